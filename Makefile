@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh Debian or Ubuntu machine: `make demo` and `make test`.
+# PYTHON chooses the interpreter (3.10 to 3.12), e.g. `make demo PYTHON=python3.12`.
+
+PYTHON ?= python3
+DEMO ?= demo
+
+# `make demo` runs the application without torch and MONAI core; tests compare it with both.
+RUN := .venv/bin
+DEV := .venv-dev/bin
+PIP := -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint format system clean
+
+demo: .venv/.ready
+	$(RUN)/clickseg demo --study-only --output $(DEMO)
+	$(RUN)/python -m app --input $(DEMO)/study --output $(DEMO)/result
+
+test: .venv-dev/.ready lint
+	$(DEV)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+
+lint: .venv-dev/.ready
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+	$(DEV)/mypy
+
+format: .venv-dev/.ready
+	$(DEV)/ruff check --fix .
+	$(DEV)/ruff format .
+
+clean:
+	rm -rf .venv .venv-dev $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+
+# Python with venv, and dciodvfy and dcmdump as independent judges of what is written; installed where they are missing.
+system:
+	scripts/install-system-packages $(PYTHON)
+
+.venv/.ready: requirements-cpu.txt pyproject.toml | system
+	$(PYTHON) -m venv .venv
+	$(RUN)/python $(PIP) install -r requirements-cpu.txt
+	$(RUN)/python $(PIP) install --no-deps --editable .
+	touch $@
+
+# The CPU build of torch comes from its own index where that is reachable: PyPI's brings several GB of CUDA.
+.venv-dev/.ready: requirements.txt requirements-cpu.txt requirements-dev.txt pyproject.toml | system
+	$(PYTHON) -m venv .venv-dev
+	$(DEV)/python $(PIP) install --retries 0 --timeout 15 --index-url https://download.pytorch.org/whl/cpu torch==2.13.0 \
+	  || $(DEV)/python $(PIP) install torch==2.13.0
+	$(DEV)/python $(PIP) install -r requirements.txt -r requirements-dev.txt
+	$(DEV)/python $(PIP) install --no-deps --editable .
+	touch $@

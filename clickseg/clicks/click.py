@@ -1,0 +1,55 @@
+"""Clicks as all of ClickSeg knows them: label, polarity, LPS mm, and the frame of reference they are in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Polarity(str, Enum):
+    """Whether a click says that a voxel belongs to its label, or that it does not."""
+
+    FOREGROUND = "foreground"
+    BACKGROUND = "background"
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """One click.
+
+    Attributes:
+        label: The name of what was clicked; empty where the file gives none.
+        polarity: Foreground or background of that label.
+        position_mm: LPS mm.
+    """
+
+    label: str
+    polarity: Polarity
+    position_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Clicks:
+    """The clicks of one source.
+
+    Attributes:
+        points: The clicks in the order in which they were made.
+        frame_of_reference_uid: Their frame of reference; None where the source does not name it.
+        series_instance_uid: The series they were made on; None where the source does not name it.
+        source: The file they came from, for messages and the report.
+    """
+
+    points: tuple[Click, ...] = ()
+    frame_of_reference_uid: str | None = None
+    series_instance_uid: str | None = None
+    source: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over labels, polarities and positions, in order; empty where there is no click."""
+        if not self.points:
+            return ""
+        content = [[click.label, click.polarity.value, *click.position_mm] for click in self.points]
+        return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()

@@ -1,0 +1,101 @@
+"""3D Slicer markups (``.mrk.json``, schema 1.0.x): control points in LPS or RAS.
+
+The file names no frame of reference, and has no field for the polarity: that stands in the list's name (the file's), or
+in a control point's label or description.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.clicks.clicks_json import MAX_CLICKS, Position
+from clickseg.clicks.names import split_name
+from clickseg.errors import ClickError
+from clickseg.validation import parse
+
+_SUFFIX = ".mrk.json"
+_MM = {"mm": 1.0, "um": 1e-3}
+
+
+class _Lenient(BaseModel):
+    """Slicer writes many fields that do not concern a click."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class _ControlPoint(_Lenient):
+    label: str = ""
+    description: str = ""
+    position: Position | None = None
+    position_status: str = Field("defined", alias="positionStatus")
+
+
+class _Markup(_Lenient):
+    type: str
+    coordinate_system: Literal["LPS", "RAS"] = Field("LPS", alias="coordinateSystem")
+    coordinate_units: str | tuple[str, ...] = Field("mm", alias="coordinateUnits")
+    control_points: tuple[_ControlPoint, ...] = Field((), alias="controlPoints", max_length=MAX_CLICKS)
+
+
+class _File(_Lenient):
+    markups: tuple[_Markup, ...] = Field(min_length=1)
+
+
+def is_slicer_markups(data: Any) -> bool:
+    """Whether JSON looks like 3D Slicer markups."""
+    return isinstance(data, dict) and "markups" in data
+
+
+def parse_slicer_markups(data: Any, source: str) -> Clicks:
+    """Reads the defined control points of point lists, in LPS mm.
+
+    Args:
+        data: The JSON.
+        source: The file's name; without ``.mrk.json`` it is the list's name.
+
+    Raises:
+        ClickError: The file holds other markups than point lists, or a unit other than mm and um.
+    """
+    file = parse(_File, data, source, ClickError)
+    list_name = source.rpartition("/")[2].removesuffix(_SUFFIX)
+    points = tuple(click for markup in file.markups for click in _clicks(markup, list_name, source))
+    return Clicks(points, source=source)
+
+
+def _clicks(markup: _Markup, list_name: str, source: str) -> list[Click]:
+    if markup.type != "Fiducial":
+        raise ClickError(f"{source}: markups.type: expected Fiducial (a point list), got {markup.type}")
+    scale = _scale(markup, source)
+    return [
+        _click(point, list_name, point.position, scale, source)
+        for point in markup.control_points
+        if point.position_status == "defined"
+    ]
+
+
+def _scale(markup: _Markup, source: str) -> tuple[float, float, float]:
+    units = markup.coordinate_units
+    unit = units if isinstance(units, str) else units[0] if units else ""
+    if unit not in _MM:
+        raise ClickError(f"{source}: markups.coordinateUnits: expected mm or um, got {unit!r}")
+    sign = -1.0 if markup.coordinate_system == "RAS" else 1.0
+    return sign * _MM[unit], sign * _MM[unit], _MM[unit]
+
+
+def _click(
+    point: _ControlPoint,
+    list_name: str,
+    position: Position | None,
+    scale: tuple[float, float, float],
+    source: str,
+) -> Click:
+    if position is None:
+        raise ClickError(f"{source}: control point {point.label!r} is defined but has no position")
+    names = [split_name(name) for name in (point.description, point.label, list_name)]
+    label = next((label for label, _ in names[1:] if label), "")
+    polarity = next((polarity for _, polarity in names if polarity), Polarity.FOREGROUND)
+    x, y, z = (value * factor for value, factor in zip(position, scale, strict=True))
+    return Click(label, polarity, (x, y, z))

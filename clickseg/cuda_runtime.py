@@ -1,0 +1,40 @@
+"""The CUDA runtime library that the MONAI Deploy App SDK needs to be imported, even on a machine without a GPU.
+
+Holoscan links ``libcudart.so.13``. Where the system has none, the wheel ``nvidia-cuda-runtime`` does, in a folder that
+the dynamic linker does not search. Plain MONAI imports the SDK where that is installed, and so needs the library too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from pathlib import Path
+
+_LIBRARY = "libcudart.so.13"
+
+
+def load_cuda_runtime() -> None:
+    """Loads the library for the whole process, from the system or else from the wheel; does nothing without either."""
+    for name in (_LIBRARY, *(str(folder / _LIBRARY) for folder in library_folders())):
+        try:
+            ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
+        except OSError:
+            continue
+        return
+
+
+def library_folders() -> tuple[Path, ...]:
+    """Returns the folders of this Python environment that hold the library."""
+    nvidia = importlib.util.find_spec("nvidia")
+    roots = [Path(root) for root in (nvidia.submodule_search_locations or ())] if nvidia else []
+    return tuple(folder for root in roots if (folder := root / "cu13" / "lib").is_dir())
+
+
+def has_cuda_device() -> bool:
+    """Whether the CUDA driver is there and sees a device; asked without importing anything that uses it."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0

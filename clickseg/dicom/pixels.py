@@ -1,0 +1,159 @@
+"""Decoding stored pixels, and turning them into the values that they stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import JPEGExtended12Bit
+
+from clickseg.arrays import Doubles, Mask
+from clickseg.dicom.files import PARSE_ERRORS, Instance
+from clickseg.dicom.planes import Plane
+from clickseg.errors import PixelDataError
+
+DECODE_ERRORS = (*PARSE_ERRORS, MemoryError, OSError, RuntimeError)
+
+
+def check_decodable(instance: Instance) -> None:
+    """Refuses, by its header, an instance whose pixels cannot be decoded to grey values.
+
+    Raises:
+        PixelDataError: No pixel data, fewer bytes than declared, colour, or a transfer syntax without decoder.
+    """
+    header = instance.header
+    if instance.pixel_bytes == 0:
+        raise PixelDataError(f"{instance.name}: no pixel data (7FE0,0010)")
+    samples, photometric = header.get("SamplesPerPixel"), instance.text("PhotometricInterpretation")
+    if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise PixelDataError(
+            f"{instance.name}: PhotometricInterpretation (0028,0004): expected MONOCHROME1 or MONOCHROME2 with one "
+            f"sample, got {photometric or 'nothing'} with {samples}"
+        )
+    if header.get("BitsAllocated") not in (8, 16, 32):
+        raise PixelDataError(
+            f"{instance.name}: BitsAllocated (0028,0100): expected 8, 16 or 32, got {header.get('BitsAllocated')}"
+        )
+    _check_transfer_syntax(instance)
+    _check_length(instance)
+
+
+def read_frames(instance: Instance) -> NDArray[Any]:
+    """Returns the stored values of all frames [F, J, I] (frame, row, column), decoded but not rescaled.
+
+    Raises:
+        PixelDataError: The pixel data are truncated or damaged, or differ in size from what the header declares.
+    """
+    try:
+        dataset = dcmread(instance.path, force=True)
+        dataset.file_meta = instance.header.file_meta
+        stored = pixel_array(dataset, raw=True)
+    except DECODE_ERRORS as error:
+        raise PixelDataError(f"{instance.name}: pixel data cannot be decoded: {_first_line(error)}") from error
+    frames = stored[np.newaxis] if stored.ndim == 2 else stored
+    expected = (
+        int(instance.header.get("NumberOfFrames") or 1),
+        instance.header.Rows,
+        instance.header.Columns,
+    )
+    if frames.shape != expected:
+        raise PixelDataError(
+            f"{instance.name}: pixel data: expected {expected} (frames, rows, columns), got {frames.shape}"
+        )
+    return frames
+
+
+def is_padding(stored: NDArray[Any], header: Dataset) -> Mask | None:
+    """Returns where stored values are Pixel Padding (PS3.3, C.7.5.1.1.2), else None where the header defines none."""
+    value = header.get("PixelPaddingValue")
+    if value is None:
+        return None
+    limit = header.get("PixelPaddingRangeLimit")
+    bounds = sorted(_as_stored(each, stored.dtype) for each in (value, value if limit is None else limit))
+    mask = (stored >= bounds[0]) & (stored <= bounds[1])
+    return mask if mask.any() else None
+
+
+def rescale(stored: NDArray[Any], plane: Plane) -> Doubles:
+    """Applies the modality transformation of one frame: Modality LUT, or Rescale Slope and Intercept (PS3.3, C.11.1).
+
+    The presentation is left alone: MONOCHROME1 keeps its values. Real World Value Mapping counts only where an Enhanced
+    PET image gives its units by it.
+
+    Raises:
+        PixelDataError: Slope or intercept are no numbers.
+    """
+    header = plane.instance.header
+    if plane.frame_number is None and header.get("ModalityLUTSequence"):
+        return np.asarray(apply_modality_lut(stored, header), dtype=np.float64)
+    slope, intercept = _slope_and_intercept(plane)
+    return stored * slope + intercept
+
+
+def _slope_and_intercept(plane: Plane) -> tuple[float, float]:
+    pairs = [("RescaleSlope", "RescaleIntercept")]
+    if plane.frame_number is not None and plane.instance.text("Modality") == "PT":
+        pairs.insert(0, ("RealWorldValueSlope", "RealWorldValueIntercept"))
+    for keywords in pairs:
+        values = [plane.get(keyword) for keyword in keywords]
+        if None not in values:
+            return _finite(values[0], plane, keywords[0]), _finite(values[1], plane, keywords[1])
+    return 1.0, 0.0
+
+
+def _finite(value: Any, plane: Plane, keyword: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise PixelDataError(f"{plane.name}: {keyword}: expected a number, got {value}") from error
+    if not np.isfinite(number):
+        raise PixelDataError(f"{plane.name}: {keyword}: expected a finite number, got {value}")
+    return number
+
+
+def _as_stored(value: int, dtype: np.dtype[Any]) -> int:
+    """Reads a padding value as the type of the pixels: signed ones are often written as unsigned."""
+    size = 8 * dtype.itemsize
+    unsigned = int(value) % (1 << size)
+    return unsigned - (1 << size) if dtype.kind == "i" and unsigned >= 1 << (size - 1) else unsigned
+
+
+def _check_transfer_syntax(instance: Instance) -> None:
+    syntax = instance.header.file_meta.TransferSyntaxUID
+    where = f"{instance.name}: TransferSyntaxUID (0002,0010): {syntax.name} ({syntax})"
+    hint = "convert it to an uncompressed transfer syntax first (dcmtk's dcmconv or dcmdjpeg, gdcmconv)"
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise PixelDataError(f"{where} is retired or no image encoding: it cannot be decoded", hint=hint) from error
+    if not decoder.is_available:
+        raise PixelDataError(f"{where} has no decoder here: {', '.join(decoder.missing_dependencies)}")
+    if syntax == JPEGExtended12Bit and instance.header.get("BitsStored", 0) > 8:
+        raise PixelDataError(
+            f"{where} holds {instance.header.BitsStored} bits a pixel: permissively licensed decoders read 8",
+            hint=hint,
+        )
+
+
+def _check_length(instance: Instance) -> None:
+    header = instance.header
+    if instance.pixel_bytes is None or header.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    frames = int(header.get("NumberOfFrames") or 1)
+    declared = header.Rows * header.Columns * frames * header.BitsAllocated // 8
+    if instance.pixel_bytes < declared:
+        raise PixelDataError(
+            f"{instance.name}: truncated: {header.Columns} x {header.Rows} x {frames} pixels take {declared} bytes, "
+            f"the file holds at most {instance.pixel_bytes}",
+            hint="fetch the file again",
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

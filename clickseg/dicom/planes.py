@@ -1,0 +1,159 @@
+"""Image planes: where each frame of a classic or an Enhanced (multi-frame) instance lies in the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
+
+from clickseg.arrays import Doubles
+from clickseg.dicom.files import Instance
+from clickseg.errors import SeriesError
+
+SINGLE_FRAME = frozenset({CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage})
+MULTI_FRAME = frozenset(
+    {
+        EnhancedCTImageStorage,
+        EnhancedMRImageStorage,
+        EnhancedPETImageStorage,
+        LegacyConvertedEnhancedCTImageStorage,
+        LegacyConvertedEnhancedMRImageStorage,
+        LegacyConvertedEnhancedPETImageStorage,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One image frame in the patient.
+
+    Attributes:
+        instance: The file that holds the frame.
+        frame_number: Its number in a multi-frame instance, from 1; None in a single-frame one.
+        position_mm: Image Position (Patient): LPS mm of the centre of the first pixel.
+        orientation: Image Orientation (Patient): the direction cosines of a row, then of a column.
+        pixel_spacing_mm: Pixel Spacing: between rows, then between columns.
+    """
+
+    instance: Instance
+    frame_number: int | None
+    position_mm: Doubles
+    orientation: Doubles
+    pixel_spacing_mm: Doubles
+
+    @property
+    def name(self) -> str:
+        """The frame as messages name it."""
+        return self.instance.name if self.frame_number is None else f"{self.instance.name} frame {self.frame_number}"
+
+    @property
+    def normal(self) -> Doubles:
+        """The unit vector along which positions increase, in LPS (PS3.3, C.7.6.2.1.1)."""
+        return np.cross(self.orientation[:3], self.orientation[3:])
+
+    def get(self, keyword: str) -> Any:
+        """Returns an attribute of the frame, wherever its instance keeps it, else None."""
+        return frame_attribute(self.instance.header, self.frame_number, keyword)
+
+
+def planes_of(instance: Instance) -> tuple[Plane, ...]:
+    """Returns the planes of an instance, in the order of its frames.
+
+    Raises:
+        SeriesError: An attribute that places a frame in the patient is missing or makes no sense.
+    """
+    if instance.text("SOPClassUID") in MULTI_FRAME:
+        return tuple(_plane(instance, number) for number in range(1, _frame_count(instance) + 1))
+    return (_plane(instance, None),)
+
+
+def frame_attribute(header: Dataset, frame_number: int | None, keyword: str) -> Any:
+    """Returns an attribute of one frame, else None.
+
+    Args:
+        header: The instance.
+        frame_number: None in a single-frame instance, whose attributes stand at the top; else the frame, from 1, whose
+            attributes stand in its own or in the shared functional groups (PS3.3, C.7.6.16).
+        keyword: The attribute.
+    """
+    if frame_number is None:
+        return header.get(keyword)
+    for group in functional_groups(header, frame_number):
+        for element in group:
+            if element.VR == "SQ" and element.value and keyword in element.value[0]:
+                return element.value[0].get(keyword)
+    return None
+
+
+def functional_groups(header: Dataset, frame_number: int) -> tuple[Dataset, ...]:
+    """Returns the functional groups of a frame (from 1): its own, then those that all frames share."""
+    own = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    return tuple(own[frame_number - 1 : frame_number]) + tuple(shared[:1])
+
+
+def _frame_count(instance: Instance) -> int:
+    count = int(instance.header.get("NumberOfFrames") or 0)
+    described = len(instance.header.get("PerFrameFunctionalGroupsSequence") or [])
+    if count < 1 or count != described:
+        raise SeriesError(
+            f"{instance.name}: NumberOfFrames (0028,0008) is {count}, but PerFrameFunctionalGroupsSequence "
+            f"(5200,9230) describes {described}"
+        )
+    return count
+
+
+def _plane(instance: Instance, number: int | None) -> Plane:
+    def numbers(keyword: str, tag: str, count: int) -> Doubles:
+        where = instance.name if number is None else f"{instance.name} frame {number}"
+        return _numbers(frame_attribute(instance.header, number, keyword), f"{where}: {keyword} {tag}", count)
+
+    plane = Plane(
+        instance,
+        number,
+        position_mm=numbers("ImagePositionPatient", "(0020,0032)", 3),
+        orientation=numbers("ImageOrientationPatient", "(0020,0037)", 6),
+        pixel_spacing_mm=numbers("PixelSpacing", "(0028,0030)", 2),
+    )
+    _check_plane(plane)
+    return plane
+
+
+def _numbers(value: Any, what: str, count: int) -> Doubles:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != count:
+        raise SeriesError(f"{what}: expected {count} numbers, got {value or 'nothing'}")
+    try:
+        numbers = np.array([float(item) for item in value])
+    except (TypeError, ValueError) as error:
+        raise SeriesError(f"{what}: expected {count} numbers, got {value}") from error
+    if not np.isfinite(numbers).all():
+        raise SeriesError(f"{what}: expected finite numbers, got {value}")
+    return numbers
+
+
+def _check_plane(plane: Plane) -> None:
+    row, column = plane.orientation[:3], plane.orientation[3:]
+    if abs(row @ row - 1) > 0.01 or abs(column @ column - 1) > 0.01 or abs(row @ column) > 0.01:
+        raise SeriesError(
+            f"{plane.name}: ImageOrientationPatient (0020,0037): expected two perpendicular unit vectors, "
+            f"got {plane.orientation.tolist()}"
+        )
+    if plane.pixel_spacing_mm.min() <= 0:
+        raise SeriesError(
+            f"{plane.name}: PixelSpacing (0028,0030): expected two lengths above 0, "
+            f"got {plane.pixel_spacing_mm.tolist()}"
+        )

@@ -1,0 +1,65 @@
+"""Building a network from a bundle's ``inference.json`` without running anything that the bundle says."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clickseg.cuda_runtime import load_cuda_runtime
+from clickseg.errors import ModelError
+from clickseg.models.package import ModelPackage
+from clickseg.validation import read_json
+
+_CONFIG = Path("configs", "inference.json")
+_NAMESPACE = "monai.networks.nets."
+
+
+def build_network(package: ModelPackage) -> torch.nn.Module:
+    """Returns the network of ``network_def``, with weights yet to be loaded.
+
+    Only classes of ``monai.networks.nets`` are built, only from plain JSON values: expressions (``$``), references
+    (``@``, ``%``), ``_requires_`` and nested ``_target_`` are refused.
+
+    Raises:
+        ModelError: ``network_def`` is missing, names something else, or has arguments that the class does not take.
+    """
+    where = f"model {package.name}: {_CONFIG.name}: network_def"
+    config = read_json(package.path / _CONFIG, ModelError)
+    definition = config.get("network_def") if isinstance(config, dict) else None
+    if not isinstance(definition, dict) or not isinstance(definition.get("_target_"), str):
+        raise ModelError(f"{where}: expected an object with _target_, got {definition!r}")
+    arguments = {key: value for key, value in definition.items() if key != "_target_"}
+    _check_plain(arguments, where)
+    network_class = _network_class(definition["_target_"], where)
+    try:
+        network: torch.nn.Module = network_class(**arguments)
+    except (TypeError, ValueError, NotImplementedError, AssertionError) as error:
+        raise ModelError(f"{where}: {definition['_target_']} cannot be built: {error}") from error
+    return network
+
+
+def _network_class(target: str, where: str) -> type[torch.nn.Module]:
+    load_cuda_runtime()
+    import monai.networks.nets as nets
+
+    found = getattr(nets, target.removeprefix(_NAMESPACE), None)
+    if not (inspect.isclass(found) and issubclass(found, torch.nn.Module)):
+        raise ModelError(f"{where}._target_: expected a network of {_NAMESPACE.rstrip('.')}, got {target!r}")
+    return found
+
+
+def _check_plain(value: Any, where: str) -> None:
+    """Refuses what MONAI's configuration parser would evaluate."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key.startswith("_"):
+                raise ModelError(f"{where}: {key!r} is refused: only plain arguments are built")
+            _check_plain(item, f"{where}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            _check_plain(item, where)
+    elif isinstance(value, str) and value[:1] in ("$", "@", "%"):
+        raise ModelError(f"{where}: {value!r} is refused: nothing that a package says is evaluated")

@@ -1,0 +1,94 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import openvino as ov
+
+from clickseg.arrays import Values
+from clickseg.engines.engine import Precision
+from clickseg.errors import EngineError
+from clickseg.models.package import ModelPackage, Weights
+
+GRAPH, CONSTANTS = "model.xml", "model.bin"
+_PRECISIONS = (Precision.F32, Precision.BF16)
+
+
+class OpenVinoEngine:
+    """A network compiled for one window at a time and a fixed number of threads.
+
+    Both are part of the fingerprint: other numbers change the logits in their last bits.
+    """
+
+    device = "cpu"
+
+    def __init__(self, package: ModelPackage, precision: Precision) -> None:
+        core = ov.Core()
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.precision = _precision(precision, capabilities)
+        self._threads = len(os.sched_getaffinity(0))
+        self._processor = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} ({' '.join(sorted(capabilities))})"
+        self.weights: tuple[Weights, ...] = (package.weights(CONSTANTS), package.weights(GRAPH))
+        self._network = self._compile(core, package)
+        self._request = self._network.create_infer_request()
+
+    def infer(self, batch: Values) -> Values:
+        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]; the array is the caller's until the next call."""
+        outputs = self._request.infer([batch], share_inputs=True, share_outputs=True)
+        logits: Values = outputs[0]
+        return logits
+
+    def describe(self) -> Mapping[str, str | int]:
+        """Returns the engine fingerprint."""
+        return {
+            "engine": "openvino",
+            "version": ov.__version__.partition("-")[0],
+            "device": self.device,
+            "processor": self._processor,
+            "precision": self.precision,
+            "threads": self._threads,
+            "batch": 1,
+        }
+
+    def _compile(self, core: ov.Core, package: ModelPackage) -> ov.CompiledModel:
+        spec, (constants, graph) = package.spec, self.weights
+        try:
+            network = core.read_model(str(graph.path), str(constants.path))
+            network.reshape([1, spec.input_channels, *spec.window.roi])
+            options = {
+                "INFERENCE_PRECISION_HINT": self.precision,
+                "INFERENCE_NUM_THREADS": self._threads,
+                "NUM_STREAMS": 1,
+            }
+            compiled = core.compile_model(network, "CPU", options)
+        except RuntimeError as error:
+            raise EngineError(f"model {package.name}: OpenVINO cannot run {GRAPH}: {_last_line(error)}") from error
+        _check_output(compiled, package)
+        return compiled
+
+
+def _precision(wanted: Precision, capabilities: list[str]) -> str:
+    """Returns bf16 where the processor computes in it, unless another precision is wanted."""
+    has_bf16 = "BF16" in capabilities
+    if wanted is Precision.AUTO:
+        wanted = Precision.BF16 if has_bf16 else Precision.F32
+    if wanted not in _PRECISIONS or (wanted is Precision.BF16 and not has_bf16):
+        raise EngineError(f"OpenVINO computes in f32{' and bf16' * has_bf16} on this processor, not in {wanted.value}")
+    return wanted.value
+
+
+def _check_output(compiled: ov.CompiledModel, package: ModelPackage) -> None:
+    expected = (1, package.spec.output_channels, *package.spec.window.roi)
+    found = tuple(compiled.output(0).shape)
+    if len(compiled.outputs) != 1 or found != expected:
+        raise EngineError(
+            f"model {package.name}: {GRAPH}: expected one output {list(expected)}, got {len(compiled.outputs)}, "
+            f"the first {list(found)}"
+        )
+
+
+def _last_line(error: RuntimeError) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

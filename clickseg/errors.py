@@ -1,0 +1,51 @@
+"""The one family of errors: each also is the builtin that a caller would expect.
+
+A message says what is wrong, where, what was expected and what was found, in one line and without patient data.
+``hint``, where there is one, says what the user can do about it.
+"""
+
+from __future__ import annotations
+
+
+class ClickSegError(Exception):
+    """The root of all errors that ClickSeg raises on purpose."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ClickSegError, ValueError):
+    """The command was called in a way that it does not understand (exit code 2)."""
+
+
+class InputError(ClickSegError, ValueError):
+    """A file or folder that was handed in cannot be used."""
+
+
+class SeriesError(InputError):
+    """A DICOM series does not form the one volume that it would be segmented as."""
+
+
+class PixelDataError(InputError):
+    """The pixels of a DICOM instance cannot be decoded."""
+
+
+class SuvError(InputError):
+    """A PET series lacks what its standardized uptake value is computed from."""
+
+
+class ClickError(InputError):
+    """A click, or a file of clicks, cannot be used with the series at hand."""
+
+
+class ModelError(ClickSegError, ValueError):
+    """A model package is incomplete, inconsistent, unsafe, or not made for this input."""
+
+
+class EngineError(ClickSegError, RuntimeError):
+    """An inference runtime is missing or failed."""
+
+
+class OutputError(ClickSegError, OSError):
+    """A result cannot be written."""

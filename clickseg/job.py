@@ -1,0 +1,55 @@
+"""The steps of a run, as the doors take them: load, prepare, infer, finish, for one series after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from clickseg.dicom.volume import read_series
+from clickseg.engines.choice import make_engine
+from clickseg.engines.engine import Engine
+from clickseg.models.package import ModelPackage
+from clickseg.outcome import Outcome
+from clickseg.pipeline import Case, Predicted, Prepared, Result, finish, infer, make_case, prepare
+from clickseg.plan import Plan, Task
+from clickseg.progress import Progress
+from clickseg.settings import Settings
+
+
+def load_cases(plan: Plan) -> Iterator[Outcome[Case]]:
+    """Yields the cases of a plan, each read when it is asked for."""
+    for task in plan.tasks:
+        yield Outcome(task.candidate, task, {}).then("reading", lambda each: _load(each, plan.package))
+
+
+def prepare_case(outcome: Outcome[Case]) -> Outcome[Prepared]:
+    """Brings a case to the model grid."""
+    return outcome.then("preprocessing", prepare)
+
+
+def finish_case(outcome: Outcome[Predicted], settings: Settings) -> Outcome[Result]:
+    """Applies the model package's postprocessing, unless the user switched it off."""
+    return outcome.then("postprocessing", lambda each: finish(each, postprocessing=settings.postprocessing))
+
+
+class Inference:
+    """The step that runs networks; it keeps the engine that it loaded last."""
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._loaded: tuple[ModelPackage, Engine] | None = None
+
+    def __call__(self, outcome: Outcome[Prepared]) -> Outcome[Predicted]:
+        """Runs the network of a case."""
+        return outcome.then("inference", lambda each: infer(each, self._engine(each.case.package), self._progress))
+
+    def _engine(self, package: ModelPackage) -> Engine:
+        if self._loaded is None or self._loaded[0] is not package:
+            settings = self._settings
+            engine = make_engine(package, settings.runtime, settings.device, settings.precision)
+            self._loaded = (package, engine)
+        return self._loaded[1]
+
+
+def _load(task: Task, package: ModelPackage) -> Case:
+    return make_case([read_series(series) for series in task.series], task.clicks, package)

@@ -1,0 +1,106 @@
+"""A model package on disk: a MONAI Bundle folder, or a TorchScript file that carries its metadata."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clickseg.digest import file_sha256
+from clickseg.errors import ModelError
+from clickseg.models.spec import ModelSpec
+from clickseg.validation import MAX_JSON_BYTES, load_json, parse, read_json
+
+TORCHSCRIPT = "model.ts"
+METADATA = Path("configs", "metadata.json")
+_SECTION = "clickseg"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A weights file and the SHA-256 of its content."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPackage:
+    """One model package.
+
+    Attributes:
+        name: Its folder's name, or its TorchScript file's without suffix.
+        path: The folder, or the TorchScript file.
+        version: The version in its metadata.
+        spec: What it says of itself.
+    """
+
+    name: str
+    path: Path
+    version: str
+    spec: ModelSpec
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modality of each input."""
+        return tuple(each.modality for each in self.spec.inputs)
+
+    def has(self, weights: str) -> bool:
+        """Whether the package holds a weights file of this name, such as ``model.xml``."""
+        return self._weights_path(weights).is_file() if self.path.is_dir() else weights == TORCHSCRIPT
+
+    def weights(self, name: str) -> Weights:
+        """Returns a weights file after checking its content against the metadata.
+
+        A TorchScript file on its own cannot hold its own digest: it is taken as it is, since it was asked for.
+
+        Raises:
+            ModelError: It is missing, the metadata list no digest of it, or its content has another.
+        """
+        if not self.has(name):
+            raise ModelError(f"model {self.name}: no {name} among its weights")
+        path = self._weights_path(name)
+        found = file_sha256(path)
+        expected = self.spec.weights.get(name) if self.path.is_dir() else found
+        if found != expected:
+            raise ModelError(
+                f"model {self.name}: {name}: expected SHA-256 {expected or 'in clickseg.weights'}, got {found}"
+            )
+        return Weights(path, found)
+
+    def _weights_path(self, name: str) -> Path:
+        return self.path / "models" / name if self.path.is_dir() else self.path
+
+
+def is_package(path: Path) -> bool:
+    """Whether a path is a bundle folder with a ``clickseg`` section in its metadata, or a TorchScript file."""
+    if path.is_dir():
+        return (path / METADATA).is_file() and _SECTION in read_json(path / METADATA, ModelError)
+    return path.suffix == ".ts" and path.is_file()
+
+
+def load_package(path: Path) -> ModelPackage:
+    """Reads a package's metadata; its weights are read when an engine is made.
+
+    Raises:
+        ModelError: The metadata are missing, or say something that does not fit together.
+    """
+    metadata = read_json(path / METADATA, ModelError) if path.is_dir() else _embedded_metadata(path)
+    if not isinstance(metadata, dict) or _SECTION not in metadata:
+        raise ModelError(f"model {path.stem}: its metadata hold no {_SECTION} section")
+    spec = parse(ModelSpec, metadata[_SECTION], f"model {path.stem}: metadata.json: {_SECTION}", ModelError)
+    return ModelPackage(path.stem, path, str(metadata.get("version", "0")), spec)
+
+
+def _embedded_metadata(path: Path) -> Any:
+    """Returns the metadata that ``monai.bundle ckpt_export`` puts into a TorchScript archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith("/extra/metadata.json")]
+            content = archive.open(names[0]).read(MAX_JSON_BYTES + 1) if names else b""
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path.name}: no TorchScript archive: {error}") from error
+    if not names:
+        raise ModelError(f"{path.name}: a TorchScript archive without extra/metadata.json")
+    return load_json(content, f"{path.name}: extra/metadata.json", ModelError)

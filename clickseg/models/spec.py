@@ -1,0 +1,184 @@
+"""What a model package says of itself: the ``clickseg`` section of a MONAI Bundle's ``metadata.json``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from clickseg.clicks.click import Polarity
+from clickseg.validation import Strict
+
+Positive = Annotated[float, Field(gt=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Code(Strict):
+    """A coded concept (PS3.3, 8.8)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+class RangeScaling(Strict):
+    """Values from ``a_min`` to ``a_max`` become ``b_min`` to ``b_max`` (MONAI ``ScaleIntensityRange``)."""
+
+    kind: Literal["range"]
+    a_min: float
+    a_max: float
+    b_min: float = 0.0
+    b_max: float = 1.0
+    clip: bool = True
+
+
+class SquareRootScaling(Strict):
+    """The square root of values clipped to ``minimum`` (at least 0) and ``maximum``."""
+
+    kind: Literal["square_root"]
+    minimum: Annotated[float, Field(ge=0)] = 0.0
+    maximum: float
+
+
+class PercentileScaling(Strict):
+    """The percentiles ``lower`` and ``upper`` of the volume become ``b_min`` and ``b_max``."""
+
+    kind: Literal["percentile"]
+    lower: Annotated[float, Field(ge=0, le=100)]
+    upper: Annotated[float, Field(ge=0, le=100)]
+    b_min: float = 0.0
+    b_max: float = 1.0
+    clip: bool = True
+
+
+class ZScoreScaling(Strict):
+    """Zero mean and unit variance, over all voxels or over those that are not 0 (MONAI ``NormalizeIntensity``)."""
+
+    kind: Literal["zscore"]
+    nonzero: bool = False
+
+
+Scaling = Annotated[RangeScaling | SquareRootScaling | PercentileScaling | ZScoreScaling, Field(discriminator="kind")]
+
+
+class InputSpec(Strict):
+    """One image channel of the network.
+
+    The first input's series is the one that the result refers to; the others are put on its grid.
+    """
+
+    name: str
+    modality: Literal["CT", "MR", "PT"]
+    unit: Literal["HU", "SUVbw", ""]
+    scaling: Scaling
+
+
+class GridSpec(Strict):
+    """The model grid: the source's own axes, flipped and permuted to ``orientation``, at ``spacing_mm``."""
+
+    spacing_mm: tuple[Positive, Positive, Positive]
+    orientation: Annotated[str, Field(pattern=r"^[RLAPSI]{3}$")] = "RAS"
+
+    @model_validator(mode="after")
+    def _check_axes(self) -> Self:
+        if len({{"L": "R", "P": "A", "I": "S"}.get(letter, letter) for letter in self.orientation}) != 3:
+            raise ValueError(f"expected one letter of each of RL, AP and SI, got {self.orientation}")
+        return self
+
+
+class WindowSpec(Strict):
+    """The sliding window, in voxels of the model grid, and how windows are blended (MONAI ``SlidingWindowInferer``)."""
+
+    roi: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    sigma_scale: Positive = 0.125
+
+
+class ClickChannel(Strict):
+    """The clicks that one guidance channel takes: pairs of label and polarity."""
+
+    takes: Annotated[tuple[tuple[str, Polarity], ...], Field(min_length=1)]
+
+
+class GuidanceSpec(Strict):
+    """How clicks become channels: 1 in the ball of voxels around each click, 0 elsewhere."""
+
+    kind: Literal["ball"]
+    radius_vox: Annotated[float, Field(ge=0, le=32)]
+    channels: Annotated[tuple[ClickChannel, ...], Field(min_length=1)]
+
+
+class ClassSpec(Strict):
+    """One class of the output: its logit channel, and how it is called in DICOM."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    channel: Annotated[int, Field(ge=0)]
+    colour: tuple[
+        Annotated[int, Field(ge=0, le=255)],
+        Annotated[int, Field(ge=0, le=255)],
+        Annotated[int, Field(ge=0, le=255)],
+    ]
+    category: Code
+    type: Code
+    anatomic_region: Code | None = None
+    aliases: tuple[str, ...] = ()
+
+
+class PostprocessingSpec(Strict):
+    """What is dropped from the result.
+
+    ``min_value``: voxels of the first input below it, in its unit; ``min_volume_ml``: smaller components;
+    ``keep``: all components, the largest of each class, or those that hold a foreground click of their class.
+    """
+
+    min_value: float | None = None
+    min_volume_ml: Annotated[float, Field(ge=0)] = 0.0
+    keep: Literal["all", "largest", "clicked"] = "all"
+
+
+class ModelSpec(Strict):
+    """The ``clickseg`` section as a whole."""
+
+    default: bool = False
+    inputs: Annotated[tuple[InputSpec, ...], Field(min_length=1)]
+    grid: GridSpec
+    window: WindowSpec
+    guidance: GuidanceSpec | None = None
+    activation: Literal["softmax", "sigmoid"]
+    output_channels: Annotated[int, Field(ge=1, le=1024)]
+    classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
+    postprocessing: PostprocessingSpec = PostprocessingSpec()
+    weights: dict[str, Sha256] = Field(default_factory=dict)
+
+    @property
+    def input_channels(self) -> int:
+        """Image and guidance channels together."""
+        return len(self.inputs) + (len(self.guidance.channels) if self.guidance else 0)
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        first = 1 if self.activation == "softmax" else 0
+        channels = [each.channel for each in self.classes]
+        if min(channels) < first or max(channels) >= self.output_channels or len(set(channels)) < len(channels):
+            raise ValueError(
+                f"classes.channel: expected different ones from {first} to {self.output_channels - 1}, got {channels}"
+            )
+        names = Counter(name.casefold() for each in self.classes for name in (each.name, *each.aliases))
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise ValueError(f"classes: {twice[0]!r} names two classes")
+        return self
+
+    @model_validator(mode="after")
+    def _check_guidance(self) -> Self:
+        known = {each.name for each in self.classes}
+        unknown = {label for channel in self._channels for label, _ in channel.takes} - known
+        if unknown:
+            raise ValueError(f"guidance.channels.takes: expected labels among {sorted(known)}, got {sorted(unknown)}")
+        return self
+
+    @property
+    def _channels(self) -> tuple[ClickChannel, ...]:
+        return self.guidance.channels if self.guidance else ()

@@ -1,0 +1,23 @@
+"""The options of a run by name: on the command line ``--name``, in the environment ``CLICKSEG_NAME``."""
+
+from __future__ import annotations
+
+OPTIONS = {
+    "model": "name of the model package (default: the one that fits the series)",
+    "clicks": "file of clicks, or 'none' to use none (default: the click file in the input folder)",
+    "series": "Series Instance UID to segment (default: every series that the model is for)",
+    "engine": "auto, openvino or torch (default: auto)",
+    "device": "auto, cpu, cuda or cuda:N (default: auto)",
+    "precision": "auto, f32, bf16 or f16 (default: auto, the fastest that the device computes in)",
+    "remedy": "what to do with a series that is no volume as it is, separated by commas (default: refuse it)",
+    "segmentation-type": "BINARY or LABELMAP (default: BINARY)",
+    "postprocessing": "on or off (default: on, as the model package says)",
+    "nifti": "on to write the label map as NIfTI too (default: off)",
+    "statistics": "on to put the statistics of each segment's values into the report (default: off)",
+}
+"""Options by name, with their help. The command line wins over the environment."""
+
+
+def variable(name: str) -> str:
+    """Returns the environment variable of an option."""
+    return "CLICKSEG_" + name.upper().replace("-", "_")

@@ -1,0 +1,184 @@
+"""The whole job for one series: model grid, guidance, sliding window, classes, postprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import highdicom as hd
+import numpy as np
+
+from clickseg.arrays import Values
+from clickseg.clicks.bind import BoundClick, bind
+from clickseg.clicks.click import Clicks
+from clickseg.dicom.volume import Series
+from clickseg.engines.engine import Engine
+from clickseg.errors import ModelError
+from clickseg.inference import guidance, intensity, resample, sliding_window
+from clickseg.inference.labels import LabelMap, label_map
+from clickseg.inference.postprocess import Removed, postprocess
+from clickseg.inference.windows import WindowGrid
+from clickseg.models.package import ModelPackage, Weights
+from clickseg.progress import Progress, no_progress
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one run of a model is about.
+
+    Attributes:
+        series: One series for each input of the model; the result refers to the first.
+        clicks: The clicks as they were read.
+        bound: The same, bound to the model's classes.
+        package: The model.
+    """
+
+    series: tuple[Series, ...]
+    clicks: Clicks
+    bound: tuple[BoundClick, ...]
+    package: ModelPackage
+
+    @property
+    def reference(self) -> Series:
+        """The series that the result refers to."""
+        return self.series[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A case on the model grid.
+
+    Attributes:
+        case: What it is of.
+        inputs: Image and guidance channels [C, I, J, K], float32.
+        geometry: The model grid.
+    """
+
+    case: Case
+    inputs: Values
+    geometry: hd.VolumeGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What the network said.
+
+    Attributes:
+        case: What it is of.
+        labels: The label map on the grid of the reference series.
+        engine: The engine fingerprint.
+        weights: The files that ran; the first holds the weights.
+        windows: How many windows were run.
+    """
+
+    case: Case
+    labels: LabelMap
+    engine: Mapping[str, str | int]
+    weights: tuple[Weights, ...]
+    windows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of a case.
+
+    Attributes:
+        predicted: What the network said, with the label map as it is after postprocessing.
+        removed: What postprocessing took away from each class; empty where it was switched off.
+    """
+
+    predicted: Predicted
+    removed: tuple[Removed, ...]
+
+    @property
+    def case(self) -> Case:
+        """What it is of."""
+        return self.predicted.case
+
+    @property
+    def labels(self) -> LabelMap:
+        """The label map on the grid of the reference series."""
+        return self.predicted.labels
+
+
+def segment(
+    series: Sequence[Series],
+    clicks: Clicks,
+    package: ModelPackage,
+    engine: Engine,
+    *,
+    postprocessing: bool = True,
+    progress: Progress = no_progress,
+) -> Result:
+    """Segments a series, guided by clicks.
+
+    Args:
+        series: One series for each input of the model; the result refers to the first.
+        clicks: Clicks in LPS mm; may be empty.
+        package: The model.
+        engine: Its network, loaded.
+        postprocessing: Whether the package's postprocessing is applied.
+        progress: Told after each window.
+
+    Raises:
+        ClickError: A click does not belong to the series or the model.
+        ModelError: A series is not what the model takes.
+    """
+    case = make_case(series, clicks, package)
+    return finish(infer(prepare(case), engine, progress), postprocessing=postprocessing)
+
+
+def make_case(series: Sequence[Series], clicks: Clicks, package: ModelPackage) -> Case:
+    """Checks that series and clicks are what a model takes.
+
+    Raises:
+        ClickError: A click does not belong to the series or the model.
+        ModelError: A series is of another modality or unit.
+    """
+    for each, spec in zip(series, package.spec.inputs, strict=True):
+        if (each.candidate.modality, each.unit) != (spec.modality, spec.unit):
+            raise ModelError(
+                f"model {package.name}: input {spec.name}: expected {spec.modality} {spec.unit}, got "
+                f"{each.candidate.modality} {each.unit}"
+            )
+    reference = series[0]
+    bound = bind(clicks, package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
+    return Case(tuple(series), clicks, bound, package)
+
+
+def prepare(case: Case) -> Prepared:
+    """Brings a case to the model grid: images resampled and scaled, clicks drawn."""
+    spec = case.package.spec
+    geometry = resample.model_geometry(case.reference.volume.get_geometry(), spec.grid)
+    images = [
+        intensity.scale(_on_grid(series, case, geometry), each.scaling)[np.newaxis]
+        for series, each in zip(case.series, spec.inputs, strict=True)
+    ]
+    drawn = [guidance.draw(case.bound, geometry, spec.guidance)] if spec.guidance else []
+    return Prepared(case, np.concatenate([*images, *drawn]), geometry)
+
+
+def infer(prepared: Prepared, engine: Engine, progress: Progress) -> Predicted:
+    """Runs the network window by window, and decides the class of each voxel of the reference series."""
+    case = prepared.case
+    spec = case.package.spec
+    logits = sliding_window.run(prepared.inputs, engine, spec.window, progress)
+    labels = label_map(logits, prepared.geometry, case.reference.volume.get_geometry(), spec)
+    windows = len(WindowGrid.over(prepared.geometry.spatial_shape, spec.window))
+    return Predicted(case, labels, engine.describe(), engine.weights, windows)
+
+
+def finish(predicted: Predicted, *, postprocessing: bool) -> Result:
+    """Applies the package's postprocessing, unless it is switched off."""
+    if not postprocessing:
+        return Result(predicted, ())
+    case = predicted.case
+    labels, removed = postprocess(predicted.labels, case.reference.volume, case.bound, case.package.spec)
+    return Result(replace(predicted, labels=labels), removed)
+
+
+def _on_grid(series: Series, case: Case, geometry: hd.VolumeGeometry) -> Values:
+    """Returns a series on the model grid: the reference along its own axes, another one wherever it lies."""
+    if series is case.reference:
+        return resample.to_model_grid(series.volume, case.package.spec.grid).array
+    return resample.to_geometry(series.volume, geometry)

@@ -1,0 +1,146 @@
+"""report.json: what was run on what, how, for how long, and what came of it; never a name, an ID or a date of birth."""
+
+from __future__ import annotations
+
+import platform
+import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from clickseg import __version__
+from clickseg.clicks.click import Clicks, Polarity
+from clickseg.dicom.series import Candidate
+from clickseg.errors import ClickSegError
+from clickseg.outcome import Outcome
+from clickseg.pipeline import Result
+from clickseg.plan import Plan
+from clickseg.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment of a result.
+
+    Attributes:
+        number: Its segment number in the SEG.
+        label: Its class.
+        volume_ml: Its volume.
+    """
+
+    number: int
+    label: str
+    volume_ml: float
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A result that was written.
+
+    Attributes:
+        result: The result.
+        segments: Its segments, empty where nothing was found.
+        files: The files' names by kind: ``seg``, ``sr``, ``preview``, ``nifti``.
+    """
+
+    result: Result
+    segments: tuple[Segment, ...]
+    files: Mapping[str, str]
+
+
+def series_entry(outcome: Outcome[Written], settings: Settings) -> dict[str, Any]:
+    """Returns the report's entry for one series: what was written of it, or the error that stopped it."""
+    entry = {**_identity(outcome.candidate), "seconds": {k: round(v, 3) for k, v in outcome.seconds.items()}}
+    if isinstance(outcome.value, ClickSegError):
+        return {**entry, "error": str(outcome.value)}
+    result = outcome.value.result
+    return {
+        **entry,
+        "files": dict(outcome.value.files),
+        "segments": [_segment(segment, result, settings) for segment in outcome.value.segments],
+        "input": _input(result),
+        "clicks": _clicks(result.case.clicks),
+        "engine": dict(result.predicted.engine),
+        "weights": {weights.path.name: weights.sha256 for weights in result.predicted.weights},
+        "windows": result.predicted.windows,
+        "postprocessing": _postprocessing(result, settings),
+    }
+
+
+def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: Settings) -> dict[str, Any]:
+    """Returns the whole report."""
+    return {
+        "clickseg": __version__,
+        "python": platform.python_version(),
+        "created": settings.clock.isoformat(),
+        "model": {"name": plan.package.name, "version": plan.package.version},
+        "series": list(entries),
+        "passed_over": {
+            "series": [{**_identity(each.candidate), "reason": str(each.reason)} for each in plan.series_passed_over],
+            "clicks": list(plan.clicks_passed_over),
+            "files": plan.files_passed_over,
+        },
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def _identity(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "study_instance_uid": candidate.first.text("StudyInstanceUID"),
+        "series_instance_uid": candidate.series_uid,
+        "frame_of_reference_uid": candidate.frame_of_reference_uid,
+        "modality": candidate.modality,
+        "folder": candidate.folder,
+    }
+
+
+def _input(result: Result) -> list[dict[str, Any]]:
+    return [
+        {
+            "series_instance_uid": series.candidate.series_uid,
+            "modality": series.candidate.modality,
+            "unit": series.unit,
+            "unit_rule": series.unit_rule,
+            "shape": list(series.volume.spatial_shape),
+            "spacing_mm": [round(float(value), 6) for value in series.volume.spacing],
+            "remedies": list(series.candidate.remedies_used),
+        }
+        for series in result.case.series
+    ]
+
+
+def _clicks(clicks: Clicks) -> dict[str, Any]:
+    polarities = [click.polarity for click in clicks.points]
+    return {
+        "source": clicks.source or None,
+        "sha256": clicks.digest or None,
+        "foreground": polarities.count(Polarity.FOREGROUND),
+        "background": polarities.count(Polarity.BACKGROUND),
+    }
+
+
+def _postprocessing(result: Result, settings: Settings) -> dict[str, Any] | None:
+    if not settings.postprocessing:
+        return None
+    rules = result.case.package.spec.postprocessing
+    return {**rules.model_dump(), "removed": [_rounded(asdict(removed)) for removed in result.removed]}
+
+
+def _segment(segment: Segment, result: Result, settings: Settings) -> dict[str, Any]:
+    entry = _rounded(asdict(segment))
+    return {**entry, "statistics": _statistics(segment, result)} if settings.statistics else entry
+
+
+def _statistics(segment: Segment, result: Result) -> dict[str, Any]:
+    """Returns the mean, deviation and range of a segment's values, in the unit of the series."""
+    series, spec = result.case.reference, result.case.package.spec
+    number = 1 + [each.name for each in spec.classes].index(segment.label)
+    values = series.volume.array[result.labels.mask(number)].astype(np.float64)
+    statistics = {"mean": values.mean(), "std": values.std(), "min": values.min(), "max": values.max()}
+    return {"unit": series.unit, **{key: round(float(value), 4) for key, value in statistics.items()}}
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}

@@ -1,0 +1,1 @@
+"""MONAI Deploy operators: each receives, makes one call into ``clickseg``, and emits."""

@@ -1,0 +1,28 @@
+"""Dropping what the model package says is no finding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
+
+from clickseg.job import finish_case
+from clickseg.settings import Settings
+from operators import ports
+
+
+class PostprocessingOperator(Operator):
+    """Applies the postprocessing of the model package."""
+
+    def __init__(self, fragment: Fragment, *args: Any, settings: Settings, **kwargs: Any) -> None:
+        self._settings = settings
+        super().__init__(fragment, *args, **kwargs)  # last: Holoscan calls setup() from here
+
+    def setup(self, spec: OperatorSpec) -> None:
+        """Declares the ports."""
+        spec.input(ports.PREDICTED)
+        spec.output(ports.RESULT)
+
+    def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
+        """Finishes one case."""
+        op_output.emit(finish_case(op_input.receive(ports.PREDICTED), self._settings), ports.RESULT)

@@ -1,0 +1,34 @@
+"""Writing DICOM SEG, SR, preview and report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
+
+from clickseg.results import Results
+from operators import ports
+
+
+class SegmentationWriterOperator(Operator):
+    """Adds each result to those of the run, which are published when the last one has come."""
+
+    def __init__(self, fragment: Fragment, *args: Any, results: Results, **kwargs: Any) -> None:
+        self._results = results
+        super().__init__(fragment, *args, **kwargs)  # last: Holoscan calls setup() from here
+
+    def setup(self, spec: OperatorSpec) -> None:
+        """Declares the ports."""
+        spec.input(ports.RESULT)
+
+    def start(self) -> None:
+        """Opens the folder that results are written to before they are published."""
+        self._results.__enter__()
+
+    def stop(self) -> None:
+        """Removes what was not published."""
+        self._results.__exit__(None, None, None)
+
+    def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
+        """Writes one result."""
+        self._results.add(op_input.receive(ports.RESULT))
