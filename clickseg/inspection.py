@@ -10,6 +10,7 @@ from clickseg.dicom.quantity import quantity_of
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.series import Candidate, check, group
 from clickseg.errors import InputError
+from clickseg.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def as_json(scan: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
     """Returns the table as JSON."""
     return {
         "instances": len(scan.instances),
+        "damaged": dict(scan.damaged),
         "passed_over": dict(scan.passed_over),
         "series": [asdict(row) for row in rows],
     }
@@ -70,8 +72,9 @@ def as_text(scan: Scan, rows: tuple[Row, ...]) -> str:
         lines += [f"    remedy: {remedy}" for remedy in row.remedies]
         lines += [f"    problem: {row.problem}"] if row.problem else []
         lines += [f"    hint: {row.hint}"] if row.hint else []
+    lines += [f"damaged: {name}: {reason}" for name, reason in scan.damaged.items()]
     passed = ", ".join(f"{count} {reason}" for reason, count in scan.passed_over.items())
-    return "\n".join([*lines, "", f"{len(scan.instances)} DICOM files; passed over: {passed or 'none'}"])
+    return "\n".join([*lines, "", f"{counted(len(scan.instances), 'DICOM file')}; passed over: {passed or 'none'}"])
 
 
 def _row(candidate: Candidate, remedies: Remedies) -> Row:

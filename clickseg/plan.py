@@ -15,6 +15,7 @@ from clickseg.errors import ClickError, ClickSegError, InputError, ModelError
 from clickseg.models.choice import choose_package, find_packages
 from clickseg.models.package import ModelPackage
 from clickseg.settings import Settings
+from clickseg.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,13 @@ def make_plan(settings: Settings) -> Plan:
     """Decides what to run.
 
     Raises:
-        InputError: There is no series that the model could take, or the one asked for is not there or forms no volume.
+        InputError: The input is damaged, there is no series that the model could take, or the one asked for is not
+            there or forms no volume.
         ClickError: Clicks cannot be read, or it is not clear for which series they are.
         ModelError: No model fits, or not just one does.
     """
     found = scan(settings.input)
+    found.check_undamaged()
     formed, failed = check_all(group(found.instances), settings.remedies)
     wanted = _wanted(formed, failed, settings.series_uid, found)
     modalities = {series.candidate.modality for series in formed}
@@ -119,7 +122,7 @@ def _wanted(
         raise InputError(f"no series {series_uid} in the input: there are {_listed(known)}")
     reasons = "; ".join(f"{_name(each.candidate)}: {each.reason}" for each in (images or failed)[:4])
     raise InputError(
-        f"no CT, MR or PET series in the input forms a volume ({len(found.instances)} DICOM files): "
+        f"no CT, MR or PET series in the input forms a volume ({counted(len(found.instances), 'DICOM file')}): "
         f"{reasons or 'there are none'}",
         hint="clickseg inspect shows every series and what is wrong with it",
     )

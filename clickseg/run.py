@@ -9,6 +9,7 @@ from clickseg.plan import Plan, make_plan
 from clickseg.progress import Progress
 from clickseg.results import Results
 from clickseg.settings import Settings
+from clickseg.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,11 @@ def run(settings: Settings, progress: Progress) -> Results:
 def log_plan(plan: Plan) -> None:
     """Logs what is run and what is not."""
     for task in plan.tasks:
-        clicks = f"{len(task.clicks.points)} clicks of {task.clicks.source}" if task.clicks.points else "no clicks"
+        clicks = (
+            f"{counted(len(task.clicks.points), 'click')} of {task.clicks.source}"
+            if task.clicks.points
+            else "no clicks"
+        )
         candidate = task.candidate
         logger.info("%s series in %s: model %s, %s", candidate.modality, candidate.folder, plan.package.name, clicks)
         for remedy in candidate.remedies_used:

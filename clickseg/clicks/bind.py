@@ -11,6 +11,7 @@ from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.names import GENERIC
 from clickseg.errors import ClickError
 from clickseg.models.spec import ModelSpec
+from clickseg.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def bind(clicks: Clicks, spec: ModelSpec, geometry: hd.VolumeGeometry, series_ui
     """
     _check_frame(clicks, geometry, series_uid)
     if clicks.points and spec.guidance is None:
-        raise ClickError(f"{clicks.source}: {len(clicks.points)} clicks, but the model takes none")
+        raise ClickError(f"{clicks.source}: {counted(len(clicks.points), 'click')}, but the model takes none")
     return tuple(_bind(click, number, clicks.source, spec, geometry) for number, click in enumerate(clicks.points, 1))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from clickseg.dicom.files import Instance
 from clickseg.errors import SeriesError
+from clickseg.wording import counted
 
 MAX_PLANE_PIXELS = 1 << 26
 """The largest plane that is allocated: 8192 x 8192."""
@@ -37,14 +38,15 @@ def _check_filled(instances: Sequence[Instance], keyword: str, tag: str) -> None
     empty = [instance.name for instance in instances if not instance.text(keyword)]
     if empty:
         raise SeriesError(
-            f"{keyword} {tag} is empty in {len(empty)} files, such as {empty[0]}: a result could not refer to them"
+            f"{keyword} {tag} is empty in {counted(len(empty), 'file')}, such as {empty[0]}: "
+            "a result could not refer to them"
         )
 
 
 def _check_same(instances: Sequence[Instance], keyword: str, tag: str) -> None:
     values = Counter(instance.text(keyword) for instance in instances)
     if len(values) > 1:
-        shown = ", ".join(f"{value or 'nothing'} in {count} files" for value, count in values.most_common(3))
+        shown = ", ".join(f"{value or 'nothing'} in {counted(count, 'file')}" for value, count in values.most_common(3))
         raise SeriesError(f"{keyword} {tag}: expected one value in a series, got {shown}")
 
 

@@ -21,8 +21,10 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from clickseg.dicom.sop_classes import IMAGES
 from clickseg.digest import file_sha256
 from clickseg.errors import InputError
+from clickseg.wording import counted
 
 PARSE_ERRORS = (
     AttributeError,
@@ -74,12 +76,27 @@ class Scan:
     Attributes:
         folder: The folder that was scanned (the parent, where a single file was).
         instances: DICOM instances in the order of their names.
-        passed_over: How many files were left aside, by reason.
+        damaged: Files that are DICOM but cannot be used, and why. To leave one out could shorten a volume without a
+            word.
+        passed_over: How many other files were left aside, by reason.
     """
 
     folder: Path
     instances: tuple[Instance, ...]
+    damaged: Mapping[str, str]
     passed_over: Mapping[str, int]
+
+    def check_undamaged(self) -> None:
+        """Refuses a folder with damaged files.
+
+        Raises:
+            InputError: There are some; the message names them.
+        """
+        if self.damaged:
+            named = "; ".join(f"{name}: {reason}" for name, reason in list(self.damaged.items())[:3])
+            raise InputError(
+                f"{counted(len(self.damaged), 'damaged DICOM file')}: {named}", hint="fetch them again, or remove them"
+            )
 
 
 def scan(path: Path) -> Scan:
@@ -93,21 +110,23 @@ def scan(path: Path) -> Scan:
         that lead nowhere or out of the folder, special files, byte-identical copies.
 
     Raises:
-        InputError: The path does not exist, or a file is marked as DICOM but cannot be parsed: to leave it out could
-            shorten a volume without a word.
+        InputError: The path does not exist, or a file cannot be read.
     """
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
     folder = path if path.is_dir() else path.parent
     passed_over: Counter[str] = Counter()
     instances: list[Instance] = []
+    damaged: dict[str, str] = {}
     for file in _files(path):
         found = _read(file, folder)
         if isinstance(found, Instance):
             instances.append(found)
+        elif isinstance(found, _Damage):
+            damaged[file.relative_to(folder).as_posix()] = found.reason
         else:
             passed_over[found] += 1
-    return Scan(folder, _without_copies(instances, passed_over), dict(sorted(passed_over.items())))
+    return Scan(folder, _without_copies(instances, passed_over), damaged, dict(sorted(passed_over.items())))
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -120,8 +139,15 @@ def _files(path: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names))
 
 
-def _read(path: Path, folder: Path) -> Instance | str:
-    """Returns the instance in a file, or the reason for which the file is passed over."""
+@dataclass(frozen=True, slots=True)
+class _Damage:
+    """Why a DICOM file cannot be used."""
+
+    reason: str
+
+
+def _read(path: Path, folder: Path) -> Instance | _Damage | str:
+    """Returns the instance in a file, its damage, or the reason for which the file is passed over."""
     if path.is_symlink():
         if not path.exists():
             return "broken link"
@@ -134,15 +160,12 @@ def _read(path: Path, folder: Path) -> Instance | str:
         with path.open("rb") as file:
             return _parse(file, path, name)
     except PARSE_ERRORS as error:
-        raise InputError(
-            f"{name}: damaged DICOM file: {type(error).__name__}: {error}",
-            hint="fetch it again, or remove it",
-        ) from error
+        return _Damage(f"{type(error).__name__}: {error}")
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
 
-def _parse(file: BinaryIO, path: Path, name: str) -> Instance | str:
+def _parse(file: BinaryIO, path: Path, name: str) -> Instance | _Damage | str:
     head = file.read(_PREAMBLE_BYTES)
     if not head:
         return "empty file"
@@ -153,10 +176,13 @@ def _parse(file: BinaryIO, path: Path, name: str) -> Instance | str:
     header = dcmread(file, stop_before_pixels=True, force=not has_preamble)
     if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         return "DICOMDIR"
-    if "SOPClassUID" not in header and not has_preamble:
-        return "not DICOM"
+    if "SOPClassUID" not in header:
+        return _Damage("it ends before SOPClassUID (0008,0016)") if has_preamble else "not DICOM"
     _complete_meta(header)
-    return Instance(path, name, header, _pixel_bytes(file, header))
+    pixel_bytes = _pixel_bytes(file, header)
+    if pixel_bytes == 0 and header.SOPClassUID in IMAGES:
+        return _Damage("no pixel data (7FE0,0010)")
+    return Instance(path, name, header, pixel_bytes)
 
 
 def _starts_like_dataset(head: bytes) -> bool:

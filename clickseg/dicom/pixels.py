@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import JPEGExtended12Bit
 
 from clickseg.arrays import Doubles, Mask
+from clickseg.dicom.codecs import check_transfer_syntax, decode
 from clickseg.dicom.files import PARSE_ERRORS, Instance
 from clickseg.dicom.planes import Plane
 from clickseg.errors import PixelDataError
@@ -24,11 +22,9 @@ def check_decodable(instance: Instance) -> None:
     """Refuses, by its header, an instance whose pixels cannot be decoded to grey values.
 
     Raises:
-        PixelDataError: No pixel data, fewer bytes than declared, colour, or a transfer syntax without decoder.
+        PixelDataError: Fewer bytes than declared, colour, or a transfer syntax without decoder.
     """
     header = instance.header
-    if instance.pixel_bytes == 0:
-        raise PixelDataError(f"{instance.name}: no pixel data (7FE0,0010)")
     samples, photometric = header.get("SamplesPerPixel"), instance.text("PhotometricInterpretation")
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise PixelDataError(
@@ -39,7 +35,7 @@ def check_decodable(instance: Instance) -> None:
         raise PixelDataError(
             f"{instance.name}: BitsAllocated (0028,0100): expected 8, 16 or 32, got {header.get('BitsAllocated')}"
         )
-    _check_transfer_syntax(instance)
+    check_transfer_syntax(header.file_meta.TransferSyntaxUID, header.get("BitsStored", 0), instance.name)
     _check_length(instance)
 
 
@@ -52,7 +48,7 @@ def read_frames(instance: Instance) -> NDArray[Any]:
     try:
         dataset = dcmread(instance.path, force=True)
         dataset.file_meta = instance.header.file_meta
-        stored = pixel_array(dataset, raw=True)
+        stored = decode(dataset)
     except DECODE_ERRORS as error:
         raise PixelDataError(f"{instance.name}: pixel data cannot be decoded: {_first_line(error)}") from error
     frames = stored[np.newaxis] if stored.ndim == 2 else stored
@@ -121,23 +117,6 @@ def _as_stored(value: int, dtype: np.dtype[Any]) -> int:
     size = 8 * dtype.itemsize
     unsigned = int(value) % (1 << size)
     return unsigned - (1 << size) if dtype.kind == "i" and unsigned >= 1 << (size - 1) else unsigned
-
-
-def _check_transfer_syntax(instance: Instance) -> None:
-    syntax = instance.header.file_meta.TransferSyntaxUID
-    where = f"{instance.name}: TransferSyntaxUID (0002,0010): {syntax.name} ({syntax})"
-    hint = "convert it to an uncompressed transfer syntax first (dcmtk's dcmconv or dcmdjpeg, gdcmconv)"
-    try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError as error:
-        raise PixelDataError(f"{where} is retired or no image encoding: it cannot be decoded", hint=hint) from error
-    if not decoder.is_available:
-        raise PixelDataError(f"{where} has no decoder here: {', '.join(decoder.missing_dependencies)}")
-    if syntax == JPEGExtended12Bit and instance.header.get("BitsStored", 0) > 8:
-        raise PixelDataError(
-            f"{where} holds {instance.header.BitsStored} bits a pixel: permissively licensed decoders read 8",
-            hint=hint,
-        )
 
 
 def _check_length(instance: Instance) -> None:

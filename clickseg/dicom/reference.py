@@ -49,13 +49,16 @@ def reference_headers(series: Series) -> list[Dataset]:
 
 
 def _aligned(header: Dataset, stack: Stack) -> Dataset:
+    """Returns a copy that shares its elements with the source: they are replaced in it, never changed."""
     copy = Dataset()
     copy.update(header)
     if stack.planes[0].frame_number is None:
         copy.update(_orientation(stack))
         copy.update(_measures(stack))
     else:
-        copy.SharedFunctionalGroupsSequence = [_shared_groups(header, stack)]
+        groups = Dataset()
+        groups.SharedFunctionalGroupsSequence = [_shared_groups(header, stack)]
+        copy.update(groups)
     return copy
 
 
@@ -74,8 +77,10 @@ def _shared_groups(header: Dataset, stack: Stack) -> Dataset:
     shared = Dataset()
     for item in header.get("SharedFunctionalGroupsSequence") or ():
         shared.update(item)
-    shared.PlaneOrientationSequence = [_orientation(stack)]
-    shared.PixelMeasuresSequence = [_measures(stack)]
+    common = Dataset()
+    common.PlaneOrientationSequence = [_orientation(stack)]
+    common.PixelMeasuresSequence = [_measures(stack)]
+    shared.update(common)
     return shared
 
 

@@ -11,11 +11,13 @@ from clickseg.dicom.consistency import check_size, check_uids
 from clickseg.dicom.files import Instance
 from clickseg.dicom.multi_volume import choose_volume
 from clickseg.dicom.pixels import check_decodable
-from clickseg.dicom.planes import MULTI_FRAME, SINGLE_FRAME, planes_of
+from clickseg.dicom.planes import planes_of
 from clickseg.dicom.remedies import Remedies
+from clickseg.dicom.sop_classes import MULTI_FRAME, SINGLE_FRAME
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.uids import content_uid
 from clickseg.errors import SeriesError
+from clickseg.wording import counted
 
 MAX_VOXELS = 1 << 31
 """The largest volume that is allocated: 2048 slices of 1024 x 1024."""
@@ -149,7 +151,7 @@ def _without_localizers(candidate: Candidate, remedies: Remedies) -> Candidate:
     names = ", ".join(instance.name for instance in (*localizers, *captures)[:3])
     if len(localizers) == len(candidate.instances):
         raise SeriesError(f"all {len(localizers)} images of the series are localizers, such as {names}")
-    found = f"{len(localizers)} localizers and {len(captures)} secondary captures or other images: {names}"
+    found = f"{counted(len(localizers), 'localizer')} and {counted(len(captures), 'secondary capture')}: {names}"
     if not remedies.drop_localizers:
         raise SeriesError(f"among the slices are {found}", hint="--remedy drop-localizers leaves them out")
     kept = tuple(instance for instance in candidate.instances if instance not in localizers)

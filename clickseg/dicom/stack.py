@@ -11,6 +11,7 @@ import numpy as np
 from clickseg.arrays import Doubles
 from clickseg.dicom.planes import Plane
 from clickseg.errors import SeriesError
+from clickseg.wording import counted
 
 TOLERANCE = 0.05
 """How far a slice may lie from the fitted uniform grid, as a part of the slice spacing: real PET jitters by 2 %."""
@@ -123,7 +124,7 @@ def _check_distinct(ordered: Sequence[Plane]) -> None:
     if same.size:
         first, second = ordered[same[0]], ordered[same[0] + 1]
         raise SeriesError(
-            f"{same.size} positions are taken twice: {first.name} and {second.name} both lie at "
+            f"{counted(same.size, 'position')} taken twice: {first.name} and {second.name} both lie at "
             f"{_point(first.position_mm)} mm",
             hint="keep one of the files for each position",
         )
@@ -179,8 +180,9 @@ def _check_missing(ordered: Sequence[Plane], ratios: Doubles, step: float) -> No
         return
     gaps = np.flatnonzero(whole >= 2)
     first, second = ordered[gaps[0]], ordered[gaps[0] + 1]
+    missing = int((whole[gaps] - 1).sum())
     raise SeriesError(
-        f"{int((whole[gaps] - 1).sum())} slices are missing in {gaps.size} places: between {second.name} at "
+        f"{counted(missing, 'missing slice')} in {counted(gaps.size, 'place')}: between {second.name} at "
         f"{_point(second.position_mm)} mm and {first.name} at {_point(first.position_mm)} mm, where slices are "
         f"{step:.3f} mm apart",
         hint="send the missing slices, or --remedy resample interpolates across the gap",

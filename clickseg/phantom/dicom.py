@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import highdicom as hd
@@ -114,8 +115,7 @@ def slices_of(volume: hd.Volume, header: Dataset) -> list[Dataset]:
 
 
 def _series_header(study: Dataset, modality: str, sop_class: str, number: int, image_type: list[str]) -> Dataset:
-    header = Dataset()
-    header.update(study)
+    header = deepcopy(study)
     header.Modality = modality
     header.SOPClassUID = sop_class
     header.SeriesInstanceUID = content_uid(study.StudyInstanceUID, modality)
@@ -131,8 +131,7 @@ def _series_header(study: Dataset, modality: str, sop_class: str, number: int, i
 
 
 def _slice(volume: hd.Volume, index: int, header: Dataset) -> Dataset:
-    plane = Dataset()
-    plane.update(header)
+    plane = deepcopy(header)  # data sets made with update() would share their elements
     plane.InstanceNumber = index + 1
     plane.SOPInstanceUID = content_uid(header.SeriesInstanceUID, str(index))
     geometry = volume.get_geometry()

@@ -1,0 +1,41 @@
+"""What all tests share: where real data lie, and judges that may not be installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clickseg.cuda_runtime import load_cuda_runtime
+
+load_cuda_runtime()  # plain MONAI imports the MONAI Deploy App SDK where that is installed, which needs it
+
+_DATA = Path(os.environ.get("CLICKSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> Path:
+    """The folder of real DICOM with its oddities, which is no part of the repository."""
+    folder = _DATA / "fixtures"
+    if not folder.is_dir():
+        pytest.skip(f"no real DICOM at {folder}: set CLICKSEG_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dciodvfy() -> str:
+    """David Clunie's validator, from Debian's dicom3tools."""
+    found = shutil.which("dciodvfy")
+    if found is None:
+        pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
+    return found
+
+
+@pytest.fixture
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine reaches the test."""
+    for name in os.environ:
+        if name.startswith(("CLICKSEG_", "HOLOSCAN_", "SOURCE_DATE_EPOCH")):
+            monkeypatch.delenv(name)

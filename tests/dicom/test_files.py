@@ -1,0 +1,145 @@
+"""Finding DICOM in folders as people and machines leave them."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.fileset import FileSet
+
+from clickseg.dicom.files import scan
+from clickseg.errors import InputError
+from tests import phantoms
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    return phantoms.write(tmp_path / "in" / "deep" / "er", phantoms.distinct(phantoms.oblique_geometry())).parents[1]
+
+
+def test_instances_are_found_in_any_folder_under_any_name(series: Path) -> None:
+    for number, path in enumerate(sorted(series.rglob("*.dcm"))):
+        path.rename(path.with_name(["no_suffix", "a.b.c", "IMG 1.txt", "x.json", "y.jpg", "z.7", "é"][number]))
+
+    found = scan(series)
+
+    assert len(found.instances) == 7
+    assert found.passed_over == {}
+    assert all(instance.name.startswith("deep/er/") for instance in found.instances)
+
+
+def test_what_is_no_dicom_is_passed_over_and_counted(series: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.dcm"
+    shutil.copy(next(series.rglob("*.dcm")), outside)
+    (series / "notes.txt").write_text("not DICOM")
+    (series / "empty.dcm").touch()
+    (series / "broken.dcm").symlink_to(series / "nowhere")
+    (series / "link_out.dcm").symlink_to(outside)
+    os.mkfifo(series / "pipe")
+
+    found = scan(series)
+
+    assert len(found.instances) == 7
+    assert found.passed_over == {
+        "broken link": 1,
+        "empty file": 1,
+        "link out of the folder": 1,
+        "not DICOM": 1,
+        "special file": 1,
+    }
+
+
+def test_links_inside_the_folder_are_copies(series: Path) -> None:
+    target = next(series.rglob("*.dcm"))
+    (series / "link.dcm").symlink_to(target)
+
+    found = scan(series)
+
+    assert len(found.instances) == 7
+    assert found.passed_over == {"copy of another file": 1}
+
+
+def test_a_folder_that_is_itself_a_link_is_entered(series: Path, tmp_path: Path) -> None:
+    link = tmp_path / "study"
+    link.symlink_to(series)
+
+    assert len(scan(link).instances) == 7
+
+
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # pydicom's FileSet
+def test_dicomdir_is_passed_over(series: Path, tmp_path: Path) -> None:
+    media = FileSet()
+    for path in series.rglob("*.dcm"):
+        media.add(path)
+    media.write(tmp_path / "media")
+    del media
+    gc.collect()
+
+    found = scan(tmp_path / "media")
+
+    assert len(found.instances) == 7
+    assert found.passed_over == {"DICOMDIR": 1}
+
+
+def test_the_same_instance_with_other_content_is_no_copy(series: Path) -> None:
+    first = sorted(series.rglob("*.dcm"))[0]
+    dataset = dcmread(first)
+    dataset.InstanceNumber = 99
+    dataset.save_as(series / "other.dcm")
+
+    assert len(scan(series).instances) == 8
+
+
+def test_a_data_set_without_preamble_is_read(series: Path) -> None:
+    path = sorted(series.rglob("*.dcm"))[0]
+    dataset = dcmread(path)
+    bare = Dataset()
+    bare.update(dataset)
+    bare.save_as(path, implicit_vr=True, little_endian=True)
+    assert path.read_bytes()[128:132] != b"DICM"
+
+    found = scan(series)
+
+    assert len(found.instances) == 7
+    assert found.instances[0].header.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2"
+
+
+def test_one_file_is_a_scan_of_its_own(series: Path) -> None:
+    path = sorted(series.rglob("*.dcm"))[2]
+
+    found = scan(path)
+
+    assert [instance.name for instance in found.instances] == [path.name]
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such file or folder: .*nowhere"):
+        scan(tmp_path / "nowhere")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize("kept", [140, 300, 700])
+def test_a_header_cut_short_is_an_error_and_not_a_missing_slice(series: Path, kept: int) -> None:
+    path = sorted(series.rglob("*.dcm"))[3]
+    path.write_bytes(path.read_bytes()[:kept])
+
+    found = scan(series)
+
+    assert len(found.instances) == 6
+    assert path.name in next(iter(found.damaged))
+    with pytest.raises(InputError, match=rf"1 damaged DICOM file: .*{path.name}.*"):
+        found.check_undamaged()
+
+
+def test_an_unreadable_file_is_an_error(series: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    path = sorted(series.rglob("*.dcm"))[3]
+    path.chmod(0)
+
+    with pytest.raises(InputError, match=f"{path.name}: cannot be read"):
+        scan(series)

@@ -1,0 +1,228 @@
+"""Grouping instances to series, and what makes a series no volume before its geometry is looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from clickseg.dicom import series as series_module
+from clickseg.dicom.files import scan
+from clickseg.dicom.remedies import Remedies
+from clickseg.dicom.series import check, group
+from clickseg.errors import PixelDataError, SeriesError, UsageError
+from tests import phantoms
+
+
+@pytest.fixture
+def slices() -> list[Dataset]:
+    return phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+
+
+def test_series_in_one_folder_are_told_apart(tmp_path: Path) -> None:
+    volume = phantoms.distinct(phantoms.oblique_geometry())
+    mixed = phantoms.instances(volume, "CT") + phantoms.instances(volume, "PT") + phantoms.instances(volume, "CT", "b")
+
+    candidates = group(scan(phantoms.save(tmp_path, mixed)).instances)
+
+    assert sorted((c.modality, len(c.instances)) for c in candidates) == [("CT", 7), ("CT", 7), ("PT", 7)]
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+def test_an_empty_uid_is_an_error_that_names_it(tmp_path: Path, slices: list[Dataset], keyword: str) -> None:
+    for dataset in slices:
+        setattr(dataset, keyword, "")
+        dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.5"
+
+    with pytest.raises(SeriesError, match=rf"{keyword} \(.*\) is empty in 7 files, such as image"):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+def test_one_series_uid_in_two_studies_is_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
+    slices[0].StudyInstanceUID = "2.25.9"
+
+    with pytest.raises(SeriesError, match=r"StudyInstanceUID .*: expected one value in a series, got .* in 6 files"):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+def test_two_files_of_one_instance_with_other_content_are_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
+    slices[1].SOPInstanceUID = slices[0].SOPInstanceUID
+
+    with pytest.raises(SeriesError, match=r"SOPInstanceUID .* is the same in 2 different files"):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+def test_a_missing_frame_of_reference_is_an_error_with_a_remedy(tmp_path: Path, slices: list[Dataset]) -> None:
+    for dataset in slices:
+        del dataset.FrameOfReferenceUID
+    folder = phantoms.save(tmp_path, slices)
+
+    with pytest.raises(SeriesError, match=r"FrameOfReferenceUID .* is missing") as caught:
+        phantoms.checked(folder)
+    remedied = phantoms.checked(folder, "frame-of-reference")
+
+    assert caught.value.hint is not None
+    assert remedied.stack.geometry.frame_of_reference_uid.startswith("2.25.")
+    assert remedied.candidate.remedies_used == ("a frame of reference was made from the Series Instance UID",)
+    again = phantoms.checked(folder, "frame-of-reference")
+    assert again.stack.geometry.frame_of_reference_uid == remedied.stack.geometry.frame_of_reference_uid
+
+
+def test_a_slice_of_another_size_is_named(tmp_path: Path, slices: list[Dataset]) -> None:
+    slices[3].Columns = 12
+    slices[3].PixelData = slices[3].PixelData[: 11 * 12 * 2]
+
+    with pytest.raises(SeriesError, match="expected 11 x 13 as in the other images, got 11 x 12"):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(0, 13), (65535, 65535)])
+def test_absurd_sizes_are_refused_before_anything_is_allocated(
+    tmp_path: Path, slices: list[Dataset], rows: int, columns: int
+) -> None:
+    for dataset in slices:
+        dataset.Rows, dataset.Columns = rows, columns
+
+    with pytest.raises(SeriesError, match=f"expected 1 to .* pixels, got {rows} x {columns}"):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+def test_too_many_voxels_are_refused(tmp_path: Path, slices: list[Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series_module, "MAX_VOXELS", 7 * 11 * 13 - 1)
+
+    with pytest.raises(SeriesError, match="7 x 11 x 13 voxels: expected at most 1000"):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+def test_localizers_are_refused_and_left_out_when_asked_for(tmp_path: Path, slices: list[Dataset]) -> None:
+    scout = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, 20, 20))))[0]
+    scout.SOPInstanceUID = "2.25.3"
+    scout.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    scout.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+    folder = phantoms.save(tmp_path, [*slices, scout])
+
+    with pytest.raises(SeriesError, match="among the slices are 1 localizer and 0 secondary captures"):
+        phantoms.checked(folder)
+    remedied = phantoms.checked(folder, "drop-localizers")
+
+    assert remedied.stack.geometry.spatial_shape == (7, 11, 13)
+    assert "left out 1 localizer" in remedied.candidate.remedies_used[0]
+
+
+def test_secondary_captures_are_refused_and_left_out_when_asked_for(tmp_path: Path, slices: list[Dataset]) -> None:
+    capture = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, 20, 20))))[0]
+    capture.SOPInstanceUID = "2.25.3"
+    capture.SOPClassUID = SecondaryCaptureImageStorage
+    folder = phantoms.save(tmp_path, [*slices, capture])
+
+    with pytest.raises(SeriesError, match="0 localizers and 1 secondary capture"):
+        phantoms.checked(folder)
+
+    assert len(phantoms.checked(folder, "drop-localizers").stack.planes) == 7
+
+
+def test_a_series_of_localizers_only_is_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
+    for dataset in slices:
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+
+    with pytest.raises(SeriesError, match="all 7 images of the series are localizers"):
+        phantoms.checked(phantoms.save(tmp_path, slices), "drop-localizers")
+
+
+def test_what_is_no_ct_mr_or_pet_is_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
+    for dataset in slices:
+        dataset.SOPClassUID = "1.2.111.10008.2.1.4.1.1.2"
+
+    with pytest.raises(SeriesError, match=r"SOPClassUID .*: expected a CT, MR or PET image"):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "shown"),
+    [
+        ("TemporalPositionIdentifier", [1, 2, 3], "TemporalPositionIdentifier: 1, 2, 3"),
+        ("AcquisitionNumber", [4, 11], "AcquisitionNumber: 4, 11"),
+        ("EchoTime", ["2.5", "12.5"], "EchoTime: 2.5, 12.5"),
+        ("DiffusionBValue", [0.0, 800.0], "DiffusionBValue: 0.0, 800.0"),
+    ],
+)
+def test_several_volumes_are_refused_and_one_is_taken_when_asked_for(
+    tmp_path: Path, keyword: str, values: list[object], shown: str
+) -> None:
+    geometry = phantoms.oblique_geometry()
+    datasets = []
+    for number, value in enumerate(values):
+        volume = geometry.with_array(np.full(geometry.spatial_shape, 10.0 * number, dtype=np.float32))
+        for index, dataset in enumerate(phantoms.instances(volume, "MR")):
+            setattr(dataset, keyword, value)
+            dataset.SOPInstanceUID = f"2.25.{100 * number + index + 1}"
+            datasets.append(dataset)
+    folder = phantoms.save(tmp_path, datasets)
+
+    with pytest.raises(SeriesError, match=rf"{len(values)} volumes in one series \({shown}\), 7 slices each") as caught:
+        phantoms.checked(folder)
+    second = phantoms.read(folder, "volume=2")
+
+    assert f"N-th of {len(values)}" in (caught.value.hint or "")
+    assert second.volume.array.mean() == 10
+    assert second.candidate.remedies_used == (f"volume 2 of {len(values)} was taken",)
+    with pytest.raises(SeriesError, match=f"volume 9 was asked for, but the series holds {len(values)}"):
+        phantoms.checked(folder, "volume=9")
+
+
+def test_volumes_told_apart_by_two_attributes_only_are_found(tmp_path: Path) -> None:
+    datasets = []
+    for number, (echo, time) in enumerate([(1, 1), (1, 2), (2, 1), (2, 2)]):
+        for index, dataset in enumerate(phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()), "MR")):
+            dataset.EchoTime, dataset.AcquisitionNumber = echo, time
+            dataset.SOPInstanceUID = f"2.25.{100 * number + index + 1}"
+            datasets.append(dataset)
+
+    expected = r"4 volumes in one series \(EchoTime, AcquisitionNumber: 1\.0 1, 1\.0 2, 2\.0 1, 2\.0 2\)"
+    with pytest.raises(SeriesError, match=expected):
+        phantoms.checked(phantoms.save(tmp_path, datasets))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "message"),
+    [
+        ("ImagePositionPatient", None, "ImagePositionPatient .*: expected 3 numbers, got nothing"),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "expected two perpendicular unit vectors"),
+        ("ImageOrientationPatient", [2, 0, 0, 0, 1, 0], "expected two perpendicular unit vectors"),
+        ("PixelSpacing", [0, 1], "expected two lengths above 0"),
+        ("PixelSpacing", None, "PixelSpacing .*: expected 2 numbers, got nothing"),
+    ],
+)
+def test_a_plane_that_is_nowhere_is_an_error(
+    tmp_path: Path, slices: list[Dataset], keyword: str, value: object, message: str
+) -> None:
+    setattr(slices[2], keyword, value)
+
+    with pytest.raises(SeriesError, match=message):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+def test_colour_is_refused(tmp_path: Path, slices: list[Dataset]) -> None:
+    for dataset in slices:
+        dataset.PhotometricInterpretation = "PALETTE COLOR"
+
+    with pytest.raises(PixelDataError, match="expected MONOCHROME1 or MONOCHROME2 with one sample, got PALETTE COLOR"):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+@pytest.mark.parametrize("name", ["resampl", "volume=0", "volume=x", "volume", ""])
+def test_an_unknown_remedy_is_wrong_use(name: str) -> None:
+    with pytest.raises(UsageError, match="unknown remedy"):
+        Remedies.parse([name])
+
+
+def test_a_group_keeps_multi_frame_instances_apart(tmp_path: Path, slices: list[Dataset]) -> None:
+    folder = phantoms.legacy_enhanced(tmp_path, slices)
+
+    (candidate,) = group(scan(folder).instances)
+
+    assert len(candidate.instances) == 1
+    assert check(candidate, Remedies()).stack.geometry.spatial_shape == (7, 11, 13)

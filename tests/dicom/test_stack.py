@@ -1,0 +1,175 @@
+"""Slices form a volume, or an error that says why not; ITK is the judge of where voxels lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset
+
+from clickseg.dicom.stack import Stack
+from clickseg.errors import SeriesError
+from tests import phantoms
+
+
+def itk_image(folder: Path) -> SimpleITK.Image:
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    return reader.Execute()
+
+
+def moved(dataset: Dataset, millimetres: float) -> None:
+    """Moves a slice along its normal."""
+    orientation = np.array(dataset.ImageOrientationPatient, dtype=float)
+    normal = np.cross(orientation[:3], orientation[3:])
+    dataset.ImagePositionPatient = [
+        f"{p:.8g}" for p in np.array(dataset.ImagePositionPatient, dtype=float) + millimetres * normal
+    ]
+
+
+def stack_of(folder: Path, datasets: list[Dataset], *remedies: str) -> Stack:
+    return phantoms.checked(phantoms.save(folder, datasets), *remedies).stack
+
+
+@pytest.fixture
+def slices() -> list[Dataset]:
+    return phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+
+
+@given(
+    angles=st.tuples(*[st.floats(-3, 3)] * 3),
+    spacing=st.tuples(*[st.floats(0.4, 6)] * 3),
+    order=st.permutations(range(5)),
+)
+@settings(max_examples=25, deadline=None)
+def test_every_voxel_lies_where_itk_puts_it(
+    tmp_path_factory: pytest.TempPathFactory,
+    angles: tuple[float, ...],
+    spacing: tuple[float, ...],
+    order: list[int],
+) -> None:
+    geometry = phantoms.oblique_geometry(
+        (5, 6, 4), axes=phantoms.rotation(*angles), pixel_spacing=spacing[:2], slice_spacing=spacing[2]
+    )
+    datasets = phantoms.instances(phantoms.distinct(geometry))
+    folder = phantoms.save(tmp_path_factory.mktemp("series"), [datasets[index] for index in order])
+
+    volume = phantoms.read(folder).volume
+
+    image = itk_image(folder)
+    for index in [(0, 0, 0), (4, 5, 3), (1, 4, 2)]:
+        point = volume.map_indices_to_reference(np.array([index]))[0]
+        itk_index = image.TransformPhysicalPointToIndex(point.tolist())
+        assert np.allclose(image.TransformIndexToPhysicalPoint(itk_index), point, atol=1e-3)
+        assert image[itk_index] == volume.array[index]
+
+
+def test_slices_keep_their_jitter_within_five_percent(tmp_path: Path, slices: list[Dataset]) -> None:
+    for dataset, millimetres in zip(slices, [0.05, -0.05, 0.08, -0.08, 0.02, 0, -0.06], strict=True):
+        moved(dataset, millimetres)
+
+    stack = stack_of(tmp_path, slices)
+
+    assert stack.geometry.spacing[0] == pytest.approx(phantoms.SLICE_SPACING, abs=0.05)
+    assert not stack.is_resampled
+
+
+def test_one_slice_is_no_volume(tmp_path: Path, slices: list[Dataset]) -> None:
+    with pytest.raises(SeriesError, match="one slice is no volume"):
+        stack_of(tmp_path, slices[:1])
+
+
+def test_two_slices_are_a_volume(tmp_path: Path, slices: list[Dataset]) -> None:
+    assert stack_of(tmp_path, slices[:2]).geometry.spatial_shape == (2, 11, 13)
+
+
+def test_a_missing_slice_is_named_with_its_neighbours(tmp_path: Path, slices: list[Dataset]) -> None:
+    del slices[3]
+
+    with pytest.raises(
+        SeriesError, match=r"1 missing slice in 1 place: between image\d+ at .* mm and image\d+ at"
+    ) as caught:
+        stack_of(tmp_path, slices)
+
+    assert "resample" in (caught.value.hint or "")
+
+
+def test_several_gaps_are_counted(tmp_path: Path) -> None:
+    slices = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((10, 11, 13))))
+
+    with pytest.raises(SeriesError, match="3 missing slices in 2 places"):
+        stack_of(tmp_path, [slices[index] for index in (0, 1, 2, 5, 6, 8, 9)])
+
+
+def test_variable_spacing_is_an_error_with_a_remedy(tmp_path: Path, slices: list[Dataset]) -> None:
+    moved(slices[0], 1.4)
+
+    with pytest.raises(SeriesError, match=r"slice spacing varies from 3\.100 to 4\.500 mm"):
+        stack_of(tmp_path, slices)
+
+
+def test_two_files_at_one_position_are_named(tmp_path: Path, slices: list[Dataset]) -> None:
+    twin = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))[2]
+    twin.SOPInstanceUID = "2.25.1"
+
+    with pytest.raises(SeriesError, match=r"1 position taken twice: image\d+ and image\d+ both lie at"):
+        stack_of(tmp_path, [*slices, twin])
+
+
+def test_gantry_tilt_is_measured_in_degrees(tmp_path: Path, slices: list[Dataset]) -> None:
+    for index, dataset in enumerate(slices):
+        column = np.array(dataset.ImageOrientationPatient[3:], dtype=float)
+        position = np.array(dataset.ImagePositionPatient, dtype=float)
+        shift = index * phantoms.SLICE_SPACING * np.tan(np.radians(12)) * column
+        dataset.ImagePositionPatient = [f"{value:.8g}" for value in position + shift]
+
+    with pytest.raises(SeriesError, match=r"gantry tilt of 12\.0 degrees"):
+        stack_of(tmp_path, slices)
+
+
+def test_one_slice_beside_the_others_is_named(tmp_path: Path, slices: list[Dataset]) -> None:
+    row = np.array(slices[3].ImageOrientationPatient[:3], dtype=float)
+    position = np.array(slices[3].ImagePositionPatient, dtype=float)
+    slices[3].ImagePositionPatient = [f"{value:.8g}" for value in position + 5 * row]
+
+    with pytest.raises(SeriesError, match="slices do not lie above each other"):
+        stack_of(tmp_path, slices)
+
+
+def test_mixed_orientations_are_counted(tmp_path: Path, slices: list[Dataset]) -> None:
+    slices[1].ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    slices[2].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+
+    with pytest.raises(SeriesError, match="3 orientations in one series: 5 such as image"):
+        stack_of(tmp_path, slices)
+
+
+def test_mixed_pixel_spacings_are_counted(tmp_path: Path, slices: list[Dataset]) -> None:
+    slices[4].PixelSpacing = [1.7, 1.0]
+
+    with pytest.raises(SeriesError, match="2 pixel spacings in one series"):
+        stack_of(tmp_path, slices)
+
+
+def test_resampling_is_used_only_where_it_is_needed(tmp_path: Path, slices: list[Dataset]) -> None:
+    checked = phantoms.checked(phantoms.save(tmp_path, slices), "resample")
+
+    assert not checked.stack.is_resampled
+    assert checked.candidate.remedies_used == ()
+
+
+def test_a_gap_is_filled_by_interpolation_when_asked_for(tmp_path: Path, slices: list[Dataset]) -> None:
+    whole = phantoms.read(phantoms.save(tmp_path / "whole", slices)).volume
+    del slices[3]
+
+    series = phantoms.read(phantoms.save(tmp_path / "gap", slices), "resample")
+
+    assert series.candidate.remedies_used == ("resampled from 6 to 7 slices",)
+    assert series.volume.geometry_equal(whole, tol=1e-4)
+    np.testing.assert_allclose(series.volume.array, whole.array, atol=1e-3)  # the phantom is linear in k
+    labels = np.arange(7, dtype=np.uint8)[:, None, None]
+    assert series.at_planes(labels).ravel().tolist() == [0, 1, 2, 4, 5, 6]
