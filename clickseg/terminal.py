@@ -18,20 +18,19 @@ FAILURE = "metadata.json"
 
 
 def set_up(level: str) -> None:
-    """Sends ClickSeg's own logs to standard error, and silences the chatter of libraries.
+    """Sends ClickSeg's own logs to standard error, and silences the libraries: what they say may hold patient data.
 
     Args:
-        level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``. At ``DEBUG`` libraries are heard too.
+        level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     own = logging.getLogger("clickseg")
     own.handlers, own.propagate = [handler], False
     own.setLevel(level)
-    if level != "DEBUG":
-        logging.getLogger("pydicom").setLevel(logging.ERROR)
-        logging.getLogger("highdicom").setLevel(logging.ERROR)
-        warnings.simplefilter("ignore")
+    for library in ("pydicom", "highdicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
 
 
 def fail(errors: Sequence[ClickSegError], output: Path | None, environ: Mapping[str, str]) -> int:

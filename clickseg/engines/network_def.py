@@ -14,6 +14,9 @@ from clickseg.models.package import ModelPackage
 from clickseg.validation import read_json
 
 _CONFIG = Path("configs", "inference.json")
+_BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What the constructors of networks raise on arguments that do not fit."""
+
 _NAMESPACE = "monai.networks.nets."
 
 
@@ -36,7 +39,7 @@ def build_network(package: ModelPackage) -> torch.nn.Module:
     network_class = _network_class(definition["_target_"], where)
     try:
         network: torch.nn.Module = network_class(**arguments)
-    except (TypeError, ValueError, NotImplementedError, AssertionError) as error:
+    except _BUILD_ERRORS as error:
         raise ModelError(f"{where}: {definition['_target_']} cannot be built: {error}") from error
     return network
 

@@ -1,0 +1,272 @@
+"""Click files as people and tools write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.clicks.clicks_json import write_clicks_json
+from clickseg.clicks.names import split_name
+from clickseg.clicks.read import find_clicks, read_clicks
+from clickseg.errors import ClickError
+
+FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
+NATIVE = {
+    "version": 1,
+    "frame_of_reference_uid": "1.2.3",
+    "series_instance_uid": "1.2.4",
+    "clicks": [
+        {"label": "lesion", "polarity": "foreground", "position_mm": [-12.5, 40.0, 310.25]},
+        {"polarity": "background", "position_mm": [8, 51.5, 300]},
+    ],
+}
+
+
+def save(folder: Path, content: object, name: str = "clicks.json") -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def slicer(points: list[dict[str, object]], **changes: object) -> dict[str, object]:
+    """A point list as 3D Slicer 5 writes it."""
+    defaults = {
+        "id": "1",
+        "description": "",
+        "associatedNodeID": "vtkMRMLScalarVolumeNode1",
+        "orientation": [-1.0, -0.0, -0.0, -0.0, -1.0, -0.0, 0.0, 0.0, 1.0],
+        "selected": True,
+        "locked": False,
+        "visibility": True,
+        "positionStatus": "defined",
+    }
+    markup = {
+        "type": "Fiducial",
+        "coordinateSystem": "LPS",
+        "coordinateUnits": "mm",
+        "locked": False,
+        "fixedNumberOfControlPoints": False,
+        "labelFormat": "%N-%d",
+        "lastUsedControlPointNumber": len(points),
+        "controlPoints": [defaults | point for point in points],
+        "measurements": [],
+        "display": {"visibility": False, "opacity": 1.0},
+    } | changes
+    schema = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    return {"@schema": schema + "markups-schema-v1.0.3.json#", "markups": [markup]}
+
+
+def test_the_native_form_is_read_as_it_stands(tmp_path: Path) -> None:
+    clicks = read_clicks(save(tmp_path, NATIVE))
+
+    assert clicks == Clicks(
+        (Click("lesion", FG, (-12.5, 40.0, 310.25)), Click("", BG, (8.0, 51.5, 300.0))), "1.2.3", "1.2.4", "clicks.json"
+    )
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    clicks = Clicks((Click("a", FG, (0.1, -2.25, 1e-3)),), "1.2.3", None, "clicks.json")
+
+    write_clicks_json(clicks, tmp_path / "clicks.json")
+
+    assert read_clicks(tmp_path / "clicks.json") == clicks
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (NATIVE | {"version": 2}, r"version: .*1, got 2"),
+        (NATIVE | {"clicks": [{"polarity": "foreground"}]}, r"clicks\.0\.position_mm: Field required"),
+        (NATIVE | {"clicks": [{"polarity": "maybe", "position_mm": [1, 2, 3]}]}, r"clicks\.0\.polarity: .*got 'maybe'"),
+        (NATIVE | {"clicks": [{"polarity": "foreground", "position_mm": [1, 2]}]}, r"clicks\.0\.position_mm"),
+        (NATIVE | {"clicks": [{"polarity": "foreground", "position_mm": [1, 2, "3"]}]}, r"position_mm\.2: .*got '3'"),
+        (NATIVE | {"clicks": [{"polarity": "foreground", "positon_mm": [1, 2, 3]}]}, "positon_mm|position_mm"),
+        (NATIVE | {"click": []}, "click: Extra inputs are not permitted"),
+        (NATIVE | {"clicks": [{"polarity": "foreground", "position_mm": [0, 0, 0]}] * 10_001}, "at most 10000"),
+        ('{"version": 1, "clicks": [{"polarity": "foreground", "position_mm": [NaN, 0, 0]}]}', "NaN is no number"),
+        ('{"version": 1, "clicks": [{"polarity": "foreground", "position_mm": [1e999, 0, 0]}]}', r"position_mm\.0"),
+        ("not JSON", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ([1, 2], "no known form of clicks"),
+        ({"points": []}, "no known form of clicks"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_one_clear_error(tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(ClickError, match=message) as caught:
+        read_clicks(save(tmp_path, content))
+
+    assert str(caught.value).startswith("clicks.json: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_huge_one_are_errors(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.json"
+    with huge.open("wb") as file:
+        file.truncate(17 << 20)
+
+    with pytest.raises(ClickError, match=r"nowhere\.json: cannot be read: No such file"):
+        read_clicks(tmp_path / "nowhere.json")
+    with pytest.raises(ClickError, match=r"huge\.json: expected at most 16777216 bytes"):
+        read_clicks(huge)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sign", "scale"),
+    [
+        ({"coordinateSystem": "LPS"}, 1, 1),
+        ({"coordinateSystem": "RAS"}, -1, 1),
+        ({"coordinateSystem": None}, 1, 1),
+        ({"coordinateUnits": "um"}, 1, 1e-3),
+        ({"coordinateUnits": ["mm", "UCUM", "millimeter"]}, 1, 1),
+        ({"coordinateSystem": "RAS", "coordinateUnits": "um"}, -1, 1e-3),
+    ],
+)
+def test_slicer_points_are_lps_mm_whatever_they_are_written_in(
+    tmp_path: Path, changes: dict[str, object], sign: int, scale: float
+) -> None:
+    content = slicer([{"label": "F-1", "position": [-53.388, -73.335, 12.5]}], **changes)
+    content["markups"] = [{k: v for k, v in content["markups"][0].items() if v is not None}]
+
+    (click,) = read_clicks(save(tmp_path, content, "F.mrk.json")).points
+
+    np.testing.assert_allclose(click.position_mm, np.array([-53.388 * sign, -73.335 * sign, 12.5]) * scale)
+
+
+@pytest.mark.parametrize(
+    ("list_name", "label", "description", "expected"),
+    [
+        ("F", "F-1", "", ("", FG)),
+        ("PointList", "PointList-3", "", ("", FG)),
+        ("lesion", "lesion-2", "", ("lesion", FG)),
+        ("lesion_pos", "lesion_pos-1", "", ("lesion", FG)),
+        ("lesion_neg", "lesion_neg-1", "", ("lesion", BG)),
+        ("lesion-", "F-1", "", ("lesion", BG)),
+        ("F", "background", "", ("", BG)),
+        ("F", "liver_neg", "", ("liver", BG)),
+        ("F", "F-1", "background", ("", BG)),
+        ("lesion", "lesion-1", "negative", ("lesion", BG)),
+        ("lesion_neg", "lesion_neg-1", "foreground", ("lesion", FG)),
+        ("clicks", "tumour+", "", ("tumour", FG)),
+        ("clicks", "tumour-", "seen on MR", ("tumour", BG)),
+    ],
+)
+def test_label_and_polarity_are_read_from_the_names(
+    tmp_path: Path, list_name: str, label: str, description: str, expected: tuple[str, Polarity]
+) -> None:
+    content = slicer([{"label": label, "description": description, "position": [0, 0, 0]}])
+
+    (click,) = read_clicks(save(tmp_path, content, f"{list_name}.mrk.json")).points
+
+    assert (click.label, click.polarity) == expected
+
+
+def test_undefined_points_are_no_clicks(tmp_path: Path) -> None:
+    points = [
+        {"label": "F-1", "position": [1, 2, 3]},
+        {"label": "F-2", "position": [0, 0, 0], "positionStatus": "undefined"},
+        {"label": "F-3", "position": [0, 0, 0], "positionStatus": "preview"},
+        {"label": "F-4", "positionStatus": "missing"},
+    ]
+
+    clicks = read_clicks(save(tmp_path, slicer(points), "F.mrk.json"))
+
+    assert [click.position_mm for click in clicks.points] == [(1, 2, 3)]
+
+
+def test_a_minimal_slicer_point_is_enough(tmp_path: Path) -> None:
+    content = {"markups": [{"type": "Fiducial", "controlPoints": [{"label": "F-1", "position": [1, 2, 3]}]}]}
+
+    assert len(read_clicks(save(tmp_path, content, "F.mrk.json")).points) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (slicer([], type="ROI"), "expected Fiducial .* got ROI"),
+        (slicer([{"label": "F-1", "position": [1, 2, 3]}], coordinateUnits="inch"), "expected mm or um, got 'inch'"),
+        (slicer([{"label": "F-1", "position": None}]), "control point 'F-1' is defined but has no position"),
+        (slicer([{"label": "F-1", "position": [1, 2, 3]}], coordinateSystem="IJK"), "coordinateSystem"),
+        ({"markups": []}, "markups: "),
+    ],
+)
+def test_slicer_markups_that_are_no_clicks_are_errors(tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(ClickError, match=message):
+        read_clicks(save(tmp_path, content, "F.mrk.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("", ("", None)), ("neg", ("", BG)), ("+", ("", FG)), ("left lung-12", ("left lung", None)), ("a_NEG", ("a", BG))],
+)
+def test_names_are_split(name: str, expected: tuple[str, Polarity | None]) -> None:
+    assert split_name(name) == expected
+
+
+def test_clicks_are_found_in_the_input(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    save(tmp_path / "sub", NATIVE)
+
+    found = find_clicks(None, tmp_path)
+
+    assert len(found.clicks.points) == 2
+    assert found.clicks.source == "sub/clicks.json"
+
+
+def test_no_click_file_is_no_clicks(tmp_path: Path) -> None:
+    save(tmp_path, {"other": 1}, "report.json")
+
+    assert find_clicks(None, tmp_path).clicks == Clicks()
+
+
+def test_two_click_files_are_an_error_that_names_both(tmp_path: Path) -> None:
+    save(tmp_path, NATIVE)
+    save(tmp_path, slicer([]), "lesion.mrk.json")
+
+    with pytest.raises(ClickError, match=r"2 click files in the input: clicks\.json, lesion\.mrk\.json") as caught:
+        find_clicks(None, tmp_path)
+
+    assert caught.value.hint == "name one with --clicks"
+
+
+def test_an_explicit_source_wins_and_the_other_is_named(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    save(inside, NATIVE)
+    explicit = save(outside, NATIVE | {"clicks": []}, "mine.json")
+
+    found = find_clicks(str(explicit), inside)
+
+    assert found.clicks.points == ()
+    assert found.passed_over == ("clicks.json",)
+    assert find_clicks(str(inside / "clicks.json"), inside).passed_over == ()
+
+
+def test_none_uses_no_clicks(tmp_path: Path) -> None:
+    save(tmp_path, NATIVE)
+
+    found = find_clicks("none", tmp_path)
+
+    assert found.clicks == Clicks()
+    assert found.passed_over == ("clicks.json",)
+
+
+def test_the_digest_tells_clicks_apart_by_all_that_matters() -> None:
+    base = Click("a", FG, (1.0, 2.0, 3.0))
+    variants = [
+        (base,),
+        (Click("b", FG, (1.0, 2.0, 3.0)),),
+        (Click("a", BG, (1.0, 2.0, 3.0)),),
+        (Click("a", FG, (1.0, 2.0, 3.5)),),
+        (base, base),
+    ]
+
+    digests = {Clicks(points).digest for points in variants}
+
+    assert len(digests) == len(variants)
+    assert Clicks().digest == ""
+    assert Clicks((base,), source="x").digest == Clicks((base,), source="y").digest

@@ -1,0 +1,72 @@
+"""SEG and SR of made-up results, and their judges."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+from pydicom import Dataset
+
+from clickseg.dicom.algorithm import Algorithm
+from clickseg.dicom.reference import reference_headers
+from clickseg.dicom.report import make_report
+from clickseg.dicom.segmentation import make_segmentation
+from clickseg.dicom.segmentation_type import SegmentationType
+from clickseg.dicom.volume import Series
+from clickseg.inference.labels import LabelMap
+from clickseg.models.spec import ModelSpec
+from tests import phantoms
+
+CLOCK = datetime(2026, 1, 2, 3, 4, 5)
+
+
+@dataclass
+class Made:
+    """A result and what was written of it."""
+
+    labels: LabelMap
+    segmentation: hd.seg.Segmentation | None
+    report: Dataset
+
+
+def spec(*classes: dict[str, object], activation: str = "softmax") -> ModelSpec:
+    """A model with the given classes; a hook by default."""
+    named = list(classes) or [phantoms.organ("hook", 1)]
+    section = phantoms.metadata(classes=named, activation=activation, output_channels=len(named) + 1)
+    return ModelSpec.model_validate(section)
+
+
+def hook_labels(series: Series) -> LabelMap:
+    """The hook on the grid of a series, as class 1."""
+    return LabelMap(phantoms.hook(series.volume.get_geometry()).array.astype(np.uint8), False, 1)
+
+
+def make_results(
+    series: Series,
+    labels: LabelMap | None = None,
+    model: ModelSpec | None = None,
+    *,
+    clicks_sha256: str = "",
+    segmentation_type: SegmentationType = SegmentationType.BINARY,
+    clock: datetime = CLOCK,
+) -> Made:
+    """Makes SEG and SR; of a hook by default."""
+    labels, model = labels or hook_labels(series), model or spec()
+    algorithm = Algorithm("test", "1.2.3", "ab" * 32, clicks_sha256, "f32")
+    sources = reference_headers(series)
+    segmentation = make_segmentation(
+        series, sources, labels, model, algorithm, segmentation_type=segmentation_type, clock=clock
+    )
+    volumes_ml = [float(labels.mask(n).sum() * series.volume.voxel_volume / 1000) for n in labels.present()]
+    report = make_report(sources, segmentation, volumes_ml, model, algorithm, clock=clock)
+    return Made(labels, segmentation, report)
+
+
+def violations(path: Path, dciodvfy: str) -> list[str]:
+    """The errors that dciodvfy finds in a file."""
+    ended = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, errors="replace", check=False)
+    return [line for line in ended.stderr.splitlines() if line.startswith("Error")]

@@ -1,0 +1,88 @@
+"""Real DICOM with its oddities: each folder has the outcome that docs/fixtures.md says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clickseg.dicom.files import scan
+from clickseg.dicom.identity import encoded
+from clickseg.dicom.quantity import quantity_of
+from clickseg.dicom.remedies import Remedies
+from clickseg.dicom.series import check, group
+from clickseg.dicom.volume import read_series
+from clickseg.errors import InputError
+from clickseg.inference.labels import LabelMap
+from tests.dicom.results import make_results, violations
+
+DOCS = Path(__file__).parents[2] / "docs" / "fixtures.md"
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Folder, remedies and outcome of each row of the table in the docs."""
+    lines = [line for line in DOCS.read_text().splitlines() if line.startswith("| `")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [(folder.strip("`"), remedies.strip("`"), outcome) for folder, remedies, outcome in cells]
+
+
+def outcomes(folder: Path, remedies: str) -> list[str]:
+    """What becomes of each series of a folder, in words."""
+    asked = Remedies.parse(name for name in remedies.split() if name)
+    found = []
+    for candidate in group(scan(folder).instances):
+        try:
+            checked = check(candidate, asked)
+            shape = " x ".join(str(count) for count in checked.stack.geometry.spatial_shape)
+            unit = quantity_of(checked).unit
+            found.append(f"{candidate.modality} {shape} {unit}".strip())
+        except InputError as error:
+            found.append(f"{candidate.modality}: {error}")
+    return found
+
+
+@pytest.mark.parametrize(("folder", "remedies", "outcome"), rows(), ids=lambda value: str(value)[:60])
+def test_a_folder_has_the_outcome_that_the_docs_say(fixtures: Path, folder: str, remedies: str, outcome: str) -> None:
+    found = outcomes(fixtures / folder, remedies) or ["no DICOM"]
+
+    for expected in outcome.split("<br>"):
+        assert any(expected in text for text in found), found
+
+
+def test_every_folder_is_in_the_table(fixtures: Path) -> None:
+    listed = {folder.partition("/")[0] for folder, _, _ in rows()}
+
+    assert {path.name for path in fixtures.iterdir()} == listed
+
+
+def volumes() -> list[tuple[str, str]]:
+    """The rows whose outcome is one volume."""
+    return [(folder, remedies) for folder, remedies, outcome in rows() if " x " in outcome]
+
+
+@pytest.mark.parametrize(("folder", "remedies"), volumes())
+def test_dciodvfy_finds_no_error_in_what_a_folder_yields(
+    fixtures: Path, dciodvfy: str, tmp_path: Path, folder: str, remedies: str
+) -> None:
+    asked = Remedies.parse(remedies.split())
+    for candidate in group(scan(fixtures / folder).instances):
+        try:
+            series = read_series(check(candidate, asked))
+        except InputError:
+            continue
+        array = np.zeros(series.volume.spatial_shape, dtype=np.uint8)
+        array[1:, array.shape[1] // 4 : array.shape[1] // 2, array.shape[2] // 3 : array.shape[2] // 2] = 1
+        found = make_results(series, LabelMap(array, False, 1))
+        empty = make_results(series, LabelMap(np.zeros_like(array), False, 1))
+        for dataset in (found.segmentation, found.report, empty.report):
+            path = tmp_path / "result.dcm"
+            path.write_bytes(encoded(dataset))
+            errors = [error for error in violations(path, dciodvfy) if not _is_source_uid(error)]
+            assert errors == []
+
+
+def _is_source_uid(error: str) -> bool:
+    """mr_brain_papaya_oblique20 has UIDs that begin with 0.0: a reference to them cannot be any other."""
+    return error.startswith('Error - Illegal root for UID - "0.0.0.0.')

@@ -1,0 +1,88 @@
+"""A click is the ball of voxels around it, on the model grid, and changes nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clickseg.clicks.bind import BoundClick
+from clickseg.clicks.click import Polarity
+from clickseg.inference.guidance import ball_offsets, draw, voxels_of
+from clickseg.models.spec import GuidanceSpec
+from tests import phantoms
+
+FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
+SPEC = GuidanceSpec.model_validate(phantoms.GUIDANCE)
+GEOMETRY = phantoms.oblique_geometry((14, 15, 16))
+
+
+def click(*index: float, label: str = "hook", polarity: Polarity = FG) -> BoundClick:
+    x, y, z = GEOMETRY.map_indices_to_reference(np.array([index]))[0]
+    return BoundClick(label, polarity, (x, y, z))
+
+
+def test_a_click_is_33_voxels_at_squared_distances_up_to_4() -> None:
+    (foreground, background) = draw([click(6, 7, 8)], GEOMETRY, SPEC)
+
+    voxels = np.argwhere(foreground)
+    assert len(voxels) == 33
+    assert ((voxels - [6, 7, 8]) ** 2).sum(axis=1).max() == 4
+    assert set(np.unique(foreground)) == {0, 1}
+    assert not background.any()
+
+
+@pytest.mark.parametrize(("radius", "voxels"), [(0, 1), (1, 7), (2, 33), (2.4, 57), (3, 123)])
+def test_a_ball_has_the_voxels_within_its_radius(radius: float, voxels: int) -> None:
+    offsets = ball_offsets(radius)
+
+    assert len({tuple(offset) for offset in offsets}) == voxels
+    assert (offsets**2).sum(axis=1).max() <= radius**2
+
+
+@given(st.tuples(*[st.floats(-0.49, 0.49)] * 3))
+def test_anywhere_in_a_voxel_is_that_voxel(shift: tuple[float, float, float]) -> None:
+    position = click(6 + shift[0], 7 + shift[1], 8 + shift[2]).position_mm
+
+    assert voxels_of([position], GEOMETRY)[0].tolist() == [6, 7, 8]
+
+
+def test_a_ball_at_the_border_is_cut_and_not_moved() -> None:
+    (foreground, _) = draw([click(0, 0, 0)], GEOMETRY, SPEC)
+
+    assert len(np.argwhere(foreground)) == len([o for o in ball_offsets(2) if (o >= 0).all()])
+
+
+def test_a_click_half_a_voxel_beyond_the_last_centre_is_drawn() -> None:
+    (foreground, _) = draw([click(13.5, 7, 8)], GEOMETRY, SPEC)
+
+    assert foreground[13, 7, 8] == 1
+
+
+def test_clicks_are_united_and_do_not_change_each_other() -> None:
+    clicks = [click(5, 5, 5), click(6, 5, 5), click(11, 11, 11)]
+
+    (together, _) = draw(clicks, GEOMETRY, SPEC)
+
+    alone = np.maximum.reduce([draw([each], GEOMETRY, SPEC)[0] for each in clicks])
+    assert np.array_equal(together, alone)
+
+
+def test_each_channel_takes_the_pairs_that_it_names() -> None:
+    channels = [
+        {"takes": [["hook", "foreground"]]},
+        {"takes": [["hook", "background"], ["ring", "foreground"]]},
+        {"takes": [["ring", "foreground"]]},
+    ]
+    spec = GuidanceSpec.model_validate(phantoms.GUIDANCE | {"channels": channels})
+
+    drawn = draw([click(3, 3, 3), click(7, 7, 7, polarity=BG), click(11, 11, 11, label="ring")], GEOMETRY, spec)
+
+    assert [sorted({int(i) for i in np.argwhere(c)[:, 0] if i in (3, 7, 11)}) for c in drawn] == [[3], [7, 11], [11]]
+    assert drawn.sum(axis=(1, 2, 3)).tolist() == [33, 66, 33]
+
+
+def test_no_clicks_are_empty_channels() -> None:
+    assert draw([], GEOMETRY, SPEC).shape == (2, 14, 15, 16)
+    assert not draw([], GEOMETRY, SPEC).any()

@@ -1,0 +1,53 @@
+"""Intensities are scaled as MONAI scales them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clickseg.inference.intensity import scale
+from clickseg.models.spec import PercentileScaling, RangeScaling, SquareRootScaling, ZScoreScaling
+from tests.oracles import NormalizeIntensity, ScaleIntensityRange, ScaleIntensityRangePercentiles
+
+
+@pytest.fixture
+def values() -> np.ndarray:
+    noise = np.random.default_rng(3).normal(100, 300, (9, 10, 11)).astype(np.float32)
+    noise[:3] = 0
+    return noise
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_range(values: np.ndarray, clip: bool) -> None:
+    ours = scale(values, RangeScaling(kind="range", a_min=-57, a_max=164, b_min=-1, b_max=1, clip=clip))
+
+    np.testing.assert_allclose(ours, ScaleIntensityRange(-57, 164, -1, 1, clip)(values).numpy(), atol=1e-5)
+    assert ours.dtype == np.float32
+
+
+def test_percentile(values: np.ndarray) -> None:
+    ours = scale(values, PercentileScaling(kind="percentile", lower=0.5, upper=99.5))
+
+    theirs = ScaleIntensityRangePercentiles(0.5, 99.5, 0, 1, clip=True)(values)
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("nonzero", [True, False])
+def test_zscore(values: np.ndarray, nonzero: bool) -> None:
+    ours = scale(values, ZScoreScaling(kind="zscore", nonzero=nonzero))
+
+    np.testing.assert_allclose(ours, NormalizeIntensity(nonzero=nonzero)(values).numpy(), atol=1e-4)
+
+
+def test_square_root(values: np.ndarray) -> None:
+    ours = scale(values, SquareRootScaling(kind="square_root", minimum=0, maximum=25))
+
+    np.testing.assert_allclose(ours, np.sqrt(np.clip(values.astype(np.float64), 0, 25)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "scaling", [PercentileScaling(kind="percentile", lower=1, upper=99), ZScoreScaling(kind="zscore", nonzero=True)]
+)
+def test_a_volume_of_one_value_does_not_divide_by_zero(scaling: PercentileScaling | ZScoreScaling) -> None:
+    for value in (0.0, 7.0):
+        assert not scale(np.full((4, 4, 4), value, np.float32), scaling).any()

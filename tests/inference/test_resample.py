@@ -1,0 +1,146 @@
+"""The model grid is MONAI's, and values there are MONAI's."""
+
+from __future__ import annotations
+
+import highdicom as hd
+import numpy as np
+import pytest
+import SimpleITK
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from clickseg.inference.resample import interpolate, model_geometry, source_coordinates, to_geometry, to_model_grid
+from clickseg.itk import to_sitk
+from clickseg.models.spec import GridSpec
+from tests import phantoms
+from tests.oracles import MetaTensor, Orientation, Spacing, torch
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def with_monai(volume: hd.Volume, grid: GridSpec) -> MetaTensor:
+    """The same volume by MONAI's transforms, which know RAS affines of arrays [I, J, K]."""
+    image = MetaTensor(torch.from_numpy(volume.array.copy())[None], affine=torch.from_numpy(LPS_TO_RAS @ volume.affine))
+    labels = (("L", "R"), ("P", "A"), ("I", "S"))
+    oriented = Orientation(axcodes=grid.orientation, labels=labels)(image)
+    return Spacing(pixdim=grid.spacing_mm, mode="bilinear", padding_mode="border")(oriented)
+
+
+@given(
+    angles=st.tuples(*[st.floats(-3, 3)] * 3),
+    shape=st.tuples(*[st.integers(2, 12)] * 3),
+    spacing=st.tuples(*[st.floats(0.6, 5)] * 3),
+    wanted=st.tuples(*[st.floats(0.8, 4)] * 3),
+    orientation=st.sampled_from(["RAS", "LPS", "SPL", "AIR"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_values_and_places_are_those_of_monai(
+    angles: tuple[float, ...],
+    shape: tuple[int, ...],
+    spacing: tuple[float, ...],
+    wanted: tuple[float, ...],
+    orientation: str,
+) -> None:
+    geometry = phantoms.oblique_geometry(
+        shape, axes=phantoms.rotation(*angles), pixel_spacing=spacing[:2], slice_spacing=spacing[2]
+    )
+    assume(
+        np.sort(np.abs(geometry.direction), axis=0)[-1].min() > 0.8
+    )  # at 45 degrees anything is nearest
+    noise = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    grid = GridSpec(spacing_mm=wanted, orientation=orientation)
+
+    ours = to_model_grid(geometry.with_array(noise), grid)
+
+    theirs = with_monai(geometry.with_array(noise), grid)
+    np.testing.assert_allclose(ours.affine, LPS_TO_RAS @ theirs.affine.numpy(), atol=1e-4)
+    assert ours.array.shape == tuple(theirs.shape[1:])
+    np.testing.assert_allclose(ours.array, theirs[0].numpy(), atol=1e-3)
+
+
+def test_the_first_voxel_centre_is_kept() -> None:
+    source = phantoms.oblique_geometry()
+    grid = GridSpec(spacing_mm=(2, 2.5, 3), orientation="RAS")
+
+    model = model_geometry(source, grid)
+
+    assert model.position == pytest.approx(source.to_patient_orientation("RAS").position)
+    assert model.spacing == pytest.approx((2, 2.5, 3))
+    np.testing.assert_allclose(model.direction, source.to_patient_orientation("RAS").direction, atol=1e-12)
+
+
+def test_the_way_back_finds_every_voxel_of_the_source() -> None:
+    source = phantoms.oblique_geometry()
+    grid = GridSpec(spacing_mm=(2, 2.5, 3), orientation="SPL")
+    model = model_geometry(source, grid)
+
+    coordinates = source_coordinates(source, model, grid)
+
+    oriented = source.to_patient_orientation("SPL")
+    for index in [(0, 0, 0), (3, 2, 1), tuple(n - 1 for n in oriented.spatial_shape)]:
+        point = oriented.map_indices_to_reference(np.array([index]))
+        expected = model.map_reference_to_indices(point)[0]
+        assert [coordinates[axis][index[axis]] for axis in range(3)] == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.integers(1, 9), st.lists(st.floats(-3, 12), min_size=1, max_size=8), st.integers(0, 2))
+def test_interpolation_is_numpys_along_each_line(count: int, places: list[float], axis: int) -> None:
+    shape = [2, 3, 2]
+    shape[axis] = count
+    array = np.random.default_rng(count).normal(size=shape).astype(np.float32)
+
+    found = interpolate(array, axis, np.array(places))
+
+    lines = np.moveaxis(array, axis, -1).reshape(-1, count)
+    expected = np.stack([np.interp(places, np.arange(count), line) for line in lines])
+    np.testing.assert_allclose(np.moveaxis(found, axis, -1).reshape(-1, len(places)), expected, atol=1e-5)
+
+
+def test_a_part_of_a_result_is_the_same_bytes_alone() -> None:
+    array = np.random.default_rng(0).normal(size=(40, 5, 6)).astype(np.float32)
+    places = np.arange(57) * 0.7031
+
+    whole = interpolate(array, 0, places)
+
+    for start in (0, 8, 50):
+        assert np.array_equal(interpolate(array, 0, places[start : start + 8]), whole[start : start + 8])
+
+
+def test_interpolation_does_not_change_its_input() -> None:
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    before = array.copy()
+
+    interpolate(array, 1, np.array([0.5, 1.5]))
+
+    assert np.array_equal(array, before)
+
+
+def test_another_series_is_put_on_the_grid_by_its_place_in_the_patient() -> None:
+    source = phantoms.oblique_geometry((20, 22, 24), axes=phantoms.rotation(0.4, 0.1, -0.3))
+    i, j, k = source.map_indices_to_reference(np.indices(source.spatial_shape).reshape(3, -1).T).T
+    volume = source.with_array((2 * i - 3 * j + 0.5 * k).astype(np.float32).reshape(source.spatial_shape))
+    centre = source.map_indices_to_reference(np.array([[8, 9, 10]]))[0]
+    target = hd.VolumeGeometry.from_components(
+        (3, 4, 5),
+        spacing=(1.1, 0.7, 0.9),
+        position=centre.tolist(),
+        direction=np.eye(3).tolist(),
+        coordinate_system="PATIENT",
+    )
+
+    moved = to_geometry(volume, target)
+
+    x, y, z = target.map_indices_to_reference(np.indices((3, 4, 5)).reshape(3, -1).T).T
+    np.testing.assert_allclose(moved, (2 * x - 3 * y + 0.5 * z).reshape(3, 4, 5), atol=1e-2)
+
+
+def test_itk_images_lie_where_volumes_do() -> None:
+    volume = phantoms.distinct(phantoms.oblique_geometry())
+
+    image = to_sitk(volume)
+
+    for index in [(0, 0, 0), (6, 10, 12), (2, 5, 1)]:
+        point = volume.map_indices_to_reference(np.array([index]))[0]
+        itk_index = image.TransformPhysicalPointToIndex(point.tolist())
+        assert image[itk_index] == volume.array[index]
+    assert isinstance(image, SimpleITK.Image)

@@ -1,0 +1,150 @@
+"""The blended logits are MONAI's, and so are the labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import map_coordinates
+
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Precision
+from clickseg.inference import sliding_window
+from clickseg.inference.labels import label_map
+from clickseg.inference.resample import model_geometry
+from clickseg.models.export import export_openvino
+from clickseg.models.package import ModelPackage, load_package
+from clickseg.models.spec import ModelSpec, WindowSpec
+from clickseg.progress import no_progress
+from tests import phantoms
+from tests.engines.test_engines import package
+from tests.oracles import SlidingWindowInferer, torch
+
+CLASSES = 4
+POLARITIES = ("foreground", "background")
+NETWORK = {
+    "_target_": "monai.networks.nets.DynUNet",
+    "spatial_dims": 3,
+    "in_channels": 3,
+    "out_channels": CLASSES,
+    "kernel_size": [3, 3, 3],
+    "strides": [1, 2, 2],
+    "upsample_kernel_size": [2, 2],
+    "filters": [8, 12, 16],
+    "norm_name": "instance",
+}
+
+
+def model(folder: Path, activation: str) -> ModelPackage:
+    """A DynUNet with random weights, for torch and OpenVINO."""
+    first = 1 if activation == "softmax" else 0
+    section = phantoms.metadata(
+        window={"roi": [16, 24, 16], "overlap": 0.4},
+        grid={"spacing_mm": [1.0, 1.0, 1.0], "orientation": "RAS"},
+        activation=activation,
+        output_channels=CLASSES,
+        classes=[phantoms.organ(f"c{channel}", channel) for channel in range(first, CLASSES)],
+        guidance=phantoms.GUIDANCE | {"channels": [{"takes": [["c1", polarity]]} for polarity in POLARITIES]},
+    )
+    export_openvino(package(folder, NETWORK, section))
+    return load_package(folder)
+
+
+@pytest.mark.parametrize("runtime", [Runtime.TORCH, Runtime.OPENVINO])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("shape", [(33, 47, 29), (12, 60, 16)], ids=["larger", "smaller than the window"])
+def test_labels_are_those_of_monais_sliding_window_inferer(
+    tmp_path: Path, runtime: Runtime, activation: str, shape: tuple[int, int, int]
+) -> None:
+    made = model(tmp_path / "dynunet", activation)
+    spec = made.spec
+    inputs = np.random.default_rng(7).normal(size=(3, *shape)).astype(np.float32)
+    engine = make_engine(made, runtime, "cpu", Precision.F32)
+    network = make_engine(made, Runtime.TORCH, "cpu", Precision.F32)._network
+    inferer = SlidingWindowInferer(spec.window.roi, sw_batch_size=2, overlap=spec.window.overlap, mode="gaussian")
+
+    logits = sliding_window.run(inputs, engine, spec.window, no_progress)
+
+    with torch.inference_mode():
+        reference = inferer(torch.from_numpy(inputs)[None], network)[0].numpy()
+    np.testing.assert_allclose(logits, reference, atol=2e-3)
+    if activation == "softmax":
+        ours, theirs = logits.argmax(0), reference.argmax(0)
+        ordered = np.sort(reference, axis=0)
+        margin = ordered[-1] - ordered[-2]
+    else:
+        ours, theirs = logits > 0, reference > 0
+        margin = np.abs(reference)
+    differs = ours != theirs
+    assert differs.mean() <= 1e-4
+    assert margin[differs].max(initial=0) < 1e-3
+
+
+def test_a_window_engine_sees_each_window_once_and_progress_is_told(tmp_path: Path) -> None:
+    class Counting:
+        calls = 0
+
+        def infer(self, batch: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            assert batch.flags["C_CONTIGUOUS"]
+            return batch[:, :1] * 2
+
+    engine, told = Counting(), []
+    inputs = np.random.default_rng(1).normal(size=(2, 20, 9, 11)).astype(np.float32)
+
+    logits = sliding_window.run(inputs, engine, WindowSpec(roi=(8, 8, 8)), lambda done, n: told.append((done, n)))
+
+    assert told == [(done + 1, 16) for done in range(16)]
+    assert engine.calls == 16
+    np.testing.assert_allclose(logits[0], inputs[0] * 2, rtol=1e-5, atol=1e-6)
+
+
+def test_padding_is_zero_after_scaling(tmp_path: Path) -> None:
+    class Sum:
+        def infer(self, batch: np.ndarray) -> np.ndarray:
+            return np.full_like(batch, (batch != 0).sum())
+
+    logits = sliding_window.run(np.ones((1, 3, 4, 5), np.float32), Sum(), WindowSpec(roi=(8, 8, 8)), no_progress)
+
+    np.testing.assert_allclose(logits, 60, rtol=1e-5)
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "SPL", "AIR"])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_labels_on_the_source_grid_are_those_of_a_naive_interpolation(activation: str, orientation: str) -> None:
+    first = 1 if activation == "softmax" else 0
+    names = {0: "a", 1: "b", 2: "c"}
+    section = phantoms.metadata(
+        activation=activation,
+        output_channels=4,
+        grid={"spacing_mm": [1.3, 2.1, 1.7], "orientation": orientation},
+        classes=[phantoms.organ(names[n], 3 - n) for n in range(3) if 3 - n >= first],
+    )
+    spec = ModelSpec.model_validate(section)
+    source = phantoms.oblique_geometry((17, 11, 13))
+    model_grid = model_geometry(source, spec.grid)
+    logits = np.random.default_rng(2).normal(size=(4, *model_grid.spatial_shape)).astype(np.float32)
+
+    labels = label_map(logits, model_grid, source, spec)
+
+    voxels = np.indices(source.spatial_shape).reshape(3, -1).T
+    places = model_grid.map_reference_to_indices(source.map_indices_to_reference(voxels)).T
+    naive = np.stack([map_coordinates(each, places, order=1, mode="nearest") for each in logits])
+    ordered = np.sort(naive, axis=0)
+    clear = (ordered[-1] - ordered[-2] > 1e-4).reshape(source.spatial_shape)
+    for number, each in enumerate(spec.classes, 1):
+        chosen = naive.argmax(0) == each.channel if activation == "softmax" else naive[each.channel] > 0
+        expected = chosen.reshape(source.spatial_shape)
+        sure = clear if activation == "softmax" else np.abs(naive[each.channel]).reshape(source.spatial_shape) > 1e-4
+        np.testing.assert_array_equal(labels.mask(number)[sure], expected[sure])
+
+
+def test_the_first_of_equal_logits_wins() -> None:
+    spec = ModelSpec.model_validate(phantoms.metadata())
+    source = phantoms.oblique_geometry()
+    grid = model_geometry(source, spec.grid)
+
+    labels = label_map(np.zeros((2, *grid.spatial_shape), np.float32), grid, source, spec)
+
+    assert labels.present() == ()

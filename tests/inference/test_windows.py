@@ -1,0 +1,56 @@
+"""Windows lie where MONAI lays them, cover every voxel, and weigh what MONAI weighs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickseg.inference.windows import WindowGrid, importance
+from clickseg.models.spec import WindowSpec
+from tests.oracles import compute_importance_map, dense_patch_slices
+
+shapes = st.tuples(*[st.integers(1, 40)] * 3)
+rois = st.tuples(*[st.integers(1, 16)] * 3)
+overlaps = st.floats(0, 0.95)
+
+
+@given(shapes, rois, overlaps)
+@settings(max_examples=200)
+def test_windows_are_those_of_monai(shape: tuple[int, ...], roi: tuple[int, ...], overlap: float) -> None:
+    grid = WindowGrid.over(shape, WindowSpec(roi=roi, overlap=overlap))
+
+    padded = tuple(max(n, r) for n, r in zip(shape, roi, strict=True))
+    interval = tuple(r if r == n else max(int(r * (1 - overlap)), 1) for n, r in zip(padded, roi, strict=True))
+    assert list(grid) == dense_patch_slices(padded, roi, interval)
+    assert len(grid) == len(list(grid))
+
+
+@given(shapes, rois, overlaps)
+@settings(max_examples=100)
+def test_every_voxel_is_covered(shape: tuple[int, ...], roi: tuple[int, ...], overlap: float) -> None:
+    grid = WindowGrid.over(shape, WindowSpec(roi=roi, overlap=overlap))
+    covered = np.zeros([n + sum(p) for n, p in zip(shape, grid.padding, strict=True)], dtype=bool)
+
+    for window in grid:
+        covered[window] = True
+
+    assert covered.all()
+    assert covered[grid.interior].shape == shape
+
+
+def test_a_small_volume_is_padded_half_on_each_side() -> None:
+    grid = WindowGrid.over((5, 8, 20), WindowSpec(roi=(8, 8, 8), overlap=0.5))
+
+    assert grid.padding == ((1, 2), (0, 0), (0, 0))
+    assert grid.interior == (slice(1, 6), slice(0, 8), slice(0, 20))
+
+
+@pytest.mark.parametrize("roi", [(8, 8, 8), (5, 9, 16), (1, 2, 3), (64, 64, 64)])
+@pytest.mark.parametrize("sigma_scale", [0.125, 0.3])
+def test_weights_are_those_of_monai(roi: tuple[int, ...], sigma_scale: float) -> None:
+    ours = importance(WindowSpec(roi=roi, sigma_scale=sigma_scale))
+
+    theirs = compute_importance_map(roi, mode="gaussian", sigma_scale=sigma_scale)
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-7)
