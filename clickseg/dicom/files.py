@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -28,6 +28,7 @@ from clickseg.wording import counted
 
 PARSE_ERRORS = (
     AttributeError,
+    BytesLengthException,
     EOFError,
     IndexError,
     InvalidDicomError,
@@ -160,7 +161,7 @@ def _read(path: Path, folder: Path) -> Instance | _Damage | str:
         with path.open("rb") as file:
             return _parse(file, path, name)
     except PARSE_ERRORS as error:
-        return _Damage(f"{type(error).__name__}: {error}")
+        return _Damage(f"{type(error).__name__}: {str(error).partition('. ')[0]}")
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
@@ -176,8 +177,10 @@ def _parse(file: BinaryIO, path: Path, name: str) -> Instance | _Damage | str:
     header = dcmread(file, stop_before_pixels=True, force=not has_preamble)
     if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         return "DICOMDIR"
-    if "SOPClassUID" not in header:
-        return _Damage("it ends before SOPClassUID (0008,0016)") if has_preamble else "not DICOM"
+    if not has_preamble and "SOPClassUID" not in header:
+        return "not DICOM"
+    if "SOPClassUID" not in header or "SeriesInstanceUID" not in header:
+        return _Damage("it ends before SOPClassUID (0008,0016) or SeriesInstanceUID (0020,000E)")
     _complete_meta(header)
     pixel_bytes = _pixel_bytes(file, header)
     if pixel_bytes == 0 and header.SOPClassUID in IMAGES:

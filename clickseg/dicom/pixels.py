@@ -10,7 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.processing import apply_modality_lut
 
 from clickseg.arrays import Doubles, Mask
-from clickseg.dicom.codecs import check_transfer_syntax, decode
+from clickseg.dicom.decoding import check_transfer_syntax, decode
 from clickseg.dicom.files import PARSE_ERRORS, Instance
 from clickseg.dicom.planes import Plane
 from clickseg.errors import PixelDataError

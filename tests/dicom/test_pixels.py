@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from clickseg.dicom.codecs import frame_size
+from clickseg.dicom.decoding import frame_size
 from clickseg.errors import PixelDataError
 from tests import phantoms
 

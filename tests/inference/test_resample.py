@@ -44,9 +44,7 @@ def test_values_and_places_are_those_of_monai(
     geometry = phantoms.oblique_geometry(
         shape, axes=phantoms.rotation(*angles), pixel_spacing=spacing[:2], slice_spacing=spacing[2]
     )
-    assume(
-        np.sort(np.abs(geometry.direction), axis=0)[-1].min() > 0.8
-    )  # at 45 degrees anything is nearest
+    assume(np.sort(np.abs(geometry.direction), axis=0)[-1].min() > 0.8)  # at 45 degrees anything is nearest
     noise = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     grid = GridSpec(spacing_mm=wanted, orientation=orientation)
 

@@ -1,0 +1,182 @@
+"""The MONAI Deploy application: every door gives the same bytes, and a failure is a failure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import phantoms, runs
+from tests.runs import REPOSITORY, process
+from tests.test_cli import error_lines, written
+
+BIN = Path(sys.executable).parent
+FAR = runs.click(9, 11, 13)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return runs.write_model(tmp_path / "models")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return runs.write_input(tmp_path / "in", FAR)
+
+
+DOORS = {
+    "segment": ([BIN / "clickseg", "segment", "IN"], "."),
+    "python PATH/app": (["python", REPOSITORY / "app", "-i", "IN"], "."),
+    "python -m app": (["python", "-m", "app", "-i", "IN"], REPOSITORY),
+    "exec": ([BIN / "clickseg", "exec", "-i", "IN"], REPOSITORY),
+    "exec PATH": ([BIN / "clickseg", "exec", REPOSITORY / "app", "-i", "IN"], "."),
+    "monai-deploy exec": ([BIN / "monai-deploy", "exec", REPOSITORY / "app", "-i", "IN"], "."),
+}
+
+
+def test_all_doors_give_the_same_bytes(tmp_path: Path, study: Path, models: Path) -> None:
+    for name, (words, folder) in DOORS.items():
+        command = [study if word == "IN" else word for word in words]
+        ended = process([*command, "-o", tmp_path / name, "-m", models], tmp_path / folder)
+        assert ended.returncode == 0, (name, ended.stderr)
+        assert written(tmp_path / name) == written(tmp_path / "segment"), name
+
+
+def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, study: Path, models: Path) -> None:
+    environ = {
+        "HOLOSCAN_INPUT_PATH": str(study),
+        "HOLOSCAN_OUTPUT_PATH": str(tmp_path / "out"),
+        "HOLOSCAN_MODEL_PATH": str(models),
+        "CLICKSEG_CLICKS": "none",
+        "CLICKSEG_STATISTICS": "1",
+    }
+
+    ended = process(["python", REPOSITORY / "app"], tmp_path, **environ)
+    other = process(["python", REPOSITORY / "app", "-o", tmp_path / "other"], tmp_path, **environ)
+
+    assert (ended.returncode, other.returncode) == (0, 0), ended.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["series"][0]["clicks"]["source"] is None
+    assert "statistics" in report["series"][0]["segments"][0]
+    assert written(tmp_path / "out") == written(tmp_path / "other")
+
+
+def test_holoscan_is_silent_unless_it_is_asked(tmp_path: Path, study: Path, models: Path) -> None:
+    command = ["python", REPOSITORY / "app", "-i", study, "-m", models, "-o"]
+
+    quiet = process([*command, tmp_path / "quiet"])
+    loud = process([*command, tmp_path / "loud"], HOLOSCAN_LOG_LEVEL="INFO")
+
+    assert quiet.stderr == "CT series in CT: model thresholder, 1 click of clicks.json\n"
+    assert "segmentation_writer" not in quiet.stderr
+    assert "[info]" in loud.stderr + loud.stdout
+
+
+def test_the_result_is_told_on_standard_output(tmp_path: Path, study: Path, models: Path) -> None:
+    ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
+
+    assert {line.split()[0] for line in ended.stdout.splitlines()} == {"hook", "preview", "seg", "sr", "report"}
+
+
+@pytest.mark.parametrize("arguments", [["--clicks", "x"], ["-i", "nowhere"], ["-l", "LOUD"]])
+def test_wrong_use_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
+    assert process(["python", REPOSITORY / "app", "-o", tmp_path / "out", *arguments], tmp_path).returncode == 2
+
+
+def test_an_input_that_cannot_be_used_is_one_error_line(tmp_path: Path, study: Path, models: Path) -> None:
+    sorted((study / "CT").iterdir())[4].unlink()
+
+    ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
+
+    assert ended.returncode == 1
+    assert error_lines(ended.stderr)[0].startswith("error: 1 missing slice in 1 place")
+    assert len(error_lines(ended.stderr)) == 2
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, study: Path, models: Path) -> None:
+    (models / "thresholder" / "models" / "model.bin").write_bytes(b"other weights")
+
+    ended = process(
+        ["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"], CLICKSEG_METADATA="1"
+    )
+
+    assert ended.returncode == 1
+    (line,) = error_lines(ended.stderr)
+    assert line.startswith("error: model thresholder: model.bin: expected SHA-256")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
+
+
+BROKEN = """
+import sys
+sys.path.insert(0, {repository!r})
+import clickseg.job
+def broken(*_):
+    raise ZeroDivisionError("in the middle")
+clickseg.job.prepare = broken
+from app.main import main
+raise SystemExit(main(["app", *sys.argv[1:]]))
+"""
+
+
+def test_a_bug_in_an_operator_is_one_error_line_and_no_result(tmp_path: Path, study: Path, models: Path) -> None:
+    code = BROKEN.format(repository=str(REPOSITORY))
+
+    ended = process(["python", "-c", code, "-i", study, "-m", models, "-o", tmp_path / "out"])
+
+    assert ended.returncode == 1
+    (line,) = error_lines(ended.stderr)
+    assert line == "error: the application failed: ZeroDivisionError: in the middle"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in", name="good")
+    bad = runs.write_input(tmp_path / "in" / "bad", name="bad") / "CT"
+    phantoms.change(bad, lambda dataset: dataset.__delattr__("RescaleSlope"))
+
+    ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
+
+    assert ended.returncode == 1
+    assert "RescaleSlope" in error_lines(ended.stderr)[0]
+    assert len(list((tmp_path / "out").glob("*.dcm"))) == 2
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, study: Path, models: Path) -> None:
+    (tmp_path / "file").touch()
+    command = ["python", REPOSITORY / "app", "-i", study, "-m", models]
+
+    by_argument = process([*command, "-o", tmp_path / "file" / "out"])
+    by_environment = process(command, HOLOSCAN_OUTPUT_PATH=str(tmp_path / "file" / "out"))
+
+    for ended in (by_argument, by_environment):
+        assert ended.returncode == 1
+        assert "cannot be written to: Not a directory" in error_lines(ended.stderr)[0]
+
+
+def test_exec_passes_exit_codes_and_signals_through(tmp_path: Path) -> None:
+    (tmp_path / "seven.py").write_text("raise SystemExit(7)")
+    (tmp_path / "killed.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "app.py").write_text("import sys; print(sys.argv[1:])")
+
+    assert runs.clickseg("exec", tmp_path / "seven.py").returncode == 7
+    assert runs.clickseg("exec", tmp_path / "killed.py").returncode == 128 + 15
+    told = runs.clickseg("exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug")
+    assert told.stdout == "['-i', 'a', '-o', 'b', '-m', 'c', '-w', 'd', '-l', 'DEBUG']\n"
+
+
+def test_exec_without_an_application_is_wrong_use(tmp_path: Path) -> None:
+    ended = runs.clickseg("exec", "-i", "a", cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert error_lines(ended.stderr)[0].startswith("error: no application at app")
+
+
+def test_monai_deploy_leaves_the_rest_to_holoscan_cli() -> None:
+    ended = process([BIN / "monai-deploy", "version"])
+
+    assert ended.returncode == 0
+    assert "4.2.0" in ended.stdout + ended.stderr

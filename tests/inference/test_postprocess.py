@@ -1,0 +1,167 @@
+"""Postprocessing drops what the model package says, and says what it dropped."""
+
+from __future__ import annotations
+
+import highdicom as hd
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from clickseg.clicks.bind import BoundClick
+from clickseg.clicks.click import Polarity
+from clickseg.inference.labels import LabelMap
+from clickseg.inference.postprocess import Removed, postprocess
+from clickseg.models.spec import ModelSpec
+from tests import phantoms
+
+FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
+GEOMETRY = phantoms.oblique_geometry((12, 14, 16))
+VOXEL_ML = phantoms.ROW_SPACING * phantoms.COLUMN_SPACING * phantoms.SLICE_SPACING / 1000
+
+
+def model(**rules: object) -> ModelSpec:
+    section = phantoms.metadata(postprocessing=rules, guidance=phantoms.GUIDANCE)
+    return ModelSpec.model_validate(section | {"grid": {"spacing_mm": [1.5, 1.5, 3.0], "orientation": "RAS"}})
+
+
+def click(*index: float, polarity: Polarity = FG, label: str = "hook") -> BoundClick:
+    x, y, z = GEOMETRY.map_indices_to_reference(np.array([index]))[0]
+    return BoundClick(label, polarity, (x, y, z))
+
+
+@pytest.fixture
+def labels() -> LabelMap:
+    """Components of 60, 8 and 1 voxels; the last two touch at a corner only."""
+    array = np.zeros(GEOMETRY.spatial_shape, np.uint8)
+    array[1:4, 1:5, 1:6] = 1
+    array[8:10, 8:10, 8:10] = 1
+    array[10, 10, 10] = 1
+    return LabelMap(array, False, 1)
+
+
+@pytest.fixture
+def volume() -> hd.Volume:
+    return GEOMETRY.with_array(np.full(GEOMETRY.spatial_shape, 5, np.float32))
+
+
+def test_everything_is_kept_without_rules(labels: LabelMap, volume: hd.Volume) -> None:
+    kept, removed = postprocess(labels, volume, [], model())
+
+    assert np.array_equal(kept.array, labels.array)
+    assert removed == (Removed("hook", 0, 0, 0, 0),)
+
+
+def test_the_input_is_not_changed(labels: LabelMap, volume: hd.Volume) -> None:
+    before = labels.array.copy()
+
+    postprocess(labels, volume, [], model(keep="largest", min_value=9))
+
+    assert np.array_equal(labels.array, before)
+
+
+def test_voxels_below_the_minimum_are_dropped(labels: LabelMap, volume: hd.Volume) -> None:
+    volume.array[1:3] = 1.49
+    volume.array[3] = 1.5
+
+    kept, (removed,) = postprocess(labels, volume, [], model(min_value=1.5))
+
+    assert kept.mask(1).sum() == 20 + 9
+    assert removed.low_ml == pytest.approx(40 * VOXEL_ML)
+
+
+def test_small_components_are_dropped(labels: LabelMap, volume: hd.Volume) -> None:
+    kept, (removed,) = postprocess(labels, volume, [], model(min_volume_ml=8 * VOXEL_ML - 1e-9))
+
+    assert kept.mask(1).sum() == 68
+    assert (removed.components, removed.components_ml) == (1, pytest.approx(VOXEL_ML))
+
+
+def test_the_largest_component_is_kept(labels: LabelMap, volume: hd.Volume) -> None:
+    kept, (removed,) = postprocess(labels, volume, [], model(keep="largest"))
+
+    assert kept.mask(1).sum() == 60
+    assert removed.components == 2
+
+
+def test_components_that_touch_at_a_corner_are_two(labels: LabelMap, volume: hd.Volume) -> None:
+    kept, _ = postprocess(labels, volume, [click(10, 10, 10)], model(keep="clicked"))
+
+    assert np.argwhere(kept.mask(1)).tolist() == [[10, 10, 10]]
+
+
+def test_clicked_components_are_kept(labels: LabelMap, volume: hd.Volume) -> None:
+    clicks = [click(2, 2, 2), click(9, 9, 9), click(10, 10, 10, polarity=BG)]
+
+    kept, (removed,) = postprocess(labels, volume, clicks, model(keep="clicked"))
+
+    assert kept.mask(1).sum() == 68
+    assert (removed.components, removed.clicks_beside) == (1, 0)
+
+
+def test_without_foreground_clicks_all_components_are_kept(labels: LabelMap, volume: hd.Volume) -> None:
+    kept, _ = postprocess(labels, volume, [click(2, 2, 2, polarity=BG)], model(keep="clicked"))
+
+    assert np.array_equal(kept.array, labels.array)
+
+
+def test_a_click_in_a_hole_keeps_what_its_ball_touches(labels: LabelMap, volume: hd.Volume) -> None:
+    volume.array[2, 3, 3] = 0
+
+    kept, (removed,) = postprocess(labels, volume, [click(2, 3, 3)], model(keep="clicked", min_value=1))
+
+    assert kept.mask(1).sum() == 59
+    assert removed.clicks_beside == 0
+
+
+def test_a_click_far_from_everything_is_counted(labels: LabelMap, volume: hd.Volume) -> None:
+    kept, (removed,) = postprocess(labels, volume, [click(6, 12, 1)], model(keep="clicked"))
+
+    assert kept.present() == ()
+    assert removed.clicks_beside == 1
+
+
+def test_a_click_at_the_very_border_is_no_crash(labels: LabelMap, volume: hd.Volume) -> None:
+    _, (removed,) = postprocess(labels, volume, [click(11.5, 13.5, 15.5)], model(keep="clicked"))
+
+    assert removed.clicks_beside == 1
+
+
+def test_each_class_is_judged_by_its_own_clicks(volume: hd.Volume) -> None:
+    array = np.zeros((*GEOMETRY.spatial_shape, 1), np.uint8)
+    array[1:3, 1:3, 1:3] |= 1
+    array[6:8, 6:8, 6:8] |= 1
+    array[2:4, 2:4, 2:4] |= 2
+    channels = [{"takes": [["a", "foreground"], ["b", "foreground"]]}]
+    section = phantoms.metadata(
+        classes=[phantoms.organ("a", 0), phantoms.organ("b", 1)],
+        activation="sigmoid",
+        guidance=phantoms.GUIDANCE | {"channels": channels},
+        postprocessing={"keep": "clicked"},
+    )
+
+    kept, removed = postprocess(
+        LabelMap(array, True, 2), volume, [click(6, 6, 6, label="a")], ModelSpec.model_validate(section)
+    )
+
+    assert [kept.mask(1).sum(), kept.mask(2).sum()] == [8, 8]
+    assert [each.components for each in removed] == [1, 0]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["all", "largest"]), st.floats(0, 0.05))
+@settings(max_examples=50, deadline=None)
+def test_what_is_kept_is_what_a_naive_loop_keeps(seed: int, keep: str, min_volume_ml: float) -> None:
+    array = (np.random.default_rng(seed).random(GEOMETRY.spatial_shape) < 0.25).astype(np.uint8)
+    volume = GEOMETRY.with_array(np.ones(GEOMETRY.spatial_shape, np.float32))
+
+    kept, _ = postprocess(LabelMap(array, False, 1), volume, [], model(keep=keep, min_volume_ml=min_volume_ml))
+
+    components, count = ndimage.label(array)
+    sizes = [(components == number).sum() for number in range(1, count + 1)]
+    expected = np.zeros(array.shape, bool)
+    for number, size in enumerate(sizes, 1):
+        is_kept = keep == "all" or number == 1 + int(np.argmax(sizes))
+        if is_kept and size * volume.voxel_volume / 1000 >= min_volume_ml:
+            expected |= components == number
+    assert np.array_equal(kept.mask(1), expected)

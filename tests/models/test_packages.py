@@ -1,0 +1,192 @@
+"""Model packages say what they take and give, and one that fits is found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clickseg.errors import ModelError
+from clickseg.models.choice import choose_package, find_packages, model_paths
+from clickseg.models.package import ModelPackage, load_package
+from clickseg.models.spec import ModelSpec
+from tests import phantoms
+from tests.oracles import nets
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def section(modality: str = "CT", **changes: object) -> dict[str, object]:
+    unit = {"CT": "HU", "PT": "SUVbw", "MR": ""}[modality]
+    inputs = [{"name": modality.lower(), "modality": modality, "unit": unit, "scaling": phantoms.RANGE}]
+    return phantoms.metadata(**{"inputs": inputs, **changes})
+
+
+def package(folder: Path, name: str, modality: str = "CT", **changes: object) -> Path:
+    return phantoms.write_package(folder / name, section(modality, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"inputs": []}, "inputs: "),
+        ({"window": {"roi": [8, 8], "overlap": 0.5}}, r"window\.roi"),
+        ({"window": {"roi": [8, 8, 8], "overlap": 1.0}}, r"window\.overlap: .*less than 1"),
+        ({"window": {"roi": [0, 8, 8]}}, r"window\.roi\.0"),
+        ({"grid": {"spacing_mm": [1, 0, 1]}}, r"grid\.spacing_mm\.1: .*greater than 0, got 0"),
+        ({"grid": {"spacing_mm": [1, 1, 1], "orientation": "RAX"}}, r"grid\.orientation"),
+        ({"grid": {"spacing_mm": [1, 1, 1], "orientation": "RLS"}}, "one letter of each of RL, AP and SI, got RLS"),
+        ({"activation": "relu"}, "activation"),
+        ({"classes": [phantoms.organ("a", 0)]}, "expected different ones from 1 to 1"),
+        ({"classes": [phantoms.organ("a", 2)]}, "expected different ones from 1 to 1"),
+        ({"classes": [phantoms.organ("a", 1), phantoms.organ("b", 1)]}, "expected different ones"),
+        ({"classes": [phantoms.organ("a", 1, aliases=["A"])]}, "'a' names two classes"),
+        ({"classes": [phantoms.organ("a", 1, colour=[0, 0, 256])]}, r"classes\.0\.colour\.2"),
+        ({"guidance": phantoms.GUIDANCE | {"channels": [{"takes": [["x", "foreground"]]}]}}, r"expected labels among"),
+        ({"guidance": phantoms.GUIDANCE | {"radius_vox": 33}}, r"guidance\.radius_vox"),
+        ({"guidance": phantoms.GUIDANCE | {"kind": "gaussian"}}, r"guidance\.kind"),
+        ({"postprocessing": {"keep": "some"}}, r"postprocessing\.keep"),
+        ({"weights": {"model.xml": "abc"}}, r"weights\.model\.xml"),
+        ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
+    ],
+)
+def test_metadata_that_do_not_fit_are_one_clear_error(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=message) as caught:
+        load_package(package(tmp_path, "bad", **changes))
+
+    assert str(caught.value).startswith("model bad: metadata.json: clickseg: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_metadata_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"metadata\.json: cannot be read"):
+        load_package(tmp_path)
+
+
+def test_a_plain_monai_bundle_says_that_it_lacks_the_section(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text('{"version": "0.1.0"}')
+
+    with pytest.raises(ModelError, match="its metadata hold no clickseg section"):
+        load_package(tmp_path)
+
+
+def test_packages_are_found_alone_and_in_folders(tmp_path: Path) -> None:
+    package(tmp_path, "b")
+    package(tmp_path, "a")
+    (tmp_path / "README.md").write_text("not a package")
+    (tmp_path / "plain" / "configs").mkdir(parents=True)
+    (tmp_path / "plain" / "configs" / "metadata.json").write_text("{}")
+
+    assert [p.name for p in find_packages(model_paths(tmp_path, {}))] == ["a", "b"]
+    assert [p.name for p in find_packages(model_paths(tmp_path / "b", {}))] == ["b"]
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("option", "clickseg", "holoscan", "cwd/models"):
+        package(tmp_path / place, place.partition("/")[0])
+    monkeypatch.chdir(tmp_path / "cwd")
+    environ = {"CLICKSEG_MODELS": str(tmp_path / "clickseg"), "HOLOSCAN_MODEL_PATH": str(tmp_path / "holoscan")}
+
+    def found(explicit: Path | None, environ: dict[str, str]) -> str:
+        (each,) = find_packages(model_paths(explicit, environ))
+        return each.name
+
+    assert found(tmp_path / "option", environ) == "option"
+    assert found(None, environ) == "clickseg"
+    assert found(None, {"HOLOSCAN_MODEL_PATH": environ["HOLOSCAN_MODEL_PATH"]}) == "holoscan"
+    assert found(None, {"HOLOSCAN_MODEL_PATH": str(tmp_path / "nowhere")}) == "cwd"
+    monkeypatch.chdir(tmp_path)
+    assert found(None, {}) == "pet_lesion"
+
+
+@pytest.mark.parametrize("environ", [{}, {"CLICKSEG_MODELS": "nowhere"}])
+def test_a_place_that_was_named_must_hold_a_package(tmp_path: Path, environ: dict[str, str]) -> None:
+    with pytest.raises(ModelError, match="no model package at"):
+        find_packages(model_paths(None if environ else tmp_path, environ))
+
+
+def packages(folder: Path, *described: tuple[str, str, bool]) -> tuple[ModelPackage, ...]:
+    for name, modality, default in described:
+        package(folder, name, modality, default=default)
+    return find_packages(model_paths(folder, {}))
+
+
+def test_the_one_that_fits_is_taken(tmp_path: Path) -> None:
+    found = packages(tmp_path, ("ct", "CT", False), ("pet", "PT", False))
+
+    assert choose_package(found, None, {"PT", "MR"}, {"PT", "MR"}).name == "pet"
+
+
+def test_of_several_that_fit_the_default_is_taken(tmp_path: Path) -> None:
+    found = packages(tmp_path, ("a", "CT", False), ("b", "CT", True), ("c", "CT", False))
+
+    assert choose_package(found, None, {"CT"}, {"CT"}).name == "b"
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_several_that_fit_are_an_error_that_lists_them(tmp_path: Path, default: bool) -> None:
+    found = packages(tmp_path, ("a", "CT", default), ("b", "PT", default))
+
+    with pytest.raises(ModelError, match=r"several models fit: a \(for CT\), b \(for PT\)") as caught:
+        choose_package(found, None, {"CT", "PT"}, {"CT", "PT"})
+    assert caught.value.hint == "name one with --model"
+
+
+def test_none_that_fits_is_an_error_that_lists_all(tmp_path: Path) -> None:
+    found = packages(tmp_path, ("a", "CT", False), ("b", "PT", False))
+
+    with pytest.raises(ModelError, match=r"no model for MR series: there are a \(for CT\), b \(for PT\)"):
+        choose_package(found, None, {"MR"}, {"MR"})
+
+
+def test_a_named_model_is_taken_or_missed(tmp_path: Path) -> None:
+    found = packages(tmp_path, ("a", "CT", False), ("b", "PT", False))
+
+    assert choose_package(found, "b", {"CT"}, {"CT"}).name == "b"
+    with pytest.raises(ModelError, match="no model 'x': expected one of a, b"):
+        choose_package(found, "x", {"CT"}, {"CT"})
+
+
+def test_a_model_with_two_inputs_needs_both(tmp_path: Path) -> None:
+    two = [each for modality in ("PT", "CT") for each in section(modality)["inputs"]]
+    phantoms.write_package(tmp_path / "petct", phantoms.metadata(inputs=two))
+    found = find_packages(model_paths(tmp_path, {}))
+
+    assert choose_package(found, None, {"PT"}, {"PT", "CT"}).name == "petct"
+    with pytest.raises(ModelError, match=r"petct \(for PT \+ CT\)"):
+        choose_package(found, None, {"PT"}, {"PT"})
+
+
+def test_the_default_pet_model_is_a_monai_bundle() -> None:
+    from monai.bundle import ConfigParser
+
+    folder = REPOSITORY / "models" / "pet_lesion"
+    parser = ConfigParser()
+    parser.read_config(str(folder / "configs" / "inference.json"))
+    parser.read_meta(str(folder / "configs" / "metadata.json"))
+
+    network = parser.get_parsed_content("network_def")
+
+    assert isinstance(network, nets.DynUNet)
+    outputs = parser["_meta_"]["network_data_format"]["outputs"]["pred"]
+    spec = ModelSpec.model_validate(parser["_meta_"]["clickseg"])
+    assert outputs["num_channels"] == spec.output_channels
+    assert outputs["channel_def"] == {"0": "background", "1": "lesion"}
+    assert spec.window.roi == (64, 64, 64)
+    assert (spec.postprocessing.min_value, spec.postprocessing.keep) == (1.5, "clicked")
+
+
+@pytest.mark.parametrize("weights", ["model.pt", "model.xml", "model.bin"])
+def test_the_weights_of_the_default_pet_model_are_those_that_it_lists(weights: str) -> None:
+    assert load_package(REPOSITORY / "models" / "pet_lesion").weights(weights).sha256
+
+
+def test_the_default_pet_model_carries_its_attribution() -> None:
+    folder = REPOSITORY / "models" / "pet_lesion"
+
+    assert "CC BY 3.0" in (folder / "docs" / "README.md").read_text()
+    assert "10.7937/K9/TCIA.2015.7GO2GSKS" in json.dumps(json.loads((folder / "configs" / "metadata.json").read_text()))

@@ -1,0 +1,377 @@
+"""The ``clickseg`` command, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+import SimpleITK
+from PIL import Image
+from pydicom import dcmread
+
+from clickseg.clicks.click import Polarity
+from tests import phantoms, runs
+from tests.dicom.results import violations
+from tests.runs import clickseg
+
+FAR = runs.click(9, 11, 13)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return runs.write_model(tmp_path / "models")
+
+
+def only(folder: Path, suffix: str, sop_class: str = "") -> Path:
+    (path,) = (
+        path
+        for path in folder.glob(f"*{suffix}")
+        if not sop_class or dcmread(path).SOPClassUID.name.startswith(sop_class)
+    )
+    return path
+
+
+def test_segment_writes_seg_sr_preview_and_report(tmp_path: Path, models: Path, dciodvfy: str) -> None:
+    study, out = runs.write_input(tmp_path / "in", FAR), tmp_path / "out"
+
+    ended = clickseg("segment", study, "-o", out, "-m", models, "--precision", "f32")
+
+    assert (ended.returncode, ended.stderr) == (0, "CT series in CT: model thresholder, 1 click of clicks.json\n")
+    seg, report = only(out, ".dcm", "Segmentation"), only(out, ".dcm", "Comprehensive 3D SR")
+    assert sorted(path.suffix for path in out.iterdir()) == [".dcm", ".dcm", ".json", ".png"]
+    assert [path.stem for path in out.glob("*.dcm")] == [str(dcmread(p).SOPInstanceUID) for p in out.glob("*.dcm")]
+    with Image.open(seg.with_suffix(".png")) as picture:
+        assert picture.height > 300
+    assert violations(seg, dciodvfy) == []
+    assert violations(report, dciodvfy) == []
+    assert f"seg      {seg}" in ended.stdout
+    series = phantoms.read(study / "CT")
+    sources = [plane.instance.text("SOPInstanceUID") for plane in series.stack.planes]
+    pixels = hd.seg.segread(seg).get_pixels_by_source_instance(
+        sources, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
+    )
+    np.testing.assert_array_equal(pixels[..., 0] > 0, runs.expected(FAR))
+    assert dcmread(seg).SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
+
+
+def test_the_report_says_what_was_done(tmp_path: Path, models: Path) -> None:
+    study, out = runs.write_input(tmp_path / "in", FAR), tmp_path / "out"
+    runs.write_input(study, modality="MR")
+
+    clickseg("segment", study, "-o", out, "-m", models, "--statistics", "--precision", "f32")
+
+    report = json.loads((out / "report.json").read_text())
+    (entry,) = report["series"]
+    assert report["created"] == "2023-11-14T22:13:20+00:00"
+    assert report["model"] == {"name": "thresholder", "version": "1.2.3"}
+    assert set(entry["seconds"]) == {"reading", "preprocessing", "inference", "postprocessing", "writing"}
+    (segment,) = entry["segments"]
+    voxels = runs.expected(FAR).sum()
+    assert segment["volume_ml"] == pytest.approx(voxels * runs.GEOMETRY.voxel_volume / 1000, abs=1e-4)
+    values = phantoms.hook(runs.GEOMETRY, 500, -700).array[runs.expected(FAR)]
+    assert segment["statistics"] == {
+        "unit": "HU",
+        "mean": pytest.approx(values.mean(), abs=1e-2),
+        "std": pytest.approx(values.std(), abs=1e-2),
+        "min": -700,
+        "max": 500,
+    }
+    assert entry["clicks"]["foreground"] == 1
+    assert entry["engine"]["precision"] == "f32"
+    assert set(entry["weights"]) == {"model.bin", "model.xml"}
+    assert entry["windows"] > 1
+    assert all((out / name).is_file() for name in entry["files"].values())
+    (passed_over,) = report["passed_over"]["series"]
+    assert passed_over["modality"] == "MR"
+    assert str(tmp_path) not in (out / "report.json").read_text()
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in", FAR)
+
+    for name in ("a", "b"):
+        clickseg("segment", study, "-o", tmp_path / name, "-m", models)
+
+    assert written(tmp_path / "a") == written(tmp_path / "b")
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """All that was written but the report, which holds times."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "report.json"}
+
+
+def test_clicks_can_be_named_or_left_aside(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in", FAR)
+
+    ended = clickseg("segment", study, "-o", tmp_path / "a", "-m", models, "--clicks", "none")
+    clickseg("segment", study, "-o", tmp_path / "b", "-m", models, CLICKSEG_CLICKS="none")
+
+    assert "passed over: clicks.json: other clicks were asked for" in ended.stderr
+    assert dcmread(only(tmp_path / "a", ".dcm", "Segmentation")).SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
+    assert written(tmp_path / "a") == written(tmp_path / "b")
+
+
+def test_an_empty_result_is_valid(tmp_path: Path, models: Path, dciodvfy: str) -> None:
+    phantoms.write(tmp_path / "in", phantoms.hook(runs.GEOMETRY, -500, -700))
+    out = tmp_path / "out"
+
+    ended = clickseg("segment", tmp_path / "in", "-o", out, "-m", models)
+
+    assert ended.returncode == 0
+    assert "nothing was found" in ended.stdout
+    assert violations(only(out, ".dcm"), dciodvfy) == []
+    assert json.loads((out / "report.json").read_text())["series"][0]["segments"] == []
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_nifti_holds_the_label_map_in_its_place(tmp_path: Path, activation: str) -> None:
+    first = 1 if activation == "softmax" else 0
+    classes = [phantoms.organ("low", first), phantoms.organ("hook", first + 1)]
+    section = phantoms.metadata(
+        activation=activation,
+        output_channels=3,
+        classes=classes,
+        grid={"spacing_mm": [1.7, 0.9, 3.1], "orientation": "RAS"},
+    )
+    phantoms.linear_model(
+        tmp_path / "m", section, weights=[[0], [-1], [1]] if first else [[-1], [1], [0]], bias=[0] * 3
+    )
+    study = runs.write_input(tmp_path / "in")
+
+    ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "m", "--nifti")
+
+    assert ended.returncode == 0, ended.stderr
+    image = SimpleITK.ReadImage(str(only(tmp_path / "out", ".nii.gz")))
+    for index in [(2, 2, 3), (11, 13, 15), (5, 3, 3)]:
+        point = runs.GEOMETRY.map_indices_to_reference(np.array([index]))[0].tolist()
+        is_hook = bool(runs.expected()[index])
+        if first:
+            assert image[image.TransformPhysicalPointToIndex(point)] == (2 if is_hook else 1)
+        else:
+            masks = [image[:, :, :, c] for c in range(2)]
+            assert [m[m.TransformPhysicalPointToIndex(point)] for m in masks] == [int(not is_hook), int(is_hook)]
+
+
+def test_a_labelmap_segmentation_is_written_on_request(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+
+    clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--segmentation-type", "LABELMAP")
+
+    assert {dcmread(p).get("SegmentationType") for p in (tmp_path / "out").glob("*.dcm")} == {"LABELMAP", None}
+
+
+def error_lines(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if line.startswith(("error: ", "hint: "))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        ([], 1, None),
+        (["--engine", "onnx"], 2, "error: engine: expected auto, openvino, torch, got 'onnx'"),
+        (["--series", "9.9"], 1, "error: no series 9.9 in the input"),
+        (["--model", "x"], 1, "error: no model 'x': expected one of thresholder"),
+        (["--clicks", "nowhere.json"], 1, "error: nowhere.json: cannot be read: No such file"),
+        (["--device", "cuda", "--engine", "openvino"], 1, "error: OpenVINO runs on the CPU here"),
+        (["--remedy", "magic"], 2, "error: unknown remedy 'magic'"),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing(
+    tmp_path: Path, models: Path, arguments: list[str], code: int, error: str | None
+) -> None:
+    study, out = runs.write_input(tmp_path / "in"), tmp_path / "out"
+    if error is None:
+        sorted((study / "CT").iterdir())[4].unlink()
+
+    ended = clickseg("segment", study, "-o", out, "-m", models, *arguments)
+
+    assert ended.returncode == code
+    lines = error_lines(ended.stderr)
+    assert lines[0].startswith(error or "error: 1 missing slice in 1 place")
+    assert len([line for line in lines if line.startswith("error")]) == 1
+    assert "Traceback" not in ended.stderr
+    assert not out.exists()
+    assert ended.stdout == ""
+
+
+def test_a_click_outside_is_an_error_and_not_a_result(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in", runs.click(99, 0, 0))
+
+    ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
+
+    assert ended.returncode == 1
+    assert "lies outside the series" in error_lines(ended.stderr)[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in", name="good")
+    bad = runs.write_input(tmp_path / "in" / "bad", name="bad") / "CT"
+    phantoms.change(bad, lambda dataset: dataset.__setattr__("RescaleType", "US"))
+    phantoms.change(bad, lambda dataset: dataset.__setattr__("ImageType", ["DERIVED", "PRIMARY"]))
+
+    ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
+
+    assert ended.returncode == 1
+    assert error_lines(ended.stderr)[0].startswith("error: bad/CT/0001.dcm: RescaleType")
+    entries = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
+    assert [("error" in entry, "files" in entry) for entry in entries] == [(False, True), (True, False)]
+    assert len(list((tmp_path / "out").glob("*.dcm"))) == 2
+
+
+def test_a_failure_leaves_a_note_for_argo_where_it_is_asked_for(tmp_path: Path, models: Path) -> None:
+    (tmp_path / "in").mkdir()
+
+    clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
+    note = json.loads((tmp_path / "out" / "metadata.json").read_text())
+    assert note["exception"] == "InputError"
+    assert "no CT, MR or PET series" in note["exception_message"]
+
+
+def test_debug_shows_where_an_error_was_raised(tmp_path: Path, models: Path) -> None:
+    ended = clickseg("segment", tmp_path / "nowhere", "-o", tmp_path / "out", "-m", models, "--debug")
+
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    (tmp_path / "file").touch()
+
+    ended = clickseg("segment", study, "-o", tmp_path / "file" / "out", "-m", models)
+
+    assert ended.returncode == 1
+    assert "cannot be written to: Not a directory" in error_lines(ended.stderr)[0]
+
+
+def test_a_series_with_a_missing_slice_is_segmented_when_asked_for(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    sorted((study / "CT").iterdir())[4].unlink()
+
+    ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--remedy", "resample")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "CT series in CT: resampled from 11 to 12 slices" in ended.stderr
+    (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
+    assert entry["input"][0]["remedies"] == ["resampled from 11 to 12 slices"]
+    seg = dcmread(only(tmp_path / "out", ".dcm", "Segmentation"))
+    assert len(seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 11
+
+
+def test_no_patient_data_reach_logs_reports_or_pictures(tmp_path: Path, models: Path) -> None:
+    study, out = runs.write_input(tmp_path / "in", FAR), tmp_path / "out"
+    secrets = {"PatientName": "Geheimnis^Anna", "PatientID": "SECRET-ID-77", "PatientBirthDate": "19330303"}
+    for keyword, value in secrets.items():
+        phantoms.change(study / "CT", lambda dataset, k=keyword, v=value: setattr(dataset, k, v))
+    broken = runs.write_input(tmp_path / "broken") / "CT"
+    phantoms.change(broken, lambda dataset: setattr(dataset, "PatientName", "Geheimnis^Anna"))
+    sorted(broken.iterdir())[2].unlink()
+
+    good = clickseg("segment", study, "-o", out, "-m", models)
+    bad = clickseg("segment", broken, "-o", tmp_path / "bad", "-m", models, "--debug")
+    seen = clickseg("inspect", study, "--json")
+
+    said = good.stdout + good.stderr + bad.stdout + bad.stderr + seen.stdout + seen.stderr
+    said += (out / "report.json").read_text() + only(out, ".png").read_bytes().decode("latin-1")
+    assert good.returncode == 0
+    for secret in ("Geheimnis", "Anna", "SECRET-ID-77", "19330303"):
+        assert secret not in said
+
+
+def test_inspect_shows_each_series_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+    study = runs.write_input(tmp_path / "in", FAR)
+    runs.write_input(study, modality="MR")
+    sorted((study / "MR").iterdir())[3].unlink()
+
+    ended = clickseg("inspect", study)
+
+    assert ended.returncode == 0
+    first = next(line.split() for line in ended.stdout.splitlines() if line.startswith("CT "))
+    assert first == ["CT", "12", "12", "x", "14", "x", "16", "3.1", "x", "1.7", "x", "0.9", "HU", "CT", "Phantom", "CT"]
+    assert "problem: 1 missing slice in 1 place: between MR/" in ended.stdout
+    assert "hint: send the missing slices, or --remedy resample" in ended.stdout
+    assert "23 DICOM files; passed over: 1 not DICOM" in ended.stdout
+
+
+def test_inspect_tells_machines_the_same(tmp_path: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    runs.write_input(study, modality="MR")
+    sorted((study / "MR").iterdir())[3].unlink()
+
+    table = json.loads(clickseg("inspect", study, "--json").stdout)
+    remedied = json.loads(clickseg("inspect", study, "--json", "--remedy", "resample").stdout)
+
+    ct, mr = table["series"]
+    assert (ct["modality"], ct["shape"], ct["spacing_mm"], ct["unit"]) == ("CT", [12, 14, 16], [3.1, 1.7, 0.9], "HU")
+    assert ct["problem"] is None
+    assert (mr["shape"], "missing slice" in mr["problem"]) == (None, True)
+    assert remedied["series"][1]["remedies"] == ["resampled from 11 to 12 slices"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_inspect_shows_damaged_files_and_other_objects(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    clickseg("segment", study, "-o", study / "result", "-m", models)
+    path = sorted((study / "CT").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:500])
+
+    ended = clickseg("inspect", study)
+
+    assert ended.returncode == 0
+    assert "damaged: CT/0001.dcm: it ends before" in ended.stdout
+    assert "problem: no image: Comprehensive 3D SR Storage" in ended.stdout
+
+
+def test_models_are_listed(tmp_path: Path, models: Path) -> None:
+    ended = clickseg("models", "-m", models)
+
+    assert ended.stdout == f"thresholder 1.2.3: CT -> hook ({models / 'thresholder'})\n"
+    assert "pet_lesion 0.1.0: PT -> lesion" in clickseg("models").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["segment"], ["segment", "in"], ["segmnt", "in", "-o", "out"], ["segment", "in", "-o", "o", "--x"]],
+)
+def test_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
+    assert clickseg(*arguments).returncode == 2
+
+
+def test_help_and_version_are_there() -> None:
+    assert clickseg("--version").stdout == "clickseg 0.1.0\n"
+    text = " ".join(clickseg("segment", "--help").stdout.split())
+    assert "[CLICKSEG_CLICKS]" in text
+    assert clickseg("--help").returncode == 0
+
+
+def test_python_dash_m_is_the_same_command() -> None:
+    assert runs.process(["python", "-m", "clickseg", "--version"]).stdout == "clickseg 0.1.0\n"
+
+
+def test_a_read_only_input_is_enough(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in", FAR)
+    for path in [study, study / "CT"]:
+        path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+
+    ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, cwd=tmp_path)
+
+    for path in [study, study / "CT"]:
+        path.chmod(stat.S_IRWXU)
+    assert ended.returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "models", "out"]
+
+
+def test_background_clicks_alone_are_clicks(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in", runs.click(3, 3, 4, polarity=Polarity.BACKGROUND))
+
+    clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
+
+    seg = dcmread(only(tmp_path / "out", ".dcm", "Segmentation"))
+    assert seg.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"

@@ -1,0 +1,107 @@
+"""Settings come from arguments first and the environment second, and wrong ones are wrong use."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from clickseg.clock import read_clock
+from clickseg.dicom.remedies import Remedies
+from clickseg.dicom.segmentation_type import SegmentationType
+from clickseg.engines.choice import Runtime
+from clickseg.engines.engine import Precision
+from clickseg.errors import UsageError
+from clickseg.options import OPTIONS, variable
+from clickseg.settings import Settings, read_settings
+
+
+def settings(options: dict[str, str], environ: dict[str, str]) -> Settings:
+    return read_settings(Path("in"), Path("out"), None, options, environ)
+
+
+def test_the_defaults() -> None:
+    read = settings({}, {})
+
+    assert (read.model, read.clicks, read.series_uid, read.runtime, read.device) == (
+        None,
+        None,
+        None,
+        Runtime.AUTO,
+        "auto",
+    )
+    assert (read.precision, read.remedies, read.segmentation_type) == (
+        Precision.AUTO,
+        Remedies(),
+        SegmentationType.BINARY,
+    )
+    assert (read.postprocessing, read.nifti, read.statistics) == (True, False, False)
+
+
+def test_every_option_is_read_from_the_environment() -> None:
+    environ = {
+        "CLICKSEG_MODEL": "m",
+        "CLICKSEG_CLICKS": "c.json",
+        "CLICKSEG_SERIES": "1.2",
+        "CLICKSEG_ENGINE": "torch",
+        "CLICKSEG_DEVICE": "cuda:1",
+        "CLICKSEG_PRECISION": "bf16",
+        "CLICKSEG_REMEDY": "resample, volume=2",
+        "CLICKSEG_SEGMENTATION_TYPE": "labelmap",
+        "CLICKSEG_POSTPROCESSING": "off",
+        "CLICKSEG_NIFTI": "1",
+        "CLICKSEG_STATISTICS": "true",
+    }
+
+    read = settings({}, environ)
+
+    assert {variable(name) for name in OPTIONS} == set(environ)
+    assert (read.model, read.clicks, read.series_uid, read.device) == ("m", "c.json", "1.2", "cuda:1")
+    assert (read.runtime, read.precision) == (Runtime.TORCH, Precision.BF16)
+    assert read.remedies == Remedies(resample=True, volume=2)
+    assert read.segmentation_type is SegmentationType.LABELMAP
+    assert (read.postprocessing, read.nifti, read.statistics) == (False, True, True)
+
+
+def test_arguments_win_over_the_environment() -> None:
+    read = settings({"device": "cpu", "clicks": "none"}, {"CLICKSEG_DEVICE": "cuda", "CLICKSEG_CLICKS": "c.json"})
+
+    assert (read.device, read.clicks) == ("cpu", "none")
+
+
+def test_an_empty_variable_is_as_none() -> None:
+    assert settings({}, {"CLICKSEG_MODEL": "", "CLICKSEG_ENGINE": ""}).model is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "onnx"}, "engine: expected auto, openvino, torch, got 'onnx'"),
+        ({"device": "gpu"}, "device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
+        ({"device": "cuda:x"}, "device: expected"),
+        ({"precision": "int4"}, "precision: expected auto, f32, bf16, f16, got 'int4'"),
+        ({"segmentation-type": "FRACTIONAL"}, "segmentation-type: expected BINARY, LABELMAP"),
+        ({"postprocessing": "maybe"}, "postprocessing: expected on or off, got 'maybe'"),
+        ({"remedy": "magic"}, "unknown remedy 'magic'"),
+    ],
+)
+def test_a_wrong_value_is_wrong_use(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        settings(options, {})
+
+
+def test_the_clock_is_source_date_epoch_in_utc() -> None:
+    assert read_clock({"SOURCE_DATE_EPOCH": "86400"}) == datetime(1970, 1, 2, tzinfo=timezone.utc)
+
+
+def test_without_it_the_clock_is_now() -> None:
+    before = datetime.now().astimezone().replace(microsecond=0)
+
+    assert before <= read_clock({}) <= datetime.now().astimezone()
+
+
+@pytest.mark.parametrize("epoch", ["", "now", "1.5", "9" * 30])
+def test_a_date_that_is_none_is_wrong_use(epoch: str) -> None:
+    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH: expected seconds since 1970"):
+        read_clock({"SOURCE_DATE_EPOCH": epoch})

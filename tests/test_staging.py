@@ -1,0 +1,168 @@
+"""Files appear together or not at all, whatever happens in between."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clickseg.errors import OutputError
+from clickseg.staging import Staging
+
+MARKER = "report.json"
+
+
+class InterruptedRunError(Exception):
+    """A run that fails on its way."""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def fill(staging: Staging, *files: str) -> None:
+    for name in files:
+        (staging.folder / name).write_text(f"new {name}")
+
+
+def test_files_appear_when_they_are_published(tmp_path: Path) -> None:
+    output = tmp_path / "a" / "out"
+
+    with Staging(output, MARKER) as staging:
+        fill(staging, "b.dcm", "a.dcm", MARKER)
+        assert all(name.startswith(".clickseg-") for name in names(output))
+        staging.publish()
+
+    assert names(output) == ["a.dcm", "b.dcm", MARKER]
+
+
+def test_nothing_is_left_where_nothing_was_published(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+
+    with contextlib.suppress(InterruptedRunError), Staging(output, MARKER) as staging:
+        fill(staging, "a.dcm", MARKER)
+        raise InterruptedRunError
+
+    assert not output.exists()
+
+
+def test_what_lies_in_the_folder_already_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / MARKER).write_text("old")
+
+    with contextlib.suppress(InterruptedRunError), Staging(tmp_path, MARKER) as staging:
+        fill(staging, "a.dcm", MARKER)
+        raise InterruptedRunError
+
+    assert names(tmp_path) == ["mine.txt", MARKER]
+    assert (tmp_path / MARKER).read_text() == "old"
+
+
+def test_a_second_run_replaces_the_report(tmp_path: Path) -> None:
+    for number in (1, 2):
+        with Staging(tmp_path, MARKER) as staging:
+            fill(staging, f"{number}.dcm", MARKER)
+            staging.publish()
+
+    assert names(tmp_path) == ["1.dcm", "2.dcm", MARKER]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with (
+        pytest.raises(OutputError, match="cannot be written to: Not a directory"),
+        Staging(tmp_path / "file" / "x", MARKER),
+    ):
+        pass
+    with pytest.raises(OutputError, match="cannot be written to: File exists"), Staging(tmp_path / "file", MARKER):
+        pass
+
+
+def test_a_failed_publication_takes_back_what_it_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.dcm").write_text("old")
+    real = Path.replace
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name == "c.dcm":
+            raise OSError(28, "No space left on device")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with Staging(tmp_path, MARKER) as staging:
+        fill(staging, "a.dcm", "b.dcm", "c.dcm", MARKER)
+        with pytest.raises(OutputError, match="No space left on device"):
+            staging.publish()
+
+    assert names(tmp_path) == ["a.dcm"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from clickseg.staging import Staging
+
+after = int(sys.argv[2])
+real = Path.replace
+count = 0
+
+def replace(self, target):
+    global count
+    if count == after:
+        os.kill(os.getpid(), signal.SIGKILL)
+    count += 1
+    return real(self, target)
+
+Path.replace = replace
+with Staging(Path(sys.argv[1]), "report.json") as staging:
+    for name in ("a.dcm", "b.dcm", "c.dcm", "report.json"):
+        (staging.folder / name).write_text("new " + name)
+    staging.publish()
+    if after == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
+def test_a_run_that_was_killed_is_cleaned_up_by_the_next(tmp_path: Path, after: int) -> None:
+    (tmp_path / "a.dcm").write_text("old")
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(after)])
+    assert ended.returncode == -signal.SIGKILL
+    is_whole = (tmp_path / MARKER).exists()
+
+    with Staging(tmp_path, MARKER) as staging:
+        left = [name for name in names(tmp_path) if name != staging.folder.name]
+
+    assert is_whole == (after == 4)
+    assert left == (["a.dcm", "b.dcm", "c.dcm", MARKER] if is_whole else ["a.dcm"])
+    assert names(tmp_path) == left
+
+
+def test_a_run_that_goes_on_is_let_alone(tmp_path: Path) -> None:
+    with Staging(tmp_path, MARKER) as first, Staging(tmp_path, MARKER) as second:
+        assert first.folder.is_dir()
+        fill(second, "a.dcm", MARKER)
+        second.publish()
+        fill(first, "b.dcm", MARKER)
+        first.publish()
+
+    assert names(tmp_path) == ["a.dcm", "b.dcm", MARKER]
+
+
+def test_a_lock_is_held_while_a_run_goes_on(tmp_path: Path) -> None:
+    with Staging(tmp_path, MARKER) as staging:
+        descriptor = os.open(staging.folder / ".lock", os.O_RDWR)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+
+
+def test_a_closed_staging_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="not open"):
+        _ = Staging(tmp_path, MARKER).folder
