@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import dcmread
 
+from benchmarks.cases import dice
 from clickseg.phantom.study import BODY, CLICKS, LESIONS, draw_lesions, draw_suv, pet_geometry, write_study
 from tests import phantoms, runs
 from tests.dicom.results import violations
-
-
-def dice(one: np.ndarray, other: np.ndarray) -> float:
-    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
 
 
 def test_the_study_is_the_same_bytes_each_time(tmp_path: Path) -> None:
@@ -62,8 +60,6 @@ def test_the_demo_finds_the_lesions_and_nothing_else(tmp_path: Path, dciodvfy: s
 
 def mask_of(seg: Path, folder: Path) -> np.ndarray:
     """The voxels of a SEG on the grid of its series."""
-    import highdicom as hd
-
     sources = [plane.instance.text("SOPInstanceUID") for plane in phantoms.checked(folder).stack.planes]
     pixels = hd.seg.segread(seg).get_pixels_by_source_instance(
         sources, ignore_spatial_locations=True, assert_missing_frames_are_empty=True

@@ -1,0 +1,80 @@
+"""The case that the benchmarks share: a whole-body PET, its tumour, one click in it and one in the hottest organ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from pydicom import dcmread
+
+from clickseg.arrays import Doubles, Mask
+from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.dicom.files import scan
+from clickseg.dicom.remedies import Remedies
+from clickseg.dicom.series import check, group
+from clickseg.dicom.volume import Series, read_series
+
+_FAR_MM = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A series, what an expert contoured in it, and clicks.
+
+    Attributes:
+        series: The series.
+        tumour: The contoured voxels [K, J, I].
+        clicks: A foreground click at the tumour's centre, and a background click in the hottest organ far from it.
+    """
+
+    series: Series
+    tumour: Mask
+    clicks: Clicks
+
+
+def whole_body_pet(data: Path) -> Case:
+    """Returns patient STS_001 of Soft-tissue-Sarcoma (Vallieres et al., CC BY 3.0)."""
+    folder = data / "pet_raw_sts001" / "FDG_PET"
+    (candidate,) = group(scan(folder / "image").instances)
+    series = read_series(check(candidate, Remedies()))
+    tumour = contoured(folder / "mask" / "1-1.dcm", "GTV_Mass", series)
+    centre = np.argwhere(tumour).mean(axis=0)
+    clicks = (
+        Click("lesion", Polarity.FOREGROUND, _at(series, centre)),
+        Click("lesion", Polarity.BACKGROUND, _at(series, _hottest_far_from(series, centre))),
+    )
+    return Case(series, tumour, Clicks(clicks, series.volume.frame_of_reference_uid))
+
+
+def contoured(rtstruct: Path, name: str, series: Series) -> Mask:
+    """Returns the voxels [K, J, I] of an RTSTRUCT's region of interest, polygon by polygon."""
+    structures = dcmread(rtstruct)
+    (number,) = (roi.ROINumber for roi in structures.StructureSetROISequence if roi.ROIName == name)
+    (contours,) = (roi for roi in structures.ROIContourSequence if roi.ReferencedROINumber == number)
+    mask = np.zeros(series.volume.spatial_shape, bool)
+    for contour in contours.ContourSequence:
+        points = np.array(contour.ContourData, dtype=float).reshape(-1, 3)
+        indices = series.volume.map_reference_to_indices(points)
+        picture = Image.new("1", mask.shape[:0:-1])
+        ImageDraw.Draw(picture).polygon([(float(i), float(j)) for _, j, i in indices], fill=1, outline=1)
+        mask[round(indices[:, 0].mean())] ^= np.array(picture)
+    return mask
+
+
+def dice(one: Mask, other: Mask) -> float:
+    """Returns the Dice coefficient of two masks."""
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
+def _at(series: Series, index: Doubles) -> tuple[float, float, float]:
+    x, y, z = series.volume.map_indices_to_reference(np.round(index)[np.newaxis])[0]
+    return float(x), float(y), float(z)
+
+
+def _hottest_far_from(series: Series, centre: Doubles) -> Doubles:
+    voxels = np.indices(series.volume.spatial_shape).reshape(3, -1).T
+    distances_mm = np.linalg.norm((voxels - centre) * series.volume.spacing, axis=1)
+    hottest = np.where(distances_mm > _FAR_MM, series.volume.array.ravel(), 0).argmax()
+    return voxels[hottest].astype(float)

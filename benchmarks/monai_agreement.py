@@ -1,0 +1,76 @@
+"""ClickSeg's sliding window against MONAI's on the same network and input: agreement of labels, and time in turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import torch
+from monai.inferers import SlidingWindowInferer
+
+from benchmarks.cases import whole_body_pet
+from benchmarks.table import Row, publish
+from clickseg.arrays import Values
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Engine, Precision
+from clickseg.engines.torch_engine import load_state
+from clickseg.inference import sliding_window
+from clickseg.models.package import load_package
+from clickseg.models.spec import WindowSpec
+from clickseg.pipeline import make_case, prepare
+from clickseg.progress import no_progress
+
+_MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
+_REPEATS = 5
+
+
+def run(data: Path) -> None:
+    """Measures, prints and keeps the table."""
+    case, package = whole_body_pet(data), load_package(_MODEL)
+    spec = package.spec.window
+    inputs = prepare(make_case([case.series], case.clicks, package)).inputs
+    network = load_state(package).eval()
+    engines = {
+        "OpenVINO f32": make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32),
+        "torch f32": make_engine(package, Runtime.TORCH, "cpu", Precision.F32),
+        "OpenVINO auto": make_engine(package, Runtime.OPENVINO, "cpu", Precision.AUTO),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ("MONAI", *engines)}
+    for _ in range(_REPEATS):
+        reference, elapsed = _monai(inputs, network, spec)
+        seconds["MONAI"].append(elapsed)
+        logits = {}
+        for name, engine in engines.items():
+            logits[name], elapsed = _ours(inputs, engine, spec)
+            seconds[name].append(elapsed)
+    rows = [_row(name, found, reference, seconds) for name, found in logits.items()]
+    publish("monai_agreement", f"ClickSeg against MONAI SlidingWindowInferer (torch f32), median of {_REPEATS}", rows)
+
+
+def _monai(inputs: Values, network: torch.nn.Module, spec: WindowSpec) -> tuple[Values, float]:
+    inferer = SlidingWindowInferer(spec.roi, sw_batch_size=1, overlap=spec.overlap, mode="gaussian")
+    start = perf_counter()
+    with torch.inference_mode():
+        logits = inferer(torch.from_numpy(inputs)[None], network)[0].numpy()
+    return logits, perf_counter() - start
+
+
+def _ours(inputs: Values, engine: Engine, spec: WindowSpec) -> tuple[Values, float]:
+    start = perf_counter()
+    logits = sliding_window.run(inputs, engine, spec, no_progress)
+    return logits, perf_counter() - start
+
+
+def _row(name: str, logits: Values, reference: Values, seconds: dict[str, list[float]]) -> Row:
+    differs = logits.argmax(0) != reference.argmax(0)
+    margin = np.abs(reference[1] - reference[0])[differs]
+    return {
+        "engine": name,
+        "same label %": round(100 * (1 - float(differs.mean())), 6),
+        "largest margin of a voxel that differs": round(float(margin.max(initial=0)), 6),
+        "MONAI s": round(median(seconds["MONAI"]), 2),
+        "ClickSeg s": round(median(seconds[name]), 2),
+        "ratio": round(median(seconds["MONAI"]) / median(seconds[name]), 2),
+    }

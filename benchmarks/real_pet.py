@@ -1,0 +1,44 @@
+"""The default PET model on a real whole body: Dice and volume, with and without postprocessing, in each precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+
+from benchmarks.cases import Case, dice, whole_body_pet
+from benchmarks.table import Row, publish
+from clickseg.clicks.click import Clicks
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Precision
+from clickseg.models.package import ModelPackage, load_package
+from clickseg.pipeline import segment
+
+_MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
+
+
+def run(data: Path) -> None:
+    """Measures, prints and keeps the table."""
+    case, package = whole_body_pet(data), load_package(_MODEL)
+    rows = [
+        _row(case, package, precision, postprocessing, clicks)
+        for precision in (Precision.F32, Precision.AUTO)
+        for clicks in (case.clicks, Clicks())
+        for postprocessing in (True, False)
+    ]
+    publish("real_pet", "Default PET model on STS_001 (a training patient), 96 windows; tumour by expert contour", rows)
+
+
+def _row(case: Case, package: ModelPackage, precision: Precision, postprocessing: bool, clicks: Clicks) -> Row:
+    engine = make_engine(package, Runtime.OPENVINO, "cpu", precision)
+    start = perf_counter()
+    result = segment([case.series], clicks, package, engine, postprocessing=postprocessing)
+    seconds, found = perf_counter() - start, result.labels.mask(1)
+    return {
+        "precision": engine.precision,
+        "clicks": f"{len(clicks.points)}",
+        "postprocessing": "on" if postprocessing else "off",
+        "Dice": round(dice(found, case.tumour), 4),
+        "found ml": round(float(found.sum() * case.series.volume.voxel_volume / 1000), 1),
+        "contoured ml": round(float(case.tumour.sum() * case.series.volume.voxel_volume / 1000), 1),
+        "seconds": round(seconds, 2),
+    }
