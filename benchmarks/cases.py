@@ -77,4 +77,5 @@ def _hottest_far_from(series: Series, centre: Doubles) -> Doubles:
     voxels = np.indices(series.volume.spatial_shape).reshape(3, -1).T
     distances_mm = np.linalg.norm((voxels - centre) * series.volume.spacing, axis=1)
     hottest = np.where(distances_mm > _FAR_MM, series.volume.array.ravel(), 0).argmax()
-    return voxels[hottest].astype(float)
+    place: Doubles = voxels[hottest].astype(float)
+    return place

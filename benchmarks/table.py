@@ -52,4 +52,4 @@ def _processor() -> str:
 
 
 def _shown(cell: str | float) -> str:
-    return cell if isinstance(cell, str) else f"{cell:.6g}"
+    return cell if isinstance(cell, str) else f"{cell:.8g}"
