@@ -50,6 +50,14 @@ LOSSLESS: dict[str, tuple[UID, Encoder]] = {
 }
 
 
+def lossless() -> list[object]:
+    """The lossless encodings, as far as there is an encoder to test them with."""
+    has_htj2k = hasattr(imagecodecs, "htj2k_encode")
+    reason = "imagecodecs for Python 3.10 does not encode HTJ2K"
+    skipped = pytest.mark.skipif(not has_htj2k, reason=reason)
+    return [pytest.param(*LOSSLESS[name], id=name, marks=[skipped] * (name == "HTJ2K")) for name in LOSSLESS]
+
+
 @pytest.fixture
 def slices() -> list[Dataset]:
     geometry = phantoms.oblique_geometry((3, 24, 40))
@@ -75,7 +83,7 @@ def test_native_transfer_syntaxes_are_read(tmp_path: Path, slices: list[Dataset]
     np.testing.assert_array_equal(phantoms.read(tmp_path).volume.array, values)
 
 
-@pytest.mark.parametrize(("syntax", "encode"), LOSSLESS.values(), ids=LOSSLESS)
+@pytest.mark.parametrize(("syntax", "encode"), lossless())
 def test_lossless_compression_gives_the_same_values(
     tmp_path: Path, slices: list[Dataset], syntax: UID, encode: Encoder
 ) -> None:
@@ -259,7 +267,7 @@ def test_a_damaged_codestream_is_an_error(tmp_path: Path, slices: list[Dataset])
         phantoms.read(phantoms.save(tmp_path, slices))
 
 
-@pytest.mark.parametrize(("syntax", "encode"), LOSSLESS.values(), ids=LOSSLESS)
+@pytest.mark.parametrize(("syntax", "encode"), lossless())
 @pytest.mark.parametrize("size", [(8, 8), (24, 41), (600, 40)])
 def test_a_codestream_of_another_size_than_the_header_is_an_error_and_no_crash(
     tmp_path: Path, slices: list[Dataset], syntax: UID, encode: Encoder, size: tuple[int, int]

@@ -1,0 +1,65 @@
+"""What the README and the docs say is so."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from clickseg import __version__
+from clickseg.clicks.clicks_json import parse_clicks_json
+from clickseg.dicom.remedies import NAMES
+from clickseg.models.spec import ModelSpec
+from clickseg.options import OPTIONS, variable
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = sorted([REPOSITORY / "README.md", *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("benchmarks/*.md")])
+
+
+def text(name: str) -> str:
+    return (REPOSITORY / name).read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_option_is_in_the_readme() -> None:
+    readme = text("README.md")
+
+    for name in OPTIONS:
+        assert f"`--{name}`" in readme
+        assert f"`{variable(name)}`" in readme
+
+
+def test_every_remedy_is_in_the_docs() -> None:
+    for name in NAMES:
+        assert f"`{name}`" in text("docs/reading-dicom.md")
+
+
+def test_every_field_of_a_model_package_is_in_the_docs() -> None:
+    for name in ModelSpec.model_fields:
+        assert f"`{name}`" in text("docs/model-packages.md")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/clicks.md"])
+def test_the_click_files_in_the_docs_are_read(page: str) -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", text(page), flags=re.DOTALL)
+
+    assert parse_clicks_json(json.loads(example), page).points
+
+
+def test_the_pins_of_the_extras_are_those_of_the_requirements() -> None:
+    pinned = dict(re.findall(r'^    "([\w.-]+)==([\w.]+)"', text("pyproject.toml"), flags=re.MULTILINE))
+    required = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", text("requirements-cpu.txt"), flags=re.MULTILINE))
+
+    assert set(pinned) == {"holoscan-cli", "holoscan-cu13", "monai-deploy-app-sdk", "nvidia-cuda-runtime"}
+    assert pinned.items() <= required.items()
+
+
+def test_the_changelog_speaks_of_this_version_or_of_what_is_to_come() -> None:
+    assert re.search(rf"^## \[(Unreleased|{re.escape(__version__)})\]", text("CHANGELOG.md"), flags=re.MULTILINE)
