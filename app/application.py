@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from monai.deploy.core import AppContext, Application
@@ -55,14 +56,19 @@ class ClickSegApplication(Application):
         self.add_flow(postprocessing, writer, {(ports.RESULT, ports.RESULT)})
 
     @property
-    def errors(self) -> tuple[ClickSegError, ...]:
-        """The errors of the series that failed."""
-        return self.results.errors if self.results else ()
+    def summary(self) -> Sequence[str]:
+        """What was found and where it lies, a line each."""
+        return self.results.summary if self.results else ()
 
     @property
-    def summary(self) -> list[str]:
-        """What was found and where it lies, a line each."""
-        return self.results.summary() if self.results else []
+    def is_published(self) -> bool:
+        """Whether results are in the output folder."""
+        return self.results is not None and self.results.is_published
+
+    @property
+    def errors(self) -> Sequence[ClickSegError]:
+        """The errors of the series that failed."""
+        return self.results.errors if self.results else ()
 
     def _read_arguments(self) -> AppContext:
         """Reads arguments and environment as every MONAI Deploy application does.
@@ -70,7 +76,7 @@ class ClickSegApplication(Application):
         The SDK logs its own doings unless it is told not to, so it is, where no level was asked for.
         """
         argv = list(self.argv)
-        is_asked = any(argument in ("-l", "--log-level") for argument in argv)
+        is_asked = any(argument.startswith(("-l", "--log-level")) for argument in argv)
         try:
             context = Application.init_app_context(argv if is_asked else [*argv, "-l", "ERROR"])
         except OSError as error:

@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from clickseg.clock import read_clock
 from clickseg.cuda_runtime import load_cuda_runtime
-from clickseg.errors import ClickSegError
-from clickseg.terminal import fail
+from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
+from clickseg.interruption import call_when_terminated
+from clickseg.terminal import conclude, fail
+
+if TYPE_CHECKING:
+    from app.application import ClickSegApplication
+
+logger = logging.getLogger("clickseg.app")
+
+
+class Process:
+    """The process of an application, and what is known of it when it ends."""
+
+    def __init__(self) -> None:
+        self._application: ClickSegApplication | None = None
+
+    def run(self, argv: Sequence[str]) -> int:
+        """Runs the application, and returns the exit code."""
+        quieten()
+        load_cuda_runtime()
+        try:
+            read_clock(os.environ)  # libraries read it too, and do not say what is wrong with it
+            from app.application import ClickSegApplication
+
+            self._application = application = ClickSegApplication([sys.executable, *argv])
+            application.run()
+        except ClickSegError as error:
+            return self.fail(error)
+        except SystemExit as stop:  # the SDK parses the arguments while it composes
+            return stop.code if isinstance(stop.code, int) else 2
+        except Exception as error:
+            logger.debug("an operator failed", exc_info=error)
+            return self.fail(unexpected(error))
+        if not application.is_published and not application.errors:
+            return self.fail(OutputError("the application ended before its results were published"))
+        return conclude(application.summary, application.errors, application.output, os.environ)
+
+    def interrupt(self) -> int:
+        """Cleans up after a run that is ended from outside, and returns the exit code."""
+        if self._application is not None and self._application.results is not None:
+            self._application.results.__exit__(None, None, None)
+        return self.fail(Interrupted("interrupted"))
+
+    def fail(self, error: ClickSegError) -> int:
+        """Says why the run failed, and returns the exit code."""
+        return fail([error], self._application and self._application.output, os.environ)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,22 +68,9 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 wrong use.
     """
-    quieten()
-    load_cuda_runtime()
-    from app.application import ClickSegApplication
-
-    application = ClickSegApplication([sys.executable, *argv])
-    try:
-        application.run()
-    except ClickSegError as error:
-        return fail([error], application.output, os.environ)
-    except SystemExit as stop:  # the SDK parses the arguments while it composes
-        return stop.code if isinstance(stop.code, int) else 2
-    except Exception as error:  # noqa: BLE001 - an operator that fails in whatever way must not look like a result
-        bug = ClickSegError(f"the application failed: {type(error).__name__}: {error}")
-        return fail([bug], application.output, os.environ)
-    sys.stdout.writelines(f"{line}\n" for line in application.summary)
-    return fail(application.errors, application.output, os.environ) if application.errors else 0
+    process = Process()
+    call_when_terminated(process.interrupt)
+    return process.run(argv)
 
 
 def quieten() -> None:

@@ -15,9 +15,7 @@ def main() -> None:
     """Runs one benchmark on the folder of real DICOM."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=sorted(_BENCHMARKS))
-    parser.add_argument(
-        "--data", type=Path, default=Path("../shared/data/fixtures"), help="real DICOM, see docs/fixtures.md"
-    )
+    parser.add_argument("--data", type=Path, default=_DATA, help="real DICOM, see docs/fixtures.md")
     arguments = parser.parse_args()
     _BENCHMARKS[arguments.name](arguments.data)
 

@@ -17,20 +17,24 @@ from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.torch_engine import load_state
 from clickseg.inference import sliding_window
+from clickseg.inference.model_input import ModelInput
+from clickseg.inference.windows import Window
 from clickseg.models.package import load_package
-from clickseg.models.spec import WindowSpec
+from clickseg.models.spec import ModelSpec, WindowSpec
 from clickseg.pipeline import make_case, prepare
 from clickseg.progress import no_progress
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 _REPEATS = 5
+_WHOLE = (slice(None), slice(None), slice(None))
 
 
 def run(data: Path) -> None:
     """Measures, prints and keeps the table."""
     case, package = whole_body_pet(data), load_package(_MODEL)
-    spec = package.spec.window
+    spec = package.spec
     inputs = prepare(make_case([case.series], case.clicks, package)).inputs
+    channels = inputs.window(Window((0, 0, 0), inputs.shape, _WHOLE, _WHOLE))
     network = load_state(package).eval()
     engines = {
         "OpenVINO f32": make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32),
@@ -39,7 +43,7 @@ def run(data: Path) -> None:
     }
     seconds: dict[str, list[float]] = {name: [] for name in ("MONAI", *engines)}
     for _ in range(_REPEATS):
-        reference, elapsed = _monai(inputs, network, spec)
+        reference, elapsed = _monai(channels, network, spec.window)
         seconds["MONAI"].append(elapsed)
         logits = {}
         for name, engine in engines.items():
@@ -57,7 +61,7 @@ def _monai(inputs: Values, network: torch.nn.Module, spec: WindowSpec) -> tuple[
     return logits, perf_counter() - start
 
 
-def _ours(inputs: Values, engine: Engine, spec: WindowSpec) -> tuple[Values, float]:
+def _ours(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> tuple[Values, float]:
     start = perf_counter()
     logits = sliding_window.run(inputs, engine, spec, no_progress)
     return logits, perf_counter() - start

@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from clickseg import __version__
-from clickseg.errors import ClickSegError
-from clickseg.terminal import fail, progress_bar, set_up
+from clickseg.clock import read_clock
+from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
+from clickseg.interruption import raise_when_terminated
+from clickseg.terminal import conclude, fail, progress_bar, set_up, tell, tell_bytes
 
 _FLAGS = {"nifti": "on", "statistics": "on"}
 """Options that are flags on the command line, and the value that a flag stands for."""
+
+_REPEATED = {"clicks": os.pathsep, "remedy": ",", "series": ","}
+"""Options that can be given several times, and what separates their values in one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     output: Path | None = getattr(arguments, "output", None)
     set_up("DEBUG" if arguments.debug else "WARNING" if arguments.quiet else "INFO")
+    raise_when_terminated()
     try:
+        read_clock(os.environ)  # libraries read it too, and do not say what is wrong with it
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except ClickSegError as error:
@@ -40,12 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return fail([error], output, os.environ)
     except KeyboardInterrupt:
-        return fail([ClickSegError("interrupted")], output, os.environ)
+        return fail([Interrupted("interrupted")], output, os.environ)
     except Exception as error:
         if arguments.debug:
             raise
-        bug = ClickSegError(f"a bug in ClickSeg: {type(error).__name__}: {error}", hint="--debug shows where")
-        return fail([bug], output, os.environ)
+        return fail([unexpected(error)], output, os.environ)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_segment(_command(commands, "segment", _segment, "segment the series in a folder"))
     _add_inspect(_command(commands, "inspect", _inspect, "show the series in a folder, and what is wrong with them"))
     _add_models(_command(commands, "models", _models, "show the model packages at hand"))
+    _add_clicks(_command(commands, "clicks", _clicks, "show, check and convert a file of clicks"))
     _add_exec(_command(commands, "exec", _exec, "run a MONAI Deploy application on a folder"))
     _add_demo(_command(commands, "demo", _demo, "make a phantom study with clicks, and segment it"))
     _add_export(_command(commands, "export", _export, "convert a model package's torch weights to OpenVINO"))
@@ -71,18 +78,25 @@ def _command(
     return parser
 
 
+def _path(text: str) -> Path:
+    """Reads a path; an empty one is an unset variable of a shell, and not the present folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got nothing")
+    return Path(text)
+
+
 def _add_segment(parser: argparse.ArgumentParser) -> None:
     from clickseg.options import OPTIONS, variable
 
-    parser.add_argument("input", type=Path, metavar="DIR", help="folder of DICOM, or one file")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("-m", "--models", type=Path, metavar="MODELS", help="model package, or a folder of them")
+    parser.add_argument("input", type=_path, metavar="DIR", help="folder of DICOM, or one file")
+    parser.add_argument("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results")
+    _add_models(parser)
     for name, description in OPTIONS.items():
         shown = f"{description} [{variable(name)}]"
         if name in _FLAGS:
             parser.add_argument(f"--{name}", action="store_const", const=_FLAGS[name], help=shown)
-        elif name == "remedy":
-            parser.add_argument("--remedy", action="append", metavar="REMEDY", help=shown)
+        elif name in _REPEATED:
+            parser.add_argument(f"--{name}", action="append", metavar=name.upper(), help=shown)
         else:
             parser.add_argument(f"--{name}", metavar=name.rpartition("-")[2].upper(), help=shown)
 
@@ -93,17 +107,16 @@ def _segment(arguments: argparse.Namespace) -> int:
     from clickseg.settings import read_settings
 
     options = {name: getattr(arguments, name.replace("-", "_")) for name in OPTIONS}
-    if options["remedy"] is not None:
-        options["remedy"] = ",".join(options["remedy"])
+    for name, separator in _REPEATED.items():
+        if options[name] is not None:
+            options[name] = separator.join(options[name])
     settings = read_settings(arguments.input, arguments.output, arguments.models, options, os.environ)
     results = run(settings, progress_bar())
-    for line in results.summary():
-        print(line)
-    return fail(results.errors, settings.output, os.environ) if results.errors else 0
+    return conclude(results.summary, results.errors, settings.output, os.environ)
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, metavar="DIR", help="folder of DICOM, or one file")
+    parser.add_argument("input", type=_path, metavar="DIR", help="folder of DICOM, or one file")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--remedy", action="append", default=[], metavar="REMEDY", help="see clickseg segment")
 
@@ -115,7 +128,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
     found = scan(arguments.input)
     rows = inspect_series(found, Remedies.parse(arguments.remedy))
-    print(json.dumps(as_json(found, rows), indent=2) if arguments.json else as_text(found, rows))
+    tell(json.dumps(as_json(found, rows), indent=2).splitlines() if arguments.json else as_text(found, rows))
     return 0
 
 
@@ -129,9 +142,37 @@ def _models(arguments: argparse.Namespace) -> int:
     for package in find_packages(model_paths(arguments.models, os.environ)):
         classes = ", ".join(each.name for each in package.spec.classes)
         default = ", default" if package.spec.default else ""
-        print(
-            f"{package.name} {package.version}: {' + '.join(package.modalities)} -> {classes} ({package.path}{default})"
-        )
+        what = f"{' + '.join(package.modalities)} -> {classes}"
+        tell([f"{package.name} {package.version}: {what} ({package.path}{default})"])
+    return 0
+
+
+def _add_clicks(parser: argparse.ArgumentParser) -> None:
+    from clickseg.options import OPTIONS
+
+    parser.add_argument("file", type=Path, metavar="FILE", help="file of clicks, of any form")
+    parser.add_argument("--series", type=Path, metavar="DIR", help="folder of the DICOM series that the clicks are on")
+    parser.add_argument("--to", metavar="FORM", help="write them in another form")
+    parser.add_argument("-o", "--output", dest="to_file", type=Path, metavar="OUT", help="where to (default: stdout)")
+    parser.add_argument("--clicks-frame", default="voxel", metavar="FRAME", help=OPTIONS["clicks-frame"])
+
+
+def _clicks(arguments: argparse.Namespace) -> int:
+    from clickseg.clicks.grand_challenge import Frame
+    from clickseg.clicks_command import convert, show
+    from clickseg.clock import read_clock
+    from clickseg.settings import choice
+    from clickseg.staging import write_bytes
+
+    frame = choice(Frame, arguments.clicks_frame, "clicks-frame")
+    if arguments.to is None:
+        tell(show(arguments.file, arguments.series, frame))
+        return 0
+    content = convert(arguments.file, arguments.series, frame, arguments.to, read_clock(os.environ))
+    if arguments.to_file is None:
+        tell_bytes(content)
+    else:
+        write_bytes(arguments.to_file, content)
     return 0
 
 
@@ -150,11 +191,12 @@ def _exec(arguments: argparse.Namespace) -> int:
     from clickseg.execute import execute
 
     options = {name: getattr(arguments, name) for name in ("input", "output", "model", "workdir", "log_level")}
-    return execute(arguments.app, options, os.environ)
+    execute(arguments.app, options, os.environ)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", type=Path, default=Path("demo"), metavar="DIR", help="default: ./demo")
+    parser.add_argument("-o", "--output", type=_path, default=Path("demo"), metavar="DIR", help="default: ./demo")
+    _add_models(parser)
     parser.add_argument("--study-only", action="store_true", help="make the study, and segment nothing")
 
 
@@ -164,14 +206,16 @@ def _demo(arguments: argparse.Namespace) -> int:
     from clickseg.settings import read_settings
 
     study = arguments.output / "study"
-    write_study(study)
-    print(f"study    {study}")
+    try:
+        write_study(study)
+    except OSError as error:
+        raise OutputError(f"{study}: cannot be written to: {error.strerror}") from error
+    tell([f"study    {study}"])
     if arguments.study_only:
         return 0
-    results = run(read_settings(study, arguments.output / "result", None, {}, os.environ), progress_bar())
-    for line in results.summary():
-        print(line)
-    return fail(results.errors, None, os.environ) if results.errors else 0
+    settings = read_settings(study, arguments.output / "result", arguments.models, {}, os.environ)
+    results = run(settings, progress_bar())
+    return conclude(results.summary, results.errors, settings.output, os.environ)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -179,9 +223,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from clickseg.models.export import export_openvino
+    from clickseg.engines.export import export_openvino
     from clickseg.models.package import load_package
 
-    for path in export_openvino(load_package(arguments.package)):
-        print(path)
+    tell(str(path) for path in export_openvino(load_package(arguments.package)))
     return 0

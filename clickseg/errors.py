@@ -15,6 +15,22 @@ class ClickSegError(Exception):
         self.hint = hint
 
 
+def unexpected(error: Exception) -> ClickSegError:
+    """Returns what a user is told of an error that ClickSeg did not foresee; its own text may hold patient data."""
+    if isinstance(error, MemoryError):
+        return ClickSegError("out of memory", hint="give the run more memory, or fewer series at a time")
+    found = ClickSegError(
+        f"a bug in ClickSeg: {type(error).__name__}",
+        hint="--debug (clickseg) or -l DEBUG (the application) shows where",
+    )
+    found.__cause__ = error
+    return found
+
+
+class Interrupted(ClickSegError):  # noqa: N818 - no error of anyone
+    """The run was ended from outside."""
+
+
 class UsageError(ClickSegError, ValueError):
     """The command was called in a way that it does not understand (exit code 2)."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from clickseg.cuda_runtime import library_folders
 from clickseg.errors import UsageError
@@ -14,24 +14,21 @@ from clickseg.errors import UsageError
 _FLAGS = {"input": "-i", "output": "-o", "model": "-m", "workdir": "-w", "log_level": "-l"}
 
 
-def execute(app: Path, options: Mapping[str, object], environ: Mapping[str, str]) -> int:
-    """Runs an application in a process of its own.
+def execute(app: Path, options: Mapping[str, object], environ: Mapping[str, str]) -> NoReturn:
+    """Becomes the process of an application, so that signals reach it and its exit code is the command's.
 
     Args:
         app: Its folder (with ``__main__.py`` or ``app.py``) or file.
         options: ``input``, ``output``, ``model``, ``workdir`` and ``log_level``; those that are None are not passed on.
         environ: The environment; the application gets it, with the CUDA runtime of this Python environment.
 
-    Returns:
-        The application's exit code; 128 and the signal's number where a signal ended it.
-
     Raises:
         UsageError: There is no application.
     """
     flags = [part for name, value in options.items() if value is not None for part in (_FLAGS[name], str(value))]
-    command = [sys.executable, str(_entry(app)), *flags]
-    code = subprocess.run(command, env=_with_cuda_runtime(environ), check=False).returncode
-    return code if code >= 0 else 128 - code
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "clickseg.app_runner", str(_entry(app)), *flags]
+    os.execve(sys.executable, command, _with_cuda_runtime(environ))  # noqa: S606 - what the user names
 
 
 def _entry(app: Path) -> Path:

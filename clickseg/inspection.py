@@ -54,14 +54,14 @@ def as_json(scan: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
     """Returns the table as JSON."""
     return {
         "instances": len(scan.instances),
-        "damaged": dict(scan.damaged),
+        "damaged": {name: damage.reason for name, damage in scan.damaged.items()},
         "passed_over": dict(scan.passed_over),
         "series": [asdict(row) for row in rows],
     }
 
 
-def as_text(scan: Scan, rows: tuple[Row, ...]) -> str:
-    """Returns the table as text."""
+def as_text(scan: Scan, rows: tuple[Row, ...]) -> list[str]:
+    """Returns the table as lines of text."""
     columns = ("MODALITY", "FILES", "SLICES x ROWS x COLUMNS", "SPACING MM", "UNIT", "FOLDER", "DESCRIPTION")
     cells = [columns, *(_cells(row) for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
@@ -72,9 +72,10 @@ def as_text(scan: Scan, rows: tuple[Row, ...]) -> str:
         lines += [f"    remedy: {remedy}" for remedy in row.remedies]
         lines += [f"    problem: {row.problem}"] if row.problem else []
         lines += [f"    hint: {row.hint}"] if row.hint else []
-    lines += [f"damaged: {name}: {reason}" for name, reason in scan.damaged.items()]
+    lines += [f"damaged: {name}: {damage.reason}" for name, damage in scan.damaged.items()]
     passed = ", ".join(f"{count} {reason}" for reason, count in scan.passed_over.items())
-    return "\n".join([*lines, "", f"{counted(len(scan.instances), 'DICOM file')}; passed over: {passed or 'none'}"])
+    lines += ["", f"{counted(len(scan.instances), 'DICOM file')}; passed over: {passed or 'none'}"]
+    return lines
 
 
 def _row(candidate: Candidate, remedies: Remedies) -> Row:

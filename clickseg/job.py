@@ -16,9 +16,11 @@ from clickseg.settings import Settings
 
 
 def load_cases(plan: Plan) -> Iterator[Outcome[Case]]:
-    """Yields the cases of a plan, each read when it is asked for."""
+    """Yields the cases of a plan, each read when it is asked for; then what cannot be one."""
     for task in plan.tasks:
         yield Outcome(task.candidate, task, {}).then("reading", lambda each: _load(each, plan.package))
+    for lacking in plan.lacking:
+        yield Outcome(lacking.candidate, lacking.reason, {})
 
 
 def prepare_case(outcome: Outcome[Case]) -> Outcome[Prepared]:
@@ -32,24 +34,23 @@ def finish_case(outcome: Outcome[Predicted], settings: Settings) -> Outcome[Resu
 
 
 class Inference:
-    """The step that runs networks; it keeps the engine that it loaded last."""
+    """The step that runs the network; it is loaded for the first series."""
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self._settings = settings
         self._progress = progress
-        self._loaded: tuple[ModelPackage, Engine] | None = None
+        self._loaded: Engine | None = None
 
     def __call__(self, outcome: Outcome[Prepared]) -> Outcome[Predicted]:
         """Runs the network of a case."""
         return outcome.then("inference", lambda each: infer(each, self._engine(each.case.package), self._progress))
 
     def _engine(self, package: ModelPackage) -> Engine:
-        if self._loaded is None or self._loaded[0] is not package:
+        if self._loaded is None:
             settings = self._settings
-            engine = make_engine(package, settings.runtime, settings.device, settings.precision)
-            self._loaded = (package, engine)
-        return self._loaded[1]
+            self._loaded = make_engine(package, settings.runtime, settings.device, settings.precision)
+        return self._loaded
 
 
 def _load(task: Task, package: ModelPackage) -> Case:
-    return make_case([read_series(series) for series in task.series], task.clicks, package)
+    return make_case([read_series(series) for series in task.series], task.clicks, package, task.earlier)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 OPTIONS = {
     "model": "name of the model package (default: the one that fits the series)",
-    "clicks": "file of clicks, or 'none' to use none (default: the click file in the input folder)",
-    "series": "Series Instance UID to segment (default: every series that the model is for)",
+    "clicks": "files of clicks, or 'none' to use none (default: the click file or SR in the input)",
+    "clicks-frame": "what a click file's numbers are where it names no frame: voxel or lps (default: voxel)",
+    "series": "Series Instance UIDs to use, separated by commas (default: every series that the model is for)",
     "engine": "auto, openvino or torch (default: auto)",
     "device": "auto, cpu, cuda or cuda:N (default: auto)",
-    "precision": "auto, f32, bf16 or f16 (default: auto, the fastest that the device computes in)",
+    "precision": "auto, f32, bf16 or f16 (default: auto: bf16 or f16 where the device is made for it, else f32)",
     "remedy": "what to do with a series that is no volume as it is, separated by commas (default: refuse it)",
     "segmentation-type": "BINARY or LABELMAP (default: BINARY)",
     "postprocessing": "on or off (default: on, as the model package says)",

@@ -5,13 +5,16 @@ One series that fails does not take the others along, so an error of its own tra
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from clickseg.dicom.series import Candidate
-from clickseg.errors import ClickSegError
+from clickseg.errors import ClickSegError, unexpected
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -41,4 +44,8 @@ class Outcome(Generic[T]):
             value = function(self.value)
         except ClickSegError as error:
             value = error
+        except Exception as error:  # noqa: BLE001 - whatever befalls one series, the others go on
+            value = unexpected(error)
+        if isinstance(value, ClickSegError):
+            logger.debug("%s failed", step, exc_info=value)
         return Outcome(self.candidate, value, {**self.seconds, step: time.perf_counter() - start})

@@ -9,15 +9,18 @@ import highdicom as hd
 import numpy as np
 
 from clickseg.arrays import Values
-from clickseg.clicks.bind import BoundClick, bind
 from clickseg.clicks.click import Clicks
+from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
 from clickseg.errors import ModelError
 from clickseg.inference import guidance, intensity, resample, sliding_window
-from clickseg.inference.labels import LabelMap, label_map
+from clickseg.inference.binding import bind
+from clickseg.inference.decision import label_map
+from clickseg.inference.model_input import ModelInput
 from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.inference.windows import WindowGrid
+from clickseg.label_map import LabelMap
 from clickseg.models.package import ModelPackage, Weights
 from clickseg.progress import Progress, no_progress
 
@@ -28,15 +31,15 @@ class Case:
 
     Attributes:
         series: One series for each input of the model; the result refers to the first.
-        clicks: The clicks as they were read.
-        bound: The same, bound to the model's classes.
+        clicks: The clicks, bound to the model's classes.
         package: The model.
+        earlier: Results of earlier runs for the reference series, the newest first.
     """
 
     series: tuple[Series, ...]
     clicks: Clicks
-    bound: tuple[BoundClick, ...]
     package: ModelPackage
+    earlier: tuple[EarlierResult, ...] = ()
 
     @property
     def reference(self) -> Series:
@@ -50,12 +53,12 @@ class Prepared:
 
     Attributes:
         case: What it is of.
-        inputs: Image and guidance channels [C, I, J, K], float32.
+        inputs: Images and clicks.
         geometry: The model grid.
     """
 
     case: Case
-    inputs: Values
+    inputs: ModelInput
     geometry: hd.VolumeGeometry
 
 
@@ -128,7 +131,9 @@ def segment(
     return finish(infer(prepare(case), engine, progress), postprocessing=postprocessing)
 
 
-def make_case(series: Sequence[Series], clicks: Clicks, package: ModelPackage) -> Case:
+def make_case(
+    series: Sequence[Series], clicks: Clicks, package: ModelPackage, earlier: tuple[EarlierResult, ...] = ()
+) -> Case:
     """Checks that series and clicks are what a model takes.
 
     Raises:
@@ -143,7 +148,7 @@ def make_case(series: Sequence[Series], clicks: Clicks, package: ModelPackage) -
             )
     reference = series[0]
     bound = bind(clicks, package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
-    return Case(tuple(series), clicks, bound, package)
+    return Case(tuple(series), bound, package, earlier)
 
 
 def prepare(case: Case) -> Prepared:
@@ -151,18 +156,18 @@ def prepare(case: Case) -> Prepared:
     spec = case.package.spec
     geometry = resample.model_geometry(case.reference.volume.get_geometry(), spec.grid)
     images = [
-        intensity.scale(_on_grid(series, case, geometry), each.scaling)[np.newaxis]
+        intensity.scale(_on_grid(series, case, geometry), each.scaling)
         for series, each in zip(case.series, spec.inputs, strict=True)
     ]
-    drawn = [guidance.draw(case.bound, geometry, spec.guidance)] if spec.guidance else []
-    return Prepared(case, np.concatenate([*images, *drawn]), geometry)
+    balls = guidance.balls(case.clicks.points, geometry, spec.guidance) if spec.guidance else ()
+    return Prepared(case, ModelInput(np.stack(images), balls), geometry)
 
 
 def infer(prepared: Prepared, engine: Engine, progress: Progress) -> Predicted:
     """Runs the network window by window, and decides the class of each voxel of the reference series."""
     case = prepared.case
     spec = case.package.spec
-    logits = sliding_window.run(prepared.inputs, engine, spec.window, progress)
+    logits = sliding_window.run(prepared.inputs, engine, spec, progress)
     labels = label_map(logits, prepared.geometry, case.reference.volume.get_geometry(), spec)
     windows = len(WindowGrid.over(prepared.geometry.spatial_shape, spec.window))
     return Predicted(case, labels, engine.describe(), engine.weights, windows)
@@ -173,7 +178,7 @@ def finish(predicted: Predicted, *, postprocessing: bool) -> Result:
     if not postprocessing:
         return Result(predicted, ())
     case = predicted.case
-    labels, removed = postprocess(predicted.labels, case.reference.volume, case.bound, case.package.spec)
+    labels, removed = postprocess(predicted.labels, case.reference.volume, case.clicks.points, case.package.spec)
     return Result(replace(predicted, labels=labels), removed)
 
 

@@ -13,17 +13,17 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from clickseg.arrays import Mask, Numbers, Values
-from clickseg.clicks.bind import BoundClick
-from clickseg.clicks.click import Polarity
+from clickseg.clicks.click import Click, Polarity
 from clickseg.inference.guidance import voxels_of
-from clickseg.inference.labels import LabelMap
+from clickseg.inference.orientation import turn_to
+from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
 
 _HEIGHT_PX = 480
 _MARGIN_PX = 8
 _NEAR_MM = 10.0
 _FOREGROUND_RGB, _BACKGROUND_RGB = (60, 220, 90), (255, 70, 70)
-_WINDOWS = {"HU": (-160.0, 240.0), "SUVbw": (0.0, 10.0)}
+_WINDOWS = {"HU": (-160.0, 240.0), "SUVbw": (10.0, 0.0)}
 
 Rgb = tuple[int, int, int]
 
@@ -50,7 +50,7 @@ _VIEWS = (_View(0), _View(1), _View(2))  # axial, coronal, sagittal
 
 
 def draw_preview(
-    volume: hd.Volume, unit: str, labels: LabelMap, clicks: Sequence[BoundClick], spec: ModelSpec
+    volume: hd.Volume, unit: str, labels: LabelMap, clicks: Sequence[Click], spec: ModelSpec
 ) -> Image.Image:
     """Draws the preview.
 
@@ -65,24 +65,29 @@ def draw_preview(
     Returns:
         The axial, coronal and sagittal slice side by side, as radiologists look at them, in their true proportions.
     """
-    standing = volume.to_patient_orientation("IPL")
-    masks = {each.colour: _standing(labels.mask(number), volume) for number, each in enumerate(spec.classes, 1)}
-    centre = _centre(masks, standing, clicks)
-    grey = _grey(standing.array, unit)
-    panels = [_panel(view, grey, masks, centre, standing, clicks) for view in _VIEWS]
+    standing = _standing(volume)
+    sizes = {number: int(labels.mask(number).sum()) for number in labels.present()}
+    largest = labels.mask(max(sizes, key=sizes.__getitem__)) if sizes else None
+    centre = _centre(None if largest is None else _standing(volume.with_array(largest)).array, standing, clicks)
+    panels = [_panel(view, standing, centre, _limits(volume.array, unit)) for view in _VIEWS]
+    for number in sizes:
+        mask = _standing(volume.with_array(labels.mask(number))).array
+        for view, panel in zip(_VIEWS, panels, strict=True):
+            _outline(panel, view.cut(mask, centre[view.axis]), spec.classes[number - 1].colour)
+    for view, panel in zip(_VIEWS, panels, strict=True):
+        for click in clicks:
+            _cross(panel, view, click, centre, standing)
     return _side_by_side(panels)
 
 
-def _standing(mask: Mask, volume: hd.Volume) -> Mask:
-    oriented: Mask = volume.with_array(mask).to_patient_orientation("IPL").array
-    return oriented
+def _standing(volume: hd.Volume) -> hd.Volume:
+    return turn_to(volume, "IPL").apply(volume)
 
 
-def _centre(masks: dict[Rgb, Mask], volume: hd.Volume, clicks: Sequence[BoundClick]) -> tuple[int, ...]:
+def _centre(mask: Mask | None, volume: hd.Volume, clicks: Sequence[Click]) -> tuple[int, ...]:
     """Returns a voxel of the largest component's fullest slices, else the first click's, else the middle."""
-    largest = max(masks.values(), key=lambda mask: int(mask.sum()))
-    components, count = ndimage.label(largest)
-    if count:
+    if mask is not None:
+        components, _ = ndimage.label(mask)
         component = components == 1 + int(np.bincount(components.ravel())[1:].argmax())
         return tuple(int(component.sum(axis=tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
     shape = volume.spatial_shape
@@ -90,33 +95,34 @@ def _centre(masks: dict[Rgb, Mask], volume: hd.Volume, clicks: Sequence[BoundCli
     return tuple(int(value) for value in np.clip(voxel, 0, np.array(shape) - 1))
 
 
-def _grey(values: Values, unit: str) -> Numbers:
-    low, high = _WINDOWS.get(unit) or (float(value) for value in np.percentile(values, (1, 99)))
-    scaled = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
-    shown: Values = 1 - scaled if unit == "SUVbw" else scaled
-    return (255 * shown).astype(np.uint8)
+def _limits(values: Values, unit: str) -> tuple[float, float]:
+    """Returns the values that are shown as the first and the last grey; PET is dark on white."""
+    if unit in _WINDOWS:
+        return _WINDOWS[unit]
+    low, high = np.percentile(values, (1, 99))
+    return float(low), float(high)
 
 
-def _panel(
-    view: _View,
-    grey: Numbers,
-    masks: dict[Rgb, Mask],
-    centre: tuple[int, ...],
-    volume: hd.Volume,
-    clicks: Sequence[BoundClick],
-) -> Image.Image:
-    row_mm, column_mm = view.place(volume.spacing)
-    rows, columns = view.cut(grey, centre[view.axis]).shape
-    scale = _HEIGHT_PX / max(
-        count * spacing for count, spacing in zip(volume.spatial_shape, volume.spacing, strict=True)
+def _grey(values: Values, limits: tuple[float, float]) -> Numbers:
+    first, last = limits
+    scale = (last - first) or 1.0
+    grey: Numbers = (255 * np.clip((values - first) / scale, 0, 1)).astype(np.uint8)
+    return grey
+
+
+def _panel(view: _View, volume: hd.Volume, centre: tuple[int, ...], limits: tuple[float, float]) -> Image.Image:
+    """Draws one slice in its true proportions."""
+    grey = _grey(view.cut(volume.array, centre[view.axis]), limits)
+    pixels_per_mm = _pixels_per_mm(volume)
+    rows, columns = (
+        max(round(count * step_mm * pixels_per_mm), 1)
+        for count, step_mm in zip(grey.shape, view.place(volume.spacing), strict=True)
     )
-    size = (max(round(columns * column_mm * scale), 1), max(round(rows * row_mm * scale), 1))
-    picture = Image.fromarray(view.cut(grey, centre[view.axis])).resize(size, Image.Resampling.BILINEAR).convert("RGB")
-    for colour, mask in masks.items():
-        _outline(picture, view.cut(mask, centre[view.axis]), colour)
-    for click in clicks:
-        _cross(picture, view, click, centre, volume, (row_mm * scale, column_mm * scale))
-    return picture
+    return Image.fromarray(grey).resize((columns, rows), Image.Resampling.BILINEAR).convert("RGB")
+
+
+def _pixels_per_mm(volume: hd.Volume) -> float:
+    return _HEIGHT_PX / max(n * step_mm for n, step_mm in zip(volume.spatial_shape, volume.spacing, strict=True))
 
 
 def _outline(picture: Image.Image, mask: Mask, colour: Rgb) -> None:
@@ -125,18 +131,15 @@ def _outline(picture: Image.Image, mask: Mask, colour: Rgb) -> None:
     picture.paste(colour, mask=Image.fromarray(edge.astype(np.uint8) * 255))
 
 
-def _cross(
-    picture: Image.Image,
-    view: _View,
-    click: BoundClick,
-    centre: tuple[int, ...],
-    volume: hd.Volume,
-    pixels_per_voxel: tuple[float, float],
-) -> None:
+def _cross(picture: Image.Image, view: _View, click: Click, centre: tuple[int, ...], volume: hd.Volume) -> None:
     index = volume.map_reference_to_indices(np.array([click.position_mm]))[0]
     if abs(index[view.axis] - centre[view.axis]) * volume.spacing[view.axis] > _NEAR_MM:
         return
-    row, column = ((value + 0.5) * step for value, step in zip(view.place(list(index)), pixels_per_voxel, strict=True))
+    pixels_per_mm = _pixels_per_mm(volume)
+    row, column = (
+        (value + 0.5) * step_mm * pixels_per_mm
+        for value, step_mm in zip(view.place(list(index)), view.place(volume.spacing), strict=True)
+    )
     colour = _FOREGROUND_RGB if click.polarity is Polarity.FOREGROUND else _BACKGROUND_RGB
     draw = ImageDraw.Draw(picture)
     draw.line((column - 6, row, column + 6, row), fill=colour, width=2)

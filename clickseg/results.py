@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from pydicom import Dataset
 from typing_extensions import Self
 
 from clickseg.dicom.algorithm import Algorithm
 from clickseg.dicom.identity import encoded
-from clickseg.dicom.reference import reference_headers
+from clickseg.dicom.predecessor import predecessors
 from clickseg.dicom.report import make_report
-from clickseg.dicom.segmentation import make_segmentation
+from clickseg.dicom.segmentation import found_classes, make_segmentation
 from clickseg.errors import ClickSegError, OutputError
+from clickseg.measure import measure
 from clickseg.nifti import write_nifti
 from clickseg.outcome import Outcome
 from clickseg.pipeline import Result
@@ -22,7 +25,10 @@ from clickseg.plan import Plan
 from clickseg.preview import draw_preview
 from clickseg.run_report import Segment, Written, run_report, series_entry
 from clickseg.settings import Settings
-from clickseg.staging import Staging
+from clickseg.staging import Staging, write_bytes
+from clickseg.wording import counted
+
+logger = logging.getLogger(__name__)
 
 REPORT = "report.json"
 
@@ -30,14 +36,23 @@ REPORT = "report.json"
 class Results:
     """The results of a run: nothing of them is to be seen until the last one has come.
 
-    Used as a context manager; what was not published when it is left is removed.
+    Used as a context manager; what was not published when it is left is removed. Of each result only its files and its
+    entry in the report are kept, so that memory does not grow with the number of series.
+
+    Attributes:
+        errors: The errors of the series that failed so far.
+        summary: What was found and where it lies, a line each.
+        is_published: Whether they are in the output folder.
     """
 
     def __init__(self, plan: Plan, settings: Settings) -> None:
         self._plan = plan
         self._settings = settings
         self._staging = Staging(settings.output, REPORT)
-        self._outcomes: list[Outcome[Written]] = []
+        self._entries: list[dict[str, Any]] = []
+        self.errors: list[ClickSegError] = []
+        self.summary: list[str] = []
+        self.is_published = False
 
     def __enter__(self) -> Self:
         self._staging.__enter__()
@@ -48,60 +63,53 @@ class Results:
     ) -> None:
         self._staging.__exit__(kind, error, trace)
 
-    @property
-    def errors(self) -> tuple[ClickSegError, ...]:
-        """The errors of the series that failed so far."""
-        return tuple(each.value for each in self._outcomes if isinstance(each.value, ClickSegError))
-
-    @property
-    def written(self) -> tuple[Written, ...]:
-        """What was written so far."""
-        return tuple(each.value for each in self._outcomes if not isinstance(each.value, ClickSegError))
-
-    def summary(self) -> list[str]:
-        """Returns what was found and where it lies, a line each."""
-        output, lines = self._settings.output, []
-        for written in self.written:
-            lines += [f"{segment.label:8} {segment.volume_ml:.1f} ml" for segment in written.segments] or [
-                "nothing was found"
-            ]
-            lines += [f"{kind:8} {output / name}" for kind, name in sorted(written.files.items())]
-        return [*lines, f"report   {output / REPORT}"] if lines else []
-
     def add(self, outcome: Outcome[Result]) -> None:
         """Writes the result of one series; with the last one, publishes all, unless every series failed.
 
         Raises:
             OutputError: The results cannot be published.
         """
-        self._outcomes.append(outcome.then("writing", self._write))
-        if len(self._outcomes) == len(self._plan.tasks) and self.written:
+        written = outcome.then("writing", self._write)
+        _warn(outcome)
+        self._entries.append(series_entry(written, self._settings))
+        if isinstance(written.value, ClickSegError):
+            self.errors.append(written.value)
+        else:
+            self.summary += _lines(written.value, self._settings.output)
+        if len(self._entries) == len(self._plan) and len(self.errors) < len(self._entries):
             self._publish()
 
     def _publish(self) -> None:
-        entries = [series_entry(outcome, self._settings) for outcome in self._outcomes]
-        report = json.dumps(run_report(entries, self._plan, self._settings), indent=2) + "\n"
-        _write_bytes(self._staging.folder / REPORT, report.encode())
+        report = json.dumps(run_report(self._entries, self._plan, self._settings), indent=2) + "\n"
+        write_bytes(self._staging.folder / REPORT, report.encode())
         self._staging.publish()
+        self.is_published = True
+        self.summary.append(f"report   {self._settings.output / REPORT}")
 
     def _write(self, result: Result) -> Written:
         """Writes one result to the staging folder."""
-        settings, series = self._settings, result.case.reference
-        sources = reference_headers(series)
+        settings, case = self._settings, result.case
         algorithm = _algorithm(result)
         segments = _segments(result)
+        documents = predecessors(case.earlier, case.clicks.digest)
         segmentation = make_segmentation(
-            series,
-            sources,
+            case.reference,
             result.labels,
-            result.case.package.spec,
+            case.package.spec,
             algorithm,
+            documents,
             segmentation_type=settings.segmentation_type,
             clock=settings.clock,
         )
-        volumes_ml = [segment.volume_ml for segment in segments]
         report = make_report(
-            sources, segmentation, volumes_ml, result.case.package.spec, algorithm, clock=settings.clock
+            case.reference.sources,
+            segmentation,
+            [segment.measured for segment in segments],
+            case.clicks,
+            case.package.spec,
+            algorithm,
+            documents,
+            clock=settings.clock,
         )
         main = report if segmentation is None else segmentation
         files = {"sr": self._save(report), "preview": self._draw(result, main)}
@@ -113,17 +121,41 @@ class Results:
 
     def _save(self, dataset: Dataset) -> str:
         name = f"{dataset.SOPInstanceUID}.dcm"
-        _write_bytes(self._staging.folder / name, encoded(dataset))
+        write_bytes(self._staging.folder / name, encoded(dataset))
         return name
 
     def _draw(self, result: Result, dataset: Dataset) -> str:
         series, name = result.case.reference, f"{dataset.SOPInstanceUID}.png"
-        picture = draw_preview(series.volume, series.unit, result.labels, result.case.bound, result.case.package.spec)
+        picture = draw_preview(
+            series.volume, series.unit, result.labels, result.case.clicks.points, result.case.package.spec
+        )
         try:
             picture.save(self._staging.folder / name)
         except OSError as error:
             raise OutputError(f"{name}: cannot be written: {error.strerror or error}") from error
         return name
+
+
+def _warn(outcome: Outcome[Result]) -> None:
+    """Says which clicks hit nothing: it is the likeliest mistake of a user."""
+    if isinstance(outcome.value, ClickSegError):
+        return
+    for removed in outcome.value.removed:
+        if removed.clicks_beside:
+            logger.warning(
+                "%s of %s %s in nothing that the network found; --postprocessing off keeps all of it",
+                counted(removed.clicks_beside, "foreground click"),
+                removed.label,
+                "lies" if removed.clicks_beside == 1 else "lie",
+            )
+
+
+def _lines(written: Written, output: Path) -> list[str]:
+    found = [f"{segment.label:8} {segment.measured.volume_ml:.1f} ml" for segment in written.segments]
+    return [
+        *(found or ["nothing was found"]),
+        *(f"{kind:8} {output / name}" for kind, name in sorted(written.files.items())),
+    ]
 
 
 def _algorithm(result: Result) -> Algorithm:
@@ -139,19 +171,13 @@ def _algorithm(result: Result) -> Algorithm:
 
 def _segments(result: Result) -> tuple[Segment, ...]:
     """Returns the segments of a result, numbered as in its SEG."""
-    voxel_ml = result.case.reference.volume.voxel_volume / 1000
+    reference = result.case.reference
     return tuple(
         Segment(
             order,
+            number,
             result.case.package.spec.classes[number - 1].name,
-            float(result.labels.mask(number).sum() * voxel_ml),
+            measure(result.labels.mask(number), reference.volume, reference.unit),
         )
-        for order, number in enumerate(result.labels.present(), 1)
+        for order, number in enumerate(found_classes(result.case.reference, result.labels), 1)
     )
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise OutputError(f"{path.name}: cannot be written: {error.strerror}") from error

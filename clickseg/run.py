@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from clickseg.clicks.click import Clicks, Polarity
 from clickseg.job import Inference, finish_case, load_cases, prepare_case
 from clickseg.plan import Plan, make_plan
 from clickseg.progress import Progress
@@ -36,20 +37,43 @@ def run(settings: Settings, progress: Progress) -> Results:
     return results
 
 
+_USUAL = ("not DICOM", "DICOMDIR", "DICOM without a series", "copy of another file")
+"""What folders of DICOM hold besides."""
+
+
 def log_plan(plan: Plan) -> None:
     """Logs what is run and what is not."""
+    _log_tasks(plan)
+    _log_passed_over(plan)
+
+
+def _log_tasks(plan: Plan) -> None:
     for task in plan.tasks:
-        clicks = (
-            f"{counted(len(task.clicks.points), 'click')} of {task.clicks.source}"
-            if task.clicks.points
-            else "no clicks"
-        )
+        clicks = _described(task.clicks)
         candidate = task.candidate
         logger.info("%s series in %s: model %s, %s", candidate.modality, candidate.folder, plan.package.name, clicks)
         for remedy in candidate.remedies_used:
             logger.warning("%s series in %s: %s", candidate.modality, candidate.folder, remedy)
+        if not task.clicks.points and plan.package.spec.postprocessing.keep == "clicked":
+            logger.warning("model %s is made for clicks: without any it paints organs too", plan.package.name)
+
+
+def _log_passed_over(plan: Plan) -> None:
     for each in plan.series_passed_over:
         level = logging.WARNING if each.candidate.modality == plan.package.modalities[0] else logging.INFO
         logger.log(level, "passed over: %s in %s: %s", each.candidate.modality, each.candidate.folder, each.reason)
+    for each in plan.lacking:
+        logger.warning("%s in %s cannot be segmented: %s", each.candidate.modality, each.candidate.folder, each.reason)
+    for reason, count in plan.files_passed_over.items():
+        if reason not in _USUAL:
+            logger.warning("passed over: %s: %s", counted(count, "file"), reason)
     for name in plan.clicks_passed_over:
-        logger.warning("passed over: %s: other clicks were asked for", name)
+        logger.warning("passed over: the clicks of %s", name)
+
+
+def _described(clicks: Clicks) -> str:
+    polarities = [click.polarity for click in clicks.points]
+    said = ", ".join(f"{polarities.count(each)} {each.value}" for each in Polarity if each in polarities)
+    if clicks.source:
+        return f"{counted(len(clicks.points), 'click')} of {clicks.source}{f' ({said})' if said else ''}"
+    return "no clicks"

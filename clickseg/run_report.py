@@ -14,6 +14,7 @@ from clickseg import __version__
 from clickseg.clicks.click import Clicks, Polarity
 from clickseg.dicom.series import Candidate
 from clickseg.errors import ClickSegError
+from clickseg.measure import Measured
 from clickseg.outcome import Outcome
 from clickseg.pipeline import Result
 from clickseg.plan import Plan
@@ -26,13 +27,15 @@ class Segment:
 
     Attributes:
         number: Its segment number in the SEG.
+        class_number: The number of its class in the label map.
         label: Its class.
-        volume_ml: Its volume.
+        measured: Its measurements.
     """
 
     number: int
+    class_number: int
     label: str
-    volume_ml: float
+    measured: Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: Setti
 
 def _identity(candidate: Candidate) -> dict[str, Any]:
     return {
-        "study_instance_uid": candidate.first.text("StudyInstanceUID"),
+        "study_instance_uid": candidate.study_uid,
         "series_instance_uid": candidate.series_uid,
         "frame_of_reference_uid": candidate.frame_of_reference_uid,
         "modality": candidate.modality,
@@ -129,15 +132,21 @@ def _postprocessing(result: Result, settings: Settings) -> dict[str, Any] | None
 
 
 def _segment(segment: Segment, result: Result, settings: Settings) -> dict[str, Any]:
-    entry = _rounded(asdict(segment))
+    measured = segment.measured
+    entry = {
+        "number": segment.number,
+        "class_number": segment.class_number,
+        "label": segment.label,
+        "volume_ml": round(measured.volume_ml, 4),
+        **(_rounded(asdict(measured.uptake)) if measured.uptake else {}),
+    }
     return {**entry, "statistics": _statistics(segment, result)} if settings.statistics else entry
 
 
 def _statistics(segment: Segment, result: Result) -> dict[str, Any]:
     """Returns the mean, deviation and range of a segment's values, in the unit of the series."""
-    series, spec = result.case.reference, result.case.package.spec
-    number = 1 + [each.name for each in spec.classes].index(segment.label)
-    values = series.volume.array[result.labels.mask(number)].astype(np.float64)
+    series = result.case.reference
+    values = series.volume.array[result.labels.mask(segment.class_number)].astype(np.float64)
     statistics = {"mean": values.mean(), "std": values.std(), "min": values.min(), "max": values.max()}
     return {"unit": series.unit, **{key: round(float(value), 4) for key, value in statistics.items()}}
 

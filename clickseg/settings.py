@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+from clickseg.clicks.grand_challenge import Frame
 from clickseg.clock import read_clock
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.segmentation_type import SegmentationType
@@ -30,8 +32,9 @@ class Settings:
         output: The folder for the results.
         models: Where to look for model packages, in order.
         model: The model package asked for.
-        clicks: A click file, ``none``, or None to look in the input folder.
-        series_uid: The series asked for.
+        clicks: Click files, or ``none``; empty to look in the input folder.
+        clicks_frame: What the numbers of a click file are that names no frame.
+        series_uids: The series asked for; none for all.
         runtime: The inference runtime.
         device: The device.
         precision: What the network computes in.
@@ -47,8 +50,9 @@ class Settings:
     output: Path
     models: tuple[ModelPath, ...]
     model: str | None
-    clicks: str | None
-    series_uid: str | None
+    clicks: tuple[str, ...]
+    clicks_frame: Frame
+    series_uids: tuple[str, ...]
     runtime: Runtime
     device: str
     precision: Precision
@@ -89,13 +93,14 @@ def read_settings(
         output=output_path,
         models=model_paths(models, environ),
         model=value("model"),
-        clicks=value("clicks"),
-        series_uid=value("series"),
-        runtime=_choice(Runtime, value("engine") or "auto", "engine"),
+        clicks=tuple(path for path in (value("clicks") or "").split(os.pathsep) if path),
+        clicks_frame=choice(Frame, value("clicks-frame") or "voxel", "clicks-frame"),
+        series_uids=_items(value("series")),
+        runtime=choice(Runtime, value("engine") or "auto", "engine"),
         device=_device(value("device") or "auto"),
-        precision=_choice(Precision, value("precision") or "auto", "precision"),
-        remedies=Remedies.parse(name for name in (value("remedy") or "").split(",") if name.strip()),
-        segmentation_type=_choice(
+        precision=choice(Precision, value("precision") or "auto", "precision"),
+        remedies=Remedies.parse(_items(value("remedy"))),
+        segmentation_type=choice(
             SegmentationType, (value("segmentation-type") or "BINARY").upper(), "segmentation-type"
         ),
         postprocessing=_switch(value("postprocessing") or "on", "postprocessing"),
@@ -105,11 +110,20 @@ def read_settings(
     )
 
 
-def _choice(choices: type[E], value: str, name: str) -> E:
+def choice(choices: type[E], value: str, name: str) -> E:
+    """Returns the choice of a value.
+
+    Raises:
+        UsageError: It is none of them.
+    """
     try:
         return choices(value)
     except ValueError as error:
         raise UsageError(f"{name}: expected {', '.join(str(each.value) for each in choices)}, got {value!r}") from error
+
+
+def _items(value: str | None) -> tuple[str, ...]:
+    return tuple(item.strip() for item in (value or "").split(",") if item.strip())
 
 
 def _device(value: str) -> str:

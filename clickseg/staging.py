@@ -6,11 +6,15 @@ marker last: its presence says that the set is whole. What a run that was killed
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import shutil
 import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +23,9 @@ from typing_extensions import Self
 from clickseg.errors import OutputError
 
 _PREFIX = ".clickseg-"
-_LOCK, _JOURNAL = ".lock", ".journal"
+_LOCK, _JOURNAL, _NEW = ".lock", ".journal", ".new"
+_BIRTH_S = 60.0
+"""How long a folder may be without its lock: a run makes the two one after the other."""
 
 
 class Staging:
@@ -31,9 +37,10 @@ class Staging:
     def __init__(self, output: Path, marker: str) -> None:
         self._output = output
         self._marker = marker
-        self._made_output = False
+        self._made: list[Path] = []
         self._folder: Path | None = None
         self._lock: int | None = None
+        self._at_work = threading.Lock()  # an interrupted run is cleaned up by another thread
 
     @property
     def folder(self) -> Path:
@@ -44,61 +51,135 @@ class Staging:
 
     def __enter__(self) -> Self:
         try:
-            self._made_output = not self._output.exists()
-            self._output.mkdir(parents=True, exist_ok=True)
+            self._made = _make_folders(self._output)
             remove_leftovers(self._output, self._marker)
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._output))
-            self._lock = os.open(self._folder / _LOCK, os.O_CREAT | os.O_RDWR)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock = _locked(self._folder)
         except OSError as error:
+            self._remove()
             raise OutputError(f"{self._output}: cannot be written to: {error.strerror}") from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-        if self._made_output and not any(self._output.iterdir()):
-            self._output.rmdir()
+        self._remove()
 
     def publish(self) -> None:
         """Moves the files to the output folder, the marker last."""
         names = sorted(path.name for path in self.folder.iterdir() if path.name not in (_LOCK, self._marker))
-        new = [name for name in names if not (self._output / name).exists()]
+        new = {name: (self.folder / name).stat().st_ino for name in names if not (self._output / name).exists()}
+        with self._at_work:
+            self._publish(names, new)
+
+    def _publish(self, names: Sequence[str], new: Mapping[str, int]) -> None:
         try:
-            (self.folder / _JOURNAL).write_text(json.dumps(new))
+            _write_whole(self.folder / _JOURNAL, json.dumps(new))
             for name in [*names, self._marker]:
                 (self.folder / name).replace(self._output / name)
         except OSError as error:
             _undo(self.folder, self._output)
             raise OutputError(f"{self._output}: cannot be written to: {error.strerror}") from error
 
+    def _remove(self) -> None:
+        with self._at_work:
+            self._clear()
+
+    def _clear(self) -> None:
+        """Removes the staging folder, and the output folders that were made for nothing."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        with contextlib.suppress(OSError):  # one that is not empty stays
+            while self._made:
+                self._made.pop().rmdir()
+
 
 def remove_leftovers(output: Path, marker: str) -> None:
     """Removes what runs have left in a folder that were killed; a running one holds a lock and is let alone."""
     for folder in output.glob(f"{_PREFIX}*"):
-        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if folder.is_symlink() or not folder.is_dir() or not _is_abandoned(folder):
             continue
-        finally:
-            os.close(lock)
         if (folder / marker).exists():
             _undo(folder, output)
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _make_folders(path: Path) -> list[Path]:
+    """Makes a folder and its parents; returns those that were not there, the outermost first."""
+    missing = [each for each in (path, *path.parents) if not each.exists()][::-1]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _locked(folder: Path) -> int:
+    """Makes and holds a folder's lock; it has its name only when it is held, so that one that is free is abandoned."""
+    lock = os.open(folder / f"{_LOCK}{_NEW}", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / f"{_LOCK}{_NEW}").rename(folder / _LOCK)
+    return lock
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether no run holds the lock of a folder."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR)
+    except PermissionError:  # another user's
+        return False
+    except FileNotFoundError:
+        return _was_never_born(folder)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _was_never_born(folder: Path) -> bool:
+    """Whether a run was killed between making its folder and naming its lock: then nothing else is in it."""
+    try:
+        is_empty = {path.name for path in folder.iterdir()} <= {f"{_LOCK}{_NEW}"}
+        return is_empty and time.time() - folder.stat().st_mtime > _BIRTH_S
+    except OSError:
+        return False
+
+
 def _undo(folder: Path, output: Path) -> None:
-    """Takes back the files that were published before the marker could be."""
-    journal = folder / _JOURNAL
-    if not journal.exists():
-        return
-    for name in json.loads(journal.read_text()):
-        if not (folder / name).exists():
-            (output / name).unlink(missing_ok=True)
+    """Takes back the files that were published before the marker could be, if they are still the same files."""
+    for name, inode in _journal(folder).items():
+        path = output / name
+        if Path(name).name == name and path.is_file() and path.stat().st_ino == inode:
+            path.unlink()
+
+
+def _journal(folder: Path) -> dict[str, int]:
+    """Returns what was about to be published, by inode; nothing was where it cannot be read."""
+    try:
+        content = json.loads((folder / _JOURNAL).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_whole(path: Path, content: str) -> None:
+    """Writes a file that is either whole or not there."""
+    part = path.with_name(f"{path.name}{_NEW}")
+    part.write_text(content)
+    part.replace(path)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise OutputError(f"{path.name}: cannot be written: {error.strerror}") from error

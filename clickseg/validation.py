@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from clickseg.errors import ClickSegError
 
 MAX_JSON_BYTES = 16 << 20
+_WORDS = {"extra_forbidden": "unknown field", "missing": "missing"}
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -69,10 +71,17 @@ def parse(record: type[T], data: Any, where: str, error: type[ClickSegError]) ->
         return record.model_validate(data)
     except ValidationError as cause:
         first = cause.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        found = repr(first["input"])
-        shown = found if len(found) <= 80 else found[:77] + "..."
-        raise error(f"{where}: {place}: {first['msg']}, got {shown}") from cause
+        place = "".join(f"{part}: " for part in [".".join(str(part) for part in first["loc"])] if part)
+        raise error(f"{where}: {place}{_said(first)}") from cause
+
+
+def _said(error: ErrorDetails) -> str:
+    """Returns what is wrong with a field, in our words where pydantic's are of its own making."""
+    if error["type"] in _WORDS:
+        return _WORDS[error["type"]]
+    found = repr(error["input"])
+    shown = found if len(found) <= 80 else found[:77] + "..."
+    return error["msg"].removeprefix("Value error, ") + (f", got {shown}" if error["loc"] else "")
 
 
 def _refuse_constant(name: str) -> Any:

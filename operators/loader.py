@@ -17,7 +17,7 @@ class LoaderOperator(Operator):
 
     def __init__(self, fragment: Fragment, *args: Any, plan: Plan, **kwargs: Any) -> None:
         self._cases = load_cases(plan)
-        self._left = len(plan.tasks)
+        self._left = len(plan)
         self._more = BooleanCondition(fragment, name="more")
         super().__init__(fragment, *args, self._more, **kwargs)  # last: Holoscan calls setup() from here
 

@@ -7,10 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from clickseg.cuda_runtime import load_cuda_runtime
 
 load_cuda_runtime()  # plain MONAI imports the MONAI Deploy App SDK where that is installed, which needs it
+
+settings.register_profile("clickseg", deadline=None)  # time on shared machines says nothing
+settings.load_profile("clickseg")
 
 _DATA = Path(os.environ.get("CLICKSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

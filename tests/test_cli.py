@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
 from pathlib import Path
 
 import highdicom as hd
@@ -40,7 +41,10 @@ def test_segment_writes_seg_sr_preview_and_report(tmp_path: Path, models: Path, 
 
     ended = clickseg("segment", study, "-o", out, "-m", models, "--precision", "f32")
 
-    assert (ended.returncode, ended.stderr) == (0, "CT series in CT: model thresholder, 1 click of clicks.json\n")
+    assert (ended.returncode, ended.stderr) == (
+        0,
+        "CT series in CT: model thresholder, 1 click of clicks.json (1 foreground)\n",
+    )
     seg, report = only(out, ".dcm", "Segmentation"), only(out, ".dcm", "Comprehensive 3D SR")
     assert sorted(path.suffix for path in out.iterdir()) == [".dcm", ".dcm", ".json", ".png"]
     assert [path.stem for path in out.glob("*.dcm")] == [str(dcmread(p).SOPInstanceUID) for p in out.glob("*.dcm")]
@@ -110,7 +114,7 @@ def test_clicks_can_be_named_or_left_aside(tmp_path: Path, models: Path) -> None
     ended = clickseg("segment", study, "-o", tmp_path / "a", "-m", models, "--clicks", "none")
     clickseg("segment", study, "-o", tmp_path / "b", "-m", models, CLICKSEG_CLICKS="none")
 
-    assert "passed over: clicks.json: other clicks were asked for" in ended.stderr
+    assert "passed over: the clicks of clicks.json" in ended.stderr
     assert dcmread(only(tmp_path / "a", ".dcm", "Segmentation")).SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
     assert written(tmp_path / "a") == written(tmp_path / "b")
 
@@ -234,6 +238,59 @@ def test_a_failure_leaves_a_note_for_argo_where_it_is_asked_for(tmp_path: Path, 
     assert "no CT, MR or PET series" in note["exception_message"]
 
 
+def test_a_note_of_a_failure_goes_when_a_run_succeeds(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metadata.json").write_text('{"exception": "InputError", "exception_message": "no"}')
+
+    ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+
+    assert ended.returncode == 0
+    assert not (tmp_path / "out" / "metadata.json").exists()
+
+
+def test_a_note_that_is_not_ours_is_not_touched(tmp_path: Path, models: Path) -> None:
+    study, precious = runs.write_input(tmp_path / "in"), tmp_path / "precious"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metadata.json").write_text('{"mine": 1}')
+    clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+    assert (tmp_path / "out" / "metadata.json").read_text() == '{"mine": 1}'
+
+    precious.write_text("precious")
+    (tmp_path / "out" / "metadata.json").unlink()
+    (tmp_path / "out" / "metadata.json").symlink_to(precious)
+    clickseg("segment", tmp_path / "nowhere", "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+    assert precious.read_text() == "precious"
+    assert "exception" in json.loads((tmp_path / "out" / "metadata.json").read_text())
+
+
+def test_what_would_command_a_terminal_is_escaped(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in" / "a\nerror: fake\x1b[31m")
+
+    ended = [clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", models), clickseg("inspect", study)]
+
+    assert not any("\x1b" in text or "\nerror: fake" in text for each in ended for text in (each.stdout, each.stderr))
+    assert "a\\nerror: fake\\x1b[31m/CT" in ended[0].stderr
+
+
+def test_a_series_that_lacks_an_input_of_the_model_has_an_entry_with_its_error(tmp_path: Path) -> None:
+    inputs = [
+        {"name": name, "modality": modality, "unit": unit, "scaling": phantoms.RANGE}
+        for name, modality, unit in (("ct", "CT", "HU"), ("mr", "MR", ""))
+    ]
+    section = phantoms.metadata(inputs=inputs)
+    phantoms.linear_model(tmp_path / "models" / "two", section, weights=[[0, 0], [1, 0]], bias=[0, 0])
+    for name, modality in (("a", "CT"), ("a", "MR"), ("b", "CT")):
+        runs.write_input(tmp_path / "in" / name, modality=modality, name=name)
+
+    ended = clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", tmp_path / "models")
+
+    assert ended.returncode == 1
+    assert "input mr: expected one MR series" in error_lines(ended.stderr)[0]
+    entries = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
+    assert [("error" in entry, "files" in entry) for entry in entries] == [(False, True), (True, False)]
+
+
 def test_debug_shows_where_an_error_was_raised(tmp_path: Path, models: Path) -> None:
     ended = clickseg("segment", tmp_path / "nowhere", "-o", tmp_path / "out", "-m", models, "--debug")
 
@@ -338,10 +395,71 @@ def test_models_are_listed(tmp_path: Path, models: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["segment"], ["segment", "in"], ["segmnt", "in", "-o", "out"], ["segment", "in", "-o", "o", "--x"]],
+    [
+        [],
+        ["segment"],
+        ["segment", "in"],
+        ["segmnt", "in", "-o", "out"],
+        ["segment", "in", "-o", "o", "--x"],
+        ["segment", "in", "-o", ""],
+    ],
 )
 def test_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
     assert clickseg(*arguments).returncode == 2
+
+
+def test_a_clock_that_is_none_is_wrong_use_at_every_door() -> None:
+    for arguments in (["demo", "-o", "nowhere"], ["segment", "in", "-o", "nowhere"]):
+        ended = clickseg(*arguments, SOURCE_DATE_EPOCH="abc")
+        assert (ended.returncode, error_lines(ended.stderr)) == (
+            2,
+            ["error: SOURCE_DATE_EPOCH: expected seconds since 1970, got 'abc'"],
+        )
+
+
+def test_a_reader_that_stops_listening_is_no_error(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    command = f"{sys.executable} -m clickseg segment {study} -o {tmp_path}/out{{0}} -m {models}"
+    codes = [
+        runs.process(["bash", "-c", f"{command.format(number)} {end}"]).returncode
+        for number, end in enumerate((">&-", "> /dev/full", "| true; exit ${PIPESTATUS[0]}"))
+    ]
+
+    assert codes == [0, 0, 0]
+    assert all((tmp_path / f"out{number}" / "report.json").exists() for number in range(3))
+
+
+def test_a_demo_that_cannot_be_written_is_one_error_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    ended = clickseg("demo", "-o", tmp_path / "file")
+
+    assert ended.returncode == 1
+    assert error_lines(ended.stderr)[0].startswith(f"error: {tmp_path / 'file' / 'study'}: cannot be written to")
+
+
+def test_a_full_disk_is_one_error_line_and_leaves_nothing(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    command = f"{sys.executable} -m clickseg segment {study} -o {tmp_path / 'out'} -m {models}"
+
+    ended = runs.process(["bash", "-c", f"ulimit -f 2; {command}"])  # files of 2 KiB at most
+
+    assert ended.returncode == 1
+    (line,) = error_lines(ended.stderr)
+    assert line.endswith("cannot be written: File too large")
+    assert not (tmp_path / "out").exists()
+
+
+def test_clicks_that_hit_nothing_are_said(tmp_path: Path) -> None:
+    section = phantoms.metadata(guidance=phantoms.GUIDANCE, postprocessing={"keep": "clicked"})
+    phantoms.linear_model(tmp_path / "models" / "deaf", section, weights=[[0, 0, 0], [1, 0, 0]], bias=[0, 0])
+    study = runs.write_input(tmp_path / "in", FAR)
+
+    with_click = clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "models")
+    without = clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "models", "--clicks", "none")
+
+    assert "1 foreground click of hook lies in nothing that the network found" in with_click.stderr
+    assert "model deaf is made for clicks: without any it paints organs too" in without.stderr
 
 
 def test_help_and_version_are_there() -> None:

@@ -9,7 +9,7 @@ from pydicom import Dataset
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import write_clicks_json
-from clickseg.errors import ClickError, InputError, ModelError, SeriesError
+from clickseg.errors import ClickError, InputError, ModelError, SeriesError, UsageError
 from clickseg.plan import Plan, make_plan
 from clickseg.settings import read_settings
 from tests import phantoms
@@ -98,6 +98,7 @@ def test_a_series_that_is_not_there_is_an_error_that_lists_the_others(tmp_path: 
 
 def uncorrected(dataset: Dataset) -> None:
     dataset.CorrectedImage = ["DECY"]
+    dataset.StudyInstanceUID = phantoms.header("PT", "ac").StudyInstanceUID
 
 
 def test_corrected_pet_comes_before_uncorrected(tmp_path: Path) -> None:
@@ -108,6 +109,15 @@ def test_corrected_pet_comes_before_uncorrected(tmp_path: Path) -> None:
 
     assert chosen(made) == [[series_uid("PT", "ac")]]
     assert [str(e.reason) for e in made.series_passed_over] == ["not corrected for attenuation, and another series is"]
+
+
+def test_uncorrected_pet_is_taken_where_its_study_has_no_other_so_that_it_fails_by_its_tag(tmp_path: Path) -> None:
+    add(tmp_path / "in", "PT", "ac")
+    phantoms.change(add(tmp_path / "in", "PT", "other"), lambda dataset: dataset.__setattr__("CorrectedImage", "DECY"))
+
+    made = plan(tmp_path, models(tmp_path, "PT"))
+
+    assert chosen(made) == sorted([[series_uid("PT", "ac")], [series_uid("PT", "other")]])
 
 
 def test_uncorrected_pet_is_taken_where_it_is_named_so_that_it_fails_by_its_tag(tmp_path: Path) -> None:
@@ -161,6 +171,29 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
         plan(tmp_path, models(tmp_path, "CT"))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_damaged_file_of_another_series_is_in_no_ones_way(tmp_path: Path) -> None:
+    add(tmp_path / "in", "CT", "a")
+    path = sorted(add(tmp_path / "in", "CT", "b").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:1200])
+
+    made = plan(tmp_path, models(tmp_path, "CT"))
+
+    assert chosen(made) == [[series_uid("CT", "a")]]
+    assert "1 damaged DICOM file: CT_b/0001.dcm" in str(made.series_passed_over[0].reason)
+
+
+def test_a_click_file_without_clicks_is_checked_and_named(tmp_path: Path) -> None:
+    add(tmp_path / "in", "CT")
+    write_clicks_json(Clicks((), frame_uid()), tmp_path / "in" / "clicks.json")
+    assert [task.clicks.source for task in plan(tmp_path, models(tmp_path, "CT")).tasks] == ["clicks.json"]
+
+    write_clicks_json(Clicks((), "9.9"), tmp_path / "in" / "clicks.json")
+    with pytest.raises(ClickError, match=r"in frame of reference 9\.9, but to be segmented: CT .* in frame") as caught:
+        plan(tmp_path, models(tmp_path, "CT"))
+    assert caught.value.hint == "--clicks none uses none"
+
+
 def test_the_inputs_of_a_model_are_matched_by_frame_of_reference(tmp_path: Path) -> None:
     for name in ("a", "b"):
         add(tmp_path / "in", "PT", name)
@@ -185,8 +218,34 @@ def test_an_input_that_is_missing_or_ambiguous_is_an_error(tmp_path: Path) -> No
         dataset.SeriesInstanceUID += "1"
         dataset.SOPInstanceUID += "1"
     phantoms.save(tmp_path / "in" / "twin", twin)
-    with pytest.raises(InputError, match=r"input ct: expected one CT series .*, got 2: CT"):
+    with pytest.raises(InputError, match=r"input ct: expected one CT series .*, got 2: CT") as caught:
         plan(tmp_path, where)
+    assert "--series UID,UID" in (caught.value.hint or "")
+    pair = [series_uid("PT", "a"), series_uid("CT", "a") + "1"]
+    assert chosen(plan(tmp_path, where, series=",".join(pair))) == [pair]
+
+
+def test_a_series_that_lacks_an_input_does_not_take_the_others_along(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        add(tmp_path / "in", "PT", name)
+    add(tmp_path / "in", "CT", "b")
+
+    made = plan(tmp_path, models(tmp_path, "PT", "CT"))
+
+    assert chosen(made) == [[series_uid("PT", "b"), series_uid("CT", "b")]]
+    (lacking,) = made.lacking
+    assert lacking.candidate.series_uid == series_uid("PT", "a")
+    assert "input ct: expected one CT series" in str(lacking.reason)
+    assert made.series_passed_over == ()
+
+
+def test_an_encoding_that_cannot_hold_the_result_is_wrong_use(tmp_path: Path) -> None:
+    add(tmp_path / "in", "CT")
+    where = models(tmp_path, "CT")
+    phantoms.write_package(where / "model", phantoms.metadata(activation="sigmoid"))
+
+    with pytest.raises(UsageError, match="LABELMAP segmentation cannot hold classes that overlap"):
+        plan(tmp_path, where, **{"segmentation-type": "LABELMAP"})
 
 
 def test_clicks_without_uids_go_to_the_only_series(tmp_path: Path) -> None:

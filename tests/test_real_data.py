@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from benchmarks.cases import dice, whole_body_pet
 from clickseg.clicks.clicks_json import write_clicks_json
 from tests import phantoms, runs
+from tests.dicom.results import violations
 from tests.test_demo import mask_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -58,3 +60,34 @@ def test_a_named_series_overrides_the_choice(fixtures: Path, tmp_path: Path) -> 
     assert pet.returncode == 0
     assert ct.returncode == 1
     assert "error: no model for CT series: there are pet_lesion (for PT)" in ct.stderr
+
+
+def test_of_two_pet_series_the_named_one_is_segmented(fixtures: Path, tmp_path: Path) -> None:
+    study = tmp_path / "in"
+    shutil.copytree(fixtures / "petct_ibsi" / "STS_002" / "PET" / "image", study / "one")
+    shutil.copytree(study / "one", study / "two")
+    phantoms.change(
+        study / "two", lambda dataset: setattr(dataset, "SOPInstanceUID", "2.25." + dataset.SOPInstanceUID[-20:])
+    )
+    phantoms.change(study / "two", lambda dataset: setattr(dataset, "SeriesInstanceUID", "2.25.77"))
+
+    ended = runs.clickseg("segment", study, "-o", tmp_path / "out", "--series", "2.25.77")
+
+    assert ended.returncode == 0, ended.stderr
+    (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
+    assert entry["series_instance_uid"] == "2.25.77"
+    assert "passed over: PT in one: not asked for" in ended.stderr
+
+
+@pytest.mark.parametrize("patient", ["STS_002", "STS_008"])
+def test_dciodvfy_finds_no_error_in_what_the_application_writes(
+    fixtures: Path, dciodvfy: str, tmp_path: Path, patient: str
+) -> None:
+    application = ["python", runs.REPOSITORY / "app", "-i", fixtures / "petct_ibsi" / patient, "-o", tmp_path / "out"]
+
+    ended = runs.process(application)
+
+    assert ended.returncode == 0, ended.stderr
+    results = sorted((tmp_path / "out").glob("*.dcm"))
+    assert results
+    assert {path.name: violations(path, dciodvfy) for path in results} == {path.name: [] for path in results}

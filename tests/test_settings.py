@@ -24,10 +24,10 @@ def settings(options: dict[str, str], environ: dict[str, str]) -> Settings:
 def test_the_defaults() -> None:
     read = settings({}, {})
 
-    assert (read.model, read.clicks, read.series_uid, read.runtime, read.device) == (
+    assert (read.model, read.clicks, read.series_uids, read.runtime, read.device) == (
         None,
-        None,
-        None,
+        (),
+        (),
         Runtime.AUTO,
         "auto",
     )
@@ -43,7 +43,8 @@ def test_every_option_is_read_from_the_environment() -> None:
     environ = {
         "CLICKSEG_MODEL": "m",
         "CLICKSEG_CLICKS": "c.json",
-        "CLICKSEG_SERIES": "1.2",
+        "CLICKSEG_CLICKS_FRAME": "lps",
+        "CLICKSEG_SERIES": "1.2, 3.4",
         "CLICKSEG_ENGINE": "torch",
         "CLICKSEG_DEVICE": "cuda:1",
         "CLICKSEG_PRECISION": "bf16",
@@ -57,7 +58,7 @@ def test_every_option_is_read_from_the_environment() -> None:
     read = settings({}, environ)
 
     assert {variable(name) for name in OPTIONS} == set(environ)
-    assert (read.model, read.clicks, read.series_uid, read.device) == ("m", "c.json", "1.2", "cuda:1")
+    assert (read.model, read.clicks, read.series_uids, read.device) == ("m", ("c.json",), ("1.2", "3.4"), "cuda:1")
     assert (read.runtime, read.precision) == (Runtime.TORCH, Precision.BF16)
     assert read.remedies == Remedies(resample=True, volume=2)
     assert read.segmentation_type is SegmentationType.LABELMAP
@@ -67,7 +68,7 @@ def test_every_option_is_read_from_the_environment() -> None:
 def test_arguments_win_over_the_environment() -> None:
     read = settings({"device": "cpu", "clicks": "none"}, {"CLICKSEG_DEVICE": "cuda", "CLICKSEG_CLICKS": "c.json"})
 
-    assert (read.device, read.clicks) == ("cpu", "none")
+    assert (read.device, read.clicks) == ("cpu", ("none",))
 
 
 def test_an_empty_variable_is_as_none() -> None:

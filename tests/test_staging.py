@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,13 +45,13 @@ def test_files_appear_when_they_are_published(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_where_nothing_was_published(tmp_path: Path) -> None:
-    output = tmp_path / "out"
+    output = tmp_path / "a" / "out"
 
     with contextlib.suppress(InterruptedRunError), Staging(output, MARKER) as staging:
         fill(staging, "a.dcm", MARKER)
         raise InterruptedRunError
 
-    assert not output.exists()
+    assert names(tmp_path) == []
 
 
 def test_what_lies_in_the_folder_already_is_not_touched(tmp_path: Path) -> None:
@@ -124,12 +126,12 @@ with Staging(Path(sys.argv[1]), "report.json") as staging:
     for name in ("a.dcm", "b.dcm", "c.dcm", "report.json"):
         (staging.folder / name).write_text("new " + name)
     staging.publish()
-    if after == 4:
+    if after == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("after", range(6))
 def test_a_run_that_was_killed_is_cleaned_up_by_the_next(tmp_path: Path, after: int) -> None:
     (tmp_path / "a.dcm").write_text("old")
     ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(after)])
@@ -139,9 +141,88 @@ def test_a_run_that_was_killed_is_cleaned_up_by_the_next(tmp_path: Path, after: 
     with Staging(tmp_path, MARKER) as staging:
         left = [name for name in names(tmp_path) if name != staging.folder.name]
 
-    assert is_whole == (after == 4)
+    assert is_whole == (after == 5)
     assert left == (["a.dcm", "b.dcm", "c.dcm", MARKER] if is_whole else ["a.dcm"])
     assert names(tmp_path) == left
+
+
+@pytest.mark.parametrize("lock", ["held", "not yet made"])
+def test_a_run_that_has_just_begun_is_let_alone(tmp_path: Path, lock: str) -> None:
+    folder = tmp_path / ".clickseg-young"
+    folder.mkdir()
+    if lock == "held":
+        descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    with Staging(tmp_path, MARKER):
+        assert folder.exists()
+
+    if lock == "held":
+        os.close(descriptor)
+
+
+def test_a_run_that_was_killed_before_it_had_its_lock_is_cleaned_up(tmp_path: Path) -> None:
+    folder = tmp_path / ".clickseg-old"
+    folder.mkdir()
+    os.utime(folder, (0, 0))
+
+    with Staging(tmp_path, MARKER):
+        assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "journal", ['["../mine.txt"]', '{"../mine.txt": 1}', '{"mine.txt": 0}', "{", "7", '{"a": "b"}']
+)
+def test_a_journal_that_is_not_ours_takes_nothing_away(tmp_path: Path, journal: str) -> None:
+    output, folder = tmp_path / "out", tmp_path / "out" / ".clickseg-evil"
+    folder.mkdir(parents=True)
+    for path in (tmp_path / "mine.txt", output / "mine.txt", folder / ".lock", folder / MARKER):
+        path.write_text("mine")
+    (folder / ".journal").write_text(journal)
+
+    with Staging(output, MARKER):
+        pass
+
+    assert (tmp_path / "mine.txt").exists()
+    assert names(output) == ["mine.txt"]
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """A folder that every user may write to."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_a_folder_of_another_user_is_let_alone(shared_folder: Path) -> None:
+    (shared_folder / ".clickseg-roots").mkdir(mode=0o700)
+    (shared_folder / ".clickseg-roots" / ".lock").touch()
+
+    os.seteuid(65534)
+    try:
+        with Staging(shared_folder, MARKER) as staging:
+            fill(staging, "a.dcm", MARKER)
+            staging.publish()
+    finally:
+        os.seteuid(0)
+
+    assert names(shared_folder) == [".clickseg-roots", "a.dcm", MARKER]
+
+
+def test_foreign_files_with_a_name_like_ours_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".clickseg-notes").write_text("mine")
+    (tmp_path / ".clickseg-link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / ".clickseg-folder").mkdir()
+    (tmp_path / ".clickseg-folder" / "mine.txt").write_text("mine")
+    os.utime(tmp_path / ".clickseg-folder", (0, 0))
+
+    with Staging(tmp_path, MARKER):
+        pass
+
+    assert names(tmp_path) == [".clickseg-folder", ".clickseg-link", ".clickseg-notes", "elsewhere"]
 
 
 def test_a_run_that_goes_on_is_let_alone(tmp_path: Path) -> None:

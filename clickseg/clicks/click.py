@@ -6,6 +6,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
+
+import numpy as np
+
+Point: TypeAlias = tuple[float, float, float]
+"""LPS mm."""
 
 
 class Polarity(str, Enum):
@@ -22,12 +28,16 @@ class Click:
     Attributes:
         label: The name of what was clicked; empty where the file gives none.
         polarity: Foreground or background of that label.
-        position_mm: LPS mm.
+        position_mm: LPS mm, as exact as DICOM SR stores it (PS3.3, C.18.9: 32 bits), wherever it came from.
     """
 
     label: str
     polarity: Polarity
-    position_mm: tuple[float, float, float]
+    position_mm: Point
+
+    def __post_init__(self) -> None:
+        x, y, z = (float(np.float32(value)) for value in self.position_mm)
+        object.__setattr__(self, "position_mm", (x, y, z))
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,8 @@ def parse_clicks_json(data: Any, source: str) -> Clicks:
     return Clicks(points, file.frame_of_reference_uid or None, file.series_instance_uid or None, source)
 
 
-def write_clicks_json(clicks: Clicks, path: Path) -> None:
-    """Writes the native form."""
+def clicks_json(clicks: Clicks) -> dict[str, Any]:
+    """Returns clicks in the native form."""
     content: dict[str, Any] = {"version": 1}
     if clicks.frame_of_reference_uid:
         content["frame_of_reference_uid"] = clicks.frame_of_reference_uid
@@ -62,4 +62,9 @@ def write_clicks_json(clicks: Clicks, path: Path) -> None:
         {"label": click.label, "polarity": click.polarity.value, "position_mm": list(click.position_mm)}
         for click in clicks.points
     ]
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return content
+
+
+def write_clicks_json(clicks: Clicks, path: Path) -> None:
+    """Writes the native form."""
+    path.write_text(json.dumps(clicks_json(clicks), indent=2) + "\n", encoding="utf-8")

@@ -11,13 +11,18 @@ GENERIC = frozenset(
 )
 """Names that say nothing of what was clicked: Slicer's defaults, and words for any foreground."""
 
-_NEGATIVE_WORDS = frozenset({"background", "negative", "neg", "-"})
-_POSITIVE_WORDS = frozenset({"foreground", "positive", "pos", "+"})
+_NEGATIVE_WORDS = frozenset({"background", "negative", "neg", "bg", "-"})
+_POSITIVE_WORDS = frozenset({"foreground", "positive", "pos", "fg", "+"})
 _NUMBER = re.compile(r"[-_ ]\d+$")
 _SUFFIX = re.compile(
     r"^(?P<label>.*?)(?:[_ -](?P<word>neg|pos|negative|positive|background|foreground)|(?P<sign>[-+]))$",
     re.IGNORECASE,
 )
+
+
+def without_number(name: str) -> str:
+    """Returns a name without the number that counts points of that name."""
+    return _NUMBER.sub("", name.strip())
 
 
 def split_name(name: str) -> tuple[str, Polarity | None]:
@@ -27,9 +32,10 @@ def split_name(name: str) -> tuple[str, Polarity | None]:
         name: Such as ``lesion_neg``, ``liver-3``, ``background``, ``tumor+``, ``F-1``.
 
     Returns:
-        The label, empty where the name is a default one or only a polarity; the polarity, None where none is said.
+        The label, empty where the name is a default one or only a polarity; the polarity, None where none is said. A
+        number at the end stays, since it may belong to the label (``rib_left_3``).
     """
-    base = _NUMBER.sub("", name.strip())
+    base = without_number(name)
     word = base.casefold()
     if word in _NEGATIVE_WORDS:
         return "", Polarity.BACKGROUND
@@ -37,7 +43,7 @@ def split_name(name: str) -> tuple[str, Polarity | None]:
         return "", Polarity.FOREGROUND
     match = _SUFFIX.match(base)
     if match is None:
-        return ("" if word in GENERIC else base), None
+        return ("" if word in GENERIC else name.strip()), None
     sign = (match["word"] or match["sign"]).casefold()
     polarity = Polarity.BACKGROUND if sign in ("-", "neg", "negative", "background") else Polarity.FOREGROUND
     label = match["label"]

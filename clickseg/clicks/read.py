@@ -1,21 +1,32 @@
-"""Finding and reading clicks: which source counts, and which reader knows its form."""
+"""Finding and reading click files: which source counts, and which reader knows its form."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
 
 from clickseg.clicks.click import Clicks
-from clickseg.clicks.clicks_json import is_clicks_json, parse_clicks_json
-from clickseg.clicks.slicer_markups import is_slicer_markups, parse_slicer_markups
+from clickseg.clicks.cvpr import SUFFIX as NPZ
+from clickseg.clicks.cvpr import read_cvpr
+from clickseg.clicks.forms import JSON_FORMS
+from clickseg.clicks.grand_challenge import Frame
+from clickseg.clicks.pending import AnyClicks, PendingClicks
+from clickseg.clicks.slicer_fcsv import SUFFIX as FCSV
+from clickseg.clicks.slicer_fcsv import is_slicer_fcsv, parse_slicer_fcsv
+from clickseg.clicks.structured_report import clicks_of_report
+from clickseg.dicom.part10 import READ_ERRORS
 from clickseg.errors import ClickError
-from clickseg.validation import read_json
+from clickseg.validation import MAX_JSON_BYTES, load_json
 
 NONE = "none"
 """As a source: use no clicks, whatever lies in the input folder."""
 
-_READERS = ((is_slicer_markups, parse_slicer_markups), (is_clicks_json, parse_clicks_json))
+_KNOWN_NAMES = ("clicks.json", "*.mrk.json", f"*{FCSV}")
+_PREAMBLE = slice(128, 132)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,60 +34,139 @@ class FoundClicks:
     """The clicks that count, and what was found beside them.
 
     Attributes:
-        clicks: Empty where there are none.
+        clicks: None where there is no click file.
+        paths: The click files, where there are any.
         passed_over: Click files that do not count, since an explicit source wins.
     """
 
-    clicks: Clicks
+    clicks: AnyClicks | None
+    paths: frozenset[Path] = frozenset()
     passed_over: tuple[str, ...] = ()
 
 
-def find_clicks(source: str | None, folder: Path) -> FoundClicks:
-    """Returns the clicks of an explicit source, else those of the one click file in a folder tree.
+def find_clicks(sources: Sequence[str], folder: Path, frame: Frame) -> FoundClicks:
+    """Returns the clicks of explicit sources, else those of the one click file in a folder tree.
 
     Args:
-        source: A click file; ``none`` for no clicks at all; None to look in the folder.
-        folder: The input folder.
+        sources: Click files; ``none`` for no clicks at all; nothing to look in the folder.
+        folder: The input; where it is a file, there is nothing to look in.
+        frame: What the numbers of a file are that names no frame.
 
     Raises:
-        ClickError: A file cannot be read, or the folder holds several.
+        ClickError: A file cannot be read, the folder holds several, or the one that it holds is a link out of it.
     """
-    found = tuple(sorted(_click_files(folder)))
-    names = tuple(path.relative_to(folder).as_posix() for path in found)
-    if source == NONE:
-        return FoundClicks(Clicks(), names)
-    if source is not None:
-        return FoundClicks(
-            read_clicks(Path(source)),
-            tuple(n for n, p in zip(names, found, strict=True) if not _same(p, source)),
-        )
+    found = _click_files(folder)
+    if tuple(sources) == (NONE,):
+        return FoundClicks(Clicks(), passed_over=tuple(found))
+    if sources:
+        own = frozenset(Path(source).resolve() for source in sources)
+        others = tuple(name for name, path in found.items() if path not in own)
+        return FoundClicks(_together([read_clicks(Path(source), frame) for source in sources]), own, others)
     if len(found) > 1:
-        raise ClickError(f"{len(found)} click files in the input: {', '.join(names)}", hint="name one with --clicks")
-    return FoundClicks(read_clicks(found[0], names[0]) if found else Clicks())
+        raise ClickError(
+            f"{len(found)} click files in the input: {', '.join(found)}", hint="name those that count with --clicks"
+        )
+    if not found:
+        return FoundClicks(None)
+    ((name, path),) = found.items()
+    if not path.is_relative_to(folder.resolve()):
+        raise ClickError(f"{name}: a link out of the input is not followed", hint="name the file with --clicks")
+    return FoundClicks(read_clicks(path, frame, name), frozenset({path}))
 
 
-def read_clicks(path: Path, name: str | None = None) -> Clicks:
+def read_clicks(path: Path, frame: Frame = Frame.VOXEL, name: str | None = None) -> AnyClicks:
     """Reads a file of clicks, in whichever known form it is.
 
     Args:
         path: The file.
+        frame: What the numbers of a file are that names no frame.
         name: What to call it in messages and the report; its own name by default.
 
     Raises:
         ClickError: It cannot be read, or is of no known form.
     """
-    data = read_json(path, ClickError)
-    for is_form, parse_form in _READERS:
-        if is_form(data):
-            return parse_form(data, name or path.name)
-    raise ClickError(f"{path.name}: no known form of clicks: expected clicks.json or 3D Slicer markups (.mrk.json)")
+    source = name or path.name
+    if path.suffix.lower() == NPZ:
+        return read_cvpr(path, source)
+    content = _content(path, source)
+    if content[_PREAMBLE] == b"DICM":
+        return _from_dicom(path, source)
+    text = content.decode(errors="replace")
+    if is_slicer_fcsv(text):
+        return parse_slicer_fcsv(text, source)
+    data = load_json(content, source, ClickError)
+    for form in JSON_FORMS:
+        if form.matches(data):
+            return form.parse(data, source, frame)
+    raise ClickError(
+        f"{source}: no known form of clicks: expected clicks.json, 3D Slicer markups (.mrk.json, .fcsv), Grand "
+        "Challenge Multiple points, MONAI Label parameters, CVPR .npz, or DICOM SR"
+    )
 
 
-def _click_files(folder: Path) -> Iterable[Path]:
+def _content(path: Path, source: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise ClickError(f"{source}: cannot be read: {error.strerror}") from error
+
+
+def _from_dicom(path: Path, source: str) -> AnyClicks:
+    try:
+        header = dcmread(path, stop_before_pixels=True)
+    except READ_ERRORS as error:
+        raise ClickError(f"{source}: no DICOM SR: {type(error).__name__}") from error
+    clicks = clicks_of_report(header, source)
+    if clicks is None:
+        raise ClickError(f"{source}: a DICOM file without seed points or probes")
+    return clicks
+
+
+def _together(parts: Sequence[AnyClicks]) -> AnyClicks:
+    """Returns clicks of several files, such as a list of each polarity, as if they came from one.
+
+    Raises:
+        ClickError: They name different series or frames of reference, or some are in mm and some in voxels.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    source = ", ".join(part.source for part in parts)
+    in_mm = [part for part in parts if isinstance(part, Clicks)]
+    pending = [part for part in parts if isinstance(part, PendingClicks)]
+    if in_mm and pending:
+        raise ClickError(f"{source}: expected all clicks in millimetres or all in voxels")
+    if pending:
+        return PendingClicks(tuple(point for part in pending for point in part.points), source)
+    frames = {part.frame_of_reference_uid for part in in_mm} - {None}
+    series = {part.series_instance_uid for part in in_mm} - {None}
+    if len(frames) > 1 or len(series) > 1:
+        raise ClickError(f"{source}: expected one series and one frame of reference, got {len(frames | series)} UIDs")
+    points = tuple(point for part in in_mm for point in part.points)
+    return Clicks(points, next(iter(frames), None), next(iter(series), None), source)
+
+
+def _click_files(folder: Path) -> dict[str, Path]:
+    """Returns the click files below a folder by name; two names of one file, as Kubernetes mounts it, are one."""
     if not folder.is_dir():
-        return ()
-    return {path for pattern in ("clicks.json", "*.mrk.json") for path in folder.rglob(pattern) if path.is_file()}
+        return {}
+    names = {path.resolve(): path.relative_to(folder).as_posix() for path in sorted(_candidates(folder), reverse=True)}
+    return {name: path for path, name in sorted(names.items(), key=lambda item: item[1])}
 
 
-def _same(path: Path, source: str) -> bool:
-    return path.resolve() == Path(source).resolve()
+def _candidates(folder: Path) -> Iterator[Path]:
+    """Yields the files that are clicks by their name, and other JSON that is by its content."""
+    by_name = {path for pattern in _KNOWN_NAMES for path in folder.rglob(pattern) if path.is_file()}
+    yield from by_name
+    for path in sorted(folder.rglob("*.json")):
+        is_new = path not in by_name and path.is_file() and path.resolve().is_relative_to(folder.resolve())
+        if is_new and any(form.matches(data) for data in _json(path) for form in JSON_FORMS):
+            yield path
+
+
+def _json(path: Path) -> Iterable[Any]:
+    """Returns the content of a file that is small enough and JSON, else nothing."""
+    try:
+        return [load_json(_content(path, path.name), path.name, ClickError)]
+    except ClickError:
+        return []

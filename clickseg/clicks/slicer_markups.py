@@ -6,17 +6,23 @@ in a control point's label or description.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import MAX_CLICKS, Position
-from clickseg.clicks.names import split_name
+from clickseg.clicks.names import split_name, without_number
 from clickseg.errors import ClickError
 from clickseg.validation import parse
 
-_SUFFIX = ".mrk.json"
+_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
+_COPY = re.compile(r" \(\d+\)$")
+_SPEAKS_OF_POLARITY = re.compile(r"(?:^|[^a-z])(?:neg|negative|background)(?:[^a-z]|$)", re.IGNORECASE)
 _MM = {"mm": 1.0, "um": 1e-3}
 
 
@@ -60,9 +66,25 @@ def parse_slicer_markups(data: Any, source: str) -> Clicks:
         ClickError: The file holds other markups than point lists, or a unit other than mm and um.
     """
     file = parse(_File, data, source, ClickError)
-    list_name = source.rpartition("/")[2].removesuffix(_SUFFIX)
+    list_name = list_name_of(source)
     points = tuple(click for markup in file.markups for click in _clicks(markup, list_name, source))
     return Clicks(points, source=source)
+
+
+def list_name_of(source: str) -> str:
+    """Returns the list's name, which is the file's; a browser that saves it twice counts the copies.
+
+    Raises:
+        ClickError: It speaks of a polarity in a way that is not understood: it must not be taken for its opposite.
+    """
+    name = _COPY.sub("", source.rpartition("/")[2].removesuffix(".json").removesuffix(".mrk").removesuffix(".fcsv"))
+    if split_name(name)[1] is None and _SPEAKS_OF_POLARITY.search(name):
+        raise ClickError(
+            f"{source}: the list's name says neg or background, but not at its end: its clicks could be taken for "
+            "foreground",
+            hint="call it NAME_neg.mrk.json, or write negative into the description of each point",
+        )
+    return name
 
 
 def _clicks(markup: _Markup, list_name: str, source: str) -> list[Click]:
@@ -94,8 +116,49 @@ def _click(
 ) -> Click:
     if position is None:
         raise ClickError(f"{source}: control point {point.label!r} is defined but has no position")
-    names = [split_name(name) for name in (point.description, point.label, list_name)]
-    label = next((label for label, _ in names[1:] if label), "")
-    polarity = next((polarity for _, polarity in names if polarity), Polarity.FOREGROUND)
+    label, polarity = label_and_polarity(point.label, point.description, list_name)
     x, y, z = (value * factor for value, factor in zip(position, scale, strict=True))
     return Click(label, polarity, (x, y, z))
+
+
+def label_and_polarity(label: str, description: str, list_name: str) -> tuple[str, Polarity]:
+    """Returns what a point is of: its label comes before the list's name.
+
+    A description is free text: it counts where it is just a word for a polarity, and then first of all.
+    """
+    own = list_name if without_number(label) == list_name else label  # Slicer counts: NAME-1, NAME-2
+    names = [split_name(name) for name in (own, list_name)]
+    word, said = split_name(description)
+    found = next((name for name, _ in names if name), "")
+    polarities = [polarity for _, polarity in (*([] if word else [(word, said)]), *names)]
+    return found, next((polarity for polarity in polarities if polarity), Polarity.FOREGROUND)
+
+
+def slicer_markups_json(clicks: Clicks) -> dict[str, Any]:
+    """Returns clicks as a point list, in LPS mm; the polarity stands in each point's description."""
+    return {
+        "@schema": _SCHEMA,
+        "markups": [
+            {
+                "type": "Fiducial",
+                "coordinateSystem": "LPS",
+                "coordinateUnits": "mm",
+                "locked": False,
+                "labelFormat": "%N-%d",
+                "controlPoints": [_control_point(number, click) for number, click in enumerate(clicks.points, 1)],
+            }
+        ],
+    }
+
+
+def _control_point(number: int, click: Click) -> dict[str, Any]:
+    return {
+        "id": str(number),
+        "label": f"{click.label or 'F'}-{number}",
+        "description": click.polarity.value,
+        "position": list(click.position_mm),
+        "selected": True,
+        "locked": False,
+        "visibility": True,
+        "positionStatus": "defined",
+    }

@@ -6,7 +6,9 @@ from pydicom.sr.coding import Code
 
 from clickseg.models.spec import Code as SpecCode
 
-MILLILITER = Code("ml", "UCUM", "milliliter")
+SEED_POINT = Code("128139", "DCM", "Seed point")
+CLICK_POLARITY = Code("polarity", "99CLICKSEG", "Click polarity")
+CLICK_ORDER = Code("order", "99CLICKSEG", "Click order")
 IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 
 

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
-from clickseg.dicom.files import Instance
+from clickseg.dicom.part10 import Instance
 from clickseg.errors import SeriesError
 from clickseg.wording import counted
 
+_UID = re.compile(r"^[0-9.]{0,64}$")
+_UIDS = {
+    "StudyInstanceUID": "(0020,000D)",
+    "SeriesInstanceUID": "(0020,000E)",
+    "SOPInstanceUID": "(0008,0018)",
+    "FrameOfReferenceUID": "(0020,0052)",
+}
+
 MAX_PLANE_PIXELS = 1 << 26
 """The largest plane that is allocated: 8192 x 8192."""
+
+
+def check_whole(instances: Sequence[Instance]) -> None:
+    """Refuses a multi-frame image that was split into a Concatenation (PS3.3, C.7.6.16.2.2.4).
+
+    Raises:
+        SeriesError: An instance is one of several parts.
+    """
+    for instance in instances:
+        if instance.text("ConcatenationUID") and instance.text("InConcatenationTotalNumber") != "1":
+            raise SeriesError(
+                f"{instance.name}: ConcatenationUID (0020,9161): only a part of a multi-frame image",
+                hint="send the image as one instance, or as single-frame images",
+            )
 
 
 def check_uids(instances: Sequence[Instance]) -> None:
@@ -22,6 +45,10 @@ def check_uids(instances: Sequence[Instance]) -> None:
     _check_filled(instances, "StudyInstanceUID", "(0020,000D)")
     _check_filled(instances, "SeriesInstanceUID", "(0020,000E)")
     _check_filled(instances, "SOPInstanceUID", "(0008,0018)")
+    _check_filled(instances, "Modality", "(0008,0060)")
+    for keyword, tag in _UIDS.items():
+        _check_uid(instances, keyword, tag)
+    _check_same_patient(instances)
     _check_same(instances, "StudyInstanceUID", "(0020,000D)")
     _check_same(instances, "FrameOfReferenceUID", "(0020,0052)")
     _check_same(instances, "Modality", "(0008,0060)")
@@ -32,6 +59,21 @@ def check_uids(instances: Sequence[Instance]) -> None:
             f"SOPInstanceUID (0008,0018) is the same in {len(names)} different files: {', '.join(names[:3])}",
             hint="remove all but one of them",
         )
+
+
+def _check_uid(instances: Sequence[Instance], keyword: str, tag: str) -> None:
+    """Refuses what no UID can be (PS3.5, 9.1), since the result would repeat it; other oddities are let alone."""
+    for instance in instances:
+        if not _UID.match(instance.text(keyword)):
+            raise SeriesError(f"{instance.name}: {keyword} {tag}: expected a UID, got {instance.text(keyword)!r:.80}")
+
+
+def _check_same_patient(instances: Sequence[Instance]) -> None:
+    """Refuses a series of several patients, without naming them."""
+    for keyword, tag in (("PatientID", "(0010,0020)"), ("PatientName", "(0010,0010)")):
+        values = {instance.text(keyword) for instance in instances}
+        if len(values) > 1:
+            raise SeriesError(f"{keyword} {tag}: expected one patient in a series, got {len(values)} values")
 
 
 def _check_filled(instances: Sequence[Instance], keyword: str, tag: str) -> None:
@@ -62,8 +104,7 @@ def check_size(instances: Sequence[Instance]) -> tuple[int, int]:
         odd = next(i for i in instances if (i.header.get("Rows"), i.header.get("Columns")) != (rows, columns))
         raise SeriesError(
             f"{odd.name}: Rows x Columns (0028,0010) (0028,0011): expected {rows} x {columns} as in the other images, "
-            f"got {odd.header.get('Rows')} x {odd.header.get('Columns')}",
-            hint="--remedy drop-localizers leaves localizers out",
+            f"got {odd.header.get('Rows')} x {odd.header.get('Columns')}"
         )
     if not rows or not columns or rows * columns > MAX_PLANE_PIXELS:
         raise SeriesError(

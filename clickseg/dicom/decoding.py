@@ -48,6 +48,9 @@ _PLUGINS = {
 }
 _CONVERT = "convert it to an uncompressed transfer syntax first (dcmtk's dcmconv or dcmdjpeg, gdcmconv)"
 _JPEG_2000 = b"\xff\x4f\xff\x51"
+_COMPONENTS = 40
+"""Where Csiz stands in a codestream (ISO/IEC 15444-1, A.5.1)."""
+
 _JPEG = b"\xff\xd8"
 _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7})
 """Start Of Frame markers (ITU-T T.81, B.1.1.3), and that of JPEG-LS (ITU-T T.87, C.1.1)."""
@@ -86,35 +89,45 @@ def decode(dataset: Dataset) -> NDArray[Any]:
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated and syntax != RLELossless:
         _check_codestreams(dataset)
-    return pixel_array(dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""))
+    try:
+        return pixel_array(dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""))
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"the decoder gave up: {error}") from None
 
 
 def _check_codestreams(dataset: Dataset) -> None:
-    expected = (dataset.Rows, dataset.Columns)
+    expected = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel)
     for frame in generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1)):
         found = frame_size(frame)
         if found != expected:
-            raise ValueError(f"the codestream holds {found or 'no frame'}, the header says {expected} (rows, columns)")
+            raise ValueError(
+                f"the codestream holds {found or 'no frame'}, the header says {expected} (rows, columns, samples)"
+            )
 
 
-def frame_size(codestream: bytes) -> tuple[int, int] | None:
-    """Returns the rows and columns of a JPEG, JPEG-LS or JPEG 2000 codestream, or None where it has no frame header."""
+Size = tuple[int, int, int]
+
+
+def frame_size(codestream: bytes) -> Size | None:
+    """Returns rows, columns and samples of a JPEG, JPEG-LS or JPEG 2000 codestream, or None without a frame header."""
     try:
         if codestream.startswith(_JPEG_2000):
             width, height, left, top = struct.unpack_from(">4I", codestream, 8)
-            return height - top, width - left
+            return height - top, width - left, struct.unpack_from(">H", codestream, _COMPONENTS)[0]
         return _jpeg_frame_size(codestream) if codestream.startswith(_JPEG) else None
     except (IndexError, struct.error):
         return None
 
 
-def _jpeg_frame_size(codestream: bytes) -> tuple[int, int] | None:
+def _jpeg_frame_size(codestream: bytes) -> Size | None:
     """Walks from marker to marker to the frame header."""
     offset = len(_JPEG)
     while codestream[offset] == 0xFF:
         marker = codestream[offset + 1]
         if marker in _JPEG_FRAMES:
-            rows, columns = struct.unpack_from(">2H", codestream, offset + 5)
-            return rows, columns
+            rows, columns, samples = struct.unpack_from(">2HB", codestream, offset + 5)
+            return rows, columns, samples
         offset += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", codestream, offset + 2)[0]
     return None

@@ -14,6 +14,9 @@ from clickseg.dicom.uids import content_uid
 PLACEHOLDER = "2.25.0"
 """Stands for a UID of the object until its content is known."""
 
+_OWN_TEXT = ("ContentDescription", "ContentSequence", "SegmentSequence", "SeriesDescription")
+"""What does not come from the source."""
+
 _DATES = ("ContentDate", "InstanceCreationDate", "SeriesDate")
 _TIMES = ("ContentTime", "InstanceCreationTime", "SeriesTime")
 
@@ -31,6 +34,8 @@ def identify(dataset: Dataset, clock: datetime) -> None:
     for keyword in _TIMES:
         setattr(dataset, keyword, TM(clock.time()))
     dataset.ContributingEquipmentSequence[-1].ContributionDateTime = DT(clock.replace(tzinfo=None))  # highdicom's own
+    if not all(str(dataset.get(keyword) or "").isascii() for keyword in _OWN_TEXT):
+        dataset.SpecificCharacterSet = "ISO_IR 192"  # that of the source may not have our letters
     own = list(_own_uids(dataset))
     for item, keyword, _ in own:
         setattr(item, keyword, PLACEHOLDER)

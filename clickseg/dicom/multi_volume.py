@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 
+import numpy as np
+
+from clickseg.dicom.alignment import SAME_POSITION_MM, offsets_mm
 from clickseg.dicom.planes import Plane
 from clickseg.errors import SeriesError
 
@@ -12,6 +16,7 @@ _DISTINGUISHING = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
     "DiffusionBValue",
+    "DiffusionGradientOrientation",
     "EchoTime",
     "EffectiveEchoTime",
     "InversionTime",
@@ -29,13 +34,17 @@ _DISTINGUISHING = (
 )
 """Attributes that tell one volume from another, the most telling first."""
 
+_TIMES = ("TriggerTime", "FrameReferenceTime", "AcquisitionTime", "FrameAcquisitionDateTime", "ContentTime")
+"""What orders images that each have a time of their own."""
+
 
 def choose_volume(planes: Sequence[Plane], number: int | None) -> tuple[Plane, ...]:
     """Returns the planes of one volume.
 
     Args:
         planes: All planes of a series.
-        number: The volume to take, from 1, where there are several; None to refuse several.
+        number: The volume to take, from 1, where there are several; None to refuse several. A series of one volume is
+            taken whatever the number: it is meant for another one.
 
     Returns:
         All planes, where no position is taken twice or no attribute tells the planes at one position apart.
@@ -44,47 +53,74 @@ def choose_volume(planes: Sequence[Plane], number: int | None) -> tuple[Plane, .
         SeriesError: There are several volumes and none is chosen, or the chosen one does not exist.
     """
     keywords, volumes = _volumes(planes)
-    if number is None:
-        if len(volumes) > 1:
-            raise SeriesError(
-                f"{len(volumes)} volumes in one series ({_described(keywords, list(volumes))}), "
-                f"{len(next(iter(volumes.values())))} slices each",
-                hint=f"--remedy volume=N takes the N-th of {len(volumes)}",
-            )
+    if len(volumes) == 1:
         return tuple(planes)
+    if number is None:
+        raise SeriesError(
+            f"{len(volumes)} volumes in one series ({_described(keywords, list(volumes))}), "
+            f"{len(next(iter(volumes.values())))} slices each",
+            hint=f"--remedy volume=N takes the N-th of {len(volumes)}",
+        )
     if number > len(volumes):
         raise SeriesError(f"volume {number} was asked for, but the series holds {len(volumes)}")
     return list(volumes.values())[number - 1]
 
 
 Key = tuple[str, ...]
+Values = dict[str, list[str]]
 
 
 def _volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[Key, tuple[Plane, ...]]]:
-    """Splits planes by the first attribute, or by all together, that leaves each position once in every part."""
-    positions = Counter(_position(plane) for plane in planes)
-    if len(positions) > 1 and max(positions.values()) > 1:
-        varying = tuple(k for k in _DISTINGUISHING if len({str(plane.get(k)) for plane in planes}) > 1)
-        for keywords in [*((keyword,) for keyword in varying), varying]:
-            volumes = _split(planes, keywords)
-            if len(volumes) > 1 and all(_covers(volume, set(positions)) for volume in volumes.values()):
-                return keywords, volumes
+    """Splits planes by what leaves each position once in every part: an attribute, a few together, or the time."""
+    positions = _positions(planes)
+    if len(set(positions)) > 1 and max(Counter(positions).values()) > 1:
+        values = {keyword: [str(plane.get(keyword)) for plane in planes] for keyword in _DISTINGUISHING}
+        for keywords, members in _splits(values, positions):
+            if len(members) > 1 and all(_covers([positions[i] for i in m], positions) for m in members.values()):
+                return keywords, {key: tuple(planes[index] for index in m) for key, m in members.items()}
     return (), {(): tuple(planes)}
 
 
-def _position(plane: Plane) -> tuple[float, ...]:
-    return tuple(round(float(value), 2) for value in (*plane.position_mm, *plane.orientation))
+def _splits(values: Values, positions: Sequence[int]) -> Iterator[tuple[tuple[str, ...], dict[Key, list[int]]]]:
+    """Yields ways to split planes: by single attributes, by several that are shared, and by the order in time."""
+    varying = [keyword for keyword, each in values.items() if len(set(each)) > 1]
+    shared = [keyword for keyword in varying if len(set(values[keyword])) < len(positions)]
+    for keywords in [*((keyword,) for keyword in varying), *combinations(shared, 2), tuple(shared)]:
+        yield keywords, _split(values, keywords)
+    for keyword in _TIMES:
+        if keyword in varying:
+            yield (f"order of {keyword} at each position",), _ranked(values[keyword], positions)
 
 
-def _split(planes: Sequence[Plane], keywords: Sequence[str]) -> dict[Key, tuple[Plane, ...]]:
-    volumes: dict[Key, list[Plane]] = defaultdict(list)
-    for plane in planes:
-        volumes[tuple(str(plane.get(keyword)) for keyword in keywords)].append(plane)
-    return {key: tuple(volumes[key]) for key in sorted(volumes, key=lambda key: [_sortable(value) for value in key])}
+def _ranked(times: Sequence[str], positions: Sequence[int]) -> dict[Key, list[int]]:
+    """Returns the planes that come first, second, ... at their position."""
+    ranked: dict[Key, list[int]] = defaultdict(list)
+    for position in sorted(set(positions)):
+        here = [index for index, each in enumerate(positions) if each == position]
+        if len({times[index] for index in here}) == len(here):
+            for rank, index in enumerate(sorted(here, key=lambda index: _sortable(times[index])), 1):
+                ranked[(str(rank),)].append(index)
+    return ranked
 
 
-def _covers(volume: Sequence[Plane], positions: set[tuple[float, ...]]) -> bool:
-    return len(volume) == len(positions) and {_position(plane) for plane in volume} == positions
+def _positions(planes: Sequence[Plane]) -> list[int]:
+    """Numbers the positions that planes take along their normal; those that nearly coincide are one."""
+    offsets = offsets_mm(planes)
+    order = np.argsort(offsets)
+    numbers = np.concatenate([[0], np.cumsum(np.diff(offsets[order]) > SAME_POSITION_MM)])
+    return [int(number) for number in numbers[np.argsort(order)]]
+
+
+def _split(values: Values, keywords: Sequence[str]) -> dict[Key, list[int]]:
+    """Returns which planes have the same values of some attributes, in the order of the values."""
+    members: dict[Key, list[int]] = defaultdict(list)
+    for index, key in enumerate(zip(*(values[keyword] for keyword in keywords), strict=True)):
+        members[key].append(index)
+    return {key: members[key] for key in sorted(members, key=lambda key: [_sortable(value) for value in key])}
+
+
+def _covers(part: Sequence[int], positions: Sequence[int]) -> bool:
+    return len(part) == len(set(part)) == len(set(positions))
 
 
 def _sortable(value: str) -> tuple[float, str]:

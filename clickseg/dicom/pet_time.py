@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,10 @@ from pydicom.valuerep import DA, DT, TM
 
 from clickseg.errors import SuvError
 
+_OVER_MIDNIGHT = timedelta(hours=12)
+_MINUTES = {"DT": len("YYYYMMDDHHMM"), "TM": len("HHMM")}
+"""How long a date and time, or a time, is that is exact to the minute."""
+
 
 def injection_time(header: Dataset, tracer: Dataset, scan: datetime) -> datetime:
     """Returns when the tracer was given.
@@ -18,10 +23,11 @@ def injection_time(header: Dataset, tracer: Dataset, scan: datetime) -> datetime
     Args:
         header: A PET image.
         tracer: Its item of Radiopharmaceutical Information Sequence.
-        scan: A moment of the scan: a bare time of injection that is later was on the day before.
+        scan: A moment of the scan: a bare time of injection that is later was on the day before, if that is at most 12
+            hours ago: else it is a clock that is wrong, or an injection into a running scan.
 
     Raises:
-        SuvError: Neither a time nor a date and time of injection is given, or it is malformed.
+        SuvError: Neither a time nor a date and time of injection is given, it is malformed, or later than the scan.
     """
     start = tracer.get("RadiopharmaceuticalStartDateTime")
     moment = _moment(header, start, "RadiopharmaceuticalStartDateTime (0018,1078)")
@@ -33,7 +39,15 @@ def injection_time(header: Dataset, tracer: Dataset, scan: datetime) -> datetime
         raise SuvError(
             "RadiopharmaceuticalStartDateTime (0018,1078) and RadiopharmaceuticalStartTime (0018,1072) are missing"
         )
-    return moment - timedelta(days=1) if moment > scan else moment
+    if moment <= scan:
+        return moment
+    before_midnight = moment - timedelta(days=1)
+    if scan - before_midnight > _OVER_MIDNIGHT:
+        raise SuvError(
+            f"RadiopharmaceuticalStartTime (0018,1072): {moment:%H:%M:%S} is later than {scan:%H:%M:%S}, the moment "
+            "that the image refers to"
+        )
+    return before_midnight
 
 
 def scan_start(headers: Sequence[Dataset]) -> datetime:
@@ -90,7 +104,7 @@ def _acquisition(header: Dataset) -> datetime | None:
 
 
 def _at(date: Any, time: Any, what: str) -> datetime | None:
-    if not date or not time:
+    if not date or not time or len(str(time).partition(".")[0]) < _MINUTES["TM"]:
         return None
     try:
         day, moment = DA(str(date)), TM(str(time))
@@ -100,8 +114,11 @@ def _at(date: Any, time: Any, what: str) -> datetime | None:
 
 
 def _moment(header: Dataset, value: Any, what: str) -> datetime | None:
-    """Reads a DT value as the local time that the DA and TM values of the header are in (PS3.3, C.12.1.1.8)."""
-    if not value:
+    """Reads a DT value as the local time that the DA and TM values of the header are in (PS3.3, C.12.1.1.8).
+
+    A date without a time is as good as none: de-identification leaves such.
+    """
+    if not value or len(re.split(r"[.+-]", str(value))[0]) < _MINUTES["DT"]:
         return None
     try:
         moment = DT(str(value))

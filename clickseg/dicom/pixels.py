@@ -11,9 +11,12 @@ from pydicom.pixels.processing import apply_modality_lut
 
 from clickseg.arrays import Doubles, Mask
 from clickseg.dicom.decoding import check_transfer_syntax, decode
-from clickseg.dicom.files import PARSE_ERRORS, Instance
+from clickseg.dicom.part10 import PARSE_ERRORS, Instance
 from clickseg.dicom.planes import Plane
+from clickseg.dicom.real_world import real_world_mapping
+from clickseg.dicom.sop_classes import SINGLE_FRAME
 from clickseg.errors import PixelDataError
+from clickseg.wording import first_line
 
 DECODE_ERRORS = (*PARSE_ERRORS, MemoryError, OSError, RuntimeError)
 
@@ -30,6 +33,11 @@ def check_decodable(instance: Instance) -> None:
         raise PixelDataError(
             f"{instance.name}: PhotometricInterpretation (0028,0004): expected MONOCHROME1 or MONOCHROME2 with one "
             f"sample, got {photometric or 'nothing'} with {samples}"
+        )
+    if header.get("NumberOfFrames", 1) not in (None, 1) and instance.text("SOPClassUID") in SINGLE_FRAME:
+        raise PixelDataError(
+            f"{instance.name}: NumberOfFrames (0028,0008): expected 1 in a single-frame image, got "
+            f"{header.NumberOfFrames}"
         )
     if header.get("BitsAllocated") not in (8, 16, 32):
         raise PixelDataError(
@@ -50,7 +58,7 @@ def read_frames(instance: Instance) -> NDArray[Any]:
         dataset.file_meta = instance.header.file_meta
         stored = decode(dataset)
     except DECODE_ERRORS as error:
-        raise PixelDataError(f"{instance.name}: pixel data cannot be decoded: {_first_line(error)}") from error
+        raise PixelDataError(f"{instance.name}: pixel data cannot be decoded: {first_line(error)}") from error
     frames = stored[np.newaxis] if stored.ndim == 2 else stored
     expected = (
         int(instance.header.get("NumberOfFrames") or 1),
@@ -86,23 +94,27 @@ def rescale(stored: NDArray[Any], plane: Plane) -> Doubles:
     """
     header = plane.instance.header
     if plane.frame_number is None and header.get("ModalityLUTSequence"):
-        return np.asarray(apply_modality_lut(stored, header), dtype=np.float64)
-    slope, intercept = _slope_and_intercept(plane)
+        return _by_table(stored, plane)
+    mapping = real_world_mapping(plane)
+    if mapping is not None:
+        return stored * mapping.slope + mapping.intercept
+    slope, intercept = _number(plane, "RescaleSlope", 1.0), _number(plane, "RescaleIntercept", 0.0)
+    if slope == 0:
+        raise PixelDataError(f"{plane.name}: RescaleSlope (0028,1053): expected a number other than 0, got 0")
     return stored * slope + intercept
 
 
-def _slope_and_intercept(plane: Plane) -> tuple[float, float]:
-    pairs = [("RescaleSlope", "RescaleIntercept")]
-    if plane.frame_number is not None and plane.instance.text("Modality") == "PT":
-        pairs.insert(0, ("RealWorldValueSlope", "RealWorldValueIntercept"))
-    for keywords in pairs:
-        values = [plane.get(keyword) for keyword in keywords]
-        if None not in values:
-            return _finite(values[0], plane, keywords[0]), _finite(values[1], plane, keywords[1])
-    return 1.0, 0.0
+def _by_table(stored: NDArray[Any], plane: Plane) -> Doubles:
+    try:
+        return np.asarray(apply_modality_lut(stored, plane.instance.header), dtype=np.float64)
+    except DECODE_ERRORS as error:
+        raise PixelDataError(f"{plane.name}: ModalityLUTSequence (0028,3000): {first_line(error)}") from error
 
 
-def _finite(value: Any, plane: Plane, keyword: str) -> float:
+def _number(plane: Plane, keyword: str, default: float) -> float:
+    value = plane.get(keyword)
+    if value is None or value == "":
+        return default
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
@@ -131,8 +143,3 @@ def _check_length(instance: Instance) -> None:
             f"the file holds at most {instance.pixel_bytes}",
             hint="fetch the file again",
         )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset
 
 from clickseg.arrays import Doubles
-from clickseg.dicom.files import Instance
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.sop_classes import MULTI_FRAME
 from clickseg.errors import SeriesError
+
+_MACROS = {
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "ImagePositionPatient": "PlanePositionSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+}
+"""Where the attributes stand that place a frame (PS3.3, C.7.6.16.2); with several items, nothing says where it lies."""
+
+_NO_UNIT = 0.01
+_NOT_PERPENDICULAR = 0.003
+"""How far direction cosines may be off: enough for three decimals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +34,8 @@ class Plane:
         instance: The file that holds the frame.
         frame_number: Its number in a multi-frame instance, from 1; None in a single-frame one.
         position_mm: Image Position (Patient): LPS mm of the centre of the first pixel.
-        orientation: Image Orientation (Patient): the direction cosines of a row, then of a column.
+        orientation: Image Orientation (Patient): the direction cosines of a row, then of a column; made perpendicular
+            unit vectors, which what is written with few decimals is not.
         pixel_spacing_mm: Pixel Spacing: between rows, then between columns.
     """
 
@@ -71,8 +83,14 @@ def frame_attribute(header: Dataset, frame_number: int | None, keyword: str) -> 
     if frame_number is None:
         return header.get(keyword)
     for group in functional_groups(header, frame_number):
+        if keyword in _MACROS:
+            items = group.get(_MACROS[keyword])
+            if items:
+                return items[0].get(keyword) if len(items) == 1 else None
+            continue
         for element in group:
-            if element.VR == "SQ" and element.value and keyword in element.value[0]:
+            is_macro = element.VR == "SQ" and not element.tag.is_private
+            if is_macro and element.value and keyword in element.value[0]:
                 return element.value[0].get(keyword)
     return None
 
@@ -108,7 +126,7 @@ def _plane(instance: Instance, number: int | None) -> Plane:
         pixel_spacing_mm=numbers("PixelSpacing", "(0028,0030)", 2),
     )
     _check_plane(plane)
-    return plane
+    return replace(plane, orientation=_orthonormal(plane.orientation))
 
 
 def _numbers(value: Any, what: str, count: int) -> Doubles:
@@ -125,7 +143,7 @@ def _numbers(value: Any, what: str, count: int) -> Doubles:
 
 def _check_plane(plane: Plane) -> None:
     row, column = plane.orientation[:3], plane.orientation[3:]
-    if abs(row @ row - 1) > 0.01 or abs(column @ column - 1) > 0.01 or abs(row @ column) > 0.01:
+    if max(abs(row @ row - 1), abs(column @ column - 1)) > _NO_UNIT or abs(row @ column) > _NOT_PERPENDICULAR:
         raise SeriesError(
             f"{plane.name}: ImageOrientationPatient (0020,0037): expected two perpendicular unit vectors, "
             f"got {plane.orientation.tolist()}"
@@ -135,3 +153,12 @@ def _check_plane(plane: Plane) -> None:
             f"{plane.name}: PixelSpacing (0028,0030): expected two lengths above 0, "
             f"got {plane.pixel_spacing_mm.tolist()}"
         )
+
+
+def _orthonormal(orientation: Doubles) -> Doubles:
+    """Returns the closest perpendicular unit vectors that share the plane and the direction between the two."""
+    row, column = (vector / np.linalg.norm(vector) for vector in (orientation[:3], orientation[3:]))
+    between, across = row + column, row - column
+    between, across = between / np.linalg.norm(between), across / np.linalg.norm(across)
+    pair: Doubles = np.concatenate([between + across, between - across]) / np.sqrt(2)
+    return pair

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import highdicom as hd
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.tag import BaseTag
 from pydicom.valuerep import format_number_as_ds, validate_value
 
+from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.planes import Plane
 from clickseg.dicom.stack import Stack
-from clickseg.dicom.volume import Series
 
 logger = logging.getLogger(__name__)
 
@@ -29,21 +31,22 @@ _TYPE_2 = (
 )
 """Attributes of patient and study that every derived object must have, if only empty (PS3.3, C.7.1.1, C.7.2.1)."""
 
-_COPIED_GROUPS = (0x0008, 0x0010, 0x0012)
-_COPIED = ("PositionReferenceIndicator", "StudyID")
+_COPIED_GROUPS = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
+_COPIED = ("PositionReferenceIndicator", "SeriesNumber", "StudyID")
 _TEXT = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
 _IDENTITY = ("PatientID", "PatientName")
 _CHARACTER_SETS = frozenset(name.value for name in hd.SpecificCharacterSetValues)
 
 
-def reference_headers(series: Series) -> list[Dataset]:
+def reference_headers(stack: Stack) -> tuple[Dataset, ...]:
     """Returns copies of a series' headers from which SEG and SR can be made, in the order of its planes.
 
     All share the orientation and the pixel measures that the stack was found to have. The first, from which patient and
     study are copied, has what a conformant image would have with an empty value; a value that breaks the rules of its
     attribute is left out with a warning; and its Specific Character Set is one that the writers know.
     """
-    headers = [_aligned(header, series.stack) for header in series.source_images]
+    instances = {id(plane.instance): plane.instance for plane in stack.planes}
+    headers = tuple(_aligned(instance.header, stack) for instance in instances.values())
     _complete(headers[0])
     return headers
 
@@ -55,6 +58,8 @@ def _aligned(header: Dataset, stack: Stack) -> Dataset:
     if stack.planes[0].frame_number is None:
         copy.update(_orientation(stack))
         copy.update(_measures(stack))
+        if stack.is_resampled:
+            copy.pop("SpacingBetweenSlices", None)
     else:
         groups = Dataset()
         groups.SharedFunctionalGroupsSequence = [_shared_groups(header, stack)]
@@ -63,12 +68,19 @@ def _aligned(header: Dataset, stack: Stack) -> Dataset:
 
 
 def _complete(header: Dataset) -> None:
-    for keyword in list(_undefined(header)):
-        logger.warning("%s of the source breaks the rules of its value representation: not in the result", keyword)
-        del header[keyword]
+    for keyword in _IDENTITY:
+        if keyword in header and dictionary_VR(keyword) != header[keyword].VR:
+            header[keyword] = DataElement(keyword, dictionary_VR(keyword), str(header[keyword].value))
+    for tag in list(_undefined(header)):
+        name = keyword_for_tag(tag) or str(tag)
+        logger.warning("%s of the source breaks the rules of its value representation: not in the result", name)
+        del header[tag]
     for keyword in _TYPE_2:
         if keyword not in header:
             setattr(header, keyword, "")
+        elif header[keyword].VM > 1:
+            logger.warning("%s of the source has several values: the first is in the result", keyword)
+            setattr(header, keyword, header[keyword].value[0])
     _set_character_set(header)
 
 
@@ -95,32 +107,48 @@ def _measures(stack: Stack) -> Dataset:
     plane, spacing = stack.planes[0], format_number_as_ds(float(stack.geometry.spacing[0]))
     measures = Dataset()
     measures.PixelSpacing = plane.get("PixelSpacing")
-    measures.SliceThickness = plane.get("SliceThickness") or spacing
+    measures.SliceThickness = _thickness(plane) or spacing
     if not stack.is_resampled:
         measures.SpacingBetweenSlices = spacing
     return measures
 
 
-def _undefined(header: Dataset) -> Iterator[str]:
+def _thickness(plane: Plane) -> str | None:
+    """Returns Slice Thickness (0018,0050), where it is one."""
+    try:
+        thickness = float(plane.get("SliceThickness") or 0)
+    except READ_ERRORS:
+        return None
+    return format_number_as_ds(thickness) if 0 < thickness < float("inf") else None
+
+
+def _undefined(header: Dataset) -> Iterator[BaseTag]:
     """Yields the attributes of patient and study whose values break the rules of their value representation.
 
-    Patient ID and name are not among them: they identify the patient whatever they look like.
+    Patient ID and name are not among them: they identify the patient whatever they look like. All are decoded on the
+    way, while the character set is still that of the source.
     """
-    for element in header:
-        is_copied = element.tag.group in _COPIED_GROUPS or element.keyword in _COPIED
-        if is_copied and element.VR in _TEXT and element.keyword and element.keyword not in _IDENTITY:
-            values = element.value if element.VM > 1 else [element.value]
-            if not all(_is_defined(element.keyword, element.VR, value) for value in values):
-                yield element.keyword
+    for tag in list(header.keys()):
+        if tag.group in _COPIED_GROUPS or keyword_for_tag(tag) in _COPIED:
+            try:
+                is_defined = _is_defined(header[tag])
+            except READ_ERRORS:
+                is_defined = False
+            if not is_defined:
+                yield tag
 
 
-def _is_defined(keyword: str, vr: str, value: Any) -> bool:
-    if keyword == "PatientSex":
-        return value in (None, "", "M", "F", "O")
-    try:
-        validate_value(vr, "" if value is None else str(value), RAISE)
-    except ValueError:
+def _is_defined(element: DataElement) -> bool:
+    values = element.value if element.VM > 1 else [element.value]
+    if element.keyword in _IDENTITY:
+        return True
+    if element.keyword and element.VR not in dictionary_VR(element.tag):
         return False
+    if element.keyword == "PatientSex":
+        return all(value in (None, "", "M", "F", "O") for value in values)
+    if element.VR in _TEXT and element.keyword:
+        for value in values:
+            validate_value(element.VR, "" if value is None else str(value), RAISE)
     return True
 
 

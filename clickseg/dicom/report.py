@@ -12,24 +12,34 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from clickseg import __version__
+from clickseg.clicks.click import Clicks
 from clickseg.dicom.algorithm import MANUFACTURER, Algorithm
-from clickseg.dicom.codes import IMAGING_PROCEDURE, MILLILITER, to_code
+from clickseg.dicom.click_groups import click_groups
+from clickseg.dicom.codes import IMAGING_PROCEDURE, to_code
 from clickseg.dicom.identity import PLACEHOLDER, identify
+from clickseg.dicom.measurements import sr_measurements, sr_volume
 from clickseg.dicom.segmentation import series_number
 from clickseg.dicom.uids import content_uid
+from clickseg.measure import Measured
 from clickseg.models.spec import ClassSpec, ModelSpec
 
 SERIES_NUMBER_OFFSET = 9500
 
-Group: TypeAlias = sr.VolumetricROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations
+Group: TypeAlias = (
+    sr.VolumetricROIMeasurementsAndQualitativeEvaluations
+    | sr.MeasurementsAndQualitativeEvaluations
+    | sr.PlanarROIMeasurementsAndQualitativeEvaluations
+)
 
 
 def make_report(
     sources: Sequence[Dataset],
     segmentation: hd.seg.Segmentation | None,
-    volumes_ml: Sequence[float],
+    measured: Sequence[Measured],
+    clicks: Clicks,
     spec: ModelSpec,
     algorithm: Algorithm,
+    documents: Sequence[Dataset] = (),
     *,
     clock: datetime,
 ) -> sr.Comprehensive3DSR:
@@ -38,25 +48,52 @@ def make_report(
     Args:
         sources: The headers of the series that was segmented, by ``reference_headers``.
         segmentation: The SEG, or None where nothing was found.
-        volumes_ml: The volume of each of its segments, in their order.
+        measured: The measurements of each of its segments, in their order.
+        clicks: The clicks that were used, with the names of the model's classes as labels.
         spec: The model's classes.
         algorithm: What made the result.
+        documents: The earlier results that it carries on, by ``predecessors``.
         clock: The time of the run.
 
     Returns:
-        One TID 1411 group per segment, with the segment's tracking UID; for an empty result one TID 1501 group of 0 ml.
+        One TID 1411 group per segment, with the segment's tracking UID, or for an empty result one TID 1501 group of
+        0 ml; and one TID 1410 group per click, with the tracking UID of the segment of its class.
     """
+    groups: list[Group] = []
     if segmentation is None:
-        groups: Sequence[Group] = [_empty_group(spec, sources)]
+        groups.append(_empty_group(spec, sources))
     else:
-        groups = [
-            _group(segmentation, number, volume_ml, spec, algorithm) for number, volume_ml in enumerate(volumes_ml, 1)
-        ]
+        groups += [_group(segmentation, number, each, spec, algorithm) for number, each in enumerate(measured, 1)]
+    classes = {each.name: each for each in spec.classes}
+    groups += click_groups(clicks, _frame(sources), classes, _tracking_uids(clicks, sources, segmentation))
+    evidence = [*sources, *([segmentation] if segmentation is not None else [])]
+    return _report(groups, evidence, documents, algorithm.name, clock)
+
+
+def make_click_report(sources: Sequence[Dataset], clicks: Clicks, *, clock: datetime) -> sr.Comprehensive3DSR:
+    """Returns a TID 1500 report of nothing but clicks on a series.
+
+    Args:
+        sources: The headers of the series, by ``reference_headers``.
+        clicks: The clicks, with whatever labels.
+        clock: The time of the report.
+    """
+    groups = click_groups(clicks, _frame(sources), {}, _tracking_uids(clicks, sources, None))
+    return _report(groups, sources, (), f"{MANUFACTURER} clicks", clock)
+
+
+def _report(
+    groups: Sequence[Group],
+    evidence: Sequence[Dataset],
+    documents: Sequence[Dataset],
+    description: str,
+    clock: datetime,
+) -> sr.Comprehensive3DSR:
     report = sr.Comprehensive3DSR(
-        evidence=[*sources, *([segmentation] if segmentation is not None else [])],
+        evidence=evidence,
         content=_content(groups),
         series_instance_uid=PLACEHOLDER,
-        series_number=series_number(sources[0], SERIES_NUMBER_OFFSET),
+        series_number=series_number(evidence[0], SERIES_NUMBER_OFFSET),
         sop_instance_uid=PLACEHOLDER,
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -64,10 +101,27 @@ def make_report(
         software_versions=__version__,
         device_serial_number="0",
         is_complete=True,
-        series_description=algorithm.name,
+        series_description=description,
     )
+    if documents:
+        report.PredecessorDocumentsSequence = list(documents)
     identify(report, clock)
     return report
+
+
+def _frame(sources: Sequence[Dataset]) -> str:
+    return str(sources[0].FrameOfReferenceUID)
+
+
+def _tracking_uids(
+    clicks: Clicks, sources: Sequence[Dataset], segmentation: hd.seg.Segmentation | None
+) -> dict[str, str]:
+    """Returns the tracking UID of each label: that of its segment, else one of its own."""
+    series_uid = str(sources[0].SeriesInstanceUID)
+    own = {click.label: content_uid("clicks", series_uid, click.label) for click in clicks.points}
+    segments = segmentation.SegmentSequence if segmentation is not None else ()
+    tracked = {str(s.SegmentLabel): str(s.TrackingUID) for s in segments if "TrackingUID" in s}
+    return own | tracked
 
 
 def _content(groups: Sequence[Group]) -> sr.MeasurementReport:
@@ -89,7 +143,7 @@ def _content(groups: Sequence[Group]) -> sr.MeasurementReport:
 
 
 def _group(
-    segmentation: hd.seg.Segmentation, number: int, volume_ml: float, spec: ModelSpec, algorithm: Algorithm
+    segmentation: hd.seg.Segmentation, number: int, measured: Measured, spec: ModelSpec, algorithm: Algorithm
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     """Returns the TID 1411 group of one segment."""
     segment = segmentation.get_segment_description(number)
@@ -101,7 +155,7 @@ def _group(
         finding_type=to_code(found.type),
         finding_sites=_sites(found),
         algorithm_id=sr.AlgorithmIdentification(algorithm.name, __version__),
-        measurements=[_volume(volume_ml)],
+        measurements=sr_measurements(measured),
     )
 
 
@@ -123,12 +177,8 @@ def _empty_group(spec: ModelSpec, sources: Sequence[Dataset]) -> sr.Measurements
         tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=only.name if only else "all classes"),
         finding_category=to_code(only.category) if only else None,
         finding_type=to_code(only.type) if only else None,
-        measurements=[_volume(0.0)],
+        measurements=[sr_volume(0.0)],
     )
-
-
-def _volume(volume_ml: float) -> sr.Measurement:
-    return sr.Measurement(name=codes.SCT.Volume, value=volume_ml, unit=MILLILITER)
 
 
 def _sites(spec: ClassSpec) -> list[sr.FindingSite] | None:

@@ -7,6 +7,7 @@ reference: a volume's uniform grid would lose both on a series whose slices jitt
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import highdicom as hd
@@ -18,21 +19,22 @@ from clickseg.arrays import Numbers
 from clickseg.dicom.algorithm import MANUFACTURER, Algorithm
 from clickseg.dicom.codes import to_code
 from clickseg.dicom.identity import PLACEHOLDER, identify
-from clickseg.dicom.segmentation_type import SegmentationType
+from clickseg.dicom.predecessor import add_earlier_segmentations
+from clickseg.dicom.segmentation_type import SegmentationType, check_encoding
 from clickseg.dicom.volume import Series
-from clickseg.errors import UsageError
-from clickseg.inference.labels import LabelMap
+from clickseg.label_map import LabelMap
 from clickseg.models.spec import ClassSpec, ModelSpec
 
 SERIES_NUMBER_OFFSET = 9000
+_MAX_SERIES_NUMBER = 2**31 - 1
 
 
 def make_segmentation(
     series: Series,
-    sources: Sequence[Dataset],
     labels: LabelMap,
     spec: ModelSpec,
     algorithm: Algorithm,
+    documents: Sequence[Dataset] = (),
     *,
     segmentation_type: SegmentationType,
     clock: datetime,
@@ -40,11 +42,11 @@ def make_segmentation(
     """Returns the SEG of a result, or None where no class has a voxel.
 
     Args:
-        series: The series that was segmented.
-        sources: Its headers by ``reference_headers``; every one of its instances is referenced.
+        series: The series that was segmented; every one of its instances is referenced.
         labels: Its label map on the volume's grid [K, J, I].
         spec: The model's classes, with their codes.
         algorithm: What made the result.
+        documents: The earlier results that it carries on, by ``predecessors``.
         segmentation_type: BINARY, or LABELMAP for classes that do not overlap.
         clock: The time of the run.
 
@@ -54,20 +56,19 @@ def make_segmentation(
     Raises:
         UsageError: LABELMAP is wanted of classes that overlap.
     """
-    if labels.overlapping and segmentation_type is SegmentationType.LABELMAP:
-        raise UsageError("a LABELMAP segmentation cannot hold classes that overlap", hint="write it as BINARY")
-    present = labels.present()
+    check_encoding(spec, segmentation_type)
+    present = found_classes(series, labels)
     if not present:
         return None
     segmentation = hd.seg.Segmentation(
-        source_images=sources,
+        source_images=series.sources,
         pixel_array=_at_frames(series, segment_pixels(series, labels, present)),
         segmentation_type=segmentation_type.value,
         segment_descriptions=[
             _description(order, spec.classes[number - 1], algorithm) for order, number in enumerate(present, 1)
         ],
         series_instance_uid=PLACEHOLDER,
-        series_number=series_number(sources[0], SERIES_NUMBER_OFFSET),
+        series_number=series_number(series.sources[0], SERIES_NUMBER_OFFSET),
         sop_instance_uid=PLACEHOLDER,
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -78,13 +79,23 @@ def make_segmentation(
         content_description=algorithm.name,
         series_description=algorithm.name,
     )
+    add_earlier_segmentations(segmentation, documents)
     identify(segmentation, clock)
     return segmentation
 
 
+def found_classes(series: Series, labels: LabelMap) -> tuple[int, ...]:
+    """Returns the numbers of the classes that have a voxel at a source plane, and so a segment.
+
+    Where a gap was resampled, the grid has slices that no instance shows.
+    """
+    return replace(labels, array=series.at_planes(labels.array)).present()
+
+
 def series_number(source: Dataset, offset: int) -> int:
     """Returns the series number of a result: that of its source, moved to where scanners do not number."""
-    return offset + int(source.get("SeriesNumber") or 0)
+    number = int(source.get("SeriesNumber") or 0)
+    return offset + number if 0 <= number <= _MAX_SERIES_NUMBER - offset else offset
 
 
 def segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) -> Numbers:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
-from clickseg.dicom.consistency import check_size, check_uids
-from clickseg.dicom.files import Instance
+from clickseg.dicom.attributes import check_attributes
+from clickseg.dicom.consistency import check_size, check_uids, check_whole
 from clickseg.dicom.multi_volume import choose_volume
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.pixels import check_decodable
 from clickseg.dicom.planes import planes_of
 from clickseg.dicom.remedies import Remedies
@@ -46,6 +47,11 @@ class Candidate:
     def series_uid(self) -> str:
         """Series Instance UID."""
         return self.first.text("SeriesInstanceUID")
+
+    @property
+    def study_uid(self) -> str:
+        """Study Instance UID."""
+        return self.first.text("StudyInstanceUID")
 
     @property
     def frame_of_reference_uid(self) -> str:
@@ -101,6 +107,9 @@ def check(candidate: Candidate, remedies: Remedies) -> CheckedSeries:
     """
     _check_is_image(candidate)
     candidate = _with_frame_of_reference(_without_localizers(candidate, remedies), remedies)
+    for instance in candidate.instances:
+        check_attributes(instance)
+    check_whole(candidate.instances)
     check_uids(candidate.instances)
     rows, columns = check_size(candidate.instances)
     for instance in candidate.instances:
@@ -151,7 +160,8 @@ def _without_localizers(candidate: Candidate, remedies: Remedies) -> Candidate:
     names = ", ".join(instance.name for instance in (*localizers, *captures)[:3])
     if len(localizers) == len(candidate.instances):
         raise SeriesError(f"all {len(localizers)} images of the series are localizers, such as {names}")
-    found = f"{counted(len(localizers), 'localizer')} and {counted(len(captures), 'secondary capture')}: {names}"
+    kinds = [(len(localizers), "localizer"), (len(captures), "secondary capture")]
+    found = f"{' and '.join(counted(count, kind) for count, kind in kinds if count)}: {names}"
     if not remedies.drop_localizers:
         raise SeriesError(f"among the slices are {found}", hint="--remedy drop-localizers leaves them out")
     kept = tuple(instance for instance in candidate.instances if instance not in localizers)

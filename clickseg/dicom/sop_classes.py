@@ -1,4 +1,4 @@
-"""The images that ClickSeg reads."""
+"""The images that ClickSeg reads, and the segmentations that it writes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedPETImageStorage,
     MRImageStorage,
     PositronEmissionTomographyImageStorage,
+    SegmentationStorage,
 )
 
 SINGLE_FRAME = frozenset({CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage})
@@ -26,3 +27,4 @@ MULTI_FRAME = frozenset(
     }
 )
 IMAGES = SINGLE_FRAME | MULTI_FRAME
+SEGMENTATIONS = frozenset({SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"})  # the second: Label Map Segmentation

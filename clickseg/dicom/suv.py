@@ -7,7 +7,7 @@ C.8.9.1: SUVbw = activity concentration * body weight / injected dose, both deca
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,11 +16,21 @@ from pydicom import Dataset
 
 from clickseg.arrays import Doubles
 from clickseg.dicom.pet_time import frame_start, injection_time, scan_start
-from clickseg.dicom.planes import frame_attribute
 from clickseg.errors import SuvError
 
-_MAX_HALF_LIVES = 20
-_UCUM_UNITS = {"Bq/ml": "BQML", "g/ml{SUVbw}": "GML", "{SUVbw}g/ml": "GML", "{counts}": "CNTS"}
+_MAX_HALF_LIVES = 10
+_SAME: Mapping[str, Callable[[Dataset], object]] = {
+    "Units (0054,1001)": lambda header: header.get("Units"),
+    "SUVType (0054,1006)": lambda header: header.get("SUVType"),
+    "CorrectedImage (0028,0051)": lambda header: sorted(_corrections(header)),
+    "DecayCorrection (0054,1102)": lambda header: header.get("DecayCorrection"),
+    "PatientWeight (0010,1030)": lambda header: header.get("PatientWeight"),
+    "RadionuclideTotalDose (0018,1074)": lambda header: _of_tracer(header, "RadionuclideTotalDose"),
+    "RadionuclideHalfLife (0018,1075)": lambda header: _of_tracer(header, "RadionuclideHalfLife"),
+    "RadiopharmaceuticalStartDateTime (0018,1078)": lambda h: _of_tracer(h, "RadiopharmaceuticalStartDateTime"),
+    "RadiopharmaceuticalStartTime (0018,1072)": lambda h: _of_tracer(h, "RadiopharmaceuticalStartTime"),
+}
+"""What the SUV of all images of a volume is computed from; read from the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +46,28 @@ class Suv:
     rule: str
 
 
-def suv_of(headers: Sequence[Dataset]) -> Suv:
-    """Returns the SUVbw factors of a PET series.
+def suv_of(headers: Sequence[Dataset], *, units: str, scan: Sequence[Dataset]) -> Suv:
+    """Returns the SUVbw factors of a PET volume.
 
     Args:
-        headers: The header of each of its planes, in any order.
+        headers: The header of each of its planes.
+        units: What the rescaled values are: Units (0054,1001).
+        scan: The headers of all images of the series, of which the volume may be a part: its beginning is theirs.
 
     Raises:
         SuvError: The series is not corrected for attenuation, has units that are no SUVbw and cannot become one, or
             lacks a value; the message names the attribute.
     """
+    _check_same(headers)
     _check_attenuation(headers[0])
-    match _units(headers[0]):
+    _check_suv_type(headers[0])
+    match units:
         case "GML":
-            return Suv(np.ones(len(headers)), f"stored as SUV ({_suv_type(headers[0])})")
+            return Suv(np.ones(len(headers)), "stored as SUVbw")
         case "BQML":
-            return Suv(_activity_factors(headers), f"BQML, decay correction {_decay_correction(headers[0])}")
+            return Suv(_activity_factors(headers, scan), f"BQML, decay correction {_decay_correction(headers[0])}")
         case "CNTS":
-            return _from_counts(headers)
+            return _from_counts(headers, scan)
         case other:
             raise SuvError(f"Units (0054,1001): expected BQML, GML or CNTS, got {other or 'nothing'}: no SUV follows")
 
@@ -77,23 +91,21 @@ def _check_attenuation(header: Dataset) -> None:
         )
 
 
-def _units(header: Dataset) -> str:
-    """Returns Units (0054,1001), or what the frames of an Enhanced PET image give in its place."""
-    if "Units" in header or "NumberOfFrames" not in header:
-        return str(header.get("Units") or "").strip()
-    code = frame_attribute(header, 1, "MeasurementUnitsCodeSequence")
-    unit = str((code[0].CodeValue if code else frame_attribute(header, 1, "RescaleType")) or "")
-    return _UCUM_UNITS.get(unit, unit)
-
-
-def _suv_type(header: Dataset) -> str:
+def _check_suv_type(header: Dataset) -> None:
     suv_type = str(header.get("SUVType") or "BW").strip()
     if suv_type != "BW":
         raise SuvError(f"SUVType (0054,1006): expected BW (body weight), got {suv_type}")
-    return suv_type
 
 
-def _from_counts(headers: Sequence[Dataset]) -> Suv:
+def _check_same(headers: Sequence[Dataset]) -> None:
+    """Refuses a volume whose images say different things of how they become SUV."""
+    for tag, values_of in _SAME.items():
+        values = {_comparable(values_of(header)) for header in headers}
+        if len(values) > 1:
+            raise SuvError(f"{tag}: expected one value in all images of a volume, got {len(values)}")
+
+
+def _from_counts(headers: Sequence[Dataset], scan: Sequence[Dataset]) -> Suv:
     """Philips: counts become SUV by (7053,1000), or else Bq/ml by (7053,1009)."""
     factors = [_philips(header, 0x00) for header in headers]
     if all(factors):
@@ -105,7 +117,7 @@ def _from_counts(headers: Sequence[Dataset]) -> Suv:
             "Scale Factor (7053,1009) is given in every image"
         )
     becquerel = np.array(activities, dtype=np.float64)
-    return Suv(becquerel * _activity_factors(headers), "counts, by Philips Activity Concentration (7053,1009)")
+    return Suv(becquerel * _activity_factors(headers, scan), "counts, by Philips Activity Concentration (7053,1009)")
 
 
 def _philips(header: Dataset, element: int) -> float | None:
@@ -117,21 +129,21 @@ def _philips(header: Dataset, element: int) -> float | None:
     return number if math.isfinite(number) and number > 0 else None
 
 
-def _activity_factors(headers: Sequence[Dataset]) -> Doubles:
+def _activity_factors(headers: Sequence[Dataset], scan: Sequence[Dataset]) -> Doubles:
     """Returns SUV per Bq/ml: weight in g over the dose in Bq at the moment that each image refers to."""
     header = headers[0]
     weight_g = 1000 * _positive(header, "PatientWeight", "(0010,1030)")
     dose_bq = _positive(_tracer(header), "RadionuclideTotalDose", "(0018,1074)")
-    return weight_g / (dose_bq * _dose_left(headers))
+    return weight_g / (dose_bq * _dose_left(headers, scan))
 
 
-def _dose_left(headers: Sequence[Dataset]) -> Doubles:
+def _dose_left(headers: Sequence[Dataset], scan: Sequence[Dataset]) -> Doubles:
     """Returns for each image which part of the dose is left at the moment that it refers to."""
     match _decay_correction(headers[0]):
         case "ADMIN":
             return np.ones(len(headers))
         case "START":
-            start = scan_start(headers)
+            start = scan_start(scan)
             left = [_left_after(headers[0], _seconds_since_injection(headers[0], start))] * len(headers)
         case "NONE":
             left = [_left_after(header, _seconds_to_mean(header)) for header in headers]
@@ -172,6 +184,15 @@ def _left_after(header: Dataset, seconds: float) -> float:
 
 def _half_life_s(header: Dataset) -> float:
     return _positive(_tracer(header), "RadionuclideHalfLife", "(0018,1075)")
+
+
+def _comparable(value: object) -> float | str:
+    return float(value) if isinstance(value, int | float) else str(value)
+
+
+def _of_tracer(header: Dataset, keyword: str) -> object:
+    sequence = header.get("RadiopharmaceuticalInformationSequence")
+    return sequence[0].get(keyword) if sequence else None
 
 
 def _tracer(header: Dataset) -> Dataset:

@@ -15,6 +15,7 @@ from clickseg.arrays import Numbers, Values
 from clickseg.dicom.pixels import is_padding, read_frames, rescale
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.quantity import Quantity, quantity_of
+from clickseg.dicom.reference import reference_headers
 from clickseg.dicom.series import Candidate, CheckedSeries
 from clickseg.dicom.stack import Stack
 from clickseg.errors import PixelDataError
@@ -27,6 +28,7 @@ class Series:
     Attributes:
         candidate: Its instances, headers only.
         stack: Its planes in the order of the volume's slices.
+        sources: Headers in the order of the planes, from which SEG and SR are made.
         volume: Its values [K, J, I] (slice, row, column), float32, in LPS mm.
         unit: ``HU``, ``SUVbw``, or empty.
         unit_rule: Where the unit comes from, for the report.
@@ -34,14 +36,10 @@ class Series:
 
     candidate: Candidate
     stack: Stack
+    sources: tuple[Dataset, ...]
     volume: hd.Volume
     unit: str
     unit_rule: str
-
-    @property
-    def source_images(self) -> tuple[Dataset, ...]:
-        """The headers of the instances, in the order of the planes."""
-        return tuple({id(p.instance): p.instance.header for p in self.stack.planes}.values())
 
     def at_planes(self, labels: Numbers) -> Numbers:
         """Returns the slices [K, ...] of a label map on the volume's grid that lie closest to the planes."""
@@ -63,6 +61,7 @@ def read_series(series: CheckedSeries) -> Series:
     """
     quantity = quantity_of(series)
     stack = series.stack
+    sources = reference_headers(stack)
     values = _without_padding(_values(stack, quantity), series.candidate.first.name)
     volume = hd.Volume(
         array=_at_slices(values, stack) if stack.is_resampled else values,
@@ -70,7 +69,7 @@ def read_series(series: CheckedSeries) -> Series:
         coordinate_system="PATIENT",
         frame_of_reference_uid=stack.geometry.frame_of_reference_uid,
     )
-    return Series(series.candidate, stack, volume, quantity.unit, quantity.rule)
+    return Series(series.candidate, stack, sources, volume, quantity.unit, quantity.rule)
 
 
 def _values(stack: Stack, quantity: Quantity) -> Values:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 from enum import Enum
 
-from typing_extensions import assert_never
-
 from clickseg.cuda_runtime import has_cuda_device
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import EngineError
@@ -28,30 +26,33 @@ def make_engine(package: ModelPackage, runtime: Runtime, device: str, precision:
         package: The model.
         runtime: The runtime; ``auto`` takes torch where there is a CUDA device, else OpenVINO.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto`` takes the fastest that the device computes in.
+        precision: ``auto`` takes bf16 in OpenVINO where the processor has it, f16 on CUDA, else f32.
 
     Raises:
         EngineError: The runtime is not installed, or cannot run the package on this device.
         ModelError: The package's weights are missing or not those that its metadata name.
     """
-    resolved = _resolve(package, device) if runtime is Runtime.AUTO else runtime
-    match resolved:
-        case Runtime.OPENVINO:
-            if device not in ("auto", "cpu"):
-                raise EngineError(f"OpenVINO runs on the CPU here, not on {device}", hint="--engine torch")
-            from clickseg.engines.openvino_engine import OpenVinoEngine
+    if runtime is Runtime.AUTO:
+        runtime = _resolve(package, device)
+    if runtime is Runtime.OPENVINO:
+        return _openvino(package, device, precision)
+    return _torch(package, device, precision)
 
-            return OpenVinoEngine(package, precision)
-        case Runtime.TORCH:
-            if not _has_torch():
-                raise EngineError("torch is not installed", hint="pip install 'clickseg[gpu]'")
-            from clickseg.engines.torch_engine import TorchEngine
 
-            return TorchEngine(package, device, precision)
-        case Runtime.AUTO:
-            raise EngineError(f"model {package.name}: no weights for a runtime here: expected model.xml or model.pt")
-        case _:
-            assert_never(resolved)
+def _openvino(package: ModelPackage, device: str, precision: Precision) -> Engine:
+    if device not in ("auto", "cpu"):
+        raise EngineError(f"OpenVINO runs on the CPU here, not on {device}", hint="--engine torch")
+    from clickseg.engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(package, precision)
+
+
+def _torch(package: ModelPackage, device: str, precision: Precision) -> Engine:
+    if not _has_torch():
+        raise EngineError("torch is not installed", hint="pip install 'clickseg[gpu]'")
+    from clickseg.engines.torch_engine import TorchEngine
+
+    return TorchEngine(package, device, precision)
 
 
 def _resolve(package: ModelPackage, device: str) -> Runtime:
@@ -62,7 +63,9 @@ def _resolve(package: ModelPackage, device: str) -> Runtime:
         return Runtime.TORCH
     if package.has("model.xml") and not device.startswith("cuda"):
         return Runtime.OPENVINO
-    return Runtime.TORCH if has_torch_weights else Runtime.AUTO
+    if has_torch_weights:
+        return Runtime.TORCH
+    raise EngineError(f"model {package.name}: no weights for a runtime here: expected model.xml or model.pt")
 
 
 def _has_torch() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,28 @@ _BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, R
 """What the constructors of networks raise on arguments that do not fit."""
 
 _NAMESPACE = "monai.networks.nets."
+_NETWORKS = (
+    "AttentionUnet",
+    "BasicUNet",
+    "BasicUNetPlusPlus",
+    "DynUNet",
+    "HighResNet",
+    "SegResNet",
+    "SegResNetDS",
+    "SegResNetVAE",
+    "SwinUNETR",
+    "UNETR",
+    "UNet",
+    "VNet",
+)
+"""Segmentation networks whose constructors read and fetch nothing; others may, by their arguments."""
 
 
 def build_network(package: ModelPackage) -> torch.nn.Module:
     """Returns the network of ``network_def``, with weights yet to be loaded.
 
-    Only classes of ``monai.networks.nets`` are built, only from plain JSON values: expressions (``$``), references
-    (``@``, ``%``), ``_requires_`` and nested ``_target_`` are refused.
+    Only listed classes of ``monai.networks.nets`` are built, only from plain JSON values: expressions (``$``),
+    references (``@``, ``%``), ``_requires_`` and nested ``_target_`` are refused.
 
     Raises:
         ModelError: ``network_def`` is missing, names something else, or has arguments that the class does not take.
@@ -48,10 +62,11 @@ def _network_class(target: str, where: str) -> type[torch.nn.Module]:
     load_cuda_runtime()
     import monai.networks.nets as nets
 
-    found = getattr(nets, target.removeprefix(_NAMESPACE), None)
-    if not (inspect.isclass(found) and issubclass(found, torch.nn.Module)):
-        raise ModelError(f"{where}._target_: expected a network of {_NAMESPACE.rstrip('.')}, got {target!r}")
-    return found
+    name = target.rpartition(".")[2]
+    network: type[torch.nn.Module] | None = getattr(nets, name, None) if name in _NETWORKS else None
+    if network is None or target not in (_NAMESPACE + name, f"{network.__module__}.{name}"):
+        raise ModelError(f"{where}._target_: expected {_NAMESPACE}X, X one of {', '.join(_NETWORKS)}; got {target!r}")
+    return network
 
 
 def _check_plain(value: Any, where: str) -> None:

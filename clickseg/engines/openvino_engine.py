@@ -36,7 +36,10 @@ class OpenVinoEngine:
 
     def infer(self, batch: Values) -> Values:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]; the array is the caller's until the next call."""
-        outputs = self._request.infer([batch], share_inputs=True, share_outputs=True)
+        try:
+            outputs = self._request.infer([batch], share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed in a window of {list(batch.shape)}: {_last_line(error)}") from error
         logits: Values = outputs[0]
         return logits
 

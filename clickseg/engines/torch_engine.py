@@ -15,6 +15,7 @@ from clickseg.engines.engine import Precision
 from clickseg.engines.network_def import build_network
 from clickseg.errors import EngineError
 from clickseg.models.package import TORCHSCRIPT, ModelPackage, Weights
+from clickseg.wording import first_line
 
 STATE_DICT = "model.pt"
 _LOAD_ERRORS = (
@@ -27,6 +28,9 @@ _LOAD_ERRORS = (
     ValueError,
     pickle.UnpicklingError,
 )
+_CUDNN = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
+"""The same kernel each time, and f32 that is f32."""
+
 _TYPES = {Precision.F32: torch.float32, Precision.BF16: torch.bfloat16, Precision.F16: torch.float16}
 
 
@@ -52,8 +56,14 @@ class TorchEngine:
 
     def infer(self, batch: Values) -> Values:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
-        with torch.inference_mode(), self._autocast():
-            logits = self._network(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
+        try:
+            with torch.inference_mode(), self._autocast(), torch.backends.cudnn.flags(**_CUDNN):
+                logits = self._network(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
+        except RuntimeError as error:
+            raise EngineError(
+                f"torch failed on {self.device} in a window of {list(batch.shape)}: {first_line(error)}",
+                hint="with too little memory: --device cpu, or --precision f16",
+            ) from error
         expected = (len(batch), self._package.spec.output_channels, *batch.shape[2:])
         if logits.shape != expected:
             raise EngineError(f"model {self._package.name}: expected logits {expected}, got {logits.shape}")
@@ -66,7 +76,7 @@ class TorchEngine:
             "engine": "torch",
             "version": torch.__version__,
             "device": self.device,
-            "processor": torch.backends.cpu.get_cpu_capability() if on_cpu else torch.cuda.get_device_name(self.device),
+            "processor": torch.backends.cpu.get_cpu_capability() if on_cpu else _gpu(self.device),
             "precision": self.precision,
             "threads": torch.get_num_threads(),
             "batch": 1,
@@ -75,6 +85,13 @@ class TorchEngine:
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _TYPES[self._precision]
         return torch.autocast(self.device.partition(":")[0], dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def _gpu(device: str) -> str:
+    """Returns the GPU, and the versions of CUDA and cuDNN: they choose the kernels."""
+    name = torch.cuda.get_device_name(device)
+    cudnn_version: Callable[[], int] = torch.backends.cudnn.version
+    return f"{name} (CUDA {torch.version.cuda}, cuDNN {cudnn_version()})"
 
 
 def _resolve(wanted: Precision, device: str) -> Precision:
@@ -93,7 +110,7 @@ def load_state(package: ModelPackage) -> torch.nn.Module:
         network.load_state_dict(state.get("model", state) if isinstance(state, dict) else state, strict=True)
     except _LOAD_ERRORS as error:
         raise EngineError(
-            f"model {package.name}: {STATE_DICT} does not fit network_def: {_first_line(error)}"
+            f"model {package.name}: {STATE_DICT} does not fit network_def: {first_line(error)}"
         ) from error
     return network
 
@@ -103,10 +120,5 @@ def _load_script(package: ModelPackage) -> torch.nn.Module:
         load: Callable[..., torch.nn.Module] = torch.jit.load
         network = load(str(package.weights(TORCHSCRIPT).path), map_location="cpu")
     except RuntimeError as error:
-        raise EngineError(f"model {package.name}: {TORCHSCRIPT} cannot be loaded: {_first_line(error)}") from error
+        raise EngineError(f"model {package.name}: {TORCHSCRIPT} cannot be loaded: {first_line(error)}") from error
     return network
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

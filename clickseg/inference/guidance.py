@@ -12,30 +12,30 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clickseg.arrays import Indices, Values
-from clickseg.clicks.bind import BoundClick
+from clickseg.arrays import Indices
+from clickseg.clicks.click import Click
+from clickseg.errors import ClickError
 from clickseg.models.spec import GuidanceSpec
 
 
-def draw(clicks: Iterable[BoundClick], geometry: hd.VolumeGeometry, guidance: GuidanceSpec) -> Values:
-    """Draws clicks on the model grid.
+def balls(clicks: Iterable[Click], geometry: hd.VolumeGeometry, guidance: GuidanceSpec) -> tuple[Indices, ...]:
+    """Returns, for each guidance channel, the voxels [N, 3] of the model grid that are 1.
 
     Args:
         clicks: Clicks with their labels resolved.
         geometry: The model grid.
         guidance: Which channel takes which clicks, and the radius of the ball in voxels.
 
-    Returns:
-        Channels [G, I, J, K] of 0 and 1.
+    Raises:
+        ClickError: A ball has no voxel on the grid: the click lies beyond the last slice of a thick-sliced series.
     """
-    channels = np.zeros((len(guidance.channels), *geometry.spatial_shape), dtype=np.float32)
-    ball = ball_offsets(guidance.radius_vox)
+    drawn: list[list[Indices]] = [[] for _ in guidance.channels]
     for click in clicks:
-        centre = voxels_of([click.position_mm], geometry)
-        for channel, spec in zip(channels, guidance.channels, strict=True):
-            if (click.label, click.polarity) in spec.takes:
-                channel[inside(centre + ball, channel.shape)] = 1
-    return channels
+        ball = _ball(click, geometry, guidance.radius_vox)
+        for voxels, channel in zip(drawn, guidance.channels, strict=True):
+            if (click.label, click.polarity) in channel.takes:
+                voxels.append(ball)
+    return tuple(np.concatenate([np.empty((0, 3), dtype=np.intp), *voxels]) for voxels in drawn)
 
 
 def voxels_of(positions_mm: ArrayLike, geometry: hd.VolumeGeometry | hd.Volume) -> Indices:
@@ -53,7 +53,19 @@ def ball_offsets(radius_vox: float) -> Indices:
     return ball
 
 
-def inside(voxels: Indices, shape: Sequence[int]) -> tuple[Indices, ...]:
-    """Returns the index of those voxels [N, 3] that lie in an array."""
-    kept = voxels[((voxels >= 0) & (voxels < shape)).all(axis=1)]
-    return tuple(kept.T)
+def inside(voxels: Indices, shape: Sequence[int]) -> Indices:
+    """Returns those voxels [N, 3] that lie in an array."""
+    kept: Indices = voxels[((voxels >= 0) & (voxels < shape)).all(axis=1)]
+    return kept
+
+
+def _ball(click: Click, geometry: hd.VolumeGeometry, radius_vox: float) -> Indices:
+    ball = inside(voxels_of([click.position_mm], geometry) + ball_offsets(radius_vox), geometry.spatial_shape)
+    if not len(ball):
+        place = ", ".join(f"{value:.1f}" for value in click.position_mm)
+        raise ClickError(
+            f"the {click.polarity.value} click of {click.label!r} at ({place}) mm lies beyond the outermost slice "
+            "centre, where the model grid ends",
+            hint="click nearer to the centre of the outermost slice",
+        )
+    return ball

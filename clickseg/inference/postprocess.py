@@ -10,11 +10,10 @@ import numpy as np
 from scipy import ndimage
 
 from clickseg.arrays import Indices, Mask
-from clickseg.clicks.bind import BoundClick
-from clickseg.clicks.click import Polarity
+from clickseg.clicks.click import Click, Polarity
 from clickseg.inference.guidance import ball_offsets, inside, voxels_of
-from clickseg.inference.labels import LabelMap
 from clickseg.inference.resample import model_geometry
+from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec, PostprocessingSpec
 
 
@@ -38,7 +37,7 @@ class Removed:
 
 
 def postprocess(
-    labels: LabelMap, volume: hd.Volume, clicks: Sequence[BoundClick], spec: ModelSpec
+    labels: LabelMap, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec
 ) -> tuple[LabelMap, tuple[Removed, ...]]:
     """Applies the postprocessing of a model package.
 
@@ -51,6 +50,9 @@ def postprocess(
     Returns:
         The label map that is left, and what was removed from each class.
     """
+    rules = spec.postprocessing
+    if rules.min_value is None and not rules.min_volume_ml and rules.keep == "all":
+        return labels, ()
     removed = []
     for number, each in enumerate(spec.classes, 1):
         clicked = [c for c in clicks if c.label == each.name and c.polarity is Polarity.FOREGROUND]
@@ -61,7 +63,7 @@ def postprocess(
 
 
 def _dropped(
-    mask: Mask, volume: hd.Volume, clicked: Sequence[BoundClick], spec: ModelSpec, label: str
+    mask: Mask, volume: hd.Volume, clicked: Sequence[Click], spec: ModelSpec, label: str
 ) -> tuple[Mask, Removed]:
     """Returns which voxels of a class are dropped."""
     rules, voxel_ml = spec.postprocessing, volume.voxel_volume / 1000
@@ -77,7 +79,7 @@ def _dropped(
     return low | lost[components], note
 
 
-def components_at(click: BoundClick, components: Indices, volume: hd.Volume, spec: ModelSpec) -> Indices:
+def components_at(click: Click, components: Indices, volume: hd.Volume, spec: ModelSpec) -> Indices:
     """Returns the component that a click lies in, else those that its ball touches: a tumour's centre may be necrotic.
 
     Args:
@@ -96,7 +98,7 @@ def components_at(click: BoundClick, components: Indices, volume: hd.Volume, spe
 
 def _numbers(components: Indices, voxels: Indices) -> Indices:
     """Returns the components at some voxels; those outside have none."""
-    found = np.unique(components[inside(voxels, components.shape)])
+    found = np.unique(components[tuple(inside(voxels, components.shape).T)])
     return found[found > 0]
 
 

@@ -7,14 +7,20 @@ part of a result is the same, to the bit, whether it is computed alone or as par
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import highdicom as hd
 import numpy as np
 
 from clickseg.arrays import Doubles, Values
+from clickseg.errors import ModelError
+from clickseg.inference.orientation import turn_to
 from clickseg.itk import to_sitk
 from clickseg.models.spec import GridSpec
+
+MAX_VOXELS = 1 << 31
+"""The largest model grid that is allocated."""
 
 
 def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeometry:
@@ -27,12 +33,20 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
     Returns:
         A grid with the source's axes, flipped and permuted; its first voxel centre is the source's, and its shape the
         one that MONAI's ``Spacing`` gives.
+
+    Raises:
+        ModelError: The model's voxels are so small that the grid would not fit into any memory.
     """
-    oriented = source.to_patient_orientation(grid.orientation)
+    oriented = turn_to(source, grid.orientation).apply(source)
     shape = [
         int(np.round((count - 1) * spacing / wanted + 1))
         for count, spacing, wanted in zip(oriented.spatial_shape, oriented.spacing, grid.spacing_mm, strict=True)
     ]
+    if math.prod(shape) > MAX_VOXELS:
+        raise ModelError(
+            f"a model grid of {' x '.join(str(count) for count in shape)} voxels of {grid.spacing_mm} mm: expected at "
+            f"most {MAX_VOXELS} voxels"
+        )
     return hd.VolumeGeometry.from_components(
         shape,
         spacing=grid.spacing_mm,
@@ -46,7 +60,7 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
 def to_model_grid(volume: hd.Volume, grid: GridSpec) -> hd.Volume:
     """Returns a volume on the model grid, float32 [I, J, K]."""
     geometry = model_geometry(volume.get_geometry(), grid)
-    oriented = volume.to_patient_orientation(grid.orientation)
+    oriented = turn_to(volume, grid.orientation).apply(volume)
     array: Values = oriented.array
     for axis in range(3):
         coordinates = np.arange(geometry.spatial_shape[axis]) * float(geometry.spacing[axis] / oriented.spacing[axis])
@@ -77,7 +91,7 @@ def to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Values:
 
 def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[Doubles, ...]:
     """Returns, for each axis of the oriented source grid, the model index of each of its voxel centres."""
-    oriented = source.to_patient_orientation(grid.orientation)
+    oriented = turn_to(source, grid.orientation).apply(source)
     return tuple(
         np.arange(count) * float(spacing / wanted)
         for count, spacing, wanted in zip(oriented.spatial_shape, oriented.spacing, model.spacing, strict=True)

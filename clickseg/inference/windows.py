@@ -12,6 +12,24 @@ from clickseg.arrays import Values
 from clickseg.models.spec import WindowSpec
 
 Triple = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window.
+
+    Attributes:
+        start: Its first voxel [I, J, K] in the volume; below 0 where the volume is smaller than the window.
+        roi: Its size [I, J, K].
+        place: The part of the volume that it covers.
+        part: That part in the window.
+    """
+
+    start: Triple
+    roi: Triple
+    place: Box
+    part: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,36 +39,32 @@ class WindowGrid:
     Attributes:
         shape: The volume [I, J, K].
         roi: The window [I, J, K].
-        padding: Voxels put before and after each axis, where the volume is smaller than the window.
-        starts: For each axis the first voxel of each window, in the padded volume.
+        starts: For each axis the first voxel of each window.
     """
 
     shape: Triple
     roi: Triple
-    padding: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
     starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
     @classmethod
     def over(cls, shape: Triple, spec: WindowSpec) -> WindowGrid:
-        """Lays windows over a volume: first to last along each axis, the last one shifted back to end with it."""
-        axes = list(zip(shape, spec.roi, strict=True))
-        padding = [_padding(count, roi) for count, roi in axes]
-        starts = [_starts(max(count, roi), roi, spec.overlap) for count, roi in axes]
-        return cls(shape, spec.roi, (padding[0], padding[1], padding[2]), (starts[0], starts[1], starts[2]))
+        """Lays windows over a volume: first to last along each axis, the last one shifted back to end with it.
+
+        A volume that is smaller than the window lies in its middle.
+        """
+        i, j, k = (_starts(count, roi, spec.overlap) for count, roi in zip(shape, spec.roi, strict=True))
+        return cls(shape, spec.roi, (i, j, k))
 
     def __len__(self) -> int:
         return len(self.starts[0]) * len(self.starts[1]) * len(self.starts[2])
 
-    def __iter__(self) -> Iterator[tuple[slice, slice, slice]]:
-        """Yields each window's place in the padded volume, the last axis fastest."""
-        for i, j, k in product(*self.starts):
-            yield slice(i, i + self.roi[0]), slice(j, j + self.roi[1]), slice(k, k + self.roi[2])
-
-    @property
-    def interior(self) -> tuple[slice, slice, slice]:
-        """Where the volume lies in the padded volume."""
-        i, j, k = (slice(before, before + count) for (before, _), count in zip(self.padding, self.shape, strict=True))
-        return i, j, k
+    def __iter__(self) -> Iterator[Window]:
+        """Yields the windows, the last axis fastest."""
+        for start in product(*self.starts):
+            axes = list(zip(start, self.roi, self.shape, strict=True))
+            place = [slice(max(first, 0), min(first + roi, count)) for first, roi, count in axes]
+            part = [slice(box.start - first, box.stop - first) for box, first in zip(place, start, strict=True)]
+            yield Window(start, self.roi, (place[0], place[1], place[2]), (part[0], part[1], part[2]))
 
 
 def importance(spec: WindowSpec) -> Values:
@@ -63,12 +77,9 @@ def importance(spec: WindowSpec) -> Values:
     return np.maximum(weight, np.float32(1e-3))
 
 
-def _padding(count: int, roi: int) -> tuple[int, int]:
-    missing = max(roi - count, 0)
-    return missing // 2, missing - missing // 2
-
-
 def _starts(count: int, roi: int, overlap: float) -> tuple[int, ...]:
+    if count < roi:
+        return (-((roi - count) // 2),)
     interval = max(int(roi * (1 - overlap)), 1)
     starts = [0]
     while starts[-1] + roi < count:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickseg.errors import ModelError
-from clickseg.models.package import ModelPackage, is_package, load_package
+from clickseg.models.package import METADATA, ModelPackage, is_package, load_package, package_name
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "models"
 
@@ -38,69 +38,74 @@ def model_paths(explicit: Path | None, environ: Mapping[str, str]) -> tuple[Mode
     if environ.get("CLICKSEG_MODELS"):
         return (ModelPath(Path(environ["CLICKSEG_MODELS"]), is_required=True),)
     holoscan = environ.get("HOLOSCAN_MODEL_PATH")
-    places = ([Path(holoscan)] if holoscan else []) + [Path("models"), _CHECKOUT]
-    return tuple(ModelPath(path, is_required=False) for path in places)
+    places = [ModelPath(Path("models"), is_required=False), ModelPath(_CHECKOUT, is_required=False)]
+    if holoscan:  # a container names a folder that may be empty, but not one that is not there
+        places.insert(0, ModelPath(Path(holoscan), is_required=not Path(holoscan).exists()))
+    return tuple(places)
 
 
-def find_packages(paths: Sequence[ModelPath]) -> tuple[ModelPackage, ...]:
+def find_packages(paths: Sequence[ModelPath], name: str | None = None) -> tuple[ModelPackage, ...]:
     """Returns the packages of the first place that holds one, by name.
 
+    Args:
+        paths: Where to look, in order.
+        name: The only package that is wanted, if any: others are not read, and so cannot be in its way.
+
     Raises:
-        ModelError: A place that must hold a package holds none, no place does, or a package's metadata do not fit.
+        ModelError: A place that must hold a package holds none, no place does, none has the name, or a package's
+            metadata do not fit.
     """
     for place in paths:
-        packages = _packages_in(place.path)
-        if packages:
-            return packages
+        found = _package_paths(place.path, name)
+        if found:
+            return _named(found, name)
         if place.is_required:
             raise ModelError(
                 f"no model package at {place.path}: expected configs/metadata.json with a clickseg section, a folder "
                 "of such folders, or a TorchScript file (.ts)"
             )
     raise ModelError(
-        f"no model package in any of: {', '.join(str(place.path) for place in paths)}",
-        hint="name one with -m",
+        f"no model package in any of: {', '.join(str(place.path) for place in paths)}", hint="name one with -m"
     )
 
 
+def _package_paths(path: Path, name: str | None) -> list[Path]:
+    """Returns the package at a path, or those in a folder; TorchScript is a program, and counts only if named."""
+    if not path.is_dir() or (path / METADATA).is_file():
+        return [path] if is_package(path) else []
+    return [child for child in sorted(path.iterdir()) if child.is_dir() and (child.name == name or is_package(child))]
+
+
+def _named(paths: Sequence[Path], name: str | None) -> tuple[ModelPackage, ...]:
+    chosen = [path for path in paths if name in (None, package_name(path))]
+    if not chosen:
+        raise ModelError(f"no model {name!r}: expected one of {', '.join(package_name(path) for path in paths)}")
+    return tuple(load_package(path) for path in chosen)
+
+
 def choose_package(
-    packages: Sequence[ModelPackage], name: str | None, wanted: AbstractSet[str], available: AbstractSet[str]
+    packages: Sequence[ModelPackage], wanted: AbstractSet[str], available: AbstractSet[str]
 ) -> ModelPackage:
-    """Returns the named package, else the one that fits.
+    """Returns the package that fits.
 
     Args:
         packages: What was found.
-        name: The package asked for, if any.
         wanted: The modalities of the series that may be segmented.
         available: The modalities of all series at hand, for models with several inputs.
 
     Raises:
-        ModelError: The named one does not exist; none fits; or several fit and not just one is marked as default.
+        ModelError: None fits, or several fit and not just one is marked as default.
     """
-    if name is not None:
-        named = [package for package in packages if package.name == name]
-        if not named:
-            raise ModelError(f"no model {name!r}: expected one of {_names(packages)}")
-        return named[0]
     fitting = [p for p in packages if p.spec.inputs[0].modality in wanted and {*p.modalities} <= available]
     if not fitting:
-        raise ModelError(f"no model for {', '.join(sorted(wanted))} series: there are {_described(packages)}")
+        raise ModelError(
+            f"no model for {', '.join(sorted(wanted))} series: there are {_described(packages)}",
+            hint="-m names a folder with other model packages",
+        )
     chosen = fitting if len(fitting) == 1 else [package for package in fitting if package.spec.default]
     if len(chosen) != 1:
         raise ModelError(f"several models fit: {_described(fitting)}", hint="name one with --model")
     return chosen[0]
-
-
-def _packages_in(path: Path) -> tuple[ModelPackage, ...]:
-    if is_package(path):
-        return (load_package(path),)
-    if not path.is_dir():
-        return ()
-    return tuple(load_package(child) for child in sorted(path.iterdir()) if is_package(child))
-
-
-def _names(packages: Sequence[ModelPackage]) -> str:
-    return ", ".join(package.name for package in packages)
 
 
 def _described(packages: Sequence[ModelPackage]) -> str:

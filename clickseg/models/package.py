@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,16 @@ class ModelPackage:
 def is_package(path: Path) -> bool:
     """Whether a path is a bundle folder with a ``clickseg`` section in its metadata, or a TorchScript file."""
     if path.is_dir():
-        return (path / METADATA).is_file() and _SECTION in read_json(path / METADATA, ModelError)
+        if not (path / METADATA).is_file():
+            return False
+        metadata = _read_metadata(path)
+        return isinstance(metadata, dict) and _SECTION in metadata
     return path.suffix == ".ts" and path.is_file()
+
+
+def package_name(path: Path) -> str:
+    """Returns what a package is called: its folder's name, or its TorchScript file's without suffix."""
+    return path.resolve().name if path.is_dir() else path.stem
 
 
 def load_package(path: Path) -> ModelPackage:
@@ -86,11 +95,19 @@ def load_package(path: Path) -> ModelPackage:
     Raises:
         ModelError: The metadata are missing, or say something that does not fit together.
     """
-    metadata = read_json(path / METADATA, ModelError) if path.is_dir() else _embedded_metadata(path)
+    name = package_name(path)
+    metadata = _read_metadata(path) if path.is_dir() else _embedded_metadata(path)
     if not isinstance(metadata, dict) or _SECTION not in metadata:
-        raise ModelError(f"model {path.stem}: its metadata hold no {_SECTION} section")
-    spec = parse(ModelSpec, metadata[_SECTION], f"model {path.stem}: metadata.json: {_SECTION}", ModelError)
-    return ModelPackage(path.stem, path, str(metadata.get("version", "0")), spec)
+        raise ModelError(f"model {name}: its metadata hold no {_SECTION} section")
+    spec = parse(ModelSpec, metadata[_SECTION], f"model {name}: metadata.json: {_SECTION}", ModelError)
+    return ModelPackage(name, path, str(metadata.get("version", "0")), spec)
+
+
+def _read_metadata(path: Path) -> Any:
+    try:
+        return read_json(path / METADATA, ModelError)
+    except ModelError as error:
+        raise ModelError(f"model {package_name(path)}: {error}") from error
 
 
 def _embedded_metadata(path: Path) -> Any:
@@ -99,8 +116,8 @@ def _embedded_metadata(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith("/extra/metadata.json")]
             content = archive.open(names[0]).read(MAX_JSON_BYTES + 1) if names else b""
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path.name}: no TorchScript archive: {error}") from error
+    except (OSError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelError(f"{path}: no bundle folder, and no TorchScript archive") from error
     if not names:
         raise ModelError(f"{path.name}: a TorchScript archive without extra/metadata.json")
     return load_json(content, f"{path.name}: extra/metadata.json", ModelError)

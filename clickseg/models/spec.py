@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Annotated, Literal
 
@@ -11,16 +12,26 @@ from typing_extensions import Self
 from clickseg.clicks.click import Polarity
 from clickseg.validation import Strict
 
+
+def _short_text(length: int) -> str:
+    r"""Returns the pattern of DICOM text (SH, LO): no backslash, no control characters, no space at its ends."""
+    return rf"^[^\\\x00-\x1f\s]([^\\\x00-\x1f]{{0,{length - 2}}}[^\\\x00-\x1f\s])?$"
+
+
+MAX_WINDOW_VOXELS = 1 << 27
+"""The largest window that is allocated: 512 x 512 x 512."""
+
 Positive = Annotated[float, Field(gt=0)]
+SpacingMm = Annotated[float, Field(ge=0.05, le=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Code(Strict):
     """A coded concept (PS3.3, 8.8)."""
 
-    value: str
-    scheme: str
-    meaning: str
+    value: Annotated[str, Field(pattern=_short_text(16))]
+    scheme: Annotated[str, Field(pattern=_short_text(16))]
+    meaning: Annotated[str, Field(pattern=_short_text(64))]
 
 
 class RangeScaling(Strict):
@@ -78,7 +89,7 @@ class InputSpec(Strict):
 class GridSpec(Strict):
     """The model grid: the source's own axes, flipped and permuted to ``orientation``, at ``spacing_mm``."""
 
-    spacing_mm: tuple[Positive, Positive, Positive]
+    spacing_mm: tuple[SpacingMm, SpacingMm, SpacingMm]
     orientation: Annotated[str, Field(pattern=r"^[RLAPSI]{3}$")] = "RAS"
 
     @model_validator(mode="after")
@@ -94,6 +105,12 @@ class WindowSpec(Strict):
     roi: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     sigma_scale: Positive = 0.125
+
+    @model_validator(mode="after")
+    def _check_size(self) -> Self:
+        if math.prod(self.roi) > MAX_WINDOW_VOXELS:
+            raise ValueError(f"window.roi: expected at most {MAX_WINDOW_VOXELS} voxels, got {math.prod(self.roi)}")
+        return self
 
 
 class ClickChannel(Strict):
@@ -113,7 +130,7 @@ class GuidanceSpec(Strict):
 class ClassSpec(Strict):
     """One class of the output: its logit channel, and how it is called in DICOM."""
 
-    name: Annotated[str, Field(min_length=1, max_length=64)]
+    name: Annotated[str, Field(pattern=_short_text(64))]
     channel: Annotated[int, Field(ge=0)]
     colour: tuple[
         Annotated[int, Field(ge=0, le=255)],
@@ -174,11 +191,13 @@ class ModelSpec(Strict):
     @model_validator(mode="after")
     def _check_guidance(self) -> Self:
         known = {each.name for each in self.classes}
-        unknown = {label for channel in self._channels for label, _ in channel.takes} - known
+        unknown = {label for label, _ in self.taken} - known
         if unknown:
             raise ValueError(f"guidance.channels.takes: expected labels among {sorted(known)}, got {sorted(unknown)}")
         return self
 
     @property
-    def _channels(self) -> tuple[ClickChannel, ...]:
-        return self.guidance.channels if self.guidance else ()
+    def taken(self) -> frozenset[tuple[str, Polarity]]:
+        """The pairs of label and polarity that a guidance channel takes."""
+        channels = self.guidance.channels if self.guidance else ()
+        return frozenset(pair for channel in channels for pair in channel.takes)

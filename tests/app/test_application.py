@@ -69,9 +69,18 @@ def test_holoscan_is_silent_unless_it_is_asked(tmp_path: Path, study: Path, mode
     quiet = process([*command, tmp_path / "quiet"])
     loud = process([*command, tmp_path / "loud"], HOLOSCAN_LOG_LEVEL="INFO")
 
-    assert quiet.stderr == "CT series in CT: model thresholder, 1 click of clicks.json\n"
+    assert quiet.stderr == "CT series in CT: model thresholder, 1 click of clicks.json (1 foreground)\n"
     assert "segmentation_writer" not in quiet.stderr
     assert "[info]" in loud.stderr + loud.stdout
+
+
+@pytest.mark.parametrize("level", [["-l", "ERROR"], ["-lERROR"], ["--log-level=ERROR"]])
+def test_a_log_level_is_understood_however_it_is_written(
+    tmp_path: Path, study: Path, models: Path, level: list[str]
+) -> None:
+    ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out", *level])
+
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_result_is_told_on_standard_output(tmp_path: Path, study: Path, models: Path) -> None:
@@ -112,23 +121,28 @@ def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, 
 BROKEN = """
 import sys
 sys.path.insert(0, {repository!r})
-import clickseg.job
+import clickseg.job, clickseg.results
 def broken(*_):
     raise ZeroDivisionError("in the middle")
-clickseg.job.prepare = broken
+{place} = broken
 from app.main import main
 raise SystemExit(main(["app", *sys.argv[1:]]))
 """
 
 
-def test_a_bug_in_an_operator_is_one_error_line_and_no_result(tmp_path: Path, study: Path, models: Path) -> None:
-    code = BROKEN.format(repository=str(REPOSITORY))
+@pytest.mark.parametrize("place", ["clickseg.job.prepare", "clickseg.results.Results.add"])
+def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
+    tmp_path: Path, study: Path, models: Path, place: str
+) -> None:
+    code = BROKEN.format(repository=str(REPOSITORY), place=place)
 
     ended = process(["python", "-c", code, "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
-    (line,) = error_lines(ended.stderr)
-    assert line == "error: the application failed: ZeroDivisionError: in the middle"
+    (line, hint) = error_lines(ended.stderr)
+    assert line == "error: a bug in ClickSeg: ZeroDivisionError"
+    assert hint.startswith("hint: ")
+    assert "Traceback" not in ended.stderr
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -163,9 +177,46 @@ def test_exec_passes_exit_codes_and_signals_through(tmp_path: Path) -> None:
     (tmp_path / "old" / "app.py").write_text("import sys; print(sys.argv[1:])")
 
     assert runs.clickseg("exec", tmp_path / "seven.py").returncode == 7
-    assert runs.clickseg("exec", tmp_path / "killed.py").returncode == 128 + 15
+    assert runs.clickseg("exec", tmp_path / "killed.py").returncode == -15
     told = runs.clickseg("exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug")
     assert told.stdout == "['-i', 'a', '-o', 'b', '-m', 'c', '-w', 'd', '-l', 'DEBUG']\n"
+
+
+OLD_STYLE = """
+from monai.deploy.conditions import CountCondition
+from monai.deploy.core import Application, Operator
+
+class Failing(Operator):
+    def __init__(self, fragment, *args, **kwargs):
+        super().__init__(fragment, CountCondition(fragment, 1), *args, **kwargs)
+    def setup(self, spec):
+        pass
+    def compute(self, op_input, op_output, context):
+        raise ValueError("no such organ")
+
+class App(Application):
+    def compose(self):
+        self.add_operator(Failing(self, name="organ_finder"))
+
+if __name__ == "__main__":
+    App().run()
+"""
+
+
+@pytest.mark.parametrize("style", ["file", "folder with app.py", "folder with __main__.py"])
+def test_exec_says_which_operator_of_an_application_failed(tmp_path: Path, style: str) -> None:
+    folder = tmp_path / "application"
+    (folder / "in").mkdir(parents=True)
+    path = folder / ("__main__.py" if "main" in style else "app.py")
+    path.write_text(OLD_STYLE)
+    (folder / "neighbour.py").write_text("")
+    path.write_text("import neighbour\n" + OLD_STYLE)
+    named = path if style == "file" else folder
+
+    ended = runs.clickseg("exec", named, "-i", folder / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "error: operator organ_finder failed: ValueError: no such organ"
 
 
 def test_exec_without_an_application_is_wrong_use(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import write_clicks_json
+from clickseg.clicks.grand_challenge import Frame
 from clickseg.clicks.names import split_name
 from clickseg.clicks.read import find_clicks, read_clicks
 from clickseg.errors import ClickError
@@ -80,12 +81,12 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (NATIVE | {"version": 2}, r"version: .*1, got 2"),
-        (NATIVE | {"clicks": [{"polarity": "foreground"}]}, r"clicks\.0\.position_mm: Field required"),
+        (NATIVE | {"clicks": [{"polarity": "foreground"}]}, r"clicks\.0\.position_mm: missing"),
         (NATIVE | {"clicks": [{"polarity": "maybe", "position_mm": [1, 2, 3]}]}, r"clicks\.0\.polarity: .*got 'maybe'"),
         (NATIVE | {"clicks": [{"polarity": "foreground", "position_mm": [1, 2]}]}, r"clicks\.0\.position_mm"),
         (NATIVE | {"clicks": [{"polarity": "foreground", "position_mm": [1, 2, "3"]}]}, r"position_mm\.2: .*got '3'"),
         (NATIVE | {"clicks": [{"polarity": "foreground", "positon_mm": [1, 2, 3]}]}, "positon_mm|position_mm"),
-        (NATIVE | {"click": []}, "click: Extra inputs are not permitted"),
+        (NATIVE | {"click": []}, "click: unknown field"),
         (NATIVE | {"clicks": [{"polarity": "foreground", "position_mm": [0, 0, 0]}] * 10_001}, "at most 10000"),
         ('{"version": 1, "clicks": [{"polarity": "foreground", "position_mm": [NaN, 0, 0]}]}', "NaN is no number"),
         ('{"version": 1, "clicks": [{"polarity": "foreground", "position_mm": [1e999, 0, 0]}]}', r"position_mm\.0"),
@@ -152,6 +153,13 @@ def test_slicer_points_are_lps_mm_whatever_they_are_written_in(
         ("lesion_neg", "lesion_neg-1", "foreground", ("lesion", FG)),
         ("clicks", "tumour+", "", ("tumour", FG)),
         ("clicks", "tumour-", "seen on MR", ("tumour", BG)),
+        ("lesion", "lesion-1", "bright on background", ("lesion", FG)),
+        ("rib_left_3", "rib_left_3-1", "", ("rib_left_3", FG)),
+        ("rib_left_3_neg", "rib_left_3_neg-2", "", ("rib_left_3", BG)),
+        ("F", "vertebra-5", "", ("vertebra-5", FG)),
+        ("lesion_neg (1)", "lesion-1", "", ("lesion-1", BG)),
+        ("lesion_neg_2", "F-1", "", ("lesion", BG)),
+        ("bg", "F-1", "", ("", BG)),
     ],
 )
 def test_label_and_polarity_are_read_from_the_names(
@@ -162,6 +170,47 @@ def test_label_and_polarity_are_read_from_the_names(
     (click,) = read_clicks(save(tmp_path, content, f"{list_name}.mrk.json")).points
 
     assert (click.label, click.polarity) == expected
+
+
+@pytest.mark.parametrize("name", ["neg_lesion", "lesion_neg_v2", "Background points", "lesion_negative_points"])
+def test_a_list_that_may_be_of_the_background_is_never_taken_for_foreground(tmp_path: Path, name: str) -> None:
+    content = slicer([{"label": "lesion-1", "position": [0, 0, 0]}])
+
+    with pytest.raises(ClickError, match="the list's name says neg or background, but not at its end"):
+        read_clicks(save(tmp_path, content, f"{name}.mrk.json"))
+
+
+@pytest.mark.parametrize("name", ["lesion_neg.json", "lesion_neg.mrk.json"])
+def test_the_polarity_of_a_list_is_read_from_whatever_its_file_is_called(tmp_path: Path, name: str) -> None:
+    content = slicer([{"label": "lesion-1", "position": [0, 0, 0]}])
+
+    assert [click.polarity for click in read_clicks(save(tmp_path, content, name)).points] == [BG]
+
+
+def test_lists_of_both_polarities_are_used_together(tmp_path: Path) -> None:
+    paths = [
+        save(tmp_path, slicer([{"label": "F-1", "position": [n, 0, 0]}]), name)
+        for n, name in enumerate(("lesion.mrk.json", "lesion_neg.mrk.json"))
+    ]
+
+    clicks = find_clicks([str(path) for path in paths], tmp_path, Frame.VOXEL).clicks
+
+    assert [(c.label, c.polarity, c.position_mm[0]) for c in clicks.points] == [("lesion", FG, 0), ("lesion", BG, 1)]
+    assert clicks.source == "lesion.mrk.json, lesion_neg.mrk.json"
+
+
+def test_files_for_different_series_are_not_used_together(tmp_path: Path) -> None:
+    paths = [save(tmp_path, NATIVE | {"series_instance_uid": uid}, f"{uid}.json") for uid in ("1.2", "1.3")]
+
+    with pytest.raises(ClickError, match="expected one series and one frame of reference"):
+        find_clicks([str(path) for path in paths], tmp_path, Frame.VOXEL)
+
+
+def test_beside_an_input_that_is_a_file_nothing_is_looked_for(tmp_path: Path) -> None:
+    save(tmp_path, NATIVE)
+    (tmp_path / "image.dcm").touch()
+
+    assert find_clicks((), tmp_path / "image.dcm", Frame.VOXEL).clicks is None
 
 
 def test_undefined_points_are_no_clicks(tmp_path: Path) -> None:
@@ -200,7 +249,13 @@ def test_slicer_markups_that_are_no_clicks_are_errors(tmp_path: Path, content: o
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("", ("", None)), ("neg", ("", BG)), ("+", ("", FG)), ("left lung-12", ("left lung", None)), ("a_NEG", ("a", BG))],
+    [
+        ("", ("", None)),
+        ("neg", ("", BG)),
+        ("+", ("", FG)),
+        ("lung-12", ("lung-12", None)),
+        ("a_NEG", ("a", BG)),
+    ],
 )
 def test_names_are_split(name: str, expected: tuple[str, Polarity | None]) -> None:
     assert split_name(name) == expected
@@ -210,7 +265,7 @@ def test_clicks_are_found_in_the_input(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     save(tmp_path / "sub", NATIVE)
 
-    found = find_clicks(None, tmp_path)
+    found = find_clicks((), tmp_path, Frame.VOXEL)
 
     assert len(found.clicks.points) == 2
     assert found.clicks.source == "sub/clicks.json"
@@ -219,7 +274,7 @@ def test_clicks_are_found_in_the_input(tmp_path: Path) -> None:
 def test_no_click_file_is_no_clicks(tmp_path: Path) -> None:
     save(tmp_path, {"other": 1}, "report.json")
 
-    assert find_clicks(None, tmp_path).clicks == Clicks()
+    assert find_clicks((), tmp_path, Frame.VOXEL).clicks is None
 
 
 def test_two_click_files_are_an_error_that_names_both(tmp_path: Path) -> None:
@@ -227,9 +282,9 @@ def test_two_click_files_are_an_error_that_names_both(tmp_path: Path) -> None:
     save(tmp_path, slicer([]), "lesion.mrk.json")
 
     with pytest.raises(ClickError, match=r"2 click files in the input: clicks\.json, lesion\.mrk\.json") as caught:
-        find_clicks(None, tmp_path)
+        find_clicks((), tmp_path, Frame.VOXEL)
 
-    assert caught.value.hint == "name one with --clicks"
+    assert caught.value.hint == "name those that count with --clicks"
 
 
 def test_an_explicit_source_wins_and_the_other_is_named(tmp_path: Path) -> None:
@@ -239,17 +294,36 @@ def test_an_explicit_source_wins_and_the_other_is_named(tmp_path: Path) -> None:
     save(inside, NATIVE)
     explicit = save(outside, NATIVE | {"clicks": []}, "mine.json")
 
-    found = find_clicks(str(explicit), inside)
+    found = find_clicks([str(explicit)], inside, Frame.VOXEL)
 
     assert found.clicks.points == ()
     assert found.passed_over == ("clicks.json",)
-    assert find_clicks(str(inside / "clicks.json"), inside).passed_over == ()
+    assert find_clicks([str(inside / "clicks.json")], inside, Frame.VOXEL).passed_over == ()
+
+
+def test_two_names_of_one_click_file_are_one(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    write_clicks_json(Clicks((Click("a", FG, (1, 2, 3)),)), tmp_path / "..data" / "clicks.json")
+    (tmp_path / "clicks.json").symlink_to("..data/clicks.json")  # as Kubernetes mounts a ConfigMap
+
+    assert len(find_clicks((), tmp_path, Frame.VOXEL).clicks.points) == 1
+
+
+def test_a_click_file_behind_a_link_out_of_the_input_is_not_read(tmp_path: Path) -> None:
+    secret, folder = tmp_path / "secret.json", tmp_path / "in"
+    folder.mkdir()
+    write_clicks_json(Clicks((Click("a", FG, (1, 2, 3)),)), secret)
+    (folder / "clicks.json").symlink_to(secret)
+
+    with pytest.raises(ClickError, match=r"clicks\.json: a link out of the input is not followed"):
+        find_clicks((), folder, Frame.VOXEL)
+    assert len(find_clicks([str(secret)], folder, Frame.VOXEL).clicks.points) == 1
 
 
 def test_none_uses_no_clicks(tmp_path: Path) -> None:
     save(tmp_path, NATIVE)
 
-    found = find_clicks("none", tmp_path)
+    found = find_clicks(["none"], tmp_path, Frame.VOXEL)
 
     assert found.clicks == Clicks()
     assert found.passed_over == ("clicks.json",)

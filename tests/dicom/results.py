@@ -11,13 +11,14 @@ import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 
+from clickseg.clicks.click import Clicks
 from clickseg.dicom.algorithm import Algorithm
-from clickseg.dicom.reference import reference_headers
 from clickseg.dicom.report import make_report
-from clickseg.dicom.segmentation import make_segmentation
+from clickseg.dicom.segmentation import found_classes, make_segmentation
 from clickseg.dicom.segmentation_type import SegmentationType
 from clickseg.dicom.volume import Series
-from clickseg.inference.labels import LabelMap
+from clickseg.label_map import LabelMap
+from clickseg.measure import measure
 from clickseg.models.spec import ModelSpec
 from tests import phantoms
 
@@ -50,19 +51,16 @@ def make_results(
     labels: LabelMap | None = None,
     model: ModelSpec | None = None,
     *,
-    clicks_sha256: str = "",
+    clicks: Clicks = Clicks(),  # noqa: B008 - frozen
     segmentation_type: SegmentationType = SegmentationType.BINARY,
     clock: datetime = CLOCK,
 ) -> Made:
     """Makes SEG and SR; of a hook by default."""
     labels, model = labels or hook_labels(series), model or spec()
-    algorithm = Algorithm("test", "1.2.3", "ab" * 32, clicks_sha256, "f32")
-    sources = reference_headers(series)
-    segmentation = make_segmentation(
-        series, sources, labels, model, algorithm, segmentation_type=segmentation_type, clock=clock
-    )
-    volumes_ml = [float(labels.mask(n).sum() * series.volume.voxel_volume / 1000) for n in labels.present()]
-    report = make_report(sources, segmentation, volumes_ml, model, algorithm, clock=clock)
+    algorithm = Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32")
+    segmentation = make_segmentation(series, labels, model, algorithm, segmentation_type=segmentation_type, clock=clock)
+    measured = [measure(labels.mask(n), series.volume, series.unit) for n in found_classes(series, labels)]
+    report = make_report(series.sources, segmentation, measured, clicks, model, algorithm, clock=clock)
     return Made(labels, segmentation, report)
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.fileset import FileSet
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from clickseg.dicom import part10
 from clickseg.dicom.files import scan
 from clickseg.errors import InputError
 from tests import phantoms
+
+COLOR_PALETTE = "1.2.840.10008.5.1.4.39.1"
 
 
 @pytest.fixture
@@ -33,12 +36,12 @@ def test_instances_are_found_in_any_folder_under_any_name(series: Path) -> None:
 
 
 def test_what_is_no_dicom_is_passed_over_and_counted(series: Path, tmp_path: Path) -> None:
-    outside = tmp_path / "outside.dcm"
-    shutil.copy(next(series.rglob("*.dcm")), outside)
+    outside = tmp_path / "outside.txt"
+    outside.write_text("not DICOM either")
     (series / "notes.txt").write_text("not DICOM")
     (series / "empty.dcm").touch()
     (series / "broken.dcm").symlink_to(series / "nowhere")
-    (series / "link_out.dcm").symlink_to(outside)
+    (series / "link_out.txt").symlink_to(outside)
     os.mkfifo(series / "pipe")
 
     found = scan(series)
@@ -53,6 +56,53 @@ def test_what_is_no_dicom_is_passed_over_and_counted(series: Path, tmp_path: Pat
     }
 
 
+def test_a_link_to_dicom_out_of_the_folder_is_an_error_and_not_a_missing_slice(series: Path, tmp_path: Path) -> None:
+    path = sorted(series.rglob("*.dcm"))[-1]
+    path.symlink_to(path.rename(tmp_path / "elsewhere.dcm"))
+
+    with pytest.raises(InputError, match=rf"{path.name}: a link out of the folder is not followed"):
+        scan(series).check_undamaged()
+
+
+def test_an_object_that_belongs_to_no_series_is_passed_over(series: Path) -> None:
+    palette = Dataset()
+    palette.SOPClassUID, palette.SOPInstanceUID = COLOR_PALETTE, "2.25.1"
+    palette.ensure_file_meta()
+    palette.file_meta.MediaStorageSOPClassUID = COLOR_PALETTE
+    palette.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    palette.save_as(series / "palette.dcm", enforce_file_format=True)
+
+    found = scan(series)
+
+    assert (found.damaged, found.passed_over) == ({}, {"DICOM without a series": 1})
+
+
+def test_a_deflated_bomb_is_refused_before_it_goes_off(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part10, "MAX_INFLATED_BYTES", 1 << 22)
+    dataset = dcmread(next(series.rglob("*.dcm")))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.PixelData = bytes(1 << 23)
+    dataset.save_as(series / "bomb.dcm")
+
+    assert (series / "bomb.dcm").stat().st_size < 20_000
+    assert scan(series).damaged["bomb.dcm"].reason == "it inflates to more than 4194304 bytes"
+
+
+@pytest.mark.parametrize("depth", [50, 20_000])
+def test_deep_sequences_are_read_or_refused_and_never_a_crash(series: Path, depth: int) -> None:
+    path = sorted(series.rglob("*.dcm"))[0]
+    content = path.read_bytes()
+    place = content.index(b"\xe0\x7f\x10\x00")
+    begin = b"\x40\x00\x30\xa7SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    end = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    path.write_bytes(content[:place] + begin * depth + end * depth + content[place:])
+
+    found = scan(series)
+
+    assert len(found.instances) + len(found.damaged) == 7
+    assert (len(found.damaged) == 1) == (depth > 1000)
+
+
 def test_links_inside_the_folder_are_copies(series: Path) -> None:
     target = next(series.rglob("*.dcm"))
     (series / "link.dcm").symlink_to(target)
@@ -61,6 +111,26 @@ def test_links_inside_the_folder_are_copies(series: Path) -> None:
 
     assert len(found.instances) == 7
     assert found.passed_over == {"copy of another file": 1}
+
+
+def test_links_to_folders_are_counted_and_not_entered(series: Path, tmp_path: Path) -> None:
+    (series / "twin").symlink_to(series, target_is_directory=True)
+    (series / "elsewhere").symlink_to(tmp_path, target_is_directory=True)
+
+    found = scan(series)
+
+    assert len(found.instances) == 7
+    assert found.passed_over == {"link to a folder": 2}
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(path: str | Path) -> object:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refusing)
+
+    with pytest.raises(InputError, match="cannot be read: Permission denied"):
+        scan(series)
 
 
 def test_a_folder_that_is_itself_a_link_is_entered(series: Path, tmp_path: Path) -> None:
@@ -142,6 +212,21 @@ def test_damaged_files_are_named_when_they_are_refused(series: Path) -> None:
 
     with pytest.raises(InputError, match=rf"1 damaged DICOM file: .*{path.name}.*"):
         found.check_undamaged()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+def test_a_file_that_is_damaged_behind_its_series_uid_is_damage_of_that_series(series: Path) -> None:
+    path = sorted(series.rglob("*.dcm"))[3]
+    uid = dcmread(path).SeriesInstanceUID
+    path.write_bytes(path.read_bytes()[: path.read_bytes().index(uid.encode()) + 100])
+
+    found = scan(series)
+
+    assert [damage.series_uid for damage in found.damaged.values()] == [uid]
+    found.check_undamaged()
+    found.check_series("another")
+    with pytest.raises(InputError, match=path.name):
+        found.check_series(uid)
 
 
 def test_an_unreadable_file_is_an_error(series: Path) -> None:

@@ -27,6 +27,8 @@ from pydicom.uid import (
 )
 
 from clickseg.dicom.decoding import frame_size
+from clickseg.dicom.part10 import Instance, read_header
+from clickseg.dicom.pixels import read_frames
 from clickseg.errors import PixelDataError
 from tests import phantoms
 
@@ -277,8 +279,23 @@ def test_a_codestream_of_another_size_than_the_header_is_an_error_and_no_crash(
         encapsulated(dataset, encode(np.zeros(size, np.uint16)), syntax)
 
     with pytest.raises(
-        PixelDataError, match=rf"the codestream holds \({size[0]}, {size[1]}\), the header says \(24, 40\)"
+        PixelDataError, match=rf"the codestream holds \({size[0]}, {size[1]}, 1\), the header says \(24, 40, 1\)"
     ):
+        phantoms.read(phantoms.save(tmp_path, slices))
+
+
+def test_a_codestream_of_more_samples_than_the_header_says_is_refused_before_it_is_decoded(
+    tmp_path: Path, slices: list[Dataset]
+) -> None:
+    for dataset in slices:
+        dataset.PixelRepresentation = 0
+        codestream = bytearray(
+            imagecodecs.jpeg2k_encode(np.zeros((24, 40), np.uint16), reversible=True, codecformat="j2k")
+        )
+        codestream[40:42] = (60).to_bytes(2, "big")
+        encapsulated(dataset, bytes(codestream), JPEG2000Lossless)
+
+    with pytest.raises(PixelDataError, match=r"the codestream holds \(24, 40, 60\)"):
         phantoms.read(phantoms.save(tmp_path, slices))
 
 
@@ -323,6 +340,19 @@ def test_real_images_in_fifteen_transfer_syntaxes_agree(fixtures: Path, tmp_path
         else:
             difference = np.abs(phantoms.read(pair).volume.array[0] - hounsfield).max()
             assert difference <= LOSSY_HU.get(name.partition("_")[0], 0), name
+
+
+@pytest.mark.parametrize("pattern", ["edge_multiframe/emri_small*.dcm", "edge_transfer_syntaxes_mr/**/*.dcm"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_real_mr_in_every_transfer_syntax_has_the_same_stored_values(fixtures: Path, pattern: str) -> None:
+    paths = sorted(fixtures.glob(pattern))
+    headers = [read_header(path, path.name) for path in paths]
+
+    decoded = [read_frames(header) for header in headers if isinstance(header, Instance)]
+
+    assert len({header.header.file_meta.TransferSyntaxUID for header in headers}) >= 5
+    assert len(decoded) == len(paths)
+    assert all(np.array_equal(each, decoded[0]) for each in decoded)
 
 
 def _next_slice(path: Path) -> Dataset:

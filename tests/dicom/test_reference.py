@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import DataElement, dcmread
 
 from clickseg.dicom.identity import encoded
 from clickseg.dicom.reference import reference_headers
@@ -98,6 +98,19 @@ def test_values_that_break_their_rules_are_left_out_with_a_warning(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("keyword", ["PatientBirthDate", "StudyID", "PatientID", "PatientName"])
+def test_values_of_another_representation_break_nothing(tmp_path: Path, keyword: str) -> None:
+    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    for dataset in datasets:
+        dataset[keyword] = DataElement(keyword, "DS", "72.5")
+
+    results = make_results(phantoms.read(phantoms.save(tmp_path, datasets)))
+
+    expected = "72.5" if keyword in ("PatientID", "PatientName") else ""
+    assert str(results.segmentation[keyword].value or "") == expected
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_patient_is_identified_whatever_the_id_looks_like(tmp_path: Path) -> None:
     datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
     for dataset in datasets:
@@ -112,9 +125,10 @@ def test_the_sources_are_not_changed(tmp_path: Path) -> None:
     volume = phantoms.hook(phantoms.oblique_geometry())
     classic = phantoms.read(phantoms.write(tmp_path / "classic", volume))
     multi = phantoms.read(phantoms.legacy_enhanced(tmp_path / "multi", phantoms.instances(volume)))
-    before = [str(header) for series in (classic, multi) for header in series.source_images]
+    headers = [instance.header for series in (classic, multi) for instance in series.candidate.instances]
+    before = [str(header) for header in headers]
 
     for series in (classic, multi):
-        reference_headers(series)
+        reference_headers(series.stack)
 
-    assert [str(header) for series in (classic, multi) for header in series.source_images] == before
+    assert [str(header) for header in headers] == before

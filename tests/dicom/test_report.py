@@ -15,7 +15,7 @@ from pydicom.sr.codedict import codes
 
 from clickseg.dicom.identity import encoded
 from clickseg.dicom.volume import Series
-from clickseg.inference.labels import LabelMap
+from clickseg.label_map import LabelMap
 from tests import phantoms
 from tests.dicom.results import Made, make_results, spec, violations
 

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import SimpleITK
 from pydicom import Dataset, dcmread
+from scipy.spatial import KDTree
 
+from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.dicom.identity import encoded
 from clickseg.dicom.segmentation_type import SegmentationType
 from clickseg.dicom.volume import Series
 from clickseg.errors import UsageError
-from clickseg.inference.labels import LabelMap
+from clickseg.label_map import LabelMap
 from tests import phantoms
 from tests.dicom.results import CLOCK, Made, hook_labels, make_results, spec, violations
 
@@ -25,6 +27,9 @@ from tests.dicom.results import CLOCK, Made, hook_labels, make_results, spec, vi
 @pytest.fixture
 def series(tmp_path: Path) -> Series:
     return phantoms.read(phantoms.write(tmp_path / "in", phantoms.distinct(phantoms.oblique_geometry())))
+
+
+CLICKED = Clicks((Click("hook", Polarity.FOREGROUND, (1.0, 2.0, 3.0)),))
 
 
 def written(made: Made, folder: Path) -> Path:
@@ -99,6 +104,28 @@ def test_every_voxel_lies_where_its_source_does(tmp_path: Path, arrange: object)
         np.testing.assert_allclose(itk_points(path, tmp_path / "itk"), expected, atol=5e-3)
 
 
+@pytest.mark.parametrize("decimals", [3, 4, 6])
+@pytest.mark.parametrize("angles", [(0.3, -0.2, 0.5), (1.1, 0.4, -0.9), (0.001, 0.002, 0.0007)])
+def test_voxels_of_a_series_whose_cosines_are_rounded_lie_where_their_source_does(
+    tmp_path: Path, decimals: int, angles: tuple[float, float, float]
+) -> None:
+    geometry = phantoms.oblique_geometry((40, 11, 13), axes=phantoms.rotation(*angles))
+    datasets = phantoms.instances(phantoms.distinct(geometry))
+    for dataset in datasets:
+        dataset.ImageOrientationPatient = [round(float(c), decimals) for c in dataset.ImageOrientationPatient]
+    series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
+    made = make_results(series)
+    path = written(made, tmp_path)
+
+    voxels = np.argwhere(made.labels.mask(1))
+    exact = geometry.map_indices_to_reference(voxels)
+    np.testing.assert_allclose(series.volume.map_indices_to_reference(voxels), exact, atol=0.05)
+    for found in (seg_points(path), itk_points(path, tmp_path / "itk")):
+        distance, nearest = KDTree(exact).query(found)
+        assert distance.max() < 0.1
+        assert len(found) == len(exact) == len(set(nearest))
+
+
 def test_every_voxel_of_a_multi_frame_series_lies_where_its_source_does(tmp_path: Path) -> None:
     datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
     series = phantoms.read(phantoms.legacy_enhanced(tmp_path / "in", datasets))
@@ -116,6 +143,7 @@ def test_every_voxel_of_a_resampled_series_lies_where_its_source_does(tmp_path: 
     path = written(made, tmp_path)
 
     assert series.volume.spatial_shape[0] == 7
+    assert "SpacingBetweenSlices" not in series.sources[0]
     np.testing.assert_allclose(seg_points(path), points_of(series, made.labels.mask(1)), atol=2e-3)
 
 
@@ -132,6 +160,20 @@ def test_every_frame_references_its_source_and_the_instance_all_of_them(tmp_path
     assert referenced.SeriesInstanceUID == series.candidate.series_uid
 
 
+def test_every_frame_references_its_frame_of_a_multi_frame_source(tmp_path: Path) -> None:
+    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    shuffled = [datasets[index] for index in (4, 0, 6, 2, 5, 1, 3)]
+    series = phantoms.read(phantoms.legacy_enhanced(tmp_path / "in", shuffled))
+
+    segmentation = dcmread(written(make_results(series), tmp_path))
+
+    by_position = {tuple(np.round(p.position_mm, 4)): p.frame_number for p in series.stack.planes}
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        position = tuple(np.round(np.array(frame.PlanePositionSequence[0].ImagePositionPatient, dtype=float), 4))
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        assert source.ReferencedFrameNumber == by_position[position]
+
+
 @pytest.mark.parametrize("kind", ["classic", "multi-frame"])
 def test_dciodvfy_finds_no_error(tmp_path: Path, dciodvfy: str, kind: str) -> None:
     volume = phantoms.distinct(phantoms.oblique_geometry())
@@ -142,15 +184,15 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, dciodvfy: str, kind: str) -> No
     assert violations(path, dciodvfy) == []
 
 
-@pytest.mark.parametrize(("clicks", "expected"), [("", "AUTOMATIC"), ("cd" * 32, "SEMIAUTOMATIC")])
-def test_the_algorithm_is_semiautomatic_where_clicks_were_used(series: Series, clicks: str, expected: str) -> None:
-    (segment,) = make_results(series, clicks_sha256=clicks).segmentation.SegmentSequence
+@pytest.mark.parametrize(("clicks", "expected"), [(Clicks(), "AUTOMATIC"), (CLICKED, "SEMIAUTOMATIC")])
+def test_the_algorithm_is_semiautomatic_where_clicks_were_used(series: Series, clicks: Clicks, expected: str) -> None:
+    (segment,) = make_results(series, clicks=clicks).segmentation.SegmentSequence
 
     assert segment.SegmentAlgorithmType == expected
     algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
     assert algorithm.AlgorithmName == "ClickSeg test"
     assert f"weights_sha256={'ab' * 32}" in algorithm.AlgorithmParameters
-    assert ("clicks_sha256=" in algorithm.AlgorithmParameters) == bool(clicks)
+    assert ("clicks_sha256=" in algorithm.AlgorithmParameters) == bool(clicks.points)
 
 
 def two_organs(series: Series) -> LabelMap:
@@ -231,6 +273,27 @@ def test_nothing_found_is_no_segmentation(series: Series) -> None:
     assert make_results(series, empty).segmentation is None
 
 
+@pytest.mark.parametrize("character_set", ["ISO_IR 100", None])
+def test_names_in_any_script_come_back(tmp_path: Path, dciodvfy: str, character_set: str | None) -> None:
+    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    for dataset in datasets:
+        dataset.SpecificCharacterSet, dataset.PatientName = character_set, "Müller^J" if character_set else "Miller^J"
+    series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
+    model = spec(phantoms.organ("病変 Läsion", 1))
+
+    made = make_results(series, model=model)
+
+    path = written(made, tmp_path)
+    back = dcmread(path)
+    assert back.SpecificCharacterSet == "ISO_IR 192"
+    assert back.SegmentSequence[0].SegmentLabel == "病変 Läsion"
+    assert str(back.PatientName) == str(datasets[0].PatientName)
+    assert violations(path, dciodvfy) == []
+    (tmp_path / "sr.dcm").write_bytes(encoded(made.report))
+    assert "病変 Läsion" in str(dcmread(tmp_path / "sr.dcm").ContentSequence)
+    assert violations(tmp_path / "sr.dcm", dciodvfy) == []
+
+
 def test_the_same_input_gives_the_same_bytes(series: Series) -> None:
     first, second = make_results(series), make_results(series)
 
@@ -240,19 +303,19 @@ def test_the_same_input_gives_the_same_bytes(series: Series) -> None:
 
 @pytest.mark.parametrize("difference", ["clock", "voxel", "patient", "clicks"])
 def test_no_uid_names_two_contents(tmp_path: Path, series: Series, difference: str) -> None:
-    labels, clock, clicks, other = hook_labels(series), CLOCK, "", series
+    labels, clock, clicks, other = hook_labels(series), CLOCK, Clicks(), series
     if difference == "clock":
         clock = datetime(2026, 1, 2, 3, 4, 6)
     elif difference == "voxel":
         labels.array[-1, -1, -1] = 1
     elif difference == "clicks":
-        clicks = "ef" * 32
+        clicks = CLICKED
     else:
         folder = phantoms.write(tmp_path / "other", phantoms.distinct(phantoms.oblique_geometry()))
         other = phantoms.read(phantoms.change(folder, lambda dataset: setattr(dataset, "PatientAge", "044Y")))
 
     first = make_results(series)
-    second = make_results(other, labels, clock=clock, clicks_sha256=clicks)
+    second = make_results(other, labels, clock=clock, clicks=clicks)
 
     for one, two in ((first.segmentation, second.segmentation), (first.report, second.report)):
         assert one.SOPInstanceUID != two.SOPInstanceUID

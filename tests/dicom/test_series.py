@@ -41,6 +41,27 @@ def test_an_empty_uid_is_an_error_that_names_it(tmp_path: Path, slices: list[Dat
         phantoms.checked(phantoms.save(tmp_path, slices))
 
 
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID"])
+@pytest.mark.parametrize("value", ["abc", "1." + "2" * 70])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_is_no_uid_is_an_error(tmp_path: Path, slices: list[Dataset], keyword: str, value: str) -> None:
+    setattr(slices[2], keyword, value)
+
+    with pytest.raises(SeriesError, match=rf"{keyword} .*: expected a UID, got"):
+        phantoms.checked(phantoms.save(tmp_path, slices))
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "PatientName"])
+def test_slices_of_two_patients_are_an_error_that_names_neither(
+    tmp_path: Path, slices: list[Dataset], keyword: str
+) -> None:
+    setattr(slices[2], keyword, "Another^One")
+
+    with pytest.raises(SeriesError, match=rf"{keyword} .*: expected one patient in a series, got 2") as caught:
+        phantoms.checked(phantoms.save(tmp_path, slices))
+    assert "Another" not in str(caught.value)
+
+
 def test_one_series_uid_in_two_studies_is_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
     slices[0].StudyInstanceUID = "2.25.9"
 
@@ -104,7 +125,7 @@ def test_localizers_are_refused_and_left_out_when_asked_for(tmp_path: Path, slic
     scout.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
     folder = phantoms.save(tmp_path, [*slices, scout])
 
-    with pytest.raises(SeriesError, match="among the slices are 1 localizer and 0 secondary captures"):
+    with pytest.raises(SeriesError, match=r"among the slices are 1 localizer: image\d+"):
         phantoms.checked(folder)
     remedied = phantoms.checked(folder, "drop-localizers")
 
@@ -118,7 +139,7 @@ def test_secondary_captures_are_refused_and_left_out_when_asked_for(tmp_path: Pa
     capture.SOPClassUID = SecondaryCaptureImageStorage
     folder = phantoms.save(tmp_path, [*slices, capture])
 
-    with pytest.raises(SeriesError, match="0 localizers and 1 secondary capture"):
+    with pytest.raises(SeriesError, match=r"among the slices are 1 secondary capture: image\d+"):
         phantoms.checked(folder)
 
     assert len(phantoms.checked(folder, "drop-localizers").stack.planes) == 7
@@ -173,17 +194,72 @@ def test_several_volumes_are_refused_and_one_is_taken_when_asked_for(
         phantoms.checked(folder, "volume=9")
 
 
-def test_volumes_told_apart_by_two_attributes_only_are_found(tmp_path: Path) -> None:
+def test_a_series_of_one_volume_is_taken_whatever_volume_is_asked_of_others(
+    tmp_path: Path, slices: list[Dataset]
+) -> None:
+    checked = phantoms.checked(phantoms.save(tmp_path, slices), "volume=3")
+
+    assert len(checked.stack.planes) == 7
+    assert checked.candidate.remedies_used == ()
+
+
+@pytest.mark.parametrize(("total", "is_refused"), [(3, True), (None, True), (1, False)])
+def test_a_part_of_a_concatenation_is_refused(
+    tmp_path: Path, slices: list[Dataset], total: int | None, is_refused: bool
+) -> None:
+    for dataset in slices:
+        dataset.ConcatenationUID = "2.25.9"
+        dataset.InConcatenationTotalNumber = total
+    folder = phantoms.save(tmp_path, slices)
+
+    if is_refused:
+        with pytest.raises(SeriesError, match=r"ConcatenationUID \(0020,9161\): only a part of a multi-frame image"):
+            phantoms.checked(folder)
+    else:
+        assert len(phantoms.checked(folder).stack.planes) == 7
+
+
+@pytest.mark.parametrize("with_times", [False, True])
+def test_volumes_told_apart_by_two_attributes_only_are_found(tmp_path: Path, with_times: bool) -> None:
     datasets = []
-    for number, (echo, time) in enumerate([(1, 1), (1, 2), (2, 1), (2, 2)]):
+    for number, (echo, kind) in enumerate([(1, "M"), (1, "P"), (2, "M"), (2, "P")]):
         for index, dataset in enumerate(phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()), "MR")):
-            dataset.EchoTime, dataset.AcquisitionNumber = echo, time
+            dataset.EchoTime, dataset.ImageType = echo, ["ORIGINAL", "PRIMARY", kind]
             dataset.SOPInstanceUID = f"2.25.{100 * number + index + 1}"
+            if with_times:
+                dataset.ContentTime = f"1000{10 * number + index:02d}"
             datasets.append(dataset)
 
-    expected = r"4 volumes in one series \(EchoTime, AcquisitionNumber: 1\.0 1, 1\.0 2, 2\.0 1, 2\.0 2\)"
-    with pytest.raises(SeriesError, match=expected):
+    with pytest.raises(SeriesError, match=r"4 volumes in one series \(EchoTime, ImageType: 1\.0 \['ORIGINAL"):
         phantoms.checked(phantoms.save(tmp_path, datasets))
+
+
+def test_volumes_told_apart_by_the_time_of_each_image_only_are_found(tmp_path: Path) -> None:
+    geometry, datasets = phantoms.oblique_geometry(), []
+    for number in range(3):
+        volume = geometry.with_array(np.full(geometry.spatial_shape, 10.0 * number, dtype=np.float32))
+        for index, dataset in enumerate(phantoms.instances(volume, "MR")):
+            dataset.AcquisitionTime = f"1000{2 * (3 * index + number):02d}"  # slice by slice, all time points
+            dataset.SOPInstanceUID = f"2.25.{100 * number + index + 1}"
+            datasets.append(dataset)
+    folder = phantoms.save(tmp_path, datasets)
+
+    with pytest.raises(
+        SeriesError, match=r"3 volumes in one series \(order of AcquisitionTime at each position: 1, 2, 3"
+    ):
+        phantoms.checked(folder)
+    assert phantoms.read(folder, "volume=3").volume.array.min() == 20
+
+
+def test_a_single_frame_image_with_more_frames_is_refused(tmp_path: Path, slices: list[Dataset]) -> None:
+    for dataset in slices:
+        dataset.NumberOfFrames = 3
+        dataset.PixelData = dataset.PixelData * 3
+
+    with pytest.raises(
+        PixelDataError, match=r"NumberOfFrames \(0028,0008\): expected 1 in a single-frame image, got 3"
+    ):
+        phantoms.checked(phantoms.save(tmp_path, slices))
 
 
 @pytest.mark.parametrize(

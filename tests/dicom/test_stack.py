@@ -45,7 +45,7 @@ def slices() -> list[Dataset]:
     spacing=st.tuples(*[st.floats(0.4, 6)] * 3),
     order=st.permutations(range(5)),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_voxel_lies_where_itk_puts_it(
     tmp_path_factory: pytest.TempPathFactory,
     angles: tuple[float, ...],

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import Dataset
 
-from clickseg.dicom.suv import is_attenuation_corrected, suv_of
-from clickseg.errors import SuvError
+from clickseg.dicom.suv import Suv, is_attenuation_corrected, suv_of
+from clickseg.errors import PixelDataError, SuvError
 from clickseg.phantom.dicom import pet_header, study_header
 from tests import phantoms
 
@@ -32,8 +33,12 @@ def header() -> Dataset:
 
 
 def factor(*headers: Dataset) -> float:
-    (value,) = set(suv_of(headers).factors.tolist())
+    (value,) = set(suv(*headers).factors.tolist())
     return value
+
+
+def suv(*headers: Dataset, scan: Sequence[Dataset] = ()) -> Suv:
+    return suv_of(headers, units=str(headers[0].get("Units") or ""), scan=scan or headers)
 
 
 ONE_HALF_LIFE = 80000 / 2e8
@@ -56,7 +61,7 @@ def test_none_decays_the_dose_to_the_mean_of_each_frame(header: Dataset) -> None
     for each in (header, later):
         each.ActualFrameDuration = "600000"
 
-    factors = suv_of([header, later]).factors
+    factors = suv(header, later).factors
 
     time = np.linspace(0, 600, 100001)
     mean_activity = np.mean(2 ** (-time / HALF_LIFE_S))
@@ -72,10 +77,39 @@ def test_a_series_time_after_the_first_acquisition_is_that_of_a_reconstruction(h
 
 def test_the_earliest_acquisition_of_all_images_counts(header: Dataset) -> None:
     header.SeriesTime = "150000"
-    later = pet_header(study_header("suv"))
+    later = deepcopy(header)
     later.AcquisitionTime = "101500"
 
     assert factor(header, later) == pytest.approx(ONE_HALF_LIFE)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("Units", "GML"), ("CorrectedImage", ["DECY"]), ("DecayCorrection", "ADMIN"), ("PatientWeight", "81")],
+)
+def test_images_that_say_different_things_are_an_error(header: Dataset, keyword: str, value: object) -> None:
+    other = deepcopy(header)
+    setattr(other, keyword, value)
+
+    with pytest.raises(SuvError, match=f"{keyword} .*: expected one value in all images of a volume, got 2"):
+        suv(header, other, header)
+
+
+def test_doses_that_differ_are_an_error(header: Dataset) -> None:
+    other = deepcopy(header)
+    other.RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose = "1"
+
+    with pytest.raises(SuvError, match="RadionuclideTotalDose"):
+        suv(header, other)
+
+
+@pytest.mark.parametrize("seconds", [1, 30, 3600])
+def test_an_injection_after_the_scan_is_an_error_and_not_on_the_day_before(header: Dataset, seconds: int) -> None:
+    start = datetime.strptime(header.SeriesTime, "%H%M%S") + timedelta(seconds=seconds)
+    header.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartTime = f"{start:%H%M%S}"
+
+    with pytest.raises(SuvError, match=r"RadiopharmaceuticalStartTime \(0018,1072\): .* is later than"):
+        suv(header)
 
 
 def test_ge_private_scan_time_comes_before_the_acquisition(header: Dataset) -> None:
@@ -91,6 +125,25 @@ def test_an_injection_date_and_time_comes_before_a_bare_time(header: Dataset) ->
     tracer.RadiopharmaceuticalStartDateTime = "20260102080000"
 
     assert factor(header) == pytest.approx(ONE_HALF_LIFE)
+
+
+@pytest.mark.parametrize("start", ["20260102", "2026", "2026010208"])
+def test_an_injection_date_without_minutes_is_as_good_as_none(header: Dataset, start: str) -> None:
+    tracer = header.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadiopharmaceuticalStartDateTime = start
+
+    assert factor(header) == pytest.approx(ONE_HALF_LIFE)
+    tracer.RadiopharmaceuticalStartTime = "08"
+    with pytest.raises(SuvError, match=r"RadiopharmaceuticalStartDateTime .* are missing"):
+        suv(header)
+
+
+def test_one_time_point_is_decayed_to_the_beginning_of_all(header: Dataset) -> None:
+    header.SeriesTime = "150000"
+    later = deepcopy(header)
+    later.AcquisitionTime = "112000"
+
+    assert suv(later, scan=[header, later]).factors[0] == pytest.approx(ONE_HALF_LIFE)
 
 
 def test_an_injection_before_midnight_was_on_the_day_before(header: Dataset) -> None:
@@ -113,10 +166,10 @@ def test_an_injection_time_in_another_zone_is_brought_to_that_of_the_series(
 def test_gml_is_suv_already(header: Dataset) -> None:
     header.Units = "GML"
 
-    suv = suv_of([header])
+    found = suv(header)
 
-    assert suv.factors.tolist() == [1]
-    assert suv.rule == "stored as SUV (BW)"
+    assert found.factors.tolist() == [1]
+    assert found.rule == "stored as SUVbw"
 
 
 def test_philips_counts_become_suv_by_their_private_factor(header: Dataset) -> None:
@@ -167,7 +220,7 @@ def tracer_having(keyword: str, value: object) -> Callable[[Dataset], None]:
         ),
         (
             tracer_having("RadiopharmaceuticalStartDateTime", "20251220080000"),
-            r"the image refers to 313\.7 h after the injection, expected 0 to 20 half-lives \(33\.3 h\)",
+            r"the image refers to 313\.7 h after the injection, expected 0 to 10 half-lives \(16\.7 h\)",
         ),
         (without("RadiopharmaceuticalInformationSequence"), r"RadiopharmaceuticalInformationSequence \(0054,0016\)"),
         (without("DecayCorrection"), r"DecayCorrection \(0054,1102\): expected START, ADMIN or NONE, got nothing"),
@@ -187,7 +240,7 @@ def test_what_is_missing_or_unfit_is_named_by_its_tag(
     spoil(header)
 
     with pytest.raises(SuvError, match=message):
-        suv_of([header])
+        suv(header)
 
 
 def test_missing_times_are_an_error(header: Dataset) -> None:
@@ -195,15 +248,16 @@ def test_missing_times_are_an_error(header: Dataset) -> None:
     del header.AcquisitionTime
 
     with pytest.raises(SuvError, match=r"SeriesTime \(0008,0031\) and AcquisitionTime \(0008,0032\) are missing"):
-        suv_of([header])
+        suv(header)
 
 
+@pytest.mark.parametrize("units", ["GML", "BQML"])
 @pytest.mark.parametrize("suv_type", ["LBM", "BSA", "IBW", "LBMJANMA"])
-def test_suv_by_anything_but_body_weight_is_refused(header: Dataset, suv_type: str) -> None:
-    header.Units, header.SUVType = "GML", suv_type
+def test_suv_by_anything_but_body_weight_is_refused(header: Dataset, suv_type: str, units: str) -> None:
+    header.Units, header.SUVType = units, suv_type
 
     with pytest.raises(SuvError, match=rf"SUVType \(0054,1006\): expected BW \(body weight\), got {suv_type}"):
-        suv_of([header])
+        suv(header)
 
 
 def test_attenuation_correction_is_read_from_classic_and_enhanced_images() -> None:
@@ -214,6 +268,22 @@ def test_attenuation_correction_is_read_from_classic_and_enhanced_images() -> No
     assert [is_attenuation_corrected(each) for each in (classic, enhanced, neither)] == [True, True, False]
 
 
+def test_a_slice_without_rescale_slope_is_an_error(tmp_path: Path) -> None:
+    folder = phantoms.write(tmp_path, phantoms.distinct(phantoms.oblique_geometry()), "PT")
+    phantoms.change(folder, lambda dataset: dataset.__delattr__("RescaleSlope"), which=slice(4, 5))
+
+    with pytest.raises(PixelDataError, match=r"0005\.dcm: RescaleSlope \(0028,1053\) is missing"):
+        phantoms.read(folder)
+
+
+def test_a_rescale_intercept_that_is_missing_is_0(tmp_path: Path) -> None:
+    folder = phantoms.write(tmp_path, phantoms.distinct(phantoms.oblique_geometry()), "PT")
+    before = phantoms.read(folder).volume.array
+    phantoms.change(folder, lambda dataset: dataset.__delattr__("RescaleIntercept"))
+
+    np.testing.assert_array_equal(phantoms.read(folder).volume.array, before)
+
+
 def test_the_error_names_the_file(tmp_path: Path) -> None:
     folder = phantoms.write(tmp_path, phantoms.distinct(phantoms.oblique_geometry()), "PT")
     phantoms.change(folder, lambda dataset: dataset.__delattr__("PatientWeight"))
@@ -222,6 +292,7 @@ def test_the_error_names_the_file(tmp_path: Path) -> None:
         phantoms.read(folder)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_whole_body_pet_agrees_with_the_published_suv_of_the_same_patient(fixtures: Path) -> None:
     raw = phantoms.read(fixtures / "pet_raw_sts001" / "FDG_PET" / "image").volume
     published = phantoms.read(fixtures / "pet_raw_sts001" / "ibsi_crops" / "PET" / "image").volume

@@ -12,9 +12,9 @@ import pytest
 
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Precision
+from clickseg.engines.export import export_openvino, list_weights
 from clickseg.engines.network_def import build_network
 from clickseg.errors import EngineError, ModelError
-from clickseg.models.export import export_openvino, list_weights
 from clickseg.models.package import ModelPackage, load_package
 from tests import phantoms
 from tests.oracles import nets, torch
@@ -68,6 +68,29 @@ def test_an_engine_says_the_same_bytes_again(both: ModelPackage, batch: np.ndarr
 
     assert np.array_equal(engine.infer(batch), first)
     assert np.array_equal(make_engine(both, runtime, "cpu", Precision.AUTO).infer(batch), first)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("precision", "tolerance"), [(Precision.F32, 1e-4), (Precision.F16, 2e-2)])
+def test_a_gpu_says_what_the_cpu_says_and_the_same_bytes_again(
+    both: ModelPackage, batch: np.ndarray, precision: Precision, tolerance: float
+) -> None:
+    exact = make_engine(both, Runtime.TORCH, "cpu", Precision.F32).infer(batch)
+    engine = make_engine(both, Runtime.TORCH, "cuda", precision)
+
+    first = engine.infer(batch).copy()
+
+    np.testing.assert_allclose(first, exact, atol=tolerance)
+    assert np.array_equal(engine.infer(batch), first)
+
+
+@pytest.mark.parametrize(("runtime", "shape"), [(Runtime.OPENVINO, (1, 3, 4, 4, 4)), (Runtime.TORCH, (1, 2, 8, 8, 8))])
+def test_a_runtime_that_fails_is_an_engine_error(both: ModelPackage, runtime: Runtime, shape: tuple[int, ...]) -> None:
+    engine = make_engine(both, runtime, "cpu", Precision.F32)
+
+    with pytest.raises(EngineError, match=r"failed .*in a window of"):
+        engine.infer(np.zeros(shape, np.float32))
 
 
 def test_bf16_is_close_to_f32_where_the_processor_has_it(both: ModelPackage, batch: np.ndarray) -> None:
@@ -263,7 +286,7 @@ def test_a_torchscript_file_that_is_none_is_an_error(tmp_path: Path, content: by
     path = tmp_path / "bad.ts"
     path.write_bytes(content)
 
-    with pytest.raises(ModelError, match=r"bad\.ts: no TorchScript archive"):
+    with pytest.raises(ModelError, match=r"bad\.ts: no bundle folder, and no TorchScript archive"):
         load_package(path)
 
 

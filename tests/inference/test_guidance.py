@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickseg.clicks.bind import BoundClick
-from clickseg.clicks.click import Polarity
-from clickseg.inference.guidance import ball_offsets, draw, voxels_of
+from clickseg.clicks.click import Click, Polarity
+from clickseg.errors import ClickError
+from clickseg.inference.guidance import ball_offsets, balls, voxels_of
 from clickseg.models.spec import GuidanceSpec
 from tests import phantoms
 
@@ -18,13 +20,21 @@ SPEC = GuidanceSpec.model_validate(phantoms.GUIDANCE)
 GEOMETRY = phantoms.oblique_geometry((14, 15, 16))
 
 
-def click(*index: float, label: str = "hook", polarity: Polarity = FG) -> BoundClick:
+def click(*index: float, label: str = "hook", polarity: Polarity = FG) -> Click:
     x, y, z = GEOMETRY.map_indices_to_reference(np.array([index]))[0]
-    return BoundClick(label, polarity, (x, y, z))
+    return Click(label, polarity, (x, y, z))
+
+
+def draw(clicks: Sequence[Click], spec: GuidanceSpec = SPEC) -> np.ndarray:
+    """The balls as channels [G, I, J, K]."""
+    channels = np.zeros((len(spec.channels), *GEOMETRY.spatial_shape))
+    for channel, voxels in zip(channels, balls(clicks, GEOMETRY, spec), strict=True):
+        channel[tuple(voxels.T)] = 1
+    return channels
 
 
 def test_a_click_is_33_voxels_at_squared_distances_up_to_4() -> None:
-    (foreground, background) = draw([click(6, 7, 8)], GEOMETRY, SPEC)
+    (foreground, background) = draw([click(6, 7, 8)])
 
     voxels = np.argwhere(foreground)
     assert len(voxels) == 33
@@ -49,13 +59,13 @@ def test_anywhere_in_a_voxel_is_that_voxel(shift: tuple[float, float, float]) ->
 
 
 def test_a_ball_at_the_border_is_cut_and_not_moved() -> None:
-    (foreground, _) = draw([click(0, 0, 0)], GEOMETRY, SPEC)
+    (foreground, _) = draw([click(0, 0, 0)])
 
     assert len(np.argwhere(foreground)) == len([o for o in ball_offsets(2) if (o >= 0).all()])
 
 
 def test_a_click_half_a_voxel_beyond_the_last_centre_is_drawn() -> None:
-    (foreground, _) = draw([click(13.5, 7, 8)], GEOMETRY, SPEC)
+    (foreground, _) = draw([click(13.5, 7, 8)])
 
     assert foreground[13, 7, 8] == 1
 
@@ -63,9 +73,9 @@ def test_a_click_half_a_voxel_beyond_the_last_centre_is_drawn() -> None:
 def test_clicks_are_united_and_do_not_change_each_other() -> None:
     clicks = [click(5, 5, 5), click(6, 5, 5), click(11, 11, 11)]
 
-    (together, _) = draw(clicks, GEOMETRY, SPEC)
+    (together, _) = draw(clicks)
 
-    alone = np.maximum.reduce([draw([each], GEOMETRY, SPEC)[0] for each in clicks])
+    alone = np.maximum.reduce([draw([each])[0] for each in clicks])
     assert np.array_equal(together, alone)
 
 
@@ -77,12 +87,19 @@ def test_each_channel_takes_the_pairs_that_it_names() -> None:
     ]
     spec = GuidanceSpec.model_validate(phantoms.GUIDANCE | {"channels": channels})
 
-    drawn = draw([click(3, 3, 3), click(7, 7, 7, polarity=BG), click(11, 11, 11, label="ring")], GEOMETRY, spec)
+    drawn = draw([click(3, 3, 3), click(7, 7, 7, polarity=BG), click(11, 11, 11, label="ring")], spec)
 
     assert [sorted({int(i) for i in np.argwhere(c)[:, 0] if i in (3, 7, 11)}) for c in drawn] == [[3], [7, 11], [11]]
     assert drawn.sum(axis=(1, 2, 3)).tolist() == [33, 66, 33]
 
 
+def test_a_ball_that_has_no_voxel_on_the_model_grid_is_an_error() -> None:
+    beyond = click(6, 7, 20.5)
+
+    with pytest.raises(ClickError, match=r"the foreground click of 'hook' at \(.*\) mm lies beyond the outermost"):
+        balls([beyond], GEOMETRY, SPEC)
+
+
 def test_no_clicks_are_empty_channels() -> None:
-    assert draw([], GEOMETRY, SPEC).shape == (2, 14, 15, 16)
-    assert not draw([], GEOMETRY, SPEC).any()
+    assert draw([]).shape == (2, 14, 15, 16)
+    assert not draw([]).any()

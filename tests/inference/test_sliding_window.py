@@ -10,17 +10,20 @@ from scipy.ndimage import map_coordinates
 
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Precision
+from clickseg.engines.export import export_openvino
+from clickseg.errors import EngineError
 from clickseg.inference import sliding_window
-from clickseg.inference.labels import label_map
+from clickseg.inference.decision import label_map
+from clickseg.inference.model_input import ModelInput
 from clickseg.inference.resample import model_geometry
-from clickseg.models.export import export_openvino
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.models.spec import ModelSpec, WindowSpec
+from clickseg.models.spec import ModelSpec
 from clickseg.progress import no_progress
 from tests import phantoms
 from tests.engines.test_engines import package
 from tests.oracles import SlidingWindowInferer, torch
 
+SPEC = ModelSpec.model_validate(phantoms.metadata())
 CLASSES = 4
 POLARITIES = ("foreground", "background")
 NETWORK = {
@@ -59,15 +62,20 @@ def test_labels_are_those_of_monais_sliding_window_inferer(
 ) -> None:
     made = model(tmp_path / "dynunet", activation)
     spec = made.spec
-    inputs = np.random.default_rng(7).normal(size=(3, *shape)).astype(np.float32)
+    rng = np.random.default_rng(7)
+    image = rng.normal(size=(1, *shape)).astype(np.float32)
+    clicked = tuple(rng.integers(0, shape, size=(40, 3)) for _ in POLARITIES)
     engine = make_engine(made, runtime, "cpu", Precision.F32)
     network = make_engine(made, Runtime.TORCH, "cpu", Precision.F32)._network
     inferer = SlidingWindowInferer(spec.window.roi, sw_batch_size=2, overlap=spec.window.overlap, mode="gaussian")
 
-    logits = sliding_window.run(inputs, engine, spec.window, no_progress)
+    logits = sliding_window.run(ModelInput(image, clicked), engine, spec, no_progress)
 
+    channels = np.concatenate([image, np.zeros((2, *shape), np.float32)])
+    for channel, voxels in zip(channels[1:], clicked, strict=True):
+        channel[tuple(voxels.T)] = 1
     with torch.inference_mode():
-        reference = inferer(torch.from_numpy(inputs)[None], network)[0].numpy()
+        reference = inferer(torch.from_numpy(channels)[None], network)[0].numpy()
     np.testing.assert_allclose(logits, reference, atol=2e-3)
     if activation == "softmax":
         ours, theirs = logits.argmax(0), reference.argmax(0)
@@ -81,33 +89,46 @@ def test_labels_are_those_of_monais_sliding_window_inferer(
     assert margin[differs].max(initial=0) < 1e-3
 
 
-def test_a_window_engine_sees_each_window_once_and_progress_is_told(tmp_path: Path) -> None:
+def test_a_window_engine_sees_each_window_once_and_progress_is_told() -> None:
     class Counting:
         calls = 0
 
         def infer(self, batch: np.ndarray) -> np.ndarray:
             self.calls += 1
             assert batch.flags["C_CONTIGUOUS"]
-            return batch[:, :1] * 2
+            return batch[:, [0, 0]] * 2
 
     engine, told = Counting(), []
-    inputs = np.random.default_rng(1).normal(size=(2, 20, 9, 11)).astype(np.float32)
+    images = np.random.default_rng(1).normal(size=(2, 20, 9, 11)).astype(np.float32)
 
-    logits = sliding_window.run(inputs, engine, WindowSpec(roi=(8, 8, 8)), lambda done, n: told.append((done, n)))
+    logits = sliding_window.run(ModelInput(images, ()), engine, SPEC, lambda done, n: told.append((done, n)))
 
     assert told == [(done + 1, 16) for done in range(16)]
     assert engine.calls == 16
-    np.testing.assert_allclose(logits[0], inputs[0] * 2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(logits[0], images[0] * 2, rtol=1e-5, atol=1e-6)
 
 
-def test_padding_is_zero_after_scaling(tmp_path: Path) -> None:
+def test_what_lies_outside_is_zero_after_scaling() -> None:
     class Sum:
         def infer(self, batch: np.ndarray) -> np.ndarray:
-            return np.full_like(batch, (batch != 0).sum())
+            return np.full_like(batch[:, [0, 0]], (batch != 0).sum())
 
-    logits = sliding_window.run(np.ones((1, 3, 4, 5), np.float32), Sum(), WindowSpec(roi=(8, 8, 8)), no_progress)
+    logits = sliding_window.run(ModelInput(np.ones((1, 3, 4, 5), np.float32), ()), Sum(), SPEC, no_progress)
 
     np.testing.assert_allclose(logits, 60, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_network_that_overflows_is_an_error_and_no_empty_result(value: float) -> None:
+    class Overflowing:
+        def infer(self, batch: np.ndarray) -> np.ndarray:
+            logits = np.zeros((1, 2, *batch.shape[2:]), np.float32)
+            logits[0, 1, 2, 3, 4] = value
+            return logits
+
+    with pytest.raises(EngineError, match=r"no finite numbers in the window at voxel \[0, 0, 0\]") as caught:
+        sliding_window.run(ModelInput(np.ones((1, 9, 9, 9), np.float32), ()), Overflowing(), SPEC, no_progress)
+    assert "f32" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("orientation", ["RAS", "SPL", "AIR"])

@@ -34,7 +34,11 @@ def package(folder: Path, name: str, modality: str = "CT", **changes: object) ->
         ({"window": {"roi": [8, 8], "overlap": 0.5}}, r"window\.roi"),
         ({"window": {"roi": [8, 8, 8], "overlap": 1.0}}, r"window\.overlap: .*less than 1"),
         ({"window": {"roi": [0, 8, 8]}}, r"window\.roi\.0"),
-        ({"grid": {"spacing_mm": [1, 0, 1]}}, r"grid\.spacing_mm\.1: .*greater than 0, got 0"),
+        ({"window": {"roi": [1024, 1024, 1024]}}, r"window\.roi: expected at most 134217728 voxels"),
+        ({"classes": [phantoms.organ("x" * 65, 1)]}, r"classes\.0\.name"),
+        ({"classes": [phantoms.organ("a\\\\b", 1)]}, r"classes\.0\.name"),
+        ({"classes": [phantoms.organ("a ", 1)]}, r"classes\.0\.name"),
+        ({"grid": {"spacing_mm": [1, 0, 1]}}, r"grid\.spacing_mm\.1: .*greater than or equal to 0\.05, got 0"),
         ({"grid": {"spacing_mm": [1, 1, 1], "orientation": "RAX"}}, r"grid\.orientation"),
         ({"grid": {"spacing_mm": [1, 1, 1], "orientation": "RLS"}}, "one letter of each of RL, AP and SI, got RLS"),
         ({"activation": "relu"}, "activation"),
@@ -48,7 +52,7 @@ def package(folder: Path, name: str, modality: str = "CT", **changes: object) ->
         ({"guidance": phantoms.GUIDANCE | {"kind": "gaussian"}}, r"guidance\.kind"),
         ({"postprocessing": {"keep": "some"}}, r"postprocessing\.keep"),
         ({"weights": {"model.xml": "abc"}}, r"weights\.model\.xml"),
-        ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
+        ({"surprise": 1}, "surprise: unknown field"),
     ],
 )
 def test_metadata_that_do_not_fit_are_one_clear_error(tmp_path: Path, changes: dict[str, object], message: str) -> None:
@@ -98,7 +102,10 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_checkout(
     assert found(tmp_path / "option", environ) == "option"
     assert found(None, environ) == "clickseg"
     assert found(None, {"HOLOSCAN_MODEL_PATH": environ["HOLOSCAN_MODEL_PATH"]}) == "holoscan"
-    assert found(None, {"HOLOSCAN_MODEL_PATH": str(tmp_path / "nowhere")}) == "cwd"
+    with pytest.raises(ModelError, match="no model package at"):
+        found(None, {"HOLOSCAN_MODEL_PATH": str(tmp_path / "nowhere")})
+    (tmp_path / "empty").mkdir()
+    assert found(None, {"HOLOSCAN_MODEL_PATH": str(tmp_path / "empty")}) == "cwd"
     monkeypatch.chdir(tmp_path)
     assert found(None, {}) == "pet_lesion"
 
@@ -118,13 +125,13 @@ def packages(folder: Path, *described: tuple[str, str, bool]) -> tuple[ModelPack
 def test_the_one_that_fits_is_taken(tmp_path: Path) -> None:
     found = packages(tmp_path, ("ct", "CT", False), ("pet", "PT", False))
 
-    assert choose_package(found, None, {"PT", "MR"}, {"PT", "MR"}).name == "pet"
+    assert choose_package(found, {"PT", "MR"}, {"PT", "MR"}).name == "pet"
 
 
 def test_of_several_that_fit_the_default_is_taken(tmp_path: Path) -> None:
     found = packages(tmp_path, ("a", "CT", False), ("b", "CT", True), ("c", "CT", False))
 
-    assert choose_package(found, None, {"CT"}, {"CT"}).name == "b"
+    assert choose_package(found, {"CT"}, {"CT"}).name == "b"
 
 
 @pytest.mark.parametrize("default", [False, True])
@@ -132,7 +139,7 @@ def test_several_that_fit_are_an_error_that_lists_them(tmp_path: Path, default: 
     found = packages(tmp_path, ("a", "CT", default), ("b", "PT", default))
 
     with pytest.raises(ModelError, match=r"several models fit: a \(for CT\), b \(for PT\)") as caught:
-        choose_package(found, None, {"CT", "PT"}, {"CT", "PT"})
+        choose_package(found, {"CT", "PT"}, {"CT", "PT"})
     assert caught.value.hint == "name one with --model"
 
 
@@ -140,15 +147,39 @@ def test_none_that_fits_is_an_error_that_lists_all(tmp_path: Path) -> None:
     found = packages(tmp_path, ("a", "CT", False), ("b", "PT", False))
 
     with pytest.raises(ModelError, match=r"no model for MR series: there are a \(for CT\), b \(for PT\)"):
-        choose_package(found, None, {"MR"}, {"MR"})
+        choose_package(found, {"MR"}, {"MR"})
 
 
-def test_a_named_model_is_taken_or_missed(tmp_path: Path) -> None:
-    found = packages(tmp_path, ("a", "CT", False), ("b", "PT", False))
+def test_a_named_model_is_found_or_missed(tmp_path: Path) -> None:
+    packages(tmp_path, ("a", "CT", False), ("b", "PT", False))
 
-    assert choose_package(found, "b", {"CT"}, {"CT"}).name == "b"
+    assert [each.name for each in find_packages(model_paths(tmp_path, {}), "b")] == ["b"]
     with pytest.raises(ModelError, match="no model 'x': expected one of a, b"):
-        choose_package(found, "x", {"CT"}, {"CT"})
+        find_packages(model_paths(tmp_path, {}), "x")
+
+
+def test_a_damaged_package_is_not_in_the_way_of_a_named_one(tmp_path: Path) -> None:
+    package(tmp_path, "good")
+    (package(tmp_path, "bad") / "configs" / "metadata.json").write_text('{"clickseg": {"inputs": 3}}')
+
+    assert [each.name for each in find_packages(model_paths(tmp_path, {}), "good")] == ["good"]
+    with pytest.raises(ModelError, match="model bad: "):
+        find_packages(model_paths(tmp_path, {}))
+
+
+def test_torchscript_in_a_folder_of_packages_is_not_taken_unasked(tmp_path: Path) -> None:
+    package(tmp_path, "good")
+    (tmp_path / "program.ts").write_bytes(b"PK")
+
+    assert [each.name for each in find_packages(model_paths(tmp_path, {}))] == ["good"]
+
+
+@pytest.mark.parametrize("content", ["[]", '"text"', "3"])
+def test_metadata_that_are_no_object_are_one_clear_error(tmp_path: Path, content: str) -> None:
+    (package(tmp_path, "odd") / "configs" / "metadata.json").write_text(content)
+
+    with pytest.raises(ModelError, match="model odd: its metadata hold no clickseg section"):
+        load_package(tmp_path / "odd")
 
 
 def test_a_model_with_two_inputs_needs_both(tmp_path: Path) -> None:
@@ -156,9 +187,9 @@ def test_a_model_with_two_inputs_needs_both(tmp_path: Path) -> None:
     phantoms.write_package(tmp_path / "petct", phantoms.metadata(inputs=two))
     found = find_packages(model_paths(tmp_path, {}))
 
-    assert choose_package(found, None, {"PT"}, {"PT", "CT"}).name == "petct"
+    assert choose_package(found, {"PT"}, {"PT", "CT"}).name == "petct"
     with pytest.raises(ModelError, match=r"petct \(for PT \+ CT\)"):
-        choose_package(found, None, {"PT"}, {"PT"})
+        choose_package(found, {"PT"}, {"PT"})
 
 
 def test_the_default_pet_model_is_a_monai_bundle() -> None:

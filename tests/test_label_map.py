@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickseg.inference.labels import LabelMap
+from clickseg.label_map import LabelMap
 
 
 @given(st.integers(1, 20), st.integers(0, 2**32 - 1))

@@ -6,9 +6,9 @@ import highdicom as hd
 import numpy as np
 import pytest
 
-from clickseg.clicks.bind import BoundClick, bind
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.errors import ClickError
+from clickseg.inference.binding import bind
 from clickseg.models.spec import ModelSpec
 from tests import phantoms
 
@@ -34,17 +34,19 @@ def at(geometry: hd.VolumeGeometry, *index: float) -> tuple[float, float, float]
     return float(x), float(y), float(z)
 
 
-def bound(geometry: hd.VolumeGeometry, spec: ModelSpec, *clicks: Click, **source: str) -> tuple[BoundClick, ...]:
-    return bind(Clicks(clicks, source="c.json", **source), spec, geometry, "1.2.4")
+def bound(geometry: hd.VolumeGeometry, spec: ModelSpec, *clicks: Click, **source: str) -> tuple[Click, ...]:
+    return bind(Clicks(clicks, source="c.json", **source), spec, geometry, "1.2.4").points
 
 
-@pytest.mark.parametrize("label", ["lesion", "LESION", " Lesion ", "tumour", "Tumor", "", "F", "foreground"])
+@pytest.mark.parametrize(
+    "label", ["lesion", "LESION", " Lesion ", "tumour", "Tumor", "lesion-3", "", "F", "F-1", "foreground", "Click_12"]
+)
 def test_labels_aliases_and_generic_names_go_to_the_only_class(geometry: hd.VolumeGeometry, label: str) -> None:
     spec = model("lesion", aliases=("tumor", "tumour"))
 
     (click,) = bound(geometry, spec, Click(label, FG, at(geometry, 1, 2, 3)))
 
-    assert click == BoundClick("lesion", FG, at(geometry, 1, 2, 3))
+    assert click == Click("lesion", FG, at(geometry, 1, 2, 3))
 
 
 def test_an_unknown_label_is_an_error_that_lists_the_known_ones(geometry: hd.VolumeGeometry) -> None:
@@ -55,6 +57,33 @@ def test_an_unknown_label_is_an_error_that_lists_the_known_ones(geometry: hd.Vol
 def test_a_click_without_label_is_an_error_where_there_are_several_classes(geometry: hd.VolumeGeometry) -> None:
     with pytest.raises(ClickError, match=r"no label, and the model has several: expected one of liver, kidney"):
         bound(geometry, model("liver", "kidney"), Click("F", FG, at(geometry, 1, 2, 3)))
+
+
+def test_a_class_that_ends_in_a_number_is_told_from_a_numbered_click(geometry: hd.VolumeGeometry) -> None:
+    (click,) = bound(geometry, model("segment 1", "segment"), Click("segment 1", FG, at(geometry, 1, 2, 3)))
+
+    assert click.label == "segment 1"
+
+
+def test_a_class_with_a_number_is_not_taken_for_one_without(geometry: hd.VolumeGeometry) -> None:
+    spec = model("rib left", "rib left 3")
+
+    names = ("rib left 3", "rib left 3-2", "rib left-7")
+
+    clicks = bound(geometry, spec, *(Click(name, FG, at(geometry, 1, 2, 3)) for name in names))
+
+    assert [click.label for click in clicks] == ["rib left 3", "rib left 3", "rib left"]
+
+
+def test_a_generic_label_goes_to_the_only_class_that_has_a_foreground_channel(geometry: hd.VolumeGeometry) -> None:
+    channels = [{"takes": [["liver", "foreground"]]}, {"takes": [["liver", "background"], ["kidney", "background"]]}]
+    classes = [phantoms.organ("kidney", 1), phantoms.organ("liver", 2)]
+    guidance = phantoms.GUIDANCE | {"channels": channels}
+    spec = ModelSpec.model_validate(phantoms.metadata(classes=classes, output_channels=3, guidance=guidance))
+
+    (click,) = bound(geometry, spec, Click("F-1", FG, at(geometry, 1, 2, 3)))
+
+    assert click.label == "liver"
 
 
 def test_a_polarity_that_no_channel_takes_is_an_error(geometry: hd.VolumeGeometry) -> None:

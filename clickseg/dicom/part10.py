@@ -1,0 +1,233 @@
+"""Reading the header of one file, if it is DICOM (PS3.10), with all the ways in which it may not be."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
+
+from clickseg.dicom.sop_classes import IMAGES
+
+PARSE_ERRORS = (
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    IndexError,
+    InvalidDicomError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom raises on a damaged file, by measurement: it has no error class for it."""
+
+READ_ERRORS = (*PARSE_ERRORS, OSError)
+"""The same with what it raises where a sequence ends too early: an OSError without a number."""
+
+MAX_INFLATED_BYTES = 1 << 30
+_PREAMBLE_BYTES, _META_LENGTH_BYTES = 132, 12
+_META_BYTES = 4096
+"""File meta information is shorter: it has a UID or two, and names."""
+
+_CHUNK_BYTES = 1 << 20
+_SERIES_UID_TAG = 0x0020000E
+_TEXTS = (
+    "ConcatenationUID",
+    "ContentDate",
+    "ContentTime",
+    "FrameOfReferenceUID",
+    "ImageType",
+    "InConcatenationTotalNumber",
+    "ManufacturerModelName",
+    "Modality",
+    "PatientID",
+    "PatientName",
+    "PhotometricInterpretation",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesDescription",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+)
+"""What ``Instance.text`` is asked for; converted once, while it is known which file is damaged."""
+
+_PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One DICOM file.
+
+    Attributes:
+        path: Where the file lies.
+        name: Its path relative to the scanned folder, as messages and reports name it.
+        header: All attributes in front of the pixel data.
+        pixel_bytes: File size from the start of the Pixel Data element on; 0 where there is none; None where a
+            deflated file does not tell.
+    """
+
+    path: Path
+    name: str
+    header: Dataset
+    pixel_bytes: int | None
+
+    def text(self, keyword: str) -> str:
+        """Returns an attribute as text, empty where it is absent or has no value."""
+        value = self.header.get(keyword)
+        return "" if value is None else str(value).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Why a DICOM file cannot be used.
+
+    Attributes:
+        reason: What is wrong with it.
+        series_uid: The series that it belongs to; empty where that is not known.
+    """
+
+    reason: str
+    series_uid: str = ""
+
+
+def read_header(path: Path, name: str) -> Instance | Damage | str:
+    """Returns the instance in a file, its damage, or the reason for which the file is passed over.
+
+    Args:
+        path: The file.
+        name: What to call it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return _parse(file, path, name)
+    except READ_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        return Damage(f"{type(error).__name__}: {str(error).partition('. ')[0]}", _series_uid(path))
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file has the preamble of DICOM; False where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_PREAMBLE_BYTES)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _parse(file: BinaryIO, path: Path, name: str) -> Instance | Damage | str:
+    head, meta = file.read(_PREAMBLE_BYTES), file.read(_META_BYTES)
+    if not head:
+        return "empty file"
+    has_preamble = head[128:] == b"DICM"
+    if not has_preamble and not _starts_like_dataset(head):
+        return "not DICOM"
+    file.seek(0)
+    if has_preamble and _is_deflated(meta) and _inflates_beyond_bounds(file):
+        return Damage(f"it inflates to more than {MAX_INFLATED_BYTES} bytes")
+    header = dcmread(file, stop_before_pixels=True, force=not has_preamble)
+    if not has_preamble and "SOPClassUID" not in header:
+        return "not DICOM"
+    return _no_image(header) or _instance(file, header, path, name)
+
+
+def _no_image(header: Dataset) -> str | None:
+    """Returns what a header is of that belongs to no series."""
+    stated = header.file_meta.get("MediaStorageSOPClassUID")
+    if stated == MediaStorageDirectoryStorage:
+        return "DICOMDIR"
+    is_whole = "SOPClassUID" in header and header.SOPClassUID == stated  # and not cut in the middle of the UID
+    if is_whole and stated not in IMAGES and "SeriesInstanceUID" not in header:
+        return "DICOM without a series"
+    return None
+
+
+def _instance(file: BinaryIO, header: Dataset, path: Path, name: str) -> Instance | Damage:
+    if "SOPClassUID" not in header or "SeriesInstanceUID" not in header:
+        is_cut = max(header.keys(), default=BaseTag(0)) < _SERIES_UID_TAG
+        lack = "it ends before" if is_cut else "there is no"
+        return Damage(f"{lack} SOPClassUID (0008,0016) or SeriesInstanceUID (0020,000E)")
+    for keyword in _TEXTS:
+        header.get(keyword)  # raises what pydicom raises where it cannot be converted
+    _complete_meta(header)
+    pixel_bytes = _pixel_bytes(file, header)
+    if pixel_bytes == 0 and header.SOPClassUID in IMAGES:
+        return Damage("no pixel data (7FE0,0010)", str(header.SeriesInstanceUID))
+    return Instance(path, name, header, pixel_bytes)
+
+
+def _series_uid(path: Path) -> str:
+    """Returns the series of a file that is damaged further on, where it can still be read."""
+
+    def is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        return int(tag) > _SERIES_UID_TAG
+
+    try:
+        with path.open("rb") as file:
+            return str(read_partial(file, stop_when=is_behind).get("SeriesInstanceUID") or "")
+    except READ_ERRORS:
+        return ""
+
+
+def _is_deflated(meta: bytes) -> bool:
+    return DeflatedExplicitVRLittleEndian.encode() in meta
+
+
+def _inflates_beyond_bounds(file: BinaryIO) -> bool:
+    """Whether a deflated data set is larger than any image that is read; leaves the file at its beginning."""
+    meta = read_file_meta_info(file.name)
+    file.seek(_PREAMBLE_BYTES + _META_LENGTH_BYTES + meta.FileMetaInformationGroupLength)
+    inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while size <= MAX_INFLATED_BYTES and not inflate.eof:
+        chunk = inflate.unconsumed_tail or file.read(_CHUNK_BYTES)
+        if not chunk:
+            break
+        size += len(inflate.decompress(chunk, _CHUNK_BYTES))
+    file.seek(0)
+    return size > MAX_INFLATED_BYTES
+
+
+def _starts_like_dataset(head: bytes) -> bool:
+    """Whether bytes begin with group 0008 or 0002: a data set that was stored without a preamble."""
+    return head[:2] in (b"\x08\x00", b"\x02\x00", b"\x00\x08") and len(head) == _PREAMBLE_BYTES
+
+
+def _complete_meta(header: Dataset) -> None:
+    """Gives a file without file meta information the transfer syntax that it was read with (PS3.10, 7.1)."""
+    if "TransferSyntaxUID" in header.file_meta:
+        return
+    is_implicit, is_little = header.original_encoding
+    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+    header.file_meta = FileMetaDataset(header.file_meta)
+    header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
+
+
+def _pixel_bytes(file: BinaryIO, header: Dataset) -> int | None:
+    if header.file_meta.TransferSyntaxUID.is_deflated:
+        return None
+    start = file.tell()
+    is_pixel_data = file.read(4) in _PIXEL_DATA_TAGS
+    return file.seek(0, os.SEEK_END) - start if is_pixel_data else 0

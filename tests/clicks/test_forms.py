@@ -1,0 +1,314 @@
+"""The same physical points come out of every form, on an oblique series with three different spacings."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.sr.coding import Code
+
+from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.clicks.grand_challenge import Frame
+from clickseg.clicks.pending import ImagePoint, placed
+from clickseg.clicks.read import read_clicks
+from clickseg.clicks.write import FORMS, written
+from clickseg.dicom.series import CheckedSeries
+from clickseg.errors import ClickError, UsageError
+from tests import phantoms
+from tests.dicom.results import CLOCK, violations
+
+FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
+VOXELS = ((2, 3, 1), (11, 8, 5), (0, 10, 6))
+"""Voxels i, j, k as DICOM stores the series: column, row, slice along the slice normal."""
+
+POLARITIES = (FG, BG, FG)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return phantoms.write(tmp_path_factory.mktemp("series"), phantoms.distinct(phantoms.oblique_geometry()))
+
+
+@pytest.fixture(scope="module")
+def series(folder: Path) -> CheckedSeries:
+    return phantoms.checked(folder)
+
+
+@pytest.fixture(scope="module")
+def points(folder: Path) -> np.ndarray:
+    """Where the voxels lie, by the attributes of the files alone (PS3.3, C.7.6.2.1.1)."""
+    datasets = [dcmread(path) for path in folder.iterdir()]
+
+    def along_normal(dataset: Dataset) -> float:
+        orientation = np.array(dataset.ImageOrientationPatient, dtype=float)
+        return float(np.array(dataset.ImagePositionPatient, float) @ np.cross(orientation[:3], orientation[3:]))
+
+    datasets.sort(key=along_normal)
+    found = []
+    for i, j, k in VOXELS:
+        plane = datasets[k]
+        orientation = np.array(plane.ImageOrientationPatient, dtype=float)
+        row_mm, column_mm = (float(value) for value in plane.PixelSpacing)
+        position = np.array(plane.ImagePositionPatient, dtype=float)
+        found.append(position + i * column_mm * orientation[:3] + j * row_mm * orientation[3:])
+    return np.array(found)
+
+
+def slicer(points: np.ndarray, system: str, unit: str = "mm") -> bytes:
+    sign = np.array([-1, -1, 1] if system == "RAS" else [1, 1, 1]) * (1000 if unit == "um" else 1)
+    control_points = [
+        {
+            "id": str(n),
+            "label": f"F-{n}",
+            "description": polarity.value,
+            "associatedNodeID": "vtkMRMLScalarVolumeNode1",
+            "position": list(point * sign),
+            "orientation": [-1.0, -0.0, -0.0, -0.0, -1.0, -0.0, 0.0, 0.0, 1.0],
+            "selected": True,
+            "locked": False,
+            "visibility": True,
+            "positionStatus": "defined",
+        }
+        for n, (point, polarity) in enumerate(zip(points, POLARITIES, strict=True), 1)
+    ]
+    markup = {
+        "type": "Fiducial",
+        "coordinateSystem": system,
+        "coordinateUnits": unit,
+        "locked": False,
+        "fixedNumberOfControlPoints": False,
+        "labelFormat": "%N-%d",
+        "lastUsedControlPointNumber": 3,
+        "controlPoints": control_points,
+        "measurements": [],
+        "display": {"visibility": False},
+    }
+    return json.dumps({"@schema": "markups-schema-v1.0.3.json#", "markups": [markup]}).encode()
+
+
+def fcsv(points: np.ndarray, system: str) -> bytes:
+    sign = [-1, -1, 1] if system in ("RAS", "0") else [1, 1, 1]
+    lines = [
+        "# Markups fiducial file version = 4.11",
+        f"# CoordinateSystem = {system}",
+        "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID",
+    ]
+    for n, (point, polarity) in enumerate(zip(points, POLARITIES, strict=True), 1):
+        x, y, z = point * sign
+        lines.append(f'vtkMRMLMarkupsFiducialNode_{n},{x},{y},{z},0,0,0,1,1,1,0,"F-{n}",{polarity.value},')
+    return "\n".join(lines).encode()
+
+
+def grand_challenge(points: np.ndarray) -> bytes:
+    names = ["tumor", "background", "tumor"]
+    content = [{"name": name, "point": list(voxel)} for name, voxel in zip(names, VOXELS, strict=True)]
+    version = {"major": 1, "minor": 0}
+    file = {"name": "Points of interest", "type": "Multiple points", "points": content, "version": version}
+    return json.dumps(file).encode()
+
+
+def of_polarity(polarity: Polarity) -> list[list[int]]:
+    return [list(voxel) for voxel, each in zip(VOXELS, POLARITIES, strict=True) if each is polarity]
+
+
+def npz(points: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    clicks = [{"fg": [v[::-1] for v in of_polarity(FG)], "bg": [v[::-1] for v in of_polarity(BG)]}]
+    order = np.empty(1, dtype=object)
+    order[0] = ["fg", "bg", "fg"]
+    images = np.zeros((7, 11, 13), np.uint8)
+    np.savez_compressed(file, imgs=images, spacing=(1, 1, 1), clicks=np.array(clicks, object), clicks_order=order)
+    return file.getvalue()
+
+
+WRITTEN: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
+    "Slicer LPS": ("F.mrk.json", lambda points: slicer(points, "LPS")),
+    "Slicer RAS": ("F.mrk.json", lambda points: slicer(points, "RAS")),
+    "Slicer um": ("F.mrk.json", lambda points: slicer(points, "LPS", "um")),
+    "fcsv LPS": ("F.fcsv", lambda points: fcsv(points, "LPS")),
+    "fcsv RAS": ("F.fcsv", lambda points: fcsv(points, "RAS")),
+    "fcsv 0": ("F.fcsv", lambda points: fcsv(points, "0")),
+    "Grand Challenge": ("lesion-clicks.json", grand_challenge),
+    "CVPR": ("case.npz", npz),
+    "Deepgrow": (
+        "params.json",
+        lambda _: json.dumps({"label": "a", "foreground": of_polarity(FG), "background": of_polarity(BG)}).encode(),
+    ),
+    "DeepEdit": (
+        "params.json",
+        lambda _: json.dumps({"a": of_polarity(FG), "background": of_polarity(BG), "label": "a"}).encode(),
+    ),
+    "SW-FastEdit": (
+        "clicks.json",
+        lambda _: json.dumps({"tumor": of_polarity(FG), "background": of_polarity(BG)}).encode(),
+    ),
+    "VISTA3D": (
+        "params.json",
+        lambda _: json.dumps({"points": VOXELS, "point_labels": [1, 0, 1], "label_prompt": [3]}).encode(),
+    ),
+}
+
+
+def in_order(clicks: Clicks) -> list[tuple[Polarity, tuple[float, ...]]]:
+    return sorted((click.polarity, tuple(np.round(click.position_mm, 2))) for click in clicks.points)
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+def test_the_same_points_come_out_of_every_form(
+    tmp_path: Path, series: CheckedSeries, points: np.ndarray, form: str
+) -> None:
+    name, write = WRITTEN[form]
+    (tmp_path / name).write_bytes(write(points))
+
+    found = placed(read_clicks(tmp_path / name), series)
+
+    expected = Clicks(tuple(Click("", p, tuple(x)) for p, x in zip(POLARITIES, points, strict=True)))
+    for (polarity, position), (wanted, place) in zip(in_order(found), in_order(expected), strict=True):
+        assert polarity is wanted
+        assert position == pytest.approx(place, abs=0.02)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_written_in_a_form_is_read_back(
+    tmp_path: Path, series: CheckedSeries, points: np.ndarray, form: str
+) -> None:
+    candidate = series.candidate
+    clicks = Clicks(
+        tuple(Click("hook", p, tuple(x)) for p, x in zip(POLARITIES, points, strict=True)),
+        candidate.frame_of_reference_uid,
+        candidate.series_uid,
+    )
+    path = tmp_path / {"cvpr": "c.npz", "fcsv": "c.fcsv", "slicer": "c.mrk.json", "sr": "c.dcm"}.get(form, "c.json")
+
+    path.write_bytes(written(clicks, form, series, CLOCK))
+
+    found = placed(read_clicks(path), series)
+    assert [p for p, _ in in_order(found)] == [p for p, _ in in_order(clicks)]
+    np.testing.assert_allclose([x for _, x in in_order(found)], [x for _, x in in_order(clicks)], atol=0.02)
+    if form in ("clickseg", "sr"):
+        assert found.digest == clicks.digest
+        assert found.series_instance_uid == clicks.series_instance_uid
+
+
+def test_a_written_sr_has_no_violation(
+    tmp_path: Path, series: CheckedSeries, points: np.ndarray, dciodvfy: str
+) -> None:
+    clicks = Clicks((Click("", FG, tuple(points[0])), Click("Läsion", BG, tuple(points[1]))))
+
+    (tmp_path / "c.dcm").write_bytes(written(clicks, "sr", series, CLOCK))
+
+    assert violations(tmp_path / "c.dcm", dciodvfy) == []
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form not in ("clickseg", "slicer", "fcsv")])
+def test_a_form_of_voxels_needs_a_series(form: str) -> None:
+    with pytest.raises(UsageError, match=f"the form {form} refers to a series"):
+        written(Clicks((Click("", FG, (0, 0, 0)),)), form, None, CLOCK)
+
+
+@pytest.mark.parametrize("form", ["deepgrow", "vista3d"])
+def test_a_form_of_one_label_refuses_two(series: CheckedSeries, points: np.ndarray, form: str) -> None:
+    clicks = Clicks(tuple(Click(label, FG, tuple(points[0])) for label in ("a", "b")))
+
+    with pytest.raises(ClickError, match="this form has one label: the clicks have a, b"):
+        written(clicks, form, series, CLOCK)
+
+
+def probe(series: CheckedSeries, point: np.ndarray, *, in_image: bool) -> Dataset:
+    """An SR as dcmjs writes OHIF's Probe: TID 300 with a point that a number is inferred from."""
+    candidate = series.candidate
+    plane = series.stack.planes[2]
+    if in_image:
+        source = hd.sr.SourceImageForRegion(candidate.first.header.SOPClassUID, plane.instance.text("SOPInstanceUID"))
+        region: Dataset = hd.sr.ScoordContentItem(
+            Code("111030", "DCM", "Image Region"), "POINT", np.array([[4.5, 7.5]]), relationship_type="INFERRED FROM"
+        )
+        region.ContentSequence = [source]
+    else:
+        region = hd.sr.Scoord3DContentItem(
+            Code("111030", "DCM", "Image Region"),
+            "POINT",
+            point[None],
+            candidate.frame_of_reference_uid,
+            relationship_type="INFERRED FROM",
+        )
+    number = hd.sr.NumContentItem(
+        Code("111010", "DCM", "Center"), 0, Code("1", "UCUM", "no units"), relationship_type="CONTAINS"
+    )
+    number.ContentSequence = [region]
+    finding = hd.sr.CodeContentItem(
+        Code("121071", "DCM", "Finding"),
+        Code("CORNERSTONEFREETEXT", "CORNERSTONEJS", "lesion_neg"),
+        relationship_type="CONTAINS",
+    )
+    tracking = hd.sr.TextContentItem(
+        Code("112039", "DCM", "Tracking Identifier"), "Cornerstone3DTools@^0.1.0:Probe", "HAS OBS CONTEXT"
+    )
+    group = hd.sr.ContainerContentItem(Code("125007", "DCM", "Measurement Group"), relationship_type="CONTAINS")
+    group.ContentSequence = [tracking, finding, number]
+    measurements = hd.sr.ContainerContentItem(
+        Code("126010", "DCM", "Imaging Measurements"), relationship_type="CONTAINS"
+    )
+    measurements.ContentSequence = [group]
+    report = Dataset()
+    report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.34"
+    report.ContentSequence = [measurements]
+    return report
+
+
+def save(report: Dataset, path: Path) -> Path:
+    report.SOPInstanceUID, report.SeriesInstanceUID = "2.25.5", "2.25.6"
+    report.ensure_file_meta()
+    report.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    report.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_a_probe_of_ohif_in_the_patient_is_a_click(tmp_path: Path, series: CheckedSeries, points: np.ndarray) -> None:
+    path = save(probe(series, points[1], in_image=False), tmp_path / "probe.dcm")
+
+    (click,) = placed(read_clicks(path), series).points
+
+    assert (click.label, click.polarity) == ("lesion", BG)
+    assert click.position_mm == pytest.approx(points[1], abs=1e-3)
+
+
+def test_a_probe_of_ohif_in_an_image_is_half_a_pixel_off_the_index(tmp_path: Path, series: CheckedSeries) -> None:
+    path = save(probe(series, np.zeros(3), in_image=True), tmp_path / "probe.dcm")
+
+    (click,) = placed(read_clicks(path), series).points
+
+    expected = series.stack.geometry.map_indices_to_reference(np.array([[2, 7, 4]]))[0]
+    assert click.position_mm == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_point_in_an_image_of_another_series_is_an_error(series: CheckedSeries) -> None:
+    with pytest.raises(ClickError, match=r"image 9\.9 is not in the series"):
+        ImagePoint("9.9", 1.5, 1.5).position_mm(series.stack)
+
+
+@pytest.mark.parametrize("voxel", [(13, 0, 0), (0, 11, 0), (0, 0, 7)])
+def test_a_voxel_outside_is_an_error(tmp_path: Path, series: CheckedSeries, voxel: tuple[int, ...]) -> None:
+    (tmp_path / "p.json").write_text(json.dumps({"foreground": [[1, 1, 1], list(voxel)], "background": []}))
+
+    with pytest.raises(ClickError, match=r"p\.json: click 2: voxel .* lies outside the series of \(13, 11, 7\) voxels"):
+        placed(read_clicks(tmp_path / "p.json"), series)
+
+
+@pytest.mark.parametrize("point", [[1.5, 2, 3], [-1, 2, 3]])
+def test_numbers_that_are_no_voxel_are_an_error_that_names_the_other_frame(tmp_path: Path, point: list[float]) -> None:
+    version = {"major": 1, "minor": 0}
+    file = {"type": "Multiple points", "points": [{"point": point}], "version": version}
+    (tmp_path / "p.json").write_text(json.dumps(file))
+
+    with pytest.raises(ClickError, match="point 1: expected a voxel") as caught:
+        read_clicks(tmp_path / "p.json")
+    assert caught.value.hint == "--clicks-frame lps reads the numbers as LPS mm"
+    (click,) = read_clicks(tmp_path / "p.json", Frame.LPS).points
+    assert click.position_mm == tuple(point)

@@ -1,0 +1,102 @@
+"""Pickles are read without being run: what would run something is refused, and what is bounded stays bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import pickletools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clickseg.clicks.plain_pickle import PickleError, plain_value
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=5) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(plain, st.sampled_from([2, 3, 4, 5]))
+def test_plain_values_come_back(value: object, protocol: int) -> None:
+    if _depth(value) > 8:
+        return
+
+    assert plain_value(pickle.dumps(value, protocol)) == value
+
+
+def _depth(value: object) -> int:
+    items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return 1 + max((_depth(item) for item in items), default=0)
+
+
+@pytest.mark.parametrize("protocol", [3, 4])  # those that NumPy writes
+@pytest.mark.parametrize("dtype", ["i4", "i8", "u2", "u4"])
+def test_arrays_and_scalars_of_numpy_become_integers(protocol: int, dtype: str) -> None:
+    objects = np.empty(2, dtype=object)
+    objects[:] = [{"fg": [np.array([1, 2, 300], dtype)]}, {"bg": [[np.dtype(dtype).type(7), 8]]}]
+
+    assert plain_value(pickle.dumps(objects, protocol)) == [{"fg": [[1, 2, 300]]}, {"bg": [[7, 8]]}]
+
+
+class Evil:
+    """Unpickling it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_a_call_is_refused_and_not_made(tmp_path: Path, protocol: int) -> None:
+    content = pickle.dumps([Evil(tmp_path / "made")], protocol)
+
+    with pytest.raises(PickleError):
+        plain_value(content)
+    assert not (tmp_path / "made").exists()
+
+
+def test_one_list_named_many_times_is_refused() -> None:
+    bomb: list[object] = [1] * 50
+    for _ in range(7):
+        bomb = [bomb] * 50
+
+    with pytest.raises(PickleError, match="too deep or too large"):
+        plain_value(pickle.dumps(bomb))
+
+
+def test_a_list_within_itself_is_refused() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+
+    with pytest.raises(PickleError, match="too deep or too large"):
+        plain_value(pickle.dumps(endless))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_value_or_an_error(content: bytes) -> None:
+    with contextlib.suppress(PickleError):
+        plain_value(content)
+
+
+@given(st.data())
+def test_a_changed_pickle_is_a_value_or_an_error(data: st.DataObject) -> None:
+    content = bytearray(pickle.dumps([{"fg": [np.array([1, 2, 3])], "bg": [[4, 5, 6]]}]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+
+    with contextlib.suppress(PickleError):
+        plain_value(bytes(content))
+
+
+def test_the_opcodes_that_it_knows_are_those_of_the_standard_library() -> None:
+    known = {opcode.name for opcode in pickletools.opcodes}
+
+    assert {"STACK_GLOBAL", "REDUCE", "BUILD", "MEMOIZE", "SETITEMS"} <= known

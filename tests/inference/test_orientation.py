@@ -1,0 +1,63 @@
+"""Axes are turned as nibabel turns them, and turned back to the voxel, however a series lies in the patient."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import nibabel.orientations
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickseg.inference.decision import label_map
+from clickseg.inference.orientation import turn_to
+from clickseg.inference.resample import model_geometry, to_model_grid
+from clickseg.models.spec import ModelSpec
+from tests import phantoms
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+ORIENTATIONS = ["".join(letters) for axes in permutations(["RL", "AP", "IS"]) for letters in product(*axes)]
+angles = st.tuples(*[st.floats(-3.2, 3.2)] * 3)
+
+
+@given(angles, st.sampled_from(ORIENTATIONS))
+@settings(max_examples=200)
+def test_the_turn_is_nibabels(about: tuple[float, ...], orientation: str) -> None:
+    geometry = phantoms.oblique_geometry(axes=phantoms.rotation(*about))
+
+    turned = turn_to(geometry, orientation).apply(geometry)
+
+    ours = nibabel.orientations.io_orientation(LPS_TO_RAS @ geometry.affine)
+    wanted = nibabel.orientations.axcodes2ornt(tuple(orientation))
+    transform = nibabel.orientations.ornt_transform(ours, wanted)
+    expected = geometry.affine @ nibabel.orientations.inv_ornt_aff(transform, geometry.spatial_shape)
+    np.testing.assert_allclose(turned.affine, expected, atol=1e-9)
+
+
+@given(angles, st.sampled_from(ORIENTATIONS))
+@settings(max_examples=200)
+def test_undoing_a_turn_gives_back_every_voxel(about: tuple[float, ...], orientation: str) -> None:
+    volume = phantoms.distinct(phantoms.oblique_geometry(axes=phantoms.rotation(*about)))
+    turn = turn_to(volume, orientation)
+
+    np.testing.assert_array_equal(turn.undo(turn.apply(volume).array), volume.array)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 45, 55, 60, 90, 135, 180])
+@pytest.mark.parametrize("orientation", ["RAS", "SAR", "PIR"])
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_what_a_network_says_of_a_voxel_is_said_of_that_voxel(
+    degrees: float, orientation: str, activation: str
+) -> None:
+    axes = phantoms.rotation(np.radians(degrees), np.radians(degrees) / 2, np.radians(degrees) / 3)
+    geometry = phantoms.oblique_geometry((12, 12, 12), axes=axes, pixel_spacing=(1.5, 1.5), slice_spacing=1.5)
+    volume = phantoms.hook(geometry, 4.0, -4.0)
+    grid = {"spacing_mm": [1.5, 1.5, 1.5], "orientation": orientation}
+    classes = [phantoms.organ("hook", 1)]
+    spec = ModelSpec.model_validate(phantoms.metadata(grid=grid, activation=activation, classes=classes))
+    seen = to_model_grid(volume, spec.grid).array
+
+    labels = label_map(np.stack([np.zeros_like(seen), seen]), model_geometry(geometry, spec.grid), geometry, spec)
+
+    np.testing.assert_array_equal(labels.mask(1), volume.array > 0)

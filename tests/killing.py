@@ -1,0 +1,84 @@
+"""Kill -9 at random moments of a run: OUT holds a whole result or nothing new, and the next run cleans up and succeeds.
+
+``python -m tests.killing --count 200`` prints the tally.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests import runs
+
+COMMAND = [str(Path(sys.executable).with_name("clickseg")), "segment"]
+
+
+def run_once(study: Path, models: Path, output: Path, kill_after_s: float | None) -> int:
+    """Runs the command, and kills it after some time; returns its exit code."""
+    command = [*COMMAND, str(study), "-o", str(output), "-m", str(models)]
+    with subprocess.Popen(command, env=runs.environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            run.send_signal(signal.SIGKILL)
+        return run.wait()
+
+
+def state_of(output: Path) -> str:
+    """Says what a folder holds: ``nothing``, ``leftovers``, ``whole``; or ``broken``, which must never be."""
+    visible = {path.name for path in output.glob("*")} if output.is_dir() else set()
+    if "report.json" in visible:
+        entries = json.loads((output / "report.json").read_text())["series"]
+        listed = {name for entry in entries for name in entry["files"].values()}
+        return "whole" if listed <= visible else "broken"
+    hidden = output.is_dir() and any(output.glob(".clickseg-*"))
+    if visible and not hidden:
+        return "broken"
+    return "leftovers" if hidden else "nothing"
+
+
+def killed_and_repeated(study: Path, models: Path, folder: Path, kill_after_s: float) -> tuple[str, str]:
+    """Kills one run, and runs again; returns what each left."""
+    output = folder / "out"
+    run_once(study, models, output, kill_after_s)
+    after_kill = state_of(output)
+    code = run_once(study, models, output, None)
+    is_clean = not any(output.glob(".clickseg-*"))
+    return after_kill, "whole" if code == 0 and is_clean and state_of(output) == "whole" else "broken"
+
+
+def main() -> int:
+    """Kills as many runs as asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    rng = random.Random(1)
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(arguments.jobs) as pool:
+        folder = Path(name)
+        study = runs.write_input(folder / "in", runs.click(9, 11, 13))
+        models = runs.write_model(folder / "models")
+        start = time.perf_counter()
+        run_once(study, models, folder / "whole", None)
+        whole_s = time.perf_counter() - start
+        moments = [rng.uniform(0, whole_s) for _ in range(arguments.count)]
+        jobs = [
+            pool.submit(killed_and_repeated, study, models, folder / str(number), moment)
+            for number, moment in enumerate(moments)
+        ]
+        tally = Counter(job.result() for job in jobs)
+    for (after_kill, after_next), count in sorted(tally.items()):
+        sys.stdout.write(f"after the kill: {after_kill:10} after the next run: {after_next:8} {count}\n")
+    return int(any("broken" in outcome for outcome in tally))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
