@@ -22,7 +22,7 @@ def call_when_terminated(function: Callable[[], int]) -> None:
     """Ends the process with what a function returns when an ending signal comes.
 
     For a process whose main thread is in a library that takes the signals for itself: they are blocked, in this thread
-    and those that it starts, and a thread of their own waits for them.
+    and those that it starts, and a thread of their own waits for them. So it comes before any library starts threads.
 
     Args:
         function: Cleans up, and returns the exit code.

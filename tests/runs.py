@@ -16,6 +16,7 @@ from tests import phantoms
 
 REPOSITORY = Path(__file__).parents[1]
 GEOMETRY = phantoms.oblique_geometry((12, 14, 16))
+GRID_SPACING_MM = [round(float(value), 6) for value in GEOMETRY.to_patient_orientation("RAS").spacing]
 INSIDE_HU, OUTSIDE_HU, THRESHOLD_HU = 500.0, -700.0, 0.0
 
 
@@ -30,12 +31,8 @@ def write_input(folder: Path, *clicks: Click, modality: str = "CT", name: str = 
 
 def write_model(folder: Path, name: str = "thresholder", **changes: object) -> Path:
     """Writes a package that finds what is above 0 HU, but for the balls of clicks; returns the folder of packages."""
-    spacing = GEOMETRY.to_patient_orientation("RAS").spacing
-    section = phantoms.metadata(
-        grid={"spacing_mm": [round(float(value), 6) for value in spacing], "orientation": "RAS"},
-        guidance=phantoms.GUIDANCE,
-        **changes,
-    )
+    grid = {"spacing_mm": GRID_SPACING_MM, "orientation": "RAS"}
+    section = phantoms.metadata(**{"grid": grid, "guidance": phantoms.GUIDANCE} | changes)
     phantoms.linear_model(folder / name, section, weights=[[0, 0, 0], [1, 100, -100]], bias=[0, 0])
     return folder
 

@@ -80,3 +80,15 @@ except SystemExit:
 
 def test_the_command_line_answers_before_it_imports_the_libraries() -> None:
     assert runs.process(["python", "-c", ANSWER]).stdout == "clickseg 0.1.0\n[]\n"
+
+
+THREADS = """
+import os
+import app.main
+print(len(os.listdir("/proc/self/task")))
+"""
+
+
+def test_no_library_starts_threads_before_the_application_blocks_the_ending_signals() -> None:
+    """A thread that does not block them takes them, in Holoscan's way: the run would hang, or end without a word."""
+    assert runs.process(["python", "-c", THREADS], cwd=REPOSITORY).stdout == "1\n"

@@ -13,19 +13,16 @@ import pytest
 
 from tests import runs
 
-SLOW = """
-import sys, time
-sys.path.insert(0, {repository!r})
-from clickseg.inference import sliding_window
-def slow(*_):
-    time.sleep(60)
-sliding_window.run = slow
-{door}
-"""
-DOORS = {
-    "segment": "from clickseg.cli import main; raise SystemExit(main(['segment', sys.argv[1], *sys.argv[2:]]))",
-    "app": "from app.main import main; raise SystemExit(main(['app', '-i', *sys.argv[1:]]))",
+DOORS: dict[str, list[object]] = {
+    "segment": [Path(sys.executable).with_name("clickseg"), "segment"],
+    "app": [sys.executable, runs.REPOSITORY / "app", "-i"],
 }
+
+
+def write_slow_model(folder: Path) -> Path:
+    """Writes a package of some 200,000 windows, so that a run is in the midst of them when a signal comes."""
+    fine = {"spacing_mm": [spacing / 5 for spacing in runs.GRID_SPACING_MM], "orientation": "RAS"}
+    return runs.write_model(folder, grid=fine, window={"roi": [8, 8, 8], "overlap": 0.875})
 
 
 def started(command: list[object], **environ: str) -> subprocess.Popen[str]:
@@ -45,11 +42,9 @@ def wait_until_it_runs(output: Path) -> None:
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_nothing_but_the_note(tmp_path: Path, door: str, number: signal.Signals) -> None:
-    study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
-    code = SLOW.format(repository=str(runs.REPOSITORY), door=DOORS[door])
-    output = tmp_path / "out"
+    study, models, output = runs.write_input(tmp_path / "in"), write_slow_model(tmp_path / "models"), tmp_path / "out"
 
-    run = started([sys.executable, "-c", code, study, "-m", models, "-o", output], CLICKSEG_METADATA="1")
+    run = started([*DOORS[door], study, "-m", models, "-o", output], CLICKSEG_METADATA="1")
     wait_until_it_runs(output)
     run.send_signal(number)
     _, errors = run.communicate(timeout=30)
