@@ -24,6 +24,8 @@ MAX_WINDOW_VOXELS = 1 << 27
 Positive = Annotated[float, Field(gt=0)]
 SpacingMm = Annotated[float, Field(ge=0.05, le=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+WeightsName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+"""A file's name in ``models/``: no path, which could lead elsewhere."""
 
 
 class Code(Strict):
@@ -167,7 +169,7 @@ class ModelSpec(Strict):
     output_channels: Annotated[int, Field(ge=1, le=1024)]
     classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
     postprocessing: PostprocessingSpec = PostprocessingSpec()
-    weights: dict[str, Sha256] = Field(default_factory=dict)
+    weights: dict[WeightsName, Sha256] = Field(default_factory=dict)
 
     @property
     def input_channels(self) -> int:

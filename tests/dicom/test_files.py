@@ -155,6 +155,28 @@ def test_dicomdir_is_passed_over(series: Path, tmp_path: Path) -> None:
     assert found.passed_over == {"DICOMDIR": 1}
 
 
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of the file IDs
+@pytest.mark.parametrize("way_out", [["..", "outside", "0000.dcm"], ["", "etc", "passwd"]])
+def test_a_dicomdir_leads_nowhere(series: Path, tmp_path: Path, way_out: list[str]) -> None:
+    """Its references are not followed: what is read lies in the folder."""
+    phantoms.write(tmp_path / "outside", phantoms.distinct(phantoms.oblique_geometry()), name="outside")
+    media = FileSet()
+    media.add(sorted(series.rglob("*.dcm"))[0])
+    media.write(tmp_path / "media")
+    del media
+    gc.collect()
+    directory = dcmread(tmp_path / "media" / "DICOMDIR")
+    for record in directory.DirectoryRecordSequence:
+        if "ReferencedFileID" in record:
+            record.ReferencedFileID = way_out
+    directory.save_as(tmp_path / "media" / "DICOMDIR")
+
+    found = scan(tmp_path / "media")
+
+    assert [instance.path.is_relative_to(tmp_path / "media") for instance in found.instances] == [True]
+    assert found.passed_over == {"DICOMDIR": 1}
+
+
 def test_the_same_instance_with_other_content_is_no_copy(series: Path) -> None:
     first = sorted(series.rglob("*.dcm"))[0]
     dataset = dcmread(first)

@@ -52,6 +52,8 @@ def package(folder: Path, name: str, modality: str = "CT", **changes: object) ->
         ({"guidance": phantoms.GUIDANCE | {"kind": "gaussian"}}, r"guidance\.kind"),
         ({"postprocessing": {"keep": "some"}}, r"postprocessing\.keep"),
         ({"weights": {"model.xml": "abc"}}, r"weights\.model\.xml"),
+        ({"weights": {"../../secret.xml": "0" * 64}}, r"weights\.\.\./\.\./secret\.xml"),
+        ({"weights": {"/etc/passwd": "0" * 64}}, r"weights\./etc/passwd"),
         ({"surprise": 1}, "surprise: unknown field"),
     ],
 )
