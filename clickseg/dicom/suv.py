@@ -15,6 +15,7 @@ import numpy as np
 from pydicom import Dataset
 
 from clickseg.arrays import Doubles
+from clickseg.dicom.part10 import READ_ERRORS
 from clickseg.dicom.pet_time import frame_start, injection_time, scan_start
 from clickseg.errors import SuvError
 
@@ -124,7 +125,7 @@ def _philips(header: Dataset, element: int) -> float | None:
     try:
         value = header.private_block(0x7053, "Philips PET Private Group")[element].value
         number = float(value.decode("ascii").strip("\0 ") if isinstance(value, bytes) else value)
-    except (KeyError, TypeError, ValueError):
+    except READ_ERRORS:
         return None
     return number if math.isfinite(number) and number > 0 else None
 

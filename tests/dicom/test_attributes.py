@@ -42,6 +42,8 @@ def test_what_scanners_write_is_fit() -> None:
         (DataElement("ModalityLUTSequence", "LO", "none"), r"ModalityLUTSequence \(0028,3000\): expected a sequence"),
         (raw("Rows", "US", b"\1"), r"Rows \(0028,0010\): cannot be read"),
         (raw("NumberOfFrames", "IS", b"many"), r"NumberOfFrames \(0028,0008\): expected a whole number, got 'many'"),
+        (raw("AttenuationCorrected", "RS", b"YES "), r"AttenuationCorrected \(0018,9759\): cannot be read"),
+        (raw("SUVType", "XX", b"BW"), r"SUVType \(0054,1006\): cannot be read"),
         (raw("RadiopharmaceuticalInformationSequence", "SQ", b"\0" * 4), r"\(0054,0016\): cannot be read"),
     ],
 )
