@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import highdicom as hd
 from pydicom import DataElement, Dataset
 from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.tag import BaseTag
-from pydicom.valuerep import format_number_as_ds, validate_value
+from pydicom.valuerep import DA, DT, TM, format_number_as_ds, validate_value
 
 from clickseg.dicom.part10 import READ_ERRORS
 from clickseg.dicom.planes import Plane
@@ -34,6 +34,7 @@ _TYPE_2 = (
 _COPIED_GROUPS = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
 _COPIED = ("PositionReferenceIndicator", "SeriesNumber", "StudyID")
 _TEXT = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
+_MOMENTS: Mapping[str, Callable[[str], object]] = {"DA": DA, "DT": DT, "TM": TM}
 _IDENTITY = ("PatientID", "PatientName")
 _CHARACTER_SETS = frozenset(name.value for name in hd.SpecificCharacterSetValues)
 
@@ -148,7 +149,9 @@ def _is_defined(element: DataElement) -> bool:
         return all(value in (None, "", "M", "F", "O") for value in values)
     if element.VR in _TEXT and element.keyword:
         for value in values:
-            validate_value(element.VR, "" if value is None else str(value), RAISE)
+            text = "" if value is None else str(value)
+            validate_value(element.VR, text, RAISE)
+            _MOMENTS.get(element.VR, str)(text)  # 31 February has the form of a date
     return True
 
 

@@ -75,7 +75,7 @@ def test_values_that_break_their_rules_are_left_out_with_a_warning(
     datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset.PatientAge, dataset.PatientSex, dataset.StudyDate = "0Y", "U", "yesterday"
-        dataset.StudyDescription = "x" * 70
+        dataset.StudyDescription, dataset.PatientBirthDate = "x" * 70, "19330231"
     series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
 
     with caplog.at_level(logging.WARNING):
@@ -85,11 +85,12 @@ def test_values_that_break_their_rules_are_left_out_with_a_warning(
     path.write_bytes(encoded(results.segmentation))
     back = dcmread(path)
     assert "PatientAge" not in back
-    assert (back.PatientSex, back.StudyDate) == ("", "")
+    assert (back.PatientSex, back.StudyDate, back.PatientBirthDate) == ("", "", "")
     assert violations(path, dciodvfy) == []
     ours = [record.message for record in caplog.records if record.name.startswith("clickseg")]
     assert sorted(message.split()[0] for message in ours) == [
         "PatientAge",
+        "PatientBirthDate",
         "PatientSex",
         "StudyDate",
         "StudyDescription",
