@@ -13,7 +13,7 @@ from clickseg.clock import read_clock
 from clickseg.cuda_runtime import load_cuda_runtime
 from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.interruption import call_when_terminated
-from clickseg.terminal import conclude, fail
+from clickseg.terminal import conclude, fail, open_streams
 
 if TYPE_CHECKING:
     from app.application import ClickSegApplication
@@ -68,6 +68,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 wrong use.
     """
+    open_streams()
     process = Process()
     call_when_terminated(process.interrupt)
     return process.run(argv)

@@ -20,13 +20,19 @@ def main(argv: Sequence[str]) -> int:
         argv: Its folder or file, and its arguments.
 
     Returns:
-        1 where it raised an error; an application that ends by itself decides on its own.
+        1 where it raised an error, or an operator ended the process; an application that ends by itself decides.
     """
     entry = Path(argv[0])
     sys.argv[:] = argv
     sys.path[0] = str(entry if entry.is_dir() else entry.parent)
     try:
         runpy.run_path(str(entry), run_name="__main__")
+    except SystemExit as stop:
+        name = failed_operator(stop.__traceback__)
+        if name is None:
+            raise
+        sys.stderr.write(f"error: operator {name} failed: it ended the process with {stop.code!r}\n")
+        return stop.code if isinstance(stop.code, int) and stop.code else 1
     except Exception as error:  # noqa: BLE001 - whatever an application raises
         traceback.print_exc()
         name = failed_operator(error.__traceback__)

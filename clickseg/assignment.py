@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage
 
@@ -16,6 +16,7 @@ from clickseg.dicom.predecessor import EarlierResult, is_own
 from clickseg.dicom.series import CheckedSeries
 from clickseg.errors import ClickError
 from clickseg.selection import Inputs, listed
+from clickseg.wording import counted
 
 _REPORTS = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage)
 
@@ -27,12 +28,18 @@ class Report:
     Attributes:
         instance: The file.
         age: What orders reports: content date and time, then UID.
-        clicks: Its clicks.
+        parts: Its clicks: those of each frame of reference, and those in images.
     """
 
     instance: Instance
     age: tuple[str, str]
-    clicks: AnyClicks
+    parts: tuple[AnyClicks, ...]
+
+    def clicks_for(self, series: CheckedSeries) -> Clicks:
+        """Returns the clicks that are for a series, in LPS mm."""
+        fitting = [placed(for_series(part, series), series) for part in self.parts if is_for(part, series)]
+        points = tuple(point for part in fitting for point in part.points)
+        return replace(fitting[0], points=points) if points else Clicks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +66,12 @@ def find_reports(instances: Iterable[Instance]) -> tuple[Report, ...]:
     found = []
     for instance in instances:
         if instance.text("SOPClassUID") in _REPORTS:
-            clicks = clicks_of_report(instance.header, instance.name)
-            if clicks is None and is_own(instance.header):
-                clicks = Clicks(series_instance_uid=series_of_report(instance.header), source=instance.name)
-            if clicks is not None:
+            parts = clicks_of_report(instance.header, instance.name)
+            if not parts and is_own(instance.header):
+                parts = (Clicks(series_instance_uid=series_of_report(instance.header), source=instance.name),)
+            if parts:
                 moment = instance.text("ContentDate") + instance.text("ContentTime")
-                found.append(Report(instance, (moment, instance.text("SOPInstanceUID")), clicks))
+                found.append(Report(instance, (moment, instance.text("SOPInstanceUID")), parts))
     return tuple(sorted(found, key=lambda report: report.age, reverse=True))
 
 
@@ -82,25 +89,31 @@ def assign(inputs: Sequence[Inputs], files: FoundClicks, reports: Sequence[Repor
     """
     series = [each[0] for each in inputs]
     earlier = tuple(_earlier(reports, each) for each in series)
-    with_clicks = [report for report in reports if report.clicks.points]
+    with_clicks = [report for report in reports if any(part.points for part in report.parts)]
     if files.clicks is not None:
         others = (r.instance.name for r in with_clicks if r.instance.path.resolve() not in files.paths)
         return Assigned(_of_file(files.clicks, series), earlier, (*files.passed_over, *others))
-    newest = [next((report for report in with_clicks if is_for(report.clicks, each)), None) for each in series]
-    clicks = (placed(r.clicks, each) if r else Clicks() for r, each in zip(newest, series, strict=True))
-    used = {report.instance.name for report in newest if report is not None}
+    clicks = tuple(_of_newest(with_clicks, each) for each in series)
+    used = {each.source for each in clicks}
     others = (report.instance.name for report in with_clicks if report.instance.name not in used)
-    return Assigned(tuple(clicks), earlier, tuple(others))
+    return Assigned(clicks, earlier, tuple(others))
+
+
+def _of_newest(reports: Sequence[Report], series: CheckedSeries) -> Clicks:
+    """Returns the clicks of the newest report that holds some for a series."""
+    found = (report.clicks_for(series) for report in reports)
+    return next((clicks for clicks in found if clicks.points), Clicks())
 
 
 def _earlier(reports: Sequence[Report], series: CheckedSeries) -> tuple[EarlierResult, ...]:
     """Returns our own reports that are of a series."""
     return tuple(
-        EarlierResult(report.instance.header, report.clicks.digest)
+        EarlierResult(report.instance.header, part.digest)
         for report in reports
-        if isinstance(report.clicks, Clicks)
+        for part in report.parts
+        if isinstance(part, Clicks)
         and is_own(report.instance.header)
-        and report.clicks.series_instance_uid == series.candidate.series_uid
+        and part.series_instance_uid == series.candidate.series_uid
     )
 
 
@@ -108,7 +121,7 @@ def _of_file(clicks: AnyClicks, series: Sequence[CheckedSeries]) -> tuple[Clicks
     if not clicks.source:
         return tuple(Clicks() for _ in series)
     _check_clear(clicks, series)
-    given = tuple(placed(clicks, each) if is_for(clicks, each) else Clicks() for each in series)
+    given = tuple(placed(for_series(clicks, each), each) if is_for(clicks, each) else Clicks() for each in series)
     if not any(each.source for each in given):
         named = clicks if isinstance(clicks, Clicks) else Clicks()
         raise ClickError(
@@ -117,6 +130,8 @@ def _of_file(clicks: AnyClicks, series: Sequence[CheckedSeries]) -> tuple[Clicks
             + ", ".join(f"{listed([s.candidate])} in frame {s.candidate.frame_of_reference_uid}" for s in series[:4]),
             hint="--clicks none uses none",
         )
+    if isinstance(clicks, PendingClicks) and (left := len(clicks.points) - sum(len(each.points) for each in given)):
+        raise ClickError(f"{clicks.source}: {counted(left, 'click')} in images that are not to be segmented")
     return given
 
 
@@ -141,10 +156,16 @@ def is_for(clicks: AnyClicks, series: CheckedSeries) -> bool:
             None,
             candidate.frame_of_reference_uid,
         )
-    images = {instance.text("SOPInstanceUID") for instance in candidate.instances}
-    return not _is_of_images(clicks) or all(
-        isinstance(click.place, ImagePoint) and click.place.sop_instance_uid in images for click in clicks.points
-    )
+    return not _is_of_images(clicks) or bool(for_series(clicks, series).points)
+
+
+def for_series(clicks: AnyClicks, series: CheckedSeries) -> AnyClicks:
+    """Returns the clicks without those in images of other series."""
+    if isinstance(clicks, Clicks) or not _is_of_images(clicks):
+        return clicks
+    images = {instance.text("SOPInstanceUID") for instance in series.candidate.instances}
+    own = (c for c in clicks.points if isinstance(c.place, ImagePoint) and c.place.sop_instance_uid in images)
+    return replace(clicks, points=tuple(own))
 
 
 def _is_of_images(clicks: PendingClicks) -> bool:

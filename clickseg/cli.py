@@ -16,7 +16,7 @@ from clickseg import __version__
 from clickseg.clock import read_clock
 from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.interruption import raise_when_terminated
-from clickseg.terminal import conclude, fail, progress_bar, set_up, tell, tell_bytes
+from clickseg.terminal import conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
 
 _FLAGS = {"nifti": "on", "statistics": "on"}
 """Options that are flags on the command line, and the value that a flag stands for."""
@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    open_streams()
     arguments = _parser().parse_args(argv)
     output: Path | None = getattr(arguments, "output", None)
     set_up("DEBUG" if arguments.debug else "WARNING" if arguments.quiet else "INFO")
@@ -137,14 +138,15 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def _models(arguments: argparse.Namespace) -> int:
-    from clickseg.models.choice import find_packages, model_paths
+    from clickseg.models.choice import list_packages, model_paths
 
-    for package in find_packages(model_paths(arguments.models, os.environ)):
-        classes = ", ".join(each.name for each in package.spec.classes)
+    packages, errors = list_packages(model_paths(arguments.models, os.environ))
+    for package in packages:
+        classes = ", ".join(" or ".join((each.name, *each.aliases)) for each in package.spec.classes)
         default = ", default" if package.spec.default else ""
         what = f"{' + '.join(package.modalities)} -> {classes}"
         tell([f"{package.name} {package.version}: {what} ({package.path}{default})"])
-    return 0
+    return fail(errors, None, os.environ) if errors else 0
 
 
 def _add_clicks(parser: argparse.ArgumentParser) -> None:

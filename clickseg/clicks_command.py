@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from clickseg.assignment import is_for
+from clickseg.assignment import for_series, is_for
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.grand_challenge import Frame
 from clickseg.clicks.pending import AnyClicks, Voxel, placed
@@ -72,7 +72,7 @@ def _placed(clicks: AnyClicks, series: CheckedSeries | None) -> Clicks:
         if isinstance(clicks, Clicks):
             return clicks
         raise UsageError(f"{clicks.source} holds voxels of a series", hint="name its folder with --series")
-    in_mm = placed(clicks, series)
+    in_mm = placed(for_series(clicks, series), series)
     for number, click in enumerate(in_mm.points, 1):
         check_inside(click, f"{clicks.source}: click {number}", series.stack.geometry)
     return in_mm
@@ -90,7 +90,8 @@ def _series(folder: Path, clicks: AnyClicks) -> CheckedSeries:
         raise failed[0].reason
     raise ClickError(
         f"{clicks.source}: expected one series that the clicks are for, got {len(fitting)} of: "
-        f"{listed([series.candidate for series in formed]) or 'none'}"
+        f"{listed([series.candidate for series in formed]) or 'none'}",
+        hint="--series names the folder of the one that they are on",
     )
 
 

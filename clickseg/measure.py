@@ -14,6 +14,9 @@ from clickseg.arrays import Doubles, Indices, Mask, Values
 PEAK_RADIUS_MM = 10 * (3 / (4 * math.pi)) ** (1 / 3)
 """The radius of a sphere of 1 ml."""
 
+_SLICES = 32
+"""How many slices are looked at together: the memory that it takes does not depend on the series."""
+
 
 @dataclass(frozen=True, slots=True)
 class Uptake:
@@ -62,20 +65,41 @@ def measure(mask: Mask, volume: hd.Volume, unit: str) -> Measured:
 
 
 def _peak(mask: Mask, volume: hd.Volume) -> float:
-    """Returns the largest mean over the voxels of the image at most ``PEAK_RADIUS_MM`` from one of the segment."""
+    """Returns the largest mean over the voxels of the image at most ``PEAK_RADIUS_MM`` from one of the segment.
+
+    Where it lies is found for all voxels at once, some slices at a time; there it is computed voxel by voxel.
+    """
     offsets = _sphere(volume.spacing)
     reach = np.abs(offsets).max(axis=0)
-    voxels = mask.nonzero()
-    box = tuple(slice(max(int(i.min()) - r, 0), int(i.max()) + r + 1) for i, r in zip(voxels, reach, strict=True))
-    values: Values = volume.array[box]
-    centres = np.argwhere(mask[box])
-    total, count = np.zeros(len(centres)), np.zeros(len(centres))
-    for offset in offsets:
-        near = centres + offset
-        inside = ((near >= 0) & (near < values.shape)).all(axis=1)
-        total[inside] += values[tuple(near[inside].T)]
-        count[inside] += 1
-    return float((total / count).max())
+    first, stop = (np.array([end(axis) for axis in mask.nonzero()]) for end in (np.min, np.max))
+    highest = (-math.inf, np.zeros(3, np.intp))
+    for start in range(int(first[0]), int(stop[0]) + 1, _SLICES):
+        low = np.array([start, first[1], first[2]])
+        high = np.array([min(start + _SLICES, stop[0] + 1), stop[1] + 1, stop[2] + 1])
+        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        if mask[box].any():
+            means = np.where(mask[box], _sphere_means(volume.array, low, high, offsets, reach), -math.inf)
+            place = np.unravel_index(int(means.argmax()), means.shape)
+            highest = max(highest, (float(means[place]), low + place), key=lambda found: found[0])
+    near = highest[1] + offsets
+    near = near[((near >= 0) & (near < mask.shape)).all(axis=1)]
+    return float(volume.array[tuple(near.T)].mean(dtype=np.float64))
+
+
+def _sphere_means(array: Values, low: Indices, high: Indices, offsets: Indices, reach: Indices) -> Doubles:
+    """Returns the mean over a sphere about each voxel of a box, by convolution; outside the image nothing counts."""
+    from scipy.fft import irfftn, next_fast_len, rfftn
+
+    start, stop = np.maximum(low - reach, 0), np.minimum(high + reach, array.shape)
+    values = array[tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))]
+    shape = [next_fast_len(int(count + 2 * r), real=True) for count, r in zip(values.shape, reach, strict=True)]
+    sphere = np.zeros(2 * reach + 1)
+    sphere[tuple((offsets + reach).T)] = 1
+    spectrum = rfftn(sphere, shape)
+    total, count = (irfftn(rfftn(each, shape) * spectrum, shape) for each in (values, np.ones(values.shape)))
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low - start + reach, high - start + reach, strict=True))
+    means: Doubles = total[box] / np.rint(count[box])
+    return means
 
 
 def _sphere(spacing_mm: tuple[float, ...]) -> Indices:

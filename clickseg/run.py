@@ -40,6 +40,9 @@ def run(settings: Settings, progress: Progress) -> Results:
 _USUAL = ("not DICOM", "DICOMDIR", "DICOM without a series", "copy of another file")
 """What folders of DICOM hold besides."""
 
+_RESULTS = ("SEG", "SR")
+"""Modalities of results, such as those of earlier runs; whether their clicks count is said on its own."""
+
 
 def log_plan(plan: Plan) -> None:
     """Logs what is run and what is not."""
@@ -54,12 +57,17 @@ def _log_tasks(plan: Plan) -> None:
         logger.info("%s series in %s: model %s, %s", candidate.modality, candidate.folder, plan.package.name, clicks)
         for remedy in candidate.remedies_used:
             logger.warning("%s series in %s: %s", candidate.modality, candidate.folder, remedy)
-        if not task.clicks.points and plan.package.spec.postprocessing.keep == "clicked":
-            logger.warning("model %s is made for clicks: without any it paints organs too", plan.package.name)
+        has_foreground = any(click.polarity is Polarity.FOREGROUND for click in task.clicks.points)
+        if not has_foreground and plan.package.spec.postprocessing.keep == "clicked":
+            logger.warning(
+                "model %s is made for foreground clicks: without any it paints organs too", plan.package.name
+            )
 
 
 def _log_passed_over(plan: Plan) -> None:
     for each in plan.series_passed_over:
+        if each.candidate.modality in _RESULTS:
+            continue
         level = logging.WARNING if each.candidate.modality == plan.package.modalities[0] else logging.INFO
         logger.log(level, "passed over: %s in %s: %s", each.candidate.modality, each.candidate.folder, each.reason)
     for each in plan.lacking:

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,9 @@ from clickseg.errors import OutputError
 
 _PREFIX = ".clickseg-"
 _LOCK, _JOURNAL, _NEW = ".lock", ".journal", ".new"
+_NOTE = f"{_PREFIX}part-"
+"""What a file is called that will replace another one when it is whole."""
+
 _BIRTH_S = 60.0
 """How long a folder may be without its lock: a run makes the two one after the other."""
 
@@ -74,7 +78,7 @@ class Staging:
 
     def _publish(self, names: Sequence[str], new: Mapping[str, int]) -> None:
         try:
-            _write_whole(self.folder / _JOURNAL, json.dumps(new))
+            replace_whole(self.folder / _JOURNAL, json.dumps(new).encode())
             for name in [*names, self._marker]:
                 (self.folder / name).replace(self._output / name)
         except OSError as error:
@@ -101,6 +105,8 @@ class Staging:
 def remove_leftovers(output: Path, marker: str) -> None:
     """Removes what runs have left in a folder that were killed; a running one holds a lock and is let alone."""
     for folder in output.glob(f"{_PREFIX}*"):
+        if folder.name.startswith(_NOTE):
+            _remove_part(folder)
         if folder.is_symlink() or not folder.is_dir() or not _is_abandoned(folder):
             continue
         if (folder / marker).exists():
@@ -127,10 +133,10 @@ def _is_abandoned(folder: Path) -> bool:
     """Whether no run holds the lock of a folder."""
     try:
         lock = os.open(folder / _LOCK, os.O_RDWR)
-    except PermissionError:  # another user's
-        return False
     except FileNotFoundError:
         return _was_never_born(folder)
+    except OSError:  # another user's, or none of ours
+        return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -166,20 +172,38 @@ def _journal(folder: Path) -> dict[str, int]:
     return content if isinstance(content, dict) else {}
 
 
-def _write_whole(path: Path, content: str) -> None:
-    """Writes a file that is either whole or not there."""
-    part = path.with_name(f"{path.name}{_NEW}")
-    part.write_text(content)
-    part.replace(path)
+def replace_whole(path: Path, content: bytes) -> None:
+    """Writes a file that is either whole, or what it was; a link of that name is replaced, not followed.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    part = path.with_name(f"{_NOTE}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _remove_part(path: Path) -> None:
+    """Removes a part whose writer was killed; what another run writes at the moment is younger."""
+    with contextlib.suppress(OSError):
+        if time.time() - path.lstat().st_mtime > _BIRTH_S:
+            path.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file.
+    """Writes a file that is either whole, or what it was; to a device or a pipe as it comes.
 
     Raises:
         OutputError: It cannot be written.
     """
     try:
-        path.write_bytes(content)
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            replace_whole(Path(os.path.realpath(path)), content)
     except OSError as error:
         raise OutputError(f"{path.name}: cannot be written: {error.strerror}") from error

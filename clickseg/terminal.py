@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
@@ -16,9 +15,20 @@ from tqdm import tqdm
 
 from clickseg.errors import ClickSegError, UsageError
 from clickseg.progress import Progress, no_progress
+from clickseg.staging import replace_whole
 from clickseg.wording import printable
 
 FAILURE = "metadata.json"
+_STDERR = 2
+
+
+def open_streams() -> None:
+    """Opens the standard streams that a process was started without, as daemons are: no file gets their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
 
 
 def set_up(level: str) -> None:
@@ -77,8 +87,6 @@ def tell(lines: Iterable[str]) -> None:
 
 def tell_bytes(content: bytes) -> None:
     """Writes content to standard output as it is."""
-    if sys.stdout is None:  # closed by the shell, as with ``>&-``
-        return
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
@@ -126,10 +134,7 @@ def _leave_note(error: ClickSegError, output: Path) -> None:
     note = {"exception": type(error).__name__, "exception_message": str(error)}
     try:
         output.mkdir(parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(prefix=".clickseg-", dir=output)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(json.dumps(note, indent=2) + "\n")
-        Path(part).replace(output / FAILURE)  # a link of that name is replaced, not followed
+        replace_whole(output / FAILURE, (json.dumps(note, indent=2) + "\n").encode())
     except OSError as cause:
         sys.stderr.write(f"error: {FAILURE} cannot be written: {cause.strerror}\n")
 

@@ -79,7 +79,10 @@ def _said(error: ErrorDetails) -> str:
     """Returns what is wrong with a field, in our words where pydantic's are of its own making."""
     if error["type"] in _WORDS:
         return _WORDS[error["type"]]
-    found = repr(error["input"])
+    try:
+        found = repr(error["input"])
+    except ValueError:  # a whole number of thousands of digits
+        found = type(error["input"]).__name__
     shown = found if len(found) <= 80 else found[:77] + "..."
     return error["msg"].removeprefix("Value error, ") + (f", got {shown}" if error["loc"] else "")
 

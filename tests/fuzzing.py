@@ -7,6 +7,7 @@ input that breaks the rule is written to ``fuzz-failures/``. The test suite runs
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import io
 import json
 import logging
@@ -19,7 +20,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +36,10 @@ from clickseg.dicom.files import scan
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.series import CheckedSeries, check, group
 from clickseg.dicom.volume import read_series
-from clickseg.errors import ClickSegError
+from clickseg.errors import ClickError, ClickSegError
+from clickseg.inference.binding import bind
 from clickseg.models.package import load_package
+from clickseg.models.spec import ModelSpec
 from tests import phantoms
 from tests.dicom.results import CLOCK, make_results
 
@@ -101,7 +104,7 @@ def targets(folder: Path) -> dict[str, Target]:
     series = _small_series(folder)
     return {
         "DICOM image": Target(_dicom_seeds(folder), _read_series, _other_slices()),
-        "click file": Target(_click_seeds(series), lambda path: placed(read_clicks(path), series)),
+        "click file": Target(_click_seeds(series), lambda path: _use_clicks(path, series)),
         "model package": Target({"metadata.json": _metadata()}, _load_package),
     }
 
@@ -167,6 +170,16 @@ def _read_series(path: Path) -> None:
         make_results(read_series(check(candidate, Remedies(drop_localizers=True, resample=True, volume=1))))
 
 
+def _use_clicks(path: Path, series: CheckedSeries) -> None:
+    """Reads clicks, binds them to a model and writes them in every form that can hold them."""
+    spec = ModelSpec.model_validate(phantoms.metadata(guidance=phantoms.GUIDANCE))
+    in_mm = placed(read_clicks(path), series)
+    for form in FORMS:
+        with suppress(ClickError):
+            written(in_mm, form, series, CLOCK)
+    bind(in_mm, spec, series.stack.geometry, series.candidate.series_uid)
+
+
 def _load_package(path: Path) -> None:
     folder = path.parent / "package"
     (folder / "configs").mkdir(parents=True, exist_ok=True)
@@ -187,8 +200,12 @@ def limits() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+class TooSlow(BaseException):
+    """An input took too long; no ``except`` for errors of reading catches it."""
+
+
 def _too_slow(*_: object) -> None:
-    raise TimeoutError(f"more than {SECONDS} s")
+    raise TooSlow(f"more than {SECONDS} s")
 
 
 def feed(target: Target, name: str, content: bytes) -> str:
@@ -199,14 +216,16 @@ def feed(target: Target, name: str, content: bytes) -> str:
         if name in target.beside:
             Path(folder, "beside.dcm").write_bytes(target.beside[name])
         signal.alarm(SECONDS)
+        faulthandler.dump_traceback_later(3 * SECONDS, exit=True)  # a loop in C hears no alarm
         try:
             target.run(path)
         except ClickSegError:
             return "refused"
-        except Exception as error:  # noqa: BLE001 - what is looked for
+        except (Exception, TooSlow) as error:  # noqa: BLE001 - what is looked for
             return f"{type(error).__name__}: {error}"
         finally:
             signal.alarm(0)
+            faulthandler.cancel_dump_traceback_later()
     return "read"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 from pathlib import Path
@@ -242,6 +243,28 @@ def test_a_failure_leaves_a_note_for_argo_where_it_is_asked_for(tmp_path: Path, 
     assert "no CT, MR or PET series" in note["exception_message"]
 
 
+def test_a_note_can_be_read_by_other_users_and_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    umask = os.umask(0o022)
+
+    clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", CLICKSEG_METADATA="1")
+    os.umask(umask)
+
+    assert stat.S_IMODE((tmp_path / "out" / "metadata.json").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_run_with_closed_streams_is_a_run(tmp_path: Path, models: Path, closed: str) -> None:
+    study = runs.write_input(tmp_path / "in")
+    command = f"{sys.executable} -m clickseg segment {study} -o {tmp_path / 'out'} -m {models} {closed}"
+
+    good = runs.process(["bash", "-c", command])
+    bad = runs.process(["bash", "-c", f"{sys.executable} -m clickseg segment {tmp_path / 'no'} -o {tmp_path} {closed}"])
+
+    assert (good.returncode, bad.returncode) == (0, 1)
+    assert (tmp_path / "out" / "report.json").is_file()
+
+
 def test_a_note_of_a_failure_goes_when_a_run_succeeds(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in")
     (tmp_path / "out").mkdir()
@@ -401,7 +424,17 @@ def test_models_are_listed(tmp_path: Path, models: Path) -> None:
     ended = clickseg("models", "-m", models)
 
     assert ended.stdout == f"thresholder 1.2.3: CT -> hook ({models / 'thresholder'})\n"
-    assert "pet_lesion 0.1.0: PT -> lesion" in clickseg("models").stdout
+    assert "pet_lesion 0.1.0: PT -> lesion or tumor" in clickseg("models").stdout
+
+
+def test_a_damaged_model_does_not_hide_the_others(tmp_path: Path, models: Path) -> None:
+    (models / "a" / "configs").mkdir(parents=True)
+    (models / "a" / "configs" / "metadata.json").write_text("{")
+
+    ended = clickseg("models", "-m", models)
+
+    assert (ended.returncode, ended.stdout.startswith("thresholder 1.2.3")) == (1, True)
+    assert error_lines(ended.stderr)[0].startswith("error: model a: metadata.json: not JSON")
 
 
 @pytest.mark.parametrize(
@@ -470,7 +503,7 @@ def test_clicks_that_hit_nothing_are_said(tmp_path: Path) -> None:
     without = clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "models", "--clicks", "none")
 
     assert "1 foreground click of hook lies in nothing that the network found" in with_click.stderr
-    assert "model deaf is made for clicks: without any it paints organs too" in without.stderr
+    assert "model deaf is made for foreground clicks: without any it paints organs too" in without.stderr
 
 
 def test_help_and_version_are_there() -> None:

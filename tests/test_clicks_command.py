@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydicom import dcmread
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import write_clicks_json
 from tests import phantoms
-from tests.runs import clickseg
+from tests.runs import clickseg, process
 
 
 @pytest.fixture
@@ -76,12 +77,32 @@ def test_wrong_use_is_said(file: Path, options: list[str], message: str) -> None
     assert message in ended.stderr
 
 
+def test_a_file_that_cannot_be_written_whole_is_left_as_it_was(tmp_path: Path, file: Path) -> None:
+    before = file.read_bytes()
+    clicks = json.loads(before)
+    clicks["clicks"] *= 50
+    (tmp_path / "many.json").write_text(json.dumps(clicks))
+    command = f"{sys.executable} -m clickseg clicks {tmp_path / 'many.json'} --to clickseg -o {file}"
+
+    ended = process(["bash", "-c", f"ulimit -f 4; {command}"])
+
+    assert (ended.returncode, "File too large" in ended.stderr) == (1, True)
+    assert file.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.json", "in", "many.json"]
+
+
+def test_a_converted_file_can_go_to_a_device(file: Path) -> None:
+    ended = clickseg("clicks", file, "--to", "clickseg", "-o", "/dev/stdout")
+
+    assert json.loads(ended.stdout)["version"] == 1
+
+
 def test_voxels_need_a_series(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text('{"foreground": [[1, 2, 3]], "background": []}')
 
     shown = clickseg("clicks", tmp_path / "p.json")
     converted = clickseg("clicks", tmp_path / "p.json", "--to", "slicer")
 
-    assert "Voxel(i=1, j=2, k=3)" in shown.stdout
+    assert "voxel 1 2 3" in shown.stdout
     assert converted.returncode == 2
     assert "p.json holds voxels of a series" in converted.stderr

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.fuzzing import feed, mutate, targets
+from clickseg.dicom.part10 import READ_ERRORS
+from tests.fuzzing import SECONDS, Target, feed, limits, mutate, targets
 
 INPUTS = 60
 
@@ -24,6 +27,15 @@ def test_mutated_input_is_read_or_refused(tmp_path: Path, kind: str) -> None:
     }
 
     assert {key: each for key, each in outcomes.items() if each not in ("read", "refused")} == {}
+
+
+def test_an_input_that_takes_too_long_breaks_the_rule(tmp_path: Path) -> None:
+    def endless(_: Path) -> None:
+        with contextlib.suppress(*READ_ERRORS):
+            time.sleep(SECONDS + 5)
+
+    with limits():
+        assert feed(Target({}, endless), "a.json", b"") == f"TooSlow: more than {SECONDS} s"
 
 
 @pytest.mark.parametrize("kind", ["DICOM image", "click file", "model package"])

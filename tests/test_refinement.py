@@ -7,12 +7,14 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import write_clicks_json
 from tests import phantoms, runs
+from tests.clicks.test_forms import probe, report_of, save, seed_point
 from tests.dicom.results import violations
 
 FIRST = runs.click(9, 11, 13)
@@ -130,6 +132,78 @@ def test_reports_of_another_frame_of_reference_are_passed_over(tmp_path: Path, m
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["series"][0]["clicks"]["source"] is None
     assert len(report["passed_over"]["clicks"]) == 1
+
+
+def foreign_report(frames: dict[str, list[float]], path: Path, **changes: object) -> Path:
+    """An SR of another tool with a seed point in each frame of reference."""
+    report = report_of(*(seed_point(frame, point) for frame, point in frames.items()))
+    for keyword, value in changes.items():
+        setattr(report, keyword, value)
+    path.parent.mkdir(exist_ok=True)
+    return save(report, path)
+
+
+def test_a_report_with_points_in_several_frames_gives_each_series_its_own(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    frame = str(phantoms.header("CT").FrameOfReferenceUID)
+    foreign_report({"1.2.3": [0, 0, 0], frame: list(FIRST.position_mm), "1.2.4": [0, 0, 0]}, study / "sr" / "1.dcm")
+
+    segmented(study, tmp_path / "out", models)
+
+    entry = json.loads((tmp_path / "out" / "report.json").read_text())["series"][0]
+    assert (entry["clicks"]["source"], entry["clicks"]["background"]) == ("sr/1.dcm", 1)
+
+
+def test_points_in_images_go_to_the_series_of_their_image(tmp_path: Path) -> None:
+    study = tmp_path / "in"
+    for name in ("a", "b"):
+        runs.write_input(study / name, name=name)
+    groups = [
+        probe(phantoms.checked(study / name / "CT"), np.zeros(3), in_image=True).ContentSequence[0]
+        for name in ("a", "b", "b")
+    ]
+    (study / "sr").mkdir()
+    save(report_of(*groups), study / "sr" / "1.dcm")
+    models = runs.write_model(tmp_path / "aliased", classes=[phantoms.organ("hook", 1, aliases=["lesion"])])
+
+    segmented(study, tmp_path / "out", models)
+
+    entries = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
+    assert sorted(entry["clicks"]["background"] for entry in entries) == [1, 2]
+
+    only_a = runs.clickseg(
+        "segment", study / "a", "-o", tmp_path / "one", "-m", models, "--clicks", study / "sr" / "1.dcm"
+    )
+    assert (only_a.returncode, "2 clicks in images that are not to be segmented" in only_a.stderr) == (1, True)
+
+
+def test_a_damaged_report_of_our_own_names_no_predecessor(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    named_nothing, odd = Dataset(), Dataset()
+    odd.StudyInstanceUID, odd.ReferencedSeriesSequence = "1.2", [Dataset()]
+    frame = str(phantoms.header("CT").FrameOfReferenceUID)
+    foreign_report(
+        {frame: list(FIRST.position_mm)},
+        study / "sr" / "1.dcm",
+        ManufacturerModelName="ClickSeg",
+        PredecessorDocumentsSequence=[named_nothing, odd],
+        CurrentRequestedProcedureEvidenceSequence=[of_series(study / "CT")],
+    )
+    more = clicked(tmp_path / "c.json", FIRST, SECOND)
+
+    for number, options in enumerate(([], ["--clicks", more])):
+        segmented(study, tmp_path / str(number), models, *options)
+        assert named(results(tmp_path / str(number))[1]) == set()
+
+
+def of_series(folder: Path) -> Dataset:
+    """Evidence of a series."""
+    header = dcmread(next(folder.iterdir()))
+    instance, series, study = Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = header.SeriesInstanceUID, [instance]
+    study.ReferencedSeriesSequence = [series]
+    return study
 
 
 def test_a_click_file_comes_before_reports(tmp_path: Path, models: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,6 +160,27 @@ def test_a_run_that_has_just_begun_is_let_alone(tmp_path: Path, lock: str) -> No
 
     if lock == "held":
         os.close(descriptor)
+
+
+def test_a_lock_that_is_a_folder_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / ".clickseg-x" / ".lock").mkdir(parents=True)
+
+    with Staging(tmp_path, "report.json") as staging:
+        fill(staging, "a.dcm", "report.json")
+        staging.publish()
+
+    assert names(tmp_path) == [".clickseg-x", "a.dcm", "report.json"]
+
+
+def test_a_part_of_a_killed_run_is_removed_and_a_young_one_is_let_alone(tmp_path: Path) -> None:
+    for name, age_s in ((".clickseg-part-1-a", 3600), (".clickseg-part-1-b", 0)):
+        (tmp_path / name).write_text("half")
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+
+    with Staging(tmp_path, "report.json"):
+        assert not (tmp_path / ".clickseg-part-1-a").exists()
+
+    assert names(tmp_path) == [".clickseg-part-1-b"]
 
 
 def test_a_run_that_was_killed_before_it_had_its_lock_is_cleaned_up(tmp_path: Path) -> None:

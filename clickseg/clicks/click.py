@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 import numpy as np
+
+from clickseg.errors import ClickError
 
 Point: TypeAlias = tuple[float, float, float]
 """LPS mm."""
@@ -36,7 +39,17 @@ class Click:
     position_mm: Point
 
     def __post_init__(self) -> None:
-        x, y, z = (float(np.float32(value)) for value in self.position_mm)
+        """Rounds the position.
+
+        Raises:
+            ClickError: The position is beyond 32 bits or no number, or the label cannot be printed.
+        """
+        with np.errstate(over="ignore"):
+            x, y, z = (float(np.float32(value)) for value in self.position_mm)
+        if not all(math.isfinite(value) for value in (x, y, z)):
+            raise ClickError(f"a click of {self.label!r:.80}: expected a position in mm, got {list(self.position_mm)}")
+        if self.label and not self.label.isprintable():  # lone surrogates are not, either
+            raise ClickError(f"a click: expected a label that can be printed, got {self.label!a:.80}")
         object.__setattr__(self, "position_mm", (x, y, z))
 
 

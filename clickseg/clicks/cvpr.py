@@ -6,8 +6,9 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from lzma import LZMAError
+from tokenize import TokenError
+from typing import Annotated, Any, BinaryIO, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,19 +48,19 @@ class _File(BaseModel):
     clicks_order: tuple[tuple[Step, ...], ...] | None = None
 
 
-def read_cvpr(path: Path, source: str) -> PendingClicks:
+def read_cvpr(archive: BinaryIO, source: str) -> PendingClicks:
     """Reads the clicks of a case.
 
     The label is the number of the class (from 1) where there are several, else empty.
 
     Args:
-        path: The file.
+        archive: The file.
         source: What to call it.
 
     Raises:
         ClickError: It holds no clicks, or something else than voxels.
     """
-    file = parse(_File, _content(path, source), source, ClickError)
+    file = parse(_File, _content(archive, source), source, ClickError)
     orders: Sequence[Sequence[Step]] = file.clicks_order or [()] * len(file.clicks)
     if len(orders) != len(file.clicks):
         raise ClickError(f"{source}: clicks_order: expected {len(file.clicks)} classes as in clicks, got {len(orders)}")
@@ -86,17 +87,17 @@ def _voxel(point: tuple[int, int, int]) -> Voxel:
     return Voxel(i, j, k)
 
 
-def _content(path: Path, source: str) -> dict[str, Any]:
+def _content(file: BinaryIO, source: str) -> dict[str, Any]:
     """Returns clicks and their order as plain values; nothing in the file is unpickled."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             members = [name for name in (_CLICKS, _ORDER) if name in archive.namelist()]
             if _CLICKS not in members:
                 raise ClickError(f"{source}: expected an array named clicks, got {', '.join(archive.namelist()[:8])}")
             return {name.removesuffix(".npy"): _array(archive, name) for name in members}
-    except (PickleError, ValueError) as error:
+    except (MemoryError, PickleError, SyntaxError, TokenError, ValueError) as error:
         raise ClickError(f"{source}: clicks cannot be read: {error}") from error
-    except (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (EOFError, LZMAError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ClickError(f"{source}: no .npz archive: {error}") from error
     except OSError as error:
         raise ClickError(f"{source}: cannot be read: {error.strerror or error}") from error
@@ -106,11 +107,21 @@ def _array(archive: zipfile.ZipFile, name: str) -> Any:
     with archive.open(name) as file:
         major, _ = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-        _, _, dtype = read_header(file)
+        shape, _, dtype = read_header(file)
         content = file.read(_MAX_BYTES + 1)
-    if dtype.kind != "O" or len(content) > _MAX_BYTES:
-        raise ValueError(f"{name}: expected at most {_MAX_BYTES} bytes of objects")
-    return plain_value(content)
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"{name}: expected at most {_MAX_BYTES} bytes")
+    if dtype.hasobject:
+        return _nested(plain_value(content), shape)
+    return np.frombuffer(content, dtype).reshape(shape).tolist()  # lists of equal length: texts, or none at all
+
+
+def _nested(values: Any, shape: Sequence[int]) -> Any:
+    """Returns the objects of an array, which lie one after another, as lists of its shape."""
+    if len(shape) <= 1 or not isinstance(values, list):
+        return values
+    inner = len(values) // max(shape[0], 1)
+    return [_nested(values[row * inner : (row + 1) * inner], shape[1:]) for row in range(shape[0])]
 
 
 def cvpr_npz(clicks: Sequence[VoxelClick]) -> bytes:

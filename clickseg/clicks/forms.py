@@ -65,6 +65,9 @@ VOXEL_WRITERS: Mapping[str, Callable[[Sequence[VoxelClick]], bytes]] = {
 }
 """The forms that hold voxels of a series."""
 
+NUMBERED = ("cvpr",)
+"""The forms that hold a number in the place of each label."""
+
 
 def _json(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from clickseg.clicks.click import Polarity
 from clickseg.clicks.clicks_json import MAX_CLICKS
@@ -15,8 +15,16 @@ from clickseg.validation import parse
 
 _FOREGROUND, _BACKGROUND = "foreground", "background"
 _LABEL = "label"
+_NO_POINT = -1
+"""The label of a point that only fills up a batch."""
 
-Index = Annotated[int, Field(ge=0, strict=True)]
+
+def _whole(value: Any) -> Any:
+    """Returns 138 for 138.0, as JavaScript and NumPy may write it; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Index = Annotated[int, BeforeValidator(_whole), Field(ge=0, strict=True)]
 Points = Annotated[tuple[tuple[Index, Index, Index], ...], Field(max_length=MAX_CLICKS)]
 _POINTS: TypeAdapter[tuple[tuple[int, int, int], ...]] = TypeAdapter(Points)
 
@@ -26,7 +34,7 @@ class _Vista3d(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    points: Points
+    points: tuple[Any, ...]
     point_labels: tuple[Annotated[int, Field(ge=-1, le=3)], ...]
 
 
@@ -56,21 +64,17 @@ def parse_vista3d(data: Any, source: str) -> PendingClicks:
         raise ClickError(
             f"{source}: point_labels: expected {len(file.points)} as in points, got {len(file.point_labels)}"
         )
-    polarities = {0: Polarity.BACKGROUND, 1: Polarity.FOREGROUND, 2: Polarity.BACKGROUND, 3: Polarity.FOREGROUND}
-    return PendingClicks(
-        tuple(
-            PendingClick("", polarities[number], Voxel(*point))
-            for point, number in zip(file.points, file.point_labels, strict=True)
-            if number in polarities
-        ),
-        source,
-    )
+    given = [(point, n) for point, n in zip(file.points, file.point_labels, strict=True) if n != _NO_POINT]
+    points = _voxels("points", [point for point, _ in given], source)
+    polarities = [Polarity.FOREGROUND if number in (1, 3) else Polarity.BACKGROUND for _, number in given]
+    clicks = (PendingClick("", polarity, point) for polarity, point in zip(polarities, points, strict=True))
+    return PendingClicks(tuple(clicks), source)
 
 
 def parse_monai_label(data: Mapping[str, Any], source: str) -> PendingClicks:
     """Reads the parameters of Deepgrow (``foreground``, ``background``) or DeepEdit (a list for each label).
 
-    Values that are no lists are other parameters. ``label`` names the label of foreground and background.
+    Values that are no lists of lists are other parameters. ``label`` names the label of foreground and background.
 
     Raises:
         ClickError: A list holds something else than voxels.
@@ -78,21 +82,32 @@ def parse_monai_label(data: Mapping[str, Any], source: str) -> PendingClicks:
     label = data.get(_LABEL, "")
     if not isinstance(label, str):
         raise ClickError(f"{source}: label: expected a text, got {label!r:.60}")
-    lists = {key: value for key, value in data.items() if isinstance(value, list)}
+    lists = {key: value for key, value in data.items() if _may_be_points(key, value)}
     points = [click for key, value in lists.items() for click in _clicks(key, value, label, source)]
     return PendingClicks(tuple(points), source)
 
 
+def _may_be_points(key: str, value: Any) -> bool:
+    """Whether a parameter is to be read as points: other lists are a region of interest, devices and the like."""
+    return isinstance(value, list) and (
+        key in (_FOREGROUND, _BACKGROUND) or all(isinstance(item, list) for item in value)
+    )
+
+
 def _clicks(key: str, value: list[Any], label: str, source: str) -> list[PendingClick]:
+    polarity = Polarity.BACKGROUND if key == _BACKGROUND else Polarity.FOREGROUND
+    name = label if key in (_FOREGROUND, _BACKGROUND) else key
+    return [PendingClick(name, polarity, point) for point in _voxels(key, value, source)]
+
+
+def _voxels(key: str, value: list[Any], source: str) -> list[Voxel]:
     try:
         points = _POINTS.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in (key, *first["loc"]))
         raise ClickError(f"{source}: {place}: {first['msg']}, got {first['input']!r:.60}") from error
-    polarity = Polarity.BACKGROUND if key == _BACKGROUND else Polarity.FOREGROUND
-    name = label if key in (_FOREGROUND, _BACKGROUND) else key
-    return [PendingClick(name, polarity, Voxel(*point)) for point in points]
+    return [Voxel(*point) for point in points]
 
 
 def deepgrow_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:

@@ -11,13 +11,17 @@ GENERIC = frozenset(
 )
 """Names that say nothing of what was clicked: Slicer's defaults, and words for any foreground."""
 
-_NEGATIVE_WORDS = frozenset({"background", "negative", "neg", "bg", "-"})
-_POSITIVE_WORDS = frozenset({"foreground", "positive", "pos", "fg", "+"})
+_NEGATIVE = ("background", "bg", "neg", "negative", "negatives")
+_POSITIVE = ("foreground", "fg", "pos", "positive", "positives")
 _NUMBER = re.compile(r"[-_ ]\d+$")
+_NUMBERS = re.compile(r"(?:[-_ ]\d+)+$")
+_BEFORE = r"(?:^|[^A-Za-z]|(?-i:(?<=[a-z])(?=[A-Z])))"
+"""What a word begins behind: the name's beginning, another character than a letter, or a change of case."""
+
 _SUFFIX = re.compile(
-    r"^(?P<label>.*?)(?:[_ -](?P<word>neg|pos|negative|positive|background|foreground)|(?P<sign>[-+]))$",
-    re.IGNORECASE,
+    rf"^(?P<label>.*?)(?:{_BEFORE}(?P<word>{'|'.join(_NEGATIVE + _POSITIVE)})|(?P<sign>[-+]))$", re.IGNORECASE
 )
+_NEGATIVE_WORD = re.compile(rf"{_BEFORE}(?:{'|'.join(_NEGATIVE)})(?:$|[^A-Za-z]|(?-i:(?=[A-Z])))", re.IGNORECASE)
 
 
 def without_number(name: str) -> str:
@@ -35,16 +39,20 @@ def split_name(name: str) -> tuple[str, Polarity | None]:
         The label, empty where the name is a default one or only a polarity; the polarity, None where none is said. A
         number at the end stays, since it may belong to the label (``rib_left_3``).
     """
-    base = without_number(name)
-    word = base.casefold()
-    if word in _NEGATIVE_WORDS:
-        return "", Polarity.BACKGROUND
-    if word in _POSITIVE_WORDS:
-        return "", Polarity.FOREGROUND
-    match = _SUFFIX.match(base)
+    match = _SUFFIX.match(without_number(name))
     if match is None:
-        return ("" if word in GENERIC else name.strip()), None
+        return (name.strip() if bare_label(name) else ""), None
     sign = (match["word"] or match["sign"]).casefold()
-    polarity = Polarity.BACKGROUND if sign in ("-", "neg", "negative", "background") else Polarity.FOREGROUND
-    label = match["label"]
-    return ("" if label.casefold() in GENERIC else label), polarity
+    polarity = Polarity.BACKGROUND if sign in ("-", *_NEGATIVE) else Polarity.FOREGROUND
+    return (match["label"] if bare_label(match["label"]) else ""), polarity
+
+
+def speaks_of_background(name: str) -> bool:
+    """Whether a word for the background stands anywhere in a name."""
+    return _NEGATIVE_WORD.search(name) is not None
+
+
+def bare_label(label: str) -> str:
+    """Returns a label without the numbers that count points and lists; empty where it says nothing."""
+    bare = _NUMBERS.sub("", label.strip())
+    return "" if bare.casefold() in GENERIC else bare

@@ -42,6 +42,10 @@ class Voxel(NamedTuple):
     j: int
     k: int
 
+    def __str__(self) -> str:
+        """Says which voxel it is."""
+        return f"voxel {self.i} {self.j} {self.k}"
+
     def position_mm(self, stack: Stack) -> Point:
         """Returns the centre of the voxel."""
         shape = (stack.geometry.spatial_shape[2], stack.geometry.spatial_shape[1], len(stack.planes))
@@ -55,7 +59,10 @@ class Voxel(NamedTuple):
         """Returns the voxel that a place lies in: floor(x + 0.5) on each axis."""
         index = stack.geometry.map_reference_to_indices(np.array([position_mm]))[0]
         nearest = int(np.abs(stack.slices - index[0]).argmin())
-        j, i = (int(np.floor(value + 0.5)) for value in index[1:])
+        j, i = (
+            min(int(np.floor(value + 0.5)), count - 1)  # half a voxel beyond the last one is still its own
+            for value, count in zip(index[1:], stack.geometry.spatial_shape[1:], strict=True)
+        )
         return cls(i, j, len(stack.planes) - 1 - nearest)
 
 
@@ -74,6 +81,11 @@ class ImagePoint:
     column: float
     row: float
     frame_number: int | None = None
+
+    def __str__(self) -> str:
+        """Says where in which image it is."""
+        frame = f" frame {self.frame_number}" if self.frame_number else ""
+        return f"column {self.column:g} row {self.row:g} of image {self.sop_instance_uid}{frame}"
 
     def position_mm(self, stack: Stack) -> Point:
         """Returns the place in the plane of the image."""

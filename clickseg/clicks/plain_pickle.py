@@ -124,6 +124,8 @@ class _Machine:
     def _set_items(self, values: tuple[Any, ...]) -> None:
         if not isinstance(self.stack[-1], dict):
             raise PickleError("a dictionary was expected")
+        if not all(isinstance(key, str | int) for key in values[::2]):  # hashing nested tuples could take for ever
+            raise PickleError("a key other than a text or a whole number is refused")
         self.stack[-1].update(zip(values[::2], values[1::2], strict=True))
 
     def _call(self) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom import dcmread
 
 from clickseg.clicks.click import Clicks
-from clickseg.clicks.cvpr import SUFFIX as NPZ
 from clickseg.clicks.cvpr import read_cvpr
 from clickseg.clicks.forms import JSON_FORMS
 from clickseg.clicks.grand_challenge import Frame
@@ -18,15 +18,16 @@ from clickseg.clicks.pending import AnyClicks, PendingClicks
 from clickseg.clicks.slicer_fcsv import SUFFIX as FCSV
 from clickseg.clicks.slicer_fcsv import is_slicer_fcsv, parse_slicer_fcsv
 from clickseg.clicks.structured_report import clicks_of_report
-from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.part10 import MAX_INFLATED_BYTES, READ_ERRORS, inflates_beyond_bounds
 from clickseg.errors import ClickError
-from clickseg.validation import MAX_JSON_BYTES, load_json
+from clickseg.validation import MAX_JSON_BYTES, load_json, read_json
 
 NONE = "none"
 """As a source: use no clicks, whatever lies in the input folder."""
 
 _KNOWN_NAMES = ("clicks.json", "*.mrk.json", f"*{FCSV}")
 _PREAMBLE = slice(128, 132)
+_ZIP = b"PK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def find_clicks(sources: Sequence[str], folder: Path, frame: Frame) -> FoundClic
     if tuple(sources) == (NONE,):
         return FoundClicks(Clicks(), passed_over=tuple(found))
     if sources:
-        own = frozenset(Path(source).resolve() for source in sources)
+        own = frozenset(Path(os.path.realpath(source)) for source in sources)  # resolve() raises on a loop of links
         others = tuple(name for name, path in found.items() if path not in own)
         return FoundClicks(_together([read_clicks(Path(source), frame) for source in sources]), own, others)
     if len(found) > 1:
@@ -86,15 +87,30 @@ def read_clicks(path: Path, frame: Frame = Frame.VOXEL, name: str | None = None)
         ClickError: It cannot be read, or is of no known form.
     """
     source = name or path.name
-    if path.suffix.lower() == NPZ:
-        return read_cvpr(path, source)
-    content = _content(path, source)
+    try:
+        with path.open("rb") as file:
+            return clicks_in(file, source, frame)
+    except OSError as error:
+        raise ClickError(f"{source}: cannot be read: {error.strerror}") from error
+
+
+def clicks_in(file: BinaryIO, source: str, frame: Frame = Frame.VOXEL) -> AnyClicks:
+    """Reads an open file of clicks; see ``read_clicks``.
+
+    Raises:
+        ClickError: It is of no known form.
+        OSError: It cannot be read.
+    """
+    content = file.read(MAX_JSON_BYTES + 1)
+    if content.startswith(_ZIP):
+        return read_cvpr(file, source)
     if content[_PREAMBLE] == b"DICM":
-        return _from_dicom(path, source)
+        return _from_dicom(file, source)
     text = content.decode(errors="replace")
     if is_slicer_fcsv(text):
         return parse_slicer_fcsv(text, source)
-    data = load_json(content, source, ClickError)
+    looks_like_json = source.lower().endswith(".json") or text.lstrip()[:1] in ("{", "[")
+    data = load_json(content, source, ClickError) if looks_like_json else None
     for form in JSON_FORMS:
         if form.matches(data):
             return form.parse(data, source, frame)
@@ -104,23 +120,19 @@ def read_clicks(path: Path, frame: Frame = Frame.VOXEL, name: str | None = None)
     )
 
 
-def _content(path: Path, source: str) -> bytes:
+def _from_dicom(file: BinaryIO, source: str) -> AnyClicks:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_JSON_BYTES + 1)
-    except OSError as error:
-        raise ClickError(f"{source}: cannot be read: {error.strerror}") from error
-
-
-def _from_dicom(path: Path, source: str) -> AnyClicks:
-    try:
-        header = dcmread(path, stop_before_pixels=True)
+        header = None if inflates_beyond_bounds(file) else dcmread(file, stop_before_pixels=True)
     except READ_ERRORS as error:
         raise ClickError(f"{source}: no DICOM SR: {type(error).__name__}") from error
-    clicks = clicks_of_report(header, source)
-    if clicks is None:
+    if header is None:
+        raise ClickError(f"{source}: it inflates to more than {MAX_INFLATED_BYTES} bytes")
+    parts = clicks_of_report(header, source)
+    if not parts:
         raise ClickError(f"{source}: a DICOM file without seed points or probes")
-    return clicks
+    if len(parts) > 1:
+        raise ClickError(f"{source}: expected clicks in one frame of reference or in images, got {len(parts)} of these")
+    return parts[0]
 
 
 def _together(parts: Sequence[AnyClicks]) -> AnyClicks:
@@ -167,6 +179,6 @@ def _candidates(folder: Path) -> Iterator[Path]:
 def _json(path: Path) -> Iterable[Any]:
     """Returns the content of a file that is small enough and JSON, else nothing."""
     try:
-        return [load_json(_content(path, path.name), path.name, ClickError)]
+        return [read_json(path, ClickError)]
     except ClickError:
         return []

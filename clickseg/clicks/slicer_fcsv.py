@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Iterable
@@ -46,7 +47,10 @@ def parse_slicer_fcsv(text: str, source: str) -> Clicks:
     if len(lines) > MAX_CLICKS:
         raise ClickError(f"{source}: expected at most {MAX_CLICKS} points, got {len(lines)}")
     list_name = list_name_of(source)
-    rows = [dict(zip(columns, row, strict=False)) for row in csv.reader(lines)]
+    try:
+        rows = [dict(zip(columns, row, strict=False)) for row in csv.reader(lines)]
+    except csv.Error as error:
+        raise ClickError(f"{source}: no table: {error}") from error
     return Clicks(
         tuple(_click(row, _SYSTEMS[system], list_name, f"{source}: point {n}") for n, row in enumerate(rows, 1)),
         source=source,
@@ -76,9 +80,10 @@ def _number(text: str, where: str) -> float:
 
 def slicer_fcsv(clicks: Clicks) -> str:
     """Returns clicks as a table of fiducials; the polarity stands in the description."""
-    lines = [f"{_HEADER} version = 4.11", "# CoordinateSystem = LPS", f"# columns = {_DEFAULT_COLUMNS}"]
+    file = io.StringIO()
+    file.write(f"{_HEADER} version = 4.11\n# CoordinateSystem = LPS\n# columns = {_DEFAULT_COLUMNS}\n")
+    rows = csv.writer(file, lineterminator="\n")
     for number, click in enumerate(clicks.points, 1):
-        x, y, z = (repr(value) for value in click.position_mm)
         name = f"{click.label or 'F'}-{number}"
-        lines.append(f"{number},{x},{y},{z},0,0,0,1,1,1,0,{name},{click.polarity.value},")
-    return "\n".join(lines) + "\n"
+        rows.writerow([number, *map(repr, click.position_mm), 0, 0, 0, 1, 1, 1, 0, name, click.polarity.value, ""])
+    return file.getvalue()

@@ -6,6 +6,7 @@ in a control point's label or description.
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any, Literal
 
@@ -13,16 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import MAX_CLICKS, Position
-from clickseg.clicks.names import split_name, without_number
+from clickseg.clicks.names import speaks_of_background, split_name, without_number
 from clickseg.errors import ClickError
 from clickseg.validation import parse
+from clickseg.wording import counted
+
+logger = logging.getLogger(__name__)
 
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
 )
 _COPY = re.compile(r" \(\d+\)$")
-_SPEAKS_OF_POLARITY = re.compile(r"(?:^|[^a-z])(?:neg|negative|background)(?:[^a-z]|$)", re.IGNORECASE)
 _MM = {"mm": 1.0, "um": 1e-3}
 
 
@@ -72,30 +75,18 @@ def parse_slicer_markups(data: Any, source: str) -> Clicks:
 
 
 def list_name_of(source: str) -> str:
-    """Returns the list's name, which is the file's; a browser that saves it twice counts the copies.
-
-    Raises:
-        ClickError: It speaks of a polarity in a way that is not understood: it must not be taken for its opposite.
-    """
-    name = _COPY.sub("", source.rpartition("/")[2].removesuffix(".json").removesuffix(".mrk").removesuffix(".fcsv"))
-    if split_name(name)[1] is None and _SPEAKS_OF_POLARITY.search(name):
-        raise ClickError(
-            f"{source}: the list's name says neg or background, but not at its end: its clicks could be taken for "
-            "foreground",
-            hint="call it NAME_neg.mrk.json, or write negative into the description of each point",
-        )
-    return name
+    """Returns the list's name, which is the file's; a browser that saves it twice counts the copies."""
+    return _COPY.sub("", source.rpartition("/")[2].removesuffix(".json").removesuffix(".mrk").removesuffix(".fcsv"))
 
 
 def _clicks(markup: _Markup, list_name: str, source: str) -> list[Click]:
     if markup.type != "Fiducial":
         raise ClickError(f"{source}: markups.type: expected Fiducial (a point list), got {markup.type}")
     scale = _scale(markup, source)
-    return [
-        _click(point, list_name, point.position, scale, source)
-        for point in markup.control_points
-        if point.position_status == "defined"
-    ]
+    defined = [point for point in markup.control_points if point.position_status == "defined"]
+    if left := len(markup.control_points) - len(defined):
+        logger.warning("%s: %s without a defined position: no click", source, counted(left, "point"))
+    return [_click(point, list_name, point.position, scale, source) for point in defined]
 
 
 def _scale(markup: _Markup, source: str) -> tuple[float, float, float]:
@@ -125,13 +116,22 @@ def label_and_polarity(label: str, description: str, list_name: str) -> tuple[st
     """Returns what a point is of: its label comes before the list's name.
 
     A description is free text: it counts where it is just a word for a polarity, and then first of all.
+
+    Raises:
+        ClickError: No polarity is given, but a name speaks of the background: it must not be taken for foreground.
     """
     own = list_name if without_number(label) == list_name else label  # Slicer counts: NAME-1, NAME-2
     names = [split_name(name) for name in (own, list_name)]
     word, said = split_name(description)
     found = next((name for name, _ in names if name), "")
-    polarities = [polarity for _, polarity in (*([] if word else [(word, said)]), *names)]
-    return found, next((polarity for polarity in polarities if polarity), Polarity.FOREGROUND)
+    stated = [polarity for _, polarity in (*([] if word else [(word, said)]), *names) if polarity]
+    if not stated and any(speaks_of_background(name) for name in (own, list_name)):
+        raise ClickError(
+            f"point {label!r:.80} of list {list_name!r:.80}: a name says neg or background, but not at its end: the "
+            "click could be taken for foreground",
+            hint="call the list NAME_neg.mrk.json, or write negative into the description of each point",
+        )
+    return found, stated[0] if stated else Polarity.FOREGROUND
 
 
 def slicer_markups_json(clicks: Clicks) -> dict[str, Any]:

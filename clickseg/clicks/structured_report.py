@@ -19,6 +19,7 @@ _GROUP = ("125007", "DCM")
 _TRACKING = ("112039", "DCM")
 _FINDING = ("121071", "DCM")
 _PURPOSE = ("130400", "DCM")
+_POINTS = ("POINT", "MULTIPOINT")
 _PROBE = ":Probe"
 _CORNERSTONE = "cornerstone"
 
@@ -34,8 +35,8 @@ class _Found:
     frame_of_reference_uid: str
 
 
-def clicks_of_report(header: Dataset, source: str) -> AnyClicks | None:
-    """Returns the clicks of a DICOM SR, or None where it holds none.
+def clicks_of_report(header: Dataset, source: str) -> tuple[AnyClicks, ...]:
+    """Returns the clicks of a DICOM SR: those of each frame of reference, and those in images.
 
     A click is a measurement group with a point (SCOORD3D in the patient, or SCOORD in an image) that says it is a seed
     point (130400, 128139), or that a probe of cornerstone (OHIF) made. Its label is the tracking identifier, or the
@@ -46,7 +47,7 @@ def clicks_of_report(header: Dataset, source: str) -> AnyClicks | None:
         source: What to call it.
 
     Raises:
-        ClickError: A click is malformed, or clicks lie in several frames of reference.
+        ClickError: A click is malformed.
     """
     try:
         found = [click for group in _groups(header) for click in _clicks(group)]
@@ -56,24 +57,14 @@ def clicks_of_report(header: Dataset, source: str) -> AnyClicks | None:
             f"{source}: its seed points cannot be read: {type(error).__name__}: {error}",
             hint="remove the SR from the input",
         ) from error
-    if not found:
-        return None
     found.sort(key=lambda click: click.order)  # stable: clicks that say no order stay as they are
-    if any(isinstance(click.place, ImagePoint) for click in found):
-        return _pending(found, source)
-    frames = {click.frame_of_reference_uid for click in found}
-    if len(frames) > 1:
-        raise ClickError(f"{source}: seed points in {len(frames)} frames of reference: expected one")
-    points = tuple(Click(c.label, c.polarity, c.place) for c in found if not isinstance(c.place, ImagePoint))
-    return Clicks(points, frames.pop(), series_uid, source)
-
-
-def _pending(found: Sequence[_Found], source: str) -> PendingClicks:
-    places = [click.place for click in found if isinstance(click.place, ImagePoint)]
-    if len(places) < len(found):
-        raise ClickError(f"{source}: seed points in the patient and in images: expected one kind")
-    points = (PendingClick(c.label, c.polarity, place) for c, place in zip(found, places, strict=True))
-    return PendingClicks(tuple(points), source)
+    pending = tuple(PendingClick(c.label, c.polarity, c.place) for c in found if isinstance(c.place, ImagePoint))
+    in_mm: dict[str, list[Click]] = {}
+    for c in found:
+        if not isinstance(c.place, ImagePoint):
+            in_mm.setdefault(c.frame_of_reference_uid, []).append(Click(c.label, c.polarity, c.place))
+    parts = tuple(Clicks(tuple(points), frame, series_uid, source) for frame, points in in_mm.items())
+    return (*parts, PendingClicks(pending, source)) if pending else parts
 
 
 def series_of_report(header: Dataset) -> str | None:
@@ -99,7 +90,7 @@ def _groups(item: Dataset) -> Iterator[Dataset]:
 def _clicks(group: Dataset) -> Iterator[_Found]:
     items = list(_descendants(group))
     purposes = {_code(item) for item in items if _concept(item) == _PURPOSE}
-    tracking = next((str(item.TextValue) for item in items if _concept(item) == _TRACKING), "")
+    tracking = next((str(item.get("TextValue") or "") for item in items if _concept(item) == _TRACKING), "")
     is_probe = tracking.lower().startswith(_CORNERSTONE) and _PROBE in tracking
     if (SEED_POINT.value, SEED_POINT.scheme_designator) not in purposes and not is_probe:
         return
@@ -107,14 +98,12 @@ def _clicks(group: Dataset) -> Iterator[_Found]:
     said = {_concept(item): _code(item) for item in items if "ConceptCodeSequence" in item}
     word = said.get((CLICK_POLARITY.value, CLICK_POLARITY.scheme_designator))
     order = said.get((CLICK_ORDER.value, CLICK_ORDER.scheme_designator), ("0", ""))
+    name = tracking if word else label  # ours say the polarity beside the label
+    said_polarity = Polarity(word[0]) if word else polarity or Polarity.FOREGROUND
     for item in items:
-        if item.get("GraphicType") == "POINT":
-            yield _Found(
-                label if is_probe else tracking,
-                Polarity(word[0]) if word else polarity or Polarity.FOREGROUND,
-                int(order[0]),
-                *_place(item),
-            )
+        if item.get("GraphicType") in _POINTS:
+            for place, frame in _places(item):
+                yield _Found(name, said_polarity, int(order[0]), place, frame)
 
 
 def _finding(items: Sequence[Dataset]) -> str:
@@ -125,15 +114,17 @@ def _finding(items: Sequence[Dataset]) -> str:
     return ""
 
 
-def _place(item: Dataset) -> tuple[tuple[float, float, float] | ImagePoint, str]:
+def _places(item: Dataset) -> Iterator[tuple[tuple[float, float, float] | ImagePoint, str]]:
+    """Yields the points of an item, each with its frame of reference, which a point in an image has not."""
     data = [float(value) for value in item.GraphicData]
     if item.ValueType == "SCOORD3D":
-        x, y, z = data
-        return (x, y, z), str(item.ReferencedFrameOfReferenceUID)
-    column, row = data
+        for x, y, z in zip(data[::3], data[1::3], data[2::3], strict=True):
+            yield (x, y, z), str(item.ReferencedFrameOfReferenceUID)
+        return
     image = item.ContentSequence[0].ReferencedSOPSequence[0]
     frame = image.get("ReferencedFrameNumber")
-    return ImagePoint(str(image.ReferencedSOPInstanceUID), column, row, int(frame) if frame else None), ""
+    for column, row in zip(data[::2], data[1::2], strict=True):
+        yield ImagePoint(str(image.ReferencedSOPInstanceUID), column, row, int(frame) if frame else None), ""
 
 
 def _descendants(item: Dataset) -> Iterator[Dataset]:
@@ -153,4 +144,8 @@ def _code(item: Dataset) -> tuple[str, str]:
 def _pair(sequence: Sequence[Dataset] | None) -> tuple[str, str]:
     if not sequence:
         return "", ""
-    return str(sequence[0].get("CodeValue", "")), str(sequence[0].get("CodingSchemeDesignator", ""))
+    code = sequence[0]
+    values = (
+        code.get(keyword) for keyword in ("CodeValue", "LongCodeValue", "URNCodeValue")
+    )  # PS3.3, 8.8: one of them
+    return str(next(filter(None, values), "")), str(code.get("CodingSchemeDesignator", ""))

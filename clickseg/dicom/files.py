@@ -6,12 +6,16 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from clickseg.dicom.part10 import Damage, Instance, is_dicom, read_header
 from clickseg.digest import file_sha256
 from clickseg.errors import InputError
 from clickseg.wording import counted
+
+_LOOKED_AT = 1000
+"""How many files behind a link are looked at for one that is DICOM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +118,12 @@ def _read(path: Path, folder: Path) -> Instance | Damage | str:
     if path.is_symlink():
         if not path.exists():
             return "broken link"
+        is_inside = path.resolve().is_relative_to(folder.resolve())
         if path.is_dir():
-            return "link to a folder"
-        if not path.resolve().is_relative_to(folder.resolve()):
+            behind = () if is_inside else islice(_files(path), _LOOKED_AT)
+            has_dicom = any(each.is_file() and is_dicom(each) for each in behind)
+            return Damage("a link out of the folder is not followed") if has_dicom else "link to a folder"
+        if not is_inside:
             return Damage("a link out of the folder is not followed") if is_dicom(path) else "link out of the folder"
     if not path.is_file():
         return "special file"

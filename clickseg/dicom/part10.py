@@ -12,7 +12,7 @@ from typing import BinaryIO
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -45,10 +45,7 @@ READ_ERRORS = (*PARSE_ERRORS, OSError)
 """The same with what it raises where a sequence ends too early: an OSError without a number."""
 
 MAX_INFLATED_BYTES = 1 << 30
-_PREAMBLE_BYTES, _META_LENGTH_BYTES = 132, 12
-_META_BYTES = 4096
-"""File meta information is shorter: it has a UID or two, and names."""
-
+_PREAMBLE_BYTES = 132
 _CHUNK_BYTES = 1 << 20
 _SERIES_UID_TAG = 0x0020000E
 _TEXTS = (
@@ -139,14 +136,13 @@ def is_dicom(path: Path) -> bool:
 
 
 def _parse(file: BinaryIO, path: Path, name: str) -> Instance | Damage | str:
-    head, meta = file.read(_PREAMBLE_BYTES), file.read(_META_BYTES)
+    head = file.read(_PREAMBLE_BYTES)
     if not head:
         return "empty file"
     has_preamble = head[128:] == b"DICM"
     if not has_preamble and not _starts_like_dataset(head):
         return "not DICOM"
-    file.seek(0)
-    if has_preamble and _is_deflated(meta) and _inflates_beyond_bounds(file):
+    if inflates_beyond_bounds(file):
         return Damage(f"it inflates to more than {MAX_INFLATED_BYTES} bytes")
     header = dcmread(file, stop_before_pixels=True, force=not has_preamble)
     if not has_preamble and "SOPClassUID" not in header:
@@ -192,14 +188,19 @@ def _series_uid(path: Path) -> str:
         return ""
 
 
-def _is_deflated(meta: bytes) -> bool:
-    return DeflatedExplicitVRLittleEndian.encode() in meta
+def inflates_beyond_bounds(file: BinaryIO) -> bool:
+    """Whether a deflated data set is larger than any image that is read; leaves the file at its beginning.
 
-
-def _inflates_beyond_bounds(file: BinaryIO) -> bool:
-    """Whether a deflated data set is larger than any image that is read; leaves the file at its beginning."""
-    meta = read_file_meta_info(file.name)
-    file.seek(_PREAMBLE_BYTES + _META_LENGTH_BYTES + meta.FileMetaInformationGroupLength)
+    What is deflated is found as pydicom finds it: behind the last element of the file meta information, which may be
+    of any length, without a preamble too.
+    """
+    file.seek(0)
+    if file.read(_PREAMBLE_BYTES)[128:] != b"DICM":
+        file.seek(0)
+    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        return False
     inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
     while size <= MAX_INFLATED_BYTES and not inflate.eof:
         chunk = inflate.unconsumed_tail or file.read(_CHUNK_BYTES)

@@ -21,7 +21,7 @@ STATE_DICT = "model.pt"
 _LOAD_ERRORS = (
     AttributeError,
     EOFError,
-    KeyError,
+    LookupError,
     OSError,
     RuntimeError,
     TypeError,
@@ -109,9 +109,9 @@ def load_state(package: ModelPackage) -> torch.nn.Module:
         state = torch.load(weights.path, map_location="cpu", weights_only=True)
         network.load_state_dict(state.get("model", state) if isinstance(state, dict) else state, strict=True)
     except _LOAD_ERRORS as error:
-        raise EngineError(
-            f"model {package.name}: {STATE_DICT} does not fit network_def: {first_line(error)}"
-        ) from error
+        is_refused = isinstance(error, pickle.UnpicklingError)  # whose advice is to load it all the same
+        reason = "it holds something else than tensors" if is_refused else first_line(error)
+        raise EngineError(f"model {package.name}: {STATE_DICT} does not fit network_def: {reason}") from error
     return network
 
 

@@ -66,13 +66,18 @@ def _label(label: str, where: str, spec: ModelSpec) -> str:
     """
     known = {name.casefold(): each.name for each in spec.classes for name in (each.name, *each.aliases)}
     numbered = {str(each.channel): each.name for each in spec.classes}
-    for name in (label.strip().casefold(), without_number(label).casefold()):
-        if name in known or name in numbered:
-            return known.get(name) or numbered[name]
+    name = label.strip().casefold()
+    while name not in known and name not in numbered and without_number(name) != name:
+        name = without_number(name)
+    if name in known or name in numbered:
+        return known.get(name) or numbered[name]
     generic, _ = split_name(label)
     names = [each.name for each in spec.classes if (each.name, Polarity.FOREGROUND) in spec.taken]
     if generic:
-        raise ClickError(f"{where}: unknown label {label!r:.80}: expected one of {', '.join(names)}")
+        raise ClickError(
+            f"{where}: unknown label {label!r:.80}: expected one of {', '.join(names)}",
+            hint="clickseg models names all labels; a point without one has the name of its list, which is the file's",
+        )
     if len(names) != 1:
         raise ClickError(f"{where}: no label, and the model has several: expected one of {', '.join(names)}")
     return names[0]
@@ -86,7 +91,7 @@ def check_inside(click: Click, where: str, geometry: hd.VolumeGeometry) -> None:
     """
     index = geometry.map_reference_to_indices(np.array([click.position_mm]))[0]
     last = np.array(geometry.spatial_shape) - 1
-    if (index < -0.5).any() or (index > last + 0.5).any():
+    if not ((index >= -0.5) & (index <= last + 0.5)).all():
         first_mm, last_mm = geometry.map_indices_to_reference(np.array([[0, 0, 0], last]))
         raise ClickError(
             f"{where}: {_mm(click.position_mm)} lies outside the series, which reaches from {_mm(first_mm)} to "

@@ -69,6 +69,22 @@ def find_packages(paths: Sequence[ModelPath], name: str | None = None) -> tuple[
     )
 
 
+def list_packages(paths: Sequence[ModelPath]) -> tuple[tuple[ModelPackage, ...], tuple[ModelError, ...]]:
+    """Returns the packages of the first place that holds one, and what is wrong with those that cannot be read.
+
+    Raises:
+        ModelError: There are none.
+    """
+    packages, errors = [], []
+    first = next((found for place in paths if (found := _package_paths(place.path, None))), None)
+    for path in first or [package.path for package in find_packages(paths)]:
+        try:
+            packages.append(load_package(path))
+        except ModelError as error:
+            errors.append(error)
+    return tuple(packages), tuple(errors)
+
+
 def _package_paths(path: Path, name: str | None) -> list[Path]:
     """Returns the package at a path, or those in a folder; TorchScript is a program, and counts only if named."""
     if not path.is_dir() or (path / METADATA).is_file():

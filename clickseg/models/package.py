@@ -79,7 +79,10 @@ def is_package(path: Path) -> bool:
     if path.is_dir():
         if not (path / METADATA).is_file():
             return False
-        metadata = _read_metadata(path)
+        try:
+            metadata = _read_metadata(path)
+        except ModelError:
+            return True  # a damaged one: what is wrong with it is said when it is loaded
         return isinstance(metadata, dict) and _SECTION in metadata
     return path.suffix == ".ts" and path.is_file()
 

@@ -219,6 +219,18 @@ def test_exec_says_which_operator_of_an_application_failed(tmp_path: Path, style
     assert ended.stderr.splitlines()[-1] == "error: operator organ_finder failed: ValueError: no such organ"
 
 
+@pytest.mark.parametrize(("code", "expected"), [("0", 1), ("7", 7), ("", 1)])
+def test_an_operator_that_ends_the_process_has_failed(tmp_path: Path, code: str, expected: int) -> None:
+    path = tmp_path / "app.py"
+    path.write_text(OLD_STYLE.replace('ValueError("no such organ")', f"SystemExit({code})"))
+    (tmp_path / "in").mkdir()
+
+    ended = runs.clickseg("exec", path, "-i", tmp_path / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
+
+    assert ended.returncode == expected
+    assert ended.stderr.splitlines()[-1].startswith("error: operator organ_finder failed: it ended the process")
+
+
 def test_exec_without_an_application_is_wrong_use(tmp_path: Path) -> None:
     ended = runs.clickseg("exec", "-i", "a", cwd=tmp_path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from pydicom.sr.coding import Code
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.grand_challenge import Frame
-from clickseg.clicks.pending import ImagePoint, placed
-from clickseg.clicks.read import read_clicks
+from clickseg.clicks.pending import ImagePoint, Voxel, placed
+from clickseg.clicks.read import clicks_in, read_clicks
+from clickseg.clicks.structured_report import clicks_of_report
 from clickseg.clicks.write import FORMS, written
 from clickseg.dicom.series import CheckedSeries
 from clickseg.errors import ClickError, UsageError
@@ -220,6 +222,46 @@ def test_a_form_of_one_label_refuses_two(series: CheckedSeries, points: np.ndarr
         written(clicks, form, series, CLOCK)
 
 
+MISREAD = [
+    ("fcsv", "liver_neg", FG),
+    ("slicer", "lesion_neg", FG),
+    ("deepedit", "background", FG),
+    ("deepedit", "label", FG),
+    ("grand-challenge", "background", FG),
+    ("grand-challenge", "lesion_neg", FG),
+]
+
+
+@pytest.mark.parametrize(("form", "label", "polarity"), MISREAD)
+def test_clicks_that_would_be_read_back_as_others_are_refused(
+    series: CheckedSeries, points: np.ndarray, form: str, label: str, polarity: Polarity
+) -> None:
+    with pytest.raises(ClickError, match=f"the form {form} cannot hold them"):
+        written(Clicks((Click(label, polarity, tuple(points[0])),)), form, series, CLOCK)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("label", ["liver, left", 'a "quoted" one', "leber größe", "rib_left_3"])
+def test_labels_of_all_kinds_are_held(series: CheckedSeries, points: np.ndarray, form: str, label: str) -> None:
+    clicks = Clicks((Click(label, BG, tuple(points[0])), Click(label, FG, tuple(points[1]))))
+
+    content = written(clicks, form, series, CLOCK)
+
+    found = placed(clicks_in(io.BytesIO(content), form), series)
+    assert {click.label.removesuffix("-1").removesuffix("-2") for click in found.points} <= {label, ""}
+    assert sorted(click.polarity for click in found.points) == [BG, FG]
+
+
+def test_a_click_at_the_very_edge_is_in_the_last_voxel(series: CheckedSeries) -> None:
+    geometry = series.stack.geometry
+    last = np.array(geometry.spatial_shape) - 1
+    edge = geometry.map_indices_to_reference(np.array([[0, last[1] + 0.499999, last[2] + 0.499999]]))[0]
+    just_over = geometry.map_indices_to_reference(np.array([[0, last[1] + 0.5, last[2] + 0.5]]))[0]
+
+    for place in (edge, just_over):
+        assert Voxel.at(tuple(place), series.stack) == (last[2], last[1], len(series.stack.planes) - 1)
+
+
 def probe(series: CheckedSeries, point: np.ndarray, *, in_image: bool) -> Dataset:
     """An SR as dcmjs writes OHIF's Probe: TID 300 with a point that a number is inferred from."""
     candidate = series.candidate
@@ -286,6 +328,108 @@ def test_a_probe_of_ohif_in_an_image_is_half_a_pixel_off_the_index(tmp_path: Pat
 
     expected = series.stack.geometry.map_indices_to_reference(np.array([[2, 7, 4]]))[0]
     assert click.position_mm == pytest.approx(expected, abs=1e-3)
+
+
+def seed_point(frame: str, data: list[float], graphic: str = "POINT", **items: object) -> Dataset:
+    """A measurement group as another tool may write it: TID 1410 with a seed point, and no polarity of ours."""
+    region: Dataset = hd.sr.Scoord3DContentItem(
+        Code("130400", "DCM", "Geometric purpose of region"),
+        "POINT",
+        np.zeros((1, 3)),
+        frame,
+        relationship_type="CONTAINS",
+    )
+    region.GraphicType, region.GraphicData = graphic, data
+    purpose = hd.sr.CodeContentItem(
+        Code("130400", "DCM", "Geometric purpose of region"), Code("128139", "DCM", "Seed point"), "HAS CONCEPT MOD"
+    )
+    for keyword, value in items.items():
+        code = purpose.ConceptCodeSequence[0]
+        del code.CodeValue
+        setattr(code, keyword, value)
+    region.ContentSequence = [purpose]
+    tracking = hd.sr.TextContentItem(Code("112039", "DCM", "Tracking Identifier"), "hook_neg", "HAS OBS CONTEXT")
+    group = hd.sr.ContainerContentItem(Code("125007", "DCM", "Measurement Group"), relationship_type="CONTAINS")
+    group.ContentSequence = [tracking, region]
+    return group
+
+
+def report_of(*groups: Dataset) -> Dataset:
+    report = Dataset()
+    report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.34"
+    report.ContentSequence = list(groups)
+    return report
+
+
+def test_seed_points_of_others_are_read_with_label_polarity_and_all_their_points() -> None:
+    group = seed_point("1.2.3", [1, 2, 3, 4, 5, 6], "MULTIPOINT", LongCodeValue="128139")
+
+    (clicks,) = clicks_of_report(report_of(group), "sr")
+
+    assert [(c.label, c.polarity, c.position_mm) for c in clicks.points] == [
+        ("hook", BG, (1, 2, 3)),
+        ("hook", BG, (4, 5, 6)),
+    ]
+
+
+def test_each_frame_of_reference_of_a_report_has_its_clicks() -> None:
+    parts = clicks_of_report(report_of(seed_point("1.2.3", [1, 2, 3]), seed_point("1.2.4", [4, 5, 6])), "sr")
+
+    assert [(part.frame_of_reference_uid, len(part.points)) for part in parts] == [("1.2.3", 1), ("1.2.4", 1)]
+
+
+def test_a_group_without_a_seed_point_is_none_whatever_it_lacks() -> None:
+    group = seed_point("1.2.3", [1, 2, 3])
+    del group.ContentSequence[0].TextValue
+    del group.ContentSequence[1]
+
+    assert clicks_of_report(report_of(group), "sr") == ()
+
+
+def test_a_seed_point_that_is_no_place_is_an_error() -> None:
+    with pytest.raises(ClickError, match="expected a position in mm"):
+        clicks_of_report(report_of(seed_point("1.2.3", [float("nan"), 2, 3])), "sr")
+
+
+FG_BG = [{"fg": [[1, 2, 3]], "bg": [[4, 5, 6]]}]
+ONE = [{"fg": [[1, 2, 3]], "bg": []}]
+A, B = (FG, (3, 2, 1)), (BG, (6, 5, 4))
+
+
+@pytest.mark.parametrize(
+    ("clicks", "order", "found"),
+    [
+        (FG_BG, [["bg", "fg"]], [B, A]),  # an array of texts
+        (ONE, [["fg"]], [A]),
+        (ONE, [["fg", None]], [A]),  # objects of two dimensions
+        (FG_BG * 2, [["fg", "bg"], ["bg", "fg"]], [A, B, B, A]),
+        ([{"fg": [], "bg": []}], [[]], []),  # numbers, none of them
+        (FG_BG, None, [A, B]),
+    ],
+)
+def test_cases_are_read_as_the_code_of_the_challenge_saves_them(
+    tmp_path: Path, clicks: object, order: object, found: list[object]
+) -> None:
+    """It hands plain lists to NumPy, which makes of each what array it can."""
+    arrays = {"clicks": clicks} | ({} if order is None else {"clicks_order": order})
+    np.savez_compressed(tmp_path / "case.npz", imgs=np.zeros((7, 11, 13), np.uint8), **arrays)
+
+    read = read_clicks(tmp_path / "case.npz")
+
+    assert [(click.polarity, tuple(click.place)) for click in read.points] == found
+
+
+DAMAGED = ["(" * 3000, "'''abc", "-" * 9000 + "1", "{'descr': '|V0', 'fortran_order': False, 'shape': (1,)}"]
+
+
+@pytest.mark.parametrize("header", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_case_with_a_damaged_array_is_an_error(tmp_path: Path, header: str) -> None:
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    with zipfile.ZipFile(tmp_path / "case.npz", "w") as archive:
+        archive.writestr("clicks.npy", array)
+
+    with pytest.raises(ClickError, match=r"case\.npz: clicks cannot be read"):
+        read_clicks(tmp_path / "case.npz")
 
 
 def test_a_point_in_an_image_of_another_series_is_an_error(series: CheckedSeries) -> None:

@@ -72,6 +72,13 @@ def test_one_list_named_many_times_is_refused() -> None:
         plain_value(pickle.dumps(bomb))
 
 
+def test_keys_that_would_take_for_ever_to_hash_are_refused() -> None:
+    twice = b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(60))
+
+    with pytest.raises(PickleError, match="a key other than a text"):
+        plain_value(b"\x80\x02}" + b")" + twice + b"K\x01s.")
+
+
 def test_a_list_within_itself_is_refused() -> None:
     endless: list[object] = []
     endless.append(endless)

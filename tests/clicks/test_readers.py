@@ -160,6 +160,13 @@ def test_slicer_points_are_lps_mm_whatever_they_are_written_in(
         ("lesion_neg (1)", "lesion-1", "", ("lesion-1", BG)),
         ("lesion_neg_2", "F-1", "", ("lesion", BG)),
         ("bg", "F-1", "", ("", BG)),
+        ("hook_bg", "hook-1", "", ("hook-1", BG)),
+        ("hook_fg", "hook-1", "", ("hook-1", FG)),
+        ("lesionNeg", "lesion-1", "", ("lesion-1", BG)),
+        ("lesion_negatives", "lesion-1", "", ("lesion-1", BG)),
+        ("hook_neg", "F_1-1", "", ("hook", BG)),  # a second list of Slicer, renamed
+        ("PointList_1", "PointList_1-2", "", ("", FG)),
+        ("Bgroup", "F-1", "", ("Bgroup", FG)),
     ],
 )
 def test_label_and_polarity_are_read_from_the_names(
@@ -172,12 +179,22 @@ def test_label_and_polarity_are_read_from_the_names(
     assert (click.label, click.polarity) == expected
 
 
-@pytest.mark.parametrize("name", ["neg_lesion", "lesion_neg_v2", "Background points", "lesion_negative_points"])
+@pytest.mark.parametrize(
+    "name", ["neg_lesion", "lesion_neg_v2", "Background points", "lesion_negative_points", "bg lesion", "negLesion"]
+)
 def test_a_list_that_may_be_of_the_background_is_never_taken_for_foreground(tmp_path: Path, name: str) -> None:
     content = slicer([{"label": "lesion-1", "position": [0, 0, 0]}])
 
-    with pytest.raises(ClickError, match="the list's name says neg or background, but not at its end"):
+    with pytest.raises(ClickError, match="a name says neg or background, but not at its end"):
         read_clicks(save(tmp_path, content, f"{name}.mrk.json"))
+
+
+def test_points_that_say_their_polarity_are_read_whatever_their_list_is_called(tmp_path: Path) -> None:
+    points = [{"label": "lesion-1", "description": "negative", "position": [0, 0, 0]}]
+
+    (click,) = read_clicks(save(tmp_path, slicer(points), "neg list.mrk.json")).points
+
+    assert click.polarity is BG
 
 
 @pytest.mark.parametrize("name", ["lesion_neg.json", "lesion_neg.mrk.json"])
@@ -327,6 +344,49 @@ def test_none_uses_no_clicks(tmp_path: Path) -> None:
 
     assert found.clicks == Clicks()
     assert found.passed_over == ("clicks.json",)
+
+
+@pytest.mark.parametrize("label", ["a\nb", "\x1b[31m", "\ud800", "a\x00"])
+def test_a_label_that_cannot_be_printed_is_an_error(label: str) -> None:
+    with pytest.raises(ClickError, match="expected a label that can be printed"):
+        Click(label, FG, (0, 0, 0))
+
+
+@pytest.mark.parametrize("position", [(float("nan"), 0, 0), (0, float("inf"), 0), (0, 0, 1e300)])
+def test_a_position_that_is_no_place_is_an_error(position: tuple[float, float, float]) -> None:
+    with pytest.raises(ClickError, match="expected a position in mm"):
+        Click("lesion", FG, position)
+
+
+def test_a_table_with_an_endless_field_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "F.fcsv").write_text("# Markups fiducial file version = 4.11\n1,2,3,4," + "x" * 200_000)
+
+    with pytest.raises(ClickError, match="no table: field larger than field limit"):
+        read_clicks(tmp_path / "F.fcsv")
+
+
+def test_a_loop_of_links_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.json").symlink_to(tmp_path / "b.json")
+    (tmp_path / "b.json").symlink_to(tmp_path / "a.json")
+
+    with pytest.raises(ClickError, match=r"a\.json: cannot be read: Too many levels of symbolic links"):
+        find_clicks([str(tmp_path / "a.json")], tmp_path, Frame.VOXEL)
+
+
+def test_parameters_that_are_no_points_are_left_aside(tmp_path: Path) -> None:
+    params = {"foreground": [[138.0, 2, 3]], "background": [], "roi": [0, 10, 0, 10], "device": ["cuda"]}
+    padded = {"points": [[1, 2, 3], [-1, -1, -1]], "point_labels": [1, -1], "label_prompt": [3]}
+
+    deepgrow, vista = (read_clicks(save(tmp_path, each, f"{n}.json")) for n, each in enumerate((params, padded)))
+
+    assert [click.place for click in deepgrow.points] == [(138, 2, 3)]
+    assert [click.place for click in vista.points] == [(1, 2, 3)]
+
+
+@pytest.mark.parametrize("point", [[1.5, 2, 3], ["1", 2, 3], [True, 2, 3], [-1, 2, 3], [1, 2]])
+def test_points_that_are_no_voxels_are_errors(tmp_path: Path, point: list[object]) -> None:
+    with pytest.raises(ClickError, match="foreground"):
+        read_clicks(save(tmp_path, {"foreground": [[1, 2, 3], point], "background": []}, "p.json"))
 
 
 def test_the_digest_tells_clicks_apart_by_all_that_matters() -> None:

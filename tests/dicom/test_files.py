@@ -11,9 +11,10 @@ from pydicom import Dataset, dcmread
 from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from clickseg.clicks.read import read_clicks
 from clickseg.dicom import part10
 from clickseg.dicom.files import scan
-from clickseg.errors import InputError
+from clickseg.errors import ClickError, InputError
 from tests import phantoms
 
 COLOR_PALETTE = "1.2.840.10008.5.1.4.39.1"
@@ -83,9 +84,18 @@ def test_a_deflated_bomb_is_refused_before_it_goes_off(series: Path, monkeypatch
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     dataset.PixelData = bytes(1 << 23)
     dataset.save_as(series / "bomb.dcm")
+    dataset.file_meta.add_new(0x00020100, "UI", "1.2.3")
+    dataset.file_meta.add_new(0x00020102, "OB", bytes(5000))  # longer than any meta information should be
+    dataset.save_as(series / "long.dcm")
+    (series / "bare.dcm").write_bytes((series / "bomb.dcm").read_bytes()[132:])
 
     assert (series / "bomb.dcm").stat().st_size < 20_000
-    assert scan(series).damaged["bomb.dcm"].reason == "it inflates to more than 4194304 bytes"
+    damaged = scan(series).damaged
+    assert {name: damaged[name].reason for name in ("bomb.dcm", "long.dcm", "bare.dcm")} == dict.fromkeys(
+        ("bomb.dcm", "long.dcm", "bare.dcm"), "it inflates to more than 4194304 bytes"
+    )
+    with pytest.raises(ClickError, match="inflates to more than"):
+        read_clicks(series / "bomb.dcm")
 
 
 @pytest.mark.parametrize("depth", [50, 20_000])
@@ -114,13 +124,24 @@ def test_links_inside_the_folder_are_copies(series: Path) -> None:
 
 
 def test_links_to_folders_are_counted_and_not_entered(series: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("not DICOM")
+    os.mkfifo(tmp_path / "notes" / "pipe")
     (series / "twin").symlink_to(series, target_is_directory=True)
-    (series / "elsewhere").symlink_to(tmp_path, target_is_directory=True)
+    (series / "elsewhere").symlink_to(tmp_path / "notes", target_is_directory=True)
 
     found = scan(series)
 
     assert len(found.instances) == 7
     assert found.passed_over == {"link to a folder": 2}
+
+
+def test_a_link_to_a_folder_of_dicom_is_an_error_and_not_a_missing_series(series: Path, tmp_path: Path) -> None:
+    phantoms.write(tmp_path / "elsewhere" / "PET", phantoms.distinct(phantoms.oblique_geometry()), "PT")
+    (series / "PET").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+
+    with pytest.raises(InputError, match="1 damaged DICOM file: PET: a link out of the folder is not followed"):
+        scan(series).check_undamaged()
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:

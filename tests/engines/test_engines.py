@@ -193,6 +193,16 @@ class Bomb:
         return (Path.touch, (self.target,))
 
 
+@pytest.mark.parametrize("content", [b"root:x:0:0:root", b"this is no weights file", b"", b"PK\x03\x04"])
+def test_weights_that_are_none_stop_the_run(tmp_path: Path, content: bytes) -> None:
+    made = package(tmp_path / "unet")
+    (made.path / "models" / "model.pt").write_bytes(content)
+    list_weights(made, ("model.pt",))
+
+    with pytest.raises(EngineError, match=r"model\.pt does not fit"):
+        make_engine(load_package(made.path), Runtime.TORCH, "cpu", Precision.F32)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
     made = package(tmp_path / "unet")
@@ -201,7 +211,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
         pickle.dump(Bomb(target), file)
     list_weights(made, ("model.pt",))
 
-    with pytest.raises(EngineError, match=r"model\.pt does not fit"):
+    with pytest.raises(EngineError, match=r"model\.pt does not fit .*: it holds something else than tensors$"):
         make_engine(load_package(made.path), Runtime.TORCH, "cpu", Precision.F32)
 
     assert not target.exists()
