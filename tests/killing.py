@@ -1,4 +1,6 @@
-"""Kill -9 at random moments of a run, half of them while it publishes: OUT holds a whole result or nothing new, and the next run cleans up and succeeds.
+"""Kill -9 at random moments of a run, half of them while it publishes.
+
+OUT holds a whole result or nothing new, and the next run cleans up and succeeds.
 
 ``python -m tests.killing --count 200`` prints the tally.
 """
