@@ -44,6 +44,8 @@ def _bytes(clicks: Clicks, form: str, series: CheckedSeries | None, clock: datet
         return MM_WRITERS[form](clicks)
     if series is None:
         raise UsageError(f"the form {form} refers to a series", hint="name its folder with --series")
+    if form == SR and not clicks.points:
+        raise ClickError(f"{clicks.source or 'the clicks'}: expected at least one click: an SR cannot hold none")
     if form == SR:
         return encoded(make_click_report(reference_headers(series.stack), clicks, clock=clock))
     return VOXEL_WRITERS[form](at_voxels(clicks, series))

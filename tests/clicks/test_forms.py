@@ -252,6 +252,16 @@ def test_labels_of_all_kinds_are_held(series: CheckedSeries, points: np.ndarray,
     assert sorted(click.polarity for click in found.points) == [BG, FG]
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_no_clicks_are_held_by_every_form_but_an_sr(series: CheckedSeries, form: str) -> None:
+    if form == "sr":
+        with pytest.raises(ClickError, match="expected at least one click"):
+            written(Clicks(), form, series, CLOCK)
+    else:
+        content = written(Clicks(), form, series, CLOCK)
+        assert placed(clicks_in(io.BytesIO(content), "c.json"), series).points == ()
+
+
 def test_a_click_at_the_very_edge_is_in_the_last_voxel(series: CheckedSeries) -> None:
     geometry = series.stack.geometry
     last = np.array(geometry.spatial_shape) - 1
