@@ -43,7 +43,10 @@ class Inference:
 
     def __call__(self, outcome: Outcome[Prepared]) -> Outcome[Predicted]:
         """Runs the network of a case."""
-        return outcome.then("inference", lambda each: infer(each, self._engine(each.case.package), self._progress))
+        return outcome.then("inference", lambda each: self._infer(each))
+
+    def _infer(self, prepared: Prepared) -> Predicted:
+        return infer(prepared, self._engine(prepared.case.package), self._progress, self._settings.cache)
 
     def _engine(self, package: ModelPackage) -> Engine:
         if self._loaded is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import highdicom as hd
 import numpy as np
@@ -14,12 +15,13 @@ from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
 from clickseg.errors import ModelError
-from clickseg.inference import guidance, intensity, resample, sliding_window
+from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.binding import bind
-from clickseg.inference.decision import label_map
+from clickseg.inference.decision import Decision
+from clickseg.inference.kernel_choice import choose_kernels
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.postprocess import Removed, postprocess
-from clickseg.inference.windows import WindowGrid
+from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.label_map import LabelMap
 from clickseg.models.package import ModelPackage, Weights
 from clickseg.progress import Progress, no_progress
@@ -63,6 +65,19 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Windows:
+    """How many windows there were.
+
+    Attributes:
+        count: All of them.
+        repeated: Those that were not run, since an equal one had been.
+    """
+
+    count: int
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True)
 class Predicted:
     """What the network said.
 
@@ -71,14 +86,14 @@ class Predicted:
         labels: The label map on the grid of the reference series.
         engine: The engine fingerprint.
         weights: The files that ran; the first holds the weights.
-        windows: How many windows were run.
+        windows: The windows that cover the model grid.
     """
 
     case: Case
     labels: LabelMap
     engine: Mapping[str, str | int]
     weights: tuple[Weights, ...]
-    windows: int
+    windows: Windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +178,25 @@ def prepare(case: Case) -> Prepared:
     return Prepared(case, ModelInput(np.stack(images), balls), geometry)
 
 
-def infer(prepared: Prepared, engine: Engine, progress: Progress) -> Predicted:
-    """Runs the network window by window, and decides the class of each voxel of the reference series."""
+def infer(prepared: Prepared, engine: Engine, progress: Progress, cache: Path | None = None) -> Predicted:
+    """Runs the network window by window, and decides the class of each voxel of the reference series.
+
+    Args:
+        prepared: The case on the model grid.
+        engine: The network.
+        progress: Told after each window.
+        cache: A folder for compiled code.
+    """
     case = prepared.case
     spec = case.package.spec
-    logits = sliding_window.run(prepared.inputs, engine, spec, progress)
-    labels = label_map(logits, prepared.geometry, case.reference.volume.get_geometry(), spec)
-    windows = len(WindowGrid.over(prepared.geometry.spatial_shape, spec.window))
-    return Predicted(case, labels, engine.describe(), engine.weights, windows)
+    window = SlidingWindow(prepared.inputs, engine, spec)
+    kernels = choose_kernels(window.additions, cache)
+    source = case.reference.volume.get_geometry()
+    decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels)
+    for planes in window.planes(kernels, progress):
+        decision.take(planes)
+    counted = Windows(len(window.grid), window.repeated)
+    return Predicted(case, decision.label_map(), engine.describe(), engine.weights, counted)
 
 
 def finish(predicted: Predicted, *, postprocessing: bool) -> Result:

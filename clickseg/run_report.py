@@ -67,7 +67,7 @@ def series_entry(outcome: Outcome[Written], settings: Settings) -> dict[str, Any
         "clicks": _clicks(result.case.clicks),
         "engine": dict(result.predicted.engine),
         "weights": {weights.path.name: weights.sha256 for weights in result.predicted.weights},
-        "windows": result.predicted.windows,
+        "windows": asdict(result.predicted.windows),
         "postprocessing": _postprocessing(result, settings),
     }
 

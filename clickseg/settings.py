@@ -43,6 +43,7 @@ class Settings:
         postprocessing: Whether the model package's postprocessing is applied.
         nifti: Whether the label map is written as NIfTI too.
         statistics: Whether the report holds statistics of each segment's values.
+        cache: The folder for compiled code.
         clock: The time that is stamped on the results.
     """
 
@@ -61,6 +62,7 @@ class Settings:
     postprocessing: bool
     nifti: bool
     statistics: bool
+    cache: Path
     clock: datetime
 
 
@@ -106,6 +108,7 @@ def read_settings(
         postprocessing=_switch(value("postprocessing") or "on", "postprocessing"),
         nifti=_switch(value("nifti") or "off", "nifti"),
         statistics=_switch(value("statistics") or "off", "statistics"),
+        cache=Path(value("cache") or _default_cache(environ)),
         clock=read_clock(environ),
     )
 
@@ -120,6 +123,11 @@ def choice(choices: type[E], value: str, name: str) -> E:
         return choices(value)
     except ValueError as error:
         raise UsageError(f"{name}: expected {', '.join(str(each.value) for each in choices)}, got {value!r}") from error
+
+
+def _default_cache(environ: Mapping[str, str]) -> Path:
+    """Returns the folder of the XDG Base Directory Specification."""
+    return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/", ".cache"), "clickseg")
 
 
 def _items(value: str | None) -> tuple[str, ...]:

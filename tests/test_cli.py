@@ -92,7 +92,7 @@ def test_the_report_says_what_was_done(tmp_path: Path, models: Path) -> None:
     assert entry["clicks"]["foreground"] == 1
     assert entry["engine"]["precision"] == "f32"
     assert set(entry["weights"]) == {"model.bin", "model.xml"}
-    assert entry["windows"] > 1
+    assert entry["windows"]["count"] > entry["windows"]["repeated"] > 0  # the CT is as empty as air around its hook
     assert all((out / name).is_file() for name in entry["files"].values())
     (passed_over,) = report["passed_over"]["series"]
     assert passed_over["modality"] == "MR"

@@ -53,6 +53,7 @@ def test_every_option_is_read_from_the_environment() -> None:
         "CLICKSEG_POSTPROCESSING": "off",
         "CLICKSEG_NIFTI": "1",
         "CLICKSEG_STATISTICS": "true",
+        "CLICKSEG_CACHE": "/cache",
     }
 
     read = settings({}, environ)
@@ -63,6 +64,12 @@ def test_every_option_is_read_from_the_environment() -> None:
     assert read.remedies == Remedies(resample=True, volume=2)
     assert read.segmentation_type is SegmentationType.LABELMAP
     assert (read.postprocessing, read.nifti, read.statistics) == (False, True, True)
+    assert read.cache == Path("/cache")
+
+
+def test_the_cache_is_where_the_user_keeps_caches() -> None:
+    assert settings({}, {"HOME": "/home/a"}).cache == Path("/home/a/.cache/clickseg")
+    assert settings({}, {"HOME": "/home/a", "XDG_CACHE_HOME": "/var/cache"}).cache == Path("/var/cache/clickseg")
 
 
 def test_arguments_win_over_the_environment() -> None:

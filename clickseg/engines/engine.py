@@ -33,6 +33,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def batch(self) -> int:
+        """How many windows it is given at once: always as many, since another number changes the logits."""
+        ...
+
+    @property
     def weights(self) -> tuple[Weights, ...]:
         """The files that it was made from; the first one holds the weights."""
         ...

@@ -23,6 +23,7 @@ class OpenVinoEngine:
     """
 
     device = "cpu"
+    batch = 1
 
     def __init__(self, package: ModelPackage, precision: Precision) -> None:
         core = ov.Core()
@@ -52,7 +53,7 @@ class OpenVinoEngine:
             "processor": self._processor,
             "precision": self.precision,
             "threads": self._threads,
-            "batch": 1,
+            "batch": self.batch,
         }
 
     def _compile(self, core: ov.Core, package: ModelPackage) -> ov.CompiledModel:

@@ -37,6 +37,8 @@ _TYPES = {Precision.F32: torch.float32, Precision.BF16: torch.bfloat16, Precisio
 class TorchEngine:
     """A network in evaluation mode, in f32 or under autocast."""
 
+    batch = 1
+
     def __init__(self, package: ModelPackage, device: str, precision: Precision) -> None:
         self.device = (
             "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
@@ -79,7 +81,7 @@ class TorchEngine:
             "processor": torch.backends.cpu.get_cpu_capability() if on_cpu else _gpu(self.device),
             "precision": self.precision,
             "threads": torch.get_num_threads(),
-            "batch": 1,
+            "batch": self.batch,
         }
 
     def _autocast(self) -> AbstractContextManager[Any]:

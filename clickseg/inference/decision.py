@@ -1,54 +1,105 @@
-"""From logits on the model grid to a label map on the source grid."""
+"""From blended logits on the model grid to a label map on the source grid, plane by plane."""
 
 from __future__ import annotations
 
 import highdicom as hd
 import numpy as np
 
-from clickseg.arrays import Doubles, Numbers, Values
+from clickseg.arrays import Numbers, Values
+from clickseg.inference.kernels import Between, Kernels, Taps
 from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import interpolate, source_coordinates
+from clickseg.inference.resample import source_coordinates
+from clickseg.inference.stitch import Planes
 from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
 
-_SLAB = 8
+_BINARY = 2
+"""Channels of a model of one class and the background."""
 
 
-def label_map(logits: Values, model: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec) -> LabelMap:
-    """Decides each voxel of the source grid from logits on the model grid.
-
-    Args:
-        logits: [K, I, J, K] on the model grid.
-        model: The model grid.
-        source: The source grid [K, J, I].
-        spec: Activation, classes and orientation.
-
-    Returns:
-        The label map on the source grid: softmax models give the class of the highest logit (the first of equal ones),
-        sigmoid models each class whose logit is above 0. Logits are interpolated slab by slab.
-    """
-    coordinates = source_coordinates(source, model, spec.grid)
-    slabs = [
-        _decided(_interpolated(logits, [coordinates[0][start : start + _SLAB], *coordinates[1:]]), spec)
-        for start in range(0, len(coordinates[0]), _SLAB)
-    ]
-    array = turn_to(source, spec.grid.orientation).undo(np.concatenate(slabs))
-    return LabelMap(array, spec.activation == "sigmoid", len(spec.classes))
-
-
-def _interpolated(logits: Values, coordinates: list[Doubles]) -> Values:
-    for axis, places in enumerate(coordinates, 1):
-        logits = interpolate(logits, axis, places)
+def deciding(logits: Values, spec: ModelSpec) -> Values:
+    """Returns what of a window's logits [K, I, J, K] decides: of two that exclude each other their difference."""
+    if _is_binary(spec):
+        return logits[1:] - logits[:1]
+    if spec.activation == "sigmoid":
+        channels = [each.channel for each in spec.classes]
+        return logits if channels == list(range(len(logits))) else logits[channels]
     return logits
 
 
-def _decided(logits: Values, spec: ModelSpec) -> Numbers:
-    """Returns class numbers [I, J, K], or bits [I, J, K, bytes], from logits [K, I, J, K]."""
-    if spec.activation == "sigmoid":
-        positive = np.stack([logits[each.channel] > 0 for each in spec.classes], axis=-1)
-        return np.packbits(positive, axis=-1, bitorder="little")
-    numbers = np.zeros(len(logits), dtype=np.uint8 if len(spec.classes) < 256 else np.uint16)
+def deciding_channels(spec: ModelSpec) -> int:
+    """Returns how many channels ``deciding`` gives."""
+    if _is_binary(spec):
+        return 1
+    return len(spec.classes) if spec.activation == "sigmoid" else spec.output_channels
+
+
+class Decision:
+    """The label map of a source grid, decided as the planes of the model grid come.
+
+    Softmax models give the class of the highest logit (the first of equal ones), sigmoid models each class whose logit
+    is above 0. Logits are interpolated linearly: across the planes, then along rows, then along columns.
+    """
+
+    def __init__(
+        self, model: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec, axis: int, kernels: Kernels
+    ) -> None:
+        """Allocates the label map.
+
+        Args:
+            model: The model grid.
+            source: The source grid [K, J, I].
+            spec: Activation, classes and orientation.
+            axis: The axis of the model grid that the planes are across.
+            kernels: The loops over voxels.
+        """
+        coordinates = source_coordinates(source, model, spec.grid)
+        taps = [Taps.at(places, count) for places, count in zip(coordinates, model.spatial_shape, strict=True)]
+        self._across = taps.pop(axis)
+        self._rows, self._columns = taps
+        self._spec, self._kernels = spec, kernels
+        self._array = _empty(source, spec)
+        self._view = np.moveaxis(turn_to(source, spec.grid.orientation).view(self._array), axis, 0)
+        self._done = 0
+
+    def take(self, planes: Planes) -> None:
+        """Decides the voxels between some planes, the next ones."""
+        last = planes.first + len(planes.values) - 1
+        stop = int(np.searchsorted(self._across.upper, last, side="right"))
+        if stop > self._done:
+            box = slice(self._done, stop)
+            between = Between(self._across.part(box, planes.first), self._rows, self._columns)
+            self._view[box] = self._decided(planes.values, between, self._view[box].shape)
+            self._done = stop
+
+    def label_map(self) -> LabelMap:
+        """Returns the label map, when all planes were taken."""
+        return LabelMap(self._array, self._spec.activation == "sigmoid", len(self._spec.classes))
+
+    def _decided(self, values: Values, between: Between, shape: tuple[int, ...]) -> Numbers:
+        decided: Numbers = np.zeros(shape, dtype=self._array.dtype)
+        if self._spec.activation == "sigmoid" or _is_binary(self._spec):
+            bits = decided[..., np.newaxis] if _is_binary(self._spec) else decided  # number 1 is bit 0
+            self._kernels.take_positive(bits, values, between, 0)
+        else:
+            best = np.full(shape, -np.inf, dtype=np.float32)
+            self._kernels.take_highest(best, decided, values, between, _numbers(self._spec))
+        return decided
+
+
+def _is_binary(spec: ModelSpec) -> bool:
+    return spec.activation == "softmax" and spec.output_channels == _BINARY
+
+
+def _numbers(spec: ModelSpec) -> Numbers:
+    """Returns the class number of each channel; 0 for those that are of no class."""
+    numbers: Numbers = np.zeros(spec.output_channels, dtype=np.uint8 if len(spec.classes) < 256 else np.uint16)
     for number, each in enumerate(spec.classes, 1):
         numbers[each.channel] = number
-    decided: Numbers = numbers[logits.argmax(axis=0)]
-    return decided
+    return numbers
+
+
+def _empty(source: hd.VolumeGeometry, spec: ModelSpec) -> Numbers:
+    if spec.activation == "sigmoid":
+        return np.zeros((*source.spatial_shape, (len(spec.classes) + 7) // 8), dtype=np.uint8)
+    return np.zeros(source.spatial_shape, dtype=_numbers(spec).dtype)

@@ -36,6 +36,10 @@ class Turn:
         turned = grid.permute_spatial_axes(self.permutation)
         return turned.flip_spatial(self.flipped) if self.flipped else turned
 
+    def view(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Returns an array with its axes turned, which shares its memory; axes after the third stay."""
+        return np.flip(array.transpose(*self.permutation, *range(3, array.ndim)), self.flipped)
+
     def undo(self, array: NDArray[Any]) -> NDArray[Any]:
         """Returns an array of a turned grid, with the axes of the grid as it was; axes after the third stay."""
         back = [int(axis) for axis in np.argsort(self.permutation)]

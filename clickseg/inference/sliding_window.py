@@ -1,50 +1,110 @@
-"""Running a network window by window, and blending what it says."""
+"""Running a network window by window, and blending what it says, layer by layer."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from clickseg.arrays import Values
 from clickseg.engines.engine import Engine
-from clickseg.errors import EngineError
+from clickseg.inference.decision import deciding, deciding_channels
+from clickseg.inference.kernels import Kernels
 from clickseg.inference.model_input import ModelInput
+from clickseg.inference.stitch import Planes, Slab
 from clickseg.inference.windows import Window, WindowGrid, importance
 from clickseg.models.spec import ModelSpec
 from clickseg.progress import Progress
 
 
-def run(inputs: ModelInput, engine: Engine, spec: ModelSpec, progress: Progress) -> Values:
-    """Returns the blended logits of a volume.
+class SlidingWindow:
+    """A network over a volume, a window at a time, in batches of the size that it was compiled for.
 
-    Args:
-        inputs: Images and clicks on the model grid.
-        engine: The network.
-        spec: The window, its overlap, how it is weighted, and the number of output channels.
-        progress: Told after each window.
+    A window of constant channels, such as air that was clipped, says what the last one of the same constants said, and
+    is not run again.
 
-    Returns:
-        Logits [K, I, J, K]: at each voxel the mean over the windows that hold it, weighted by ``importance``.
-
-    Raises:
-        EngineError: The network gives infinite values or none: what is no number would be no finding.
+    Attributes:
+        grid: The windows.
+        repeated: How many windows were not run, since an equal one had been.
     """
-    grid, weight = WindowGrid.over(inputs.shape, spec.window), importance(spec.window)
-    total = np.zeros(inputs.shape, dtype=np.float32)
-    blended = np.zeros((spec.output_channels, *inputs.shape), dtype=np.float32)
-    for done, window in enumerate(grid, 1):
-        logits = _logits(inputs, engine, window)
-        blended[(slice(None), *window.place)] += logits[(slice(None), *window.part)] * weight[window.part]
-        total[window.place] += weight[window.part]
-        progress(done, len(grid))
-    blended /= total
-    return blended
+
+    def __init__(self, inputs: ModelInput, engine: Engine, spec: ModelSpec) -> None:
+        """Lays the windows.
+
+        Args:
+            inputs: Images and clicks on the model grid.
+            engine: The network.
+            spec: The window, its overlap, how it is weighted, and the channels that decide.
+        """
+        self.grid = WindowGrid.over(inputs.shape, spec.window)
+        self.repeated = 0
+        self._inputs, self._engine, self._spec = inputs, engine, spec
+        self._constant: _Constant | None = None
+
+    @property
+    def additions(self) -> int:
+        """How many logits are added up."""
+        return len(self.grid) * math.prod(self.grid.roi) * deciding_channels(self._spec)
+
+    def planes(self, kernels: Kernels, progress: Progress) -> Iterator[Planes]:
+        """Yields the blended logits of the channels that decide, in blocks of planes across ``grid.axis``.
+
+        At each voxel they are the mean over the windows that hold it, weighted by ``importance``.
+
+        Args:
+            kernels: The loops over voxels.
+            progress: Told after each window.
+
+        Raises:
+            EngineError: The network fails, or gives values that are no finite numbers.
+        """
+        slab = Slab(self.grid, importance(self._spec.window), deciding_channels(self._spec), kernels)
+        done = 0
+        for layer in self.grid.layers():
+            for window, logits in self._logits(layer.windows):
+                slab.add(window, logits)
+                done += 1
+                progress(done, len(self.grid))
+            yield from slab.finished(layer.stop)
+
+    def _logits(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Values]]:
+        size = self._engine.batch
+        for start in range(0, len(windows), size):
+            some = windows[start : start + size]
+            channels = [self._inputs.window(window) for window in some]
+            constants = [_constants(each) for each in channels]
+            yield from zip(some, self._of_batch(channels, constants), strict=True)
+
+    def _of_batch(self, channels: Sequence[Values], constants: Sequence[bytes | None]) -> Iterator[Values]:
+        """Yields the logits of up to a batch of windows; a short batch is filled up, never shrunk."""
+        known = self._constant
+        new = [n for n, each in enumerate(constants) if known is None or each != known.values]
+        logits = iter(self._run([channels[n] for n in new]) if new else ())
+        for number, each in enumerate(constants):
+            if known is not None and number not in new:
+                self.repeated += 1
+                yield known.logits
+                continue
+            said = deciding(next(logits), self._spec)
+            if each is not None:
+                self._constant = _Constant(each, said.copy())
+            yield said
+
+    def _run(self, channels: Sequence[Values]) -> Values:
+        return self._engine.infer(np.stack([*channels, *[channels[0]] * (self._engine.batch - len(channels))]))
 
 
-def _logits(inputs: ModelInput, engine: Engine, window: Window) -> Values:
-    logits: Values = engine.infer(inputs.window(window)[np.newaxis])[0]
-    if not np.isfinite(logits).all():
-        raise EngineError(
-            f"the network gives values that are no finite numbers in the window at voxel {list(window.start)}",
-            hint="--precision f32 does not overflow",
-        )
-    return logits
+class _Constant(NamedTuple):
+    """The last window of constant channels: their values, and what the network said."""
+
+    values: bytes
+    logits: Values
+
+
+def _constants(channels: Values) -> bytes | None:
+    """Returns the value of each channel of a window, if each has just one."""
+    first = channels[:, 0, 0, 0]
+    is_constant = all((channel == value).all() for channel, value in zip(channels, first, strict=True))
+    return first.tobytes() if is_constant else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -36,15 +37,19 @@ class Window:
 class WindowGrid:
     """Windows that cover a volume, as MONAI's ``sliding_window_inference`` lays them.
 
+    They come layer by layer along one axis, the grid order: what a voxel is blended from is added up in this order.
+
     Attributes:
         shape: The volume [I, J, K].
         roi: The window [I, J, K].
         starts: For each axis the first voxel of each window.
+        axis: The axis along which the volume is worked through: the one with the smallest layers of windows.
     """
 
     shape: Triple
     roi: Triple
     starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    axis: int
 
     @classmethod
     def over(cls, shape: Triple, spec: WindowSpec) -> WindowGrid:
@@ -53,18 +58,41 @@ class WindowGrid:
         A volume that is smaller than the window lies in its middle.
         """
         i, j, k = (_starts(count, roi, spec.overlap) for count, roi in zip(shape, spec.roi, strict=True))
-        return cls(shape, spec.roi, (i, j, k))
+        thickness = [min(count, roi) * math.prod(shape) // count for count, roi in zip(shape, spec.roi, strict=True)]
+        return cls(shape, spec.roi, (i, j, k), thickness.index(min(thickness)))
 
     def __len__(self) -> int:
         return len(self.starts[0]) * len(self.starts[1]) * len(self.starts[2])
 
     def __iter__(self) -> Iterator[Window]:
-        """Yields the windows, the last axis fastest."""
-        for start in product(*self.starts):
-            axes = list(zip(start, self.roi, self.shape, strict=True))
-            place = [slice(max(first, 0), min(first + roi, count)) for first, roi, count in axes]
-            part = [slice(box.start - first, box.stop - first) for box, first in zip(place, start, strict=True)]
-            yield Window(start, self.roi, (place[0], place[1], place[2]), (part[0], part[1], part[2]))
+        """Yields the windows in grid order: layer by layer, in each the last axis fastest."""
+        return (window for layer in self.layers() for window in layer.windows)
+
+    def layers(self) -> Iterator[Layer]:
+        """Yields the windows that start at the same voxel along ``axis``, first to last."""
+        firsts = self.starts[self.axis]
+        for first, following in zip(firsts, (*firsts[1:], self.shape[self.axis]), strict=True):
+            starts = [(first,) if axis == self.axis else of_axis for axis, of_axis in enumerate(self.starts)]
+            yield Layer(tuple(self._window((i, j, k)) for i, j, k in product(*starts)), following)
+
+    def _window(self, start: Triple) -> Window:
+        axes = list(zip(start, self.roi, self.shape, strict=True))
+        place = [slice(max(first, 0), min(first + roi, count)) for first, roi, count in axes]
+        part = [slice(box.start - first, box.stop - first) for box, first in zip(place, start, strict=True)]
+        return Window(start, self.roi, (place[0], place[1], place[2]), (part[0], part[1], part[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The windows that start at the same voxel along the axis that a volume is worked through.
+
+    Attributes:
+        windows: In grid order.
+        stop: The first voxel along that axis that a later window touches; the volume's end for the last layer.
+    """
+
+    windows: tuple[Window, ...]
+    stop: int
 
 
 def importance(spec: WindowSpec) -> Values:

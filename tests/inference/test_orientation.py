@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.inference.decision import label_map
 from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import model_geometry, to_model_grid
 from clickseg.models.spec import ModelSpec
 from tests import phantoms
+from tests.inference.test_sliding_window import decided
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 ORIENTATIONS = ["".join(letters) for axes in permutations(["RL", "AP", "IS"]) for letters in product(*axes)]
@@ -58,6 +58,6 @@ def test_what_a_network_says_of_a_voxel_is_said_of_that_voxel(
     spec = ModelSpec.model_validate(phantoms.metadata(grid=grid, activation=activation, classes=classes))
     seen = to_model_grid(volume, spec.grid).array
 
-    labels = label_map(np.stack([np.zeros_like(seen), seen]), model_geometry(geometry, spec.grid), geometry, spec)
+    labels = decided(np.stack([np.zeros_like(seen), seen]), model_geometry(geometry, spec.grid), geometry, spec)
 
     np.testing.assert_array_equal(labels.mask(1), volume.array > 0)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import highdicom as hd
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
 from clickseg.engines.choice import Runtime, make_engine
-from clickseg.engines.engine import Precision
+from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.export import export_openvino
 from clickseg.errors import EngineError
-from clickseg.inference import sliding_window
-from clickseg.inference.decision import label_map
+from clickseg.inference.decision import Decision, deciding
+from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.resample import model_geometry
+from clickseg.inference.sliding_window import SlidingWindow
+from clickseg.inference.stitch import Planes, collected
+from clickseg.label_map import LabelMap
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
 from clickseg.progress import no_progress
@@ -24,6 +29,7 @@ from tests.engines.test_engines import package
 from tests.oracles import SlidingWindowInferer, torch
 
 SPEC = ModelSpec.model_validate(phantoms.metadata())
+THREE = ModelSpec.model_validate(phantoms.metadata(output_channels=3))
 CLASSES = 4
 POLARITIES = ("foreground", "background")
 NETWORK = {
@@ -37,6 +43,28 @@ NETWORK = {
     "filters": [8, 12, 16],
     "norm_name": "instance",
 }
+
+
+def blended(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> np.ndarray:
+    """The blended logits of a volume."""
+    window = SlidingWindow(inputs, engine, spec)
+    return collected(window.planes(PlainKernels(), no_progress), window.grid.axis)
+
+
+def decided(logits: np.ndarray, grid: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec) -> LabelMap:
+    """The label map that follows from logits on the model grid, the same for blocks of any size."""
+    found = []
+    for axis in range(3):
+        for size in (1, 4, 100):
+            decision = Decision(grid, source, spec, axis, PlainKernels())
+            planes = np.moveaxis(deciding(logits, spec), 1 + axis, 0)
+            for first in range(0, len(planes), size):
+                start = max(first - 1, 0)
+                decision.take(Planes(start, planes[start : first + size]))
+            found.append(decision.label_map())
+    for axis in range(3):
+        assert len({each.array.tobytes() for each in found[3 * axis : 3 * axis + 3]}) == 1
+    return found[0]
 
 
 def model(folder: Path, activation: str) -> ModelPackage:
@@ -69,7 +97,7 @@ def test_labels_are_those_of_monais_sliding_window_inferer(
     network = make_engine(made, Runtime.TORCH, "cpu", Precision.F32)._network
     inferer = SlidingWindowInferer(spec.window.roi, sw_batch_size=2, overlap=spec.window.overlap, mode="gaussian")
 
-    logits = sliding_window.run(ModelInput(image, clicked), engine, spec, no_progress)
+    logits = blended(ModelInput(image, clicked), engine, spec)
 
     channels = np.concatenate([image, np.zeros((2, *shape), np.float32)])
     for channel, voxels in zip(channels[1:], clicked, strict=True):
@@ -89,45 +117,89 @@ def test_labels_are_those_of_monais_sliding_window_inferer(
     assert margin[differs].max(initial=0) < 1e-3
 
 
-def test_a_window_engine_sees_each_window_once_and_progress_is_told() -> None:
-    class Counting:
-        calls = 0
+class Network:
+    """An engine whose answer is known."""
 
-        def infer(self, batch: np.ndarray) -> np.ndarray:
-            self.calls += 1
-            assert batch.flags["C_CONTIGUOUS"]
-            return batch[:, [0, 0]] * 2
+    def __init__(self, says: Callable[[np.ndarray], np.ndarray], batch: int = 1) -> None:
+        self.batch = batch
+        self.calls = 0
+        self._says = says
 
-    engine, told = Counting(), []
+    def infer(self, batch: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        assert batch.flags["C_CONTIGUOUS"]
+        assert len(batch) == self.batch
+        return self._says(batch)
+
+
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_each_window_is_run_once_in_whole_batches_and_progress_is_told(size: int) -> None:
+    engine, told = Network(lambda batch: batch[:, [0, 0, 1]] * 2, size), []
     images = np.random.default_rng(1).normal(size=(2, 20, 9, 11)).astype(np.float32)
+    window = SlidingWindow(ModelInput(images, ()), engine, THREE)
 
-    logits = sliding_window.run(ModelInput(images, ()), engine, SPEC, lambda done, n: told.append((done, n)))
+    logits = collected(window.planes(PlainKernels(), lambda done, n: told.append((done, n))), window.grid.axis)
 
     assert told == [(done + 1, 16) for done in range(16)]
-    assert engine.calls == 16
+    assert engine.calls == 4 * -(-4 // size)  # four layers of four windows
+    assert window.repeated == 0
     np.testing.assert_allclose(logits[0], images[0] * 2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(logits[2], images[1] * 2, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_windows_of_the_same_constants_are_run_once(size: int) -> None:
+    rng = np.random.default_rng(3)
+    images = np.zeros((2, 40, 12, 12), np.float32)
+    images[:, 16:24] = rng.normal(size=(2, 8, 12, 12))
+    images[:, 28:] = 5
+    engine = Network(lambda batch: np.concatenate([batch, batch[:, :1] * batch[:, 1:]], axis=1), size)
+    window = SlidingWindow(ModelInput(images, ()), engine, THREE)
+
+    found = collected(window.planes(PlainKernels(), no_progress), window.grid.axis)
+
+    assert window.repeated > 8
+    assert engine.calls < len(window.grid) / size
+    np.testing.assert_allclose(found[2], images[0] * images[1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_click_in_air_is_seen() -> None:
+    engine = Network(lambda batch: batch[:, [0, 1, 1]])
+    images = np.zeros((1, 40, 12, 12), np.float32)
+    window = SlidingWindow(ModelInput(images, (np.array([[30, 3, 3]]),)), engine, THREE)
+
+    found = collected(window.planes(PlainKernels(), no_progress), window.grid.axis)
+
+    assert np.argwhere(found[1] > 0.5).tolist() == [[30, 3, 3]]
+
+
+def test_of_two_logits_that_exclude_each_other_the_difference_is_blended() -> None:
+    images = np.random.default_rng(1).normal(size=(2, 9, 9, 9)).astype(np.float32)
+
+    logits = blended(ModelInput(images, ()), Network(lambda batch: batch), SPEC)
+
+    assert logits.shape == (1, 9, 9, 9)
+    np.testing.assert_allclose(logits[0], images[1] - images[0], rtol=1e-4, atol=1e-5)
 
 
 def test_what_lies_outside_is_zero_after_scaling() -> None:
-    class Sum:
-        def infer(self, batch: np.ndarray) -> np.ndarray:
-            return np.full_like(batch[:, [0, 0]], (batch != 0).sum())
+    engine = Network(lambda batch: np.full_like(batch[:, [0, 0, 0]], (batch != 0).sum()))
 
-    logits = sliding_window.run(ModelInput(np.ones((1, 3, 4, 5), np.float32), ()), Sum(), SPEC, no_progress)
+    logits = blended(ModelInput(np.ones((1, 3, 4, 5), np.float32), ()), engine, THREE)
 
     np.testing.assert_allclose(logits, 60, rtol=1e-5)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_network_that_overflows_is_an_error_and_no_empty_result(value: float) -> None:
-    class Overflowing:
-        def infer(self, batch: np.ndarray) -> np.ndarray:
-            logits = np.zeros((1, 2, *batch.shape[2:]), np.float32)
-            logits[0, 1, 2, 3, 4] = value
-            return logits
+    def overflowing(batch: np.ndarray) -> np.ndarray:
+        logits = np.zeros((1, 2, *batch.shape[2:]), np.float32)
+        logits[0, 1, 2, 3, 4] = value
+        return logits
 
-    with pytest.raises(EngineError, match=r"no finite numbers in the window at voxel \[0, 0, 0\]") as caught:
-        sliding_window.run(ModelInput(np.ones((1, 9, 9, 9), np.float32), ()), Overflowing(), SPEC, no_progress)
+    images = np.random.default_rng(1).normal(size=(1, 9, 9, 9)).astype(np.float32)
+    with pytest.raises(EngineError, match="no finite numbers") as caught:
+        blended(ModelInput(images, ()), Network(overflowing), SPEC)
     assert "f32" in (caught.value.hint or "")
 
 
@@ -147,7 +219,7 @@ def test_labels_on_the_source_grid_are_those_of_a_naive_interpolation(activation
     model_grid = model_geometry(source, spec.grid)
     logits = np.random.default_rng(2).normal(size=(4, *model_grid.spatial_shape)).astype(np.float32)
 
-    labels = label_map(logits, model_grid, source, spec)
+    labels = decided(logits, model_grid, source, spec)
 
     voxels = np.indices(source.spatial_shape).reshape(3, -1).T
     places = model_grid.map_reference_to_indices(source.map_indices_to_reference(voxels)).T
@@ -166,6 +238,6 @@ def test_the_first_of_equal_logits_wins() -> None:
     source = phantoms.oblique_geometry()
     grid = model_geometry(source, spec.grid)
 
-    labels = label_map(np.zeros((2, *grid.spatial_shape), np.float32), grid, source, spec)
+    labels = decided(np.zeros((2, *grid.spatial_shape), np.float32), grid, source, spec)
 
     assert labels.present() == ()

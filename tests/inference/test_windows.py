@@ -28,8 +28,10 @@ def test_windows_are_those_of_monai(shape: tuple[int, ...], roi: tuple[int, ...]
         tuple(s.start - b for s, b in zip(box, before, strict=True))
         for box in dense_patch_slices(padded, roi, interval)
     ]
-    assert [window.start for window in grid] == theirs
-    assert len(grid) == len(list(grid))
+    ours = [window.start for window in grid]
+    assert sorted(ours) == sorted(theirs)
+    assert ours == sorted(ours, key=lambda start: (start[grid.axis], start))
+    assert len(grid) == len(ours)
 
 
 @given(shapes, rois, overlaps)
@@ -43,6 +45,30 @@ def test_every_voxel_is_covered(shape: tuple[int, ...], roi: tuple[int, ...], ov
         assert covered[window.place].shape == np.empty(window.roi, dtype=bool)[window.part].shape
 
     assert covered.all()
+
+
+@given(shapes, rois, overlaps)
+@settings(max_examples=100)
+def test_no_later_layer_touches_what_comes_before_its_start(
+    shape: tuple[int, ...], roi: tuple[int, ...], overlap: float
+) -> None:
+    grid = WindowGrid.over(shape, WindowSpec(roi=roi, overlap=overlap))
+    layers = list(grid.layers())
+
+    assert [window for layer in layers for window in layer.windows] == list(grid)
+    for number, layer in enumerate(layers):
+        later = [window.place[grid.axis].start for each in layers[number + 1 :] for window in each.windows]
+        assert layer.stop == min(later, default=shape[grid.axis])
+
+
+@given(shapes, rois)
+def test_the_volume_is_worked_through_along_the_axis_with_the_smallest_layers(
+    shape: tuple[int, ...], roi: tuple[int, ...]
+) -> None:
+    grid = WindowGrid.over(shape, WindowSpec(roi=roi))
+
+    layers = [min(count, window) / count for count, window in zip(shape, roi, strict=True)]  # as parts of the volume
+    assert layers[grid.axis] == min(layers)
 
 
 def test_a_small_volume_lies_in_the_middle_of_its_window() -> None:

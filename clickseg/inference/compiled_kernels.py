@@ -1,0 +1,166 @@
+"""The loops of ``kernels``, compiled by Numba and run by several threads; each voxel is one thread's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import numba
+import numpy as np
+from numba.extending import register_jitable
+
+from clickseg.arrays import Numbers, Values
+from clickseg.inference.kernels import Between
+from clickseg.inference.windows import Box, Triple
+
+
+class CompiledKernels:
+    """The loops on several threads; how many does not show in the result."""
+
+    def __init__(self, threads: int, cache: Path | None) -> None:
+        """Takes the compiled loops from a cache, or compiles them at their first call.
+
+        Args:
+            threads: How many run at once.
+            cache: The folder that compiled code is kept in; None to compile anew in each process.
+        """
+        if cache is not None:
+            numba.config.CACHE_DIR = str(cache)
+        compiled = numba.njit(nogil=True, cache=cache is not None, error_model="numpy")
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stitch")
+        self._add, self._add_weights, self._divide = compiled(_add), compiled(_add_weights), compiled(_divide)
+        self._take_highest, self._take_positive = compiled(_take_highest), compiled(_take_positive)
+
+    def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
+        """See ``Kernels``."""
+        origin = tuple(box.start for box in part)
+        size = tuple(box.stop - box.start for box in part)
+        self._in_parts(size[0], lambda i, end: self._add_weights(weights, weight, at, origin, size, i, end))
+        lines = len(total) * size[0]
+        self._in_parts(lines, lambda first, stop: self._add(total, logits, weight, at, origin, size, first, stop))
+
+    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> None:
+        """See ``Kernels``."""
+        sums, summed = np.moveaxis(total, 1 + axis, -1), np.moveaxis(weights, axis, -1)
+        channels, rows = planes.shape[1:3]
+        self._in_parts(channels * rows, lambda start, stop: self._divide(sums, summed, first, planes, start, stop))
+        summed[..., first : first + len(planes)] = 0
+
+    def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
+        """See ``Kernels``."""
+        lines = best.shape[0] * best.shape[1]
+        self._in_parts(
+            lines, lambda first, stop: self._take_highest(best, labels, planes, *between, numbers, first, stop)
+        )
+
+    def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
+        """See ``Kernels``."""
+        lines = bits.shape[0] * bits.shape[1]
+        self._in_parts(lines, lambda start, stop: self._take_positive(bits, planes, *between, first, start, stop))
+
+    def _in_parts(self, count: int, run: Callable[[int, int], object]) -> None:
+        bounds = [count * number // self._threads for number in range(self._threads + 1)]
+        for done in [self._pool.submit(run, first, stop) for first, stop in pairwise(bounds)]:
+            done.result()
+
+
+# What Numba compiles: it knows no dataclasses, so the arguments are many and plain.
+
+
+def _add(total, logits, weight, at, origin, size, first, stop):
+    for line in range(first, stop):
+        c, i = line // size[0], line % size[0]
+        for j in range(size[1]):
+            sums = total[c, at[0] + i, at[1] + j, at[2] : at[2] + size[2]]
+            values = logits[c, origin[0] + i, origin[1] + j, origin[2] : origin[2] + size[2]]
+            factors = weight[origin[0] + i, origin[1] + j, origin[2] : origin[2] + size[2]]
+            for k in range(size[2]):
+                sums[k] += values[k] * factors[k]
+
+
+def _add_weights(weights, weight, at, origin, size, first, stop):
+    for i in range(first, stop):
+        for j in range(size[1]):
+            sums = weights[at[0] + i, at[1] + j, at[2] : at[2] + size[2]]
+            factors = weight[origin[0] + i, origin[1] + j, origin[2] : origin[2] + size[2]]
+            for k in range(size[2]):
+                sums[k] += factors[k]
+
+
+def _divide(total, weights, first_plane, planes, first, stop):
+    count, _, rows, columns = planes.shape
+    for line in range(first, stop):
+        c, p = line // rows, line % rows
+        for n in range(count):
+            sums, factors, means = total[c, p, :, first_plane + n], weights[p, :, first_plane + n], planes[n, c, p]
+            for q in range(columns):
+                means[q] = sums[q] / factors[q]
+                sums[q] = 0
+
+
+def _take_highest(best, labels, planes, between, r, s, numbers, first, stop):
+    held, rows, row = _scratch(planes)
+    below, above, w = s
+    for line in range(first, stop):
+        n, number = line // len(r[0]), line % len(r[0])
+        _mix_row(held, rows, row, planes, between, n, r, number)
+        highest, chosen = best[n, number], labels[n, number]
+        for c in range(len(row)):
+            values, label = row[c], numbers[c]
+            for column in range(len(below)):
+                value = _between(values[below[column]], values[above[column]], w[column])
+                if value > highest[column]:
+                    highest[column] = value
+                    chosen[column] = label
+
+
+def _take_positive(bits, planes, between, r, s, first_bit, first, stop):
+    held, rows, row = _scratch(planes)
+    below, above, w = s
+    for line in range(first, stop):
+        n, number = line // len(r[0]), line % len(r[0])
+        _mix_row(held, rows, row, planes, between, n, r, number)
+        for c in range(len(row)):
+            values, byte, bit = row[c], (first_bit + c) // 8, np.uint8(1 << (first_bit + c) % 8)
+            for column in range(len(below)):
+                if _between(values[below[column]], values[above[column]], w[column]) > 0:
+                    bits[n, number, column, byte] |= bit
+
+
+@register_jitable
+def _scratch(planes):
+    """Two rows of the model grid, which plane and rows they are of, and one row between them."""
+    _, channels, _, width = planes.shape
+    rows = np.empty((2, channels, width), np.float32)
+    return np.full(3, -1, np.intp), rows, np.empty((channels, width), np.float32)
+
+
+@register_jitable
+def _mix_row(held, rows, row, planes, between, n, r, number):
+    """Fills a row between two rows, each of which lies between two planes and is kept for the next row."""
+    if held[2] != n:
+        held[:] = -1
+        held[2] = n
+    lower, upper, weight = planes[between[0][n]], planes[between[1][n]], between[2][n]
+    below, above, w = r[0][number], r[1][number], r[2][number]
+    for j in (below, above):
+        if held[j % 2] != j:
+            held[j % 2] = j
+            for c in range(len(row)):
+                _mix(lower[c, j], upper[c, j], weight, rows[j % 2, c])
+    for c in range(len(row)):
+        _mix(rows[below % 2, c], rows[above % 2, c], w, row[c])
+
+
+@register_jitable
+def _mix(lower, upper, weight, result):
+    for q in range(len(result)):
+        result[q] = _between(lower[q], upper[q], weight)
+
+
+@register_jitable
+def _between(lower, upper, weight):
+    return lower * (np.float32(1) - weight) + upper * weight

@@ -1,0 +1,161 @@
+"""The loops over voxels: what they do, and how NumPy does it.
+
+``compiled_kernels`` holds the same loops for Numba: the same operations on float32 in the same order, so the same
+bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from clickseg.arrays import Doubles, Indices, Numbers, Values
+from clickseg.inference.windows import Box, Triple
+
+
+class Taps(NamedTuple):
+    """Linear interpolation along one axis: each value lies between two neighbours.
+
+    Attributes:
+        lower: Index of the neighbour below.
+        upper: Index of the neighbour above.
+        weight: Of the neighbour above; the one below has the rest. float32.
+    """
+
+    lower: Indices
+    upper: Indices
+    weight: Values
+
+    @classmethod
+    def at(cls, coordinates: Doubles, count: int) -> Taps:
+        """Returns the taps for places along an axis; beyond its ends the outermost value counts.
+
+        Args:
+            coordinates: Where to interpolate, as indices of the axis.
+            count: How many values the axis has.
+        """
+        inside = np.clip(coordinates, 0, count - 1)
+        lower = np.minimum(inside.astype(np.intp), max(count - 2, 0))
+        return cls(lower, np.minimum(lower + 1, count - 1), (inside - lower).astype(np.float32))
+
+    def part(self, box: slice, origin: int) -> Taps:
+        """Returns some of the taps, their neighbours counted from an origin."""
+        return Taps(self.lower[box] - origin, self.upper[box] - origin, self.weight[box])
+
+
+class Between(NamedTuple):
+    """Where a block of source voxels [N, R, S] lies between planes of the model grid [M, P, Q].
+
+    Attributes:
+        planes: Between which of the M planes each of the N lies.
+        rows: Between which of the P rows each of the R lies.
+        columns: Between which of the Q columns each of the S lies.
+    """
+
+    planes: Taps
+    rows: Taps
+    columns: Taps
+
+
+class Kernels(Protocol):
+    """The loops over voxels."""
+
+    def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
+        """Adds weighted logits of a window to a sum, and its weights to theirs.
+
+        Args:
+            total: [C, I, J, K]; changed.
+            weights: [I, J, K]; changed.
+            logits: Of one window, [C, I, J, K].
+            weight: Of each voxel of a window, [I, J, K].
+            at: Where in ``total`` the part belongs.
+            part: The part of the window that is added.
+        """
+        ...
+
+    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> None:
+        """Writes planes of means, and sets the sums that they are made from to 0.
+
+        Args:
+            total: Sums of weighted logits [C, I, J, K]; changed.
+            weights: Sums of weights [I, J, K]; changed.
+            axis: The axis that the planes are across.
+            first: The first plane along that axis.
+            planes: [N, C, P, Q]; written.
+        """
+        ...
+
+    def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
+        """Decides planes of the source grid by the highest logit, the first of equal ones.
+
+        Args:
+            best: The highest logit of earlier channels [N, R, S]; changed.
+            labels: Its number [N, R, S]; changed.
+            planes: Of the model grid, [M, C, P, Q].
+            between: Where the N x R x S voxels lie.
+            numbers: The number of each channel.
+        """
+        ...
+
+    def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
+        """Sets, in planes of the source grid, the bit of each channel whose logit is above 0.
+
+        Args:
+            bits: [N, R, S, bytes]; changed.
+            planes: Of the model grid, [M, C, P, Q].
+            between: Where the N x R x S voxels lie.
+            first: The bit of the first channel.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainKernels:
+    """NumPy alone: nothing to compile, and slower."""
+
+    def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
+        """See ``Kernels``."""
+        place = tuple(slice(start, start + box.stop - box.start) for start, box in zip(at, part, strict=True))
+        weights[place] += weight[part]
+        total[(slice(None), *place)] += logits[(slice(None), *part)] * weight[part]
+
+    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> None:
+        """See ``Kernels``."""
+        box = slice(first, first + len(planes))
+        sums, summed = np.moveaxis(total, 1 + axis, 0)[box], np.moveaxis(weights, axis, 0)[box, None]
+        np.divide(sums, summed, out=planes)
+        sums[...] = 0
+        summed[...] = 0
+
+    def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
+        """See ``Kernels``."""
+        for number, logits in enumerate(_interpolated(planes, between)):
+            chosen = logits.argmax(axis=0)
+            highest = np.take_along_axis(logits, chosen[np.newaxis], axis=0)[0]
+            is_higher = highest > best[number]
+            labels[number][is_higher] = numbers[chosen[is_higher]]
+            np.maximum(best[number], highest, out=best[number])
+
+    def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
+        """See ``Kernels``."""
+        for number, logits in enumerate(_interpolated(planes, between)):
+            for bit, values in enumerate(logits, first):
+                bits[number, ..., bit // 8] |= (values > 0).astype(np.uint8) << np.uint8(bit % 8)
+
+
+def _interpolated(planes: Values, between: Between) -> Iterator[Values]:
+    """Yields planes [C, R, S] between planes [C, P, Q]: first across them, then along rows and columns."""
+    rows, columns = between.rows, between.columns
+    for lower, upper, weight in zip(*between.planes, strict=True):
+        plane = _mixed(planes[lower], planes[upper], weight)
+        plane = _mixed(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
+        yield _mixed(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
+
+
+def _mixed(lower: Values, upper: Values, weight: Values | np.float32) -> Values:
+    """Returns ``lower * (1 - weight) + upper * weight``, each step rounded to float32."""
+    result: Values = lower * (np.float32(1) - weight) + upper * weight
+    return result

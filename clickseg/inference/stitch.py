@@ -1,0 +1,110 @@
+"""Blending window logits, one slab of the volume at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from clickseg.arrays import Values
+from clickseg.errors import EngineError
+from clickseg.inference.kernels import Kernels
+from clickseg.inference.windows import Triple, Window, WindowGrid
+
+_PLANES = 16
+"""How many planes are given out at once; they lie in the processor's cache, and never show in the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Blended logits of some planes of the model grid.
+
+    Attributes:
+        first: The first plane along the axis that the volume is worked through; after the first block it is the last
+            plane of the block before, so that every place between two planes lies in a block.
+        values: Logits [N, C, P, Q], P and Q the other two axes in their order; the caller's until the next block.
+    """
+
+    first: int
+    values: Values
+
+
+def collected(blocks: Iterable[Planes], axis: int) -> Values:
+    """Returns the logits [C, I, J, K] of all planes: for comparison with what keeps a whole volume in memory."""
+    parts: list[Values] = []
+    done = 0
+    for block in blocks:
+        parts.append(block.values[done - block.first :].copy())
+        done = block.first + len(block.values)
+    return np.moveaxis(np.concatenate(parts), [0, 1], [1 + axis, 0])
+
+
+class Slab:
+    """The sum of the windows that reach planes which later windows may touch.
+
+    Each voxel is the sum of its windows in the order in which they are added, divided by the sum of their weights.
+    Planes are kept in a ring, as thick as a window: memory does not depend on how long the volume is.
+    """
+
+    def __init__(self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels) -> None:
+        """Allocates a slab.
+
+        Args:
+            grid: The windows.
+            weight: Of each voxel of a window [I, J, K].
+            channels: Of the logits.
+            kernels: The loops over voxels.
+        """
+        self._axis = grid.axis
+        self._ring = min(grid.roi[grid.axis], grid.shape[grid.axis])
+        shape = tuple(self._ring if axis == grid.axis else count for axis, count in enumerate(grid.shape))
+        self._total = np.zeros((channels, *shape), dtype=np.float32)
+        self._weights = np.zeros(shape, dtype=np.float32)
+        self._weight = weight
+        self._kernels = kernels
+        self._done = 0
+        others = [size for axis, size in enumerate(shape) if axis != grid.axis]
+        self._block = np.empty((1 + min(_PLANES, self._ring), channels, *others), dtype=np.float32)
+
+    def add(self, window: Window, logits: Values) -> None:
+        """Adds the logits [C, I, J, K] of a window."""
+        for at, part in self._pieces(window):
+            self._kernels.add(self._total, self._weights, logits, self._weight, at, part)
+
+    def finished(self, stop: int) -> Iterator[Planes]:
+        """Yields the planes up to one that later windows may touch, in blocks, and frees them.
+
+        Raises:
+            EngineError: A value is no finite number: what is no number would be no finding.
+        """
+        while self._done < stop:
+            at = self._done % self._ring
+            count = min(_PLANES, stop - self._done, self._ring - at)
+            block = self._block[1 : 1 + count]
+            self._kernels.divide(self._total, self._weights, self._axis, at, block)
+            self._check(block)
+            yield Planes(self._done, block) if self._done == 0 else Planes(self._done - 1, self._block[: 1 + count])
+            self._block[0] = block[-1]
+            self._done += count
+
+    def _check(self, block: Values) -> None:
+        if not np.isfinite(block).all():
+            raise EngineError(
+                f"the network gives values that are no finite numbers about plane {self._done} of axis {self._axis}",
+                hint="--precision f32 does not overflow",
+            )
+
+    def _pieces(self, window: Window) -> Iterator[tuple[Triple, tuple[slice, slice, slice]]]:
+        """Yields where parts of a window go: one, or two where the ring begins anew in between."""
+        axis, place, part = self._axis, window.place, window.part
+        first, stop = place[axis].start, place[axis].stop
+        seam = min(stop, (first // self._ring + 1) * self._ring)
+        for start, end in ((first, seam), (seam, stop)):
+            if start < end:
+                at = [box.start for box in place]
+                at[axis] = start % self._ring
+                offset = part[axis].start - first
+                taken = list(part)
+                taken[axis] = slice(start + offset, end + offset)
+                yield (at[0], at[1], at[2]), (taken[0], taken[1], taken[2])

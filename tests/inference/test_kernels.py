@@ -1,0 +1,138 @@
+"""Compiled loops give the bytes of NumPy's, whatever the number of threads; and both are right."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickseg.inference.compiled_kernels import CompiledKernels
+from clickseg.inference.kernel_choice import choose_kernels
+from clickseg.inference.kernels import Between, Kernels, PlainKernels, Taps
+from clickseg.inference.stitch import Slab, collected
+from clickseg.inference.windows import WindowGrid, importance
+from clickseg.models.spec import WindowSpec
+from tests import runs
+
+PLAIN = PlainKernels()
+COMPILED = [CompiledKernels(threads, None) for threads in (1, 3)]
+shapes = st.tuples(*[st.integers(1, 24)] * 3)
+rois = st.tuples(*[st.integers(1, 12)] * 3)
+
+
+def blended(grid: WindowGrid, weight: np.ndarray, logits: list[np.ndarray], kernels: Kernels) -> np.ndarray:
+    """The planes of a volume whose windows say some logits."""
+    slab = Slab(grid, weight, len(logits[0]), kernels)
+    said = iter(logits)
+
+    def blocks():
+        for layer in grid.layers():
+            for window in layer.windows:
+                slab.add(window, next(said))
+            yield from slab.finished(layer.stop)
+
+    return collected(blocks(), grid.axis)
+
+
+@given(shapes, rois, st.floats(0, 0.9), st.integers(1, 5), st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_a_slab_at_a_time_is_the_whole_volume_at_once(
+    shape: tuple[int, ...], roi: tuple[int, ...], overlap: float, channels: int, seed: int
+) -> None:
+    spec = WindowSpec(roi=roi, overlap=overlap)
+    grid, weight = WindowGrid.over(shape, spec), importance(spec)
+    rng = np.random.default_rng(seed)
+    logits = [rng.normal(size=(channels, *roi)).astype(np.float32) for _ in grid]
+
+    found = [blended(grid, weight, logits, kernels) for kernels in (PLAIN, *COMPILED)]
+
+    total, weights = np.zeros((channels, *shape), np.float32), np.zeros(shape, np.float32)
+    for window, said in zip(grid, logits, strict=True):  # the naive way, in the same order
+        total[(slice(None), *window.place)] += said[(slice(None), *window.part)] * weight[window.part]
+        weights[window.place] += weight[window.part]
+    for each in found:
+        assert each.tobytes() == (total / weights).tobytes()
+
+
+@given(
+    st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 13)] * 3), st.integers(1, 11), st.integers(0, 99)
+)
+@settings(max_examples=60, deadline=None)
+def test_compiled_decisions_are_those_of_numpy(
+    shape: tuple[int, ...], wanted: tuple[int, ...], channels: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    planes = rng.integers(-3, 3, size=(shape[0], channels, *shape[1:])).astype(np.float32)  # with many equal ones
+    places = [np.sort(rng.uniform(-0.5, n, size=m)) for n, m in zip(shape, wanted, strict=True)]
+    between = Between(*(Taps.at(each, n) for each, n in zip(places, shape, strict=True)))
+    numbers = rng.permutation(channels).astype(np.uint8)
+
+    found = []
+    for kernels in (PLAIN, *COMPILED):
+        best, labels = np.full(wanted, -np.inf, np.float32), np.zeros(wanted, np.uint8)
+        half = max(channels // 2, 1)
+        kernels.take_highest(best, labels, planes[:, :half].copy(), between, numbers[:half])
+        if half < channels:
+            kernels.take_highest(best, labels, planes[:, half:].copy(), between, numbers[half:])
+        bits = np.zeros((*wanted, 2), np.uint8)
+        kernels.take_positive(bits, planes, between, 3)
+        found.append((best.tobytes(), labels.tobytes(), bits.tobytes()))
+
+    assert found[0] == found[1] == found[2]
+
+
+def test_interpolation_is_linear_and_keeps_what_lies_on_the_grid() -> None:
+    planes = np.random.default_rng(1).normal(size=(4, 3, 5, 6)).astype(np.float32)
+    between = Between(*(Taps.at(np.arange(n, dtype=float), n) for n in (4, 5, 6)))
+    best, labels = np.full((4, 5, 6), -np.inf, np.float32), np.zeros((4, 5, 6), np.uint8)
+
+    COMPILED[0].take_highest(best, labels, planes, between, np.array([7, 8, 9], np.uint8))
+
+    np.testing.assert_array_equal(best, planes.max(axis=1))
+    np.testing.assert_array_equal(labels, planes.argmax(axis=1) + 7)
+
+
+def test_little_work_is_not_worth_loading_the_compiler(tmp_path: Path) -> None:
+    assert isinstance(choose_kernels(1000, tmp_path), PlainKernels)
+    assert isinstance(choose_kernels(1 << 40, tmp_path / "made"), CompiledKernels)
+    assert (tmp_path / "made").is_dir()
+
+
+STITCH = """
+import sys, numpy as np
+from pathlib import Path
+sys.path.insert(0, {repository!r})
+from clickseg.inference.kernel_choice import choose_kernels
+kernels = choose_kernels(1 << 40, Path({cache!r}))
+total, weights = np.zeros((2, 4, 4, 4), np.float32), np.zeros((4, 4, 4), np.float32)
+ones = np.ones((2, 4, 4, 4), np.float32)
+kernels.add(total, weights, ones, ones[0], (0, 0, 0), (slice(0, 4),) * 3)
+print(type(kernels).__name__, total.sum())
+"""
+
+
+def test_compiled_code_is_kept_in_the_cache(tmp_path: Path) -> None:
+    code = STITCH.format(repository=str(runs.REPOSITORY), cache=str(tmp_path / "cache"))
+
+    first = runs.process([sys.executable, "-c", code])
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.nbc")}
+    second = runs.process([sys.executable, "-c", code])
+
+    assert first.stdout == second.stdout == "CompiledKernels 128.0\n", first.stderr
+    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.nbc")} != {}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_user_without_a_home_who_can_write_nowhere_gets_the_same(tmp_path: Path) -> None:
+    code = STITCH.format(repository=str(runs.REPOSITORY), cache="/nowhere/cache")
+    become_other = "import os; os.setgroups([]); os.setgid(12345); os.setuid(12345)"
+    code = f"{code}\n{become_other}\n{code}"  # once as root: others may not read the interpreter's own files
+
+    ended = runs.process([sys.executable, "-c", code], HOME="/nowhere", PYTHONDONTWRITEBYTECODE="1")
+
+    assert ended.stdout == "CompiledKernels 128.0\n" * 2, ended.stderr
