@@ -36,7 +36,8 @@ def run(data: Path) -> None:
     case, package = whole_body_pet(data), load_package(_MODEL)
     spec = package.spec
     inputs = prepare(make_case([case.series], case.clicks, package)).inputs
-    channels = inputs.window(Window((0, 0, 0), inputs.shape, _WHOLE, _WHOLE))
+    everything = Window((0, 0, 0), inputs.shape, _WHOLE, _WHOLE)
+    channels = inputs.window(everything, inputs.planes(0, 0, inputs.shape[0]), _WHOLE)
     network = load_state(package).eval()
     engines = {
         "OpenVINO f32": make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32),

@@ -51,7 +51,7 @@ class Inference:
     def _engine(self, package: ModelPackage) -> Engine:
         if self._loaded is None:
             settings = self._settings
-            self._loaded = make_engine(package, settings.runtime, settings.device, settings.precision)
+            self._loaded = make_engine(package, settings.runtime, settings.device, settings.precision, settings.cache)
         return self._loaded
 
 

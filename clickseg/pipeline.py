@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import highdicom as hd
-import numpy as np
 
 from clickseg.arrays import Values
 from clickseg.clicks.click import Clicks
@@ -19,12 +18,16 @@ from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.binding import bind
 from clickseg.inference.decision import Decision
 from clickseg.inference.kernel_choice import choose_kernels
-from clickseg.inference.model_input import ModelInput
+from clickseg.inference.model_input import Image, ModelInput, Scaled, Whole
 from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.label_map import LabelMap
 from clickseg.models.package import ModelPackage, Weights
+from clickseg.models.spec import Scaling
 from clickseg.progress import Progress, no_progress
+
+_BLOCK = 16
+"""How many planes of a volume are looked at together where its scaling depends on all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +173,12 @@ def prepare(case: Case) -> Prepared:
     """Brings a case to the model grid: images resampled and scaled, clicks drawn."""
     spec = case.package.spec
     geometry = resample.model_geometry(case.reference.volume.get_geometry(), spec.grid)
-    images = [
-        intensity.scale(_on_grid(series, case, geometry), each.scaling)
+    images = tuple(
+        _scaled(_on_grid(series, case, geometry), each.scaling)
         for series, each in zip(case.series, spec.inputs, strict=True)
-    ]
+    )
     balls = guidance.balls(case.clicks.points, geometry, spec.guidance) if spec.guidance else ()
-    return Prepared(case, ModelInput(np.stack(images), balls), geometry)
+    return Prepared(case, ModelInput(images, balls), geometry)
 
 
 def infer(prepared: Prepared, engine: Engine, progress: Progress, cache: Path | None = None) -> Predicted:
@@ -208,8 +211,16 @@ def finish(predicted: Predicted, *, postprocessing: bool) -> Result:
     return Result(replace(predicted, labels=labels), removed)
 
 
-def _on_grid(series: Series, case: Case, geometry: hd.VolumeGeometry) -> Values:
+def _on_grid(series: Series, case: Case, geometry: hd.VolumeGeometry) -> Image:
     """Returns a series on the model grid: the reference along its own axes, another one wherever it lies."""
     if series is case.reference:
-        return resample.to_model_grid(series.volume, case.package.spec.grid).array
-    return resample.to_geometry(series.volume, geometry)
+        return resample.OnModelGrid(series.volume, case.package.spec.grid)
+    return Whole(resample.to_geometry(series.volume, geometry))
+
+
+def _scaled(image: Image, scaling: Scaling) -> Scaled:
+    def blocks() -> Iterator[Values]:
+        for first in range(0, image.shape[0], _BLOCK):
+            yield image.planes(0, first, min(first + _BLOCK, image.shape[0]))
+
+    return Scaled(image, intensity.fitted(scaling, blocks))

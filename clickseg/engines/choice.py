@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from enum import Enum
+from pathlib import Path
 
 from clickseg.cuda_runtime import has_cuda_device
 from clickseg.engines.engine import Engine, Precision
@@ -19,7 +20,9 @@ class Runtime(str, Enum):
     TORCH = "torch"
 
 
-def make_engine(package: ModelPackage, runtime: Runtime, device: str, precision: Precision) -> Engine:
+def make_engine(
+    package: ModelPackage, runtime: Runtime, device: str, precision: Precision, cache: Path | None = None
+) -> Engine:
     """Loads a package's network into a runtime.
 
     Args:
@@ -27,6 +30,7 @@ def make_engine(package: ModelPackage, runtime: Runtime, device: str, precision:
         runtime: The runtime; ``auto`` takes torch where there is a CUDA device, else OpenVINO.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto`` takes bf16 in OpenVINO where the processor has it, f16 on CUDA, else f32.
+        cache: A folder for compiled networks.
 
     Raises:
         EngineError: The runtime is not installed, or cannot run the package on this device.
@@ -35,16 +39,16 @@ def make_engine(package: ModelPackage, runtime: Runtime, device: str, precision:
     if runtime is Runtime.AUTO:
         runtime = _resolve(package, device)
     if runtime is Runtime.OPENVINO:
-        return _openvino(package, device, precision)
+        return _openvino(package, device, precision, cache)
     return _torch(package, device, precision)
 
 
-def _openvino(package: ModelPackage, device: str, precision: Precision) -> Engine:
+def _openvino(package: ModelPackage, device: str, precision: Precision, cache: Path | None) -> Engine:
     if device not in ("auto", "cpu"):
         raise EngineError(f"OpenVINO runs on the CPU here, not on {device}", hint="--engine torch")
     from clickseg.engines.openvino_engine import OpenVinoEngine
 
-    return OpenVinoEngine(package, precision)
+    return OpenVinoEngine(package, precision, cache)
 
 
 def _torch(package: ModelPackage, device: str, precision: Precision) -> Engine:

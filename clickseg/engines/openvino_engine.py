@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import openvino as ov
 
 from clickseg.arrays import Values
+from clickseg.cache import cache_folder
+from clickseg.engines.compiled_cache import kept
 from clickseg.engines.engine import Precision
 from clickseg.errors import EngineError
 from clickseg.models.package import ModelPackage, Weights
@@ -25,14 +28,21 @@ class OpenVinoEngine:
     device = "cpu"
     batch = 1
 
-    def __init__(self, package: ModelPackage, precision: Precision) -> None:
+    def __init__(self, package: ModelPackage, precision: Precision, cache: Path | None = None) -> None:
+        """Compiles a network, or takes it from a cache.
+
+        Args:
+            package: The model.
+            precision: What to compute in.
+            cache: A folder for compiled networks.
+        """
         core = ov.Core()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = _precision(precision, capabilities)
         self._threads = len(os.sched_getaffinity(0))
         self._processor = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} ({' '.join(sorted(capabilities))})"
         self.weights: tuple[Weights, ...] = (package.weights(CONSTANTS), package.weights(GRAPH))
-        self._network = self._compile(core, package)
+        self._network = self._compile(core, package, cache_folder(cache, "openvino"))
         self._request = self._network.create_infer_request()
 
     def infer(self, batch: Values) -> Values:
@@ -56,17 +66,22 @@ class OpenVinoEngine:
             "batch": self.batch,
         }
 
-    def _compile(self, core: ov.Core, package: ModelPackage) -> ov.CompiledModel:
+    def _compile(self, core: ov.Core, package: ModelPackage, cache: Path | None) -> ov.CompiledModel:
         spec, (constants, graph) = package.spec, self.weights
-        try:
+        options = {
+            "INFERENCE_PRECISION_HINT": self.precision,
+            "INFERENCE_NUM_THREADS": self._threads,
+            "NUM_STREAMS": 1,
+        }
+
+        def compile_network() -> ov.CompiledModel:
             network = core.read_model(str(graph.path), str(constants.path))
-            network.reshape([1, spec.input_channels, *spec.window.roi])
-            options = {
-                "INFERENCE_PRECISION_HINT": self.precision,
-                "INFERENCE_NUM_THREADS": self._threads,
-                "NUM_STREAMS": 1,
-            }
-            compiled = core.compile_model(network, "CPU", options)
+            network.reshape([self.batch, spec.input_channels, *spec.window.roi])
+            return core.compile_model(network, "CPU", options)
+
+        depends_on = {**self.describe(), "weights": [each.sha256 for each in self.weights], "roi": spec.window.roi}
+        try:
+            compiled = kept(core, cache, compile_network, {**options, **depends_on, "inputs": spec.input_channels})
         except RuntimeError as error:
             raise EngineError(f"model {package.name}: OpenVINO cannot run {GRAPH}: {_last_line(error)}") from error
         _check_output(compiled, package)

@@ -12,7 +12,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from clickseg.arrays import Numbers, Values
-from clickseg.inference.kernels import Between
+from clickseg.inference.taps import Between
 from clickseg.inference.windows import Box, Triple
 
 

@@ -6,10 +6,11 @@ import highdicom as hd
 import numpy as np
 
 from clickseg.arrays import Numbers, Values
-from clickseg.inference.kernels import Between, Kernels, Taps
+from clickseg.inference.kernels import Kernels
 from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import source_coordinates
 from clickseg.inference.stitch import Planes
+from clickseg.inference.taps import Between, Taps
 from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
 

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Iterator
+
 import numpy as np
 from typing_extensions import assert_never
 
-from clickseg.arrays import Mask, Values
+from clickseg.arrays import Values
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
 
+Scaler = Callable[[Values], Values]
+"""Scales values, each on its own."""
 
-def scale(values: Values, scaling: Scaling) -> Values:
-    """Returns scaled values, float32.
+
+def fitted(scaling: Scaling, blocks: Callable[[], Iterable[Values]]) -> Scaler:
+    """Returns what scales the values of a volume, a part at a time.
 
     Args:
-        values: A volume on the model grid, in its unit.
         scaling: What the model was trained with.
+        blocks: Gives the whole volume on the model grid in parts, in its unit; called where the scaling depends on it.
     """
     match scaling:
         case RangeScaling(a_min=low, a_max=high, b_min=to_low, b_max=to_high, clip=clip):
-            return _to_range(values, low, high, to_low, to_high, clip)
+            return lambda values: _to_range(values, low, high, to_low, to_high, clip)
         case SquareRootScaling(minimum=low, maximum=high):
-            return np.sqrt(np.clip(values, np.float32(low), np.float32(high)))
+            return lambda values: np.sqrt(np.clip(values, np.float32(low), np.float32(high)))
         case PercentileScaling(lower=lower, upper=upper, b_min=to_low, b_max=to_high, clip=clip):
-            low, high = np.percentile(values, [lower, upper])
-            return _to_range(values, float(low), float(high), to_low, to_high, clip)
+            whole = np.concatenate([block.ravel() for block in blocks()])
+            low, high = (float(value) for value in np.percentile(whole, [lower, upper], overwrite_input=True))
+            return lambda values: _to_range(values, low, high, to_low, to_high, clip)
         case ZScoreScaling(nonzero=nonzero):
-            return _to_zscore(values, values != 0 if nonzero else np.ones(values.shape, dtype=bool))
+            mean, deviation = _moments(blocks, nonzero)
+            return lambda values: _to_zscore(values, mean, deviation, nonzero)
         case _:
             assert_never(scaling)
 
@@ -37,10 +45,22 @@ def _to_range(values: Values, low: float, high: float, to_low: float, to_high: f
     return np.clip(scaled, np.float32(min(to_low, to_high)), np.float32(max(to_low, to_high))) if clip else scaled
 
 
-def _to_zscore(values: Values, counts: Mask) -> Values:
-    scaled = values.copy()
-    if counts.any():
-        chosen = values[counts].astype(np.float64)
-        deviation = chosen.std() or 1.0
-        scaled[counts] = (chosen - chosen.mean()) / deviation
+def _moments(blocks: Callable[[], Iterable[Values]], nonzero: bool) -> tuple[float, float]:
+    """Returns mean and standard deviation, summed block by block in 64 bits; 0 and 1 where nothing is to be scaled."""
+    count, total = 0, 0.0
+    for values in _counted(blocks, nonzero):
+        count, total = count + values.size, total + float(values.sum(dtype=np.float64))
+    mean = total / count if count else 0.0
+    squares = sum(float(((values.astype(np.float64) - mean) ** 2).sum()) for values in _counted(blocks, nonzero))
+    return mean, math.sqrt(squares / count) or 1.0 if count else 1.0
+
+
+def _counted(blocks: Callable[[], Iterable[Values]], nonzero: bool) -> Iterator[Values]:
+    return (block[block != 0] if nonzero else block for block in blocks())
+
+
+def _to_zscore(values: Values, mean: float, deviation: float, nonzero: bool) -> Values:
+    scaled: Values = ((values.astype(np.float64) - mean) / deviation).astype(np.float32)
+    if nonzero:
+        scaled[values == 0] = 0
     return scaled

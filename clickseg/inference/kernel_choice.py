@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 from pathlib import Path
 
+from clickseg.cache import cache_folder
 from clickseg.inference.kernels import Kernels, PlainKernels
-
-logger = logging.getLogger(__name__)
 
 _WORTH_COMPILING = 1 << 26
 """Additions of a logit from which on loading what is compiled takes less time than it saves."""
@@ -26,16 +24,4 @@ def choose_kernels(additions: int, cache: Path | None) -> Kernels:
         return PlainKernels()
     from clickseg.inference.compiled_kernels import CompiledKernels
 
-    return CompiledKernels(len(os.sched_getaffinity(0)), _writable(cache))
-
-
-def _writable(path: Path | None) -> Path | None:
-    """Returns a folder that can be written to, made where it is missing; else None."""
-    if path is None:
-        return None
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        logger.debug("no cache at %s: %s", path, error.strerror)
-        return None
-    return path if os.access(path, os.W_OK) else None
+    return CompiledKernels(len(os.sched_getaffinity(0)), cache_folder(cache, "numba"))

@@ -8,56 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from clickseg.arrays import Doubles, Indices, Numbers, Values
+from clickseg.arrays import Numbers, Values
+from clickseg.inference.taps import Between, mixed
 from clickseg.inference.windows import Box, Triple
-
-
-class Taps(NamedTuple):
-    """Linear interpolation along one axis: each value lies between two neighbours.
-
-    Attributes:
-        lower: Index of the neighbour below.
-        upper: Index of the neighbour above.
-        weight: Of the neighbour above; the one below has the rest. float32.
-    """
-
-    lower: Indices
-    upper: Indices
-    weight: Values
-
-    @classmethod
-    def at(cls, coordinates: Doubles, count: int) -> Taps:
-        """Returns the taps for places along an axis; beyond its ends the outermost value counts.
-
-        Args:
-            coordinates: Where to interpolate, as indices of the axis.
-            count: How many values the axis has.
-        """
-        inside = np.clip(coordinates, 0, count - 1)
-        lower = np.minimum(inside.astype(np.intp), max(count - 2, 0))
-        return cls(lower, np.minimum(lower + 1, count - 1), (inside - lower).astype(np.float32))
-
-    def part(self, box: slice, origin: int) -> Taps:
-        """Returns some of the taps, their neighbours counted from an origin."""
-        return Taps(self.lower[box] - origin, self.upper[box] - origin, self.weight[box])
-
-
-class Between(NamedTuple):
-    """Where a block of source voxels [N, R, S] lies between planes of the model grid [M, P, Q].
-
-    Attributes:
-        planes: Between which of the M planes each of the N lies.
-        rows: Between which of the P rows each of the R lies.
-        columns: Between which of the Q columns each of the S lies.
-    """
-
-    planes: Taps
-    rows: Taps
-    columns: Taps
 
 
 class Kernels(Protocol):
@@ -150,12 +107,6 @@ def _interpolated(planes: Values, between: Between) -> Iterator[Values]:
     """Yields planes [C, R, S] between planes [C, P, Q]: first across them, then along rows and columns."""
     rows, columns = between.rows, between.columns
     for lower, upper, weight in zip(*between.planes, strict=True):
-        plane = _mixed(planes[lower], planes[upper], weight)
-        plane = _mixed(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
-        yield _mixed(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
-
-
-def _mixed(lower: Values, upper: Values, weight: Values | np.float32) -> Values:
-    """Returns ``lower * (1 - weight) + upper * weight``, each step rounded to float32."""
-    result: Values = lower * (np.float32(1) - weight) + upper * weight
-    return result
+        plane = mixed(planes[lower], planes[upper], weight)
+        plane = mixed(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
+        yield mixed(plane[..., columns.lower], plane[..., columns.upper], columns.weight)

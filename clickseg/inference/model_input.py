@@ -3,12 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from clickseg.arrays import Indices, Values
 from clickseg.inference.guidance import inside
-from clickseg.inference.windows import Triple, Window
+from clickseg.inference.intensity import Scaler
+from clickseg.inference.windows import Box, Triple, Window
+
+
+class Image(Protocol):
+    """A volume on the model grid."""
+
+    @property
+    def shape(self) -> Triple:
+        """The model grid [I, J, K]."""
+        ...
+
+    def planes(self, axis: int, first: int, stop: int) -> Values:
+        """Returns some planes across an axis, float32 [I, J, K]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A volume in memory.
+
+    Attributes:
+        array: Its values [I, J, K].
+    """
+
+    array: Values
+
+    @property
+    def shape(self) -> Triple:
+        """The model grid [I, J, K]."""
+        i, j, k = self.array.shape
+        return i, j, k
+
+    def planes(self, axis: int, first: int, stop: int) -> Values:
+        """Returns some planes across an axis."""
+        return self.array[tuple(slice(first, stop) if index == axis else slice(None) for index in range(3))]
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A volume whose values are scaled as the model wants them, when they are asked for.
+
+    Attributes:
+        image: The volume in its unit.
+        scaler: Scales values.
+    """
+
+    image: Image
+    scaler: Scaler
+
+    @property
+    def shape(self) -> Triple:
+        """The model grid [I, J, K]."""
+        return self.image.shape
+
+    def planes(self, axis: int, first: int, stop: int) -> Values:
+        """Returns some planes across an axis."""
+        return self.scaler(self.image.planes(axis, first, stop))
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,23 +74,32 @@ class ModelInput:
     """The input of a network on the model grid.
 
     Attributes:
-        images: Image channels [C, I, J, K], float32, scaled.
+        images: Image channels, scaled.
         balls: For each guidance channel the voxels [N, 3] that are 1.
     """
 
-    images: Values
+    images: tuple[Image, ...]
     balls: tuple[Indices, ...]
 
     @property
     def shape(self) -> Triple:
         """The model grid [I, J, K]."""
-        i, j, k = self.images.shape[1:]
-        return i, j, k
+        return self.images[0].shape
 
-    def window(self, window: Window) -> Values:
-        """Returns the channels of one window [C + G, I, J, K]; what lies outside the volume is 0."""
-        channels = np.zeros((len(self.images) + len(self.balls), *window.roi), dtype=np.float32)
-        channels[(slice(len(self.images)), *window.part)] = self.images[(slice(None), *window.place)]
-        for channel, voxels in zip(channels[len(self.images) :], self.balls, strict=True):
+    def planes(self, axis: int, first: int, stop: int) -> Values:
+        """Returns some planes of the image channels [C, I, J, K] across an axis."""
+        return np.stack([image.planes(axis, first, stop) for image in self.images])
+
+    def window(self, window: Window, planes: Values, place: Box) -> Values:
+        """Returns the channels of one window [C + G, I, J, K]; what lies outside the volume is 0.
+
+        Args:
+            window: The window.
+            planes: Image channels [C, I, J, K] that hold it.
+            place: Its part in them.
+        """
+        channels = np.zeros((len(planes) + len(self.balls), *window.roi), dtype=np.float32)
+        channels[(slice(len(planes)), *window.part)] = planes[(slice(None), *place)]
+        for channel, voxels in zip(channels[len(planes) :], self.balls, strict=True):
             channel[tuple(inside(voxels - window.start, window.roi).T)] = 1
         return channels

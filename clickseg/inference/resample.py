@@ -8,7 +8,6 @@ part of a result is the same, to the bit, whether it is computed alone or as par
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import highdicom as hd
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from clickseg.arrays import Doubles, Values
 from clickseg.errors import ModelError
 from clickseg.inference.orientation import turn_to
+from clickseg.inference.taps import Taps, interpolate
 from clickseg.itk import to_sitk
 from clickseg.models.spec import GridSpec
 
@@ -57,20 +57,34 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
     )
 
 
-def to_model_grid(volume: hd.Volume, grid: GridSpec) -> hd.Volume:
-    """Returns a volume on the model grid, float32 [I, J, K]."""
-    geometry = model_geometry(volume.get_geometry(), grid)
-    oriented = turn_to(volume, grid.orientation).apply(volume)
-    array: Values = oriented.array
-    for axis in range(3):
-        coordinates = np.arange(geometry.spatial_shape[axis]) * float(geometry.spacing[axis] / oriented.spacing[axis])
-        array = interpolate(array, axis, coordinates)
-    return hd.Volume(
-        array=np.ascontiguousarray(array),
-        affine=geometry.affine,
-        coordinate_system="PATIENT",
-        frame_of_reference_uid=volume.frame_of_reference_uid,
-    )
+class OnModelGrid:
+    """A volume on the model grid, of which only the planes that are asked for are made.
+
+    Attributes:
+        shape: The model grid [I, J, K].
+    """
+
+    def __init__(self, volume: hd.Volume, grid: GridSpec) -> None:
+        geometry = model_geometry(volume.get_geometry(), grid)
+        i, j, k = (int(count) for count in geometry.spatial_shape)
+        self.shape = (i, j, k)
+        turn = turn_to(volume, grid.orientation)
+        spacing = turn.apply(volume.get_geometry()).spacing
+        self._array: Values = turn.view(volume.array)
+        self._taps = [
+            Taps.at(np.arange(count) * float(wanted / own), len_)
+            for count, wanted, own, len_ in zip(self.shape, geometry.spacing, spacing, self._array.shape, strict=True)
+        ]
+
+    def planes(self, axis: int, first: int, stop: int) -> Values:
+        """Returns some planes across an axis, float32 [I, J, K]: the same, whichever others are asked for."""
+        some = self._taps[axis].part(slice(first, stop), 0)
+        low, high = int(some.lower[0]), int(some.upper[-1]) + 1
+        array = self._array[tuple(slice(low, high) if index == axis else slice(None) for index in range(3))]
+        taps = [some.part(slice(None), low) if index == axis else each for index, each in enumerate(self._taps)]
+        for index, each in enumerate(taps):
+            array = interpolate(array, index, each)
+        return array
 
 
 def to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Values:
@@ -96,33 +110,3 @@ def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid
         np.arange(count) * float(spacing / wanted)
         for count, spacing, wanted in zip(oriented.spatial_shape, oriented.spacing, model.spacing, strict=True)
     )
-
-
-def interpolate(array: Values, axis: int, coordinates: Doubles) -> Values:
-    """Interpolates linearly along one axis; beyond the ends the outermost value counts.
-
-    Args:
-        array: Values of any shape.
-        axis: The axis.
-        coordinates: Where to interpolate, as indices of that axis.
-
-    Returns:
-        The values, with ``len(coordinates)`` entries along the axis.
-    """
-    count = array.shape[axis]
-    if np.array_equal(coordinates, np.arange(count)):
-        return array
-    inside = np.clip(coordinates, 0, count - 1)
-    lower = np.minimum(inside.astype(np.intp), max(count - 2, 0))
-    upper = np.minimum(lower + 1, count - 1)
-    weight = (inside - lower).astype(np.float32).reshape(_column(array.ndim, axis))
-    below = array.take(lower, axis)
-    below *= 1 - weight
-    above = array.take(upper, axis)
-    above *= weight
-    below += above
-    return below
-
-
-def _column(ndim: int, axis: int) -> Sequence[int]:
-    return [-1 if index == axis else 1 for index in range(ndim)]

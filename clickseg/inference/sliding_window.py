@@ -42,6 +42,8 @@ class SlidingWindow:
         self.repeated = 0
         self._inputs, self._engine, self._spec = inputs, engine, spec
         self._constant: _Constant | None = None
+        self._held = inputs.planes(self.grid.axis, 0, 1)
+        self._span = (0, 1)
 
     @property
     def additions(self) -> int:
@@ -73,9 +75,26 @@ class SlidingWindow:
         size = self._engine.batch
         for start in range(0, len(windows), size):
             some = windows[start : start + size]
-            channels = [self._inputs.window(window) for window in some]
+            channels = [self._channels(window) for window in some]
             constants = [_constants(each) for each in channels]
             yield from zip(some, self._of_batch(channels, constants), strict=True)
+
+    def _channels(self, window: Window) -> Values:
+        axis = self.grid.axis
+        along = window.place[axis]
+        self._hold(along.start, along.stop)
+        i, j, k = (slice(0, box.stop - box.start) if n == axis else box for n, box in enumerate(window.place))
+        return self._inputs.window(window, self._held, (i, j, k))
+
+    def _hold(self, first: int, stop: int) -> None:
+        """Makes the planes of a layer; those that it has in common with the layer before are there already."""
+        if (first, stop) == self._span:
+            return
+        begin, end = self._span
+        kept = np.arange(max(first - begin, 0), end - begin)
+        fresh = self._inputs.planes(self.grid.axis, max(first, end), stop)
+        self._held = np.concatenate([self._held.take(kept, 1 + self.grid.axis), fresh], axis=1 + self.grid.axis)
+        self._span = (first, stop)
 
     def _of_batch(self, channels: Sequence[Values], constants: Sequence[bytes | None]) -> Iterator[Values]:
         """Yields the logits of up to a batch of windows; a short batch is filled up, never shrunk."""

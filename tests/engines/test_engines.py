@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +241,38 @@ def test_only_plain_networks_of_monai_are_built(tmp_path: Path, network: object)
 
     with pytest.raises(ModelError, match=r"model bad: inference\.json: network_def"):
         build_network(load_package(tmp_path / "bad"))
+
+
+@pytest.mark.parametrize("precision", [Precision.F32, Precision.AUTO])
+def test_a_network_from_the_cache_says_the_same_bytes(
+    both: ModelPackage, batch: np.ndarray, tmp_path: Path, precision: Precision
+) -> None:
+    said = [
+        make_engine(both, Runtime.OPENVINO, "cpu", precision, cache).infer(batch).tobytes()
+        for cache in (None, tmp_path, tmp_path)
+    ]
+
+    assert said[0] == said[1] == said[2]
+    assert len(list((tmp_path / "openvino").iterdir())) == 1
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:5000], lambda b: b[:-9] + b"\0" * 9, lambda _: b"", lambda b: b[::-1]])
+def test_a_damaged_cache_is_made_anew(
+    both: ModelPackage, batch: np.ndarray, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    expected = make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path).infer(batch).tobytes()
+    (path,) = (tmp_path / "openvino").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+
+    assert make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path).infer(batch).tobytes() == expected
+    assert path.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_to_is_none(both: ModelPackage, batch: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path / "file").infer(batch).shape[0] == 1
 
 
 def test_a_graph_that_is_none_is_an_error(both: ModelPackage) -> None:

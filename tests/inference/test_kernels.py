@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from clickseg.inference.compiled_kernels import CompiledKernels
 from clickseg.inference.kernel_choice import choose_kernels
-from clickseg.inference.kernels import Between, Kernels, PlainKernels, Taps
+from clickseg.inference.kernels import Kernels, PlainKernels
 from clickseg.inference.stitch import Slab, collected
+from clickseg.inference.taps import Between, Taps
 from clickseg.inference.windows import WindowGrid, importance
 from clickseg.models.spec import WindowSpec
 from tests import runs

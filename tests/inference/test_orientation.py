@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import model_geometry, to_model_grid
+from clickseg.inference.resample import OnModelGrid, model_geometry
 from clickseg.models.spec import ModelSpec
 from tests import phantoms
+from tests.inference.test_resample import whole
 from tests.inference.test_sliding_window import decided
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -56,7 +57,7 @@ def test_what_a_network_says_of_a_voxel_is_said_of_that_voxel(
     grid = {"spacing_mm": [1.5, 1.5, 1.5], "orientation": orientation}
     classes = [phantoms.organ("hook", 1)]
     spec = ModelSpec.model_validate(phantoms.metadata(grid=grid, activation=activation, classes=classes))
-    seen = to_model_grid(volume, spec.grid).array
+    seen = whole(OnModelGrid(volume, spec.grid))
 
     labels = decided(np.stack([np.zeros_like(seen), seen]), model_geometry(geometry, spec.grid), geometry, spec)
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from clickseg.errors import ModelError
 from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import interpolate, model_geometry, source_coordinates, to_geometry, to_model_grid
+from clickseg.inference.resample import OnModelGrid, model_geometry, source_coordinates, to_geometry
+from clickseg.inference.taps import Taps, interpolate
 from clickseg.itk import to_sitk
 from clickseg.models.spec import GridSpec
 from tests import phantoms
@@ -49,12 +50,21 @@ def test_values_and_places_are_those_of_monai(
     noise = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     grid = GridSpec(spacing_mm=wanted, orientation=orientation)
 
-    ours = to_model_grid(geometry.with_array(noise), grid)
+    ours = OnModelGrid(geometry.with_array(noise), grid)
 
     theirs = with_monai(geometry.with_array(noise), grid)
-    np.testing.assert_allclose(ours.affine, LPS_TO_RAS @ theirs.affine.numpy(), atol=1e-4)
-    assert ours.array.shape == tuple(theirs.shape[1:])
-    np.testing.assert_allclose(ours.array, theirs[0].numpy(), atol=1e-3)
+    np.testing.assert_allclose(model_geometry(geometry, grid).affine, LPS_TO_RAS @ theirs.affine.numpy(), atol=1e-4)
+    assert ours.shape == tuple(theirs.shape[1:])
+    np.testing.assert_allclose(whole(ours), theirs[0].numpy(), atol=1e-3)
+
+
+def whole(image: OnModelGrid) -> np.ndarray:
+    """All of its planes, which are the same bytes however they are asked for."""
+    array = image.planes(0, 0, image.shape[0])
+    for axis, count in enumerate(image.shape):
+        parts = [image.planes(axis, first, min(first + 3, count)) for first in range(0, count, 3)]
+        assert np.concatenate(parts, axis=axis).tobytes() == array.tobytes()
+    return array
 
 
 def test_the_first_voxel_centre_is_kept() -> None:
@@ -95,7 +105,7 @@ def test_interpolation_is_numpys_along_each_line(count: int, places: list[float]
     shape[axis] = count
     array = np.random.default_rng(count).normal(size=shape).astype(np.float32)
 
-    found = interpolate(array, axis, np.array(places))
+    found = interpolate(array, axis, Taps.at(np.array(places), count))
 
     lines = np.moveaxis(array, axis, -1).reshape(-1, count)
     expected = np.stack([np.interp(places, np.arange(count), line) for line in lines])
@@ -104,19 +114,20 @@ def test_interpolation_is_numpys_along_each_line(count: int, places: list[float]
 
 def test_a_part_of_a_result_is_the_same_bytes_alone() -> None:
     array = np.random.default_rng(0).normal(size=(40, 5, 6)).astype(np.float32)
-    places = np.arange(57) * 0.7031
+    taps = Taps.at(np.arange(57) * 0.7031, 40)
 
-    whole = interpolate(array, 0, places)
+    everything = interpolate(array, 0, taps)
 
     for start in (0, 8, 50):
-        assert np.array_equal(interpolate(array, 0, places[start : start + 8]), whole[start : start + 8])
+        part = taps.part(slice(start, start + 8), 0)
+        assert np.array_equal(interpolate(array, 0, part), everything[start : start + 8])
 
 
 def test_interpolation_does_not_change_its_input() -> None:
     array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     before = array.copy()
 
-    interpolate(array, 1, np.array([0.5, 1.5]))
+    interpolate(array, 1, Taps.at(np.array([0.5, 1.5]), 3))
 
     assert np.array_equal(array, before)
 

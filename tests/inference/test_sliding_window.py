@@ -16,7 +16,7 @@ from clickseg.engines.export import export_openvino
 from clickseg.errors import EngineError
 from clickseg.inference.decision import Decision, deciding
 from clickseg.inference.kernels import PlainKernels
-from clickseg.inference.model_input import ModelInput
+from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.resample import model_geometry
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitch import Planes, collected
@@ -43,6 +43,11 @@ NETWORK = {
     "filters": [8, 12, 16],
     "norm_name": "instance",
 }
+
+
+def given(images: np.ndarray, *balls: np.ndarray) -> ModelInput:
+    """Image channels [C, I, J, K] and balls, as a network's input."""
+    return ModelInput(tuple(Whole(image) for image in images), balls)
 
 
 def blended(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> np.ndarray:
@@ -97,7 +102,7 @@ def test_labels_are_those_of_monais_sliding_window_inferer(
     network = make_engine(made, Runtime.TORCH, "cpu", Precision.F32)._network
     inferer = SlidingWindowInferer(spec.window.roi, sw_batch_size=2, overlap=spec.window.overlap, mode="gaussian")
 
-    logits = blended(ModelInput(image, clicked), engine, spec)
+    logits = blended(given(image, *clicked), engine, spec)
 
     channels = np.concatenate([image, np.zeros((2, *shape), np.float32)])
     for channel, voxels in zip(channels[1:], clicked, strict=True):
@@ -136,7 +141,7 @@ class Network:
 def test_each_window_is_run_once_in_whole_batches_and_progress_is_told(size: int) -> None:
     engine, told = Network(lambda batch: batch[:, [0, 0, 1]] * 2, size), []
     images = np.random.default_rng(1).normal(size=(2, 20, 9, 11)).astype(np.float32)
-    window = SlidingWindow(ModelInput(images, ()), engine, THREE)
+    window = SlidingWindow(given(images), engine, THREE)
 
     logits = collected(window.planes(PlainKernels(), lambda done, n: told.append((done, n))), window.grid.axis)
 
@@ -154,7 +159,7 @@ def test_windows_of_the_same_constants_are_run_once(size: int) -> None:
     images[:, 16:24] = rng.normal(size=(2, 8, 12, 12))
     images[:, 28:] = 5
     engine = Network(lambda batch: np.concatenate([batch, batch[:, :1] * batch[:, 1:]], axis=1), size)
-    window = SlidingWindow(ModelInput(images, ()), engine, THREE)
+    window = SlidingWindow(given(images), engine, THREE)
 
     found = collected(window.planes(PlainKernels(), no_progress), window.grid.axis)
 
@@ -166,7 +171,7 @@ def test_windows_of_the_same_constants_are_run_once(size: int) -> None:
 def test_a_click_in_air_is_seen() -> None:
     engine = Network(lambda batch: batch[:, [0, 1, 1]])
     images = np.zeros((1, 40, 12, 12), np.float32)
-    window = SlidingWindow(ModelInput(images, (np.array([[30, 3, 3]]),)), engine, THREE)
+    window = SlidingWindow(given(images, np.array([[30, 3, 3]])), engine, THREE)
 
     found = collected(window.planes(PlainKernels(), no_progress), window.grid.axis)
 
@@ -176,7 +181,7 @@ def test_a_click_in_air_is_seen() -> None:
 def test_of_two_logits_that_exclude_each_other_the_difference_is_blended() -> None:
     images = np.random.default_rng(1).normal(size=(2, 9, 9, 9)).astype(np.float32)
 
-    logits = blended(ModelInput(images, ()), Network(lambda batch: batch), SPEC)
+    logits = blended(given(images), Network(lambda batch: batch), SPEC)
 
     assert logits.shape == (1, 9, 9, 9)
     np.testing.assert_allclose(logits[0], images[1] - images[0], rtol=1e-4, atol=1e-5)
@@ -185,7 +190,7 @@ def test_of_two_logits_that_exclude_each_other_the_difference_is_blended() -> No
 def test_what_lies_outside_is_zero_after_scaling() -> None:
     engine = Network(lambda batch: np.full_like(batch[:, [0, 0, 0]], (batch != 0).sum()))
 
-    logits = blended(ModelInput(np.ones((1, 3, 4, 5), np.float32), ()), engine, THREE)
+    logits = blended(given(np.ones((1, 3, 4, 5), np.float32)), engine, THREE)
 
     np.testing.assert_allclose(logits, 60, rtol=1e-5)
 
@@ -199,7 +204,7 @@ def test_a_network_that_overflows_is_an_error_and_no_empty_result(value: float) 
 
     images = np.random.default_rng(1).normal(size=(1, 9, 9, 9)).astype(np.float32)
     with pytest.raises(EngineError, match="no finite numbers") as caught:
-        blended(ModelInput(images, ()), Network(overflowing), SPEC)
+        blended(given(images), Network(overflowing), SPEC)
     assert "f32" in (caught.value.hint or "")
 
 
