@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -14,6 +15,9 @@ from numba.extending import register_jitable
 from clickseg.arrays import Numbers, Values
 from clickseg.inference.taps import Between
 from clickseg.inference.windows import Box, Triple
+
+_EXPONENT = np.int32(0x7F800000)
+"""The exponent of a float32; all of its bits are set where it is no finite number (IEEE 754)."""
 
 
 class CompiledKernels:
@@ -31,7 +35,8 @@ class CompiledKernels:
         compiled = numba.njit(nogil=True, cache=cache is not None, error_model="numpy")
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stitch")
-        self._add, self._add_weights, self._divide = compiled(_add), compiled(_add_weights), compiled(_divide)
+        self._add, self._add_weights = compiled(_add), compiled(_add_weights)
+        self._divide_planes, self._divide_rows = compiled(_divide_planes), compiled(_divide_rows)
         self._take_highest, self._take_positive = compiled(_take_highest), compiled(_take_positive)
 
     def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
@@ -42,12 +47,18 @@ class CompiledKernels:
         lines = len(total) * size[0]
         self._in_parts(lines, lambda first, stop: self._add(total, logits, weight, at, origin, size, first, stop))
 
-    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> None:
+    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> bool:
         """See ``Kernels``."""
-        sums, summed = np.moveaxis(total, 1 + axis, -1), np.moveaxis(weights, axis, -1)
-        channels, rows = planes.shape[1:3]
-        self._in_parts(channels * rows, lambda start, stop: self._divide(sums, summed, first, planes, start, stop))
-        summed[..., first : first + len(planes)] = 0
+        box, lines = slice(first, first + len(planes)), planes.shape[1] * planes.shape[2]
+        summed = np.moveaxis(weights, axis, 0)[box]
+        inverse = np.float32(1) / summed
+        if axis == 2:
+            parts = self._in_parts(lines, lambda i, end: self._divide_rows(total, inverse, planes, first, i, end))
+        else:
+            sums = np.moveaxis(total, 1 + axis, 0)[box]
+            parts = self._in_parts(lines, lambda i, end: self._divide_planes(sums, inverse, planes, i, end))
+        summed[...] = 0
+        return all(parts)
 
     def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
         """See ``Kernels``."""
@@ -61,10 +72,10 @@ class CompiledKernels:
         lines = bits.shape[0] * bits.shape[1]
         self._in_parts(lines, lambda start, stop: self._take_positive(bits, planes, *between, first, start, stop))
 
-    def _in_parts(self, count: int, run: Callable[[int, int], object]) -> None:
+    def _in_parts(self, count: int, run: Callable[[int, int], Any]) -> list[Any]:
         bounds = [count * number // self._threads for number in range(self._threads + 1)]
-        for done in [self._pool.submit(run, first, stop) for first, stop in pairwise(bounds)]:
-            done.result()
+        parts = [self._pool.submit(run, first, stop) for first, stop in pairwise(bounds)]
+        return [part.result() for part in parts]
 
 
 # What Numba compiles: it knows no dataclasses, so the arguments are many and plain.
@@ -90,15 +101,47 @@ def _add_weights(weights, weight, at, origin, size, first, stop):
                 sums[k] += factors[k]
 
 
-def _divide(total, weights, first_plane, planes, first, stop):
+def _divide_planes(sums, inverse, planes, first, stop):
     count, _, rows, columns = planes.shape
+    is_finite = True
     for line in range(first, stop):
         c, p = line // rows, line % rows
         for n in range(count):
-            sums, factors, means = total[c, p, :, first_plane + n], weights[p, :, first_plane + n], planes[n, c, p]
+            row, factors, means = sums[n, c, p], inverse[n, p], planes[n, c, p]
             for q in range(columns):
-                means[q] = sums[q] / factors[q]
-                sums[q] = 0
+                means[q] = row[q] * factors[q]
+                row[q] = 0
+            is_finite &= _all_finite(means)
+    return is_finite
+
+
+def _divide_rows(total, inverse, planes, at, first, stop):
+    count, _, rows, columns = planes.shape
+    turned = np.empty((columns, count), np.float32)  # in the processor's cache: rows go in, columns come out
+    is_finite = True
+    for line in range(first, stop):
+        c, p = line // rows, line % rows
+        for q in range(columns):
+            row, taken = total[c, p, q, at : at + count], turned[q]
+            for n in range(count):
+                taken[n] = row[n]
+            for n in range(count):
+                row[n] = 0
+        for n in range(count):
+            factors, means = inverse[n, p], planes[n, c, p]
+            for q in range(columns):
+                means[q] = turned[q, n] * factors[q]
+            is_finite &= _all_finite(means)
+    return is_finite
+
+
+@register_jitable
+def _all_finite(values):
+    bits = values.view(np.int32)
+    found = True
+    for q in range(len(bits)):
+        found &= (bits[q] & _EXPONENT) != _EXPONENT
+    return found
 
 
 def _take_highest(best, labels, planes, between, r, s, numbers, first, stop):

@@ -33,7 +33,7 @@ class Kernels(Protocol):
         """
         ...
 
-    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> None:
+    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> bool:
         """Writes planes of means, and sets the sums that they are made from to 0.
 
         Args:
@@ -42,6 +42,9 @@ class Kernels(Protocol):
             axis: The axis that the planes are across.
             first: The first plane along that axis.
             planes: [N, C, P, Q]; written.
+
+        Returns:
+            Whether all of them are finite numbers.
         """
         ...
 
@@ -79,13 +82,14 @@ class PlainKernels:
         weights[place] += weight[part]
         total[(slice(None), *place)] += logits[(slice(None), *part)] * weight[part]
 
-    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> None:
+    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> bool:
         """See ``Kernels``."""
         box = slice(first, first + len(planes))
         sums, summed = np.moveaxis(total, 1 + axis, 0)[box], np.moveaxis(weights, axis, 0)[box, None]
-        np.divide(sums, summed, out=planes)
+        np.multiply(sums, np.float32(1) / summed, out=planes)
         sums[...] = 0
         summed[...] = 0
+        return bool(np.isfinite(planes).all())
 
     def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
         """See ``Kernels``."""

@@ -63,7 +63,7 @@ class SlidingWindow:
             EngineError: The network fails, or gives values that are no finite numbers.
         """
         slab = Slab(self.grid, importance(self._spec.window), deciding_channels(self._spec), kernels)
-        done = 0
+        done = self.repeated = 0
         for layer in self.grid.layers():
             for window, logits in self._logits(layer.windows):
                 slab.add(window, logits)
@@ -91,8 +91,8 @@ class SlidingWindow:
         if (first, stop) == self._span:
             return
         begin, end = self._span
-        kept = np.arange(max(first - begin, 0), end - begin)
-        fresh = self._inputs.planes(self.grid.axis, max(first, end), stop)
+        fresh = self._inputs.planes(self.grid.axis, end if begin <= first <= end else first, stop)
+        kept = np.arange(first - begin, end - begin) if begin <= first <= end else np.arange(0)
         self._held = np.concatenate([self._held.take(kept, 1 + self.grid.axis), fresh], axis=1 + self.grid.axis)
         self._span = (first, stop)
 
@@ -112,6 +112,8 @@ class SlidingWindow:
             yield said
 
     def _run(self, channels: Sequence[Values]) -> Values:
+        if self._engine.batch == 1:
+            return self._engine.infer(channels[0][np.newaxis])
         return self._engine.infer(np.stack([*channels, *[channels[0]] * (self._engine.batch - len(channels))]))
 
 
@@ -125,5 +127,8 @@ class _Constant(NamedTuple):
 def _constants(channels: Values) -> bytes | None:
     """Returns the value of each channel of a window, if each has just one."""
     first = channels[:, 0, 0, 0]
+    i, j, k = (count // 2 for count in channels.shape[1:])
+    if (channels[:, i, j, k] != first).any():
+        return None
     is_constant = all((channel == value).all() for channel, value in zip(channels, first, strict=True))
     return first.tobytes() if is_constant else None

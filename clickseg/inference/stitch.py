@@ -82,18 +82,14 @@ class Slab:
             at = self._done % self._ring
             count = min(_PLANES, stop - self._done, self._ring - at)
             block = self._block[1 : 1 + count]
-            self._kernels.divide(self._total, self._weights, self._axis, at, block)
-            self._check(block)
+            if not self._kernels.divide(self._total, self._weights, self._axis, at, block):
+                raise EngineError(
+                    f"the network gives values that are no finite numbers by plane {self._done} of axis {self._axis}",
+                    hint="--precision f32 does not overflow",
+                )
             yield Planes(self._done, block) if self._done == 0 else Planes(self._done - 1, self._block[: 1 + count])
             self._block[0] = block[-1]
             self._done += count
-
-    def _check(self, block: Values) -> None:
-        if not np.isfinite(block).all():
-            raise EngineError(
-                f"the network gives values that are no finite numbers about plane {self._done} of axis {self._axis}",
-                hint="--precision f32 does not overflow",
-            )
 
     def _pieces(self, window: Window) -> Iterator[tuple[Triple, tuple[slice, slice, slice]]]:
         """Yields where parts of a window go: one, or two where the ring begins anew in between."""

@@ -152,6 +152,15 @@ def test_each_window_is_run_once_in_whole_batches_and_progress_is_told(size: int
     np.testing.assert_allclose(logits[2], images[1] * 2, rtol=1e-5, atol=1e-6)
 
 
+def test_it_can_be_run_again() -> None:
+    images = np.random.default_rng(1).normal(size=(2, 30, 9, 11)).astype(np.float32)
+    window = SlidingWindow(given(images), Network(lambda batch: batch[:, [0, 0, 1]]), THREE)
+
+    first, again = (collected(window.planes(PlainKernels(), no_progress), window.grid.axis) for _ in range(2))
+
+    assert first.tobytes() == again.tobytes()
+
+
 @pytest.mark.parametrize("size", [1, 3])
 def test_windows_of_the_same_constants_are_run_once(size: int) -> None:
     rng = np.random.default_rng(3)
