@@ -28,6 +28,9 @@ _LOCK, _JOURNAL, _NEW = ".lock", ".journal", ".new"
 _NOTE = f"{_PREFIX}part-"
 """What a file is called that will replace another one when it is whole."""
 
+_DISCARDED = f"{_PREFIX}discarded-"
+"""What a folder is called whose files are being removed."""
+
 _BIRTH_S = 60.0
 """How long a folder may be without its lock: a run makes the two one after the other."""
 
@@ -92,7 +95,7 @@ class Staging:
     def _clear(self) -> None:
         """Removes the staging folder, and the output folders that were made for nothing."""
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            _discard(self._folder)
             self._folder = None
         if self._lock is not None:
             os.close(self._lock)
@@ -107,11 +110,21 @@ def remove_leftovers(output: Path, marker: str) -> None:
     for folder in output.glob(f"{_PREFIX}*"):
         if folder.name.startswith(_NOTE):
             _remove_part(folder)
+        if folder.name.startswith(_DISCARDED) and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
         if folder.is_symlink() or not folder.is_dir() or not _is_abandoned(folder):
             continue
         if (folder / marker).exists():
             _undo(folder, output)
-        shutil.rmtree(folder, ignore_errors=True)
+        _discard(folder)
+
+
+def _discard(folder: Path) -> None:
+    """Removes a folder; first it gets a name that says so, for a run that is killed while it removes its files."""
+    discarded = folder.with_name(f"{_DISCARDED}{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        folder = folder.rename(discarded)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_folders(path: Path) -> list[Path]:

@@ -162,6 +162,29 @@ def test_a_run_that_has_just_begun_is_let_alone(tmp_path: Path, lock: str) -> No
         os.close(descriptor)
 
 
+def test_a_run_that_was_killed_while_it_removed_its_folder_is_cleaned_up(tmp_path: Path) -> None:
+    script = f"""
+import os, shutil, signal
+from pathlib import Path
+from clickseg.staging import Staging
+def removed_in_part(folder, **_):
+    (Path(folder) / ".lock").unlink()
+    os.kill(os.getpid(), signal.SIGKILL)
+with Staging(Path({str(tmp_path)!r}), "report.json") as staging:
+    for name in ("a.dcm", "report.json"):
+        (staging.folder / name).write_text("new")
+    staging.publish()
+    shutil.rmtree = removed_in_part
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert len(names(tmp_path)) == 3
+
+    with Staging(tmp_path, "report.json"):
+        pass
+
+    assert names(tmp_path) == ["a.dcm", "report.json"]
+
+
 def test_a_lock_that_is_a_folder_is_none_of_ours(tmp_path: Path) -> None:
     (tmp_path / ".clickseg-x" / ".lock").mkdir(parents=True)
 
