@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +64,7 @@ def read_series(series: CheckedSeries) -> Series:
     quantity = quantity_of(series)
     stack = series.stack
     sources = reference_headers(stack)
-    values = _without_padding(_values(stack, quantity), series.candidate.first.name)
+    values = _values(stack, quantity)
     volume = hd.Volume(
         array=_at_slices(values, stack) if stack.is_resampled else values,
         affine=stack.geometry.affine,
@@ -73,36 +75,46 @@ def read_series(series: CheckedSeries) -> Series:
 
 
 def _values(stack: Stack, quantity: Quantity) -> Values:
-    """Returns the values at the planes [K, J, I], NaN where they are padding."""
+    """Returns the values at the planes [K, J, I]; several threads decode, each instance into its own planes."""
     values = np.empty((len(stack.planes), *stack.geometry.spatial_shape[1:]), dtype=np.float32)
-    for index, stored in _stored(stack.planes):
-        plane = stack.planes[index]
-        values[index] = rescale(stored, plane) * quantity.factors[index]
-        padding = is_padding(stored, plane.instance.header)
-        if padding is not None:
-            values[index][padding] = np.nan
-    return values
-
-
-def _stored(planes: tuple[Plane, ...]) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yields each plane's index and stored values; every instance is decoded once."""
     by_instance: dict[int, list[int]] = {}
-    for index, plane in enumerate(planes):
+    for index, plane in enumerate(stack.planes):
         by_instance.setdefault(id(plane.instance), []).append(index)
-    for indices in by_instance.values():
-        frames = read_frames(planes[indices[0]].instance)
-        for index in indices:
-            yield index, frames[(planes[index].frame_number or 1) - 1]
 
+    def read(indices: Sequence[int]) -> list[int]:
+        """Fills the planes of one instance; returns those that hold padding, as NaN."""
+        frames = read_frames(stack.planes[indices[0]].instance)
+        return [
+            index for index in indices if _fill(values[index], frames, stack.planes[index], quantity.factors[index])
+        ]
 
-def _without_padding(values: Values, name: str) -> Values:
-    is_number = np.isfinite(values)
-    if is_number.all():
-        return values
-    if not is_number.any():
-        raise PixelDataError(f"{name}: the series holds nothing but PixelPaddingValue (0028,0120)")
-    values[~is_number] = values[is_number].min()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        padded = [index for some in pool.map(read, by_instance.values()) for index in some]
+    if padded:
+        _replace_padding(values, padded, stack.planes[0].name)
     return values
+
+
+def _fill(values: Values, frames: NDArray[Any], plane: Plane, factor: float) -> bool:
+    """Writes the values of one plane; returns whether some are padding, and so no number."""
+    stored = frames[(plane.frame_number or 1) - 1]
+    np.multiply(rescale(stored, plane), factor, out=values, casting="same_kind")
+    padding = is_padding(stored, plane.instance.header)
+    if padding is not None:
+        values[padding] = np.nan
+    return not np.isfinite(values).all()
+
+
+def _replace_padding(values: Values, padded: Sequence[int], name: str) -> None:
+    """Gives padding the lowest value of all planes that is none."""
+    is_number = {index: np.isfinite(values[index]) for index in padded}
+    lowest = [float(values[index][is_number[index]].min(initial=np.inf)) for index in padded]
+    whole = [float(plane.min()) for index, plane in enumerate(values) if index not in is_number]
+    least = min([*lowest, *whole])
+    if not np.isfinite(least):
+        raise PixelDataError(f"{name}: the series holds nothing but PixelPaddingValue (0028,0120)")
+    for index in padded:
+        values[index][~is_number[index]] = least
 
 
 def _at_slices(values: Values, stack: Stack) -> Values:
