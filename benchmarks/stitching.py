@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 
+from benchmarks.answers import Answers, ct_spec
 from benchmarks.memory import peak_bytes
 from benchmarks.table import Row, publish
 from clickseg.arrays import Numbers, Values
@@ -21,42 +21,11 @@ from clickseg.inference.kernel_choice import choose_kernels
 from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.windows import Triple, WindowGrid
-from clickseg.models.spec import ModelSpec
 from clickseg.progress import no_progress
 
 _SHAPE: Triple = (224, 224, 256)
 _ROI: Triple = (96, 96, 96)
 _REPEATS = 5
-_ANSWERS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """A network that says one of some logits, which of them by the first voxel of the window.
-
-    Attributes:
-        logits: What it may say, [1, K, I, J, K] each.
-    """
-
-    logits: tuple[Values, ...]
-    batch = 1
-    device = "cpu"
-    precision = "f32"
-    weights = ()
-
-    @classmethod
-    def of(cls, channels: int) -> Answers:
-        """Returns random ones."""
-        rng = np.random.default_rng(1)
-        return cls(tuple(rng.random((1, channels, *_ROI), dtype=np.float32) for _ in range(_ANSWERS)))
-
-    def infer(self, batch: Values) -> Values:
-        """Returns logits of a window; a copy, since MONAI multiplies them in place."""
-        return self.logits[int(batch[0, 0, 0, 0, 0]) % len(self.logits)].copy()
-
-    def describe(self) -> Mapping[str, str | int]:
-        """Returns nothing that matters."""
-        return {}
 
 
 def run(_: Path) -> None:
@@ -93,17 +62,17 @@ def _row(channels: int) -> Row:
 
 def _network_seconds(channels: int) -> float:
     """Returns how long the network takes for all windows."""
-    answers, window = Answers.of(channels), np.zeros((1, 1, 1, 1, 1), np.float32)
+    answers, window = Answers.of(channels, _ROI), np.zeros((1, 1, 1, 1, 1), np.float32)
     start = perf_counter()
-    for _ in WindowGrid.over(_SHAPE, _spec(channels).window):
+    for _ in WindowGrid.over(_SHAPE, ct_spec(channels, _ROI, 1.0).window):
         answers.infer(window)
     return perf_counter() - start
 
 
 def make_ours(channels: int) -> Callable[[], Numbers]:
     """Returns ClickSeg's way from an image to labels."""
-    spec, geometry = _spec(channels), hd.VolumeGeometry(np.diag([-1.0, -1.0, 1.0, 1.0]), _SHAPE, "PATIENT")
-    window = SlidingWindow(ModelInput((Whole(_image()),), ()), Answers.of(channels), spec)
+    spec, geometry = ct_spec(channels, _ROI, 1.0), hd.VolumeGeometry(np.diag([-1.0, -1.0, 1.0, 1.0]), _SHAPE, "PATIENT")
+    window = SlidingWindow(ModelInput((Whole(_image()),), ()), Answers.of(channels, _ROI), spec)
     kernels = choose_kernels(window.additions, Path.home() / ".cache" / "clickseg")
 
     def work() -> Numbers:
@@ -118,7 +87,7 @@ def make_ours(channels: int) -> Callable[[], Numbers]:
 def make_monai(channels: int) -> Callable[[], Numbers]:
     """Returns MONAI's way from an image to labels."""
     image = torch.from_numpy(_image())[None, None]
-    answers = Answers.of(channels)
+    answers = Answers.of(channels, _ROI)
 
     def predict(batch: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(answers.infer(batch.numpy()))
@@ -134,23 +103,6 @@ def make_monai(channels: int) -> Callable[[], Numbers]:
 
 def _image() -> Values:
     return np.random.default_rng(2).integers(0, 1000, _SHAPE).astype(np.float32)
-
-
-def _spec(channels: int) -> ModelSpec:
-    code = {"value": "10200004", "scheme": "SCT", "meaning": "Liver"}
-    return ModelSpec.model_validate(
-        {
-            "inputs": [{"name": "ct", "modality": "CT", "unit": "HU", "scaling": {"kind": "zscore"}}],
-            "grid": {"spacing_mm": [1, 1, 1], "orientation": "RAS"},
-            "window": {"roi": _ROI, "overlap": 0.5},
-            "activation": "softmax",
-            "output_channels": channels,
-            "classes": [
-                {"name": f"c{n}", "channel": n, "colour": [n, 0, 0], "category": code, "type": code}
-                for n in range(1, channels)
-            ],
-        }
-    )
 
 
 def _timed(work: Callable[[], Numbers]) -> tuple[Numbers, float]:

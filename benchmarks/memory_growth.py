@@ -1,0 +1,118 @@
+"""Peak memory by length of the series and number of classes: ClickSeg against MONAI's transforms and inferer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.inferers import sliding_window_inference
+from monai.transforms import Spacing
+
+from benchmarks.answers import Answers, ct_spec
+from benchmarks.memory import peak_bytes
+from benchmarks.table import Row, publish
+from clickseg.arrays import Values
+from clickseg.inference.decision import Decision
+from clickseg.inference.kernel_choice import choose_kernels
+from clickseg.inference.model_input import ModelInput
+from clickseg.inference.resample import OnModelGrid, model_geometry
+from clickseg.inference.sliding_window import SlidingWindow
+from clickseg.inference.windows import Triple, WindowGrid
+from clickseg.progress import no_progress
+
+_ROI = (96, 96, 96)
+_MODEL_MM = 1.5
+_SOURCE_MM = (1.5, 0.8, 0.8)
+_MAX_BYTES = 16 << 30
+_CASES = ((14, 128), (14, 256), (14, 512), (14, 1024), (105, 128), (105, 256), (105, 512))
+
+
+def run(_: Path) -> None:
+    """Measures, prints and keeps the table."""
+    publish(
+        "memory_growth",
+        f"Peak memory: resampling to {_MODEL_MM} mm, sliding window (ROI 96, overlap 0.5), argmax on the source grid",
+        [_row(channels, slices) for channels, slices in _CASES],
+    )
+
+
+def _row(channels: int, slices: int) -> Row:
+    voxels = slices * 512 * 512
+    ours = peak_bytes(make_ours, channels, slices)
+    fits = 2.2 * channels * 4 * math.prod(_model_shape(slices)) + channels * 4 * voxels < _MAX_BYTES
+    monai = f"{peak_bytes(make_monai, channels, slices) / 1e9:.2f}" if fits else "does not fit"
+    slab = channels * 4 * _slab_voxels(_model_shape(slices))
+    return {
+        "classes": channels,
+        "slices": slices,
+        "MONAI GB": monai,
+        "ClickSeg GB": round(ours / 1e9, 2),
+        "one slab GB": round(slab / 1e9, 2),
+        "ClickSeg without the slab, bytes per source voxel": round((ours - slab) / voxels, 2),
+    }
+
+
+def make_ours(channels: int, slices: int) -> Callable[[], object]:
+    """Returns ClickSeg's way; the image is made by the work, and so counted."""
+    spec, answers = ct_spec(channels, _ROI, _MODEL_MM), Answers.of(channels, _ROI)
+    kernels = choose_kernels(1 << 40, Path.home() / ".cache" / "clickseg")
+
+    def work() -> None:
+        volume = hd.Volume(_image(slices), _affine(), "PATIENT")
+        window = SlidingWindow(ModelInput((OnModelGrid(volume, spec.grid),), ()), answers, spec)
+        source = volume.get_geometry()
+        decision = Decision(model_geometry(source, spec.grid), source, spec, window.grid.axis, kernels)
+        for planes in window.planes(kernels, no_progress):
+            decision.take(planes)
+        decision.label_map()
+
+    return work
+
+
+def make_monai(channels: int, slices: int) -> Callable[[], object]:
+    """Returns MONAI's way: everything of the whole volume; back on the source grid one class at a time."""
+    answers = Answers.of(channels, _ROI)
+
+    def work() -> None:
+        image = MetaTensor(torch.from_numpy(_image(slices))[None], affine=torch.diag(torch.tensor([*_SOURCE_MM, 1.0])))
+        model = Spacing(pixdim=(_MODEL_MM,) * 3, mode="bilinear")(image)[None].as_tensor()
+        with torch.inference_mode():
+            logits = sliding_window_inference(
+                model, _ROI, 1, lambda x: torch.from_numpy(answers.infer(x.numpy())), overlap=0.5, mode="gaussian"
+            )
+            size = image.shape[1:]
+            back = torch.empty((channels, *size))
+            for channel in range(channels):
+                back[channel] = torch.nn.functional.interpolate(
+                    logits[:, channel : channel + 1], size, mode="trilinear", align_corners=True
+                )[0, 0]
+            back.argmax(0).to(torch.uint8)
+
+    return work
+
+
+def _image(slices: int) -> Values:
+    plane = np.random.default_rng(2).integers(0, 1000, (512, 512)).astype(np.float32)
+    return np.repeat(plane[np.newaxis], slices, axis=0)
+
+
+def _affine() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    slice_mm, row_mm, column_mm = _SOURCE_MM
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = slice_mm, row_mm, column_mm, 1
+    return affine
+
+
+def _slab_voxels(shape: Triple) -> int:
+    axis = WindowGrid.over(shape, ct_spec(2, _ROI, _MODEL_MM).window).axis
+    return math.prod(shape) * min(_ROI[axis], shape[axis]) // shape[axis]
+
+
+def _model_shape(slices: int) -> Triple:
+    side = round(511 * _SOURCE_MM[1] / _MODEL_MM + 1)
+    return side, side, round((slices - 1) * _SOURCE_MM[0] / _MODEL_MM + 1)
