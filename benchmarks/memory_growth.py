@@ -64,10 +64,10 @@ def make_ours(channels: int, slices: int) -> Callable[[], object]:
 
     def work() -> None:
         volume = hd.Volume(_image(slices), _affine(), "PATIENT")
-        window = SlidingWindow(ModelInput((OnModelGrid(volume, spec.grid),), ()), answers, spec)
+        window = SlidingWindow(ModelInput((OnModelGrid(volume, spec.grid),), ()), spec)
         source = volume.get_geometry()
         decision = Decision(model_geometry(source, spec.grid), source, spec, window.grid.axis, kernels)
-        for planes in window.planes(kernels, no_progress):
+        for planes in window.planes(answers, kernels, no_progress):
             decision.take(planes)
         decision.label_map()
 

@@ -66,9 +66,9 @@ def _monai(inputs: Values, network: torch.nn.Module, spec: WindowSpec) -> tuple[
 
 def _ours(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> tuple[Values, float]:
     start = perf_counter()
-    window = SlidingWindow(inputs, engine, spec)
+    window = SlidingWindow(inputs, spec)
     kernels = choose_kernels(window.additions, None)
-    difference = collected(window.planes(kernels, no_progress), window.grid.axis)
+    difference = collected(window.planes(engine, kernels, no_progress), window.grid.axis)
     return difference, perf_counter() - start
 
 

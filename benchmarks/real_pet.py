@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from time import perf_counter
 
@@ -10,22 +12,40 @@ from benchmarks.table import Row, publish
 from clickseg.clicks.click import Clicks
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Precision
+from clickseg.engines.quantize import quantize
+from clickseg.inference.sliding_window import SlidingWindow, constants_of
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.pipeline import segment
+from clickseg.pipeline import make_case, prepare, segment
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 
 
 def run(data: Path) -> None:
     """Measures, prints and keeps the table."""
-    case, package = whole_body_pet(data), load_package(_MODEL)
-    rows = [
+    case = whole_body_pet(data)
+    with tempfile.TemporaryDirectory() as folder:
+        package = _with_int8(case, Path(folder, _MODEL.name))
+        rows = _rows(case, package)
+    publish("real_pet", "Default PET model on STS_001 (a training patient), 96 windows; tumour by expert contour", rows)
+
+
+def _rows(case: Case, package: ModelPackage) -> list[Row]:
+    return [
         _row(case, package, precision, postprocessing, clicks)
-        for precision in (Precision.F32, Precision.AUTO)
+        for precision in (Precision.F32, Precision.AUTO, Precision.INT8)
         for clicks in (case.clicks, Clicks())
         for postprocessing in (True, False)
     ]
-    publish("real_pet", "Default PET model on STS_001 (a training patient), 96 windows; tumour by expert contour", rows)
+
+
+def _with_int8(case: Case, folder: Path) -> ModelPackage:
+    """Returns a copy of the package, quantized on windows of the same case with its clicks."""
+    shutil.copytree(_MODEL, folder)
+    package = load_package(folder)
+    inputs = prepare(make_case([case.series], case.clicks, package)).inputs
+    windows = [each for each in SlidingWindow(inputs, package.spec).channels() if constants_of(each) is None]
+    quantize(package, windows)
+    return load_package(folder)
 
 
 def _row(case: Case, package: ModelPackage, precision: Precision, postprocessing: bool, clicks: Clicks) -> Row:

@@ -72,12 +72,13 @@ def _network_seconds(channels: int) -> float:
 def make_ours(channels: int) -> Callable[[], Numbers]:
     """Returns ClickSeg's way from an image to labels."""
     spec, geometry = ct_spec(channels, _ROI, 1.0), hd.VolumeGeometry(np.diag([-1.0, -1.0, 1.0, 1.0]), _SHAPE, "PATIENT")
-    window = SlidingWindow(ModelInput((Whole(_image()),), ()), Answers.of(channels, _ROI), spec)
+    answers = Answers.of(channels, _ROI)
+    window = SlidingWindow(ModelInput((Whole(_image()),), ()), spec)
     kernels = choose_kernels(window.additions, Path.home() / ".cache" / "clickseg")
 
     def work() -> Numbers:
         decision = Decision(geometry, geometry, spec, window.grid.axis, kernels)
-        for planes in window.planes(kernels, no_progress):
+        for planes in window.planes(answers, kernels, no_progress):
             decision.take(planes)
         return decision.label_map().array
 

@@ -9,7 +9,7 @@ OPTIONS = {
     "series": "Series Instance UIDs to use, separated by commas (default: every series that the model is for)",
     "engine": "auto, openvino or torch (default: auto)",
     "device": "auto, cpu, cuda or cuda:N (default: auto)",
-    "precision": "auto, f32, bf16 or f16 (default: auto: bf16 or f16 where the device is made for it, else f32)",
+    "precision": "auto, f32, bf16, f16 or int8 (default: auto: bf16 or f16 where the device is made for it, else f32)",
     "remedy": "what to do with a series that is no volume as it is, separated by commas (default: refuse it)",
     "segmentation-type": "BINARY or LABELMAP (default: BINARY)",
     "postprocessing": "on or off (default: on, as the model package says)",

@@ -192,11 +192,11 @@ def infer(prepared: Prepared, engine: Engine, progress: Progress, cache: Path | 
     """
     case = prepared.case
     spec = case.package.spec
-    window = SlidingWindow(prepared.inputs, engine, spec)
+    window = SlidingWindow(prepared.inputs, spec)
     kernels = choose_kernels(window.additions, cache)
     source = case.reference.volume.get_geometry()
     decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels)
-    for planes in window.planes(kernels, progress):
+    for planes in window.planes(engine, kernels, progress):
         decision.take(planes)
     counted = Windows(len(window.grid), window.repeated)
     return Predicted(case, decision.label_map(), engine.describe(), engine.weights, counted)

@@ -17,6 +17,7 @@ class Precision(str, Enum):
     F32 = "f32"
     BF16 = "bf16"
     F16 = "f16"
+    INT8 = "int8"
 
 
 class Engine(Protocol):

@@ -16,7 +16,7 @@ from clickseg.errors import EngineError
 from clickseg.models.package import ModelPackage, Weights
 
 GRAPH, CONSTANTS = "model.xml", "model.bin"
-_PRECISIONS = (Precision.F32, Precision.BF16)
+INT8_GRAPH, INT8_CONSTANTS = "model_int8.xml", "model_int8.bin"
 
 
 class OpenVinoEngine:
@@ -38,10 +38,11 @@ class OpenVinoEngine:
         """
         core = ov.Core()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision = _precision(precision, capabilities)
+        chosen = _precision(precision, capabilities)
+        self.precision: str = chosen.value
         self._threads = len(os.sched_getaffinity(0))
         self._processor = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} ({' '.join(sorted(capabilities))})"
-        self.weights: tuple[Weights, ...] = (package.weights(CONSTANTS), package.weights(GRAPH))
+        self.weights: tuple[Weights, ...] = _weights(package, chosen)
         self._network = self._compile(core, package, cache_folder(cache, "openvino"))
         self._request = self._network.create_infer_request()
 
@@ -69,7 +70,7 @@ class OpenVinoEngine:
     def _compile(self, core: ov.Core, package: ModelPackage, cache: Path | None) -> ov.CompiledModel:
         spec, (constants, graph) = package.spec, self.weights
         options = {
-            "INFERENCE_PRECISION_HINT": self.precision,
+            "INFERENCE_PRECISION_HINT": "f32" if self.precision == Precision.INT8.value else self.precision,
             "INFERENCE_NUM_THREADS": self._threads,
             "NUM_STREAMS": 1,
         }
@@ -83,19 +84,33 @@ class OpenVinoEngine:
         try:
             compiled = kept(core, cache, compile_network, {**options, **depends_on, "inputs": spec.input_channels})
         except RuntimeError as error:
-            raise EngineError(f"model {package.name}: OpenVINO cannot run {GRAPH}: {_last_line(error)}") from error
+            raise EngineError(
+                f"model {package.name}: OpenVINO cannot run {graph.path.name}: {_last_line(error)}"
+            ) from error
         _check_output(compiled, package)
         return compiled
 
 
-def _precision(wanted: Precision, capabilities: list[str]) -> str:
+def _precision(wanted: Precision, capabilities: list[str]) -> Precision:
     """Returns bf16 where the processor computes in it, unless another precision is wanted."""
-    has_bf16 = "BF16" in capabilities
+    able = (Precision.F32, *((Precision.BF16,) if "BF16" in capabilities else ()), Precision.INT8)
     if wanted is Precision.AUTO:
-        wanted = Precision.BF16 if has_bf16 else Precision.F32
-    if wanted not in _PRECISIONS or (wanted is Precision.BF16 and not has_bf16):
-        raise EngineError(f"OpenVINO computes in f32{' and bf16' * has_bf16} on this processor, not in {wanted.value}")
-    return wanted.value
+        return Precision.BF16 if Precision.BF16 in able else Precision.F32
+    if wanted not in able:
+        known = ", ".join(each.value for each in able)
+        raise EngineError(f"OpenVINO computes in {known} on this processor, not in {wanted.value}")
+    return wanted
+
+
+def _weights(package: ModelPackage, precision: Precision) -> tuple[Weights, ...]:
+    if precision is not Precision.INT8:
+        return package.weights(CONSTANTS), package.weights(GRAPH)
+    if not package.has(INT8_GRAPH):
+        raise EngineError(
+            f"model {package.name}: no weights in int8",
+            hint=f"clickseg export {package.path} --precision int8 --calibrate DIR",
+        )
+    return package.weights(INT8_CONSTANTS), package.weights(INT8_GRAPH)
 
 
 def _check_output(compiled: ov.CompiledModel, package: ModelPackage) -> None:
@@ -103,7 +118,7 @@ def _check_output(compiled: ov.CompiledModel, package: ModelPackage) -> None:
     found = tuple(compiled.output(0).shape)
     if len(compiled.outputs) != 1 or found != expected:
         raise EngineError(
-            f"model {package.name}: {GRAPH}: expected one output {list(expected)}, got {len(compiled.outputs)}, "
+            f"model {package.name}: expected one output {list(expected)}, got {len(compiled.outputs)}, "
             f"the first {list(found)}"
         )
 

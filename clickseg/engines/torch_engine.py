@@ -100,6 +100,8 @@ def _resolve(wanted: Precision, device: str) -> Precision:
     """Returns f16 (autocast) on CUDA and f32 on the CPU, unless another precision is wanted."""
     if wanted is Precision.AUTO:
         return Precision.F32 if device == "cpu" else Precision.F16
+    if wanted not in _TYPES:
+        raise EngineError(f"torch computes in {', '.join(each.value for each in _TYPES)}, not in {wanted.value}")
     return wanted
 
 

@@ -20,7 +20,7 @@ from clickseg.progress import Progress
 
 
 class SlidingWindow:
-    """A network over a volume, a window at a time, in batches of the size that it was compiled for.
+    """A volume, a window at a time; a network is given them in batches of the size that it was compiled for.
 
     A window of constant channels, such as air that was clipped, says what the last one of the same constants said, and
     is not run again.
@@ -30,17 +30,16 @@ class SlidingWindow:
         repeated: How many windows were not run, since an equal one had been.
     """
 
-    def __init__(self, inputs: ModelInput, engine: Engine, spec: ModelSpec) -> None:
+    def __init__(self, inputs: ModelInput, spec: ModelSpec) -> None:
         """Lays the windows.
 
         Args:
             inputs: Images and clicks on the model grid.
-            engine: The network.
             spec: The window, its overlap, how it is weighted, and the channels that decide.
         """
         self.grid = WindowGrid.over(inputs.shape, spec.window)
         self.repeated = 0
-        self._inputs, self._engine, self._spec = inputs, engine, spec
+        self._inputs, self._spec = inputs, spec
         self._constant: _Constant | None = None
         self._held = inputs.planes(self.grid.axis, 0, 1)
         self._span = (0, 1)
@@ -50,12 +49,17 @@ class SlidingWindow:
         """How many logits are added up."""
         return len(self.grid) * math.prod(self.grid.roi) * deciding_channels(self._spec)
 
-    def planes(self, kernels: Kernels, progress: Progress) -> Iterator[Planes]:
+    def channels(self) -> Iterator[Values]:
+        """Yields what the network is given for each window [C + G, I, J, K], in grid order."""
+        return (self._channels(window) for window in self.grid)
+
+    def planes(self, engine: Engine, kernels: Kernels, progress: Progress) -> Iterator[Planes]:
         """Yields the blended logits of the channels that decide, in blocks of planes across ``grid.axis``.
 
         At each voxel they are the mean over the windows that hold it, weighted by ``importance``.
 
         Args:
+            engine: The network.
             kernels: The loops over voxels.
             progress: Told after each window.
 
@@ -65,19 +69,19 @@ class SlidingWindow:
         slab = Slab(self.grid, importance(self._spec.window), deciding_channels(self._spec), kernels)
         done = self.repeated = 0
         for layer in self.grid.layers():
-            for window, logits in self._logits(layer.windows):
+            for window, logits in self._logits(engine, layer.windows):
                 slab.add(window, logits)
                 done += 1
                 progress(done, len(self.grid))
             yield from slab.finished(layer.stop)
 
-    def _logits(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Values]]:
-        size = self._engine.batch
+    def _logits(self, engine: Engine, windows: Sequence[Window]) -> Iterator[tuple[Window, Values]]:
+        size = engine.batch
         for start in range(0, len(windows), size):
             some = windows[start : start + size]
             channels = [self._channels(window) for window in some]
-            constants = [_constants(each) for each in channels]
-            yield from zip(some, self._of_batch(channels, constants), strict=True)
+            constants = [constants_of(each) for each in channels]
+            yield from zip(some, self._of_batch(engine, channels, constants), strict=True)
 
     def _channels(self, window: Window) -> Values:
         axis = self.grid.axis
@@ -96,11 +100,13 @@ class SlidingWindow:
         self._held = np.concatenate([self._held.take(kept, 1 + self.grid.axis), fresh], axis=1 + self.grid.axis)
         self._span = (first, stop)
 
-    def _of_batch(self, channels: Sequence[Values], constants: Sequence[bytes | None]) -> Iterator[Values]:
+    def _of_batch(
+        self, engine: Engine, channels: Sequence[Values], constants: Sequence[bytes | None]
+    ) -> Iterator[Values]:
         """Yields the logits of up to a batch of windows; a short batch is filled up, never shrunk."""
         known = self._constant
         new = [n for n, each in enumerate(constants) if known is None or each != known.values]
-        logits = iter(self._run([channels[n] for n in new]) if new else ())
+        logits = iter(_run(engine, [channels[n] for n in new]) if new else ())
         for number, each in enumerate(constants):
             if known is not None and number not in new:
                 self.repeated += 1
@@ -111,10 +117,12 @@ class SlidingWindow:
                 self._constant = _Constant(each, said.copy())
             yield said
 
-    def _run(self, channels: Sequence[Values]) -> Values:
-        if self._engine.batch == 1:
-            return self._engine.infer(channels[0][np.newaxis])
-        return self._engine.infer(np.stack([*channels, *[channels[0]] * (self._engine.batch - len(channels))]))
+
+def _run(engine: Engine, channels: Sequence[Values]) -> Values:
+    """Returns the logits of up to a batch of windows."""
+    if engine.batch == 1:
+        return engine.infer(channels[0][np.newaxis])
+    return engine.infer(np.stack([*channels, *[channels[0]] * (engine.batch - len(channels))]))
 
 
 class _Constant(NamedTuple):
@@ -124,8 +132,8 @@ class _Constant(NamedTuple):
     logits: Values
 
 
-def _constants(channels: Values) -> bytes | None:
-    """Returns the value of each channel of a window, if each has just one."""
+def constants_of(channels: Values) -> bytes | None:
+    """Returns the value of each channel of a window [C, I, J, K], if each has just one."""
     first = channels[:, 0, 0, 0]
     i, j, k = (count // 2 for count in channels.shape[1:])
     if (channels[:, i, j, k] != first).any():

@@ -52,8 +52,8 @@ def given(images: np.ndarray, *balls: np.ndarray) -> ModelInput:
 
 def blended(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> np.ndarray:
     """The blended logits of a volume."""
-    window = SlidingWindow(inputs, engine, spec)
-    return collected(window.planes(PlainKernels(), no_progress), window.grid.axis)
+    window = SlidingWindow(inputs, spec)
+    return collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis)
 
 
 def decided(logits: np.ndarray, grid: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec) -> LabelMap:
@@ -141,9 +141,9 @@ class Network:
 def test_each_window_is_run_once_in_whole_batches_and_progress_is_told(size: int) -> None:
     engine, told = Network(lambda batch: batch[:, [0, 0, 1]] * 2, size), []
     images = np.random.default_rng(1).normal(size=(2, 20, 9, 11)).astype(np.float32)
-    window = SlidingWindow(given(images), engine, THREE)
+    window = SlidingWindow(given(images), THREE)
 
-    logits = collected(window.planes(PlainKernels(), lambda done, n: told.append((done, n))), window.grid.axis)
+    logits = collected(window.planes(engine, PlainKernels(), lambda done, n: told.append((done, n))), window.grid.axis)
 
     assert told == [(done + 1, 16) for done in range(16)]
     assert engine.calls == 4 * -(-4 // size)  # four layers of four windows
@@ -154,9 +154,9 @@ def test_each_window_is_run_once_in_whole_batches_and_progress_is_told(size: int
 
 def test_it_can_be_run_again() -> None:
     images = np.random.default_rng(1).normal(size=(2, 30, 9, 11)).astype(np.float32)
-    window = SlidingWindow(given(images), Network(lambda batch: batch[:, [0, 0, 1]]), THREE)
+    engine, window = Network(lambda batch: batch[:, [0, 0, 1]]), SlidingWindow(given(images), THREE)
 
-    first, again = (collected(window.planes(PlainKernels(), no_progress), window.grid.axis) for _ in range(2))
+    first, again = (collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis) for _ in range(2))
 
     assert first.tobytes() == again.tobytes()
 
@@ -168,9 +168,9 @@ def test_windows_of_the_same_constants_are_run_once(size: int) -> None:
     images[:, 16:24] = rng.normal(size=(2, 8, 12, 12))
     images[:, 28:] = 5
     engine = Network(lambda batch: np.concatenate([batch, batch[:, :1] * batch[:, 1:]], axis=1), size)
-    window = SlidingWindow(given(images), engine, THREE)
+    window = SlidingWindow(given(images), THREE)
 
-    found = collected(window.planes(PlainKernels(), no_progress), window.grid.axis)
+    found = collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis)
 
     assert window.repeated > 8
     assert engine.calls < len(window.grid) / size
@@ -180,9 +180,9 @@ def test_windows_of_the_same_constants_are_run_once(size: int) -> None:
 def test_a_click_in_air_is_seen() -> None:
     engine = Network(lambda batch: batch[:, [0, 1, 1]])
     images = np.zeros((1, 40, 12, 12), np.float32)
-    window = SlidingWindow(given(images, np.array([[30, 3, 3]])), engine, THREE)
+    window = SlidingWindow(given(images, np.array([[30, 3, 3]])), THREE)
 
-    found = collected(window.planes(PlainKernels(), no_progress), window.grid.axis)
+    found = collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis)
 
     assert np.argwhere(found[1] > 0.5).tolist() == [[30, 3, 3]]
 

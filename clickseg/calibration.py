@@ -1,0 +1,42 @@
+"""Windows of real series, with their clicks, to calibrate a network on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from clickseg.arrays import Values
+from clickseg.errors import ClickSegError, InputError
+from clickseg.inference.sliding_window import SlidingWindow, constants_of
+from clickseg.job import load_cases
+from clickseg.pipeline import prepare
+from clickseg.plan import make_plan
+from clickseg.settings import Settings
+
+_WINDOWS = 64
+
+
+def calibration_windows(settings: Settings) -> list[Values]:
+    """Returns up to 64 windows of an input, evenly spaced; those of one value, such as air, are left out.
+
+    Args:
+        settings: As for a run; nothing is written.
+
+    Raises:
+        ClickSegError: The input cannot be segmented, or holds nothing but constant windows.
+    """
+    count = sum(1 for _ in _windows(settings))
+    if not count:
+        raise InputError(f"{settings.input.name}: every window is of one value: nothing to calibrate on")
+    step = math.ceil(count / _WINDOWS)
+    return [window for number, window in enumerate(_windows(settings)) if number % step == 0]
+
+
+def _windows(settings: Settings) -> Iterator[Values]:
+    for outcome in load_cases(make_plan(settings)):
+        if isinstance(outcome.value, ClickSegError):
+            raise outcome.value
+        prepared = prepare(outcome.value)
+        for channels in SlidingWindow(prepared.inputs, prepared.case.package.spec).channels():
+            if constants_of(channels) is None:
+                yield channels
