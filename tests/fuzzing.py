@@ -28,11 +28,13 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
+from clickseg.assignment import assign, find_reports
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.pending import placed
-from clickseg.clicks.read import read_clicks
+from clickseg.clicks.read import FoundClicks, read_clicks
 from clickseg.clicks.write import FORMS, written
 from clickseg.dicom.files import scan
+from clickseg.dicom.predecessor import EarlierResult, predecessors
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.series import CheckedSeries, check, group
 from clickseg.dicom.volume import read_series
@@ -105,6 +107,7 @@ def targets(folder: Path) -> dict[str, Target]:
     return {
         "DICOM image": Target(_dicom_seeds(folder), _read_series, _other_slices()),
         "click file": Target(_click_seeds(series), lambda path: _use_clicks(path, series)),
+        "earlier report": Target({"sr": _report(series)}, lambda path: _carry_on(path, series)),
         "model package": Target({"metadata.json": _metadata()}, _load_package),
     }
 
@@ -168,6 +171,33 @@ def _read_series(path: Path) -> None:
     for candidate in group(found.instances):
         found.check_series(candidate.series_uid)
         make_results(read_series(check(candidate, Remedies(drop_localizers=True, resample=True, volume=1))))
+
+
+def _report(series: CheckedSeries) -> bytes:
+    """The SR of a run with clicks that carries on another run."""
+    read = read_series(series)
+    clicks = _clicks_in(series)
+    first = make_results(read, clicks=clicks).report
+    documents = predecessors((EarlierResult(first, "another"),), clicks.digest)
+    made = make_results(read, clicks=clicks).report
+    made.PredecessorDocumentsSequence = list(documents)
+    return _encoded(made)
+
+
+def _clicks_in(series: CheckedSeries) -> Clicks:
+    """Clicks in a series, with its UIDs."""
+    point = series.stack.geometry.map_indices_to_reference(np.array([[1, 2, 3]]))[0]
+    candidate = series.candidate
+    click = Click("hook", Polarity.FOREGROUND, tuple(point))
+    return Clicks((click,), candidate.frame_of_reference_uid, candidate.series_uid)
+
+
+def _carry_on(path: Path, series: CheckedSeries) -> None:
+    """Takes clicks and predecessors from an SR beside a series."""
+    found = assign([(series,)], FoundClicks(None), find_reports(scan(path.parent).instances))
+    for earlier in found.earlier[0]:
+        predecessors((earlier,), earlier.clicks_sha256)
+        predecessors((earlier,), "others")
 
 
 def _use_clicks(path: Path, series: CheckedSeries) -> None:

@@ -50,7 +50,7 @@ def fed(kind: str, target: Target, count: int) -> Callable[[bytes], None]:
 def main() -> None:
     """Feeds one target; does not return, since libFuzzer ends the process."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("DICOM image", "click file", "model package"))
+    parser.add_argument("kind", choices=("DICOM image", "click file", "earlier report", "model package"))
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

@@ -15,7 +15,7 @@ from tests.fuzzing import SECONDS, Target, feed, limits, mutate, targets
 INPUTS = 60
 
 
-@pytest.mark.parametrize("kind", ["DICOM image", "click file", "model package"])
+@pytest.mark.parametrize("kind", ["DICOM image", "click file", "earlier report", "model package"])
 @pytest.mark.filterwarnings("ignore")
 def test_mutated_input_is_read_or_refused(tmp_path: Path, kind: str) -> None:
     target, rng = targets(tmp_path)[kind], random.Random(20261120)
@@ -38,7 +38,7 @@ def test_an_input_that_takes_too_long_breaks_the_rule(tmp_path: Path) -> None:
         assert feed(Target({}, endless), "a.json", b"") == f"TooSlow: more than {SECONDS} s"
 
 
-@pytest.mark.parametrize("kind", ["DICOM image", "click file", "model package"])
+@pytest.mark.parametrize("kind", ["DICOM image", "click file", "earlier report", "model package"])
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_mutated_is_read_as_it_was(tmp_path: Path, kind: str) -> None:
     target = targets(tmp_path)[kind]
