@@ -18,7 +18,7 @@ from benchmarks.memory import peak_bytes
 from benchmarks.table import Row, publish
 from clickseg.arrays import Values
 from clickseg.inference.decision import Decision
-from clickseg.inference.kernel_choice import choose_kernels
+from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.resample import OnModelGrid, model_geometry
 from clickseg.inference.sliding_window import SlidingWindow
@@ -60,7 +60,7 @@ def _row(channels: int, slices: int) -> Row:
 def make_ours(channels: int, slices: int) -> Callable[[], object]:
     """Returns ClickSeg's way; the image is made by the work, and so counted."""
     spec, answers = ct_spec(channels, _ROI, _MODEL_MM), Answers.of(channels, _ROI)
-    kernels = choose_kernels(1 << 40, Path.home() / ".cache" / "clickseg")
+    kernels = KernelChoice()(1 << 40)
 
     def work() -> None:
         volume = hd.Volume(_image(slices), _affine(), "PATIENT")

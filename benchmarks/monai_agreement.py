@@ -16,7 +16,7 @@ from clickseg.arrays import Values
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.torch_engine import load_state
-from clickseg.inference.kernel_choice import choose_kernels
+from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitch import collected
@@ -67,7 +67,7 @@ def _monai(inputs: Values, network: torch.nn.Module, spec: WindowSpec) -> tuple[
 def _ours(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> tuple[Values, float]:
     start = perf_counter()
     window = SlidingWindow(inputs, spec)
-    kernels = choose_kernels(window.additions, None)
+    kernels = KernelChoice()(window.additions)
     difference = collected(window.planes(engine, kernels, no_progress), window.grid.axis)
     return difference, perf_counter() - start
 

@@ -17,7 +17,7 @@ from benchmarks.memory import peak_bytes
 from benchmarks.table import Row, publish
 from clickseg.arrays import Numbers, Values
 from clickseg.inference.decision import Decision
-from clickseg.inference.kernel_choice import choose_kernels
+from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.windows import Triple, WindowGrid
@@ -74,7 +74,7 @@ def make_ours(channels: int) -> Callable[[], Numbers]:
     spec, geometry = ct_spec(channels, _ROI, 1.0), hd.VolumeGeometry(np.diag([-1.0, -1.0, 1.0, 1.0]), _SHAPE, "PATIENT")
     answers = Answers.of(channels, _ROI)
     window = SlidingWindow(ModelInput((Whole(_image()),), ()), spec)
-    kernels = choose_kernels(window.additions, Path.home() / ".cache" / "clickseg")
+    kernels = KernelChoice()(window.additions)
 
     def work() -> Numbers:
         decision = Decision(geometry, geometry, spec, window.grid.axis, kernels)

@@ -1,4 +1,4 @@
-"""The folder that compiled code and compiled networks are kept in, where it can be written to."""
+"""The folder that compiled networks are kept in, where it can be written to."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from clickseg.dicom.volume import read_series
 from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine
+from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.models.package import ModelPackage
 from clickseg.outcome import Outcome
 from clickseg.pipeline import Case, Predicted, Prepared, Result, finish, infer, make_case, prepare
@@ -40,13 +41,14 @@ class Inference:
         self._settings = settings
         self._progress = progress
         self._loaded: Engine | None = None
+        self._kernels = KernelChoice()
 
     def __call__(self, outcome: Outcome[Prepared]) -> Outcome[Predicted]:
         """Runs the network of a case."""
         return outcome.then("inference", lambda each: self._infer(each))
 
     def _infer(self, prepared: Prepared) -> Predicted:
-        return infer(prepared, self._engine(prepared.case.package), self._progress, self._settings.cache)
+        return infer(prepared, self._engine(prepared.case.package), self._progress, self._kernels)
 
     def _engine(self, package: ModelPackage) -> Engine:
         if self._loaded is None:

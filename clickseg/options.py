@@ -14,7 +14,7 @@ OPTIONS = {
     "segmentation-type": "BINARY or LABELMAP (default: BINARY)",
     "postprocessing": "on or off (default: on, as the model package says)",
     "nifti": "on to write the label map as NIfTI too (default: off)",
-    "cache": "folder for compiled code (default: ~/.cache/clickseg)",
+    "cache": "folder for compiled networks (default: ~/.cache/clickseg)",
     "statistics": "on to put the statistics of each segment's values into the report (default: off)",
 }
 """Options by name, with their help. The command line wins over the environment."""

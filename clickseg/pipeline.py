@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import highdicom as hd
 
@@ -17,7 +16,7 @@ from clickseg.errors import ModelError
 from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.binding import bind
 from clickseg.inference.decision import Decision
-from clickseg.inference.kernel_choice import choose_kernels
+from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import Image, ModelInput, Scaled, Whole
 from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.inference.sliding_window import SlidingWindow
@@ -146,7 +145,7 @@ def segment(
         ModelError: A series is not what the model takes.
     """
     case = make_case(series, clicks, package)
-    return finish(infer(prepare(case), engine, progress), postprocessing=postprocessing)
+    return finish(infer(prepare(case), engine, progress, KernelChoice()), postprocessing=postprocessing)
 
 
 def make_case(
@@ -181,19 +180,19 @@ def prepare(case: Case) -> Prepared:
     return Prepared(case, ModelInput(images, balls), geometry)
 
 
-def infer(prepared: Prepared, engine: Engine, progress: Progress, cache: Path | None = None) -> Predicted:
+def infer(prepared: Prepared, engine: Engine, progress: Progress, choose_kernels: KernelChoice) -> Predicted:
     """Runs the network window by window, and decides the class of each voxel of the reference series.
 
     Args:
         prepared: The case on the model grid.
         engine: The network.
         progress: Told after each window.
-        cache: A folder for compiled code.
+        choose_kernels: The loops over voxels.
     """
     case = prepared.case
     spec = case.package.spec
     window = SlidingWindow(prepared.inputs, spec)
-    kernels = choose_kernels(window.additions, cache)
+    kernels = choose_kernels(window.additions)
     source = case.reference.volume.get_geometry()
     decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels)
     for planes in window.planes(engine, kernels, progress):

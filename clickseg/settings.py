@@ -43,7 +43,7 @@ class Settings:
         postprocessing: Whether the model package's postprocessing is applied.
         nifti: Whether the label map is written as NIfTI too.
         statistics: Whether the report holds statistics of each segment's values.
-        cache: The folder for compiled code.
+        cache: The folder for compiled networks.
         clock: The time that is stamped on the results.
     """
 

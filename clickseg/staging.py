@@ -84,9 +84,12 @@ class Staging:
             replace_whole(self.folder / _JOURNAL, json.dumps(new).encode())
             for name in [*names, self._marker]:
                 (self.folder / name).replace(self._output / name)
-        except OSError as error:
-            _undo(self.folder, self._output)
-            raise OutputError(f"{self._output}: cannot be written to: {error.strerror}") from error
+        except BaseException as error:  # an interruption too: what was not published whole was not published
+            if (self.folder / self._marker).exists():
+                _undo(self.folder, self._output)
+            if isinstance(error, OSError):
+                raise OutputError(f"{self._output}: cannot be written to: {error.strerror}") from error
+            raise
 
     def _remove(self) -> None:
         with self._at_work:
@@ -107,9 +110,8 @@ class Staging:
 
 def remove_leftovers(output: Path, marker: str) -> None:
     """Removes what runs have left in a folder that were killed; a running one holds a lock and is let alone."""
+    remove_parts(output)
     for folder in output.glob(f"{_PREFIX}*"):
-        if folder.name.startswith(_NOTE):
-            _remove_part(folder)
         if folder.name.startswith(_DISCARDED) and not folder.is_symlink():
             shutil.rmtree(folder, ignore_errors=True)
         if folder.is_symlink() or not folder.is_dir() or not _is_abandoned(folder):
@@ -200,11 +202,12 @@ def replace_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def _remove_part(path: Path) -> None:
-    """Removes a part whose writer was killed; what another run writes at the moment is younger."""
-    with contextlib.suppress(OSError):
-        if time.time() - path.lstat().st_mtime > _BIRTH_S:
-            path.unlink()
+def remove_parts(folder: Path) -> None:
+    """Removes parts in a folder whose writers were killed; what another run writes at the moment is younger."""
+    for path in folder.glob(f"{_NOTE}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _BIRTH_S:
+                path.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -185,6 +185,29 @@ with Staging(Path({str(tmp_path)!r}), "report.json") as staging:
     assert names(tmp_path) == ["a.dcm", "report.json"]
 
 
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_an_interruption_while_publishing_takes_back_what_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    rename, done = Path.replace, []
+
+    def interrupted(self: Path, target: Path) -> Path:
+        moved = rename(self, target)
+        if target.parent == tmp_path:
+            done.append(target.name)
+            if len(done) == after:
+                raise KeyboardInterrupt
+        return moved
+
+    with Staging(tmp_path, "report.json") as staging:
+        fill(staging, "a.dcm", "b.dcm", "report.json")
+        monkeypatch.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            staging.publish()
+
+    assert names(tmp_path) == (["a.dcm", "b.dcm", "report.json"] if after == 3 else [])
+
+
 def test_a_lock_that_is_a_folder_is_none_of_ours(tmp_path: Path) -> None:
     (tmp_path / ".clickseg-x" / ".lock").mkdir(parents=True)
 

@@ -75,10 +75,10 @@ def read_frames(instance: Instance) -> NDArray[Any]:
 def is_padding(stored: NDArray[Any], header: Dataset) -> Mask | None:
     """Returns where stored values are Pixel Padding (PS3.3, C.7.5.1.1.2), else None where the header defines none."""
     value = header.get("PixelPaddingValue")
-    if value is None:
+    if value in (None, ""):
         return None
     limit = header.get("PixelPaddingRangeLimit")
-    bounds = sorted(_as_stored(each, stored.dtype) for each in (value, value if limit is None else limit))
+    bounds = sorted(_as_stored(each, stored.dtype) for each in (value, value if limit in (None, "") else limit))
     mask = (stored >= bounds[0]) & (stored <= bounds[1])
     return mask if mask.any() else None
 

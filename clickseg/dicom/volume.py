@@ -99,10 +99,12 @@ def _fill(values: Values, frames: NDArray[Any], plane: Plane, factor: float) -> 
     """Writes the values of one plane; returns whether some are padding, and so no number."""
     stored = frames[(plane.frame_number or 1) - 1]
     np.multiply(rescale(stored, plane), factor, out=values, casting="same_kind")
+    if not np.isfinite(values).all():
+        raise PixelDataError(f"{plane.name}: values beyond 32 bits: RescaleSlope (0028,1053) is too large")
     padding = is_padding(stored, plane.instance.header)
     if padding is not None:
         values[padding] = np.nan
-    return not np.isfinite(values).all()
+    return padding is not None
 
 
 def _replace_padding(values: Values, padded: Sequence[int], name: str) -> None:

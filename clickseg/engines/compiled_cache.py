@@ -5,6 +5,7 @@ OpenVINO has a cache of its own, but takes what lies there unchecked: a damaged 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import openvino as ov
 
-from clickseg.staging import replace_whole
+from clickseg.staging import remove_parts, replace_whole
 
 _DIGEST_BYTES = 32
 
@@ -30,12 +31,25 @@ def kept(
     """
     if folder is None:
         return compile_network()
-    path = folder / f"{hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()}.blob"
+    key = json.dumps({**options, "build": ov.__version__}, sort_keys=True)
+    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.blob"
+    known = {name: value for name, value in options.items() if name.isupper()}
+    return _imported(core, path, known) or _exported(compile_network(), path)
+
+
+def _imported(core: ov.Core, path: Path, options: Mapping[str, object]) -> ov.CompiledModel | None:
     content = _read(path)
-    if content is not None:
-        return core.import_model(content, "CPU", {name: value for name, value in options.items() if name.isupper()})
-    compiled = compile_network()
-    _write(path, compiled.export_model().getvalue())
+    try:
+        return None if content is None else core.import_model(content, "CPU", options)
+    except RuntimeError:  # OpenVINO refuses what another build of it wrote
+        return None
+
+
+def _exported(compiled: ov.CompiledModel, path: Path) -> ov.CompiledModel:
+    with contextlib.suppress(OSError, RuntimeError):  # a cache that cannot be filled costs time, and nothing else
+        remove_parts(path.parent)
+        blob = compiled.export_model().getvalue()
+        replace_whole(path, hashlib.sha256(blob).digest() + blob)
     return compiled
 
 
@@ -46,10 +60,3 @@ def _read(path: Path) -> bytes | None:
         return None
     digest, blob = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     return blob if hashlib.sha256(blob).digest() == digest else None
-
-
-def _write(path: Path, blob: bytes) -> None:
-    try:
-        replace_whole(path, hashlib.sha256(blob).digest() + blob)
-    except OSError:
-        return  # a full disk costs the next run some time, and nothing else

@@ -116,6 +116,9 @@ def _weights(package: ModelPackage, precision: Precision) -> tuple[Weights, ...]
 def _check_output(compiled: ov.CompiledModel, package: ModelPackage) -> None:
     expected = (1, package.spec.output_channels, *package.spec.window.roi)
     found = tuple(compiled.output(0).shape)
+    kind = compiled.output(0).element_type.get_type_name()
+    if kind != "f32":
+        raise EngineError(f"model {package.name}: expected logits in f32, got {kind}")
     if len(compiled.outputs) != 1 or found != expected:
         raise EngineError(
             f"model {package.name}: expected one output {list(expected)}, got {len(compiled.outputs)}, "

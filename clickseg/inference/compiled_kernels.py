@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -23,16 +22,16 @@ _EXPONENT = np.int32(0x7F800000)
 class CompiledKernels:
     """The loops on several threads; how many does not show in the result."""
 
-    def __init__(self, threads: int, cache: Path | None) -> None:
-        """Takes the compiled loops from a cache, or compiles them at their first call.
+    def __init__(self, threads: int) -> None:
+        """Compiles each loop at its first call.
+
+        Numba's own cache on disk is not used: it has no lock and no check, so that two runs at once, a run that is
+        killed or a full disk leave code in it that is not what it is taken for.
 
         Args:
             threads: How many run at once.
-            cache: The folder that compiled code is kept in; None to compile anew in each process.
         """
-        if cache is not None:
-            numba.config.CACHE_DIR = str(cache)
-        compiled = numba.njit(nogil=True, cache=cache is not None, error_model="numpy")
+        compiled = numba.njit(nogil=True, error_model="numpy")
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stitch")
         self._add, self._add_weights = compiled(_add), compiled(_add_weights)

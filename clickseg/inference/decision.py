@@ -14,6 +14,9 @@ from clickseg.inference.taps import Between, Taps
 from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
 
+_PLANES = 64
+"""How many planes of the source grid are decided at once, where it is much finer than the model grid."""
+
 _BINARY = 2
 """Channels of a model of one class and the background."""
 
@@ -67,11 +70,11 @@ class Decision:
         """Decides the voxels between some planes, the next ones."""
         last = planes.first + len(planes.values) - 1
         stop = int(np.searchsorted(self._across.upper, last, side="right"))
-        if stop > self._done:
-            box = slice(self._done, stop)
+        while self._done < stop:
+            box = slice(self._done, min(self._done + _PLANES, stop))
             between = Between(self._across.part(box, planes.first), self._rows, self._columns)
             self._view[box] = self._decided(planes.values, between, self._view[box].shape)
-            self._done = stop
+            self._done = box.stop
 
     def label_map(self) -> LabelMap:
         """Returns the label map, when all planes were taken."""

@@ -28,7 +28,7 @@ def fitted(scaling: Scaling, blocks: Callable[[], Iterable[Values]]) -> Scaler:
         case SquareRootScaling(minimum=low, maximum=high):
             return lambda values: np.sqrt(np.clip(values, np.float32(low), np.float32(high)))
         case PercentileScaling(lower=lower, upper=upper, b_min=to_low, b_max=to_high, clip=clip):
-            whole = np.concatenate([block.ravel() for block in blocks()])
+            whole = np.concatenate([block.ravel() for block in blocks()])  # the one scaling that needs all at once
             low, high = (float(value) for value in np.percentile(whole, [lower, upper], overwrite_input=True))
             return lambda values: _to_range(values, low, high, to_low, to_high, clip)
         case ZScoreScaling(nonzero=nonzero):

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from pathlib import Path
 
-from clickseg.cache import cache_folder
 from clickseg.inference.kernels import Kernels, PlainKernels
 
-_WORTH_COMPILING = 1 << 26
-"""Additions of a logit from which on loading what is compiled takes less time than it saves."""
+_WORTH_COMPILING = 1 << 28
+"""Additions of a logit from which on compiling takes less time than it saves."""
 
 
-def choose_kernels(additions: int, cache: Path | None) -> Kernels:
-    """Returns the kernels for a job; the result has the same bytes with any.
+class KernelChoice:
+    """The kernels for one job after another; they are compiled once, for the first that is large enough."""
 
-    Args:
-        additions: How many logits will be added.
-        cache: A folder for compiled code; where it cannot be written to, code is compiled anew.
-    """
-    if additions < _WORTH_COMPILING or importlib.util.find_spec("numba") is None:
-        return PlainKernels()
-    from clickseg.inference.compiled_kernels import CompiledKernels
+    def __init__(self) -> None:
+        self._compiled: Kernels | None = None
 
-    return CompiledKernels(len(os.sched_getaffinity(0)), cache_folder(cache, "numba"))
+    def __call__(self, additions: int) -> Kernels:
+        """Returns the kernels for a job; the result has the same bytes with any.
+
+        Args:
+            additions: How many logits will be added.
+        """
+        if additions < _WORTH_COMPILING or importlib.util.find_spec("numba") is None:
+            return PlainKernels()
+        if self._compiled is None:
+            from clickseg.inference.compiled_kernels import CompiledKernels
+
+            self._compiled = CompiledKernels(len(os.sched_getaffinity(0)))
+        return self._compiled

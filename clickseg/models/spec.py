@@ -106,7 +106,7 @@ class WindowSpec(Strict):
 
     roi: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    sigma_scale: Positive = 0.125
+    sigma_scale: Annotated[float, Field(ge=0.01, le=100)] = 0.125
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:

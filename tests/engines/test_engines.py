@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
 
 from clickseg.engines.choice import Runtime, make_engine
@@ -267,6 +270,34 @@ def test_a_damaged_cache_is_made_anew(
 
     assert make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path).infer(batch).tobytes() == expected
     assert path.read_bytes() == whole
+
+
+def test_a_network_that_another_build_compiled_is_compiled_anew(
+    both: ModelPackage, batch: np.ndarray, tmp_path: Path
+) -> None:
+    expected = make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path).infer(batch).tobytes()
+    (path,) = (tmp_path / "openvino").iterdir()
+    whole = path.read_bytes()
+    foreign = whole[32:].replace(b"2026", b"1999")
+    path.write_bytes(hashlib.sha256(foreign).digest() + foreign)
+    (path.parent / ".clickseg-part-1-a").touch()
+    os.utime(path.parent / ".clickseg-part-1-a", (0, 0))
+
+    assert make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path).infer(batch).tobytes() == expected
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_logits_in_another_type_are_refused(both: ModelPackage) -> None:
+    network = ov.Core().read_model(both.path / "models" / "model.xml")
+    converter = ov.preprocess.PrePostProcessor(network)
+    converter.output().tensor().set_element_type(ov.Type.f16)
+    ov.save_model(converter.build(), both.path / "f16.xml", compress_to_fp16=False)
+    for suffix in (".xml", ".bin"):  # not over the old ones, which are mapped into memory
+        (both.path / f"f16{suffix}").replace(both.path / "models" / f"model{suffix}")
+    list_weights(both, ("model.xml", "model.bin"))
+
+    with pytest.raises(EngineError, match="expected logits in f32, got f16"):
+        make_engine(load_package(both.path), Runtime.OPENVINO, "cpu", Precision.F32)
 
 
 def test_a_cache_that_cannot_be_written_to_is_none(both: ModelPackage, batch: np.ndarray, tmp_path: Path) -> None:

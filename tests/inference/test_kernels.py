@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickseg.inference.compiled_kernels import CompiledKernels
-from clickseg.inference.kernel_choice import choose_kernels
+from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.kernels import Kernels, PlainKernels
 from clickseg.inference.stitch import Slab, collected
 from clickseg.inference.taps import Between, Taps
@@ -21,7 +21,7 @@ from clickseg.models.spec import WindowSpec
 from tests import runs
 
 PLAIN = PlainKernels()
-COMPILED = [CompiledKernels(threads, None) for threads in (1, 3)]
+COMPILED = [CompiledKernels(threads) for threads in (1, 3)]
 shapes = st.tuples(*[st.integers(1, 24)] * 3)
 rois = st.tuples(*[st.integers(1, 12)] * 3)
 
@@ -98,18 +98,25 @@ def test_interpolation_is_linear_and_keeps_what_lies_on_the_grid() -> None:
     np.testing.assert_array_equal(labels, planes.argmax(axis=1) + 7)
 
 
-def test_little_work_is_not_worth_loading_the_compiler(tmp_path: Path) -> None:
-    assert isinstance(choose_kernels(1000, tmp_path), PlainKernels)
-    assert isinstance(choose_kernels(1 << 40, tmp_path / "made"), CompiledKernels)
-    assert (tmp_path / "made").is_dir()
+def test_little_work_is_not_worth_compiling_for_and_much_is_compiled_for_once() -> None:
+    choose = KernelChoice()
+
+    assert isinstance(choose(1000), PlainKernels)
+    assert isinstance(choose(1 << 40), CompiledKernels)
+    assert choose(1 << 40) is choose(1 << 41)
+
+
+def test_without_numba_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    assert isinstance(KernelChoice()(1 << 40), PlainKernels)
 
 
 STITCH = """
 import sys, numpy as np
-from pathlib import Path
 sys.path.insert(0, {repository!r})
-from clickseg.inference.kernel_choice import choose_kernels
-kernels = choose_kernels(1 << 40, Path({cache!r}))
+from clickseg.inference.kernel_choice import KernelChoice
+kernels = KernelChoice()(1 << 40)
 total, weights = np.zeros((2, 4, 4, 4), np.float32), np.zeros((4, 4, 4), np.float32)
 ones = np.ones((2, 4, 4, 4), np.float32)
 kernels.add(total, weights, ones, ones[0], (0, 0, 0), (slice(0, 4),) * 3)
@@ -117,20 +124,9 @@ print(type(kernels).__name__, total.sum())
 """
 
 
-def test_compiled_code_is_kept_in_the_cache(tmp_path: Path) -> None:
-    code = STITCH.format(repository=str(runs.REPOSITORY), cache=str(tmp_path / "cache"))
-
-    first = runs.process([sys.executable, "-c", code])
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.nbc")}
-    second = runs.process([sys.executable, "-c", code])
-
-    assert first.stdout == second.stdout == "CompiledKernels 128.0\n", first.stderr
-    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.nbc")} != {}
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_a_user_without_a_home_who_can_write_nowhere_gets_the_same(tmp_path: Path) -> None:
-    code = STITCH.format(repository=str(runs.REPOSITORY), cache="/nowhere/cache")
+def test_a_user_without_a_home_who_can_write_nowhere_gets_the_same() -> None:
+    code = STITCH.format(repository=str(runs.REPOSITORY))
     become_other = "import os; os.setgroups([]); os.setgid(12345); os.setuid(12345)"
     code = f"{code}\n{become_other}\n{code}"  # once as root: others may not read the interpreter's own files
 
