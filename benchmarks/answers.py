@@ -20,9 +20,11 @@ class Answers:
 
     Attributes:
         logits: What it may say, [1, K, I, J, K] each.
+        said: Where it says it: MONAI multiplies it in place, and a network writes to the same place each time.
     """
 
     logits: tuple[Values, ...]
+    said: Values
     batch = 1
     device = "cpu"
     precision = "f32"
@@ -32,11 +34,13 @@ class Answers:
     def of(cls, channels: int, roi: Triple) -> Answers:
         """Returns random ones."""
         rng = np.random.default_rng(1)
-        return cls(tuple(rng.random((1, channels, *roi), dtype=np.float32) for _ in range(_ANSWERS)))
+        logits = tuple(rng.random((1, channels, *roi), dtype=np.float32) for _ in range(_ANSWERS))
+        return cls(logits, np.zeros_like(logits[0]))
 
     def infer(self, batch: Values) -> Values:
-        """Returns logits of a window; a copy, since MONAI multiplies them in place."""
-        return self.logits[int(batch[0, 0, 0, 0, 0]) % len(self.logits)].copy()
+        """Returns logits of a window; they are the caller's until the next call."""
+        np.copyto(self.said, self.logits[int(batch[0, 0, 0, 0, 0]) % len(self.logits)])
+        return self.said
 
     def describe(self) -> Mapping[str, str | int]:
         """Returns nothing that matters."""
