@@ -25,7 +25,7 @@ from clickseg.errors import OutputError
 
 _PREFIX = ".clickseg-"
 _LOCK, _JOURNAL, _NEW = ".lock", ".journal", ".new"
-_NOTE = f"{_PREFIX}part-"
+_PART = f"{_PREFIX}part-"
 """What a file is called that will replace another one when it is whole."""
 
 _DISCARDED = f"{_PREFIX}discarded-"
@@ -193,7 +193,7 @@ def replace_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    part = path.with_name(f"{_NOTE}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    part = path.with_name(f"{_PART}{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         part.write_bytes(content)
         part.replace(path)
@@ -204,7 +204,7 @@ def replace_whole(path: Path, content: bytes) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Removes parts in a folder whose writers were killed; what another run writes at the moment is younger."""
-    for path in folder.glob(f"{_NOTE}*"):
+    for path in folder.glob(f"{_PART}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime > _BIRTH_S:
                 path.unlink()

@@ -19,6 +19,9 @@ _GROUP = ("125007", "DCM")
 _TRACKING = ("112039", "DCM")
 _FINDING = ("121071", "DCM")
 _PURPOSE = ("130400", "DCM")
+_VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
+"""A code has its value in one of these (PS3.3, 8.8)."""
+
 _POINTS = ("POINT", "MULTIPOINT")
 _PROBE = ":Probe"
 _CORNERSTONE = "cornerstone"
@@ -145,7 +148,5 @@ def _pair(sequence: Sequence[Dataset] | None) -> tuple[str, str]:
     if not sequence:
         return "", ""
     code = sequence[0]
-    values = (
-        code.get(keyword) for keyword in ("CodeValue", "LongCodeValue", "URNCodeValue")
-    )  # PS3.3, 8.8: one of them
+    values = (code.get(keyword) for keyword in _VALUES)
     return str(next(filter(None, values), "")), str(code.get("CodingSchemeDesignator", ""))

@@ -68,6 +68,7 @@ class SlidingWindow:
         """
         slab = Slab(self.grid, importance(self._spec.window), deciding_channels(self._spec), kernels)
         done = self.repeated = 0
+        self._constant = None  # what another network said
         for layer in self.grid.layers():
             for window, logits in self._logits(engine, layer.windows):
                 slab.add(window, logits)

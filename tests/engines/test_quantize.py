@@ -15,17 +15,8 @@ from clickseg.errors import EngineError, InputError, ModelError
 from clickseg.models.package import load_package
 from clickseg.settings import read_settings
 from tests import phantoms, runs
-from tests.engines.test_engines import package
+from tests.engines.test_engines import NETWORK, package
 from tests.runs import clickseg
-
-NETWORK = {
-    "_target_": "monai.networks.nets.UNet",
-    "spatial_dims": 3,
-    "in_channels": 3,
-    "out_channels": 2,
-    "channels": [8, 16],
-    "strides": [2],
-}
 
 
 @pytest.fixture
@@ -33,7 +24,7 @@ def model(tmp_path: Path) -> Path:
     section = phantoms.metadata(
         grid={"spacing_mm": runs.GRID_SPACING_MM, "orientation": "RAS"}, guidance=phantoms.GUIDANCE
     )
-    made = package(tmp_path / "models" / "unet", NETWORK, section)
+    made = package(tmp_path / "models" / "unet", NETWORK | {"channels": [8, 16]}, section)
     export_openvino(made)
     return made.path
 

@@ -161,6 +161,15 @@ def test_it_can_be_run_again() -> None:
     assert first.tobytes() == again.tobytes()
 
 
+def test_what_one_network_said_of_air_is_not_taken_for_what_another_says() -> None:
+    window = SlidingWindow(given(np.zeros((1, 30, 9, 11), np.float32)), THREE)
+    engines = [Network(lambda batch, n=n: np.full_like(batch[:, [0, 0, 0]], n)) for n in (1, 2)]
+
+    found = [collected(window.planes(e, PlainKernels(), no_progress), window.grid.axis) for e in engines]
+
+    np.testing.assert_allclose([each[0] for each in found], [np.full((30, 9, 11), n) for n in (1, 2)], rtol=1e-5)
+
+
 @pytest.mark.parametrize("size", [1, 3])
 def test_windows_of_the_same_constants_are_run_once(size: int) -> None:
     rng = np.random.default_rng(3)
