@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import highdicom as hd
@@ -22,6 +24,8 @@ from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.resample import OnModelGrid, model_geometry
 from clickseg.inference.sliding_window import SlidingWindow
+from clickseg.inference.spool import Spool
+from clickseg.inference.stitch import MakeStitching, Slab
 from clickseg.inference.windows import Triple, WindowGrid
 from clickseg.progress import no_progress
 
@@ -46,12 +50,14 @@ def _row(channels: int, slices: int) -> Row:
     ours = peak_bytes(make_ours, channels, slices)
     fits = 2.2 * channels * 4 * math.prod(_model_shape(slices)) + channels * 4 * voxels < _MAX_BYTES
     monai = f"{peak_bytes(make_monai, channels, slices) / 1e9:.2f}" if fits else "does not fit"
+    limited = peak_bytes(make_limited, channels, slices)
     slab = channels * 4 * _slab_voxels(_model_shape(slices))
     return {
         "classes": channels,
         "slices": slices,
         "MONAI GB": monai,
         "ClickSeg GB": round(ours / 1e9, 2),
+        "ClickSeg without a slab GB": round(limited / 1e9, 2),
         "one slab GB": round(slab / 1e9, 2),
         "ClickSeg without the slab, bytes per source voxel": round((ours - slab) / voxels, 2),
     }
@@ -59,6 +65,15 @@ def _row(channels: int, slices: int) -> Row:
 
 def make_ours(channels: int, slices: int) -> Callable[[], object]:
     """Returns ClickSeg's way; the image is made by the work, and so counted."""
+    return _make_ours(channels, slices, Slab)
+
+
+def make_limited(channels: int, slices: int) -> Callable[[], object]:
+    """Returns ClickSeg's way where memory is scarce: logits on disk, one plane at a time."""
+    return _make_ours(channels, slices, partial(Spool, folder=Path(tempfile.gettempdir()), planes=1))
+
+
+def _make_ours(channels: int, slices: int, stitching: MakeStitching) -> Callable[[], object]:
     spec, answers = ct_spec(channels, _ROI, _MODEL_MM), Answers.of(channels, _ROI)
     kernels = KernelChoice()(1 << 40)
 
@@ -67,7 +82,7 @@ def make_ours(channels: int, slices: int) -> Callable[[], object]:
         window = SlidingWindow(ModelInput((OnModelGrid(volume, spec.grid),), ()), spec)
         source = volume.get_geometry()
         decision = Decision(model_geometry(source, spec.grid), source, spec, window.grid.axis, kernels)
-        for planes in window.planes(answers, kernels, no_progress):
+        for planes in window.planes(answers, kernels, no_progress, stitching):
             decision.take(planes)
         decision.label_map()
 

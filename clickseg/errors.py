@@ -63,5 +63,9 @@ class EngineError(ClickSegError, RuntimeError):
     """An inference runtime is missing or failed."""
 
 
+class MemoryLimitError(ClickSegError, MemoryError):
+    """A run would take more memory than it may."""
+
+
 class OutputError(ClickSegError, OSError):
     """A result cannot be written."""

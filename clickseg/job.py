@@ -48,7 +48,9 @@ class Inference:
         return outcome.then("inference", lambda each: self._infer(each))
 
     def _infer(self, prepared: Prepared) -> Predicted:
-        return infer(prepared, self._engine(prepared.case.package), self._progress, self._kernels)
+        return infer(
+            prepared, self._engine(prepared.case.package), self._progress, self._kernels, self._settings.memory
+        )
 
     def _engine(self, package: ModelPackage) -> Engine:
         if self._loaded is None:

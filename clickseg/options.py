@@ -15,6 +15,7 @@ OPTIONS = {
     "postprocessing": "on or off (default: on, as the model package says)",
     "nifti": "on to write the label map as NIfTI too (default: off)",
     "cache": "folder for compiled networks (default: ~/.cache/clickseg)",
+    "memory-limit": "memory that a run may take, such as 8G (default: what the machine or the container has)",
     "statistics": "on to put the statistics of each segment's values into the report (default: off)",
 }
 """Options by name, with their help. The command line wins over the environment."""

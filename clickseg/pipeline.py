@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import highdicom as hd
 
@@ -20,7 +22,9 @@ from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import Image, ModelInput, Scaled, Whole
 from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.inference.sliding_window import SlidingWindow
+from clickseg.inference.stitch_choice import StitchChoice
 from clickseg.label_map import LabelMap
+from clickseg.memory import Memory, machine_limit_bytes
 from clickseg.models.package import ModelPackage, Weights
 from clickseg.models.spec import Scaling
 from clickseg.progress import Progress, no_progress
@@ -73,10 +77,12 @@ class Windows:
     Attributes:
         count: All of them.
         repeated: Those that were not run, since an equal one had been.
+        spooled: Whether their logits were kept on disk, since they did not fit into memory.
     """
 
     count: int
     repeated: int
+    spooled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,9 @@ def segment(
         ModelError: A series is not what the model takes.
     """
     case = make_case(series, clicks, package)
-    return finish(infer(prepare(case), engine, progress, KernelChoice()), postprocessing=postprocessing)
+    memory = Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
+    predicted = infer(prepare(case), engine, progress, KernelChoice(), memory)
+    return finish(predicted, postprocessing=postprocessing)
 
 
 def make_case(
@@ -180,7 +188,9 @@ def prepare(case: Case) -> Prepared:
     return Prepared(case, ModelInput(images, balls), geometry)
 
 
-def infer(prepared: Prepared, engine: Engine, progress: Progress, choose_kernels: KernelChoice) -> Predicted:
+def infer(
+    prepared: Prepared, engine: Engine, progress: Progress, choose_kernels: KernelChoice, memory: Memory
+) -> Predicted:
     """Runs the network window by window, and decides the class of each voxel of the reference series.
 
     Args:
@@ -188,6 +198,11 @@ def infer(prepared: Prepared, engine: Engine, progress: Progress, choose_kernels
         engine: The network.
         progress: Told after each window.
         choose_kernels: The loops over voxels.
+        memory: What the run may take.
+
+    Raises:
+        EngineError: The network fails.
+        MemoryLimitError: The run would take more memory than it may.
     """
     case = prepared.case
     spec = case.package.spec
@@ -195,9 +210,10 @@ def infer(prepared: Prepared, engine: Engine, progress: Progress, choose_kernels
     kernels = choose_kernels(window.additions)
     source = case.reference.volume.get_geometry()
     decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels)
-    for planes in window.planes(engine, kernels, progress):
+    stitch = StitchChoice(memory, decision.bytes_needed)
+    for planes in window.planes(engine, kernels, progress, stitch):
         decision.take(planes)
-    counted = Windows(len(window.grid), window.repeated)
+    counted = Windows(len(window.grid), window.repeated, stitch.spooled)
     return Predicted(case, decision.label_map(), engine.describe(), engine.weights, counted)
 
 

@@ -17,6 +17,7 @@ from clickseg.dicom.segmentation_type import SegmentationType
 from clickseg.engines.choice import Runtime
 from clickseg.engines.engine import Precision
 from clickseg.errors import UsageError
+from clickseg.memory import Memory, machine_limit_bytes, read_size
 from clickseg.models.choice import ModelPath, model_paths
 from clickseg.options import variable
 
@@ -44,6 +45,7 @@ class Settings:
         nifti: Whether the label map is written as NIfTI too.
         statistics: Whether the report holds statistics of each segment's values.
         cache: The folder for compiled networks.
+        memory: The memory that the run may take.
         clock: The time that is stamped on the results.
     """
 
@@ -63,6 +65,7 @@ class Settings:
     nifti: bool
     statistics: bool
     cache: Path
+    memory: Memory
     clock: datetime
 
 
@@ -109,6 +112,7 @@ def read_settings(
         nifti=_switch(value("nifti") or "off", "nifti"),
         statistics=_switch(value("statistics") or "off", "statistics"),
         cache=Path(value("cache") or _default_cache(environ)),
+        memory=Memory(_limit(value("memory-limit")), output_path),
         clock=read_clock(environ),
     )
 
@@ -128,6 +132,10 @@ def choice(choices: type[E], value: str, name: str) -> E:
 def _default_cache(environ: Mapping[str, str]) -> Path:
     """Returns the folder of the XDG Base Directory Specification."""
     return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/", ".cache"), "clickseg")
+
+
+def _limit(value: str | None) -> int:
+    return machine_limit_bytes() if value is None else read_size(value)
 
 
 def _items(value: str | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from clickseg.dicom.segmentation_type import SegmentationType
 from clickseg.engines.choice import Runtime
 from clickseg.engines.engine import Precision
 from clickseg.errors import UsageError
+from clickseg.memory import Memory
 from clickseg.options import OPTIONS, variable
 from clickseg.settings import Settings, read_settings
 
@@ -54,6 +55,7 @@ def test_every_option_is_read_from_the_environment() -> None:
         "CLICKSEG_NIFTI": "1",
         "CLICKSEG_STATISTICS": "true",
         "CLICKSEG_CACHE": "/cache",
+        "CLICKSEG_MEMORY_LIMIT": "8 GiB",
     }
 
     read = settings({}, environ)
@@ -65,6 +67,7 @@ def test_every_option_is_read_from_the_environment() -> None:
     assert read.segmentation_type is SegmentationType.LABELMAP
     assert (read.postprocessing, read.nifti, read.statistics) == (False, True, True)
     assert read.cache == Path("/cache")
+    assert read.memory == Memory(8 << 30, Path("out"))
 
 
 def test_the_cache_is_where_the_user_keeps_caches() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import highdicom as hd
 import numpy as np
 
@@ -9,7 +11,7 @@ from clickseg.arrays import Numbers, Values
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import source_coordinates
-from clickseg.inference.stitch import Planes
+from clickseg.inference.stitch import FLOAT_BYTES, Planes
 from clickseg.inference.taps import Between, Taps
 from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
@@ -65,6 +67,13 @@ class Decision:
         self._array = _empty(source, spec)
         self._view = np.moveaxis(turn_to(source, spec.grid.orientation).view(self._array), axis, 0)
         self._done = 0
+
+    @property
+    def bytes_needed(self) -> int:
+        """How much memory the label map takes, and the decision of some of its planes."""
+        count, *plane = self._view.shape
+        decided_bytes = min(_PLANES, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize)
+        return int(self._array.nbytes + decided_bytes)
 
     def take(self, planes: Planes) -> None:
         """Decides the voxels between some planes, the next ones."""

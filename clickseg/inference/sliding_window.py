@@ -13,7 +13,7 @@ from clickseg.engines.engine import Engine
 from clickseg.inference.decision import deciding, deciding_channels
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.model_input import ModelInput
-from clickseg.inference.stitch import Planes, Slab
+from clickseg.inference.stitch import MakeStitching, Planes, Slab, Stitching
 from clickseg.inference.windows import Window, WindowGrid, importance
 from clickseg.models.spec import ModelSpec
 from clickseg.progress import Progress
@@ -53,7 +53,9 @@ class SlidingWindow:
         """Yields what the network is given for each window [C + G, I, J, K], in grid order."""
         return (self._channels(window) for window in self.grid)
 
-    def planes(self, engine: Engine, kernels: Kernels, progress: Progress) -> Iterator[Planes]:
+    def planes(
+        self, engine: Engine, kernels: Kernels, progress: Progress, make_stitching: MakeStitching = Slab
+    ) -> Iterator[Planes]:
         """Yields the blended logits of the channels that decide, in blocks of planes across ``grid.axis``.
 
         At each voxel they are the mean over the windows that hold it, weighted by ``importance``.
@@ -62,19 +64,23 @@ class SlidingWindow:
             engine: The network.
             kernels: The loops over voxels.
             progress: Told after each window.
+            make_stitching: Makes what blends the windows, when the first one was run.
 
         Raises:
             EngineError: The network fails, or gives values that are no finite numbers.
         """
-        slab = Slab(self.grid, importance(self._spec.window), deciding_channels(self._spec), kernels)
+        stitching: Stitching | None = None
         done = self.repeated = 0
         self._constant = None  # what another network said
         for layer in self.grid.layers():
             for window, logits in self._logits(engine, layer.windows):
-                slab.add(window, logits)
+                stitching = stitching or make_stitching(
+                    self.grid, importance(self._spec.window), deciding_channels(self._spec), kernels
+                )
+                stitching.add(window, logits)
                 done += 1
                 progress(done, len(self.grid))
-            yield from slab.finished(layer.stop)
+            yield from stitching.finished(layer.stop) if stitching else ()
 
     def _logits(self, engine: Engine, windows: Sequence[Window]) -> Iterator[tuple[Window, Values]]:
         size = engine.batch

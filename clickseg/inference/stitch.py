@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -12,7 +15,8 @@ from clickseg.errors import EngineError
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.windows import Triple, Window, WindowGrid
 
-_PLANES = 16
+FLOAT_BYTES = 4
+PLANES = 16
 """How many planes are given out at once; they lie in the processor's cache, and never show in the result."""
 
 
@@ -30,6 +34,29 @@ class Planes:
     values: Values
 
 
+class Stitching(Protocol):
+    """Blends the windows of a grid, given in grid order.
+
+    Each voxel is the sum of its windows in the order in which they are added, divided by the sum of their weights.
+    """
+
+    def add(self, window: Window, logits: Values) -> None:
+        """Adds the logits [C, I, J, K] of a window."""
+        ...
+
+    def finished(self, stop: int) -> Iterator[Planes]:
+        """Yields the planes up to one that later windows may touch, in blocks, and frees them.
+
+        Raises:
+            EngineError: A value is no finite number: what is no number would be no finding.
+        """
+        ...
+
+
+MakeStitching = Callable[[WindowGrid, Values, int, Kernels], Stitching]
+"""Takes the windows, the weight of each voxel of a window [I, J, K], the channels of the logits, and the loops."""
+
+
 def collected(blocks: Iterable[Planes], axis: int) -> Values:
     """Returns the logits [C, I, J, K] of all planes: for comparison with what keeps a whole volume in memory."""
     parts: list[Values] = []
@@ -40,10 +67,46 @@ def collected(blocks: Iterable[Planes], axis: int) -> Values:
     return np.moveaxis(np.concatenate(parts), [0, 1], [1 + axis, 0])
 
 
+class Blocks:
+    """Blocks of finished planes, in memory that each block takes over from the one before.
+
+    Attributes:
+        done: The first plane that was not given out.
+    """
+
+    def __init__(self, grid: WindowGrid, channels: int, planes: int) -> None:
+        self._axis = grid.axis
+        self._buffer = np.empty((1 + planes, channels, *grid.plane), dtype=np.float32)
+        self._last = 0
+        self.done = 0
+
+    def next(self, count: int, divide: Callable[[Values], bool]) -> Planes:
+        """Returns the next planes, after the last one of the block before.
+
+        Args:
+            count: How many.
+            divide: Writes them [N, C, P, Q], and says whether all of them are finite numbers.
+
+        Raises:
+            EngineError: They are not.
+        """
+        if self.done:
+            self._buffer[0] = self._buffer[self._last]
+        block = self._buffer[1 : 1 + count]
+        if not divide(block):
+            raise EngineError(
+                f"the network gives values that are no finite numbers by plane {self.done} of axis {self._axis}",
+                hint="--precision f32 does not overflow",
+            )
+        made = Planes(self.done - 1, self._buffer[: 1 + count]) if self.done else Planes(0, block)
+        self.done += count
+        self._last = count
+        return made
+
+
 class Slab:
     """The sum of the windows that reach planes which later windows may touch.
 
-    Each voxel is the sum of its windows in the order in which they are added, divided by the sum of their weights.
     Planes are kept in a ring, as thick as a window: memory does not depend on how long the volume is.
     """
 
@@ -57,39 +120,34 @@ class Slab:
             kernels: The loops over voxels.
         """
         self._axis = grid.axis
-        self._ring = min(grid.roi[grid.axis], grid.shape[grid.axis])
+        self._ring = grid.thickness
         shape = tuple(self._ring if axis == grid.axis else count for axis, count in enumerate(grid.shape))
         self._total = np.zeros((channels, *shape), dtype=np.float32)
         self._weights = np.zeros(shape, dtype=np.float32)
         self._weight = weight
         self._kernels = kernels
-        self._done = 0
-        others = [size for axis, size in enumerate(shape) if axis != grid.axis]
-        self._block = np.empty((1 + min(_PLANES, self._ring), channels, *others), dtype=np.float32)
+        self._blocks = Blocks(grid, channels, min(PLANES, self._ring))
+
+    @staticmethod
+    def bytes_of(grid: WindowGrid, channels: int) -> int:
+        """Returns how much memory a slab takes."""
+        planes = (channels + 1) * grid.thickness + channels * (1 + min(PLANES, grid.thickness))
+        return planes * math.prod(grid.plane) * FLOAT_BYTES
 
     def add(self, window: Window, logits: Values) -> None:
-        """Adds the logits [C, I, J, K] of a window."""
+        """See ``Stitching``."""
         for at, part in self._pieces(window):
             self._kernels.add(self._total, self._weights, logits, self._weight, at, part)
 
     def finished(self, stop: int) -> Iterator[Planes]:
-        """Yields the planes up to one that later windows may touch, in blocks, and frees them.
+        """See ``Stitching``."""
+        while self._blocks.done < stop:
+            at = self._blocks.done % self._ring
+            count = min(PLANES, stop - self._blocks.done, self._ring - at)
+            yield self._blocks.next(count, partial(self._divide, at))
 
-        Raises:
-            EngineError: A value is no finite number: what is no number would be no finding.
-        """
-        while self._done < stop:
-            at = self._done % self._ring
-            count = min(_PLANES, stop - self._done, self._ring - at)
-            block = self._block[1 : 1 + count]
-            if not self._kernels.divide(self._total, self._weights, self._axis, at, block):
-                raise EngineError(
-                    f"the network gives values that are no finite numbers by plane {self._done} of axis {self._axis}",
-                    hint="--precision f32 does not overflow",
-                )
-            yield Planes(self._done, block) if self._done == 0 else Planes(self._done - 1, self._block[: 1 + count])
-            self._block[0] = block[-1]
-            self._done += count
+    def _divide(self, at: int, planes: Values) -> bool:
+        return self._kernels.divide(self._total, self._weights, self._axis, at, planes)
 
     def _pieces(self, window: Window) -> Iterator[tuple[Triple, tuple[slice, slice, slice]]]:
         """Yields where parts of a window go: one, or two where the ring begins anew in between."""

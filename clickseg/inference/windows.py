@@ -61,6 +61,17 @@ class WindowGrid:
         thickness = [min(count, roi) * math.prod(shape) // count for count, roi in zip(shape, spec.roi, strict=True)]
         return cls(shape, spec.roi, (i, j, k), thickness.index(min(thickness)))
 
+    @property
+    def plane(self) -> tuple[int, int]:
+        """The volume across ``axis`` [P, Q]."""
+        p, q = (count for axis, count in enumerate(self.shape) if axis != self.axis)
+        return p, q
+
+    @property
+    def thickness(self) -> int:
+        """How many planes across ``axis`` a window covers."""
+        return min(self.roi[self.axis], self.shape[self.axis])
+
     def __len__(self) -> int:
         return len(self.starts[0]) * len(self.starts[1]) * len(self.starts[2])
 

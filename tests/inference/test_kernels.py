@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import tempfile
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,8 @@ from hypothesis import strategies as st
 from clickseg.inference.compiled_kernels import CompiledKernels
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.kernels import Kernels, PlainKernels
-from clickseg.inference.stitch import Slab, collected
+from clickseg.inference.spool import Spool
+from clickseg.inference.stitch import MakeStitching, Slab, collected
 from clickseg.inference.taps import Between, Taps
 from clickseg.inference.windows import WindowGrid, importance
 from clickseg.models.spec import WindowSpec
@@ -26,23 +30,25 @@ shapes = st.tuples(*[st.integers(1, 24)] * 3)
 rois = st.tuples(*[st.integers(1, 12)] * 3)
 
 
-def blended(grid: WindowGrid, weight: np.ndarray, logits: list[np.ndarray], kernels: Kernels) -> np.ndarray:
+def blended(
+    grid: WindowGrid, weight: np.ndarray, logits: list[np.ndarray], kernels: Kernels, make: MakeStitching = Slab
+) -> np.ndarray:
     """The planes of a volume whose windows say some logits."""
-    slab = Slab(grid, weight, len(logits[0]), kernels)
+    stitching = make(grid, weight, len(logits[0]), kernels)
     said = iter(logits)
 
     def blocks():
         for layer in grid.layers():
             for window in layer.windows:
-                slab.add(window, next(said))
-            yield from slab.finished(layer.stop)
+                stitching.add(window, next(said))
+            yield from stitching.finished(layer.stop)
 
     return collected(blocks(), grid.axis)
 
 
 @given(shapes, rois, st.floats(0, 0.9), st.integers(1, 5), st.integers(0, 1000))
 @settings(max_examples=60, deadline=None)
-def test_a_slab_at_a_time_is_the_whole_volume_at_once(
+def test_a_slab_at_a_time_is_the_whole_volume_at_once_and_so_are_planes_from_the_disk(
     shape: tuple[int, ...], roi: tuple[int, ...], overlap: float, channels: int, seed: int
 ) -> None:
     spec = WindowSpec(roi=roi, overlap=overlap)
@@ -51,6 +57,9 @@ def test_a_slab_at_a_time_is_the_whole_volume_at_once(
     logits = [rng.normal(size=(channels, *roi)).astype(np.float32) for _ in grid]
 
     found = [blended(grid, weight, logits, kernels) for kernels in (PLAIN, *COMPILED)]
+    for planes in (1, 3, 30):
+        spool = partial(Spool, folder=Path(tempfile.gettempdir()), planes=planes)
+        found += [blended(grid, weight, logits, kernels, spool) for kernels in (PLAIN, COMPILED[0])]
 
     total, weights = np.zeros((channels, *shape), np.float32), np.zeros(shape, np.float32)
     for window, said in zip(grid, logits, strict=True):  # the naive way, in the same order

@@ -1,0 +1,56 @@
+"""Where window logits are blended: in memory, or kept on disk where a slab of them would not fit."""
+
+from __future__ import annotations
+
+from clickseg.arrays import Values
+from clickseg.errors import MemoryLimitError
+from clickseg.inference.kernels import Kernels
+from clickseg.inference.spool import Spool
+from clickseg.inference.stitch import PLANES, Slab, Stitching
+from clickseg.inference.windows import WindowGrid
+from clickseg.memory import Memory
+
+
+class StitchChoice:
+    """Chooses by the memory that is left when the network has run its first window.
+
+    Attributes:
+        spooled: Whether the last choice was the disk.
+    """
+
+    def __init__(self, memory: Memory, reserved_bytes: int) -> None:
+        """Takes what is known before.
+
+        Args:
+            memory: What the run may take.
+            reserved_bytes: What will be taken besides.
+        """
+        self._memory = memory
+        self._reserved = reserved_bytes
+        self.spooled = False
+
+    def __call__(self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels) -> Stitching:
+        """Returns what blends the windows of a grid; the result has the same bytes with any.
+
+        Raises:
+            MemoryLimitError: Not even one plane fits.
+            OutputError: A slab does not fit, and nothing can be written to the disk.
+        """
+        left = self._memory.left() - self._reserved
+        self.spooled = Slab.bytes_of(grid, channels) > left
+        if not self.spooled:
+            return Slab(grid, weight, channels, kernels)
+        least = Spool.bytes_of(grid, channels, 1)
+        if least > left:
+            raise MemoryLimitError(
+                f"memory: expected at least {_mb(self._memory.limit_bytes + least - left)} MB for {channels} channels "
+                f"of {' x '.join(str(count) for count in grid.shape)} voxels, got a limit of "
+                f"{_mb(self._memory.limit_bytes)} MB",
+                hint="raise --memory-limit",
+            )
+        planes = next(n for n in range(min(PLANES, grid.thickness), 0, -1) if Spool.bytes_of(grid, channels, n) <= left)
+        return Spool(grid, weight, channels, kernels, folder=self._memory.spool, planes=planes)
+
+
+def _mb(size: int) -> int:
+    return -(-size // 1_000_000)
