@@ -41,7 +41,7 @@ class Inference:
         self._settings = settings
         self._progress = progress
         self._loaded: Engine | None = None
-        self._kernels = KernelChoice()
+        self._kernels = KernelChoice(settings.cache)
 
     def __call__(self, outcome: Outcome[Prepared]) -> Outcome[Predicted]:
         """Runs the network of a case."""

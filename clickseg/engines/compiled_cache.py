@@ -13,9 +13,7 @@ from pathlib import Path
 
 import openvino as ov
 
-from clickseg.staging import remove_parts, replace_whole
-
-_DIGEST_BYTES = 32
+from clickseg.cache import keep_file, kept_file
 
 
 def kept(
@@ -38,7 +36,7 @@ def kept(
 
 
 def _imported(core: ov.Core, path: Path, options: Mapping[str, object]) -> ov.CompiledModel | None:
-    content = _read(path)
+    content = kept_file(path)
     try:
         return None if content is None else core.import_model(content, "CPU", options)
     except RuntimeError:  # OpenVINO refuses what another build of it wrote
@@ -46,17 +44,6 @@ def _imported(core: ov.Core, path: Path, options: Mapping[str, object]) -> ov.Co
 
 
 def _exported(compiled: ov.CompiledModel, path: Path) -> ov.CompiledModel:
-    with contextlib.suppress(OSError, RuntimeError):  # a cache that cannot be filled costs time, and nothing else
-        remove_parts(path.parent)
-        blob = compiled.export_model().getvalue()
-        replace_whole(path, hashlib.sha256(blob).digest() + blob)
+    with contextlib.suppress(RuntimeError):  # a network that OpenVINO cannot export is compiled each time
+        keep_file(path, compiled.export_model().getvalue())
     return compiled
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, blob = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    return blob if hashlib.sha256(blob).digest() == digest else None

@@ -9,7 +9,6 @@ from pathlib import Path
 import openvino as ov
 
 from clickseg.arrays import Values
-from clickseg.cache import cache_folder
 from clickseg.engines.compiled_cache import kept
 from clickseg.engines.engine import Precision
 from clickseg.errors import EngineError
@@ -43,7 +42,7 @@ class OpenVinoEngine:
         self._threads = len(os.sched_getaffinity(0))
         self._processor = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} ({' '.join(sorted(capabilities))})"
         self.weights: tuple[Weights, ...] = _weights(package, chosen)
-        self._network = self._compile(core, package, cache_folder(cache, "openvino"))
+        self._network = self._compile(core, package, cache and cache / "openvino")
         self._request = self._network.create_infer_request()
 
     def infer(self, batch: Values) -> Values:

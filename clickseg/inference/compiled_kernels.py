@@ -5,46 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-from numba.extending import register_jitable
 
 from clickseg.arrays import Numbers, Values
+from clickseg.inference.kernel_cache import kept_loops
 from clickseg.inference.taps import Between
 from clickseg.inference.windows import Box, Triple
-
-_EXPONENT = np.int32(0x7F800000)
-"""The exponent of a float32; all of its bits are set where it is no finite number (IEEE 754)."""
 
 
 class CompiledKernels:
     """The loops on several threads; how many does not show in the result."""
 
-    def __init__(self, threads: int) -> None:
-        """Compiles each loop at its first call.
-
-        Numba's own cache on disk is not used: it has no lock and no check, so that two runs at once, a run that is
-        killed or a full disk leave code in it that is not what it is taken for.
+    def __init__(self, threads: int, cache: Path | None = None) -> None:
+        """Compiles the loops, or takes them from a cache.
 
         Args:
             threads: How many run at once.
+            cache: A folder for compiled loops; None for none.
         """
-        compiled = numba.njit(nogil=True, error_model="numpy")
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stitch")
-        self._add, self._add_weights = compiled(_add), compiled(_add_weights)
-        self._divide_planes, self._divide_rows = compiled(_divide_planes), compiled(_divide_rows)
-        self._take_highest, self._take_positive = compiled(_take_highest), compiled(_take_positive)
+        self._loops = kept_loops(cache)
 
     def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
         """See ``Kernels``."""
         origin = tuple(box.start for box in part)
         size = tuple(box.stop - box.start for box in part)
-        self._in_parts(size[0], lambda i, end: self._add_weights(weights, weight, at, origin, size, i, end))
+        self._in_parts(size[0], lambda i, end: self._loops.add_weights(weights, weight, at, origin, size, i, end))
         lines = len(total) * size[0]
-        self._in_parts(lines, lambda first, stop: self._add(total, logits, weight, at, origin, size, first, stop))
+        self._in_parts(lines, lambda first, stop: self._loops.add(total, logits, weight, at, origin, size, first, stop))
 
     def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> bool:
         """See ``Kernels``."""
@@ -52,10 +44,10 @@ class CompiledKernels:
         summed = np.moveaxis(weights, axis, 0)[box]
         inverse = np.float32(1) / summed
         if axis == 2:
-            parts = self._in_parts(lines, lambda i, end: self._divide_rows(total, inverse, planes, first, i, end))
+            parts = self._in_parts(lines, lambda i, end: self._loops.divide_rows(total, inverse, planes, first, i, end))
         else:
             sums = np.moveaxis(total, 1 + axis, 0)[box]
-            parts = self._in_parts(lines, lambda i, end: self._divide_planes(sums, inverse, planes, i, end))
+            parts = self._in_parts(lines, lambda i, end: self._loops.divide_planes(sums, inverse, planes, i, end))
         summed[...] = 0
         return all(parts)
 
@@ -63,146 +55,15 @@ class CompiledKernels:
         """See ``Kernels``."""
         lines = best.shape[0] * best.shape[1]
         self._in_parts(
-            lines, lambda first, stop: self._take_highest(best, labels, planes, *between, numbers, first, stop)
+            lines, lambda first, stop: self._loops.take_highest(best, labels, planes, *between, numbers, first, stop)
         )
 
     def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
         """See ``Kernels``."""
         lines = bits.shape[0] * bits.shape[1]
-        self._in_parts(lines, lambda start, stop: self._take_positive(bits, planes, *between, first, start, stop))
+        self._in_parts(lines, lambda start, stop: self._loops.take_positive(bits, planes, *between, first, start, stop))
 
     def _in_parts(self, count: int, run: Callable[[int, int], Any]) -> list[Any]:
         bounds = [count * number // self._threads for number in range(self._threads + 1)]
         parts = [self._pool.submit(run, first, stop) for first, stop in pairwise(bounds)]
         return [part.result() for part in parts]
-
-
-# What Numba compiles: it knows no dataclasses, so the arguments are many and plain.
-
-
-def _add(total, logits, weight, at, origin, size, first, stop):
-    for line in range(first, stop):
-        c, i = line // size[0], line % size[0]
-        for j in range(size[1]):
-            sums = total[c, at[0] + i, at[1] + j, at[2] : at[2] + size[2]]
-            values = logits[c, origin[0] + i, origin[1] + j, origin[2] : origin[2] + size[2]]
-            factors = weight[origin[0] + i, origin[1] + j, origin[2] : origin[2] + size[2]]
-            for k in range(size[2]):
-                sums[k] += values[k] * factors[k]
-
-
-def _add_weights(weights, weight, at, origin, size, first, stop):
-    for i in range(first, stop):
-        for j in range(size[1]):
-            sums = weights[at[0] + i, at[1] + j, at[2] : at[2] + size[2]]
-            factors = weight[origin[0] + i, origin[1] + j, origin[2] : origin[2] + size[2]]
-            for k in range(size[2]):
-                sums[k] += factors[k]
-
-
-def _divide_planes(sums, inverse, planes, first, stop):
-    count, _, rows, columns = planes.shape
-    is_finite = True
-    for line in range(first, stop):
-        c, p = line // rows, line % rows
-        for n in range(count):
-            row, factors, means = sums[n, c, p], inverse[n, p], planes[n, c, p]
-            for q in range(columns):
-                means[q] = row[q] * factors[q]
-                row[q] = 0
-            is_finite &= _all_finite(means)
-    return is_finite
-
-
-def _divide_rows(total, inverse, planes, at, first, stop):
-    count, _, rows, columns = planes.shape
-    turned = np.empty((columns, count), np.float32)  # in the processor's cache: rows go in, columns come out
-    is_finite = True
-    for line in range(first, stop):
-        c, p = line // rows, line % rows
-        for q in range(columns):
-            row, taken = total[c, p, q, at : at + count], turned[q]
-            for n in range(count):
-                taken[n] = row[n]
-            for n in range(count):
-                row[n] = 0
-        for n in range(count):
-            factors, means = inverse[n, p], planes[n, c, p]
-            for q in range(columns):
-                means[q] = turned[q, n] * factors[q]
-            is_finite &= _all_finite(means)
-    return is_finite
-
-
-@register_jitable
-def _all_finite(values):
-    bits = values.view(np.int32)
-    found = True
-    for q in range(len(bits)):
-        found &= (bits[q] & _EXPONENT) != _EXPONENT
-    return found
-
-
-def _take_highest(best, labels, planes, between, r, s, numbers, first, stop):
-    held, rows, row = _scratch(planes)
-    below, above, w = s
-    for line in range(first, stop):
-        n, number = line // len(r[0]), line % len(r[0])
-        _mix_row(held, rows, row, planes, between, n, r, number)
-        highest, chosen = best[n, number], labels[n, number]
-        for c in range(len(row)):
-            values, label = row[c], numbers[c]
-            for column in range(len(below)):
-                value = _between(values[below[column]], values[above[column]], w[column])
-                if value > highest[column]:
-                    highest[column] = value
-                    chosen[column] = label
-
-
-def _take_positive(bits, planes, between, r, s, first_bit, first, stop):
-    held, rows, row = _scratch(planes)
-    below, above, w = s
-    for line in range(first, stop):
-        n, number = line // len(r[0]), line % len(r[0])
-        _mix_row(held, rows, row, planes, between, n, r, number)
-        for c in range(len(row)):
-            values, byte, bit = row[c], (first_bit + c) // 8, np.uint8(1 << (first_bit + c) % 8)
-            for column in range(len(below)):
-                if _between(values[below[column]], values[above[column]], w[column]) > 0:
-                    bits[n, number, column, byte] |= bit
-
-
-@register_jitable
-def _scratch(planes):
-    """Two rows of the model grid, which plane and rows they are of, and one row between them."""
-    _, channels, _, width = planes.shape
-    rows = np.empty((2, channels, width), np.float32)
-    return np.full(3, -1, np.intp), rows, np.empty((channels, width), np.float32)
-
-
-@register_jitable
-def _mix_row(held, rows, row, planes, between, n, r, number):
-    """Fills a row between two rows, each of which lies between two planes and is kept for the next row."""
-    if held[2] != n:
-        held[:] = -1
-        held[2] = n
-    lower, upper, weight = planes[between[0][n]], planes[between[1][n]], between[2][n]
-    below, above, w = r[0][number], r[1][number], r[2][number]
-    for j in (below, above):
-        if held[j % 2] != j:
-            held[j % 2] = j
-            for c in range(len(row)):
-                _mix(lower[c, j], upper[c, j], weight, rows[j % 2, c])
-    for c in range(len(row)):
-        _mix(rows[below % 2, c], rows[above % 2, c], w, row[c])
-
-
-@register_jitable
-def _mix(lower, upper, weight, result):
-    for q in range(len(result)):
-        result[q] = _between(lower[q], upper[q], weight)
-
-
-@register_jitable
-def _between(lower, upper, weight):
-    return lower * (np.float32(1) - weight) + upper * weight

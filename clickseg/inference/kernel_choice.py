@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from pathlib import Path
 
 from clickseg.inference.kernels import Kernels, PlainKernels
 
@@ -14,7 +15,13 @@ _WORTH_COMPILING = 1 << 28
 class KernelChoice:
     """The kernels for one job after another; they are compiled once, for the first that is large enough."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: Path | None = None) -> None:
+        """Compiles nothing yet.
+
+        Args:
+            cache: A folder for compiled loops; None for none.
+        """
+        self._cache = cache
         self._compiled: Kernels | None = None
 
     def __call__(self, additions: int) -> Kernels:
@@ -28,5 +35,5 @@ class KernelChoice:
         if self._compiled is None:
             from clickseg.inference.compiled_kernels import CompiledKernels
 
-            self._compiled = CompiledKernels(len(os.sched_getaffinity(0)))
+            self._compiled = CompiledKernels(len(os.sched_getaffinity(0)), self._cache)
         return self._compiled

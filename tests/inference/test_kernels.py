@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -22,7 +20,6 @@ from clickseg.inference.stitch import MakeStitching, Slab, collected
 from clickseg.inference.taps import Between, Taps
 from clickseg.inference.windows import WindowGrid, importance
 from clickseg.models.spec import WindowSpec
-from tests import runs
 
 PLAIN = PlainKernels()
 COMPILED = [CompiledKernels(threads) for threads in (1, 3)]
@@ -119,26 +116,3 @@ def test_without_numba_numpy_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
     assert isinstance(KernelChoice()(1 << 40), PlainKernels)
-
-
-STITCH = """
-import sys, numpy as np
-sys.path.insert(0, {repository!r})
-from clickseg.inference.kernel_choice import KernelChoice
-kernels = KernelChoice()(1 << 40)
-total, weights = np.zeros((2, 4, 4, 4), np.float32), np.zeros((4, 4, 4), np.float32)
-ones = np.ones((2, 4, 4, 4), np.float32)
-kernels.add(total, weights, ones, ones[0], (0, 0, 0), (slice(0, 4),) * 3)
-print(type(kernels).__name__, total.sum())
-"""
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_a_user_without_a_home_who_can_write_nowhere_gets_the_same() -> None:
-    code = STITCH.format(repository=str(runs.REPOSITORY))
-    become_other = "import os; os.setgroups([]); os.setgid(12345); os.setuid(12345)"
-    code = f"{code}\n{become_other}\n{code}"  # once as root: others may not read the interpreter's own files
-
-    ended = runs.process([sys.executable, "-c", code], HOME="/nowhere", PYTHONDONTWRITEBYTECODE="1")
-
-    assert ended.stdout == "CompiledKernels 128.0\n" * 2, ended.stderr
