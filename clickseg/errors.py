@@ -63,6 +63,10 @@ class EngineError(ClickSegError, RuntimeError):
     """An inference runtime is missing or failed."""
 
 
+class DeviceMemoryError(EngineError, MemoryError):
+    """The memory of a GPU is full."""
+
+
 class MemoryLimitError(ClickSegError, MemoryError):
     """A run would take more memory than it may."""
 

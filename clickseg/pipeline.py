@@ -18,7 +18,9 @@ from clickseg.errors import ModelError
 from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.binding import bind
 from clickseg.inference.decision import Decision
+from clickseg.inference.device import Device, device_of
 from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import Image, ModelInput, Scaled, Whole
 from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.inference.sliding_window import SlidingWindow
@@ -77,12 +79,12 @@ class Windows:
     Attributes:
         count: All of them.
         repeated: Those that were not run, since an equal one had been.
-        spooled: Whether their logits were kept on disk, since they did not fit into memory.
+        logits: Where they were blended: ``gpu``, ``memory``, or ``disk`` where they did not fit.
     """
 
     count: int
     repeated: int
-    spooled: bool
+    logits: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,16 +206,28 @@ def infer(
         EngineError: The network fails.
         MemoryLimitError: The run would take more memory than it may.
     """
+    return _infer_on(device_of(engine.device), prepared, engine, progress, choose_kernels, memory)
+
+
+def _infer_on(
+    device: Device,
+    prepared: Prepared,
+    engine: Engine,
+    progress: Progress,
+    choose_kernels: KernelChoice,
+    memory: Memory,
+) -> Predicted:
     case = prepared.case
     spec = case.package.spec
-    window = SlidingWindow(prepared.inputs, spec)
-    kernels = choose_kernels(window.additions)
-    source = case.reference.volume.get_geometry()
-    decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels)
-    stitch = StitchChoice(memory, decision.bytes_needed)
-    for planes in window.planes(engine, kernels, progress, stitch):
-        decision.take(planes)
-    counted = Windows(len(window.grid), window.repeated, stitch.spooled)
+    with device.working():
+        window = SlidingWindow(prepared.inputs.on(device), spec)
+        kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
+        source = case.reference.volume.get_geometry()
+        decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels, device)
+        stitch = StitchChoice(memory, decision.bytes_needed, device)
+        for planes in window.planes(engine, kernels, progress, stitch):
+            decision.take(planes)
+    counted = Windows(len(window.grid), window.repeated, stitch.place)
     return Predicted(case, decision.label_map(), engine.describe(), engine.weights, counted)
 
 

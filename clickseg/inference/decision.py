@@ -8,6 +8,7 @@ import highdicom as hd
 import numpy as np
 
 from clickseg.arrays import Numbers, Values
+from clickseg.inference.device import HOST, Device
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import source_coordinates
@@ -48,7 +49,13 @@ class Decision:
     """
 
     def __init__(
-        self, model: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec, axis: int, kernels: Kernels
+        self,
+        model: hd.VolumeGeometry,
+        source: hd.VolumeGeometry,
+        spec: ModelSpec,
+        axis: int,
+        kernels: Kernels,
+        device: Device = HOST,
     ) -> None:
         """Allocates the label map.
 
@@ -58,12 +65,14 @@ class Decision:
             spec: Activation, classes and orientation.
             axis: The axis of the model grid that the planes are across.
             kernels: The loops over voxels.
+            device: Where the logits are; the label map is on the host.
         """
         coordinates = source_coordinates(source, model, spec.grid)
         taps = [Taps.at(places, count) for places, count in zip(coordinates, model.spatial_shape, strict=True)]
         self._across = taps.pop(axis)
-        self._rows, self._columns = taps
-        self._spec, self._kernels = spec, kernels
+        self._rows, self._columns = (each.on(device) for each in taps)
+        self._spec, self._kernels, self._device = spec, kernels, device
+        self._numbers = device.put(_numbers(spec))
         self._array = _empty(source, spec)
         self._view = np.moveaxis(turn_to(source, spec.grid.orientation).view(self._array), axis, 0)
         self._done = 0
@@ -82,7 +91,7 @@ class Decision:
         while self._done < stop:
             box = slice(self._done, min(self._done + _PLANES, stop))
             between = Between(self._across.part(box, planes.first), self._rows, self._columns)
-            self._view[box] = self._decided(planes.values, between, self._view[box].shape)
+            self._view[box] = self._device.get(self._decided(planes.values, between, self._view[box].shape))
             self._done = box.stop
 
     def label_map(self) -> LabelMap:
@@ -90,13 +99,14 @@ class Decision:
         return LabelMap(self._array, self._spec.activation == "sigmoid", len(self._spec.classes))
 
     def _decided(self, values: Values, between: Between, shape: tuple[int, ...]) -> Numbers:
-        decided: Numbers = np.zeros(shape, dtype=self._array.dtype)
+        decided: Numbers = self._device.zeros(shape, self._array.dtype)
         if self._spec.activation == "sigmoid" or _is_binary(self._spec):
             bits = decided[..., np.newaxis] if _is_binary(self._spec) else decided  # number 1 is bit 0
             self._kernels.take_positive(bits, values, between, 0)
         else:
-            best = np.full(shape, -np.inf, dtype=np.float32)
-            self._kernels.take_highest(best, decided, values, between, _numbers(self._spec))
+            best = self._device.zeros(shape, np.float32)
+            best.fill(-np.inf)
+            self._kernels.take_highest(best, decided, values, between, self._numbers)
         return decided
 
 

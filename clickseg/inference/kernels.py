@@ -74,7 +74,10 @@ class Kernels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlainKernels:
-    """NumPy alone: nothing to compile, and slower."""
+    """NumPy alone: nothing to compile, and slower; and the same operations on a GPU by CuPy, which takes NumPy's calls.
+
+    How planes lie between planes (``between.planes``) is on the host, all else where the arrays are.
+    """
 
     def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
         """See ``Kernels``."""
@@ -97,7 +100,7 @@ class PlainKernels:
             chosen = logits.argmax(axis=0)
             highest = np.take_along_axis(logits, chosen[np.newaxis], axis=0)[0]
             is_higher = highest > best[number]
-            labels[number][is_higher] = numbers[chosen[is_higher]]
+            labels[number] = np.where(is_higher, numbers[chosen], labels[number])
             np.maximum(best[number], highest, out=best[number])
 
     def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:

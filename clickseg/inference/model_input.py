@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from clickseg.arrays import Indices, Values
+from clickseg.inference.device import HOST, Device
 from clickseg.inference.guidance import inside
 from clickseg.inference.intensity import Scaler
 from clickseg.inference.windows import Box, Triple, Window
@@ -23,6 +24,10 @@ class Image(Protocol):
 
     def planes(self, axis: int, first: int, stop: int) -> Values:
         """Returns some planes across an axis, float32 [I, J, K]."""
+        ...
+
+    def on(self, device: Device) -> Image:
+        """Returns the same volume on a device."""
         ...
 
 
@@ -46,6 +51,10 @@ class Whole:
         """Returns some planes across an axis."""
         return self.array[tuple(slice(first, stop) if index == axis else slice(None) for index in range(3))]
 
+    def on(self, device: Device) -> Whole:
+        """Returns the same volume on a device."""
+        return Whole(device.put(self.array))
+
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
@@ -68,6 +77,10 @@ class Scaled:
         """Returns some planes across an axis."""
         return self.scaler(self.image.planes(axis, first, stop))
 
+    def on(self, device: Device) -> Scaled:
+        """Returns the same volume on a device."""
+        return Scaled(self.image.on(device), self.scaler)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
@@ -75,16 +88,22 @@ class ModelInput:
 
     Attributes:
         images: Image channels, scaled.
-        balls: For each guidance channel the voxels [N, 3] that are 1.
+        balls: For each guidance channel the voxels [N, 3] that are 1; on the host.
+        device: Where the images are.
     """
 
     images: tuple[Image, ...]
     balls: tuple[Indices, ...]
+    device: Device = HOST
 
     @property
     def shape(self) -> Triple:
         """The model grid [I, J, K]."""
         return self.images[0].shape
+
+    def on(self, device: Device) -> ModelInput:
+        """Returns the same input on a device."""
+        return ModelInput(tuple(image.on(device) for image in self.images), self.balls, device)
 
     def planes(self, axis: int, first: int, stop: int) -> Values:
         """Returns some planes of the image channels [C, I, J, K] across an axis."""
@@ -98,8 +117,9 @@ class ModelInput:
             planes: Image channels [C, I, J, K] that hold it.
             place: Its part in them.
         """
-        channels = np.zeros((len(planes) + len(self.balls), *window.roi), dtype=np.float32)
+        channels = self.device.zeros((len(planes) + len(self.balls), *window.roi), np.float32)
         channels[(slice(len(planes)), *window.part)] = planes[(slice(None), *place)]
         for channel, voxels in zip(channels[len(planes) :], self.balls, strict=True):
-            channel[tuple(inside(voxels - window.start, window.roi).T)] = 1
+            i, j, k = (self.device.put(each) for each in inside(voxels - window.start, window.roi).T)
+            channel[i, j, k] = 1
         return channels

@@ -14,6 +14,7 @@ import numpy as np
 
 from clickseg.arrays import Doubles, Values
 from clickseg.errors import ModelError
+from clickseg.inference.device import HOST, Device
 from clickseg.inference.orientation import turn_to
 from clickseg.inference.taps import Taps, interpolate
 from clickseg.itk import to_sitk
@@ -64,17 +65,22 @@ class OnModelGrid:
         shape: The model grid [I, J, K].
     """
 
-    def __init__(self, volume: hd.Volume, grid: GridSpec) -> None:
+    def __init__(self, volume: hd.Volume, grid: GridSpec, device: Device = HOST) -> None:
         geometry = model_geometry(volume.get_geometry(), grid)
         i, j, k = (int(count) for count in geometry.spatial_shape)
         self.shape = (i, j, k)
         turn = turn_to(volume, grid.orientation)
         spacing = turn.apply(volume.get_geometry()).spacing
-        self._array: Values = turn.view(volume.array)
+        self._volume, self._grid, self._device = volume, grid, device
+        self._array: Values = turn.view(device.put(volume.array))
         self._taps = [
             Taps.at(np.arange(count) * float(wanted / own), len_)
             for count, wanted, own, len_ in zip(self.shape, geometry.spacing, spacing, self._array.shape, strict=True)
         ]
+
+    def on(self, device: Device) -> OnModelGrid:
+        """Returns the same on a device."""
+        return OnModelGrid(self._volume, self._grid, device)
 
     def planes(self, axis: int, first: int, stop: int) -> Values:
         """Returns some planes across an axis, float32 [I, J, K]: the same, whichever others are asked for."""
@@ -83,7 +89,7 @@ class OnModelGrid:
         array = self._array[tuple(slice(low, high) if index == axis else slice(None) for index in range(3))]
         taps = [some.part(slice(None), low) if index == axis else each for index, each in enumerate(self._taps)]
         for index, each in enumerate(taps):
-            array = interpolate(array, index, each)
+            array = interpolate(array, index, each, self._device)
         return array
 
 

@@ -101,10 +101,10 @@ class SlidingWindow:
         """Makes the planes of a layer; those that it has in common with the layer before are there already."""
         if (first, stop) == self._span:
             return
-        begin, end = self._span
+        (begin, end), axis = self._span, 1 + self.grid.axis
+        kept = slice(first - begin, None) if begin <= first <= end else slice(0, 0)
         fresh = self._inputs.planes(self.grid.axis, end if begin <= first <= end else first, stop)
-        kept = np.arange(first - begin, end - begin) if begin <= first <= end else np.arange(0)
-        self._held = np.concatenate([self._held.take(kept, 1 + self.grid.axis), fresh], axis=1 + self.grid.axis)
+        self._held = np.concatenate([self._held[(*[slice(None)] * axis, kept)], fresh], axis=axis)
         self._span = (first, stop)
 
     def _of_batch(

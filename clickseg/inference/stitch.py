@@ -12,6 +12,7 @@ import numpy as np
 
 from clickseg.arrays import Values
 from clickseg.errors import EngineError
+from clickseg.inference.device import HOST, Device
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.windows import Triple, Window, WindowGrid
 
@@ -74,9 +75,9 @@ class Blocks:
         done: The first plane that was not given out.
     """
 
-    def __init__(self, grid: WindowGrid, channels: int, planes: int) -> None:
+    def __init__(self, grid: WindowGrid, channels: int, planes: int, device: Device = HOST) -> None:
         self._axis = grid.axis
-        self._buffer = np.empty((1 + planes, channels, *grid.plane), dtype=np.float32)
+        self._buffer = device.zeros((1 + planes, channels, *grid.plane), np.float32)
         self._last = 0
         self.done = 0
 
@@ -110,7 +111,9 @@ class Slab:
     Planes are kept in a ring, as thick as a window: memory does not depend on how long the volume is.
     """
 
-    def __init__(self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels) -> None:
+    def __init__(
+        self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels, device: Device = HOST
+    ) -> None:
         """Allocates a slab.
 
         Args:
@@ -118,15 +121,16 @@ class Slab:
             weight: Of each voxel of a window [I, J, K].
             channels: Of the logits.
             kernels: The loops over voxels.
+            device: Where the logits are.
         """
         self._axis = grid.axis
         self._ring = grid.thickness
         shape = tuple(self._ring if axis == grid.axis else count for axis, count in enumerate(grid.shape))
-        self._total = np.zeros((channels, *shape), dtype=np.float32)
-        self._weights = np.zeros(shape, dtype=np.float32)
-        self._weight = weight
+        self._total = device.zeros((channels, *shape), np.float32)
+        self._weights = device.zeros(shape, np.float32)
+        self._weight = device.put(weight)
         self._kernels = kernels
-        self._blocks = Blocks(grid, channels, min(PLANES, self._ring))
+        self._blocks = Blocks(grid, channels, min(PLANES, self._ring), device)
 
     @staticmethod
     def bytes_of(grid: WindowGrid, channels: int) -> int:

@@ -1,9 +1,10 @@
-"""Where window logits are blended: in memory, or kept on disk where a slab of them would not fit."""
+"""Where window logits are blended: on the GPU, in memory, or kept on disk where a slab of them would not fit."""
 
 from __future__ import annotations
 
 from clickseg.arrays import Values
 from clickseg.errors import MemoryLimitError
+from clickseg.inference.device import HOST, Device
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.spool import Spool
 from clickseg.inference.stitch import PLANES, Slab, Stitching
@@ -15,19 +16,21 @@ class StitchChoice:
     """Chooses by the memory that is left when the network has run its first window.
 
     Attributes:
-        spooled: Whether the last choice was the disk.
+        place: What was chosen last: ``gpu``, ``memory`` or ``disk``.
     """
 
-    def __init__(self, memory: Memory, reserved_bytes: int) -> None:
+    def __init__(self, memory: Memory, reserved_bytes: int, device: Device = HOST) -> None:
         """Takes what is known before.
 
         Args:
             memory: What the run may take.
             reserved_bytes: What will be taken besides.
+            device: Where the logits are.
         """
         self._memory = memory
         self._reserved = reserved_bytes
-        self.spooled = False
+        self._device = device
+        self.place = "memory" if device.is_host else "gpu"
 
     def __call__(self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels) -> Stitching:
         """Returns what blends the windows of a grid; the result has the same bytes with any.
@@ -36,10 +39,12 @@ class StitchChoice:
             MemoryLimitError: Not even one plane fits.
             OutputError: A slab does not fit, and nothing can be written to the disk.
         """
+        if not self._device.is_host:
+            return Slab(grid, weight, channels, kernels, self._device)
         left = self._memory.left() - self._reserved
-        self.spooled = Slab.bytes_of(grid, channels) > left
-        if not self.spooled:
+        if Slab.bytes_of(grid, channels) <= left:
             return Slab(grid, weight, channels, kernels)
+        self.place = "disk"
         least = Spool.bytes_of(grid, channels, 1)
         if least > left:
             raise MemoryLimitError(

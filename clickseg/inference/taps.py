@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clickseg.arrays import Doubles, Indices, Values
+from clickseg.inference.device import HOST, Device
 
 
 class Taps(NamedTuple):
@@ -34,6 +35,10 @@ class Taps(NamedTuple):
         lower = inside.astype(np.intp)
         return cls(lower, np.minimum(lower + 1, count - 1), (inside - lower).astype(np.float32))
 
+    def on(self, device: Device) -> Taps:
+        """Returns the taps on a device."""
+        return Taps(device.put(self.lower), device.put(self.upper), device.put(self.weight))
+
     def part(self, box: slice, origin: int) -> Taps:
         """Returns some of the taps, their neighbours counted from an origin."""
         return Taps(self.lower[box] - origin, self.upper[box] - origin, self.weight[box])
@@ -53,21 +58,23 @@ class Between(NamedTuple):
     columns: Taps
 
 
-def interpolate(array: Values, axis: int, taps: Taps) -> Values:
+def interpolate(array: Values, axis: int, taps: Taps, device: Device = HOST) -> Values:
     """Interpolates linearly along one axis.
 
     Args:
-        array: Values of any shape.
+        array: Values of any shape, on the device.
         axis: The axis.
-        taps: Where to interpolate along it.
+        taps: Where to interpolate along it; on the host.
+        device: Where the values are.
 
     Returns:
         The values, with an entry for each tap along the axis; the array itself where each tap is one of its values.
     """
     if np.array_equal(taps.lower, np.arange(array.shape[axis])) and not taps.weight.any():
         return array
-    weight = taps.weight.reshape([-1 if index == axis else 1 for index in range(array.ndim)])
-    return mixed(array.take(taps.lower, axis), array.take(taps.upper, axis), weight)
+    lower, upper, weights = taps.on(device)
+    weight = weights.reshape([-1 if index == axis else 1 for index in range(array.ndim)])
+    return mixed(array.take(lower, axis), array.take(upper, axis), weight)
 
 
 def mixed(lower: Values, upper: Values, weight: Values | np.float32) -> Values:

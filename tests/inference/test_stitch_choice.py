@@ -38,7 +38,7 @@ def chosen(folder: Path, left: int, monkeypatch: pytest.MonkeyPatch, reserved: i
     monkeypatch.setattr(Memory, "left", lambda _: left)
     choose = StitchChoice(Memory(1 << 30, folder), reserved)
     made = choose(GRID, importance(SPEC), CHANNELS, PlainKernels())
-    assert choose.spooled == isinstance(made, Spool)
+    assert choose.place == ("disk" if isinstance(made, Spool) else "memory")
     return made
 
 
@@ -127,6 +127,6 @@ def test_a_run_with_little_memory_gives_the_same_bytes_and_says_so(
         found.append(infer(prepared, engine, no_progress, KernelChoice(), Memory(1 << 40, tmp_path)))
 
     inside, spooled = found
-    assert (inside.windows.spooled, spooled.windows.spooled) == (False, True)
+    assert (inside.windows.logits, spooled.windows.logits) == ("memory", "disk")
     assert inside.labels.array.any()
     assert inside.labels.array.tobytes() == spooled.labels.array.tobytes()

@@ -1,0 +1,124 @@
+"""Where arrays lie: on the host or on a GPU. The same code works on both, through NumPy's protocols (NEP 13 and 18)."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from clickseg.errors import DeviceMemoryError
+
+A = TypeVar("A", bound=NDArray[Any])
+
+
+class Device(Protocol):
+    """Where images, windows and logits lie; arrays there are typed as NumPy's, which they behave like."""
+
+    @property
+    def is_host(self) -> bool:
+        """Whether it is the host's memory."""
+        ...
+
+    def put(self, array: A) -> A:
+        """Returns an array of the host on the device."""
+        ...
+
+    def get(self, array: A) -> A:
+        """Returns an array of the device on the host."""
+        ...
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Returns zeros on the device."""
+        ...
+
+    def working(self) -> AbstractContextManager[None]:
+        """Returns a context in which work on the device is done.
+
+        Raises:
+            DeviceMemoryError: In it, the device's memory is full.
+        """
+        ...
+
+
+class Host:
+    """The host's memory."""
+
+    is_host = True
+
+    def put(self, array: A) -> A:
+        """Returns the array itself."""
+        return array
+
+    def get(self, array: A) -> A:
+        """Returns the array itself."""
+        return array
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Returns zeros."""
+        return np.zeros(shape, dtype)
+
+    def working(self) -> AbstractContextManager[None]:
+        """Returns a context that does nothing."""
+        return nullcontext()
+
+
+HOST = Host()
+
+
+class Cuda:
+    """A GPU's memory, by CuPy."""
+
+    is_host = False
+
+    def __init__(self, number: int) -> None:
+        """Takes a GPU.
+
+        Args:
+            number: Of the GPU, from 0.
+        """
+        import cupy
+
+        self._cupy = cupy
+        self._gpu = cupy.cuda.Device(number)
+
+    def put(self, array: A) -> A:
+        """Returns a copy on the GPU."""
+        there: A = self._cupy.asarray(array)
+        return there
+
+    def get(self, array: A) -> A:
+        """Returns a copy on the host."""
+        here: A = self._cupy.asnumpy(array)
+        return here
+
+    def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Returns zeros on the GPU."""
+        made: NDArray[Any] = self._cupy.zeros(shape, dtype)
+        return made
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Makes the GPU the current one; afterwards its memory is free for others."""
+        try:
+            with self._gpu:
+                yield
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
+            raise DeviceMemoryError(f"CUDA device {self._gpu.id}: {error}") from error
+        finally:
+            self._cupy.get_default_memory_pool().free_all_blocks()
+
+
+def device_of(engine_device: str) -> Device:
+    """Returns where the arrays for an engine lie: on its GPU where CuPy is installed, else on the host.
+
+    Args:
+        engine_device: Where the engine runs, such as ``cpu`` or ``cuda:1``.
+    """
+    kind, _, number = engine_device.partition(":")
+    if kind != "cuda" or importlib.util.find_spec("cupy") is None:
+        return HOST
+    return Cuda(int(number or 0))

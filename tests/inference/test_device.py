@@ -1,0 +1,109 @@
+"""On a GPU all stays there until the classes are decided, and the loops give the bytes that they give on the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clickseg.clicks.click import Clicks, Polarity
+from clickseg.cuda_runtime import has_cuda_device
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Engine, Precision
+from clickseg.inference.device import HOST, Cuda, Device, device_of
+from clickseg.inference.intensity import fitted
+from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.inference.model_input import Scaled, Whole
+from clickseg.memory import Memory
+from clickseg.models.package import load_package
+from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
+from clickseg.pipeline import Predicted, Prepared, _infer_on, make_case, prepare
+from clickseg.progress import no_progress
+from tests import phantoms, runs
+from tests.inference.duck import Duck, FakeDevice
+
+SCALINGS = [
+    RangeScaling(kind="range", a_min=-9, a_max=9),
+    RangeScaling(kind="range", a_min=9, a_max=9, clip=False),
+    SquareRootScaling(kind="square_root", maximum=8),
+    PercentileScaling(kind="percentile", lower=2, upper=98),
+    ZScoreScaling(kind="zscore", nonzero=True),
+]
+
+
+class Stays:
+    """A network whose windows and logits are on a device."""
+
+    device = "cuda"
+    precision = "f32"
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.batch, self.weights, self.describe = engine.batch, engine.weights, engine.describe
+
+    def infer(self, batch: Duck) -> Duck:
+        return Duck(self._engine.infer(np.ascontiguousarray(batch.there)).copy())
+
+
+def prepared(folder: Path, **changes: object) -> tuple[Prepared, Engine]:
+    series = phantoms.read(runs.write_input(folder / "in") / "CT")
+    package = load_package(runs.write_model(folder / "models", **changes) / "thresholder")
+    clicks = Clicks((runs.click(9, 11, 13), runs.click(3, 3, 4, polarity=Polarity.BACKGROUND)))
+    return prepare(make_case([series], clicks, package)), make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+
+
+def inferred(device: Device, case: Prepared, engine: Engine, folder: Path) -> Predicted:
+    return _infer_on(device, case, engine, no_progress, KernelChoice(), Memory(1 << 40, folder))
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("spacing_mm", [[1.5, 1.5, 2.0], None], ids=["resampled", "as it is"])
+def test_nothing_comes_back_to_the_host_before_it_is_decided(
+    tmp_path: Path, activation: str, spacing_mm: list[float] | None
+) -> None:
+    grid = {"grid": {"spacing_mm": spacing_mm, "orientation": "RAS"}} if spacing_mm else {}
+    case, engine = prepared(tmp_path, activation=activation, **grid)
+
+    there = inferred(FakeDevice(), case, Stays(engine), tmp_path)
+
+    here = inferred(HOST, case, engine, tmp_path)
+    assert (there.windows.logits, here.windows.logits) == ("gpu", "memory")
+    assert here.labels.array.any()
+    assert isinstance(there.labels.array, np.ndarray)
+    assert there.labels.array.tobytes() == here.labels.array.tobytes()
+
+
+@pytest.mark.parametrize("scaling", SCALINGS, ids=lambda scaling: scaling.kind)
+def test_values_are_scaled_where_they_are(scaling: Scaling) -> None:
+    values = np.random.default_rng(3).integers(-10, 10, (4, 5, 6)).astype(np.float32)
+    here = Scaled(Whole(values), fitted(scaling, lambda: [values]))
+
+    there = here.on(FakeDevice()).planes(0, 1, 3)
+
+    assert FakeDevice().get(there).tobytes() == here.planes(0, 1, 3).tobytes()
+
+
+def test_the_device_of_an_engine_is_its_gpu_where_cupy_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+
+    assert device_of("cpu") is HOST
+    assert device_of("cuda:1") is HOST
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not has_cuda_device(), reason="no CUDA device")
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_the_gpu_gives_the_labels_of_the_host(tmp_path: Path, activation: str) -> None:
+    pytest.importorskip("cupy")
+    case, engine = prepared(tmp_path, activation=activation)
+    gpu = Cuda(0)
+
+    class There(Stays):
+        def infer(self, batch):
+            return gpu.put(self._engine.infer(gpu.get(batch)).copy())
+
+    there = inferred(gpu, case, There(engine), tmp_path)
+
+    here = inferred(HOST, case, engine, tmp_path)
+    assert there.labels.array.tobytes() == here.labels.array.tobytes()
