@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 _DATA = Path("../shared/data/fixtures")
-_BENCHMARKS = ("memory_growth", "monai_agreement", "one_window", "reading", "real_pet", "stitching")
+_BENCHMARKS = ("memory_growth", "monai_agreement", "one_window", "reading", "real_pet", "stitching", "whole_job")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clickseg.inference.kernels import Kernels, PlainKernels
 
-_WORTH_COMPILING = 1 << 28
+_WORTH_COMPILING = 1 << 27
 """Additions of a logit from which on compiling takes less time than it saves."""
 
 
