@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clickseg.arrays import Values
-from clickseg.inference.windows import Triple
+from clickseg.boxes import Triple
 from clickseg.models.spec import ModelSpec
 
 _ANSWERS = 3

@@ -16,11 +16,12 @@ from benchmarks.answers import Answers, ct_spec
 from benchmarks.memory import peak_bytes
 from benchmarks.table import Row, publish
 from clickseg.arrays import Numbers, Values
+from clickseg.boxes import Triple
 from clickseg.inference.decision import Decision
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.windows import Triple, WindowGrid
+from clickseg.inference.windows import WindowGrid
 from clickseg.progress import no_progress
 
 _SHAPE: Triple = (224, 224, 256)

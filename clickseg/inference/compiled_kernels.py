@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from clickseg.arrays import Numbers, Values
+from clickseg.boxes import Box, Triple
 from clickseg.inference.kernel_cache import kept_loops
 from clickseg.inference.taps import Between
-from clickseg.inference.windows import Box, Triple
 
 
 class CompiledKernels:

@@ -8,6 +8,7 @@ import highdicom as hd
 import numpy as np
 
 from clickseg.arrays import Numbers, Values
+from clickseg.boxes import Box, whole
 from clickseg.inference.device import HOST, Device
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.orientation import turn_to
@@ -68,14 +69,13 @@ class Decision:
             device: Where the logits are; the label map is on the host.
         """
         coordinates = source_coordinates(source, model, spec.grid)
-        taps = [Taps.at(places, count) for places, count in zip(coordinates, model.spatial_shape, strict=True)]
-        self._across = taps.pop(axis)
-        self._rows, self._columns = (each.on(device) for each in taps)
-        self._spec, self._kernels, self._device = spec, kernels, device
+        self._taps = [Taps.at(places, count) for places, count in zip(coordinates, model.spatial_shape, strict=True)]
+        self._axis, self._spec, self._kernels, self._device = axis, spec, kernels, device
         self._numbers = device.put(_numbers(spec))
         self._array = _empty(source, spec)
-        self._view = np.moveaxis(turn_to(source, spec.grid.orientation).view(self._array), axis, 0)
-        self._done = 0
+        self._turn = turn_to(source, spec.grid.orientation)
+        everything = whole(model.spatial_shape)
+        self.begin(everything, everything)
 
     @property
     def bytes_needed(self) -> int:
@@ -83,6 +83,24 @@ class Decision:
         count, *plane = self._view.shape
         decided_bytes = min(_PLANES, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize)
         return int(self._array.nbytes + decided_bytes)
+
+    def begin(self, box: Box, changed: Box) -> Box:
+        """Makes ready to decide a part of the source grid, to the same bytes as with all of it.
+
+        Args:
+            box: The part of the model grid whose planes will be taken; ``changed`` and the voxels beside it.
+            changed: The part whose logits are others than before.
+
+        Returns:
+            The part of the source grid [K, J, I] that is decided anew.
+        """
+        parts = [each.reaching(part) for each, part in zip(self._taps, changed, strict=True)]
+        taps = [each.part(part, of.start) for each, part, of in zip(self._taps, parts, box, strict=True)]
+        self._view = np.moveaxis(self._turn.view(self._array)[tuple(parts)], self._axis, 0)
+        self._across = taps.pop(self._axis)
+        self._rows, self._columns = (each.on(self._device) for each in taps)
+        self._done = 0
+        return self._turn.undo_box((parts[0], parts[1], parts[2]), self._array.shape)
 
     def take(self, planes: Planes) -> None:
         """Decides the voxels between some planes, the next ones."""

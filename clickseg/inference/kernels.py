@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from clickseg.arrays import Numbers, Values
+from clickseg.boxes import Box, Triple
 from clickseg.inference.taps import Between, mixed
-from clickseg.inference.windows import Box, Triple
 
 
 class Kernels(Protocol):

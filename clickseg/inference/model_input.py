@@ -8,10 +8,11 @@ from typing import Protocol
 import numpy as np
 
 from clickseg.arrays import Indices, Values
+from clickseg.boxes import Box, Triple
 from clickseg.inference.device import HOST, Device
 from clickseg.inference.guidance import inside
 from clickseg.inference.intensity import Scaler
-from clickseg.inference.windows import Box, Triple, Window
+from clickseg.inference.windows import Window
 
 
 class Image(Protocol):

@@ -13,6 +13,8 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 
+from clickseg.boxes import Box
+
 _DIRECTIONS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 """For each letter the axis of the patient (LPS) and the sign along it."""
 
@@ -39,6 +41,19 @@ class Turn:
     def view(self, array: NDArray[Any]) -> NDArray[Any]:
         """Returns an array with its axes turned, which shares its memory; axes after the third stay."""
         return np.flip(array.transpose(*self.permutation, *range(3, array.ndim)), self.flipped)
+
+    def undo_box(self, box: Box, shape: tuple[int, ...]) -> Box:
+        """Returns a box of a turned grid as a box of the grid as it was.
+
+        Args:
+            box: The box.
+            shape: The grid as it was; axes after the third do not matter.
+        """
+        back = list(box)
+        for number, (axis, part) in enumerate(zip(self.permutation, box, strict=True)):
+            count = shape[axis]
+            back[axis] = slice(count - part.stop, count - part.start) if number in self.flipped else part
+        return back[0], back[1], back[2]
 
     def undo(self, array: NDArray[Any]) -> NDArray[Any]:
         """Returns an array of a turned grid, with the axes of the grid as it was; axes after the third stay."""

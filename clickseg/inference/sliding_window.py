@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from clickseg.arrays import Values
+from clickseg.boxes import Box, whole
 from clickseg.engines.engine import Engine
 from clickseg.inference.decision import deciding, deciding_channels
 from clickseg.inference.kernels import Kernels
@@ -17,6 +18,29 @@ from clickseg.inference.stitch import MakeStitching, Planes, Slab, Stitching
 from clickseg.inference.windows import Window, WindowGrid, importance
 from clickseg.models.spec import ModelSpec
 from clickseg.progress import Progress
+
+
+class Kept(Protocol):
+    """What the network said of windows before."""
+
+    def get(self, window: Window) -> Values | None:
+        """Returns what decides of a window's logits [C, I, J, K]; None where it must be run."""
+        ...
+
+    def put(self, window: Window, logits: Values) -> None:
+        """Takes what decides of a window's logits, which are the caller's."""
+        ...
+
+
+class NothingKept:
+    """Nothing is known, and nothing is kept."""
+
+    def get(self, window: Window) -> Values | None:  # noqa: ARG002 - of any window
+        """See ``Kept``."""
+        return None
+
+    def put(self, window: Window, logits: Values) -> None:
+        """See ``Kept``."""
 
 
 class SlidingWindow:
@@ -28,18 +52,21 @@ class SlidingWindow:
     Attributes:
         grid: The windows.
         repeated: How many windows were not run, since an equal one had been.
+        ran: How many windows were run.
     """
 
-    def __init__(self, inputs: ModelInput, spec: ModelSpec) -> None:
+    def __init__(self, inputs: ModelInput, spec: ModelSpec, kept: Kept | None = None) -> None:
         """Lays the windows.
 
         Args:
             inputs: Images and clicks on the model grid.
             spec: The window, its overlap, how it is weighted, and the channels that decide.
+            kept: What the network said of these windows before.
         """
         self.grid = WindowGrid.over(inputs.shape, spec.window)
-        self.repeated = 0
+        self.repeated = self.ran = 0
         self._inputs, self._spec = inputs, spec
+        self._kept = kept or NothingKept()
         self._constant: _Constant | None = None
         self._held = inputs.planes(self.grid.axis, 0, 1)
         self._span = (0, 1)
@@ -54,7 +81,12 @@ class SlidingWindow:
         return (self._channels(window) for window in self.grid)
 
     def planes(
-        self, engine: Engine, kernels: Kernels, progress: Progress, make_stitching: MakeStitching = Slab
+        self,
+        engine: Engine,
+        kernels: Kernels,
+        progress: Progress,
+        make_stitching: MakeStitching = Slab,
+        box: Box | None = None,
     ) -> Iterator[Planes]:
         """Yields the blended logits of the channels that decide, in blocks of planes across ``grid.axis``.
 
@@ -65,30 +97,44 @@ class SlidingWindow:
             kernels: The loops over voxels.
             progress: Told after each window.
             make_stitching: Makes what blends the windows, when the first one was run.
+            box: The part of the volume that is blended, to the same bytes as all of it; None for all of it.
 
         Raises:
             EngineError: The network fails, or gives values that are no finite numbers.
         """
+        box = box or whole(self.grid.shape)
+        part = self.grid.within(box)
         stitching: Stitching | None = None
-        done = self.repeated = 0
+        done = self.repeated = self.ran = 0
         self._constant = None  # what another network said
-        for layer in self.grid.layers():
-            for window, logits in self._logits(engine, layer.windows):
+        for layer in part.layers():
+            for window, logits in zip(layer.windows, self._logits(engine, layer.windows, box), strict=True):
                 stitching = stitching or make_stitching(
-                    self.grid, importance(self._spec.window), deciding_channels(self._spec), kernels
+                    part, importance(self._spec.window), deciding_channels(self._spec), kernels
                 )
                 stitching.add(window, logits)
                 done += 1
-                progress(done, len(self.grid))
+                progress(done, len(part))
             yield from stitching.finished(layer.stop) if stitching else ()
 
-    def _logits(self, engine: Engine, windows: Sequence[Window]) -> Iterator[tuple[Window, Values]]:
+    def _logits(self, engine: Engine, windows: Sequence[Window], box: Box) -> Iterator[Values]:
+        """Yields what decides of each window's logits: kept ones as they are, the others in batches."""
+        i, j, k = (part.start for part in box)
+        wholes = [self.grid.window((w.start[0] + i, w.start[1] + j, w.start[2] + k)) for w in windows]
+        known = [self._kept.get(window) for window in wholes]
+        run = self._run(engine, [window for window, logits in zip(wholes, known, strict=True) if logits is None])
+        for logits in known:
+            yield next(run) if logits is None else logits
+
+    def _run(self, engine: Engine, windows: Sequence[Window]) -> Iterator[Values]:
         size = engine.batch
         for start in range(0, len(windows), size):
             some = windows[start : start + size]
             channels = [self._channels(window) for window in some]
             constants = [constants_of(each) for each in channels]
-            yield from zip(some, self._of_batch(engine, channels, constants), strict=True)
+            for window, logits in zip(some, self._of_batch(engine, channels, constants), strict=True):
+                self._kept.put(window, logits)
+                yield logits
 
     def _channels(self, window: Window) -> Values:
         axis = self.grid.axis
@@ -113,7 +159,8 @@ class SlidingWindow:
         """Yields the logits of up to a batch of windows; a short batch is filled up, never shrunk."""
         known = self._constant
         new = [n for n, each in enumerate(constants) if known is None or each != known.values]
-        logits = iter(_run(engine, [channels[n] for n in new]) if new else ())
+        logits = iter(_infer(engine, [channels[n] for n in new]) if new else ())
+        self.ran += len(new)
         for number, each in enumerate(constants):
             if known is not None and number not in new:
                 self.repeated += 1
@@ -125,7 +172,7 @@ class SlidingWindow:
             yield said
 
 
-def _run(engine: Engine, channels: Sequence[Values]) -> Values:
+def _infer(engine: Engine, channels: Sequence[Values]) -> Values:
     """Returns the logits of up to a batch of windows."""
     if engine.batch == 1:
         return engine.infer(channels[0][np.newaxis])

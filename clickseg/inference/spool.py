@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from clickseg.arrays import Values
+from clickseg.boxes import Box
 from clickseg.errors import OutputError
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.stitch import FLOAT_BYTES, Blocks, Planes
-from clickseg.inference.windows import Box, Window, WindowGrid
+from clickseg.inference.windows import Window, WindowGrid
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from typing import Protocol
 import numpy as np
 
 from clickseg.arrays import Values
+from clickseg.boxes import Triple
 from clickseg.errors import EngineError
 from clickseg.inference.device import HOST, Device
 from clickseg.inference.kernels import Kernels
-from clickseg.inference.windows import Triple, Window, WindowGrid
+from clickseg.inference.windows import Window, WindowGrid
 
 FLOAT_BYTES = 4
 PLANES = 16

@@ -35,6 +35,13 @@ class Taps(NamedTuple):
         lower = inside.astype(np.intp)
         return cls(lower, np.minimum(lower + 1, count - 1), (inside - lower).astype(np.float32))
 
+    def reaching(self, part: slice) -> slice:
+        """Returns the taps that have a neighbour in a part of the axis; places ascend, so they lie side by side."""
+        return slice(
+            int(np.searchsorted(self.upper, part.start, side="left")),
+            int(np.searchsorted(self.lower, part.stop, side="left")),
+        )
+
     def on(self, device: Device) -> Taps:
         """Returns the taps on a device."""
         return Taps(device.put(self.lower), device.put(self.upper), device.put(self.weight))

@@ -9,11 +9,10 @@ from itertools import product
 
 import numpy as np
 
-from clickseg.arrays import Values
+from clickseg.arrays import Indices, Values
+from clickseg.boxes import Box, Triple
+from clickseg.inference.guidance import inside
 from clickseg.models.spec import WindowSpec
-
-Triple = tuple[int, int, int]
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +83,23 @@ class WindowGrid:
         firsts = self.starts[self.axis]
         for first, following in zip(firsts, (*firsts[1:], self.shape[self.axis]), strict=True):
             starts = [(first,) if axis == self.axis else of_axis for axis, of_axis in enumerate(self.starts)]
-            yield Layer(tuple(self._window((i, j, k)) for i, j, k in product(*starts)), following)
+            yield Layer(tuple(self.window((i, j, k)) for i, j, k in product(*starts)), following)
 
-    def _window(self, start: Triple) -> Window:
+    def within(self, box: Box) -> WindowGrid:
+        """Returns the windows that reach a box of the volume, as windows over that box: the rest of them is cut off."""
+        starts = [
+            tuple(start - part.start for start in of_axis if start < part.stop and start + roi > part.start)
+            for of_axis, roi, part in zip(self.starts, self.roi, box, strict=True)
+        ]
+        shape = [part.stop - part.start for part in box]
+        return WindowGrid((shape[0], shape[1], shape[2]), self.roi, (starts[0], starts[1], starts[2]), axis=self.axis)
+
+    def holding(self, voxels: Indices) -> tuple[Window, ...]:
+        """Returns the windows, in grid order, that hold any of some voxels [N, 3]."""
+        return tuple(window for window in self if len(inside(voxels - window.start, window.roi)))
+
+    def window(self, start: Triple) -> Window:
+        """Returns the window that begins at a voxel."""
         axes = list(zip(start, self.roi, self.shape, strict=True))
         place = [slice(max(first, 0), min(first + roi, count)) for first, roi, count in axes]
         part = [slice(box.start - first, box.stop - first) for box, first in zip(place, start, strict=True)]
