@@ -18,7 +18,7 @@ from clickseg.inference.taps import Between, Taps
 from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
 
-_PLANES = 64
+_PLANES = 16
 """How many planes of the source grid are decided at once, where it is much finer than the model grid."""
 
 _BINARY = 2

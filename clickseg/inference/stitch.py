@@ -18,8 +18,9 @@ from clickseg.inference.kernels import Kernels
 from clickseg.inference.windows import Window, WindowGrid
 
 FLOAT_BYTES = 4
-PLANES = 16
-"""How many planes are given out at once; they lie in the processor's cache, and never show in the result."""
+_BLOCK_BYTES = 32 << 20
+_MAX_PLANES = 16
+"""How many planes are given out at once, and how much memory they take; neither shows in the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,12 @@ class Stitching(Protocol):
 
 MakeStitching = Callable[[WindowGrid, Values, int, Kernels], Stitching]
 """Takes the windows, the weight of each voxel of a window [I, J, K], the channels of the logits, and the loops."""
+
+
+def planes_at_once(grid: WindowGrid, channels: int) -> int:
+    """Returns how many finished planes are given out together: as many as are quickly worked on."""
+    plane_bytes = channels * math.prod(grid.plane) * FLOAT_BYTES
+    return max(1, min(_BLOCK_BYTES // plane_bytes - 1, _MAX_PLANES, grid.thickness))
 
 
 def collected(blocks: Iterable[Planes], axis: int) -> Values:
@@ -131,12 +138,13 @@ class Slab:
         self._weights = device.zeros(shape, np.float32)
         self._weight = device.put(weight)
         self._kernels = kernels
-        self._blocks = Blocks(grid, channels, min(PLANES, self._ring), device)
+        self._most = planes_at_once(grid, channels)
+        self._blocks = Blocks(grid, channels, self._most, device)
 
     @staticmethod
     def bytes_of(grid: WindowGrid, channels: int) -> int:
         """Returns how much memory a slab takes."""
-        planes = (channels + 1) * grid.thickness + channels * (1 + min(PLANES, grid.thickness))
+        planes = (channels + 1) * grid.thickness + channels * (1 + planes_at_once(grid, channels))
         return planes * math.prod(grid.plane) * FLOAT_BYTES
 
     def add(self, window: Window, logits: Values) -> None:
@@ -148,7 +156,7 @@ class Slab:
         """See ``Stitching``."""
         while self._blocks.done < stop:
             at = self._blocks.done % self._ring
-            count = min(PLANES, stop - self._blocks.done, self._ring - at)
+            count = min(self._most, stop - self._blocks.done, self._ring - at)
             yield self._blocks.next(count, partial(self._divide, at))
 
     def _divide(self, at: int, planes: Values) -> bool:
