@@ -59,6 +59,10 @@ class ModelError(ClickSegError, ValueError):
     """A model package is incomplete, inconsistent, unsafe, or not made for this input."""
 
 
+class SessionError(ClickSegError, ValueError):
+    """A session cannot be gone on with."""
+
+
 class EngineError(ClickSegError, RuntimeError):
     """An inference runtime is missing or failed."""
 

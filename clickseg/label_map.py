@@ -42,6 +42,10 @@ class LabelMap:
             array[voxels & (array == number)] = 0
         return replace(self, array=array)
 
+    def copied(self) -> LabelMap:
+        """Returns a label map of its own memory."""
+        return replace(self, array=self.array.copy())
+
     def present(self) -> tuple[int, ...]:
         """Returns the numbers of the classes that have a voxel."""
         if not self.overlapping:

@@ -51,7 +51,7 @@ def postprocess(
         The label map that is left, and what was removed from each class.
     """
     rules = spec.postprocessing
-    if rules.min_value is None and not rules.min_volume_ml and rules.keep == "all":
+    if rules.keeps_everything:
         return labels, ()
     removed = []
     for number, each in enumerate(spec.classes, 1):

@@ -156,6 +156,11 @@ class PostprocessingSpec(Strict):
     min_volume_ml: Annotated[float, Field(ge=0)] = 0.0
     keep: Literal["all", "largest", "clicked"] = "all"
 
+    @property
+    def keeps_everything(self) -> bool:
+        """Whether nothing is ever dropped."""
+        return self.min_value is None and not self.min_volume_ml and self.keep == "all"
+
 
 class ModelSpec(Strict):
     """The ``clickseg`` section as a whole."""

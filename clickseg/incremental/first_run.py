@@ -1,0 +1,91 @@
+"""The run of all windows in the background, which gives way to each step of a user."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from clickseg.progress import Progress
+
+
+class _GivesWayError(Exception):
+    """A step waits, or the session is closed: the run stops after the window that it is at."""
+
+
+class FirstRun:
+    """Runs all windows in a thread of its own; steps go first, one at a time."""
+
+    def __init__(self, run_all: Callable[[Progress], None], progress: Progress) -> None:
+        """Starts the thread.
+
+        Args:
+            run_all: Runs all windows that were not run; may be interrupted by an error of ``progress``, and run anew.
+            progress: Told after each window.
+        """
+        self._run_all, self._progress = run_all, progress
+        self._working = threading.Lock()
+        self._free = threading.Condition()
+        self._waiting = 0
+        self._is_over = self._is_closed = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="first run", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all windows were run."""
+        return self._is_over
+
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """In this context nothing else is run."""
+        with self._free:
+            self._waiting += 1
+        try:
+            with self._working:
+                yield
+        finally:
+            with self._free:
+                self._waiting -= 1
+                self._free.notify_all()
+
+    def wait(self) -> None:
+        """Returns when all windows were run.
+
+        Raises:
+            ClickSegError: What stopped the run.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Stops the run after the window that it is at."""
+        with self._free:
+            self._is_closed = True
+            self._free.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not (self._is_over or self._is_closed or self._error):
+            with self._free:
+                self._free.wait_for(lambda: not self._waiting or self._is_closed)
+            with self._working:
+                self._try()
+
+    def _try(self) -> None:
+        try:
+            self._told(0, 0)
+            self._run_all(self._told)
+            self._is_over = True
+        except _GivesWayError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self._error = error
+
+    def _told(self, done: int, count: int) -> None:
+        if self._waiting or self._is_closed:
+            raise _GivesWayError
+        if count:
+            self._progress(done, count)

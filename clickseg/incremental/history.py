@@ -1,0 +1,88 @@
+"""What was done in a session, and which clicks that leaves: values, from which the session can be replayed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from clickseg.clicks.click import Click
+from clickseg.errors import ClickError
+
+Points = tuple[Click, ...]
+
+
+class Action(str, Enum):
+    """What a user can do."""
+
+    ADD = "add"
+    REMOVE = "remove"
+    UNDO = "undo"
+    REDO = "redo"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a user did.
+
+    Attributes:
+        action: What.
+        user: Who, as the caller names them.
+        time: When, as ISO 8601.
+        click: The click that was added; else None.
+        number: The click that was removed, counted from 1; else None.
+    """
+
+    action: Action
+    user: str
+    time: str
+    click: Click | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All that was done, and where that leads.
+
+    Attributes:
+        steps: What was done.
+        clicks: The clicks that there are now, in the order in which they were made.
+        past: The clicks that there were, the last ones last: what is undone comes back from here.
+        future: The clicks that were undone, the next to be redone last.
+    """
+
+    steps: tuple[Step, ...] = ()
+    clicks: Points = ()
+    past: tuple[Points, ...] = ()
+    future: tuple[Points, ...] = ()
+
+    def after(self, step: Step) -> History:
+        """Returns the history with one more step.
+
+        Raises:
+            ClickError: There is nothing to undo, redo or remove.
+        """
+        return replace(self._changed(step), steps=(*self.steps, step))
+
+    def _changed(self, step: Step) -> History:
+        if step.action is Action.UNDO:
+            _check(bool(self.past), "undo: there is nothing to undo")
+            return replace(self, clicks=self.past[-1], past=self.past[:-1], future=(*self.future, self.clicks))
+        if step.action is Action.REDO:
+            _check(bool(self.future), "redo: there is nothing to redo")
+            return replace(self, clicks=self.future[-1], past=(*self.past, self.clicks), future=self.future[:-1])
+        return replace(self, clicks=self._edited(step), past=(*self.past, self.clicks), future=())
+
+    def _edited(self, step: Step) -> Points:
+        if step.click is not None:
+            return (*self.clicks, step.click)
+        if step.number is None:
+            return ()
+        count = len(self.clicks)
+        _check(1 <= step.number <= count, f"remove: expected a click from 1 to {count}, got {step.number}")
+        return (*self.clicks[: step.number - 1], *self.clicks[step.number :])
+
+
+def _check(is_possible: bool, message: str) -> None:
+    if not is_possible:
+        raise ClickError(message)

@@ -1,0 +1,180 @@
+"""The record of a session on disk: what it is of, and each step, whole after each of them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from clickseg import __version__
+from clickseg.clicks.click import Click, Polarity
+from clickseg.clicks.clicks_json import Position
+from clickseg.dicom.volume import Series
+from clickseg.engines.engine import Engine
+from clickseg.errors import OutputError, SessionError
+from clickseg.incremental.history import Action, History, Step
+from clickseg.pipeline import Case
+from clickseg.staging import remove_parts, replace_whole
+from clickseg.validation import Strict, parse, read_json
+
+SESSION = "session.json"
+_LOCK = "lock"
+_VERSION = 1
+MAX_STEPS = 100_000
+
+Identity = dict[str, str | int]
+"""All that the bytes of a session's result depend on, but for its clicks."""
+
+
+class _Click(Strict):
+    label: str
+    polarity: Polarity
+    position_mm: Position
+
+
+class _Step(Strict):
+    action: Action
+    user: str
+    time: str
+    click: _Click | None = None
+    number: int | None = None
+
+
+class _File(Strict):
+    version: Literal[1]
+    identity: dict[str, str | int]
+    steps: tuple[_Step, ...] = Field(max_length=MAX_STEPS)
+
+
+class Record:
+    """The record of one session, which no other process has open.
+
+    Attributes:
+        history: What was done.
+    """
+
+    def __init__(self, folder: Path, identity: Identity) -> None:
+        """Opens the record in a folder, or begins one.
+
+        Args:
+            folder: The session's folder; made where it is missing.
+            identity: What the session is of.
+
+        Raises:
+            SessionError: It is a record of something else, damaged, or in use.
+            OutputError: The folder cannot be written to.
+        """
+        self._folder, self._identity = folder, identity
+        self._lock = _locked(folder)
+        self.history = History()
+        try:
+            remove_parts(folder)
+            if (folder / SESSION).exists():
+                self.history = self._read()
+            else:
+                self.keep(self.history)
+        except BaseException:
+            self.close()
+            raise
+
+    def keep(self, history: History) -> None:
+        """Writes the history; it is either there as a whole, or the one before is.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        content = {"version": _VERSION, "identity": self._identity, "steps": [_as_json(step) for step in history.steps]}
+        try:
+            replace_whole(self._folder / SESSION, (json.dumps(content, indent=1) + "\n").encode())
+        except OSError as error:
+            raise OutputError(f"{self._folder / SESSION}: cannot be written: {error.strerror}") from error
+        self.history = history
+
+    def close(self) -> None:
+        """Gives the session free for other processes."""
+        os.close(self._lock)
+
+    def _read(self) -> History:
+        path = self._folder / SESSION
+        file = parse(_File, read_json(path, SessionError), str(path), SessionError)
+        for name in sorted({*file.identity, *self._identity}):
+            if file.identity.get(name) != self._identity.get(name):
+                raise SessionError(
+                    f"{path}: the session is of another {name}: expected {self._identity.get(name)}, "
+                    f"got {file.identity.get(name)}",
+                    hint="begin a new session in another folder",
+                )
+        return replayed(_step(each) for each in file.steps)
+
+
+def _locked(folder: Path) -> int:
+    """Returns an open file that no other process has locked; the lock ends with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(file)
+        raise SessionError(f"{folder}: the session is in use by another process") from error
+    return file
+
+
+def replayed(steps: Iterable[Step]) -> History:
+    """Returns the history that some steps make."""
+    history = History()
+    for step in steps:
+        history = history.after(step)
+    return history
+
+
+def identity_of(case: Case, engine: Engine) -> Identity:
+    """Returns what a session is of: data, model, weights, engine and version."""
+    package = case.package
+    specification = package.spec.model_dump_json(exclude={"weights"})
+    return {
+        "clickseg": __version__,
+        "model": f"{package.name} {package.version}",
+        "model specification": hashlib.sha256(specification.encode()).hexdigest(),
+        **{f"weights {each.path.name}": each.sha256 for each in engine.weights},
+        **{f"engine {name}": value for name, value in engine.describe().items()},
+        **{f"series {number}": _digest(series) for number, series in enumerate(case.series, 1)},
+    }
+
+
+def _digest(series: Series) -> str:
+    """Returns a SHA-256 over a series' values, where they lie, and what they are."""
+    volume = series.volume
+    digest = hashlib.sha256(np.ascontiguousarray(volume.array).data)
+    digest.update(np.ascontiguousarray(volume.affine, dtype="<f8").tobytes())
+    digest.update(json.dumps([series.candidate.series_uid, volume.frame_of_reference_uid, series.unit]).encode())
+    return digest.hexdigest()
+
+
+def _as_json(step: Step) -> dict[str, Any]:
+    content: dict[str, Any] = {"action": step.action.value, "user": step.user, "time": step.time}
+    if step.click is not None:
+        click = step.click
+        content["click"] = {
+            "label": click.label,
+            "polarity": click.polarity.value,
+            "position_mm": list(click.position_mm),
+        }
+    if step.number is not None:
+        content["number"] = step.number
+    return content
+
+
+def _step(step: _Step) -> Step:
+    click = step.click
+    point = None if click is None else Click(click.label, click.polarity, click.position_mm)
+    return Step(step.action, step.user, step.time, point, step.number)

@@ -1,0 +1,254 @@
+"""A series, a model, and clicks one after another."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+
+from typing_extensions import Self
+
+from clickseg.boxes import Box, whole
+from clickseg.clicks.click import Click, Clicks
+from clickseg.dicom.volume import Series
+from clickseg.engines.engine import Engine
+from clickseg.errors import OutputError
+from clickseg.incremental.first_run import FirstRun
+from clickseg.incremental.history import Action, History, Points, Step
+from clickseg.incremental.live import Live, changed_box
+from clickseg.incremental.record import Record, identity_of
+from clickseg.inference.binding import bind
+from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.label_map import LabelMap
+from clickseg.memory import Memory, machine_limit_bytes
+from clickseg.models.package import ModelPackage
+from clickseg.pipeline import Predicted, Result, Windows, finish, make_case, prepare
+from clickseg.progress import Progress, no_progress
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one step changed.
+
+    Attributes:
+        box: The smallest box [K, J, I] of the source grid that holds all voxels whose classes changed; None where no
+            voxel did.
+        windows_run: How many windows were run.
+        seconds: From the step to the new label map.
+    """
+
+    box: Box | None
+    windows_run: int
+    seconds: float
+
+
+class Session:
+    """A series and a model; each click runs only the windows that it touches, to the bytes of a full run.
+
+    The run without clicks begins in the background when a session is opened; a click that comes meanwhile goes first.
+    With a folder, each step is kept there before it is returned, and another process goes on from it.
+    """
+
+    def __init__(
+        self,
+        series: Sequence[Series],
+        package: ModelPackage,
+        engine: Engine,
+        *,
+        folder: Path | None = None,
+        memory: Memory | None = None,
+        kernels: KernelChoice | None = None,
+        postprocessing: bool = True,
+        progress: Progress = no_progress,
+    ) -> None:
+        """Opens a session, or goes on with the one in a folder.
+
+        Args:
+            series: One series for each input of the model; the result refers to the first.
+            package: The model.
+            engine: Its network, loaded; used by the session alone while it is open.
+            folder: Where each step is kept; None for a session that ends with the process.
+            memory: What the process may take; by default what the machine has.
+            kernels: The loops over voxels.
+            postprocessing: Whether the package's postprocessing is applied.
+            progress: Told after each window of the run in the background.
+
+        Raises:
+            ModelError: A series is not what the model takes.
+            SessionError: The folder holds a session of other data, weights or engine, or is in use.
+            OutputError: The folder cannot be written to.
+        """
+        self._case, self._postprocessing = make_case(series, Clicks(), package), postprocessing
+        self._engine = engine
+        self._record = Record(folder, identity_of(self._case, engine)) if folder else None
+        memory = memory or Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
+        self._live = Live(
+            prepare(self._case),
+            engine,
+            memory,
+            kernels or KernelChoice(),
+            folder=folder / "logits" if folder else memory.spool / f"clickseg-session-{uuid.uuid4().hex}",
+            is_lasting=folder is not None,
+        )
+        self._history = self._record.history if self._record else History()
+        self._live.begin_with(self._history.clicks)
+        self._shown = self._finished(self._live.points).labels.copied()
+        self._first = FirstRun(self._run_all, progress)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def clicks(self) -> Points:
+        """The clicks that there are, in the order in which they were made."""
+        return self._history.clicks
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All that was done: who did what when."""
+        return self._history.steps
+
+    @property
+    def windows(self) -> int:
+        """How many windows there are."""
+        return self._live.windows
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all windows were run, so that the label map is that of all of the series."""
+        return self._first.is_over
+
+    @property
+    def labels(self) -> LabelMap:
+        """The label map on the source grid, after postprocessing; its own until the next step."""
+        return self._shown
+
+    def wait(self) -> None:
+        """Returns when all windows were run.
+
+        Raises:
+            EngineError: The network fails.
+        """
+        self._first.wait()
+
+    def add_click(self, click: Click, user: str = "") -> Change:
+        """Adds a click.
+
+        Raises:
+            ClickError: It lies outside, or the model does not take it.
+        """
+        return self.add_clicks([click], user)
+
+    def add_clicks(self, clicks: Sequence[Click], user: str = "") -> Change:
+        """Adds clicks, a step each; what they change together is run at once.
+
+        Raises:
+            ClickError: One lies outside, or the model does not take it; then none is added.
+        """
+        reference = self._case.reference
+        unbound = Clicks(tuple(clicks), source="the session")
+        bound = bind(unbound, self._case.package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
+        return self._do([self._step(Action.ADD, user, click=click) for click in bound.points])
+
+    def remove_click(self, number: int, user: str = "") -> Change:
+        """Removes a click.
+
+        Args:
+            number: Which one of ``clicks``, counted from 1.
+            user: Who does it.
+
+        Raises:
+            ClickError: There is none of that number.
+        """
+        return self._do([self._step(Action.REMOVE, user, number=number)])
+
+    def undo(self, user: str = "") -> Change:
+        """Takes the last step back.
+
+        Raises:
+            ClickError: There is none.
+        """
+        return self._do([self._step(Action.UNDO, user)])
+
+    def redo(self, user: str = "") -> Change:
+        """Does again what was undone.
+
+        Raises:
+            ClickError: Nothing was.
+        """
+        return self._do([self._step(Action.REDO, user)])
+
+    def reset(self, user: str = "") -> Change:
+        """Removes all clicks; this can be undone too."""
+        return self._do([self._step(Action.RESET, user)])
+
+    def result(self) -> Result:
+        """Returns what ``clickseg segment`` gives with the same clicks, when all windows were run."""
+        self.wait()
+        with self._first.ahead():
+            result = self._finished(self.clicks)
+            return replace(result, predicted=replace(result.predicted, labels=result.labels.copied()))
+
+    def close(self) -> None:
+        """Ends the work in the background, and gives the folder free."""
+        self._first.close()
+        self._live.close()
+        if self._record:
+            self._record.close()
+
+    def _do(self, steps: Sequence[Step]) -> Change:
+        """Does some steps, or none of them."""
+        start = time.perf_counter()
+        with self._first.ahead():
+            history = self._history
+            for step in steps:
+                history = history.after(step)
+            anew = self._live.move_to(history.clicks, no_progress)
+            ran = self._live.ran
+            try:
+                if self._record:
+                    self._record.keep(history)
+            except OutputError:
+                self._live.move_to(self.clicks, no_progress)
+                raise
+            self._history = history
+            box = self._show(anew)
+        return Change(box, ran, time.perf_counter() - start)
+
+    def _run_all(self, progress: Progress) -> None:
+        self._live.run_all(progress)
+        self._show(None)
+
+    def _show(self, anew: Box | None) -> Box | None:
+        """Brings ``labels`` up to date; returns the box of what changed."""
+        labels = self._finished(self.clicks).labels
+        is_local = anew is not None and not self._rules_apply
+        within = anew if anew is not None and is_local else whole(self._shown.array.shape[:3])
+        box = changed_box(self._shown, labels, within)
+        if box is not None:
+            self._shown.array[box] = labels.array[box]
+        return box
+
+    @property
+    def _rules_apply(self) -> bool:
+        return self._postprocessing and not self._case.package.spec.postprocessing.keeps_everything
+
+    def _finished(self, points: Points) -> Result:
+        clicks = Clicks(points, self._case.reference.volume.frame_of_reference_uid, source="session" if points else "")
+        counted = Windows(self._live.windows, self._live.repeated, self._live.logits_at)
+        case = replace(self._case, clicks=clicks)
+        predicted = Predicted(case, self._live.labels, self._engine.describe(), self._engine.weights, counted)
+        return finish(predicted, postprocessing=self._postprocessing)
+
+    def _step(self, action: Action, user: str, click: Click | None = None, number: int | None = None) -> Step:
+        return Step(action, user, datetime.now(timezone.utc).isoformat(timespec="milliseconds"), click, number)

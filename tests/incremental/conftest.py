@@ -1,0 +1,69 @@
+"""A noisy series, and networks with random weights that take clicks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clickseg.dicom.volume import Series
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Engine, Precision
+from clickseg.engines.export import export_openvino
+from clickseg.models.package import ModelPackage, load_package
+from tests import phantoms
+from tests.engines.test_engines import package as network_package
+
+NETWORK = {
+    "_target_": "monai.networks.nets.DynUNet",
+    "spatial_dims": 3,
+    "in_channels": 3,
+    "out_channels": 2,
+    "kernel_size": [3, 3, 3],
+    "strides": [1, 2, 2],
+    "upsample_kernel_size": [2, 2],
+    "filters": [4, 6, 8],
+    "norm_name": "instance",
+}
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
+    volume = phantoms.hook(phantoms.oblique_geometry((17, 19, 24)), inside=300, outside=-200)
+    noise = np.random.default_rng(5).normal(0, 150, volume.array.shape)
+    noisy = volume.with_array(np.round(volume.array + noise).astype(np.float32))
+    return phantoms.read(phantoms.write(tmp_path_factory.mktemp("series"), noisy))
+
+
+def section(**changes: object) -> dict[str, object]:
+    return phantoms.metadata(
+        **{
+            "window": {"roi": [8, 8, 8], "overlap": 0.25},
+            "grid": {"spacing_mm": [1.6, 1.8, 3.3], "orientation": "RAS"},
+            "guidance": phantoms.GUIDANCE,
+            **changes,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
+    """DynUNets with random weights: two that exclude, one whose classes overlap, one that keeps what was clicked."""
+    folder = tmp_path_factory.mktemp("models")
+    sigmoid = {"activation": "sigmoid", "classes": [phantoms.organ("hook", 0), phantoms.organ("c1", 1)]}
+    changes: dict[str, dict[str, object]] = {
+        "softmax": {},
+        "sigmoid": sigmoid,
+        "clicked": {"postprocessing": {"keep": "clicked", "min_value": -100.0, "min_volume_ml": 0.05}},
+    }
+    for name, change in changes.items():
+        export_openvino(network_package(folder / name, NETWORK, section(**change)))
+    return {name: load_package(folder / name) for name in changes}
+
+
+@pytest.fixture(scope="module")
+def engines(models: dict[str, ModelPackage]) -> dict[tuple[str, Runtime], Engine]:
+    return {
+        (name, runtime): make_engine(package, runtime, "cpu", Precision.F32)
+        for name, package in models.items()
+        for runtime in (Runtime.OPENVINO, Runtime.TORCH)
+    }

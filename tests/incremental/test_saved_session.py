@@ -1,0 +1,251 @@
+"""A session in a folder is gone on with by another process, from the step that was last acknowledged."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clickseg.clicks.click import Clicks
+from clickseg.dicom.volume import Series
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Engine, Precision
+from clickseg.errors import OutputError, SessionError
+from clickseg.incremental import Session
+from clickseg.incremental.record import SESSION
+from clickseg.models.package import ModelPackage
+from clickseg.pipeline import segment
+from tests import phantoms, runs
+from tests.incremental.sessions import click
+
+FIRST, SECOND = (0.5, 0.4, 0.6), (0.1, 0.9, 0.2)
+
+
+@pytest.fixture
+def package(models: dict[str, ModelPackage]) -> ModelPackage:
+    return models["clicked"]
+
+
+@pytest.fixture
+def engine(package: ModelPackage) -> Engine:
+    return make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+
+
+def test_another_session_goes_on_and_runs_nothing_again(
+    series: Series,
+    package: ModelPackage,
+    engine: Engine,
+    tmp_path: Path,
+) -> None:
+    with Session([series], package, engine, folder=tmp_path / "s") as session:
+        session.add_click(click(series, *FIRST), user="ann")
+        session.wait()
+        before = session.labels.array.copy()
+
+    with Session([series], package, engine, folder=tmp_path / "s") as session:
+        session.wait()
+        assert session.labels.array.tobytes() == before.tobytes()
+        assert session._live.ran == 0
+        assert [step.user for step in session.steps] == ["ann"]
+        session.add_click(click(series, *SECOND), user="bob")
+        session.undo()
+        assert session.labels.array.tobytes() == before.tobytes()
+
+
+def test_its_steps_can_be_replayed_to_the_same_bytes(
+    series: Series,
+    package: ModelPackage,
+    engine: Engine,
+    tmp_path: Path,
+) -> None:
+    with Session([series], package, engine, folder=tmp_path / "s") as session:
+        session.add_clicks([click(series, *FIRST), click(series, *SECOND)])
+        session.remove_click(1)
+        session.undo()
+        session.remove_click(2)
+        session.wait()
+        found, steps = session.labels.array.copy(), session.steps
+
+    with Session([series], package, engine) as replay:
+        for step in steps:
+            match step.action.value:
+                case "add":
+                    replay.add_click(step.click)
+                case "remove":
+                    replay.remove_click(step.number)
+                case name:
+                    getattr(replay, name)()
+        replay.wait()
+        assert replay.labels.array.tobytes() == found.tobytes()
+
+
+def test_a_damaged_file_of_logits_is_run_again(
+    series: Series,
+    package: ModelPackage,
+    engine: Engine,
+    tmp_path: Path,
+) -> None:
+    with Session([series], package, engine, folder=tmp_path / "s") as session:
+        session.wait()
+        before = session.labels.array.copy()
+    files = sorted((tmp_path / "s" / "logits").iterdir())
+    files[0].write_bytes(files[0].read_bytes()[:-4] + b"abcd")
+    files[1].write_bytes(b"")
+
+    with Session([series], package, engine, folder=tmp_path / "s") as session:
+        session.wait()
+        assert session._live.ran == 2
+        assert session.labels.array.tobytes() == before.tobytes()
+
+
+def test_other_data_weights_or_engines_are_refused(
+    series: Series,
+    models: dict[str, ModelPackage],
+    engine: Engine,
+    package: ModelPackage,
+    tmp_path: Path,
+) -> None:
+    Session([series], package, engine, folder=tmp_path / "s").close()
+
+    other = phantoms.read(runs.write_input(tmp_path / "in") / "CT")
+    with pytest.raises(SessionError, match="the session is of another series 1: expected"):
+        Session([other], package, engine, folder=tmp_path / "s")
+    torch = make_engine(package, Runtime.TORCH, "cpu", Precision.F32)
+    with pytest.raises(SessionError, match="the session is of another engine engine: expected torch, got openvino"):
+        Session([series], package, torch, folder=tmp_path / "s")
+    softmax = make_engine(models["softmax"], Runtime.OPENVINO, "cpu", Precision.F32)
+    with pytest.raises(SessionError, match="the session is of another model: expected softmax"):
+        Session([series], models["softmax"], softmax, folder=tmp_path / "s")
+
+
+def test_a_session_is_of_one_process_at_a_time(
+    series: Series,
+    package: ModelPackage,
+    engine: Engine,
+    tmp_path: Path,
+) -> None:
+    with (
+        Session([series], package, engine, folder=tmp_path / "s"),
+        pytest.raises(SessionError, match="in use by another process"),
+    ):
+        Session([series], package, engine, folder=tmp_path / "s")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"version": 2, "identity": {}, "steps": []}', "[1"])
+def test_a_damaged_record_is_one_clear_error(
+    series: Series,
+    package: ModelPackage,
+    engine: Engine,
+    tmp_path: Path,
+    content: str,
+) -> None:
+    (tmp_path / SESSION).write_text(content)
+
+    with pytest.raises(SessionError, match=SESSION):
+        Session([series], package, engine, folder=tmp_path)
+
+
+def test_a_step_that_cannot_be_kept_is_not_done(
+    series: Series,
+    package: ModelPackage,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Session([series], package, engine, folder=tmp_path / "s") as session:
+        session.wait()
+        before = session.labels.array.copy()
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("clickseg.incremental.record.replace_whole", full)
+        with pytest.raises(OutputError, match="No space left"):
+            session.add_click(click(series, *FIRST))
+
+        assert session.clicks == ()
+        assert session.labels.array.tobytes() == before.tobytes()
+
+
+OPERATE = """
+import sys
+import time
+sys.path.insert(0, {repository!r})
+import numpy as np
+from pathlib import Path
+from clickseg.clicks.click import Click, Polarity
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Precision
+from clickseg.errors import ClickError
+from clickseg.incremental import Session
+from clickseg.models.package import load_package
+from tests import phantoms
+series = phantoms.read(Path({study!r}))
+package = load_package(Path({model!r}))
+engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+rng = np.random.default_rng({seed})
+with Session([series], package, engine, folder=Path({folder!r})) as session:
+    print(len(session.steps), flush=True)
+    while True:
+        kind = rng.choice(["add", "add", "add", "remove", "undo", "redo", "reset"], p=[.25, .25, .2, .1, .1, .08, .02])
+        try:
+            if kind == "add":
+                index = rng.uniform(0, np.array(series.volume.spatial_shape) - 1)
+                x, y, z = series.volume.map_indices_to_reference(index[None])[0]
+                session.add_click(Click("hook", list(Polarity)[rng.integers(2)], (x, y, z)))
+            elif kind == "remove":
+                session.remove_click(int(rng.integers(1, 1 + max(len(session.clicks), 1))))
+            else:
+                getattr(session, str(kind))()
+        except ClickError:
+            continue
+        print(len(session.steps), flush=True)
+"""
+
+
+@pytest.mark.parametrize("operations", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_after_kills_a_session_goes_on_from_the_step_last_acknowledged(
+    series: Series,
+    package: ModelPackage,
+    engine: Engine,
+    tmp_path: Path,
+    operations: int,
+) -> None:
+    study, folder = series_folder(series), tmp_path / "s"
+    acknowledged, kills = 0, 0
+    rng = random.Random(7)
+    while acknowledged < operations:
+        code = OPERATE.format(
+            repository=str(runs.REPOSITORY), study=study, model=str(package.path), seed=kills, folder=str(folder)
+        )
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        resumed = int(process.stdout.readline())
+        assert acknowledged <= resumed <= acknowledged + 1  # one may have been kept, and not been acknowledged
+        stop = resumed + min(50, operations // 3)
+        for line in process.stdout:
+            acknowledged = int(line)
+            if acknowledged >= stop:
+                break
+        time.sleep(rng.uniform(0, 0.02))
+        assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        acknowledged = int((process.stdout.read().split() or [acknowledged])[-1])
+        process.wait()
+        process.stdout.close()
+        kills += 1
+
+    with Session([series], package, engine, folder=folder) as session:
+        assert acknowledged <= len(session.steps) <= acknowledged + 1
+        session.wait()
+        full = segment([series], Clicks(session.clicks), package, engine)
+        assert session.labels.array.tobytes() == full.labels.array.tobytes()
+    assert kills >= 3
+
+
+def series_folder(series: Series) -> str:
+    return str(series.candidate.instances[0].path.parent)
