@@ -16,8 +16,9 @@ import pytest
 
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Precision
-from clickseg.engines.export import export_openvino, list_weights
+from clickseg.engines.export import export_openvino
 from clickseg.engines.network_def import build_network
+from clickseg.engines.weights_files import list_weights
 from clickseg.errors import EngineError, ModelError
 from clickseg.models.package import ModelPackage, load_package
 from tests import phantoms
