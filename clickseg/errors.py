@@ -63,5 +63,9 @@ class EngineError(ClickSegError, RuntimeError):
     """An inference runtime is missing or failed."""
 
 
+class DeviceMemoryError(EngineError, MemoryError):
+    """A device has too little memory for a batch of windows; ``Engine.smaller`` may be what fits."""
+
+
 class OutputError(ClickSegError, OSError):
     """A result cannot be written."""

@@ -29,7 +29,7 @@ def make_engine(
         package: The model.
         runtime: The runtime; ``auto`` takes torch where there is a CUDA device, else OpenVINO.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto`` takes bf16 in OpenVINO where the processor has it, f16 on CUDA, else f32.
+        precision: ``auto`` takes f16 on CUDA, bf16 where the processor computes in it, else f32.
         cache: A folder for compiled networks.
 
     Raises:

@@ -55,6 +55,10 @@ class OpenVinoEngine:
         logits: Values = outputs[0]
         return logits
 
+    def smaller(self) -> None:
+        """Returns nothing: it is given one window at a time."""
+        return
+
     def describe(self) -> Mapping[str, str | int]:
         """Returns the engine fingerprint."""
         return {
