@@ -8,55 +8,43 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-
-import openvino as ov
 
 from clickseg.staging import remove_parts, replace_whole
 
 _DIGEST_BYTES = 32
 
 
-def kept(
-    core: ov.Core, folder: Path | None, compile_network: Callable[[], ov.CompiledModel], options: Mapping[str, object]
-) -> ov.CompiledModel:
-    """Returns a compiled network from the cache, or compiles it and puts it there.
+class Slot:
+    """The place of one compiled network; it is named after all that the network depends on."""
 
-    Args:
-        core: OpenVINO.
-        folder: The cache; None for none.
-        compile_network: Compiles the network.
-        options: All that the compiled network depends on; those that OpenVINO knows are in upper case.
-    """
-    if folder is None:
-        return compile_network()
-    key = json.dumps({**options, "build": ov.__version__}, sort_keys=True)
-    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.blob"
-    known = {name: value for name, value in options.items() if name.isupper()}
-    return _imported(core, path, known) or _exported(compile_network(), path)
+    def __init__(self, folder: Path | None, depends_on: Mapping[str, object], suffix: str) -> None:
+        """Names a place.
 
+        Args:
+            folder: The cache; None for none.
+            depends_on: All that the compiled network depends on, as JSON can hold it.
+            suffix: Of the file.
+        """
+        key = json.dumps(depends_on, sort_keys=True)
+        self.path = None if folder is None else folder / f"{hashlib.sha256(key.encode()).hexdigest()}{suffix}"
 
-def _imported(core: ov.Core, path: Path, options: Mapping[str, object]) -> ov.CompiledModel | None:
-    content = _read(path)
-    try:
-        return None if content is None else core.import_model(content, "CPU", options)
-    except RuntimeError:  # OpenVINO refuses what another build of it wrote
-        return None
+    def read(self) -> bytes | None:
+        """Returns what was written; None where nothing was, or it is damaged."""
+        if self.path is None:
+            return None
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        digest, compiled = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        return compiled if hashlib.sha256(compiled).digest() == digest else None
 
-
-def _exported(compiled: ov.CompiledModel, path: Path) -> ov.CompiledModel:
-    with contextlib.suppress(OSError, RuntimeError):  # a cache that cannot be filled costs time, and nothing else
-        remove_parts(path.parent)
-        blob = compiled.export_model().getvalue()
-        replace_whole(path, hashlib.sha256(blob).digest() + blob)
-    return compiled
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, blob = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    return blob if hashlib.sha256(blob).digest() == digest else None
+    def write(self, compiled: bytes) -> None:
+        """Keeps a compiled network, if it can: a cache that cannot be filled costs time, and nothing else."""
+        if self.path is None:
+            return
+        with contextlib.suppress(OSError):
+            remove_parts(self.path.parent)
+            replace_whole(self.path, hashlib.sha256(compiled).digest() + compiled)

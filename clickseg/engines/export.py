@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Precision
 from clickseg.engines.weights_files import save_openvino
-from clickseg.errors import ModelError
+from clickseg.errors import ModelError, OutputError
 from clickseg.models.package import ModelPackage
 
 
@@ -33,3 +35,31 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     network = load_state(package).eval()
     converted = ov.convert_model(network, example_input=torch.from_numpy(example), input=list(example.shape))
     return save_openvino(converted, package, GRAPH)
+
+
+def export_tensorrt(package: ModelPackage, device: str, precision: Precision, cache: Path) -> Path:
+    """Compiles a package's torch weights for the GPU of this machine, unless that has been done.
+
+    Nothing is written to the package: what TensorRT compiles is of use on this GPU only.
+
+    Args:
+        package: The model.
+        device: ``auto``, ``cuda`` or ``cuda:N``.
+        precision: f16 or f32; ``auto`` is f16.
+        cache: The folder for compiled networks.
+
+    Returns:
+        The file in the cache.
+
+    Raises:
+        EngineError: TensorRT is not installed, or cannot compile the network; or there is no GPU.
+        ModelError: The package's weights do not fit.
+        OutputError: The cache cannot be written to.
+    """
+    engine = make_engine(package, Runtime.TENSORRT, device, precision, cache)
+    from clickseg.engines.tensorrt_engine import TensorRtEngine  # TensorRT is installed, since an engine was made
+
+    file = engine.plan_file if isinstance(engine, TensorRtEngine) else None
+    if file is None or not file.is_file():
+        raise OutputError(f"{cache}: cannot be written to", hint="--cache DIR")
+    return file

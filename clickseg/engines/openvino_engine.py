@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import openvino as ov
 
 from clickseg.arrays import Values
 from clickseg.cache import cache_folder
-from clickseg.engines.compiled_cache import kept
+from clickseg.engines.compiled_cache import Slot
 from clickseg.engines.engine import Precision
 from clickseg.errors import EngineError
 from clickseg.models.package import ModelPackage, Weights
@@ -84,9 +85,14 @@ class OpenVinoEngine:
             network.reshape([self.batch, spec.input_channels, *spec.window.roi])
             return core.compile_model(network, "CPU", options)
 
-        depends_on = {**self.describe(), "weights": [each.sha256 for each in self.weights], "roi": spec.window.roi}
+        depends_on = {
+            "weights": [each.sha256 for each in self.weights],
+            "roi": spec.window.roi,
+            "build": ov.__version__,
+        }
+        slot = Slot(cache, {**options, **self.describe(), **depends_on, "inputs": spec.input_channels}, ".blob")
         try:
-            compiled = kept(core, cache, compile_network, {**options, **depends_on, "inputs": spec.input_channels})
+            compiled = _imported(core, slot, options) or _exported(compile_network(), slot)
         except RuntimeError as error:
             raise EngineError(
                 f"model {package.name}: OpenVINO cannot run {graph.path.name}: {_last_line(error)}"
@@ -115,6 +121,21 @@ def _weights(package: ModelPackage, precision: Precision) -> tuple[Weights, ...]
             hint=f"clickseg export {package.path} --precision int8 --calibrate DIR",
         )
     return package.weights(INT8_CONSTANTS), package.weights(INT8_GRAPH)
+
+
+def _imported(core: ov.Core, slot: Slot, options: Mapping[str, object]) -> ov.CompiledModel | None:
+    content = slot.read()
+    try:
+        return None if content is None else core.import_model(content, "CPU", options)
+    except RuntimeError:  # OpenVINO refuses what another build of it wrote
+        return None
+
+
+def _exported(compiled: ov.CompiledModel, slot: Slot) -> ov.CompiledModel:
+    with contextlib.suppress(RuntimeError):  # not every network can be kept
+        if slot.path is not None:
+            slot.write(compiled.export_model().getvalue())
+    return compiled
 
 
 def _check_output(compiled: ov.CompiledModel, package: ModelPackage) -> None:

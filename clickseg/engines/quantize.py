@@ -55,12 +55,13 @@ def quantize(package: ModelPackage, windows: Sequence[Values]) -> Quantized:
         raise ModelError(f"model {package.name}: no {GRAPH} to quantize", hint=f"clickseg export {package.path}")
     network = ov.Core().read_model(str(package.weights(GRAPH).path), str(package.weights(CONSTANTS).path))
     network.reshape([1, package.spec.input_channels, *package.spec.window.roi])
-    files = save_openvino(_quantized(network, windows), package, INT8_GRAPH)
+    files = save_openvino(quantized(network, windows), package, INT8_GRAPH)
     agreement, dice = _compared(load_package(package.path), windows)
     return Quantized(files, agreement, dice)
 
 
-def _quantized(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
+def quantized(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
+    """Returns a network in 8 bits, calibrated on windows [C, I, J, K]."""
     with contextlib.redirect_stdout(sys.stderr):  # it draws progress bars
         import nncf
 

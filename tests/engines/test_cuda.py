@@ -66,6 +66,7 @@ def test_an_array_of_cupy_gives_one_with_the_same_bytes(model: ModelPackage, on_
             windows = cupy.asarray(BATCH) * 2**number / 2**number
             said.append(engine.infer(windows) + 0)
             del windows
+    cupy.cuda.Device().synchronize()
 
     assert isinstance(said[0], cupy.ndarray)
     assert all(np.array_equal(cupy.asnumpy(each), expected) for each in said)
@@ -82,6 +83,24 @@ def test_the_memory_of_a_cupy_array_is_not_copied(model: ModelPackage) -> None:
     engine.infer(windows)
 
     assert seen[0] == windows.data.ptr or engine._layout is torch.channels_last_3d
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [(Precision.F32, 1e-4), (Precision.F16, 2e-2)])
+def test_tensorrt_says_what_the_cpu_says_and_from_the_cache_the_same_bytes_again(
+    model: ModelPackage, tmp_path: Path, precision: Precision, tolerance: float
+) -> None:
+    pytest.importorskip("tensorrt")
+    pytest.importorskip("onnxscript")
+    exact = make_engine(model, Runtime.TORCH, "cpu", Precision.F32).infer(BATCH)
+    engine = make_engine(model, Runtime.TENSORRT, "cuda", precision, tmp_path)
+
+    first = engine.infer(BATCH)
+
+    np.testing.assert_allclose(first, exact, atol=tolerance)
+    assert np.array_equal(engine.infer(BATCH), first)
+    again = make_engine(model, Runtime.TENSORRT, "cuda", precision, tmp_path)
+    assert again.describe() == engine.describe()
+    assert np.array_equal(again.infer(BATCH), first)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [(Precision.F32, 1e-4), (Precision.F16, 2e-2)])

@@ -1,4 +1,4 @@
-"""Arrays of another library than NumPy: here one whose memory is the host's, as no GPU is needed to see what is copied."""
+"""Arrays of another library than NumPy: here of one in the host's memory, where it is seen as well what is copied."""
 
 from __future__ import annotations
 
