@@ -15,7 +15,6 @@ from clickseg import __version__
 from clickseg.arrays import Values
 from clickseg.cache import cache_folder
 from clickseg.cuda_runtime import driver_version
-from clickseg.digest import file_sha256
 from clickseg.engines.batch import windows_at_once
 from clickseg.engines.compiled_cache import Slot
 from clickseg.engines.engine import Precision
@@ -24,8 +23,9 @@ from clickseg.engines.network_def import CONFIG
 from clickseg.engines.onnx_export import LOGITS, WINDOWS, to_onnx
 from clickseg.engines.tensorrt_plan import Plan, build_plan, load_plan
 from clickseg.engines.torch_engine import STATE_DICT, load_state
-from clickseg.errors import EngineError
+from clickseg.errors import EngineError, ModelError
 from clickseg.models.package import ModelPackage, Weights
+from clickseg.validation import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class TensorRtEngine:
             "gpu": _gpu(self.device),
             "versions": [trt.__version__, torch.__version__, __version__],
             "weights": [each.sha256 for each in self.weights],
-            "network": file_sha256(self._package.path / CONFIG),
+            "network": read_json(self._package.path / CONFIG, ModelError),
             "precision": self.precision,
             "windows": self._given,
         }

@@ -108,6 +108,15 @@ def test_torch_computes_in_bf16_when_asked_to(both: ModelPackage, batch: np.ndar
     assert 0 < np.linalg.norm(logits - exact) / np.linalg.norm(exact) < 0.05
 
 
+@pytest.mark.parametrize(("instruction", "precision"), [("amx_bf16", "bf16"), ("avx512_bf16", "bf16"), ("avx2", "f32")])
+def test_torch_computes_in_bf16_by_itself_where_the_processor_does(
+    both: ModelPackage, monkeypatch: pytest.MonkeyPatch, instruction: str, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instruction: True, "amx_fp16": False})
+
+    assert make_engine(both, Runtime.TORCH, "cpu", Precision.AUTO).precision == precision
+
+
 def test_the_fingerprint_names_what_the_bits_depend_on(both: ModelPackage) -> None:
     for runtime in (Runtime.OPENVINO, Runtime.TORCH):
         fingerprint = make_engine(both, runtime, "cpu", Precision.F32).describe()

@@ -235,6 +235,13 @@ def test_a_package_without_torch_weights_is_an_error(tensorrt: TensorRt, model: 
         engine_of(model)
 
 
+def test_a_package_without_a_network_is_an_error(tensorrt: TensorRt, model: ModelPackage) -> None:
+    (model.path / "configs" / "inference.json").unlink()
+
+    with pytest.raises(ModelError, match=r"inference\.json: cannot be read"):
+        engine_of(model)
+
+
 def test_it_runs_on_cuda_only(tensorrt: TensorRt, model: ModelPackage) -> None:
     with pytest.raises(EngineError, match="TensorRT runs on CUDA, not on cpu"):
         make_engine(model, Runtime.TENSORRT, "cpu", Precision.AUTO)
