@@ -1,4 +1,7 @@
-"""One window of two networks with seeded random weights: OpenVINO in each precision against torch f32 eager."""
+"""One window of two networks with seeded random weights: OpenVINO in each precision against torch f32 eager.
+
+int8 is calibrated on other windows of the same random values.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,11 @@ import torch
 from monai.networks.nets import DynUNet, SegResNet
 
 from benchmarks.table import Row, publish
-from clickseg.arrays import Values
+from clickseg.arrays import Mask, Values
+from clickseg.engines.quantize import quantized
 
 _REPEATS = 7
+_CALIBRATION_WINDOWS = 4
 
 
 def run(_: Path) -> None:
@@ -47,7 +52,7 @@ def sw_fastedit() -> torch.nn.Module:
 def _rows(name: str, network: torch.nn.Module, shape: tuple[int, ...]) -> list[Row]:
     window = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     ways = {"torch f32": _torch(network.eval())} | {
-        f"OpenVINO {precision}": _openvino(network, shape, precision) for precision in ("f32", "bf16")
+        f"OpenVINO {precision}": _openvino(network, shape, precision) for precision in ("f32", "bf16", "int8")
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     said = {way: infer(window) for way, infer in ways.items()}  # the first call makes ready
@@ -63,10 +68,16 @@ def _rows(name: str, network: torch.nn.Module, shape: tuple[int, ...]) -> list[R
             "runtime": way,
             "s": round(median(seconds[way]), 3),
             "times less": round(median(seconds["torch f32"]) / median(seconds[way]), 2),
+            "same label %": round(100 * float(np.mean(_labels(said[way]) == _labels(reference))), 3),
             "relative L2 error": float(f"{np.linalg.norm(said[way] - reference) / np.linalg.norm(reference):.2g}"),
         }
         for way in ways
     ]
+
+
+def _labels(logits: Values) -> Mask:
+    """Returns what each voxel is labelled: one channel is decided by its sign, of two the higher one wins."""
+    return logits[:, 0] > (0 if logits.shape[1] == 1 else logits[:, 1])
 
 
 def _torch(network: torch.nn.Module) -> Callable[[Values], Values]:
@@ -80,7 +91,11 @@ def _torch(network: torch.nn.Module) -> Callable[[Values], Values]:
 
 def _openvino(network: torch.nn.Module, shape: tuple[int, ...], precision: str) -> Callable[[Values], Values]:
     model = ov.convert_model(network, example_input=torch.zeros(shape), input=list(shape))
-    request = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": precision}).create_infer_request()
+    if precision == "int8":
+        rng = np.random.default_rng(2)
+        model = quantized(model, [rng.normal(size=shape[1:]).astype(np.float32) for _ in range(_CALIBRATION_WINDOWS)])
+    hint = "f32" if precision == "int8" else precision
+    request = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint}).create_infer_request()
 
     def infer(window: Values) -> Values:
         logits: Values = request.infer([window])[0]

@@ -25,7 +25,8 @@ from benchmarks.answers import ct_spec
 from benchmarks.table import Row, publish
 from clickseg.arrays import Numbers
 from clickseg.cli import main
-from clickseg.engines.export import export_openvino, list_weights
+from clickseg.engines.export import export_openvino
+from clickseg.engines.weights_files import list_weights
 from clickseg.models.package import load_package
 from clickseg.phantom.dicom import write_series
 from tests import phantoms

@@ -1,9 +1,15 @@
-"""Files that are kept because making them takes time; each begins with its SHA-256, and counts only if it is whole."""
+"""Compiled networks and loops on disk; what is not what was written is compiled anew.
+
+OpenVINO and Numba have caches of their own, but take what lies there unchecked: a damaged file gives other results
+without a word.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from clickseg.staging import remove_parts, replace_whole
@@ -13,21 +19,39 @@ logger = logging.getLogger(__name__)
 _DIGEST_BYTES = 32
 
 
-def kept_file(path: Path) -> bytes | None:
-    """Returns what ``keep_file`` wrote; None where there is nothing, or not what was written."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, kept = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    return kept if hashlib.sha256(kept).digest() == digest else None
+class Slot:
+    """The place of one compiled thing; it is named after all that this depends on."""
 
+    def __init__(self, cache: Path | None, kind: str, depends_on: Mapping[str, object], suffix: str) -> None:
+        """Names a place.
 
-def keep_file(path: Path, content: bytes) -> None:
-    """Writes a file, and the folders above it; where it cannot be written that costs time later, and nothing else."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_parts(path.parent)
-        replace_whole(path, hashlib.sha256(content).digest() + content)
-    except OSError as error:
-        logger.debug("not kept: %s: %s", path, error.strerror)
+        Args:
+            cache: The folder for all kinds of things; None for none.
+            kind: The folder in it.
+            depends_on: All that the compiled thing depends on, as JSON can hold it.
+            suffix: Of the file.
+        """
+        key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+        self.path = None if cache is None else cache / kind / f"{key}{suffix}"
+
+    def read(self) -> bytes | None:
+        """Returns what was written; None where nothing was, or it is damaged."""
+        if self.path is None:
+            return None
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        digest, compiled = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        return compiled if hashlib.sha256(compiled).digest() == digest else None
+
+    def write(self, compiled: bytes) -> None:
+        """Keeps something, if it can: a cache that cannot be filled costs time, and nothing else."""
+        if self.path is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            remove_parts(self.path.parent)
+            replace_whole(self.path, hashlib.sha256(compiled).digest() + compiled)
+        except OSError as error:
+            logger.debug("not kept: %s: %s", self.path, error.strerror)

@@ -14,7 +14,7 @@ from typing import Any
 
 from clickseg import __version__
 from clickseg.clock import read_clock
-from clickseg.errors import ClickSegError, Interrupted, OutputError, UsageError, unexpected
+from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.interruption import raise_when_terminated
 from clickseg.terminal import conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
 
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_clicks(_command(commands, "clicks", _clicks, "show, check and convert a file of clicks"))
     _add_exec(_command(commands, "exec", _exec, "run a MONAI Deploy application on a folder"))
     _add_demo(_command(commands, "demo", _demo, "make a phantom study with clicks, and segment it"))
-    _add_export(_command(commands, "export", _export, "convert a model package's torch weights to OpenVINO"))
+    _add_export(_command(commands, "export", _export, "convert a model package's torch weights for another runtime"))
     return parser
 
 
@@ -221,32 +221,17 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("package", type=Path, metavar="PACKAGE", help="folder of a model package with models/model.pt")
-    parser.add_argument("--precision", choices=("f32", "int8"), default="f32", help="of the weights (default: f32)")
-    parser.add_argument("--calibrate", type=Path, metavar="DIR", help="series and clicks that int8 is calibrated on")
+    parser.add_argument("package", type=_path, metavar="PACKAGE", help="folder of a model package with models/model.pt")
+    parser.add_argument("--engine", choices=("openvino", "tensorrt"), default="openvino", help="default: openvino")
+    parser.add_argument("--precision", choices=("f32", "f16", "int8"), help="default: f32; f16 for tensorrt")
+    parser.add_argument("--calibrate", type=_path, metavar="DIR", help="series and clicks that int8 is calibrated on")
+    parser.add_argument("--device", metavar="DEVICE", help="the GPU to compile for, for tensorrt: cuda or cuda:N")
+    parser.add_argument("--cache", metavar="CACHE", help="folder for compiled networks, for tensorrt")
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from clickseg.engines.export import export_openvino
-    from clickseg.models.package import load_package
+    from clickseg.export_command import export
 
-    if arguments.precision == "int8":
-        return _quantize(arguments)
-    tell(str(path) for path in export_openvino(load_package(arguments.package)))
-    return 0
-
-
-def _quantize(arguments: argparse.Namespace) -> int:
-    from clickseg.calibration import calibration_windows
-    from clickseg.engines.quantize import quantize
-    from clickseg.models.package import load_package
-    from clickseg.settings import read_settings
-
-    if arguments.calibrate is None:
-        raise UsageError("int8 is calibrated on series", hint="name their folder with --calibrate")
-    settings = read_settings(arguments.calibrate, arguments.calibrate, arguments.package, {}, os.environ)
-    windows = calibration_windows(settings)
-    made = quantize(load_package(arguments.package), windows)
-    dice = "".join(f", Dice {name} {value:.4f}" for name, value in made.dice.items())
-    tell([*map(str, made.files), f"with f32, on {len(windows)} windows: same class {made.agreement:.4%}{dice}"])
+    options = {name: getattr(arguments, name) for name in ("engine", "precision", "device", "cache")}
+    tell(export(arguments.package, arguments.calibrate, options, os.environ))
     return 0

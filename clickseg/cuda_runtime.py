@@ -30,11 +30,26 @@ def library_folders() -> tuple[Path, ...]:
     return tuple(folder for root in roots if (folder := root / "cu13" / "lib").is_dir())
 
 
+def driver_version() -> str:
+    """Returns the newest CUDA that the driver knows, such as ``13.0``; ``none`` without a driver."""
+    driver = _driver()
+    version = ctypes.c_int(0)
+    if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        return "none"
+    return f"{version.value // 1000}.{version.value % 1000 // 10}"
+
+
 def has_cuda_device() -> bool:
     """Whether the CUDA driver is there and sees a device; asked without importing anything that uses it."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
+    driver = _driver()
     count = ctypes.c_int(0)
+    if driver is None:
+        return False
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+def _driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None

@@ -68,7 +68,7 @@ class EngineError(ClickSegError, RuntimeError):
 
 
 class DeviceMemoryError(EngineError, MemoryError):
-    """The memory of a GPU is full."""
+    """A device has too little memory; ``Engine.smaller`` may be what fits."""
 
 
 class MemoryLimitError(ClickSegError, MemoryError):

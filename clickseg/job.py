@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from clickseg.case import Case, Predicted, Prepared, Result
 from clickseg.dicom.volume import read_series
 from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.models.package import ModelPackage
 from clickseg.outcome import Outcome
-from clickseg.pipeline import Case, Predicted, Prepared, Result, finish, infer, make_case, prepare
+from clickseg.pipeline import finish, infer, make_case, prepare
 from clickseg.plan import Plan, Task
 from clickseg.progress import Progress
 from clickseg.settings import Settings

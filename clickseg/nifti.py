@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from clickseg.case import Result
 from clickseg.errors import OutputError
 from clickseg.itk import to_sitk
-from clickseg.pipeline import Result
 
 
 def write_nifti(result: Result, path: Path) -> str:

@@ -7,7 +7,7 @@ OPTIONS = {
     "clicks": "files of clicks, or 'none' to use none (default: the click file or SR in the input)",
     "clicks-frame": "what a click file's numbers are where it names no frame: voxel or lps (default: voxel)",
     "series": "Series Instance UIDs to use, separated by commas (default: every series that the model is for)",
-    "engine": "auto, openvino or torch (default: auto)",
+    "engine": "auto, openvino, torch or tensorrt (default: auto)",
     "device": "auto, cpu, cuda or cuda:N (default: auto)",
     "precision": "auto, f32, bf16, f16 or int8 (default: auto: bf16 or f16 where the device is made for it, else f32)",
     "remedy": "what to do with a series that is no volume as it is, separated by commas (default: refuse it)",

@@ -2,131 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
 
 from clickseg.arrays import Values
+from clickseg.case import Case, Predicted, Prepared, Result, Windows
 from clickseg.clicks.click import Clicks
 from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
-from clickseg.errors import ModelError
+from clickseg.errors import DeviceMemoryError, ModelError
 from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.binding import bind
 from clickseg.inference.decision import Decision
-from clickseg.inference.device import Device, device_of
+from clickseg.inference.device import HOST, Device, device_of
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import Image, ModelInput, Scaled, Whole
-from clickseg.inference.postprocess import Removed, postprocess
+from clickseg.inference.postprocess import postprocess
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitch_choice import StitchChoice
-from clickseg.label_map import LabelMap
 from clickseg.memory import Memory, machine_limit_bytes
-from clickseg.models.package import ModelPackage, Weights
+from clickseg.models.package import ModelPackage
 from clickseg.models.spec import Scaling
 from clickseg.progress import Progress, no_progress
 
+logger = logging.getLogger(__name__)
+
 _BLOCK = 16
 """How many planes of a volume are looked at together where its scaling depends on all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What one run of a model is about.
-
-    Attributes:
-        series: One series for each input of the model; the result refers to the first.
-        clicks: The clicks, bound to the model's classes.
-        package: The model.
-        earlier: Results of earlier runs for the reference series, the newest first.
-    """
-
-    series: tuple[Series, ...]
-    clicks: Clicks
-    package: ModelPackage
-    earlier: tuple[EarlierResult, ...] = ()
-
-    @property
-    def reference(self) -> Series:
-        """The series that the result refers to."""
-        return self.series[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A case on the model grid.
-
-    Attributes:
-        case: What it is of.
-        inputs: Images and clicks.
-        geometry: The model grid.
-    """
-
-    case: Case
-    inputs: ModelInput
-    geometry: hd.VolumeGeometry
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """How many windows there were.
-
-    Attributes:
-        count: All of them.
-        repeated: Those that were not run, since an equal one had been.
-        logits: Where they were blended: ``gpu``, ``memory``, or ``disk`` where they did not fit.
-    """
-
-    count: int
-    repeated: int
-    logits: str
-
-
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """What the network said.
-
-    Attributes:
-        case: What it is of.
-        labels: The label map on the grid of the reference series.
-        engine: The engine fingerprint.
-        weights: The files that ran; the first holds the weights.
-        windows: The windows that cover the model grid.
-    """
-
-    case: Case
-    labels: LabelMap
-    engine: Mapping[str, str | int]
-    weights: tuple[Weights, ...]
-    windows: Windows
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The result of a case.
-
-    Attributes:
-        predicted: What the network said, with the label map as it is after postprocessing.
-        removed: What postprocessing took away from each class; empty where it was switched off.
-    """
-
-    predicted: Predicted
-    removed: tuple[Removed, ...]
-
-    @property
-    def case(self) -> Case:
-        """What it is of."""
-        return self.predicted.case
-
-    @property
-    def labels(self) -> LabelMap:
-        """The label map on the grid of the reference series."""
-        return self.predicted.labels
 
 
 def segment(
@@ -202,11 +111,32 @@ def infer(
         choose_kernels: The loops over voxels.
         memory: What the run may take.
 
+    Where a device's memory is full, smaller batches are tried, then blending on the host: the fingerprint names the
+    batch, and ``windows.logits`` where they were blended.
+
     Raises:
         EngineError: The network fails.
         MemoryLimitError: The run would take more memory than it may.
     """
-    return _infer_on(device_of(engine.device), prepared, engine, progress, choose_kernels, memory)
+    said, hint = "", None
+    for tried, device in _ways(engine):
+        try:
+            return _infer_on(device, prepared, tried, progress, choose_kernels, memory)
+        except DeviceMemoryError as error:  # not kept: it would keep alive what was allocated
+            said, hint = str(error), error.hint
+        logger.warning("%s: going on with less of it", said)
+    raise DeviceMemoryError(said, hint=hint)
+
+
+def _ways(engine: Engine) -> Iterator[tuple[Engine, Device]]:
+    """Yields ways to run a network, each of which needs less of a device's memory than the one before."""
+    device = device_of(engine.device)
+    yield engine, device
+    while (smaller := engine.smaller()) is not None:
+        engine = smaller
+        yield engine, device
+    if not device.is_host:
+        yield engine, HOST
 
 
 def _infer_on(

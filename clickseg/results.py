@@ -11,6 +11,7 @@ from typing import Any
 from pydicom import Dataset
 from typing_extensions import Self
 
+from clickseg.case import Result
 from clickseg.dicom.algorithm import Algorithm
 from clickseg.dicom.identity import encoded
 from clickseg.dicom.predecessor import predecessors
@@ -20,7 +21,6 @@ from clickseg.errors import ClickSegError, OutputError
 from clickseg.measure import measure
 from clickseg.nifti import write_nifti
 from clickseg.outcome import Outcome
-from clickseg.pipeline import Result
 from clickseg.plan import Plan
 from clickseg.preview import draw_preview
 from clickseg.run_report import Segment, Written, run_report, series_entry

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from clickseg import __version__
+from clickseg.case import Result
 from clickseg.clicks.click import Clicks, Polarity
 from clickseg.dicom.series import Candidate
 from clickseg.errors import ClickSegError
 from clickseg.measure import Measured
 from clickseg.outcome import Outcome
-from clickseg.pipeline import Result
 from clickseg.plan import Plan
 from clickseg.settings import Settings
 

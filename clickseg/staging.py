@@ -187,13 +187,18 @@ def _journal(folder: Path) -> dict[str, int]:
     return content if isinstance(content, dict) else {}
 
 
+def part_of(path: Path) -> Path:
+    """Returns a name beside a file, for what will replace it when it is whole; ``remove_parts`` knows it."""
+    return path.with_name(f"{_PART}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
 def replace_whole(path: Path, content: bytes) -> None:
     """Writes a file that is either whole, or what it was; a link of that name is replaced, not followed.
 
     Raises:
         OSError: It cannot be written.
     """
-    part = path.with_name(f"{_PART}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    part = part_of(path)
     try:
         part.write_bytes(content)
         part.replace(path)

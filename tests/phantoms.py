@@ -15,7 +15,7 @@ from clickseg.dicom.files import scan
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.series import CheckedSeries, check, group
 from clickseg.dicom.volume import Series, read_series
-from clickseg.engines.export import list_weights
+from clickseg.engines.weights_files import list_weights
 from clickseg.models.package import load_package
 from clickseg.phantom.dicom import ct_header, mr_header, pet_header, slices_of, study_header, write_series
 

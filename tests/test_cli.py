@@ -181,7 +181,7 @@ def error_lines(stderr: str) -> list[str]:
     ("arguments", "code", "error"),
     [
         ([], 1, None),
-        (["--engine", "onnx"], 2, "error: engine: expected auto, openvino, torch, got 'onnx'"),
+        (["--engine", "onnx"], 2, "error: engine: expected auto, openvino, torch, tensorrt, got 'onnx'"),
         (["--series", "9.9"], 1, "error: no series 9.9 in the input"),
         (["--model", "x"], 1, "error: no model 'x': expected one of thresholder"),
         (["--clicks", "nowhere.json"], 1, "error: nowhere.json: cannot be read: No such file"),

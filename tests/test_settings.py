@@ -88,7 +88,7 @@ def test_an_empty_variable_is_as_none() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "onnx"}, "engine: expected auto, openvino, torch, got 'onnx'"),
+        ({"engine": "onnx"}, "engine: expected auto, openvino, torch, tensorrt, got 'onnx'"),
         ({"device": "gpu"}, "device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
         ({"device": "cuda:x"}, "device: expected"),
         ({"precision": "int4"}, "precision: expected auto, f32, bf16, f16, int8, got 'int4'"),

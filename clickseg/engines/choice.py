@@ -18,6 +18,7 @@ class Runtime(str, Enum):
     AUTO = "auto"
     OPENVINO = "openvino"
     TORCH = "torch"
+    TENSORRT = "tensorrt"
 
 
 def make_engine(
@@ -27,9 +28,9 @@ def make_engine(
 
     Args:
         package: The model.
-        runtime: The runtime; ``auto`` takes torch where there is a CUDA device, else OpenVINO.
+        runtime: The runtime; ``auto`` takes torch where there is a CUDA device, else OpenVINO, and never TensorRT.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``auto`` takes bf16 in OpenVINO where the processor has it, f16 on CUDA, else f32.
+        precision: ``auto`` takes f16 on CUDA, bf16 where the processor computes in it, else f32.
         cache: A folder for compiled networks.
 
     Raises:
@@ -40,6 +41,8 @@ def make_engine(
         runtime = _resolve(package, device)
     if runtime is Runtime.OPENVINO:
         return _openvino(package, device, precision, cache)
+    if runtime is Runtime.TENSORRT:
+        return _tensorrt(package, device, precision, cache)
     return _torch(package, device, precision)
 
 
@@ -49,6 +52,17 @@ def _openvino(package: ModelPackage, device: str, precision: Precision, cache: P
     from clickseg.engines.openvino_engine import OpenVinoEngine
 
     return OpenVinoEngine(package, precision, cache)
+
+
+def _tensorrt(package: ModelPackage, device: str, precision: Precision, cache: Path | None) -> Engine:
+    if device == "cpu":
+        raise EngineError("TensorRT runs on CUDA, not on cpu", hint="--engine openvino")
+    if not (_has_torch() and importlib.util.find_spec("tensorrt")):
+        raise EngineError("TensorRT is not installed", hint="pip install 'clickseg[tensorrt]'")
+    from clickseg.engines.tensorrt_engine import TensorRtEngine
+    from clickseg.engines.torch_engine import cuda_or_cpu
+
+    return TensorRtEngine(package, cuda_or_cpu("cuda" if device == "auto" else device), precision, cache)
 
 
 def _torch(package: ModelPackage, device: str, precision: Precision) -> Engine:

@@ -44,7 +44,18 @@ class Engine(Protocol):
         ...
 
     def infer(self, batch: Values) -> Values:
-        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
+        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K], f32.
+
+        Where it runs on CUDA, an array of CuPy's is taken as it is, and the logits are one too.
+
+        Raises:
+            DeviceMemoryError: The device has too little memory for as many windows.
+            EngineError: The runtime failed otherwise.
+        """
+        ...
+
+    def smaller(self) -> Engine | None:
+        """Returns the same network for half as many windows at once; None where it is one already."""
         ...
 
     def describe(self) -> Mapping[str, str | int]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from clickseg.digest import file_sha256
-from clickseg.errors import ModelError
-from clickseg.models.package import METADATA, ModelPackage
-from clickseg.validation import read_json
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Precision
+from clickseg.engines.weights_files import save_openvino
+from clickseg.errors import ModelError, OutputError
+from clickseg.models.package import ModelPackage
 
 
 def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
@@ -21,10 +21,12 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
 
     Raises:
         ModelError: The package is no folder, or its weights do not fit.
+        OutputError: The package cannot be written to.
     """
     import openvino as ov
     import torch
 
+    from clickseg.engines.openvino_engine import GRAPH
     from clickseg.engines.torch_engine import load_state
 
     if not package.path.is_dir():
@@ -32,17 +34,32 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     example = np.zeros((1, package.spec.input_channels, *package.spec.window.roi), dtype=np.float32)
     network = load_state(package).eval()
     converted = ov.convert_model(network, example_input=torch.from_numpy(example), input=list(example.shape))
-    folder = package.path / "models"
-    ov.save_model(converted, folder / "model.xml", compress_to_fp16=False)
-    names = ("model.xml", "model.bin")
-    list_weights(package, names)
-    return tuple(folder / name for name in names)
+    return save_openvino(converted, package, GRAPH)
 
 
-def list_weights(package: ModelPackage, names: tuple[str, ...]) -> None:
-    """Writes the SHA-256 of weights files into the package's metadata."""
-    path = package.path / METADATA
-    metadata = read_json(path, ModelError)
-    for name in names:
-        metadata["clickseg"]["weights"][name] = file_sha256(package.path / "models" / name)
-    path.write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
+def export_tensorrt(package: ModelPackage, device: str, precision: Precision, cache: Path) -> Path:
+    """Compiles a package's torch weights for the GPU of this machine, unless that has been done.
+
+    Nothing is written to the package: what TensorRT compiles is of use on this GPU only.
+
+    Args:
+        package: The model.
+        device: ``auto``, ``cuda`` or ``cuda:N``.
+        precision: f16 or f32; ``auto`` is f16.
+        cache: The folder for compiled networks.
+
+    Returns:
+        The file in the cache.
+
+    Raises:
+        EngineError: TensorRT is not installed, or cannot compile the network; or there is no GPU.
+        ModelError: The package's weights do not fit.
+        OutputError: The cache cannot be written to.
+    """
+    engine = make_engine(package, Runtime.TENSORRT, device, precision, cache)
+    from clickseg.engines.tensorrt_engine import TensorRtEngine  # TensorRT is installed, since an engine was made
+
+    file = engine.plan_file if isinstance(engine, TensorRtEngine) else None
+    if file is None or not file.is_file():
+        raise OutputError(f"{cache}: cannot be written to", hint="--cache DIR")
+    return file

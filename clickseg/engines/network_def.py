@@ -12,7 +12,7 @@ from clickseg.errors import ModelError
 from clickseg.models.package import ModelPackage
 from clickseg.validation import read_json
 
-_CONFIG = Path("configs", "inference.json")
+CONFIG = Path("configs", "inference.json")
 _BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What the constructors of networks raise on arguments that do not fit."""
 
@@ -43,8 +43,8 @@ def build_network(package: ModelPackage) -> torch.nn.Module:
     Raises:
         ModelError: ``network_def`` is missing, names something else, or has arguments that the class does not take.
     """
-    where = f"model {package.name}: {_CONFIG.name}: network_def"
-    config = read_json(package.path / _CONFIG, ModelError)
+    where = f"model {package.name}: {CONFIG.name}: network_def"
+    config = read_json(package.path / CONFIG, ModelError)
     definition = config.get("network_def") if isinstance(config, dict) else None
     if not isinstance(definition, dict) or not isinstance(definition.get("_target_"), str):
         raise ModelError(f"{where}: expected an object with _target_, got {definition!r}")

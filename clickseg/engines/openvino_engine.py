@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import openvino as ov
 
 from clickseg.arrays import Values
-from clickseg.engines.compiled_cache import kept
+from clickseg.cache import Slot
 from clickseg.engines.engine import Precision
 from clickseg.errors import EngineError
 from clickseg.models.package import ModelPackage, Weights
@@ -42,7 +43,7 @@ class OpenVinoEngine:
         self._threads = len(os.sched_getaffinity(0))
         self._processor = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} ({' '.join(sorted(capabilities))})"
         self.weights: tuple[Weights, ...] = _weights(package, chosen)
-        self._network = self._compile(core, package, cache and cache / "openvino")
+        self._network = self._compile(core, package, cache)
         self._request = self._network.create_infer_request()
 
     def infer(self, batch: Values) -> Values:
@@ -53,6 +54,10 @@ class OpenVinoEngine:
             raise EngineError(f"OpenVINO failed in a window of {list(batch.shape)}: {_last_line(error)}") from error
         logits: Values = outputs[0]
         return logits
+
+    def smaller(self) -> None:
+        """Returns nothing: it is given one window at a time."""
+        return
 
     def describe(self) -> Mapping[str, str | int]:
         """Returns the engine fingerprint."""
@@ -79,9 +84,16 @@ class OpenVinoEngine:
             network.reshape([self.batch, spec.input_channels, *spec.window.roi])
             return core.compile_model(network, "CPU", options)
 
-        depends_on = {**self.describe(), "weights": [each.sha256 for each in self.weights], "roi": spec.window.roi}
+        depends_on = {
+            "weights": [each.sha256 for each in self.weights],
+            "roi": spec.window.roi,
+            "build": ov.__version__,
+        }
+        slot = Slot(
+            cache, "openvino", {**options, **self.describe(), **depends_on, "inputs": spec.input_channels}, ".blob"
+        )
         try:
-            compiled = kept(core, cache, compile_network, {**options, **depends_on, "inputs": spec.input_channels})
+            compiled = _imported(core, slot, options) or _exported(compile_network(), slot)
         except RuntimeError as error:
             raise EngineError(
                 f"model {package.name}: OpenVINO cannot run {graph.path.name}: {_last_line(error)}"
@@ -110,6 +122,21 @@ def _weights(package: ModelPackage, precision: Precision) -> tuple[Weights, ...]
             hint=f"clickseg export {package.path} --precision int8 --calibrate DIR",
         )
     return package.weights(INT8_CONSTANTS), package.weights(INT8_GRAPH)
+
+
+def _imported(core: ov.Core, slot: Slot, options: Mapping[str, object]) -> ov.CompiledModel | None:
+    content = slot.read()
+    try:
+        return None if content is None else core.import_model(content, "CPU", options)
+    except RuntimeError:  # OpenVINO refuses what another build of it wrote
+        return None
+
+
+def _exported(compiled: ov.CompiledModel, slot: Slot) -> ov.CompiledModel:
+    with contextlib.suppress(RuntimeError):  # not every network can be kept
+        if slot.path is not None:
+            slot.write(compiled.export_model().getvalue())
+    return compiled
 
 
 def _check_output(compiled: ov.CompiledModel, package: ModelPackage) -> None:

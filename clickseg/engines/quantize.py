@@ -15,8 +15,8 @@ import openvino as ov
 
 from clickseg.arrays import Values
 from clickseg.engines.engine import Precision
-from clickseg.engines.export import list_weights
-from clickseg.engines.openvino_engine import CONSTANTS, GRAPH, INT8_CONSTANTS, INT8_GRAPH, OpenVinoEngine
+from clickseg.engines.openvino_engine import CONSTANTS, GRAPH, INT8_GRAPH, OpenVinoEngine
+from clickseg.engines.weights_files import save_openvino
 from clickseg.errors import EngineError, ModelError
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
@@ -47,6 +47,7 @@ def quantize(package: ModelPackage, windows: Sequence[Values]) -> Quantized:
     Raises:
         EngineError: NNCF is not installed.
         ModelError: The package has no OpenVINO weights.
+        OutputError: The package cannot be written to.
     """
     if importlib.util.find_spec("nncf") is None:
         raise EngineError("NNCF is not installed", hint="pip install 'clickseg[export]'")
@@ -54,14 +55,13 @@ def quantize(package: ModelPackage, windows: Sequence[Values]) -> Quantized:
         raise ModelError(f"model {package.name}: no {GRAPH} to quantize", hint=f"clickseg export {package.path}")
     network = ov.Core().read_model(str(package.weights(GRAPH).path), str(package.weights(CONSTANTS).path))
     network.reshape([1, package.spec.input_channels, *package.spec.window.roi])
-    folder = package.path / "models"
-    ov.save_model(_quantized(network, windows), folder / INT8_GRAPH, compress_to_fp16=False)
-    list_weights(package, (INT8_GRAPH, INT8_CONSTANTS))
+    files = save_openvino(quantized(network, windows), package, INT8_GRAPH)
     agreement, dice = _compared(load_package(package.path), windows)
-    return Quantized((folder / INT8_GRAPH, folder / INT8_CONSTANTS), agreement, dice)
+    return Quantized(files, agreement, dice)
 
 
-def _quantized(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
+def quantized(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
+    """Returns a network in 8 bits, calibrated on windows [C, I, J, K]."""
     with contextlib.redirect_stdout(sys.stderr):  # it draws progress bars
         import nncf
 

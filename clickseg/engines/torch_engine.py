@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
 import torch
 
 from clickseg.arrays import Values
+from clickseg.engines.batch import windows_at_once
 from clickseg.engines.engine import Precision
+from clickseg.engines.memory_layout import lay_out, memory_layout
+from clickseg.engines.network_call import call
 from clickseg.engines.network_def import build_network
 from clickseg.errors import EngineError
 from clickseg.models.package import TORCHSCRIPT, ModelPackage, Weights
@@ -37,18 +40,15 @@ _TYPES = {Precision.F32: torch.float32, Precision.BF16: torch.bfloat16, Precisio
 class TorchEngine:
     """A network in evaluation mode, in f32 or under autocast."""
 
-    batch = 1
-
     def __init__(self, package: ModelPackage, device: str, precision: Precision) -> None:
-        self.device = (
-            "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
-        )
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise EngineError("torch finds no CUDA device here")
+        self.device = cuda_or_cpu(device)
         self._precision = _resolve(precision, self.device)
+        self.batch = 1 if self.device == "cpu" else windows_at_once(package.spec)
         self.weights: tuple[Weights, ...] = (package.weights(STATE_DICT if package.has(STATE_DICT) else TORCHSCRIPT),)
         network = load_state(package) if package.has(STATE_DICT) else _load_script(package)
         self._network = network.eval().to(self.device)
+        self._layout = memory_layout(network, self.device, self._precision)
+        lay_out(network, self._layout)
         self._package = package
 
     @property
@@ -58,18 +58,20 @@ class TorchEngine:
 
     def infer(self, batch: Values) -> Values:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
-        try:
-            with torch.inference_mode(), self._autocast(), torch.backends.cudnn.flags(**_CUDNN):
-                logits = self._network(torch.from_numpy(batch).to(self.device)).float().cpu().numpy()
-        except RuntimeError as error:
-            raise EngineError(
-                f"torch failed on {self.device} in a window of {list(batch.shape)}: {first_line(error)}",
-                hint="with too little memory: --device cpu, or --precision f16",
-            ) from error
+        logits = call(self._logits, batch, self.device, "torch")
         expected = (len(batch), self._package.spec.output_channels, *batch.shape[2:])
         if logits.shape != expected:
             raise EngineError(f"model {self._package.name}: expected logits {expected}, got {logits.shape}")
-        return np.asarray(logits)
+        return logits
+
+    def smaller(self) -> TorchEngine | None:
+        """Returns the same network for half as many windows at once; None where it is one already."""
+        if self.batch == 1:
+            return None
+        torch.cuda.empty_cache()
+        half = copy.copy(self)
+        half.batch = self.batch // 2
+        return half
 
     def describe(self) -> Mapping[str, str | int]:
         """Returns the engine fingerprint."""
@@ -78,18 +80,36 @@ class TorchEngine:
             "engine": "torch",
             "version": torch.__version__,
             "device": self.device,
-            "processor": torch.backends.cpu.get_cpu_capability() if on_cpu else _gpu(self.device),
+            "processor": torch.backends.cpu.get_cpu_capability() if on_cpu else gpu(self.device),
             "precision": self.precision,
             "threads": torch.get_num_threads(),
             "batch": self.batch,
         }
+
+    def _logits(self, windows: torch.Tensor) -> torch.Tensor:
+        with self._autocast(), torch.backends.cudnn.flags(**_CUDNN):
+            logits: torch.Tensor = self._network(windows.contiguous(memory_format=self._layout))
+        return logits
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _TYPES[self._precision]
         return torch.autocast(self.device.partition(":")[0], dtype=dtype, enabled=dtype is not torch.float32)
 
 
-def _gpu(device: str) -> str:
+def cuda_or_cpu(device: str) -> str:
+    """Returns the device that a setting means.
+
+    Raises:
+        EngineError: torch sees no CUDA device, and one is wanted.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise EngineError("torch finds no CUDA device here")
+    return device
+
+
+def gpu(device: str) -> str:
     """Returns the GPU, and the versions of CUDA and cuDNN: they choose the kernels."""
     name = torch.cuda.get_device_name(device)
     cudnn_version: Callable[[], int] = torch.backends.cudnn.version
@@ -97,12 +117,17 @@ def _gpu(device: str) -> str:
 
 
 def _resolve(wanted: Precision, device: str) -> Precision:
-    """Returns f16 (autocast) on CUDA and f32 on the CPU, unless another precision is wanted."""
+    """Returns f16 on CUDA, bf16 on processors that compute in it, else f32, unless another precision is wanted."""
     if wanted is Precision.AUTO:
-        return Precision.F32 if device == "cpu" else Precision.F16
+        return Precision.F16 if device != "cpu" else Precision.BF16 if _has_bf16() else Precision.F32
     if wanted not in _TYPES:
         raise EngineError(f"torch computes in {', '.join(each.value for each in _TYPES)}, not in {wanted.value}")
     return wanted
+
+
+def _has_bf16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def load_state(package: ModelPackage) -> torch.nn.Module:

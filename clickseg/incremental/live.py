@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from clickseg.boxes import Box, around, grown, whole
+from clickseg.case import Prepared
 from clickseg.engines.engine import Engine
 from clickseg.incremental.history import Points
 from clickseg.incremental.window_inputs import key_of, keys_without_clicks, touched
@@ -21,7 +22,6 @@ from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitch_choice import StitchChoice
 from clickseg.label_map import LabelMap
 from clickseg.memory import Memory
-from clickseg.pipeline import Prepared
 from clickseg.progress import Progress
 
 

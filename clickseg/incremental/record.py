@@ -14,13 +14,13 @@ import numpy as np
 from pydantic import Field
 
 from clickseg import __version__
+from clickseg.case import Case
 from clickseg.clicks.click import Click, Polarity
 from clickseg.clicks.clicks_json import Position
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
 from clickseg.errors import OutputError, SessionError
 from clickseg.incremental.history import Action, History, Step
-from clickseg.pipeline import Case
 from clickseg.staging import remove_parts, replace_whole
 from clickseg.validation import Strict, parse, read_json
 

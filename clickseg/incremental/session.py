@@ -14,6 +14,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from clickseg.boxes import Box, whole
+from clickseg.case import Predicted, Result, Windows
 from clickseg.clicks.click import Click, Clicks
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
@@ -27,7 +28,7 @@ from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.label_map import LabelMap
 from clickseg.memory import Memory, machine_limit_bytes
 from clickseg.models.package import ModelPackage
-from clickseg.pipeline import Predicted, Result, Windows, finish, make_case, prepare
+from clickseg.pipeline import finish, make_case, prepare
 from clickseg.progress import Progress, no_progress
 
 

@@ -103,13 +103,16 @@ class Cuda:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Makes the GPU the current one; afterwards its memory is free for others."""
+        full = ""
         try:
             with self._gpu:
                 yield
         except self._cupy.cuda.memory.OutOfMemoryError as error:
-            raise DeviceMemoryError(f"CUDA device {self._gpu.id}: {error}") from error
+            full = f"CUDA device {self._gpu.id}: {error}"  # the error itself would keep alive what was allocated
         finally:
             self._cupy.get_default_memory_pool().free_all_blocks()
+        if full:
+            raise DeviceMemoryError(full)
 
 
 def device_of(engine_device: str) -> Device:

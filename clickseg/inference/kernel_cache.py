@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
 import os
 import platform
@@ -26,7 +25,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 
-from clickseg.cache import keep_file, kept_file
+from clickseg.cache import Slot
 from clickseg.inference import loops
 from clickseg.inference.loops import Loops, compile_loops
 
@@ -43,35 +42,36 @@ def kept_loops(cache: Path | None) -> Loops:
     """
     if cache is None:
         return compile_loops(keep=False)
-    path = cache / "numba" / f"{_key()}.zip"
+    slot = Slot(cache, "numba", _depends_on(), ".zip")
     try:
         with tempfile.TemporaryDirectory() as folder, _numba_folder(folder):
-            content = kept_file(path) if _is_ours(path) else None
+            content = slot.read() if _is_ours(slot.path) else None
             if content is not None:
                 _unpack(content, Path(folder))
             made = compile_loops(keep=True)
             if content is None:
-                _keep(path, Path(folder))
+                slot.write(_packed(Path(folder)))
             return made
     except (OSError, RuntimeError) as error:  # nowhere to write, which Numba says as RuntimeError
         logger.debug("no cache of compiled loops: %s", error)
         return compile_loops(keep=False)
 
 
-def _key() -> str:
-    """Returns a name for all that compiled loops depend on; Numba looks at the time stamp of the source too."""
+def _depends_on() -> dict[str, object]:
+    """Returns all that compiled loops depend on; Numba looks at the time stamp of the source too."""
     source = Path(loops.__file__)
-    parts = {
+    return {
         "source": hashlib.sha256(source.read_bytes()).hexdigest(),
         "stamp": [source.stat().st_mtime_ns, str(source)],
         "versions": [platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__],
         "processor": [llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()],
     }
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _is_ours(path: Path) -> bool:
+def _is_ours(path: Path | None) -> bool:
     """Returns whether nobody but this user and root could have written a file."""
+    if path is None:
+        return False
     with suppress(OSError):
         found = path.lstat()
         return (
@@ -80,12 +80,12 @@ def _is_ours(path: Path) -> bool:
     return False
 
 
-def _keep(path: Path, folder: Path) -> None:
+def _packed(folder: Path) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             archive.write(file, file.relative_to(folder))
-    keep_file(path, packed.getvalue())
+    return packed.getvalue()
 
 
 def _unpack(content: bytes, folder: Path) -> None:

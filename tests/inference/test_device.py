@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clickseg.case import Predicted, Prepared
 from clickseg.clicks.click import Clicks, Polarity
 from clickseg.cuda_runtime import has_cuda_device
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Engine, Precision
+from clickseg.errors import DeviceMemoryError
 from clickseg.inference.device import HOST, Cuda, Device, device_of
 from clickseg.inference.intensity import fitted
 from clickseg.inference.kernel_choice import KernelChoice
@@ -18,7 +20,7 @@ from clickseg.inference.model_input import Scaled, Whole
 from clickseg.memory import Memory
 from clickseg.models.package import load_package
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
-from clickseg.pipeline import Predicted, Prepared, _infer_on, make_case, prepare
+from clickseg.pipeline import _infer_on, infer, make_case, prepare
 from clickseg.progress import no_progress
 from tests import phantoms, runs
 from tests.inference.duck import Duck, FakeDevice
@@ -107,3 +109,58 @@ def test_the_gpu_gives_the_labels_of_the_host(tmp_path: Path, activation: str) -
 
     here = inferred(HOST, case, engine, tmp_path)
     assert there.labels.array.tobytes() == here.labels.array.tobytes()
+
+
+class Greedy(Stays):
+    """A network whose device has room for some windows, and for blending there or not."""
+
+    def __init__(self, engine: Engine, batch: int, fits: int, blends: bool) -> None:
+        super().__init__(engine)
+        self.batch, self._fits, self._blends = batch, fits, blends
+        self.describe = lambda: {"batch": batch}
+
+    def smaller(self) -> Greedy | None:
+        return Greedy(self._engine, self.batch // 2, self._fits, self._blends) if self.batch > 1 else None
+
+    def infer(self, batch):
+        is_there = isinstance(batch, Duck)
+        assert len(batch) == self.batch
+        if len(batch) > self._fits or (is_there and not self._blends):
+            raise DeviceMemoryError("the memory of the device is full", hint="use another one")
+        windows = batch.there if is_there else batch
+        logits = np.concatenate([self._engine.infer(window[np.newaxis]).copy() for window in windows])
+        return Duck(logits) if is_there else logits
+
+
+@pytest.mark.parametrize(
+    ("fits", "blends", "batch", "logits"), [(4, True, 4, "gpu"), (2, True, 2, "gpu"), (1, False, 1, "memory")]
+)
+def test_a_full_device_is_answered_by_smaller_batches_and_then_by_the_host(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fits: int,
+    blends: bool,
+    batch: int,
+    logits: str,
+) -> None:
+    monkeypatch.setattr("clickseg.pipeline.device_of", lambda _: FakeDevice())
+    case, engine = prepared(tmp_path)
+
+    found = infer(case, Greedy(engine, 4, fits, blends), no_progress, KernelChoice(), Memory(1 << 40, tmp_path))
+
+    assert (found.engine["batch"], found.windows.logits) == (batch, logits)
+    assert len(caplog.records) == {4: 0, 2: 1, 1: 3}[batch]
+    here = inferred(HOST, case, engine, tmp_path)
+    assert found.labels.array.tobytes() == here.labels.array.tobytes()
+
+
+def test_a_device_without_room_for_a_window_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clickseg.pipeline.device_of", lambda _: FakeDevice())
+    case, engine = prepared(tmp_path)
+
+    with pytest.raises(DeviceMemoryError, match="the memory of the device is full") as raised:
+        infer(case, Greedy(engine, 4, 0, False), no_progress, KernelChoice(), Memory(1 << 40, tmp_path))
+
+    assert raised.value.hint == "use another one"
+    assert raised.value.__context__ is None

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from holoscan.core import Fragment
 
+from clickseg.case import Case, Predicted, Prepared, Result
 from clickseg.errors import ClickSegError, InputError
 from clickseg.job import Inference, load_cases
 from clickseg.outcome import Outcome
-from clickseg.pipeline import Case, Predicted, Prepared, Result
 from clickseg.plan import Plan, make_plan
 from clickseg.progress import no_progress
 from clickseg.results import Results

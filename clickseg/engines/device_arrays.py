@@ -1,0 +1,72 @@
+"""Arrays that lie on a GPU already: they reach torch, and come back, by DLPack, without a copy through the host.
+
+torch works on the stream that CuPy works on: what one of them frees is then not given out while the other uses it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from clickseg.arrays import Values
+from clickseg.errors import EngineError
+
+
+@contextlib.contextmanager
+def at_work_with(batch: Values, device: str) -> Iterator[None]:
+    """Has torch work on a device, in order with what CuPy does there where the batch is an array of CuPy's.
+
+    Args:
+        batch: What a network is given.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+    if device == "cpu":
+        yield
+    else:
+        with torch.cuda.device(device), torch.cuda.stream(_stream(batch)):
+            yield
+
+
+def as_tensor(batch: Values, device: str) -> torch.Tensor:
+    """Returns an array as a tensor: one of NumPy's is copied to the device, another one shares its memory.
+
+    Raises:
+        EngineError: The array lies on another device.
+    """
+    if isinstance(batch, np.ndarray):
+        return torch.from_numpy(batch).to(device)
+    tensor: torch.Tensor = torch.from_dlpack(batch)
+    if tensor.device != torch.empty(0, device=device).device:
+        raise EngineError(f"expected a window on {device}, got one on {tensor.device}")
+    return tensor
+
+
+def as_given(logits: torch.Tensor, batch: Values) -> Values:
+    """Returns logits (f32, C order) as an array of the kind that a batch is of."""
+    logits = logits.float().contiguous()
+    if isinstance(batch, np.ndarray):
+        return np.asarray(logits.cpu().numpy())
+    import cupy
+
+    array: Values = cupy.from_dlpack(logits)
+    return array
+
+
+def out_of_memory() -> tuple[type[Exception], ...]:
+    """Returns what torch, and CuPy where it is in use, raise where a device has too little memory."""
+    cupy = sys.modules.get("cupy")
+    return (torch.cuda.OutOfMemoryError, *([cupy.cuda.memory.OutOfMemoryError] if cupy else []))
+
+
+def _stream(batch: Values) -> torch.cuda.Stream:
+    """Returns the stream that a batch was made on: CuPy's present one, or for an array of NumPy's torch's."""
+    if isinstance(batch, np.ndarray):
+        return torch.cuda.current_stream()
+    import cupy
+
+    pointer = cupy.cuda.get_current_stream(torch.cuda.current_device()).ptr
+    return torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
