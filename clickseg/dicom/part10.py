@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pydicom.uid import (
 )
 
 from clickseg.dicom.sop_classes import IMAGES
+from clickseg.dicom.stored import locate
 
 PARSE_ERRORS = (
     AttributeError,
@@ -68,8 +68,6 @@ _TEXTS = (
 )
 """What ``Instance.text`` is asked for; converted once, while it is known which file is damaged."""
 
-_PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
-
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -81,12 +79,14 @@ class Instance:
         header: All attributes in front of the pixel data.
         pixel_bytes: File size from the start of the Pixel Data element on; 0 where there is none; None where a
             deflated file does not tell.
+        pixel_offset: Where the value of the Pixel Data element begins, where it can be read as it lies in the file.
     """
 
     path: Path
     name: str
     header: Dataset
     pixel_bytes: int | None
+    pixel_offset: int | None = None
 
     def text(self, keyword: str) -> str:
         """Returns an attribute as text, empty where it is absent or has no value."""
@@ -169,10 +169,10 @@ def _instance(file: BinaryIO, header: Dataset, path: Path, name: str) -> Instanc
     for keyword in _TEXTS:
         header.get(keyword)  # raises what pydicom raises where it cannot be converted
     _complete_meta(header)
-    pixel_bytes = _pixel_bytes(file, header)
+    pixel_bytes, pixel_offset = locate(file, header)
     if pixel_bytes == 0 and header.SOPClassUID in IMAGES:
         return Damage("no pixel data (7FE0,0010)", str(header.SeriesInstanceUID))
-    return Instance(path, name, header, pixel_bytes)
+    return Instance(path, name, header, pixel_bytes, pixel_offset)
 
 
 def _series_uid(path: Path) -> str:
@@ -224,11 +224,3 @@ def _complete_meta(header: Dataset) -> None:
     explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
     header.file_meta = FileMetaDataset(header.file_meta)
     header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
-
-
-def _pixel_bytes(file: BinaryIO, header: Dataset) -> int | None:
-    if header.file_meta.TransferSyntaxUID.is_deflated:
-        return None
-    start = file.tell()
-    is_pixel_data = file.read(4) in _PIXEL_DATA_TAGS
-    return file.seek(0, os.SEEK_END) - start if is_pixel_data else 0
