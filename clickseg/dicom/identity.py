@@ -9,10 +9,10 @@ from io import BytesIO
 from typing import Generic, TypeVar
 
 from pydicom import Dataset, dcmwrite
-from pydicom.charset import default_encoding
+from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
+from pydicom.filewriter import correct_ambiguous_vr, write_dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import DA, DT, TM
 
@@ -72,11 +72,11 @@ def identify(dataset: D, clock: datetime) -> Document[D]:
     own = list(_own_uids(dataset))
     for item, keyword, _ in own:
         setattr(item, keyword, PLACEHOLDER)
-    long = _encoded_sequences(dataset)
-    content = encoded(_with_elements(dataset, long))
+    half = _half_encoded(dataset)
+    content = encoded(half)
     for item, keyword, role in own:
         setattr(item, keyword, content_uid(role, content))
-    return Document(dataset, encoded(_with_elements(dataset, long)))
+    return Document(dataset, encoded(half))
 
 
 def encoded(dataset: Dataset) -> bytes:
@@ -86,26 +86,30 @@ def encoded(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def _encoded_sequences(dataset: Dataset) -> dict[BaseTag, RawDataElement]:
-    """Returns the long sequences as bytes, so that both encodings of the object take them as they are."""
+def _half_encoded(dataset: Dataset) -> Dataset:
+    """Returns a copy that shares its elements with an object, but whose long sequences are bytes already.
+
+    It is to be written in Explicit VR Little Endian: pydicom then takes what is bytes as it is.
+    """
+    short = Dataset({element.tag: element for element in dataset if element.keyword not in _LONG})
+    correct_ambiguous_vr(short, is_little_endian=True)
+    copy = Dataset({**dict(short.items()), **_long_sequences(dataset)})
+    names = dataset.get("SpecificCharacterSet")
+    copy.set_original_encoding(False, True, convert_encodings(names) if names else default_encoding)
+    copy.file_meta = dataset.file_meta
+    return copy
+
+
+def _long_sequences(dataset: Dataset) -> dict[BaseTag, RawDataElement]:
     long = {}
     for keyword in _LONG:
         if keyword in dataset:
-            alone, tag = Dataset(), dataset[keyword].tag
-            alone[tag] = dataset[keyword]
-            file = DicomBytesIO()
+            tag, file = dataset[keyword].tag, DicomBytesIO()
             file.is_little_endian, file.is_implicit_VR = True, False
-            write_dataset(file, alone, dataset.get("SpecificCharacterSet", default_encoding))
+            write_dataset(file, Dataset({tag: dataset[keyword]}), dataset.get("SpecificCharacterSet", default_encoding))
             items = file.getvalue()[_SEQUENCE_HEAD:]
             long[tag] = RawDataElement(tag, "SQ", len(items), items, 0, False, True)
     return long
-
-
-def _with_elements(dataset: Dataset, elements: dict[BaseTag, RawDataElement]) -> Dataset:
-    """Returns a copy with other elements in the place of some."""
-    copy = Dataset({**dict(dataset.items()), **elements})
-    copy.file_meta = dataset.file_meta
-    return copy
 
 
 def _own_uids(dataset: Dataset) -> Iterator[tuple[Dataset, str, str]]:

@@ -16,6 +16,7 @@ from pydicom import Dataset
 
 from clickseg import __version__
 from clickseg.arrays import Numbers
+from clickseg.collector import paused_collector
 from clickseg.dicom.algorithm import MANUFACTURER, Algorithm
 from clickseg.dicom.codes import to_code
 from clickseg.dicom.identity import PLACEHOLDER, Document, identify
@@ -29,6 +30,7 @@ SERIES_NUMBER_OFFSET = 9000
 _MAX_SERIES_NUMBER = 2**31 - 1
 
 
+@paused_collector()
 def make_segmentation(
     series: Series,
     labels: LabelMap,

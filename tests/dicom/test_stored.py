@@ -14,13 +14,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from clickseg.dicom.part10 import Instance, read_header
+from clickseg.dicom.conversions import Conversions
+from clickseg.dicom.part10 import TEXTS, Instance, read_header
 from clickseg.dicom.stored import read_stored
 from tests import phantoms
 
 
 def instance(path: Path) -> Instance:
-    found = read_header(path, path.name)
+    found = read_header(path, path.name, Conversions(TEXTS))
     assert isinstance(found, Instance)
     return found
 
