@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,3 +22,13 @@ def paused_collector() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def end_quickly() -> None:
+    """Keeps the collector from looking at every object of the process when it ends, which takes up to half a second.
+
+    Memory goes back to the system with the process. What has to be done before has been done: files are closed by who
+    opened them.
+    """
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
