@@ -22,7 +22,6 @@ from benchmarks.table import Row, publish
 from clickseg.arrays import Values
 from clickseg.dicom.algorithm import Algorithm
 from clickseg.dicom.files import scan
-from clickseg.dicom.identity import encoded
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.segmentation import make_segmentation
 from clickseg.dicom.segmentation_type import SegmentationType
@@ -83,7 +82,7 @@ def _ours(study: Path, output: Path) -> Values:
         series, labels, spec, algorithm, segmentation_type=SegmentationType.BINARY, clock=datetime(2026, 1, 1)
     )
     if made is not None:
-        (output / f"{len(list(output.iterdir()))}.dcm").write_bytes(encoded(made))
+        (output / f"{len(list(output.iterdir()))}.dcm").write_bytes(made.content)
     return series.volume.array
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from clickseg import __version__
 from clickseg.clock import read_clock
+from clickseg.collector import end_quickly
 from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.interruption import raise_when_terminated
 from clickseg.terminal import conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output: Path | None = getattr(arguments, "output", None)
     set_up("DEBUG" if arguments.debug else "WARNING" if arguments.quiet else "INFO")
     raise_when_terminated()
+    end_quickly()
     try:
         read_clock(os.environ)  # libraries read it too, and do not say what is wrong with it
         command: Callable[[argparse.Namespace], int] = arguments.command

@@ -51,7 +51,9 @@ class LabelMap:
         if not self.overlapping:
             is_present = np.zeros(self.count + 1, dtype=bool)
             for plane in self.array:  # one at a time: as indices they take eight times the memory
-                is_present[plane.ravel()] = True
+                values = plane.ravel()
+                is_present[values[:1]] = True
+                is_present[values[1:][values[1:] != values[:-1]]] = True  # what is there begins a run
             return tuple(int(number) for number in np.flatnonzero(is_present) if number)
         union = np.bitwise_or.reduce(self.array.reshape(-1, self.array.shape[-1]), axis=0)
         return tuple(n for n in range(1, self.count + 1) if union[(n - 1) // 8] >> (n - 1) % 8 & 1)

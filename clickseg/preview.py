@@ -10,7 +10,6 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from clickseg.arrays import Mask, Numbers, Values
 from clickseg.clicks.click import Click, Polarity
@@ -85,14 +84,20 @@ def _standing(volume: hd.Volume) -> hd.Volume:
 
 
 def _centre(mask: Mask | None, volume: hd.Volume, clicks: Sequence[Click]) -> tuple[int, ...]:
-    """Returns a voxel of the largest component's fullest slices, else the first click's, else the middle."""
+    """Returns a voxel in the middle of the segment, else the first click's, else the middle of the volume."""
     if mask is not None:
-        components, _ = ndimage.label(mask)
-        component = components == 1 + int(np.bincount(components.ravel())[1:].argmax())
-        return tuple(int(component.sum(axis=tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3))
+        return _inner(mask)
     shape = volume.spatial_shape
     voxel = voxels_of([clicks[0].position_mm], volume)[0] if clicks else np.array(shape) // 2
     return tuple(int(value) for value in np.clip(voxel, 0, np.array(shape) - 1))
+
+
+def _inner(mask: Mask) -> tuple[int, int, int]:
+    """Returns a voxel of a segment: in its fullest axial slice, there in the fullest row, there in the middle."""
+    plane = int(np.count_nonzero(mask, axis=(1, 2)).argmax())
+    row = int(np.count_nonzero(mask[plane], axis=1).argmax())
+    columns = np.flatnonzero(mask[plane, row])
+    return plane, row, int(columns[len(columns) // 2])
 
 
 def _limits(values: Values, unit: str) -> tuple[float, float]:
@@ -127,8 +132,15 @@ def _pixels_per_mm(volume: hd.Volume) -> float:
 
 def _outline(picture: Image.Image, mask: Mask, colour: Rgb) -> None:
     large = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize(picture.size, Image.Resampling.NEAREST)) > 0
-    edge = large & ~ndimage.binary_erosion(large, iterations=2, border_value=1)
+    edge = large & ~_eroded(_eroded(large))
     picture.paste(colour, mask=Image.fromarray(edge.astype(np.uint8) * 255))
+
+
+def _eroded(mask: Mask) -> Mask:
+    """Returns the pixels [R, C] whose four neighbours are in a mask too; what lies outside the picture counts as in."""
+    wide = np.pad(mask, 1, constant_values=True)
+    upright: Mask = wide[:-2, 1:-1] & wide[2:, 1:-1]
+    return mask & upright & wide[1:-1, :-2] & wide[1:-1, 2:]
 
 
 def _cross(picture: Image.Image, view: _View, click: Click, centre: tuple[int, ...], volume: hd.Volume) -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pydicom import Dataset
 from typing_extensions import Self
 
 from clickseg.case import Result
 from clickseg.dicom.algorithm import Algorithm
-from clickseg.dicom.identity import encoded
+from clickseg.dicom.identity import Document
 from clickseg.dicom.predecessor import predecessors
 from clickseg.dicom.report import make_report
 from clickseg.dicom.segmentation import found_classes, make_segmentation
@@ -103,7 +102,7 @@ class Results:
         )
         report = make_report(
             case.reference.sources,
-            segmentation,
+            None if segmentation is None else segmentation.dataset,
             [segment.measured for segment in segments],
             case.clicks,
             case.package.spec,
@@ -111,21 +110,21 @@ class Results:
             documents,
             clock=settings.clock,
         )
-        main = report if segmentation is None else segmentation
+        main = report.uid if segmentation is None else segmentation.uid
         files = {"sr": self._save(report), "preview": self._draw(result, main)}
         if segmentation is not None:
             files["seg"] = self._save(segmentation)
         if settings.nifti:
-            files["nifti"] = write_nifti(result, self._staging.folder / f"{main.SOPInstanceUID}.nii.gz")
+            files["nifti"] = write_nifti(result, self._staging.folder / f"{main}.nii.gz")
         return Written(result, segments, files)
 
-    def _save(self, dataset: Dataset) -> str:
-        name = f"{dataset.SOPInstanceUID}.dcm"
-        write_bytes(self._staging.folder / name, encoded(dataset))
+    def _save(self, document: Document[Any]) -> str:
+        name = f"{document.uid}.dcm"
+        write_bytes(self._staging.folder / name, document.content)
         return name
 
-    def _draw(self, result: Result, dataset: Dataset) -> str:
-        series, name = result.case.reference, f"{dataset.SOPInstanceUID}.png"
+    def _draw(self, result: Result, uid: str) -> str:
+        series, name = result.case.reference, f"{uid}.png"
         picture = draw_preview(
             series.volume, series.unit, result.labels, result.case.clicks.points, result.case.package.spec
         )

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
-from tqdm import tqdm
-
 from clickseg.errors import ClickSegError, UsageError
 from clickseg.progress import Progress, no_progress
 from clickseg.staging import replace_whole
@@ -118,6 +116,8 @@ def progress_bar() -> Progress:
     """Returns a progress bar over windows, on a terminal; elsewhere nothing."""
     if not sys.stderr.isatty():
         return no_progress
+    from tqdm import tqdm
+
     bars: list[tqdm[None]] = []
 
     def show(done: int, count: int) -> None:

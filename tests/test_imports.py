@@ -42,7 +42,8 @@ def test_the_cpu_path_imports_neither_torch_nor_monai(tmp_path: Path) -> None:
 
     code, modules = json.loads(ended.stdout.splitlines()[-1])
     assert code == 0
-    assert {"torch", "monai", "holoscan", "cupy", "SimpleITK"} & set(modules) == set()
+    assert {"torch", "monai", "holoscan", "cupy"} & set(modules) == set()
+    assert {"numba", "scipy", "SimpleITK"} & set(modules) == set()  # for larger series, other units and other models
     assert {"openvino", "highdicom"} <= set(modules)
 
 

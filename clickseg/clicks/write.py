@@ -11,7 +11,6 @@ from clickseg.clicks.forms import MM_WRITERS, NUMBERED, VOXEL_WRITERS
 from clickseg.clicks.names import bare_label
 from clickseg.clicks.pending import Voxel, at_voxels, placed
 from clickseg.clicks.read import clicks_in
-from clickseg.dicom.identity import encoded
 from clickseg.dicom.reference import reference_headers
 from clickseg.dicom.report import make_click_report
 from clickseg.dicom.series import CheckedSeries
@@ -47,7 +46,7 @@ def _bytes(clicks: Clicks, form: str, series: CheckedSeries | None, clock: datet
     if form == SR and not clicks.points:
         raise ClickError(f"{clicks.source or 'the clicks'}: expected at least one click: an SR cannot hold none")
     if form == SR:
-        return encoded(make_click_report(reference_headers(series.stack), clicks, clock=clock))
+        return make_click_report(reference_headers(series.stack), clicks, clock=clock).content
     return VOXEL_WRITERS[form](at_voxels(clicks, series))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
-from pydicom import Dataset, Sequence
+from pydicom import Sequence
 from pydicom.datadict import tag_for_keyword
 
+from clickseg.dicom.conversions import Conversions
 from clickseg.dicom.part10 import READ_ERRORS, Instance
 from clickseg.errors import SeriesError
 
@@ -57,32 +59,37 @@ _READ = (
 """Their values are checked where they are used, with what they are used for."""
 
 
-def check_attributes(instance: Instance) -> None:
+def check_attributes(instances: Iterable[Instance]) -> None:
     """Checks that whole numbers are whole numbers, sequences are sequences, and the rest can be read.
 
     Raises:
         SeriesError: An attribute holds something else; the message names the file and the tag.
     """
-    header = instance.header
+    conversions = Conversions((*_INTEGERS, *_SEQUENCES, *_READ))
+    for instance in instances:
+        _check(instance, conversions)
+
+
+def _check(instance: Instance, conversions: Conversions) -> None:
     for keyword in _INTEGERS:
-        value = _value(header, keyword, instance.name)
+        value = _value(instance, keyword, conversions)
         if value not in (None, "") and not isinstance(value, int):
             raise _unfit(keyword, instance.name, f"expected a whole number, got {value!r:.60}")
     for keyword in _SEQUENCES:
-        value = _value(header, keyword, instance.name)
+        value = _value(instance, keyword, conversions)
         if value is not None and not isinstance(value, Sequence):
             raise _unfit(keyword, instance.name, f"expected a sequence, got {type(value).__name__}")
         _check_items(value or (), keyword, instance.name)
     for keyword in _READ:
-        _value(header, keyword, instance.name)
+        _value(instance, keyword, conversions)
 
 
-def _value(header: Dataset, keyword: str, name: str) -> Any:
+def _value(instance: Instance, keyword: str, conversions: Conversions) -> Any:
     """Returns an attribute; pydicom converts it only now, and has no error class for what it cannot convert."""
     try:
-        return header.get(keyword)
+        return conversions.value(instance.header, keyword)
     except READ_ERRORS as error:
-        raise _unfit(keyword, name, f"cannot be read: {type(error).__name__}") from error
+        raise _unfit(keyword, instance.name, f"cannot be read: {type(error).__name__}") from error
 
 
 def _check_items(items: Sequence | tuple[()], keyword: str, name: str) -> None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from clickseg.dicom.part10 import Damage, Instance, is_dicom, read_header
+from clickseg.collector import paused_collector
+from clickseg.dicom.conversions import Conversions
+from clickseg.dicom.part10 import TEXTS, Damage, Instance, is_dicom, read_header
 from clickseg.digest import file_sha256
 from clickseg.errors import InputError
 from clickseg.wording import counted
@@ -68,6 +70,7 @@ class Scan:
             )
 
 
+@paused_collector()
 def scan(path: Path) -> Scan:
     """Finds every DICOM instance below a folder, whatever its file is called.
 
@@ -87,8 +90,7 @@ def scan(path: Path) -> Scan:
     passed_over: Counter[str] = Counter()
     instances: list[Instance] = []
     damaged: dict[str, Damage] = {}
-    for file in _files(path):
-        found = _read(file, folder)
+    for file, found in _found(path, folder):
         if isinstance(found, Instance):
             instances.append(found)
         elif isinstance(found, Damage):
@@ -96,6 +98,12 @@ def scan(path: Path) -> Scan:
         else:
             passed_over[found] += 1
     return Scan(folder, _without_copies(instances, passed_over), damaged, dict(sorted(passed_over.items())))
+
+
+def _found(path: Path, folder: Path) -> Iterator[tuple[Path, Instance | Damage | str]]:
+    conversions = Conversions(TEXTS)
+    for file in _files(path):
+        yield file, _read(file, folder, conversions)
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -113,7 +121,7 @@ def _files(path: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted([*names, *links]))
 
 
-def _read(path: Path, folder: Path) -> Instance | Damage | str:
+def _read(path: Path, folder: Path, conversions: Conversions) -> Instance | Damage | str:
     """Returns the instance in a file, its damage, or the reason for which the file is passed over."""
     if path.is_symlink():
         if not path.exists():
@@ -129,7 +137,7 @@ def _read(path: Path, folder: Path) -> Instance | Damage | str:
         return "special file"
     name = path.relative_to(folder).as_posix()
     try:
-        return read_header(path, name)
+        return read_header(path, name, conversions)
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
+from typing import Generic, TypeVar
 
 from pydicom import Dataset, dcmwrite
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.dataelem import RawDataElement
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import correct_ambiguous_vr, write_dataset
+from pydicom.tag import BaseTag
 from pydicom.valuerep import DA, DT, TM
 
 from clickseg.dicom.uids import content_uid
@@ -17,11 +24,37 @@ PLACEHOLDER = "2.25.0"
 _OWN_TEXT = ("ContentDescription", "ContentSequence", "SegmentSequence", "SeriesDescription")
 """What does not come from the source."""
 
+_LONG = ("PerFrameFunctionalGroupsSequence", "ReferencedSeriesSequence", "SourceImageSequence")
+"""Sequences that hold no UID of the object's own: with an item for each frame or source, they take the most time."""
+
+_SEQUENCE_HEAD = 12
+"""Bytes in front of the items of a sequence: tag, value representation, length (PS3.5, 7.1.2)."""
+
+D = TypeVar("D", bound=Dataset)
+
 _DATES = ("ContentDate", "InstanceCreationDate", "SeriesDate")
 _TIMES = ("ContentTime", "InstanceCreationTime", "SeriesTime")
 
 
-def identify(dataset: Dataset, clock: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Document(Generic[D]):
+    """A finished object.
+
+    Attributes:
+        dataset: What it is.
+        content: The same as the bytes of a DICOM file.
+    """
+
+    dataset: D
+    content: bytes
+
+    @property
+    def uid(self) -> str:
+        """Its SOP Instance UID."""
+        return str(self.dataset.SOPInstanceUID)
+
+
+def identify(dataset: D, clock: datetime) -> Document[D]:
     """Stamps a new object with a time, and gives it UIDs that are a hash of everything else in it.
 
     Args:
@@ -39,9 +72,11 @@ def identify(dataset: Dataset, clock: datetime) -> None:
     own = list(_own_uids(dataset))
     for item, keyword, _ in own:
         setattr(item, keyword, PLACEHOLDER)
-    content = encoded(dataset)
+    half = _half_encoded(dataset)
+    content = encoded(half)
     for item, keyword, role in own:
         setattr(item, keyword, content_uid(role, content))
+    return Document(dataset, encoded(half))
 
 
 def encoded(dataset: Dataset) -> bytes:
@@ -49,6 +84,32 @@ def encoded(dataset: Dataset) -> bytes:
     file = BytesIO()
     dcmwrite(file, dataset, enforce_file_format=True)
     return file.getvalue()
+
+
+def _half_encoded(dataset: Dataset) -> Dataset:
+    """Returns a copy that shares its elements with an object, but whose long sequences are bytes already.
+
+    It is to be written in Explicit VR Little Endian: pydicom then takes what is bytes as it is.
+    """
+    short = Dataset({element.tag: element for element in dataset if element.keyword not in _LONG})
+    correct_ambiguous_vr(short, is_little_endian=True)
+    copy = Dataset({**dict(short.items()), **_long_sequences(dataset)})
+    names = dataset.get("SpecificCharacterSet")
+    copy.set_original_encoding(False, True, convert_encodings(names) if names else default_encoding)
+    copy.file_meta = dataset.file_meta
+    return copy
+
+
+def _long_sequences(dataset: Dataset) -> dict[BaseTag, RawDataElement]:
+    long = {}
+    for keyword in _LONG:
+        if keyword in dataset:
+            tag, file = dataset[keyword].tag, DicomBytesIO()
+            file.is_little_endian, file.is_implicit_VR = True, False
+            write_dataset(file, Dataset({tag: dataset[keyword]}), dataset.get("SpecificCharacterSet", default_encoding))
+            items = file.getvalue()[_SEQUENCE_HEAD:]
+            long[tag] = RawDataElement(tag, "SQ", len(items), items, 0, False, True)
+    return long
 
 
 def _own_uids(dataset: Dataset) -> Iterator[tuple[Dataset, str, str]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +23,9 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from clickseg.dicom.conversions import Conversions
 from clickseg.dicom.sop_classes import IMAGES
+from clickseg.dicom.stored import locate
 
 PARSE_ERRORS = (
     AttributeError,
@@ -48,7 +51,7 @@ MAX_INFLATED_BYTES = 1 << 30
 _PREAMBLE_BYTES = 132
 _CHUNK_BYTES = 1 << 20
 _SERIES_UID_TAG = 0x0020000E
-_TEXTS = (
+TEXTS = (
     "ConcatenationUID",
     "ContentDate",
     "ContentTime",
@@ -68,8 +71,6 @@ _TEXTS = (
 )
 """What ``Instance.text`` is asked for; converted once, while it is known which file is damaged."""
 
-_PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
-
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -81,17 +82,27 @@ class Instance:
         header: All attributes in front of the pixel data.
         pixel_bytes: File size from the start of the Pixel Data element on; 0 where there is none; None where a
             deflated file does not tell.
+        pixel_offset: Where the value of the Pixel Data element begins, where it can be read as it lies in the file.
+        texts: The attributes of ``TEXTS`` as text.
     """
 
     path: Path
     name: str
     header: Dataset
     pixel_bytes: int | None
+    pixel_offset: int | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, keyword: str) -> str:
         """Returns an attribute as text, empty where it is absent or has no value."""
-        value = self.header.get(keyword)
-        return "" if value is None else str(value).strip()
+        known = self.texts.get(keyword)
+        return _text(self.header.get(keyword)) if known is None else known
+
+    def with_attribute(self, keyword: str, value: str) -> Instance:
+        """Returns the instance with another value of an attribute."""
+        header = deepcopy(self.header)  # copy.copy shares its elements with the original
+        setattr(header, keyword, value)
+        return replace(self, header=header, texts={**self.texts, keyword: value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +118,20 @@ class Damage:
     series_uid: str = ""
 
 
-def read_header(path: Path, name: str) -> Instance | Damage | str:
+def read_header(path: Path, name: str, conversions: Conversions) -> Instance | Damage | str:
     """Returns the instance in a file, its damage, or the reason for which the file is passed over.
 
     Args:
         path: The file.
         name: What to call it.
+        conversions: Of ``TEXTS``, from other files.
 
     Raises:
         OSError: It cannot be read.
     """
     try:
         with path.open("rb") as file:
-            return _parse(file, path, name)
+            return _parse(file, path, name, conversions)
     except READ_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -135,7 +147,7 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def _parse(file: BinaryIO, path: Path, name: str) -> Instance | Damage | str:
+def _parse(file: BinaryIO, path: Path, name: str, conversions: Conversions) -> Instance | Damage | str:
     head = file.read(_PREAMBLE_BYTES)
     if not head:
         return "empty file"
@@ -147,7 +159,7 @@ def _parse(file: BinaryIO, path: Path, name: str) -> Instance | Damage | str:
     header = dcmread(file, stop_before_pixels=True, force=not has_preamble)
     if not has_preamble and "SOPClassUID" not in header:
         return "not DICOM"
-    return _no_image(header) or _instance(file, header, path, name)
+    return _no_image(header) or _instance(file, header, path, name, conversions)
 
 
 def _no_image(header: Dataset) -> str | None:
@@ -161,18 +173,21 @@ def _no_image(header: Dataset) -> str | None:
     return None
 
 
-def _instance(file: BinaryIO, header: Dataset, path: Path, name: str) -> Instance | Damage:
+def _instance(file: BinaryIO, header: Dataset, path: Path, name: str, conversions: Conversions) -> Instance | Damage:
     if "SOPClassUID" not in header or "SeriesInstanceUID" not in header:
         is_cut = max(header.keys(), default=BaseTag(0)) < _SERIES_UID_TAG
         lack = "it ends before" if is_cut else "there is no"
         return Damage(f"{lack} SOPClassUID (0008,0016) or SeriesInstanceUID (0020,000E)")
-    for keyword in _TEXTS:
-        header.get(keyword)  # raises what pydicom raises where it cannot be converted
+    texts = {keyword: _text(conversions.value(header, keyword)) for keyword in TEXTS}
     _complete_meta(header)
-    pixel_bytes = _pixel_bytes(file, header)
+    pixel_bytes, pixel_offset = locate(file, header)
     if pixel_bytes == 0 and header.SOPClassUID in IMAGES:
         return Damage("no pixel data (7FE0,0010)", str(header.SeriesInstanceUID))
-    return Instance(path, name, header, pixel_bytes)
+    return Instance(path, name, header, pixel_bytes, pixel_offset, texts)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value).strip()
 
 
 def _series_uid(path: Path) -> str:
@@ -224,11 +239,3 @@ def _complete_meta(header: Dataset) -> None:
     explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
     header.file_meta = FileMetaDataset(header.file_meta)
     header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
-
-
-def _pixel_bytes(file: BinaryIO, header: Dataset) -> int | None:
-    if header.file_meta.TransferSyntaxUID.is_deflated:
-        return None
-    start = file.tell()
-    is_pixel_data = file.read(4) in _PIXEL_DATA_TAGS
-    return file.seek(0, os.SEEK_END) - start if is_pixel_data else 0

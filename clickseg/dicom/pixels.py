@@ -1,4 +1,4 @@
-"""Decoding stored pixels, and turning them into the values that they stand for."""
+"""Reading and decoding stored pixels."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.pixels.processing import apply_modality_lut
 
-from clickseg.arrays import Doubles, Mask
-from clickseg.dicom.decoding import check_transfer_syntax, decode
-from clickseg.dicom.part10 import PARSE_ERRORS, Instance
-from clickseg.dicom.planes import Plane
-from clickseg.dicom.real_world import real_world_mapping
+from clickseg.arrays import Mask
+from clickseg.dicom.decoding import DECODE_ERRORS, check_transfer_syntax, decode
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.sop_classes import SINGLE_FRAME
+from clickseg.dicom.stored import read_stored
 from clickseg.errors import PixelDataError
 from clickseg.wording import first_line
-
-DECODE_ERRORS = (*PARSE_ERRORS, MemoryError, OSError, RuntimeError)
 
 
 def check_decodable(instance: Instance) -> None:
@@ -54,9 +50,7 @@ def read_frames(instance: Instance) -> NDArray[Any]:
         PixelDataError: The pixel data are truncated or damaged, or differ in size from what the header declares.
     """
     try:
-        dataset = dcmread(instance.path, force=True)
-        dataset.file_meta = instance.header.file_meta
-        stored = decode(dataset)
+        stored = _stored(instance)
     except DECODE_ERRORS as error:
         raise PixelDataError(f"{instance.name}: pixel data cannot be decoded: {first_line(error)}") from error
     frames = stored[np.newaxis] if stored.ndim == 2 else stored
@@ -72,6 +66,18 @@ def read_frames(instance: Instance) -> NDArray[Any]:
     return frames
 
 
+def _stored(instance: Instance) -> NDArray[Any]:
+    """Returns pixels as they lie in the file, where they do; else it is read once more, and decoded."""
+    if instance.pixel_offset is not None:
+        with instance.path.open("rb") as file:
+            plain = read_stored(file, instance.pixel_offset, instance.header)
+        if plain is not None:
+            return plain
+    dataset = dcmread(instance.path, force=True)
+    dataset.file_meta = instance.header.file_meta
+    return decode(dataset)
+
+
 def is_padding(stored: NDArray[Any], header: Dataset) -> Mask | None:
     """Returns where stored values are Pixel Padding (PS3.3, C.7.5.1.1.2), else None where the header defines none."""
     value = header.get("PixelPaddingValue")
@@ -81,47 +87,6 @@ def is_padding(stored: NDArray[Any], header: Dataset) -> Mask | None:
     bounds = sorted(_as_stored(each, stored.dtype) for each in (value, value if limit in (None, "") else limit))
     mask = (stored >= bounds[0]) & (stored <= bounds[1])
     return mask if mask.any() else None
-
-
-def rescale(stored: NDArray[Any], plane: Plane) -> Doubles:
-    """Applies the modality transformation of one frame: Modality LUT, or Rescale Slope and Intercept (PS3.3, C.11.1).
-
-    The presentation is left alone: MONOCHROME1 keeps its values. Real World Value Mapping counts only where an Enhanced
-    PET image gives its units by it.
-
-    Raises:
-        PixelDataError: Slope or intercept are no numbers.
-    """
-    header = plane.instance.header
-    if plane.frame_number is None and header.get("ModalityLUTSequence"):
-        return _by_table(stored, plane)
-    mapping = real_world_mapping(plane)
-    if mapping is not None:
-        return stored * mapping.slope + mapping.intercept
-    slope, intercept = _number(plane, "RescaleSlope", 1.0), _number(plane, "RescaleIntercept", 0.0)
-    if slope == 0:
-        raise PixelDataError(f"{plane.name}: RescaleSlope (0028,1053): expected a number other than 0, got 0")
-    return stored * slope + intercept
-
-
-def _by_table(stored: NDArray[Any], plane: Plane) -> Doubles:
-    try:
-        return np.asarray(apply_modality_lut(stored, plane.instance.header), dtype=np.float64)
-    except DECODE_ERRORS as error:
-        raise PixelDataError(f"{plane.name}: ModalityLUTSequence (0028,3000): {first_line(error)}") from error
-
-
-def _number(plane: Plane, keyword: str, default: float) -> float:
-    value = plane.get(keyword)
-    if value is None or value == "":
-        return default
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise PixelDataError(f"{plane.name}: {keyword}: expected a number, got {value}") from error
-    if not np.isfinite(number):
-        raise PixelDataError(f"{plane.name}: {keyword}: expected a finite number, got {value}")
-    return number
 
 
 def _as_stored(value: int, dtype: np.dtype[Any]) -> int:

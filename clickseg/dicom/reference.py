@@ -47,24 +47,34 @@ def reference_headers(stack: Stack) -> tuple[Dataset, ...]:
     attribute is left out with a warning; and its Specific Character Set is one that the writers know.
     """
     instances = {id(plane.instance): plane.instance for plane in stack.planes}
-    headers = tuple(_aligned(instance.header, stack) for instance in instances.values())
+    if stack.planes[0].frame_number is None:
+        common = _measures(stack)
+        common.update(_orientation(stack))
+        headers = tuple(_with_common(instance.header, common) for instance in instances.values())
+    else:
+        headers = tuple(_with_groups(instance.header, stack) for instance in instances.values())
     _complete(headers[0])
     return headers
 
 
-def _aligned(header: Dataset, stack: Stack) -> Dataset:
+def _copy(header: Dataset) -> Dataset:
     """Returns a copy that shares its elements with the source: they are replaced in it, never changed."""
-    copy = Dataset()
-    copy.update(header)
-    if stack.planes[0].frame_number is None:
-        copy.update(_orientation(stack))
-        copy.update(_measures(stack))
-        if stack.is_resampled:
-            copy.pop("SpacingBetweenSlices", None)
-    else:
-        groups = Dataset()
-        groups.SharedFunctionalGroupsSequence = [_shared_groups(header, stack)]
-        copy.update(groups)
+    return Dataset(dict(header.items()))
+
+
+def _with_common(header: Dataset, common: Dataset) -> Dataset:
+    """Returns a copy of a single-frame header with what all planes of the stack have in common."""
+    copy = _copy(header)
+    copy.pop("SpacingBetweenSlices", None)  # where planes were resampled they have none
+    copy.update(common)
+    return copy
+
+
+def _with_groups(header: Dataset, stack: Stack) -> Dataset:
+    """Returns a copy of a multi-frame header with what all of its frames have in common."""
+    copy, groups = _copy(header), Dataset()
+    groups.SharedFunctionalGroupsSequence = [_shared_groups(header, stack)]
+    copy.update(groups)
     return copy
 
 
@@ -81,7 +91,7 @@ def _complete(header: Dataset) -> None:
             setattr(header, keyword, "")
         elif header[keyword].VM > 1:
             logger.warning("%s of the source has several values: the first is in the result", keyword)
-            setattr(header, keyword, header[keyword].value[0])
+            header[keyword] = DataElement(keyword, header[keyword].VR, header[keyword].value[0])
     _set_character_set(header)
 
 

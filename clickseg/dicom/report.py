@@ -16,7 +16,7 @@ from clickseg.clicks.click import Clicks
 from clickseg.dicom.algorithm import MANUFACTURER, Algorithm
 from clickseg.dicom.click_groups import click_groups
 from clickseg.dicom.codes import IMAGING_PROCEDURE, to_code
-from clickseg.dicom.identity import PLACEHOLDER, identify
+from clickseg.dicom.identity import PLACEHOLDER, Document, identify
 from clickseg.dicom.measurements import sr_measurements, sr_volume
 from clickseg.dicom.segmentation import series_number
 from clickseg.dicom.uids import content_uid
@@ -42,7 +42,7 @@ def make_report(
     documents: Sequence[Dataset] = (),
     *,
     clock: datetime,
-) -> sr.Comprehensive3DSR:
+) -> Document[sr.Comprehensive3DSR]:
     """Returns the TID 1500 report of a result.
 
     Args:
@@ -70,7 +70,7 @@ def make_report(
     return _report(groups, evidence, documents, algorithm.name, clock)
 
 
-def make_click_report(sources: Sequence[Dataset], clicks: Clicks, *, clock: datetime) -> sr.Comprehensive3DSR:
+def make_click_report(sources: Sequence[Dataset], clicks: Clicks, *, clock: datetime) -> Document[sr.Comprehensive3DSR]:
     """Returns a TID 1500 report of nothing but clicks on a series.
 
     Args:
@@ -88,7 +88,7 @@ def _report(
     documents: Sequence[Dataset],
     description: str,
     clock: datetime,
-) -> sr.Comprehensive3DSR:
+) -> Document[sr.Comprehensive3DSR]:
     report = sr.Comprehensive3DSR(
         evidence=evidence,
         content=_content(groups),
@@ -105,8 +105,7 @@ def _report(
     )
     if documents:
         report.PredecessorDocumentsSequence = list(documents)
-    identify(report, clock)
-    return report
+    return identify(report, clock)
 
 
 def _frame(sources: Sequence[Dataset]) -> str:

@@ -16,9 +16,10 @@ from pydicom import Dataset
 
 from clickseg import __version__
 from clickseg.arrays import Numbers
+from clickseg.collector import paused_collector
 from clickseg.dicom.algorithm import MANUFACTURER, Algorithm
 from clickseg.dicom.codes import to_code
-from clickseg.dicom.identity import PLACEHOLDER, identify
+from clickseg.dicom.identity import PLACEHOLDER, Document, identify
 from clickseg.dicom.predecessor import add_earlier_segmentations
 from clickseg.dicom.segmentation_type import SegmentationType, check_encoding
 from clickseg.dicom.volume import Series
@@ -29,6 +30,7 @@ SERIES_NUMBER_OFFSET = 9000
 _MAX_SERIES_NUMBER = 2**31 - 1
 
 
+@paused_collector()
 def make_segmentation(
     series: Series,
     labels: LabelMap,
@@ -38,7 +40,7 @@ def make_segmentation(
     *,
     segmentation_type: SegmentationType,
     clock: datetime,
-) -> hd.seg.Segmentation | None:
+) -> Document[hd.seg.Segmentation] | None:
     """Returns the SEG of a result, or None where no class has a voxel.
 
     Args:
@@ -80,8 +82,7 @@ def make_segmentation(
         series_description=algorithm.name,
     )
     add_earlier_segmentations(segmentation, documents)
-    identify(segmentation, clock)
-    return segmentation
+    return identify(segmentation, clock)
 
 
 def found_classes(series: Series, labels: LabelMap) -> tuple[int, ...]:
@@ -102,9 +103,12 @@ def segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) -
     """Returns segment numbers [K, J, I], or masks [K, J, I, segments] where classes overlap, at the source planes."""
     if labels.overlapping:
         return series.at_planes(np.stack([labels.mask(number) for number in present], axis=-1).astype(np.uint8))
-    numbers = np.zeros(labels.count + 1, dtype=labels.array.dtype)
+    classes = series.at_planes(labels.array)
+    if present == tuple(range(1, len(present) + 1)):
+        return classes
+    numbers = np.zeros(labels.count + 1, dtype=classes.dtype)
     numbers[list(present)] = np.arange(1, len(present) + 1)
-    return series.at_planes(numbers[labels.array])
+    return numbers[classes]
 
 
 def _at_frames(series: Series, pixels: Numbers) -> Numbers:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 
+from clickseg.collector import paused_collector
 from clickseg.dicom.attributes import check_attributes
 from clickseg.dicom.consistency import check_size, check_uids, check_whole
 from clickseg.dicom.multi_volume import choose_volume
@@ -94,6 +94,7 @@ def group(instances: Iterable[Instance]) -> tuple[Candidate, ...]:
     return tuple(candidate for members in series.values() for candidate in _candidates(members))
 
 
+@paused_collector()
 def check(candidate: Candidate, remedies: Remedies) -> CheckedSeries:
     """Checks, by headers alone, that a candidate forms one volume.
 
@@ -107,8 +108,7 @@ def check(candidate: Candidate, remedies: Remedies) -> CheckedSeries:
     """
     _check_is_image(candidate)
     candidate = _with_frame_of_reference(_without_localizers(candidate, remedies), remedies)
-    for instance in candidate.instances:
-        check_attributes(instance)
+    check_attributes(candidate.instances)
     check_whole(candidate.instances)
     check_uids(candidate.instances)
     rows, columns = check_size(candidate.instances)
@@ -173,14 +173,8 @@ def _with_frame_of_reference(candidate: Candidate, remedies: Remedies) -> Candid
     if not remedies.frame_of_reference or any(i.text("FrameOfReferenceUID") for i in candidate.instances):
         return candidate
     uid = content_uid("frame of reference", candidate.series_uid)
-    instances = tuple(_with_attribute(instance, "FrameOfReferenceUID", uid) for instance in candidate.instances)
+    instances = tuple(instance.with_attribute("FrameOfReferenceUID", uid) for instance in candidate.instances)
     return replace(candidate, instances=instances).noted("a frame of reference was made from the Series Instance UID")
-
-
-def _with_attribute(instance: Instance, keyword: str, value: str) -> Instance:
-    header = deepcopy(instance.header)  # copy.copy shares its elements with the original
-    setattr(header, keyword, value)
-    return replace(instance, header=header)
 
 
 def _check_frame_of_reference(candidate: Candidate) -> None:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from clickseg.arrays import Numbers, Values
-from clickseg.dicom.pixels import is_padding, read_frames, rescale
+from clickseg.collector import paused_collector
+from clickseg.dicom.pixels import is_padding, read_frames
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.quantity import Quantity, quantity_of
 from clickseg.dicom.reference import reference_headers
+from clickseg.dicom.rescaling import write_values
 from clickseg.dicom.series import Candidate, CheckedSeries
 from clickseg.dicom.stack import Stack
 from clickseg.errors import PixelDataError
@@ -51,6 +53,7 @@ class Series:
         return chosen
 
 
+@paused_collector()
 def read_series(series: CheckedSeries) -> Series:
     """Decodes a series, rescales every frame by its own attributes, and stacks them.
 
@@ -98,9 +101,7 @@ def _values(stack: Stack, quantity: Quantity) -> Values:
 def _fill(values: Values, frames: NDArray[Any], plane: Plane, factor: float) -> bool:
     """Writes the values of one plane; returns whether some are padding, and so no number."""
     stored = frames[(plane.frame_number or 1) - 1]
-    np.multiply(rescale(stored, plane), factor, out=values, casting="same_kind")
-    if not np.isfinite(values).all():
-        raise PixelDataError(f"{plane.name}: values beyond 32 bits: RescaleSlope (0028,1053) is too large")
+    write_values(stored, plane, factor, values)
     padding = is_padding(stored, plane.instance.header)
     if padding is not None:
         values[padding] = np.nan

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import highdicom as hd
 import numpy as np
-from scipy import ndimage
 
 from clickseg.arrays import Indices, Mask
 from clickseg.clicks.click import Click, Polarity
@@ -66,6 +65,8 @@ def _dropped(
     mask: Mask, volume: hd.Volume, clicked: Sequence[Click], spec: ModelSpec, label: str
 ) -> tuple[Mask, Removed]:
     """Returns which voxels of a class are dropped."""
+    from scipy import ndimage  # a tenth of a second that models without such rules do without
+
     rules, voxel_ml = spec.postprocessing, volume.voxel_volume / 1000
     low = mask & (volume.array < rules.min_value) if rules.min_value is not None else np.zeros_like(mask)
     components, _ = ndimage.label(mask & ~low)  # neighbours share a face

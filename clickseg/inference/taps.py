@@ -81,7 +81,8 @@ def interpolate(array: Values, axis: int, taps: Taps, device: Device = HOST) -> 
         return array
     lower, upper, weights = taps.on(device)
     weight = weights.reshape([-1 if index == axis else 1 for index in range(array.ndim)])
-    return mixed(array.take(lower, axis), array.take(upper, axis), weight)
+    before = (slice(None),) * axis  # where axes are turned, take() would copy all of the array first
+    return mixed(array[(*before, lower)], array[(*before, upper)], weight)
 
 
 def mixed(lower: Values, upper: Values, weight: Values | np.float32) -> Values:

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -13,6 +14,7 @@ from pydicom import Dataset
 
 from clickseg.clicks.click import Clicks
 from clickseg.dicom.algorithm import Algorithm
+from clickseg.dicom.identity import Document
 from clickseg.dicom.report import make_report
 from clickseg.dicom.segmentation import found_classes, make_segmentation
 from clickseg.dicom.segmentation_type import SegmentationType
@@ -32,6 +34,7 @@ class Made:
     labels: LabelMap
     segmentation: hd.seg.Segmentation | None
     report: Dataset
+    documents: tuple[Document[Any], ...]
 
 
 def spec(*classes: dict[str, object], activation: str = "softmax") -> ModelSpec:
@@ -58,10 +61,11 @@ def make_results(
     """Makes SEG and SR; of a hook by default."""
     labels, model = labels or hook_labels(series), model or spec()
     algorithm = Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32")
-    segmentation = make_segmentation(series, labels, model, algorithm, segmentation_type=segmentation_type, clock=clock)
+    seg = make_segmentation(series, labels, model, algorithm, segmentation_type=segmentation_type, clock=clock)
     measured = [measure(labels.mask(n), series.volume, series.unit) for n in found_classes(series, labels)]
+    segmentation = None if seg is None else seg.dataset
     report = make_report(series.sources, segmentation, measured, clicks, model, algorithm, clock=clock)
-    return Made(labels, segmentation, report)
+    return Made(labels, segmentation, report.dataset, tuple(each for each in (seg, report) if each is not None))
 
 
 def violations(path: Path, dciodvfy: str) -> list[str]:

@@ -29,7 +29,7 @@ def raw(keyword: str, vr: str, value: bytes) -> RawDataElement:
 
 
 def test_what_scanners_write_is_fit() -> None:
-    check_attributes(instance())
+    check_attributes([instance()])
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_holds_something_else_is_named(element: DataElement | RawDataElemen
     changed.header[element.tag] = element
 
     with pytest.raises(SeriesError, match=message):
-        check_attributes(changed)
+        check_attributes([changed])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -64,7 +64,7 @@ def test_an_item_that_cannot_be_read_is_named() -> None:
     changed.header.RadiopharmaceuticalInformationSequence = [tracer]
 
     with pytest.raises(SeriesError, match=r"RadiopharmaceuticalInformationSequence .*: an item cannot be read"):
-        check_attributes(changed)
+        check_attributes([changed])
 
 
 @pytest.mark.parametrize("keyword", ["SeriesNumber", "SliceThickness", "PatientAge"])

@@ -26,8 +26,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from clickseg.dicom.conversions import Conversions
 from clickseg.dicom.decoding import frame_size
-from clickseg.dicom.part10 import Instance, read_header
+from clickseg.dicom.part10 import TEXTS, Instance, read_header
 from clickseg.dicom.pixels import read_frames
 from clickseg.errors import PixelDataError
 from tests import phantoms
@@ -346,7 +347,7 @@ def test_real_images_in_fifteen_transfer_syntaxes_agree(fixtures: Path, tmp_path
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_real_mr_in_every_transfer_syntax_has_the_same_stored_values(fixtures: Path, pattern: str) -> None:
     paths = sorted(fixtures.glob(pattern))
-    headers = [read_header(path, path.name) for path in paths]
+    headers = [read_header(path, path.name, Conversions(TEXTS)) for path in paths]
 
     decoded = [read_frames(header) for header in headers if isinstance(header, Instance)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import highdicom as hd
@@ -299,6 +300,20 @@ def test_the_same_input_gives_the_same_bytes(series: Series) -> None:
 
     assert encoded(first.segmentation) == encoded(second.segmentation)
     assert encoded(first.report) == encoded(second.report)
+
+
+@pytest.mark.parametrize("segmentation_type", SegmentationType)
+def test_what_is_written_is_what_pydicom_writes_of_the_object(
+    series: Series, segmentation_type: SegmentationType
+) -> None:
+    made = make_results(series, clicks=CLICKED, segmentation_type=segmentation_type)
+
+    assert len(made.documents) == 2
+    for document in made.documents:
+        file = BytesIO()
+        document.dataset.save_as(file, enforce_file_format=True)
+        assert document.content == file.getvalue()
+        assert document.uid == str(dcmread(BytesIO(document.content)).SOPInstanceUID)
 
 
 @pytest.mark.parametrize("difference", ["clock", "voxel", "patient", "clicks"])
