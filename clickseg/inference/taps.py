@@ -81,8 +81,14 @@ def interpolate(array: Values, axis: int, taps: Taps, device: Device = HOST) -> 
         return array
     lower, upper, weights = taps.on(device)
     weight = weights.reshape([-1 if index == axis else 1 for index in range(array.ndim)])
-    before = (slice(None),) * axis  # where axes are turned, take() would copy all of the array first
-    return mixed(array[(*before, lower)], array[(*before, upper)], weight)
+    return mixed(_taken(array, axis, lower), _taken(array, axis, upper), weight)
+
+
+def _taken(array: Values, axis: int, indices: Indices) -> Values:
+    """Returns some places along an axis; ``take`` would first copy an array whose axes are turned."""
+    places: tuple[slice | Indices, ...] = (*[slice(None)] * axis, indices)
+    taken: Values = array[places]
+    return taken
 
 
 def mixed(lower: Values, upper: Values, weight: Values | np.float32) -> Values:
