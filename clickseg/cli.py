@@ -8,22 +8,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from clickseg import __version__
+from clickseg.arguments import Run, options_of, parsed
 from clickseg.clock import read_clock
 from clickseg.collector import end_quickly
 from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.interruption import raise_when_terminated
 from clickseg.terminal import conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
 
-_FLAGS = {"nifti": "on", "statistics": "on"}
-"""Options that are flags on the command line, and the value that a flag stands for."""
-
-_REPEATED = {"clicks": os.pathsep, "remedy": ",", "series": ","}
-"""Options that can be given several times, and what separates their values in one."""
+if TYPE_CHECKING:
+    from clickseg.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     open_streams()
-    arguments = _parser().parse_args(argv)
+    arguments = parsed(sys.argv[1:] if argv is None else argv, _COMMANDS)
     output: Path | None = getattr(arguments, "output", None)
     set_up("DEBUG" if arguments.debug else "WARNING" if arguments.quiet else "INFO")
     raise_when_terminated()
@@ -57,71 +55,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail([unexpected(error)], output, os.environ)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="clickseg", description="Segment DICOM series, guided by clicks.")
-    parser.add_argument("--version", action="version", version=f"clickseg {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_segment(_command(commands, "segment", _segment, "segment the series in a folder"))
-    _add_inspect(_command(commands, "inspect", _inspect, "show the series in a folder, and what is wrong with them"))
-    _add_models(_command(commands, "models", _models, "show the model packages at hand"))
-    _add_clicks(_command(commands, "clicks", _clicks, "show, check and convert a file of clicks"))
-    _add_exec(_command(commands, "exec", _exec, "run a MONAI Deploy application on a folder"))
-    _add_demo(_command(commands, "demo", _demo, "make a phantom study with clicks, and segment it"))
-    _add_export(_command(commands, "export", _export, "convert a model package's torch weights for another runtime"))
-    return parser
-
-
-def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], description: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=description, description=description)
-    parser.add_argument("-q", "--quiet", action="store_true", help="log warnings and errors only")
-    parser.add_argument("--debug", action="store_true", help="log everything, and show where an error was raised")
-    parser.set_defaults(command=run)
-    return parser
-
-
-def _path(text: str) -> Path:
-    """Reads a path; an empty one is an unset variable of a shell, and not the present folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("expected a path, got nothing")
-    return Path(text)
-
-
-def _add_segment(parser: argparse.ArgumentParser) -> None:
-    from clickseg.options import OPTIONS, variable
-
-    parser.add_argument("input", type=_path, metavar="DIR", help="folder of DICOM, or one file")
-    parser.add_argument("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results")
-    _add_models(parser)
-    for name, description in OPTIONS.items():
-        shown = f"{description} [{variable(name)}]"
-        if name in _FLAGS:
-            parser.add_argument(f"--{name}", action="store_const", const=_FLAGS[name], help=shown)
-        elif name in _REPEATED:
-            parser.add_argument(f"--{name}", action="append", metavar=name.upper(), help=shown)
-        else:
-            parser.add_argument(f"--{name}", metavar=name.rpartition("-")[2].upper(), help=shown)
-
-
 def _segment(arguments: argparse.Namespace) -> int:
-    from clickseg.options import OPTIONS
-    from clickseg.run import run
-    from clickseg.settings import read_settings
+    settings = _settings(arguments)
+    if arguments.session is None:
+        from clickseg.run import run
 
-    options = {name: getattr(arguments, name.replace("-", "_")) for name in OPTIONS}
-    for name, separator in _REPEATED.items():
-        if options[name] is not None:
-            options[name] = separator.join(options[name])
-    settings = read_settings(arguments.input, arguments.output, arguments.models, options, os.environ)
-    results = run(settings, progress_bar())
+        results = run(settings, progress_bar())
+    else:
+        from clickseg.session_run import open_session
+
+        results = open_session(settings, arguments.session, progress_bar())
     return conclude(results.summary, results.errors, settings.output, os.environ)
 
 
-def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=_path, metavar="DIR", help="folder of DICOM, or one file")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--remedy", action="append", default=[], metavar="REMEDY", help="see clickseg segment")
+def _refine(arguments: argparse.Namespace) -> int:
+    from clickseg.refine_command import edit_of
+    from clickseg.session_run import refine
+
+    settings = _settings(arguments)
+    results = refine(settings, arguments.session, edit_of(arguments), progress_bar())
+    return conclude(results.summary, results.errors, settings.output, os.environ)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from clickseg.settings import read_settings
+
+    return read_settings(arguments.input, arguments.output, arguments.models, options_of(arguments), os.environ)
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
@@ -135,10 +94,6 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--models", type=Path, metavar="MODELS", help="model package, or a folder of them")
-
-
 def _models(arguments: argparse.Namespace) -> int:
     from clickseg.models.choice import list_packages, model_paths
 
@@ -149,16 +104,6 @@ def _models(arguments: argparse.Namespace) -> int:
         what = f"{' + '.join(package.modalities)} -> {classes}"
         tell([f"{package.name} {package.version}: {what} ({package.path}{default})"])
     return fail(errors, None, os.environ) if errors else 0
-
-
-def _add_clicks(parser: argparse.ArgumentParser) -> None:
-    from clickseg.options import OPTIONS
-
-    parser.add_argument("file", type=Path, metavar="FILE", help="file of clicks, of any form")
-    parser.add_argument("--series", type=Path, metavar="DIR", help="folder of the DICOM series that the clicks are on")
-    parser.add_argument("--to", metavar="FORM", help="write them in another form")
-    parser.add_argument("-o", "--output", dest="to_file", type=Path, metavar="OUT", help="where to (default: stdout)")
-    parser.add_argument("--clicks-frame", default="voxel", metavar="FRAME", help=OPTIONS["clicks-frame"])
 
 
 def _clicks(arguments: argparse.Namespace) -> int:
@@ -180,28 +125,11 @@ def _clicks(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _add_exec(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "app", nargs="?", type=Path, default=Path("app"), metavar="APP", help="application (default: ./app)"
-    )
-    parser.add_argument("-i", "--input", type=Path, help="input folder or file [HOLOSCAN_INPUT_PATH]")
-    parser.add_argument("-o", "--output", type=Path, help="output folder [HOLOSCAN_OUTPUT_PATH]")
-    parser.add_argument("-m", "--model", type=Path, help="model packages [HOLOSCAN_MODEL_PATH]")
-    parser.add_argument("-w", "--workdir", type=Path, help="work folder [HOLOSCAN_WORKDIR]")
-    parser.add_argument("-l", "--log-level", type=str.upper, choices=["DEBUG", "INFO", "WARN", "ERROR", "CRITICAL"])
-
-
 def _exec(arguments: argparse.Namespace) -> int:
     from clickseg.execute import execute
 
     options = {name: getattr(arguments, name) for name in ("input", "output", "model", "workdir", "log_level")}
     execute(arguments.app, options, os.environ)
-
-
-def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", type=_path, default=Path("demo"), metavar="DIR", help="default: ./demo")
-    _add_models(parser)
-    parser.add_argument("--study-only", action="store_true", help="make the study, and segment nothing")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -222,18 +150,21 @@ def _demo(arguments: argparse.Namespace) -> int:
     return conclude(results.summary, results.errors, settings.output, os.environ)
 
 
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("package", type=_path, metavar="PACKAGE", help="folder of a model package with models/model.pt")
-    parser.add_argument("--engine", choices=("openvino", "tensorrt"), default="openvino", help="default: openvino")
-    parser.add_argument("--precision", choices=("f32", "f16", "int8"), help="default: f32; f16 for tensorrt")
-    parser.add_argument("--calibrate", type=_path, metavar="DIR", help="series and clicks that int8 is calibrated on")
-    parser.add_argument("--device", metavar="DEVICE", help="the GPU to compile for, for tensorrt: cuda or cuda:N")
-    parser.add_argument("--cache", metavar="CACHE", help="folder for compiled networks, for tensorrt")
-
-
 def _export(arguments: argparse.Namespace) -> int:
     from clickseg.export_command import export
 
     options = {name: getattr(arguments, name) for name in ("engine", "precision", "device", "cache")}
     tell(export(arguments.package, arguments.calibrate, options, os.environ))
     return 0
+
+
+_COMMANDS: dict[str, Run] = {
+    "segment": _segment,
+    "refine": _refine,
+    "inspect": _inspect,
+    "models": _models,
+    "clicks": _clicks,
+    "exec": _exec,
+    "demo": _demo,
+    "export": _export,
+}

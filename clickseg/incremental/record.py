@@ -6,7 +6,8 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,8 +30,20 @@ _LOCK = "lock"
 _VERSION = 1
 MAX_STEPS = 100_000
 
-Identity = dict[str, str | int]
-"""All that the bytes of a session's result depend on, but for its clicks."""
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a session is of.
+
+    Attributes:
+        model: The name of the model package.
+        series_uids: The Series Instance UIDs of its inputs.
+        identity: All that the bytes of its result depend on, but for its clicks.
+    """
+
+    model: str
+    series_uids: tuple[str, ...]
+    identity: Mapping[str, str | int]
 
 
 class _Click(Strict):
@@ -49,6 +62,8 @@ class _Step(Strict):
 
 class _File(Strict):
     version: Literal[1]
+    model: str
+    series_uids: tuple[str, ...]
     identity: dict[str, str | int]
     steps: tuple[_Step, ...] = Field(max_length=MAX_STEPS)
 
@@ -60,18 +75,18 @@ class Record:
         history: What was done.
     """
 
-    def __init__(self, folder: Path, identity: Identity) -> None:
+    def __init__(self, folder: Path, subject: Subject) -> None:
         """Opens the record in a folder, or begins one.
 
         Args:
             folder: The session's folder; made where it is missing.
-            identity: What the session is of.
+            subject: What the session is of.
 
         Raises:
             SessionError: It is a record of something else, damaged, or in use.
             OutputError: The folder cannot be written to.
         """
-        self._folder, self._identity = folder, identity
+        self._folder, self._subject = folder, subject
         self._lock = _locked(folder)
         self.history = History()
         try:
@@ -90,7 +105,7 @@ class Record:
         Raises:
             OutputError: It cannot be written.
         """
-        content = {"version": _VERSION, "identity": self._identity, "steps": [_as_json(step) for step in history.steps]}
+        content = {"version": _VERSION, **asdict(self._subject), "steps": [_as_json(step) for step in history.steps]}
         try:
             replace_whole(self._folder / SESSION, (json.dumps(content, indent=1) + "\n").encode())
         except OSError as error:
@@ -102,16 +117,34 @@ class Record:
         os.close(self._lock)
 
     def _read(self) -> History:
-        path = self._folder / SESSION
-        file = parse(_File, read_json(path, SessionError), str(path), SessionError)
-        for name in sorted({*file.identity, *self._identity}):
-            if file.identity.get(name) != self._identity.get(name):
+        file, ours = _file(self._folder), self._subject.identity
+        for name in sorted({*file.identity, *ours}):
+            if file.identity.get(name) != ours.get(name):
                 raise SessionError(
-                    f"{path}: the session is of another {name}: expected {self._identity.get(name)}, "
+                    f"{self._folder}: the session is of another {name}: expected {ours.get(name)}, "
                     f"got {file.identity.get(name)}",
                     hint="begin a new session in another folder",
                 )
         return replayed(_step(each) for each in file.steps)
+
+
+def subject_of(folder: Path) -> Subject:
+    """Returns what the session in a folder is of.
+
+    Raises:
+        SessionError: There is none, or its record is damaged.
+    """
+    if not (folder / SESSION).is_file():
+        raise SessionError(
+            f"{folder}: expected a session, found no {SESSION}", hint="clickseg segment --session opens one"
+        )
+    file = _file(folder)
+    return Subject(file.model, file.series_uids, file.identity)
+
+
+def _file(folder: Path) -> _File:
+    path = folder / SESSION
+    return parse(_File, read_json(path, SessionError), str(path), SessionError)
 
 
 def _locked(folder: Path) -> int:
@@ -137,11 +170,11 @@ def replayed(steps: Iterable[Step]) -> History:
     return history
 
 
-def identity_of(case: Case, engine: Engine) -> Identity:
+def subject(case: Case, engine: Engine) -> Subject:
     """Returns what a session is of: data, model, weights, engine and version."""
     package = case.package
     specification = package.spec.model_dump_json(exclude={"weights"})
-    return {
+    identity = {
         "clickseg": __version__,
         "model": f"{package.name} {package.version}",
         "model specification": hashlib.sha256(specification.encode()).hexdigest(),
@@ -149,6 +182,7 @@ def identity_of(case: Case, engine: Engine) -> Identity:
         **{f"engine {name}": value for name, value in engine.describe().items()},
         **{f"series {number}": _digest(series) for number, series in enumerate(case.series, 1)},
     }
+    return Subject(package.name, tuple(series.candidate.series_uid for series in case.series), identity)
 
 
 def _digest(series: Series) -> str:

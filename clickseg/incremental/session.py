@@ -16,13 +16,14 @@ from typing_extensions import Self
 from clickseg.boxes import Box, whole
 from clickseg.case import Predicted, Result, Windows
 from clickseg.clicks.click import Click, Clicks
+from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
 from clickseg.errors import OutputError
 from clickseg.incremental.first_run import FirstRun
 from clickseg.incremental.history import Action, History, Points, Step
 from clickseg.incremental.live import Live, changed_box
-from clickseg.incremental.record import Record, identity_of
+from clickseg.incremental.record import Record, subject
 from clickseg.inference.binding import bind
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.label_map import LabelMap
@@ -66,6 +67,7 @@ class Session:
         kernels: KernelChoice | None = None,
         postprocessing: bool = True,
         progress: Progress = no_progress,
+        earlier: tuple[EarlierResult, ...] = (),
     ) -> None:
         """Opens a session, or goes on with the one in a folder.
 
@@ -78,15 +80,16 @@ class Session:
             kernels: The loops over voxels.
             postprocessing: Whether the package's postprocessing is applied.
             progress: Told after each window of the run in the background.
+            earlier: Results of earlier runs for the series, the newest first; ``result`` refers to them.
 
         Raises:
             ModelError: A series is not what the model takes.
             SessionError: The folder holds a session of other data, weights or engine, or is in use.
             OutputError: The folder cannot be written to.
         """
-        self._case, self._postprocessing = make_case(series, Clicks(), package), postprocessing
+        self._case, self._postprocessing = make_case(series, Clicks(), package, earlier), postprocessing
         self._engine = engine
-        self._record = Record(folder, identity_of(self._case, engine)) if folder else None
+        self._record = Record(folder, subject(self._case, engine)) if folder else None
         memory = memory or Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
         self._live = Live(
             prepare(self._case),

@@ -19,8 +19,11 @@ from clickseg.inference.windows import Window, WindowGrid
 
 FLOAT_BYTES = 4
 _BLOCK_BYTES = 32 << 20
-_MAX_PLANES = 16
+MAX_PLANES = 16
 """How many planes are given out at once, and how much memory they take; neither shows in the result."""
+
+_FEWEST_OF_LAST_AXIS = 8
+"""Across the last axis, values of a plane lie far from each other, and memory is fetched in pieces of 16 of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ MakeStitching = Callable[[WindowGrid, Values, int, Kernels], Stitching]
 def planes_at_once(grid: WindowGrid, channels: int) -> int:
     """Returns how many finished planes are given out together: as many as are quickly worked on."""
     plane_bytes = channels * math.prod(grid.plane) * FLOAT_BYTES
-    return max(1, min(_BLOCK_BYTES // plane_bytes - 1, _MAX_PLANES, grid.thickness))
+    fewest = _FEWEST_OF_LAST_AXIS if grid.axis == len(grid.shape) - 1 else 1
+    return min(max(_BLOCK_BYTES // plane_bytes - 1, fewest), MAX_PLANES, grid.thickness)
 
 
 def collected(blocks: Iterable[Planes], axis: int) -> Values:

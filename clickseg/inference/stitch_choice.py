@@ -7,7 +7,7 @@ from clickseg.errors import MemoryLimitError
 from clickseg.inference.device import HOST, Device
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.spool import Spool
-from clickseg.inference.stitch import Slab, Stitching, planes_at_once
+from clickseg.inference.stitch import MAX_PLANES, Slab, Stitching
 from clickseg.inference.windows import WindowGrid
 from clickseg.memory import Memory
 
@@ -53,7 +53,7 @@ class StitchChoice:
                 f"{_mb(self._memory.limit_bytes)} MB",
                 hint="raise --memory-limit",
             )
-        most = planes_at_once(grid, channels)
+        most = min(MAX_PLANES, grid.thickness)
         planes = next(n for n in range(most, 0, -1) if Spool.bytes_of(grid, channels, n) <= left)
         return Spool(grid, weight, channels, kernels, folder=self._memory.spool, planes=planes)
 

@@ -1,0 +1,44 @@
+"""``clickseg refine``: what a user does in a session, by command line arguments."""
+
+from __future__ import annotations
+
+import argparse
+
+from clickseg.case import Case
+from clickseg.clicks.click import Click, Point, Polarity
+from clickseg.errors import UsageError
+from clickseg.incremental import Change, Session
+from clickseg.session_run import Edit
+
+
+def edit_of(arguments: argparse.Namespace) -> Edit:
+    """Returns what the arguments ask for.
+
+    Raises:
+        UsageError: They do not go together.
+    """
+    if arguments.add is None and (arguments.label or arguments.background):
+        raise UsageError(
+            "--label and --background are of a click that is added", hint="name its place with --add X,Y,Z"
+        )
+    polarity = Polarity.BACKGROUND if arguments.background else Polarity.FOREGROUND
+    click = None if arguments.add is None else Click(arguments.label, polarity, _place(arguments.add))
+
+    def edit(session: Session, _: Case) -> Change | None:
+        if click is not None:
+            return session.add_click(click, arguments.user)
+        if arguments.remove is not None:
+            return session.remove_click(arguments.remove, arguments.user)
+        chosen = [name for name in ("undo", "redo", "reset") if getattr(arguments, name)]
+        steps = {"undo": session.undo, "redo": session.redo, "reset": session.reset}
+        return steps[chosen[0]](arguments.user) if chosen else None
+
+    return edit
+
+
+def _place(text: str) -> Point:
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--add: expected three numbers X,Y,Z (LPS mm), got {text!r}") from error
+    return x, y, z
