@@ -9,6 +9,7 @@ from pathlib import Path
 _DATA = Path("../shared/data/fixtures")
 _ENVIRONMENT = Path(".venv")
 _BENCHMARKS = (
+    "clicks",
     "cold_start",
     "memory_growth",
     "monai_agreement",

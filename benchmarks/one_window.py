@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -18,6 +19,19 @@ from monai.networks.nets import DynUNet, SegResNet
 from benchmarks.table import Row, publish
 from clickseg.arrays import Mask, Values
 from clickseg.engines.quantize import quantized
+
+SW_FASTEDIT: dict[str, Any] = {
+    "spatial_dims": 3,
+    "in_channels": 3,
+    "out_channels": 2,
+    "kernel_size": [3, 3, 3, 3, 3, 3],
+    "strides": [1, 2, 2, 2, 2, [2, 2, 1]],
+    "upsample_kernel_size": [2, 2, 2, 2, [2, 2, 1]],
+    "norm_name": "instance",
+    "deep_supervision": False,
+    "res_block": True,
+}
+"""The arguments of MONAI's DynUNet that make the network of SW-FastEdit."""
 
 _REPEATS = 7
 _CALIBRATION_WINDOWS = 4
@@ -35,17 +49,7 @@ def run(_: Path) -> None:
 
 def sw_fastedit() -> torch.nn.Module:
     """Returns the network of SW-FastEdit."""
-    network: torch.nn.Module = DynUNet(
-        spatial_dims=3,
-        in_channels=3,
-        out_channels=2,
-        kernel_size=[3, 3, 3, 3, 3, 3],
-        strides=[1, 2, 2, 2, 2, [2, 2, 1]],
-        upsample_kernel_size=[2, 2, 2, 2, [2, 2, 1]],
-        norm_name="instance",
-        deep_supervision=False,
-        res_block=True,
-    )
+    network: torch.nn.Module = DynUNet(**SW_FASTEDIT)
     return network
 
 

@@ -1,0 +1,126 @@
+"""Clicks in a session: windows and time for each, against a full run, and whether both give the same bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+from time import perf_counter
+
+import numpy as np
+import torch
+from scipy.ndimage import zoom
+
+from benchmarks.cases import whole_body_pet
+from benchmarks.one_window import SW_FASTEDIT, sw_fastedit
+from benchmarks.table import Row, publish
+from clickseg.arrays import Doubles
+from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.dicom.volume import Series
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Engine, Precision
+from clickseg.engines.export import export_openvino
+from clickseg.engines.weights_files import list_weights
+from clickseg.incremental import Session
+from clickseg.models.package import ModelPackage, load_package
+from clickseg.phantom.dicom import write_series
+from clickseg.pipeline import segment
+from tests import phantoms
+
+_PET_LESION = Path(__file__).parents[1] / "models" / "pet_lesion"
+_SHAPE = (326, 400, 400)
+_SPACING_MM = (3.0, 2.04, 2.05)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A series, a model, and how many clicks are made."""
+
+    name: str
+    series: Series
+    package: ModelPackage
+    clicks: int
+
+
+def run(data: Path) -> None:
+    """Measures, prints and keeps the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole_body = _Case("pet_lesion, STS_001", whole_body_pet(data).series, load_package(_PET_LESION), 30)
+        rows = [_row(whole_body), _row(_sw_fastedit(Path(folder)))]
+    publish(
+        "clicks", "Random clicks in a session against a full run with all of them, bf16; median over the clicks", rows
+    )
+
+
+def _row(case: _Case) -> Row:
+    engine = make_engine(case.package, Runtime.OPENVINO, "cpu", Precision.AUTO)
+    places = _places(case)
+    with Session([case.series], case.package, engine) as session:
+        session.wait()
+        before = _resident_bytes()
+        changes = [session.add_click(click) for click in places]
+        grown = _resident_bytes() - before
+        found, windows = session.labels.array, session.windows
+        full_s, expected = _full(case, engine, places)
+    click_s = median(change.seconds for change in changes)
+    return {
+        "case": case.name,
+        "windows": windows,
+        "clicks": case.clicks,
+        "mean windows run per click": round(mean(change.windows_run for change in changes), 2),
+        "full run s": round(full_s, 2),
+        "click s": round(click_s, 2),
+        "times less": round(full_s / click_s, 1),
+        "same bytes": str(found.tobytes() == expected.tobytes()),
+        "memory grown by the clicks MB": round(grown / 1e6),
+    }
+
+
+def _full(
+    case: _Case, engine: Engine, clicks: list[Click]
+) -> tuple[float, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+    start = perf_counter()
+    result = segment([case.series], Clicks(tuple(clicks)), case.package, engine)
+    return perf_counter() - start, result.labels.array
+
+
+def _places(case: _Case) -> list[Click]:
+    rng = np.random.default_rng(3)
+    last = np.array(case.series.volume.spatial_shape) - 1
+    positions: Doubles = case.series.volume.map_indices_to_reference(rng.uniform(0, last, (case.clicks, 3)))
+    polarities = rng.choice(2, case.clicks)
+    label = case.package.spec.classes[0].name
+    return [
+        Click(label, list(Polarity)[polarity], (float(x), float(y), float(z)))
+        for polarity, (x, y, z) in zip(polarities, positions, strict=True)
+    ]
+
+
+def _sw_fastedit(folder: Path) -> _Case:
+    """Returns the network of SW-FastEdit with random weights, and a PET as large as those that it was measured on."""
+    coarse = np.random.default_rng(1).gamma(1, 1.5, (22, 26, 26)).astype(np.float32)
+    values = zoom(coarse, [wanted / have for wanted, have in zip(_SHAPE, coarse.shape, strict=True)], order=1)
+    geometry = phantoms.oblique_geometry(
+        _SHAPE, axes=np.eye(3), pixel_spacing=_SPACING_MM[1:], slice_spacing=_SPACING_MM[0]
+    )
+    write_series(folder / "study", geometry.with_array(np.round(np.clip(values, 0, 20), 2)), phantoms.header("CT"))
+    polarities = ("foreground", "background")
+    section = phantoms.metadata(
+        window={"roi": [128, 128, 128], "overlap": 0.25},
+        grid={"spacing_mm": [_SPACING_MM[2], _SPACING_MM[1], _SPACING_MM[0]], "orientation": "LPS"},
+        guidance=phantoms.GUIDANCE | {"channels": [{"takes": [["hook", polarity]]} for polarity in polarities]},
+    )
+    torch.manual_seed(0)
+    model = phantoms.write_package(
+        folder / "sw_fastedit", section, {"_target_": "monai.networks.nets.DynUNet", **SW_FASTEDIT}
+    )
+    torch.save(sw_fastedit().state_dict(), model / "models" / "model.pt")
+    list_weights(load_package(model), ("model.pt",))
+    export_openvino(load_package(model))
+    return _Case("DynUNet of SW-FastEdit, 400 x 400 x 326", phantoms.read(folder / "study"), load_package(model), 100)
+
+
+def _resident_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
