@@ -15,7 +15,7 @@ from scipy.ndimage import zoom
 from benchmarks.cases import whole_body_pet
 from benchmarks.one_window import SW_FASTEDIT, sw_fastedit
 from benchmarks.table import Row, publish
-from clickseg.arrays import Doubles
+from clickseg.arrays import Doubles, Numbers
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.dicom.volume import Series
 from clickseg.engines.choice import Runtime, make_engine
@@ -77,9 +77,7 @@ def _row(case: _Case) -> Row:
     }
 
 
-def _full(
-    case: _Case, engine: Engine, clicks: list[Click]
-) -> tuple[float, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+def _full(case: _Case, engine: Engine, clicks: list[Click]) -> tuple[float, Numbers]:
     start = perf_counter()
     result = segment([case.series], Clicks(tuple(clicks)), case.package, engine)
     return perf_counter() - start, result.labels.array

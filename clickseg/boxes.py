@@ -25,3 +25,9 @@ def grown(box: Box, shape: Iterable[int]) -> Box:
     """Returns a box with the voxels beside it, those of the volume."""
     i, j, k = (slice(max(p.start - 1, 0), min(p.stop + 1, count)) for p, count in zip(box, shape, strict=True))
     return i, j, k
+
+
+def within(box: Box, of: Box) -> Box:
+    """Returns a box as a part of another one that holds it."""
+    i, j, k = (slice(p.start - q.start, p.stop - q.start) for p, q in zip(box, of, strict=True))
+    return i, j, k

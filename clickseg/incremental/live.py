@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from clickseg.boxes import Box, around, grown, whole
 from clickseg.case import Prepared
 from clickseg.engines.engine import Engine
@@ -152,26 +150,3 @@ class Live:
             raise
         self.ran, self.repeated = window.ran, window.repeated
         return anew
-
-
-def changed_box(before: LabelMap, after: LabelMap, within: Box) -> Box | None:
-    """Returns the smallest box [K, J, I] that holds all voxels whose classes changed; None where none did.
-
-    Args:
-        before: A label map.
-        after: Another one of the same grid.
-        within: Where they may differ.
-    """
-    differs = before.array[within] != after.array[within]
-    return _bounds(differs.any(axis=-1) if before.overlapping else differs, within)
-
-
-def _bounds(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], within: Box) -> Box | None:
-    found = []
-    for axis, part in enumerate(within):
-        others = tuple(other for other in range(3) if other != axis)
-        places = np.flatnonzero(mask.any(axis=others))
-        if not len(places):
-            return None
-        found.append(slice(part.start + int(places[0]), part.start + int(places[-1]) + 1))
-    return found[0], found[1], found[2]

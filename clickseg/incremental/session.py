@@ -14,7 +14,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from clickseg.boxes import Box, whole
-from clickseg.case import Predicted, Result, Windows
+from clickseg.case import Case, Predicted, Result, Windows
 from clickseg.clicks.click import Click, Clicks
 from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
@@ -22,14 +22,16 @@ from clickseg.engines.engine import Engine
 from clickseg.errors import OutputError
 from clickseg.incremental.first_run import FirstRun
 from clickseg.incremental.history import Action, History, Points, Step
-from clickseg.incremental.live import Live, changed_box
+from clickseg.incremental.live import Live
+from clickseg.incremental.live_postprocess import LivePostprocess
 from clickseg.incremental.record import Record, subject
+from clickseg.incremental.shown import AsAWhole, AsItIs, Shown
 from clickseg.inference.binding import bind
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.label_map import LabelMap
 from clickseg.memory import Memory, machine_limit_bytes
 from clickseg.models.package import ModelPackage
-from clickseg.pipeline import finish, make_case, prepare
+from clickseg.pipeline import make_case, prepare
 from clickseg.progress import Progress, no_progress
 
 
@@ -87,7 +89,7 @@ class Session:
             SessionError: The folder holds a session of other data, weights or engine, or is in use.
             OutputError: The folder cannot be written to.
         """
-        self._case, self._postprocessing = make_case(series, Clicks(), package, earlier), postprocessing
+        self._case = make_case(series, Clicks(), package, earlier)
         self._engine = engine
         self._record = Record(folder, subject(self._case, engine)) if folder else None
         memory = memory or Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
@@ -101,7 +103,7 @@ class Session:
         )
         self._history = self._record.history if self._record else History()
         self._live.begin_with(self._history.clicks)
-        self._shown = self._finished(self._live.points).labels.copied()
+        self._shown = _shown(self._case, self._live.labels, memory, postprocessing=postprocessing)
         self._first = FirstRun(self._run_all, progress)
 
     def __enter__(self) -> Self:
@@ -135,7 +137,7 @@ class Session:
     @property
     def labels(self) -> LabelMap:
         """The label map on the source grid, after postprocessing; its own until the next step."""
-        return self._shown
+        return self._shown.labels
 
     def wait(self) -> None:
         """Returns when all windows were run.
@@ -200,8 +202,7 @@ class Session:
         """Returns what ``clickseg segment`` gives with the same clicks, when all windows were run."""
         self.wait()
         with self._first.ahead():
-            result = self._finished(self.clicks)
-            return replace(result, predicted=replace(result.predicted, labels=result.labels.copied()))
+            return self._finished()
 
     def close(self) -> None:
         """Ends the work in the background, and gives the folder free."""
@@ -226,33 +227,32 @@ class Session:
                 self._live.move_to(self.clicks, no_progress)
                 raise
             self._history = history
-            box = self._show(anew)
+            box = self._shown.update(self._live.labels, anew, self.clicks)
         return Change(box, ran, time.perf_counter() - start)
 
     def _run_all(self, progress: Progress) -> None:
         self._live.run_all(progress)
-        self._show(None)
+        labels = self._live.labels
+        self._shown.update(labels, whole(labels.array.shape[:3]), self.clicks)
 
-    def _show(self, anew: Box | None) -> Box | None:
-        """Brings ``labels`` up to date; returns the box of what changed."""
-        labels = self._finished(self.clicks).labels
-        is_local = anew is not None and not self._rules_apply
-        within = anew if anew is not None and is_local else whole(self._shown.array.shape[:3])
-        box = changed_box(self._shown, labels, within)
-        if box is not None:
-            self._shown.array[box] = labels.array[box]
-        return box
-
-    @property
-    def _rules_apply(self) -> bool:
-        return self._postprocessing and not self._case.package.spec.postprocessing.keeps_everything
-
-    def _finished(self, points: Points) -> Result:
+    def _finished(self) -> Result:
+        """Returns the result as it is now, in memory of its own."""
+        points, live = self.clicks, self._live
         clicks = Clicks(points, self._case.reference.volume.frame_of_reference_uid, source="session" if points else "")
-        counted = Windows(self._live.windows, self._live.repeated, self._live.logits_at)
-        case = replace(self._case, clicks=clicks)
-        predicted = Predicted(case, self._live.labels, self._engine.describe(), self._engine.weights, counted)
-        return finish(predicted, postprocessing=self._postprocessing)
+        counted = Windows(live.windows, live.repeated, live.logits_at)
+        case, labels = replace(self._case, clicks=clicks), self._shown.labels.copied()
+        predicted = Predicted(case, labels, self._engine.describe(), self._engine.weights, counted)
+        return Result(predicted, self._shown.removed)
 
     def _step(self, action: Action, user: str, click: Click | None = None, number: int | None = None) -> Step:
         return Step(action, user, datetime.now(timezone.utc).isoformat(timespec="milliseconds"), click, number)
+
+
+def _shown(case: Case, labels: LabelMap, memory: Memory, *, postprocessing: bool) -> Shown:
+    """Returns what is shown of a label map that is empty yet."""
+    spec, volume = case.package.spec, case.reference.volume
+    if not postprocessing or spec.postprocessing.keeps_everything:
+        return AsItIs(labels)
+    if LivePostprocess.bytes_of(labels) <= memory.left() // 2:
+        return LivePostprocess(labels, volume, spec)
+    return AsAWhole(labels, volume, spec)
