@@ -27,6 +27,7 @@ from clickseg.inference.model_input import Image, ModelInput, Scaled, Whole
 from clickseg.inference.postprocess import postprocess
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitch_choice import StitchChoice
+from clickseg.label_map import LabelMap
 from clickseg.memory import Memory, machine_limit_bytes
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import Scaling
@@ -132,9 +133,11 @@ def _ways(engine: Engine) -> Iterator[tuple[Engine, Device]]:
     """Yields ways to run a network, each of which needs less of a device's memory than the one before."""
     device = device_of(engine.device)
     yield engine, device
+    device.release()  # only now is what the run before had allocated gone
     while (smaller := engine.smaller()) is not None:
         engine = smaller
         yield engine, device
+        device.release()
     if not device.is_host:
         yield engine, HOST
 
@@ -147,18 +150,28 @@ def _infer_on(
     choose_kernels: KernelChoice,
     memory: Memory,
 ) -> Predicted:
-    case = prepared.case
-    spec = case.package.spec
     with device.working():
-        window = SlidingWindow(prepared.inputs.on(device), spec)
-        kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
-        source = case.reference.volume.get_geometry()
-        decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels, device)
-        stitch = StitchChoice(memory, decision.bytes_needed, device)
-        for planes in window.planes(engine, kernels, progress, stitch):
-            decision.take(planes)
-    counted = Windows(len(window.grid), window.repeated, stitch.place)
-    return Predicted(case, decision.label_map(), engine.describe(), engine.weights, counted)
+        labels, counted = _decided(device, prepared, engine, progress, choose_kernels, memory)
+    return Predicted(prepared.case, labels, engine.describe(), engine.weights, counted)
+
+
+def _decided(
+    device: Device,
+    prepared: Prepared,
+    engine: Engine,
+    progress: Progress,
+    choose_kernels: KernelChoice,
+    memory: Memory,
+) -> tuple[LabelMap, Windows]:
+    """Returns the label map, and how many windows there were; nothing else outlives it on the device."""
+    spec, source = prepared.case.package.spec, prepared.case.reference.volume.get_geometry()
+    window = SlidingWindow(prepared.inputs.on(device), spec)
+    kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
+    decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels, device)
+    stitch = StitchChoice(memory, decision.bytes_needed, device)
+    for planes in window.planes(engine, kernels, progress, stitch):
+        decision.take(planes)
+    return decision.label_map(), Windows(len(window.grid), window.repeated, stitch.place)
 
 
 def finish(predicted: Predicted, *, postprocessing: bool) -> Result:

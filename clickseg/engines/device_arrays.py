@@ -62,6 +62,23 @@ def out_of_memory() -> tuple[type[Exception], ...]:
     return (torch.cuda.OutOfMemoryError, *([cupy.cuda.memory.OutOfMemoryError] if cupy else []))
 
 
+def is_full(error: Exception) -> bool:
+    """Whether an error of CUDA's own libraries, which torch passes on as it is, says that a device's memory is full."""
+    return any(each in str(error) for each in ("out of memory", "ALLOC_FAILED"))
+
+
+def make_room(batch: Values) -> bool:
+    """Has CuPy, where a batch is an array of its, give back what it keeps for arrays to come; says whether it did."""
+    if isinstance(batch, np.ndarray):
+        return False
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    kept: int = pool.free_bytes()
+    pool.free_all_blocks()
+    return kept > 0
+
+
 def _stream(batch: Values) -> torch.cuda.Stream:
     """Returns the stream that a batch was made on: CuPy's present one, or for an array of NumPy's torch's."""
     if isinstance(batch, np.ndarray):

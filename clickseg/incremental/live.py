@@ -56,18 +56,21 @@ class Live:
         self._prepared, self._engine, self._memory = prepared, engine, memory
         self._spec = case.package.spec
         self._device = device_of(engine.device)
-        self._inputs = prepared.inputs.on(self._device)
-        window = SlidingWindow(self._inputs, self._spec)
-        self._grid = window.grid
-        self._kernels = choose_kernels(window.additions) if self._device.is_host else PlainKernels()
         source = case.reference.volume.get_geometry()
-        self._decision = Decision(prepared.geometry, source, self._spec, self._grid.axis, self._kernels, self._device)
+        with self._device.working():
+            self._inputs = prepared.inputs.on(self._device)
+            window = SlidingWindow(self._inputs, self._spec)
+            self._grid = window.grid
+            self._kernels = choose_kernels(window.additions) if self._device.is_host else PlainKernels()
+            self._decision = Decision(
+                prepared.geometry, source, self._spec, self._grid.axis, self._kernels, self._device
+            )
         self._stitch = StitchChoice(memory, self._decision.bytes_needed, self._device)
         self._kept = window_logits(
             keys_without_clicks(self._grid),
             (deciding_channels(self._spec), *self._grid.roi),
             device=self._device,
-            memory_bytes=memory.left() // 2,
+            memory_bytes=self._device.left(memory) // 2,
             folder=folder,
             is_lasting=is_lasting,
         )
@@ -137,14 +140,17 @@ class Live:
             raise
 
     def _decide(self, box: Box, changed: Box, progress: Progress) -> Box:
+        with self._device.working():
+            return self._decided(box, changed, progress)
+
+    def _decided(self, box: Box, changed: Box, progress: Progress) -> Box:
         window = SlidingWindow(self._inputs, self._spec, self._kept)
         anew = self._decision.begin(box, changed)
         array = self._decision.label_map().array
         before = array[anew].copy()
         try:
-            with self._device.working():
-                for planes in window.planes(self._engine, self._kernels, progress, self._stitch, box):
-                    self._decision.take(planes)
+            for planes in window.planes(self._engine, self._kernels, progress, self._stitch, box):
+                self._decision.take(planes)
         except BaseException:
             array[anew] = before
             raise

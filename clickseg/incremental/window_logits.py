@@ -154,18 +154,21 @@ def window_logits(
 ) -> WindowLogits:
     """Returns where logits are kept: in memory where all windows fit, else on disk where they fit, else nowhere.
 
-    Those of a GPU stay there: another process runs its windows again in less time than it would read them.
+    Those of a GPU stay there or are not kept: it runs windows again in less time than they would be read.
 
     Args:
         keys: What each window is given.
         shape: Of a window's logits [C, I, J, K].
         device: Where the logits are.
-        memory_bytes: How much of the host's memory they may take.
+        memory_bytes: How much of the device's memory they may take.
         folder: For files.
         is_lasting: Whether another process will go on with them, so that they are on disk in any case.
     """
     size = _VERSIONS * len(keys) * math.prod(shape) * FLOAT_BYTES
-    if not device.is_host or (size <= memory_bytes and not is_lasting):
+    fits = size <= memory_bytes
+    if not device.is_host:
+        return InMemory(keys) if fits else Nowhere(keys)
+    if fits and not is_lasting:
         return InMemory(keys)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if size <= shutil.disk_usage(folder.parent).free // 2:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from clickseg.errors import DeviceMemoryError
+from clickseg.memory import Memory
 
 A = TypeVar("A", bound=NDArray[Any])
 
@@ -36,10 +41,22 @@ class Device(Protocol):
         ...
 
     def working(self) -> AbstractContextManager[None]:
-        """Returns a context in which work on the device is done.
+        """Returns a context in which work on the device is done; nothing else here is done outside of it.
 
         Raises:
             DeviceMemoryError: In it, the device's memory is full.
+        """
+        ...
+
+    def release(self) -> None:
+        """Gives memory back that is kept for arrays to come: others cannot take it."""
+        ...
+
+    def left(self, memory: Memory) -> int:
+        """Returns how much memory arrays may take.
+
+        Args:
+            memory: What may be taken of the host's.
         """
         ...
 
@@ -65,6 +82,13 @@ class Host:
         """Returns a context that does nothing."""
         return nullcontext()
 
+    def release(self) -> None:
+        """Nothing is kept."""
+
+    def left(self, memory: Memory) -> int:
+        """Returns what is left of it."""
+        return memory.left()
+
 
 HOST = Host()
 
@@ -80,6 +104,7 @@ class Cuda:
         Args:
             number: Of the GPU, from 0.
         """
+        _let_kernels_be_kept()
         import cupy
 
         self._cupy = cupy
@@ -102,17 +127,51 @@ class Cuda:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Makes the GPU the current one; afterwards its memory is free for others."""
+        """Makes the GPU the current one; afterwards the memory of arrays that are gone is free for others."""
         full = ""
         try:
-            with self._gpu:
+            with self._gpu, self._cupy.cuda.using_allocator(self._allocated):
                 yield
         except self._cupy.cuda.memory.OutOfMemoryError as error:
             full = f"CUDA device {self._gpu.id}: {error}"  # the error itself would keep alive what was allocated
         finally:
-            self._cupy.get_default_memory_pool().free_all_blocks()
+            self.release()
         if full:
             raise DeviceMemoryError(full)
+
+    def release(self) -> None:
+        """See ``Device``."""
+        with self._gpu:  # whose blocks are meant
+            self._cupy.get_default_memory_pool().free_all_blocks()
+
+    def left(self, memory: Memory) -> int:  # noqa: ARG002 - of the GPU's
+        """Returns what nobody has taken of it."""
+        free, _ = self._gpu.mem_info
+        return int(free)
+
+    def _allocated(self, size: int) -> Any:
+        """Allocates memory; where there is too little, torch gives back what it keeps for tensors to come."""
+        pool = self._cupy.get_default_memory_pool()
+        try:
+            return pool.malloc(size)
+        except self._cupy.cuda.memory.OutOfMemoryError:
+            torch = sys.modules.get("torch")
+            if torch is None:
+                raise
+        torch.cuda.empty_cache()
+        return pool.malloc(size)
+
+
+def _let_kernels_be_kept() -> None:
+    """Has CuPy keep its kernels in memory where its folder for them cannot be written, without which it fails."""
+    folder = Path(os.environ.get("CUPY_CACHE_DIR") or Path("~", ".cupy", "kernel_cache").expanduser())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_writable = os.access(folder, os.W_OK)
+    except OSError:
+        is_writable = False
+    if not is_writable:
+        os.environ |= {"CUPY_CACHE_IN_MEMORY": "1", "CUPY_CACHE_DIR": tempfile.gettempdir()}
 
 
 def device_of(engine_device: str) -> Device:

@@ -97,11 +97,9 @@ class PlainKernels:
     def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
         """See ``Kernels``."""
         for number, logits in enumerate(_interpolated(planes, between)):
-            chosen = logits.argmax(axis=0)
-            highest = np.take_along_axis(logits, chosen[np.newaxis], axis=0)[0]
-            is_higher = highest > best[number]
-            labels[number] = np.where(is_higher, numbers[chosen], labels[number])
-            np.maximum(best[number], highest, out=best[number])
+            chosen, highest, before = logits.argmax(axis=0), logits.max(axis=0), best[number]
+            labels[number] = np.where(highest > before, numbers[chosen], labels[number])
+            np.maximum(before, highest, out=before)
 
     def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
         """See ``Kernels``."""

@@ -120,7 +120,9 @@ class ModelInput:
         """
         channels = self.device.zeros((len(planes) + len(self.balls), *window.roi), np.float32)
         channels[(slice(len(planes)), *window.part)] = planes[(slice(None), *place)]
-        for channel, voxels in zip(channels[len(planes) :], self.balls, strict=True):
-            i, j, k = (self.device.put(each) for each in inside(voxels - window.start, window.roi).T)
-            channel[i, j, k] = 1
+        for number, voxels in enumerate(self.balls, len(planes)):
+            drawn = inside(voxels - window.start, window.roi)
+            if len(drawn):
+                i, j, k = self.device.put(drawn.T)
+                channels[number][i, j, k] = 1
         return channels

@@ -46,11 +46,26 @@ class DeviceOutOfMemoryError(MemoryError):
     """As CuPy's."""
 
 
+class Pool:
+    """As CuPy's: what it keeps for arrays to come."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+
+    def free_bytes(self) -> int:
+        return self.kept
+
+    def free_all_blocks(self) -> None:
+        self.kept = 0
+
+
 @pytest.fixture
 def cupy(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module = types.ModuleType("cupy")
     module.from_dlpack = lambda tensor: DeviceArray(np.from_dlpack(tensor))
     module.cuda = types.SimpleNamespace(memory=types.SimpleNamespace(OutOfMemoryError=DeviceOutOfMemoryError))
+    pool = Pool()
+    module.get_default_memory_pool = lambda: pool
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
 
@@ -113,7 +128,7 @@ class Exhausted(torch.nn.Module):
         return activations[:, :2]
 
 
-@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError, DeviceOutOfMemoryError])
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError, DeviceOutOfMemoryError, RuntimeError])
 def test_a_device_with_too_little_memory_is_an_error_of_its_own(
     engine: Engine, cupy: types.ModuleType, error: type[Exception]
 ) -> None:
@@ -125,6 +140,20 @@ def test_a_device_with_too_little_memory_is_an_error_of_its_own(
     assert isinstance(raised.value, EngineError)
     assert isinstance(raised.value, MemoryError)
     assert "\n" not in str(raised.value)
+
+
+def test_what_cupy_keeps_is_given_back_before_a_device_counts_as_full(engine: Engine, cupy: types.ModuleType) -> None:
+    pool = cupy.get_default_memory_pool()
+    pool.kept = 9
+
+    def network(windows: torch.Tensor) -> torch.Tensor:
+        if pool.kept:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return windows[:, :2]
+
+    engine._network = network
+
+    assert np.array_equal(engine.infer(DeviceArray(BATCH)).values, BATCH[:, :2])
 
 
 def test_the_error_does_not_hold_the_memory_that_another_try_needs(engine: Engine) -> None:

@@ -1,14 +1,23 @@
-"""Arrays as strict as a GPU's: what is on the host does not mix with them, and nothing comes back by itself."""
+"""Arrays as strict as a GPU's: what is on the host does not mix with them, and nothing comes back by itself.
+
+What is refused here is what CuPy 14 refuses, or has not.
+"""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from clickseg.memory import Memory
+
 SCALARS = (bool, int, float, np.generic)
+UFUNC_OPTIONS = {"dtype", "casting"}
+FUNCTIONS = {"clip", "concatenate", "flip", "full_like", "moveaxis", "stack", "where"}
+"""What is called by NumPy's name; CuPy has each of them, and takes their arguments."""
 
 
 class Duck(np.lib.mixins.NDArrayOperatorsMixin):
@@ -21,17 +30,20 @@ class Duck(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("implicit conversion to a NumPy array is not allowed")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
-        if method not in ("__call__", "reduce"):
+        if method != "__call__" or not options.keys() <= UFUNC_OPTIONS:
             return NotImplemented
         for each in inputs:
             if not isinstance(each, (Duck, *SCALARS)):
                 raise TypeError(f"unsupported type {type(each)}")
         if out is not None:
-            options["out"] = tuple(inside(each) for each in out)
-        made = getattr(ufunc, method)(*(inside(each) for each in inputs), **options)
+            (into,) = out
+            options["out"] = inside(into)
+        made = ufunc(*(inside(each) for each in inputs), **options)
         return out[0] if out is not None else outside(made)
 
     def __array_function__(self, function: Any, _: object, arguments: Any, options: Any) -> Any:
+        if function.__name__ not in FUNCTIONS:
+            return NotImplemented
         return outside(function(*inside(arguments), **inside(options)))
 
     def __getitem__(self, key: Any) -> Duck:
@@ -54,29 +66,53 @@ class Duck(np.lib.mixins.NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "dtype", "ndim", "nbytes", "size", "itemsize"):
             return getattr(self.there, name)
-        if name in ("astype", "all", "any", "argmax", "reshape", "take", "transpose", "copy", "sum", "fill", "tobytes"):
+        if name in ("astype", "all", "any", "argmax", "copy", "fill", "max", "reshape", "tobytes", "transpose"):
             return lambda *given, **options: outside(getattr(self.there, name)(*inside(given), **inside(options)))
         raise AttributeError(name)
 
 
 class FakeDevice:
-    """A device whose arrays are ducks."""
+    """A device whose arrays are ducks: not the present one, as a second GPU is none, but in ``working``."""
 
     is_host = False
 
+    def __init__(self, room: int = 1 << 40) -> None:
+        self.room = room
+        self.made: list[weakref.ref[np.ndarray]] = []
+        self.alive_at_release: list[int] = []
+        self._is_present = False
+
     def put(self, array: np.ndarray) -> Any:
         assert isinstance(array, np.ndarray)
-        return Duck(array.copy())
+        return self._kept(array.copy())
 
     def get(self, array: Any) -> np.ndarray:
         assert isinstance(array, Duck)
+        assert self._is_present
         return array.there.copy()
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        return Duck(np.zeros(shape, dtype))
+        return self._kept(np.zeros(shape, dtype))
 
-    def working(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        assert not self._is_present
+        self._is_present = True
+        try:
+            yield
+        finally:
+            self._is_present = False
+
+    def release(self) -> None:
+        self.alive_at_release.append(sum(each() is not None for each in self.made))
+
+    def left(self, _: Memory) -> int:
+        return self.room
+
+    def _kept(self, array: np.ndarray) -> Duck:
+        assert self._is_present
+        self.made.append(weakref.ref(array))
+        return Duck(array)
 
 
 def inside(value: Any) -> Any:

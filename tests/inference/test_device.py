@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +19,7 @@ from clickseg.cuda_runtime import has_cuda_device
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import DeviceMemoryError
+from clickseg.incremental.live import Live
 from clickseg.inference.device import HOST, Cuda, Device, device_of
 from clickseg.inference.intensity import fitted
 from clickseg.inference.kernel_choice import KernelChoice
@@ -81,9 +88,11 @@ def test_values_are_scaled_where_they_are(scaling: Scaling) -> None:
     values = np.random.default_rng(3).integers(-10, 10, (4, 5, 6)).astype(np.float32)
     here = Scaled(Whole(values), fitted(scaling, lambda: [values]))
 
-    there = here.on(FakeDevice()).planes(0, 1, 3)
+    device = FakeDevice()
+    with device.working():
+        there = device.get(here.on(device).planes(0, 1, 3))
 
-    assert FakeDevice().get(there).tobytes() == here.planes(0, 1, 3).tobytes()
+    assert there.tobytes() == here.planes(0, 1, 3).tobytes()
 
 
 def test_the_device_of_an_engine_is_its_gpu_where_cupy_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,13 +153,15 @@ def test_a_full_device_is_answered_by_smaller_batches_and_then_by_the_host(
     batch: int,
     logits: str,
 ) -> None:
-    monkeypatch.setattr("clickseg.pipeline.device_of", lambda _: FakeDevice())
+    device = FakeDevice()
+    monkeypatch.setattr("clickseg.pipeline.device_of", lambda _: device)
     case, engine = prepared(tmp_path)
 
     found = infer(case, Greedy(engine, 4, fits, blends), no_progress, KernelChoice(), Memory(1 << 40, tmp_path))
 
     assert (found.engine["batch"], found.windows.logits) == (batch, logits)
     assert len(caplog.records) == {4: 0, 2: 1, 1: 3}[batch]
+    assert device.alive_at_release == [0] * len(caplog.records)  # all that a try had taken is free for the next one
     here = inferred(HOST, case, engine, tmp_path)
     assert found.labels.array.tobytes() == here.labels.array.tobytes()
 
@@ -164,3 +175,120 @@ def test_a_device_without_room_for_a_window_is_one_error(tmp_path: Path, monkeyp
 
     assert raised.value.hint == "use another one"
     assert raised.value.__context__ is None
+
+
+class Gpu:
+    """What of CuPy and torch has to do with memory; torch keeps some of it, until it is asked to give it back."""
+
+    class OutOfMemoryError(MemoryError):
+        pass
+
+    def __init__(self, number: int, room: int, of_torch: int) -> None:
+        self.id, self.room, self.of_torch = number, room, of_torch
+        self.mem_info = (room, room)
+        self.present: list[int] = [0]
+        self.freed: list[int] = []
+        self.cuda = SimpleNamespace(
+            Device=lambda _: self,
+            memory=SimpleNamespace(OutOfMemoryError=self.OutOfMemoryError),
+            using_allocator=self.using_allocator,
+            empty_cache=self.empty_cache,
+        )
+
+    def __enter__(self) -> None:
+        self.present.append(self.id)
+
+    def __exit__(self, *_: object) -> None:
+        self.present.pop()
+
+    @contextmanager
+    def using_allocator(self, allocator: Callable[[int], str]) -> Iterator[None]:
+        self.allocator = allocator
+        yield
+
+    def get_default_memory_pool(self) -> Gpu:
+        return self
+
+    def free_all_blocks(self) -> None:
+        self.freed.append(self.present[-1])
+
+    def empty_cache(self) -> None:
+        self.room, self.of_torch = self.room + self.of_torch, 0
+
+    def malloc(self, size: int) -> str:
+        if size > self.room:
+            raise self.OutOfMemoryError("Out of memory allocating")
+        self.room -= size
+        return "memory"
+
+
+@pytest.fixture
+def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    made = Gpu(1, room=4, of_torch=2)
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "cupy", made)
+    monkeypatch.setitem(sys.modules, "torch", made)
+    return made
+
+
+def test_work_is_done_on_the_gpu_that_was_taken_and_its_memory_is_given_back(gpu: Gpu) -> None:
+    with Cuda(1).working():
+        assert gpu.present == [0, 1]
+
+    assert (gpu.present, gpu.freed) == ([0], [1])
+
+
+def test_a_gpu_is_full_when_torch_keeps_nothing_more(gpu: Gpu) -> None:
+    with Cuda(1).working():
+        assert gpu.allocator(5) == "memory"
+    assert (gpu.room, gpu.of_torch) == (1, 0)
+
+    with pytest.raises(DeviceMemoryError, match="CUDA device 1: Out of memory allocating"), Cuda(1).working():
+        gpu.allocator(2)
+
+
+def test_a_home_that_cannot_be_written_does_not_keep_from_the_gpu(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("CUPY_CACHE_IN_MEMORY", "0")
+
+    Cuda(1)
+    assert os.environ["CUPY_CACHE_IN_MEMORY"] == "0"
+
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "home" / ".cupy"))
+    Cuda(1)
+    assert os.environ["CUPY_CACHE_IN_MEMORY"] == "1"
+    assert Path(os.environ["CUPY_CACHE_DIR"]).is_dir()
+
+
+def test_without_torch_a_gpu_is_full_at_once(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch")
+
+    with pytest.raises(DeviceMemoryError), Cuda(1).working():
+        gpu.allocator(5)
+
+
+@pytest.mark.parametrize("room", [1 << 40, 0], ids=["kept", "nowhere"])
+def test_a_session_is_on_the_device_and_keeps_logits_there_where_they_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    case, engine = prepared(tmp_path)
+    without_clicks = replace(case, inputs=replace(case.inputs, balls=tuple(each[:0] for each in case.inputs.balls)))
+    devices = iter([HOST, FakeDevice(room)])
+    monkeypatch.setattr("clickseg.incremental.live.device_of", lambda _: next(devices))
+    points = case.case.clicks.points
+    labels = []
+
+    for each in (engine, Stays(engine)):
+        memory, kernels = Memory(1 << 40, tmp_path), KernelChoice()
+        live = Live(without_clicks, each, memory, kernels, folder=tmp_path / "kept", is_lasting=False)
+        live.run_all(no_progress)
+        live.move_to(points, no_progress)
+        live.move_to(points[:1], no_progress)
+        labels.append(live.labels.array.tobytes())
+        assert type(live._kept).__name__ == ("InMemory" if each is engine or room else "Nowhere")
+
+    assert labels[0] == labels[1]
+    assert any(labels[0])
