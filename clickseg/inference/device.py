@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from clickseg.errors import DeviceMemoryError
 from clickseg.memory import Memory
+from clickseg.wording import first_line
 
 A = TypeVar("A", bound=NDArray[Any])
 
@@ -90,6 +92,8 @@ class Host:
         return memory.left()
 
 
+logger = logging.getLogger(__name__)
+
 HOST = Host()
 
 
@@ -143,6 +147,7 @@ class Cuda:
         """See ``Device``."""
         with self._gpu:  # whose blocks are meant
             self._cupy.get_default_memory_pool().free_all_blocks()
+        self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def left(self, memory: Memory) -> int:  # noqa: ARG002 - of the GPU's
         """Returns what nobody has taken of it."""
@@ -183,4 +188,8 @@ def device_of(engine_device: str) -> Device:
     kind, _, number = engine_device.partition(":")
     if kind != "cuda" or importlib.util.find_spec("cupy") is None:
         return HOST
-    return Cuda(int(number or 0))
+    try:
+        return Cuda(int(number or 0))
+    except ImportError as error:  # as where it is for another CUDA than the one at hand
+        logger.warning("CuPy cannot be used, blending is done on the host: %s", first_line(error))
+        return HOST

@@ -102,6 +102,16 @@ def test_the_device_of_an_engine_is_its_gpu_where_cupy_is_there(monkeypatch: pyt
     assert device_of("cuda:1") is HOST
 
 
+def test_a_cupy_that_cannot_be_imported_is_said_and_the_host_does_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    monkeypatch.setitem(sys.modules, "cupy", None)  # as Python does where an import failed
+
+    assert device_of("cuda") is HOST
+    assert "CuPy cannot be used, blending is done on the host" in caplog.text
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not has_cuda_device(), reason="no CUDA device")
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
