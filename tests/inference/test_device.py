@@ -216,6 +216,9 @@ class Gpu:
         self.allocator = allocator
         yield
 
+    def get_default_pinned_memory_pool(self) -> SimpleNamespace:
+        return SimpleNamespace(free_all_blocks=lambda: None)
+
     def get_default_memory_pool(self) -> Gpu:
         return self
 
