@@ -35,7 +35,7 @@ class Answers:
         """Returns random ones."""
         rng = np.random.default_rng(1)
         logits = tuple(rng.random((1, channels, *roi), dtype=np.float32) for _ in range(_ANSWERS))
-        return cls(logits, np.zeros_like(logits[0]))
+        return cls(logits, logits[0].copy())  # its memory is there before any is counted
 
     def infer(self, batch: Values) -> Values:
         """Returns logits of a window; they are the caller's until the next call."""

@@ -39,7 +39,7 @@ def run(environment: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(folder)
-        pythons = {"requirements-cpu": environment / "bin" / "python", "full": Path(sys.executable)}
+        pythons = {"requirements-cpu": environment.absolute() / "bin" / "python", "full": Path(sys.executable)}
         for label, python in pythons.items():
             if python.exists():
                 rows += _measured(label, _ways(python, folder, with_sample=label == "full"), folder)

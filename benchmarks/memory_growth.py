@@ -52,7 +52,7 @@ def _row(channels: int, slices: int) -> Row:
     fits = 2.2 * channels * 4 * math.prod(_model_shape(slices)) + channels * 4 * voxels < _MAX_BYTES
     monai = f"{peak_bytes(make_monai, channels, slices) / 1e9:.2f}" if fits else "does not fit"
     limited = peak_bytes(make_limited, channels, slices)
-    slab = channels * 4 * _slab_voxels(_model_shape(slices))
+    slab = (channels + 1) * 4 * _slab_voxels(_model_shape(slices))  # with the weights
     return {
         "classes": channels,
         "slices": slices,

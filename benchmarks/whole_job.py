@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -100,7 +100,7 @@ def _write_model(folder: Path) -> torch.nn.Module:
 
 
 def _ours(study: Path, models: Path, output: Path, precision: str) -> None:
-    with redirect_stdout(StringIO()):
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         status = main(["segment", str(study), "-o", str(output), "-m", str(models), "--precision", precision])
     if status:
         raise SystemExit(status)
