@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from clickseg.errors import SessionError
 from clickseg.progress import Progress
 
 
@@ -39,11 +40,16 @@ class FirstRun:
 
     @contextmanager
     def ahead(self) -> Iterator[None]:
-        """In this context nothing else is run."""
+        """In this context nothing else is run.
+
+        Raises:
+            SessionError: The session is closed.
+        """
         with self._free:
             self._waiting += 1
         try:
             with self._working:
+                self._check_open()
                 yield
         finally:
             with self._free:
@@ -59,13 +65,20 @@ class FirstRun:
         self._thread.join()
         if self._error is not None:
             raise self._error
+        self._check_open()
 
     def close(self) -> None:
-        """Stops the run after the window that it is at."""
+        """Stops the run after the window that it is at; returns when no step is run any more, and none will be."""
         with self._free:
             self._is_closed = True
             self._free.notify_all()
         self._thread.join()
+        with self._working:
+            pass
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise SessionError("the session is closed")
 
     def _run(self) -> None:
         while not (self._is_over or self._is_closed or self._error):
