@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ class FirstRun:
         self._is_over = self._is_closed = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="first run", daemon=True)
+        atexit.register(self.close)  # a library that is at work when the process ends aborts it
         self._thread.start()
 
     @property
@@ -86,6 +88,7 @@ class FirstRun:
                 self._free.wait_for(lambda: not self._waiting or self._is_closed)
             with self._working:
                 self._try()
+        atexit.unregister(self.close)
 
     def _try(self) -> None:
         try:

@@ -88,6 +88,11 @@ class Live:
         return self._stitch.place
 
     @property
+    def bytes_to_come(self) -> int:
+        """How much more memory the logits that are kept will take."""
+        return self._kept.bytes_to_come
+
+    @property
     def labels(self) -> LabelMap:
         """The label map on the source grid; it changes with the next run."""
         return self._decision.label_map()
@@ -159,4 +164,4 @@ class Live:
 
     def _stitch_choice(self) -> StitchChoice:
         """Returns what chooses where logits are blended: beside the label map and the logits yet to be kept."""
-        return StitchChoice(self._memory, self._decision.bytes_needed + self._kept.bytes_to_come, self._device)
+        return StitchChoice(self._memory, self._decision.bytes_needed + self.bytes_to_come, self._device)

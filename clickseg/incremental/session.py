@@ -270,7 +270,7 @@ class Session:
         empty = replace(labels, array=np.zeros_like(labels.array))
         if not self._postprocessing or spec.postprocessing.keeps_everything:
             return AsItIs(empty)
-        if LivePostprocess.bytes_of(labels) <= self._memory.left() // 2:
+        if LivePostprocess.bytes_of(labels) <= (self._memory.left() - self._live.bytes_to_come) // 2:
             return LivePostprocess(empty, volume, spec)
         return AsAWhole(empty, volume, spec)
 

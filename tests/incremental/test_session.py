@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import uuid
 from pathlib import Path
@@ -24,6 +25,7 @@ from clickseg.inference.windows import WindowGrid
 from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import segment
+from tests import runs
 from tests.incremental.sessions import click, place
 
 PLACES = ("memory", "scratch", "disk", "nowhere")
@@ -288,6 +290,29 @@ def test_an_interrupted_step_is_made_up_for_before_anything_else(
         full = segment([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
         assert session.labels.array.tobytes() == full.labels.array.tobytes()
         assert calls
+
+
+ENDS_EARLY = """
+import time
+from clickseg.incremental.first_run import FirstRun
+
+def run_all(progress):
+    try:
+        while True:
+            progress(1, 2)
+            time.sleep(0.01)
+    finally:
+        print("stopped")
+
+first = FirstRun(run_all, lambda done, count: None)
+time.sleep(0.1)
+"""
+
+
+def test_a_process_that_ends_without_closing_its_session_stops_its_work_first() -> None:
+    ended = runs.process([sys.executable, "-c", ENDS_EARLY], PYTHONPATH=str(runs.REPOSITORY))
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")
 
 
 def test_a_closed_session_says_so_and_gives_no_part_of_a_result(
