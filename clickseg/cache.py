@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from clickseg.staging import remove_parts, replace_whole
@@ -17,6 +18,8 @@ from clickseg.staging import remove_parts, replace_whole
 logger = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32
+_OURS = 0o644
+"""For this user to write, whatever the umask: what others may write is not trusted."""
 
 
 class Slot:
@@ -34,12 +37,17 @@ class Slot:
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
         self.path = None if cache is None else cache / kind / f"{key}{suffix}"
 
-    def read(self) -> bytes | None:
-        """Returns what was written; None where nothing was, or it is damaged."""
+    def read(self, is_trusted: Callable[[os.stat_result], bool] = lambda _: True) -> bytes | None:
+        """Returns what was written; None where nothing was, or it is damaged.
+
+        Args:
+            is_trusted: Whether a file may count, by its status.
+        """
         if self.path is None:
             return None
         try:
-            content = self.path.read_bytes()
+            with os.fdopen(_opened(self.path), "rb") as file:
+                content = file.read() if is_trusted(os.fstat(file.fileno())) else b""
         except OSError:
             return None
         digest, compiled = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
@@ -52,6 +60,11 @@ class Slot:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             remove_parts(self.path.parent)
-            replace_whole(self.path, hashlib.sha256(compiled).digest() + compiled)
+            replace_whole(self.path, hashlib.sha256(compiled).digest() + compiled, _OURS)
         except OSError as error:
             logger.debug("not kept: %s: %s", self.path, error.strerror)
+
+
+def _opened(path: Path) -> int:
+    """Opens a file, and neither what a link leads to nor a pipe that nobody writes to."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -11,7 +11,7 @@ from pathlib import Path
 from clickseg.errors import UsageError
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _USED = 0.9
 """How much of the limit is planned with: the rest is for what nobody counts."""
 
@@ -63,7 +63,7 @@ def _control_group_limits(root: Path) -> Iterator[int]:
     """Yields the limits of version 2 (memory.max, of a group and those above it) and version 1 (limit_in_bytes)."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
+        if controllers and "memory" not in controllers.split(","):
             continue
         mount, name = ("memory", "memory.limit_in_bytes") if controllers else ("", "memory.max")
         top = root / "sys/fs/cgroup" / mount

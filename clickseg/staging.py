@@ -192,14 +192,20 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{_PART}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
-def replace_whole(path: Path, content: bytes) -> None:
+def replace_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Writes a file that is either whole, or what it was; a link of that name is replaced, not followed.
+
+    Args:
+        path: The file.
+        content: What it shall hold.
+        mode: Who may read and write it at most; the process's umask counts too.
 
     Raises:
         OSError: It cannot be written.
     """
     part = part_of(path)
     try:
+        part.touch(mode)
         part.write_bytes(content)
         part.replace(path)
     except OSError:

@@ -34,7 +34,7 @@ def test_sizes_are_read_as_users_write_them(said: str, size: int) -> None:
     assert read_size(said) == size
 
 
-@pytest.mark.parametrize("said", ["", "G", "-1G", "0", "8 X", "8G8", "1e9", "nan"])
+@pytest.mark.parametrize("said", ["", "G", "-1G", "0", "8 X", "8G8", "1e9", "nan", "9" * 400])
 def test_what_is_no_size_is_wrong_use(said: str) -> None:
     with pytest.raises(UsageError, match="memory-limit: expected a size such as 8G or 512M"):
         read_size(said)
@@ -53,7 +53,7 @@ def test_the_smallest_limit_of_the_groups_above_counts(tmp_path: Path) -> None:
 
 
 def test_a_group_of_version_1_counts_from_within_a_container(tmp_path: Path) -> None:
-    groups = "5:cpu:/docker/abc\n4:memory:/docker/abc\n"
+    groups = "5:cpu:/docker/abc\n4:hugetlb,memory:/docker/abc\n"
 
     root = machine(tmp_path, groups=groups, memory__memorylimit_in_bytes=f"{5 * GB}\n")
 

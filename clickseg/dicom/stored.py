@@ -71,4 +71,14 @@ def read_stored(file: BinaryIO, offset: int, header: Dataset) -> NDArray[Any] | 
     if file.seek(0, os.SEEK_END) - offset not in (stored.nbytes, stored.nbytes + stored.nbytes % 2):
         return None
     file.seek(offset)
-    return stored if file.readinto(stored.data) == stored.nbytes else None  # type: ignore[attr-defined]
+    if file.readinto(stored.data) != stored.nbytes:  # type: ignore[attr-defined]
+        return None
+    return _without_unused_bits(stored, bits - header.BitsStored)
+
+
+def _without_unused_bits(stored: NDArray[Any], count: int) -> NDArray[Any]:
+    """Returns stored values without the highest bits, which may be anything, such as overlays (PS3.5, 8.1.1)."""
+    if count:
+        np.left_shift(stored, count, out=stored)
+        np.right_shift(stored, count, out=stored)
+    return stored

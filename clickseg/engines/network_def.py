@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from clickseg.cuda_runtime import load_cuda_runtime
 from clickseg.errors import ModelError
-from clickseg.models.package import ModelPackage
+from clickseg.models.package import CONFIG, ModelPackage
 from clickseg.validation import read_json
 
-CONFIG = Path("configs", "inference.json")
 _BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What the constructors of networks raise on arguments that do not fit."""
 

@@ -18,12 +18,11 @@ from clickseg.cuda_runtime import driver_version
 from clickseg.engines.batch import windows_at_once
 from clickseg.engines.engine import Precision
 from clickseg.engines.network_call import call
-from clickseg.engines.network_def import CONFIG
 from clickseg.engines.onnx_export import LOGITS, WINDOWS, to_onnx
 from clickseg.engines.tensorrt_plan import Plan, build_plan, load_plan
 from clickseg.engines.torch_engine import STATE_DICT, load_state
 from clickseg.errors import EngineError, ModelError
-from clickseg.models.package import ModelPackage, Weights
+from clickseg.models.package import CONFIG, ModelPackage, Weights
 from clickseg.validation import read_json
 
 logger = logging.getLogger(__name__)

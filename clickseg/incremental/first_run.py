@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from clickseg.errors import SessionError
 from clickseg.progress import Progress
 
 
@@ -30,6 +32,7 @@ class FirstRun:
         self._is_over = self._is_closed = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="first run", daemon=True)
+        atexit.register(self.close)  # a library that is at work when the process ends aborts it
         self._thread.start()
 
     @property
@@ -39,11 +42,16 @@ class FirstRun:
 
     @contextmanager
     def ahead(self) -> Iterator[None]:
-        """In this context nothing else is run."""
+        """In this context nothing else is run.
+
+        Raises:
+            SessionError: The session is closed.
+        """
         with self._free:
             self._waiting += 1
         try:
             with self._working:
+                self._check_open()
                 yield
         finally:
             with self._free:
@@ -59,13 +67,20 @@ class FirstRun:
         self._thread.join()
         if self._error is not None:
             raise self._error
+        self._check_open()
 
     def close(self) -> None:
-        """Stops the run after the window that it is at."""
+        """Stops the run after the window that it is at; returns when no step is run any more, and none will be."""
         with self._free:
             self._is_closed = True
             self._free.notify_all()
         self._thread.join()
+        with self._working:
+            pass
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise SessionError("the session is closed")
 
     def _run(self) -> None:
         while not (self._is_over or self._is_closed or self._error):
@@ -73,6 +88,7 @@ class FirstRun:
                 self._free.wait_for(lambda: not self._waiting or self._is_closed)
             with self._working:
                 self._try()
+        atexit.unregister(self.close)
 
     def _try(self) -> None:
         try:

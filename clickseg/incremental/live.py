@@ -39,8 +39,8 @@ class Live:
         memory: Memory,
         choose_kernels: KernelChoice,
         *,
-        folder: Path,
-        is_lasting: bool,
+        folder: Path | None,
+        session: bytes,
     ) -> None:
         """Lays the windows; nothing is run.
 
@@ -49,8 +49,8 @@ class Live:
             engine: The network.
             memory: What the process may take.
             choose_kernels: The loops over voxels.
-            folder: For logits on disk.
-            is_lasting: Whether another process will go on with them.
+            folder: Where logits are left to the next process; None where none goes on with them.
+            session: A digest of all that they depend on, but for the clicks.
         """
         case = prepared.case
         self._prepared, self._engine, self._memory = prepared, engine, memory
@@ -65,15 +65,15 @@ class Live:
             self._decision = Decision(
                 prepared.geometry, source, self._spec, self._grid.axis, self._kernels, self._device
             )
-        self._stitch = StitchChoice(memory, self._decision.bytes_needed, self._device)
         self._kept = window_logits(
             keys_without_clicks(self._grid),
             (deciding_channels(self._spec), *self._grid.roi),
             device=self._device,
-            memory_bytes=self._device.left(memory) // 2,
+            memory=memory,
             folder=folder,
-            is_lasting=is_lasting,
+            session=session,
         )
+        self._stitch = self._stitch_choice()
         self.points: Points = ()
         self.ran = self.repeated = 0
 
@@ -86,6 +86,11 @@ class Live:
     def logits_at(self) -> str:
         """Where logits are blended: ``gpu``, ``memory`` or ``disk``."""
         return self._stitch.place
+
+    @property
+    def bytes_to_come(self) -> int:
+        """How much more memory the logits that are kept will take."""
+        return self._kept.bytes_to_come
 
     @property
     def labels(self) -> LabelMap:
@@ -120,6 +125,7 @@ class Live:
             The part of the source grid [K, J, I] that was decided anew; None where no window changed.
         """
         spec, before = self._spec.guidance, (self.points, self._inputs, self._kept.keys)
+        self.ran = self.repeated = 0
         if spec is None:
             return None
         windows = touched(self.points, points, self._grid, self._prepared.geometry, spec)
@@ -129,7 +135,6 @@ class Live:
         self.points = points
         self._inputs = replace(self._inputs, balls=drawn)
         self._kept.keys = {**self._kept.keys, **keys}
-        self.ran = self.repeated = 0
         if not changed:
             return None
         reached = around([window.place for window in changed])
@@ -144,7 +149,7 @@ class Live:
             return self._decided(box, changed, progress)
 
     def _decided(self, box: Box, changed: Box, progress: Progress) -> Box:
-        window = SlidingWindow(self._inputs, self._spec, self._kept)
+        window, self._stitch = SlidingWindow(self._inputs, self._spec, self._kept), self._stitch_choice()
         anew = self._decision.begin(box, changed)
         array = self._decision.label_map().array
         before = array[anew].copy()
@@ -156,3 +161,7 @@ class Live:
             raise
         self.ran, self.repeated = window.ran, window.repeated
         return anew
+
+    def _stitch_choice(self) -> StitchChoice:
+        """Returns what chooses where logits are blended: beside the label map and the logits yet to be kept."""
+        return StitchChoice(self._memory, self._decision.bytes_needed + self.bytes_to_come, self._device)

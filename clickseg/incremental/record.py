@@ -12,23 +12,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from clickseg import __version__
 from clickseg.case import Case
 from clickseg.clicks.click import Click, Polarity
 from clickseg.clicks.clicks_json import Position
 from clickseg.dicom.volume import Series
+from clickseg.digest import file_sha256
 from clickseg.engines.engine import Engine
-from clickseg.errors import OutputError, SessionError
+from clickseg.errors import ClickError, OutputError, SessionError
 from clickseg.incremental.history import Action, History, Step
+from clickseg.models.package import CONFIG
 from clickseg.staging import remove_parts, replace_whole
-from clickseg.validation import Strict, parse, read_json
+from clickseg.validation import MAX_JSON_BYTES, Strict, parse, read_json
 
 SESSION = "session.json"
 _LOCK = "lock"
 _VERSION = 1
-MAX_STEPS = 100_000
+MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class Subject:
     series_uids: tuple[str, ...]
     identity: Mapping[str, str | int]
 
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over the identity."""
+        return hashlib.sha256(json.dumps(dict(self.identity), sort_keys=True).encode()).digest()
+
 
 class _Click(Strict):
     label: str
@@ -59,6 +67,15 @@ class _Step(Strict):
     click: _Click | None = None
     number: int | None = None
 
+    @model_validator(mode="after")
+    def _check_action(self) -> Self:
+        if (self.click is not None, self.number is not None) != (
+            self.action is Action.ADD,
+            self.action is Action.REMOVE,
+        ):
+            raise ValueError(f"{self.action.value}: expected a click to add, a number to remove, and else neither")
+        return self
+
 
 class _File(Strict):
     version: Literal[1]
@@ -72,6 +89,7 @@ class Record:
     """The record of one session, which no other process has open.
 
     Attributes:
+        subject: What it is of.
         history: What was done.
     """
 
@@ -86,8 +104,8 @@ class Record:
             SessionError: It is a record of something else, damaged, or in use.
             OutputError: The folder cannot be written to.
         """
-        self._folder, self._subject = folder, subject
-        self._lock = _locked(folder)
+        self._folder, self.subject = folder, subject
+        self._lock: int | None = _locked(folder)
         self.history = History()
         try:
             remove_parts(folder)
@@ -104,20 +122,30 @@ class Record:
 
         Raises:
             OutputError: It cannot be written.
+            SessionError: It would be longer than what is read again.
         """
-        content = {"version": _VERSION, **asdict(self._subject), "steps": [_as_json(step) for step in history.steps]}
+        content = {"version": _VERSION, **asdict(self.subject), "steps": [_as_json(step) for step in history.steps]}
+        text = (json.dumps(content, indent=1) + "\n").encode()
+        if len(history.steps) > MAX_STEPS or len(text) > MAX_JSON_BYTES:
+            raise SessionError(
+                f"{self._folder}: expected at most {MAX_STEPS} steps and {MAX_JSON_BYTES} bytes, "
+                f"got {len(history.steps)} and {len(text)}",
+                hint="begin a new session in another folder",
+            )
         try:
-            replace_whole(self._folder / SESSION, (json.dumps(content, indent=1) + "\n").encode())
+            replace_whole(self._folder / SESSION, text)
         except OSError as error:
             raise OutputError(f"{self._folder / SESSION}: cannot be written: {error.strerror}") from error
         self.history = history
 
     def close(self) -> None:
         """Gives the session free for other processes."""
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _read(self) -> History:
-        file, ours = _file(self._folder), self._subject.identity
+        file, ours = _file(self._folder), self.subject.identity
         for name in sorted({*file.identity, *ours}):
             if file.identity.get(name) != ours.get(name):
                 raise SessionError(
@@ -125,7 +153,10 @@ class Record:
                     f"got {file.identity.get(name)}",
                     hint="begin a new session in another folder",
                 )
-        return replayed(_step(each) for each in file.steps)
+        try:
+            return replayed(_step(each) for each in file.steps)
+        except ClickError as error:
+            raise SessionError(f"{self._folder / SESSION}: its steps cannot be replayed: {error}") from error
 
 
 def subject_of(folder: Path) -> Subject:
@@ -158,7 +189,9 @@ def _locked(folder: Path) -> int:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(file)
-        raise SessionError(f"{folder}: the session is in use by another process") from error
+        if isinstance(error, BlockingIOError):
+            raise SessionError(f"{folder}: the session is in use by another process") from error
+        raise OutputError(f"{folder}: cannot be locked: {error.strerror}") from error
     return file
 
 
@@ -174,11 +207,13 @@ def subject(case: Case, engine: Engine) -> Subject:
     """Returns what a session is of: data, model, weights, engine and version."""
     package = case.package
     specification = package.spec.model_dump_json(exclude={"weights"})
+    network = package.path / CONFIG
     identity = {
         "clickseg": __version__,
         "model": f"{package.name} {package.version}",
         "model specification": hashlib.sha256(specification.encode()).hexdigest(),
         **{f"weights {each.path.name}": each.sha256 for each in engine.weights},
+        **({CONFIG.name: file_sha256(network)} if network.is_file() else {}),
         **{f"engine {name}": value for name, value in engine.describe().items()},
         **{f"series {number}": _digest(series) for number, series in enumerate(case.series, 1)},
     }

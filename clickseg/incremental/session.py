@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import tempfile
 import time
-import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 from typing_extensions import Self
 
 from clickseg.boxes import Box, whole
-from clickseg.case import Case, Predicted, Result, Windows
+from clickseg.case import Predicted, Result, Windows
 from clickseg.clicks.click import Click, Clicks
 from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
-from clickseg.errors import OutputError
+from clickseg.errors import SessionError
 from clickseg.incremental.first_run import FirstRun
 from clickseg.incremental.history import Action, History, Points, Step
 from clickseg.incremental.live import Live
@@ -33,6 +34,8 @@ from clickseg.memory import Memory, machine_limit_bytes
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import make_case, prepare
 from clickseg.progress import Progress, no_progress
+
+_LONGEST_USER = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +94,26 @@ class Session:
         """
         self._case = make_case(series, Clicks(), package, earlier)
         self._engine = engine
-        self._record = Record(folder, subject(self._case, engine)) if folder else None
-        memory = memory or Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
-        self._live = Live(
-            prepare(self._case),
-            engine,
-            memory,
-            kernels or KernelChoice(),
-            folder=folder / "logits" if folder else memory.spool / f"clickseg-session-{uuid.uuid4().hex}",
-            is_lasting=folder is not None,
-        )
-        self._history = self._record.history if self._record else History()
-        self._live.begin_with(self._history.clicks)
-        self._shown = _shown(self._case, self._live.labels, memory, postprocessing=postprocessing)
-        self._first = FirstRun(self._run_all, progress)
+        self._memory = memory or Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
+        self._postprocessing = postprocessing
+        with ExitStack() as undone:
+            self._record = Record(folder, subject(self._case, engine)) if folder else None
+            if self._record:
+                undone.callback(self._record.close)
+            self._live = Live(
+                prepare(self._case),
+                engine,
+                self._memory,
+                kernels or KernelChoice(),
+                folder=folder / "logits" if folder else None,
+                session=self._record.subject.digest if self._record else b"",
+            )
+            undone.callback(self._live.close)
+            self._history = self._record.history if self._record else History()
+            self._live.begin_with(self._history.clicks)
+            self._shown, self._is_shown = self._nothing_shown(), True
+            self._first = FirstRun(self._run_all, progress)
+            undone.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +145,7 @@ class Session:
 
     @property
     def labels(self) -> LabelMap:
-        """The label map on the source grid, after postprocessing; its own until the next step."""
+        """The label map on the source grid, after postprocessing; a step and the end of the first run change it."""
         return self._shown.labels
 
     def wait(self) -> None:
@@ -202,6 +211,7 @@ class Session:
         """Returns what ``clickseg segment`` gives with the same clicks, when all windows were run."""
         self.wait()
         with self._first.ahead():
+            self._catch_up()
             return self._finished()
 
     def close(self) -> None:
@@ -218,22 +228,51 @@ class Session:
             history = self._history
             for step in steps:
                 history = history.after(step)
-            anew = self._live.move_to(history.clicks, no_progress)
-            ran = self._live.ran
+            self._catch_up()
             try:
+                anew = self._live.move_to(history.clicks, no_progress)
+                ran = self._live.ran
                 if self._record:
                     self._record.keep(history)
-            except OutputError:
+            except BaseException:
                 self._live.move_to(self.clicks, no_progress)
                 raise
             self._history = history
-            box = self._shown.update(self._live.labels, anew, self.clicks)
+            box = self._show(anew)
         return Change(box, ran, time.perf_counter() - start)
 
     def _run_all(self, progress: Progress) -> None:
+        self._catch_up()
         self._live.run_all(progress)
-        labels = self._live.labels
-        self._shown.update(labels, whole(labels.array.shape[:3]), self.clicks)
+        self._show(self._everything)
+
+    def _catch_up(self) -> None:
+        """Goes back to the clicks that there are, and shows them, where an interrupted step could do neither."""
+        if self._live.points != self.clicks or not self._is_shown:
+            self._show(self._live.move_to(self.clicks, no_progress))
+
+    def _show(self, anew: Box | None) -> Box | None:
+        """Shows what was decided anew, or all of it where that was interrupted before; returns where it is another."""
+        if not self._is_shown:
+            self._shown, anew = self._nothing_shown(), self._everything
+        self._is_shown = False
+        box = self._shown.update(self._live.labels, anew, self.clicks)
+        self._is_shown = True
+        return box
+
+    @property
+    def _everything(self) -> Box:
+        return whole(self._live.labels.array.shape[:3])
+
+    def _nothing_shown(self) -> Shown:
+        """Returns what is shown of a label map that is empty yet."""
+        spec, volume, labels = self._case.package.spec, self._case.reference.volume, self._live.labels
+        empty = replace(labels, array=np.zeros_like(labels.array))
+        if not self._postprocessing or spec.postprocessing.keeps_everything:
+            return AsItIs(empty)
+        if LivePostprocess.bytes_of(labels) <= (self._memory.left() - self._live.bytes_to_come) // 2:
+            return LivePostprocess(empty, volume, spec)
+        return AsAWhole(empty, volume, spec)
 
     def _finished(self) -> Result:
         """Returns the result as it is now, in memory of its own."""
@@ -245,14 +284,8 @@ class Session:
         return Result(predicted, self._shown.removed)
 
     def _step(self, action: Action, user: str, click: Click | None = None, number: int | None = None) -> Step:
+        if not (user.isprintable() and len(user) <= _LONGEST_USER):  # what cannot be read again is not kept
+            raise SessionError(
+                f"user: expected a name of at most {_LONGEST_USER} characters that can be printed, got {user!a:.80}"
+            )
         return Step(action, user, datetime.now(timezone.utc).isoformat(timespec="milliseconds"), click, number)
-
-
-def _shown(case: Case, labels: LabelMap, memory: Memory, *, postprocessing: bool) -> Shown:
-    """Returns what is shown of a label map that is empty yet."""
-    spec, volume = case.package.spec, case.reference.volume
-    if not postprocessing or spec.postprocessing.keeps_everything:
-        return AsItIs(labels)
-    if LivePostprocess.bytes_of(labels) <= memory.left() // 2:
-        return LivePostprocess(labels, volume, spec)
-    return AsAWhole(labels, volume, spec)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -16,80 +18,198 @@ from clickseg.errors import OutputError
 from clickseg.incremental.window_inputs import Keys
 from clickseg.inference.device import Device
 from clickseg.inference.windows import Window
-from clickseg.staging import replace_whole
+from clickseg.memory import Memory
+from clickseg.scratch import Scratch
+from clickseg.staging import remove_parts, replace_whole
 
 FLOAT_BYTES = 4
 _VERSIONS = 2
-"""How many versions of a window are kept on disk: the last step is undone without running anything."""
+"""How many versions of a window are kept: the last step is undone without running anything."""
 
 _DIGEST_BYTES = 32
+_LONG_AGO = -1
+
+T = TypeVar("T")
+
+
+class _Versions(Generic[T]):
+    """Of each window the versions that were used last."""
+
+    def __init__(self) -> None:
+        self._of: dict[Triple, dict[bytes, T]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of.values()))
+
+    def has(self, start: Triple, key: bytes) -> bool:
+        """Whether there is a version."""
+        return key in self._of.get(start, {})
+
+    def get(self, start: Triple, key: bytes) -> T | None:
+        """Returns a version; it is then the one that was used last."""
+        versions = self._of.get(start, {})
+        if key in versions:
+            versions[key] = versions.pop(key)
+        return versions.get(key)
+
+    def put(self, start: Triple, key: bytes, version: T) -> None:
+        """Takes a version."""
+        self._of.setdefault(start, {})[key] = version
+
+    def make_room(self, start: Triple) -> T | None:
+        """Takes out the version that was not used for the longest time, where there are as many as are kept."""
+        versions = self._of.get(start, {})
+        return versions.pop(next(iter(versions))) if len(versions) >= _VERSIONS else None
 
 
 class InMemory:
-    """Logits in memory; of each window the last versions.
+    """Logits in memory.
 
     Attributes:
         keys: What each window is given now.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, shape: Sequence[int]) -> None:
+        """Is empty.
+
+        Args:
+            keys: What each window is given.
+            shape: Of a window's logits [C, I, J, K].
+        """
         self.keys = keys
-        self._kept: dict[Triple, dict[bytes, Values]] = {}
+        self._window_bytes = math.prod(shape) * FLOAT_BYTES
+        self._kept: _Versions[Values] = _Versions()
+
+    @property
+    def bytes_to_come(self) -> int:
+        """How much more memory they will take."""
+        return (_VERSIONS * len(self.keys) - len(self._kept)) * self._window_bytes
+
+    def has(self, window: Window) -> bool:
+        """See ``Kept``."""
+        return self._kept.has(window.start, self.keys[window.start])
 
     def get(self, window: Window) -> Values | None:
         """See ``Kept``."""
-        return self._kept.get(window.start, {}).get(self.keys[window.start])
-
-    def close(self) -> None:
-        """Nothing is left behind."""
+        return self._kept.get(window.start, self.keys[window.start])
 
     def put(self, window: Window, logits: Values) -> None:
         """See ``Kept``."""
-        versions = self._kept.setdefault(window.start, {})
-        while len(versions) >= _VERSIONS:
-            del versions[next(iter(versions))]
-        versions[self.keys[window.start]] = logits.copy()
+        self._kept.make_room(window.start)
+        self._kept.put(window.start, self.keys[window.start], logits.copy())
+
+    def close(self) -> None:
+        """Frees them."""
+        self._kept = _Versions()
 
 
-class OnDisk:
-    """Logits in files, one for each version of a window, mapped into memory when they are read.
-
-    A file begins with its SHA-256, which is checked when it is first read: what is damaged is run again.
+class InScratch:
+    """Logits in a file without a name, for this process alone.
 
     Attributes:
         keys: What each window is given now.
     """
 
-    def __init__(self, keys: Keys, folder: Path, shape: Sequence[int], *, is_lasting: bool) -> None:
+    bytes_to_come = 0
+
+    def __init__(self, keys: Keys, folder: Path, shape: Sequence[int]) -> None:
+        """Opens the file.
+
+        Args:
+            keys: What each window is given.
+            folder: The folder whose disk is written to.
+            shape: Of a window's logits [C, I, J, K].
+
+        Raises:
+            OutputError: Nothing can be written there.
+        """
+        self.keys = keys
+        self._shape = tuple(shape)
+        self._scratch = Scratch(folder)
+        self._offsets: _Versions[int] = _Versions()
+
+    def has(self, window: Window) -> bool:
+        """See ``Kept``."""
+        return self._offsets.has(window.start, self.keys[window.start])
+
+    def get(self, window: Window) -> Values | None:
+        """See ``Kept``.
+
+        Raises:
+            OutputError: It cannot be read.
+        """
+        offset = self._offsets.get(window.start, self.keys[window.start])
+        if offset is None:
+            return None
+        logits = np.empty(self._shape, np.float32)
+        self._scratch.read_into(logits, offset)
+        return logits
+
+    def put(self, window: Window, logits: Values) -> None:
+        """See ``Kept``.
+
+        Raises:
+            OutputError: The disk is full.
+        """
+        freed = self._offsets.make_room(window.start)
+        offset = self._scratch.size if freed is None else freed
+        self._scratch.write(logits, offset)
+        self._offsets.put(window.start, self.keys[window.start], offset)
+
+    def close(self) -> None:
+        """Frees the disk."""
+        self._scratch.close()
+
+
+class OnDisk:
+    """Logits in files that stay, one for each version of a window, mapped into memory when they are read.
+
+    A file begins with a SHA-256 over what it is of and its content, which is checked when it is first read: what is
+    damaged, or of another session, is run again.
+
+    Attributes:
+        keys: What each window is given now.
+    """
+
+    bytes_to_come = 0
+
+    def __init__(self, keys: Keys, folder: Path, shape: Sequence[int], session: bytes) -> None:
         """Makes the folder.
 
         Args:
             keys: What each window is given.
             folder: For the files.
             shape: Of a window's logits [C, I, J, K].
-            is_lasting: Whether they stay when this process ends.
+            session: A digest of all that the logits depend on, but for what windows are given.
 
         Raises:
             OutputError: It cannot be made.
         """
         self.keys = keys
-        self._folder, self._shape = folder, tuple(shape)
-        self._checked: set[Path] = set()
-        self._is_lasting = is_lasting
+        self._folder, self._shape, self._session = folder, tuple(shape), session
+        self._uses = itertools.count()
+        self._used: dict[Path, int] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
+        remove_parts(folder)
+
+    def has(self, window: Window) -> bool:
+        """See ``Kept``."""
+        path, size = self._path(window), math.prod(self._shape) * FLOAT_BYTES
+        if not path.is_file() or path.stat().st_size != _DIGEST_BYTES + size:
+            return False
+        if path not in self._used and self._is_whole(path):
+            self._used[path] = _LONG_AGO
+        return path in self._used
 
     def get(self, window: Window) -> Values | None:
         """See ``Kept``."""
         path = self._path(window)
-        size = math.prod(self._shape) * FLOAT_BYTES
-        if not path.is_file() or path.stat().st_size != _DIGEST_BYTES + size:
+        if not self.has(window):
             return None
-        if path not in self._checked and not _is_whole(path):
-            return None
-        self._checked.add(path)
+        self._used[path] = next(self._uses)
         mapped = np.memmap(path, np.float32, mode="c", offset=_DIGEST_BYTES, shape=self._shape)
         return mapped.view(np.ndarray)
 
@@ -101,28 +221,35 @@ class OnDisk:
         """
         path, content = self._path(window), np.ascontiguousarray(logits).tobytes()
         try:
-            replace_whole(path, hashlib.sha256(content).digest() + content)
+            replace_whole(path, self._digest(path, content) + content)
         except OSError as error:
             raise OutputError(f"{path}: logits cannot be kept: {error.strerror}") from error
-        self._checked.add(path)
+        self._used[path] = next(self._uses)
         self._forget(path)
 
     def close(self) -> None:
-        """Removes the files, unless they are lasting."""
-        if not self._is_lasting:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Leaves them to the next process."""
 
     def _forget(self, newest: Path) -> None:
-        """Removes the oldest versions of a window."""
+        """Removes the versions of a window that were not used for the longest time."""
         place, _, _ = newest.name.partition("_")
-        versions = sorted(self._folder.glob(f"{place}_*"), key=lambda path: path.stat().st_mtime_ns)
+        versions = sorted(
+            self._folder.glob(f"{place}_*"), key=lambda path: (self._used.get(path, _LONG_AGO), path.stat().st_mtime_ns)
+        )
         for path in versions[:-_VERSIONS]:
-            self._checked.discard(path)
+            self._used.pop(path, None)
             path.unlink(missing_ok=True)
 
     def _path(self, window: Window) -> Path:
         place = ",".join(str(each) for each in window.start)
         return self._folder / f"{place}_{self.keys[window.start].hex() or 'none'}.f32"
+
+    def _is_whole(self, path: Path) -> bool:
+        content = path.read_bytes()
+        return self._digest(path, content[_DIGEST_BYTES:]) == content[:_DIGEST_BYTES]
+
+    def _digest(self, path: Path, content: bytes) -> bytes:
+        return hashlib.sha256(self._session + path.name.encode() + b"\0" + content).digest()
 
 
 class Nowhere:
@@ -132,8 +259,14 @@ class Nowhere:
         keys: What each window is given now.
     """
 
+    bytes_to_come = 0
+
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
+
+    def has(self, window: Window) -> bool:  # noqa: ARG002 - of any window
+        """See ``Kept``."""
+        return False
 
     def get(self, window: Window) -> Values | None:  # noqa: ARG002 - of any window
         """See ``Kept``."""
@@ -146,11 +279,11 @@ class Nowhere:
         """Nothing is left behind."""
 
 
-WindowLogits = InMemory | OnDisk | Nowhere
+WindowLogits = InMemory | InScratch | OnDisk | Nowhere
 
 
 def window_logits(
-    keys: Keys, shape: Sequence[int], *, device: Device, memory_bytes: int, folder: Path, is_lasting: bool
+    keys: Keys, shape: Sequence[int], *, device: Device, memory: Memory, folder: Path | None, session: bytes
 ) -> WindowLogits:
     """Returns where logits are kept: in memory where all windows fit, else on disk where they fit, else nowhere.
 
@@ -160,22 +293,22 @@ def window_logits(
         keys: What each window is given.
         shape: Of a window's logits [C, I, J, K].
         device: Where the logits are.
-        memory_bytes: How much of the device's memory they may take.
-        folder: For files.
-        is_lasting: Whether another process will go on with them, so that they are on disk in any case.
+        memory: What the process may take; half of what is left of the device's they may take.
+        folder: Where they are left to the next process, on disk in any case; None where none goes on with them.
+        session: As for ``OnDisk``.
     """
     size = _VERSIONS * len(keys) * math.prod(shape) * FLOAT_BYTES
-    fits = size <= memory_bytes
-    if not device.is_host:
-        return InMemory(keys) if fits else Nowhere(keys)
-    if fits and not is_lasting:
-        return InMemory(keys)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if size <= shutil.disk_usage(folder.parent).free // 2:
-        return OnDisk(keys, folder, shape, is_lasting=is_lasting)
+    if device.is_host and folder is not None:
+        return OnDisk(keys, folder, shape, session) if size <= _disk_bytes(folder) // 2 else Nowhere(keys)
+    if size <= device.left(memory) // 2:
+        return InMemory(keys, shape)
+    if device.is_host and size <= _disk_bytes(memory.spool) // 2:
+        return InScratch(keys, memory.spool, shape)
     return Nowhere(keys)
 
 
-def _is_whole(path: Path) -> bool:
-    content = path.read_bytes()
-    return hashlib.sha256(content[_DIGEST_BYTES:]).digest() == content[:_DIGEST_BYTES]
+def _disk_bytes(folder: Path) -> int:
+    """Returns how much a folder, which need not be there yet, may hold: what it holds, and what its disk has left."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    held = sum(path.stat().st_size for path in folder.glob("*.f32"))
+    return shutil.disk_usage(there).free + held

@@ -17,7 +17,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import llvmlite
@@ -45,7 +45,7 @@ def kept_loops(cache: Path | None) -> Loops:
     slot = Slot(cache, "numba", _depends_on(), ".zip")
     try:
         with tempfile.TemporaryDirectory() as folder, _numba_folder(folder):
-            content = slot.read() if _is_ours(slot.path) else None
+            content = slot.read(_is_ours)
             if content is not None:
                 _unpack(content, Path(folder))
             made = compile_loops(keep=True)
@@ -68,16 +68,10 @@ def _depends_on() -> dict[str, object]:
     }
 
 
-def _is_ours(path: Path | None) -> bool:
+def _is_ours(found: os.stat_result) -> bool:
     """Returns whether nobody but this user and root could have written a file."""
-    if path is None:
-        return False
-    with suppress(OSError):
-        found = path.lstat()
-        return (
-            stat.S_ISREG(found.st_mode) and found.st_uid in (0, os.geteuid()) and not found.st_mode & _OTHERS_MAY_WRITE
-        )
-    return False
+    is_owned = stat.S_ISREG(found.st_mode) and found.st_uid in (0, os.geteuid())
+    return is_owned and not found.st_mode & _OTHERS_MAY_WRITE
 
 
 def _packed(folder: Path) -> bytes:

@@ -23,6 +23,10 @@ from clickseg.progress import Progress
 class Kept(Protocol):
     """What the network said of windows before."""
 
+    def has(self, window: Window) -> bool:
+        """Whether it is known of a window."""
+        ...
+
     def get(self, window: Window) -> Values | None:
         """Returns what decides of a window's logits [C, I, J, K]; None where it must be run."""
         ...
@@ -34,6 +38,10 @@ class Kept(Protocol):
 
 class NothingKept:
     """Nothing is known, and nothing is kept."""
+
+    def has(self, window: Window) -> bool:  # noqa: ARG002 - of any window
+        """See ``Kept``."""
+        return False
 
     def get(self, window: Window) -> Values | None:  # noqa: ARG002 - of any window
         """See ``Kept``."""
@@ -121,10 +129,11 @@ class SlidingWindow:
         """Yields what decides of each window's logits: kept ones as they are, the others in batches."""
         i, j, k = (part.start for part in box)
         wholes = [self.grid.window((w.start[0] + i, w.start[1] + j, w.start[2] + k)) for w in windows]
-        known = [self._kept.get(window) for window in wholes]
-        run = self._run(engine, [window for window, logits in zip(wholes, known, strict=True) if logits is None])
-        for logits in known:
-            yield next(run) if logits is None else logits
+        is_known = [self._kept.has(window) for window in wholes]
+        run = self._run(engine, [window for window, known in zip(wholes, is_known, strict=True) if not known])
+        for window, known in zip(wholes, is_known, strict=True):
+            logits = self._kept.get(window) if known else next(run)
+            yield next(self._run(engine, [window])) if logits is None else logits  # it may have gone meanwhile
 
     def _run(self, engine: Engine, windows: Sequence[Window]) -> Iterator[Values]:
         size = engine.batch

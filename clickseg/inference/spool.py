@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,10 @@ import numpy as np
 
 from clickseg.arrays import Values
 from clickseg.boxes import Box
-from clickseg.errors import OutputError
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.stitch import FLOAT_BYTES, Blocks, Planes
 from clickseg.inference.windows import Window, WindowGrid
+from clickseg.scratch import Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +64,7 @@ class Spool:
         self._total = np.zeros((channels, planes, *grid.plane), dtype=np.float32)
         self._weights = np.zeros((planes, *grid.plane), dtype=np.float32)
         self._blocks = Blocks(grid, channels, planes)
-        self._folder = folder
-        try:
-            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed with the spool
-        except OSError as error:
-            raise self._failed(error) from error
-        weakref.finalize(self, self._file.close)
+        self._scratch = Scratch(folder)
 
     @staticmethod
     def bytes_of(grid: WindowGrid, channels: int, planes: int) -> int:
@@ -87,11 +80,9 @@ class Spool:
         Raises:
             OutputError: The disk is full.
         """
-        offset = self._free.pop() if self._free else len(self._kept) * self._window_bytes
-        try:
-            self._write(np.ascontiguousarray(np.moveaxis(logits, 1 + self._axis, 1)), offset)
-        except OSError as error:
-            raise self._failed(error) from error
+        offset = at = self._free.pop() if self._free else len(self._kept) * self._window_bytes
+        for channel in np.moveaxis(logits, 1 + self._axis, 1):  # one at a time: turned, they are copied
+            at = self._scratch.write(channel, at)
         self._kept.append(_Kept(_first(window.place, self._axis), _first(window.part, self._axis), offset))
 
     def finished(self, stop: int) -> Iterator[Planes]:
@@ -126,21 +117,8 @@ class Spool:
         read = np.empty((channels, planes.stop - planes.start, *plane), dtype=np.float32)
         plane_bytes = math.prod(plane) * FLOAT_BYTES
         for channel, values in enumerate(read):
-            self._file.seek(kept.offset + (channel * thickness + planes.start) * plane_bytes)
-            self._file.readinto(values.data)
+            self._scratch.read_into(values, kept.offset + (channel * thickness + planes.start) * plane_bytes)
         return read
-
-    def _write(self, logits: Values, offset: int) -> None:
-        self._file.seek(offset)
-        left = logits.data.cast("B")
-        while left:  # a disk that is all but full takes less than it is given
-            left = left[self._file.write(left) :]
-
-    def _failed(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self._folder}: logits that do not fit into memory cannot be kept there: {error.strerror or error}",
-            hint="raise --memory-limit, or free disk",
-        )
 
 
 def _first(box: Box, axis: int) -> Box:

@@ -15,6 +15,9 @@ from clickseg.validation import MAX_JSON_BYTES, load_json, parse, read_json
 
 TORCHSCRIPT = "model.ts"
 METADATA = Path("configs", "metadata.json")
+CONFIG = Path("configs", "inference.json")
+"""What torch builds the network from; weights do not tell all of it."""
+
 _SECTION = "clickseg"
 
 

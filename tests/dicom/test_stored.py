@@ -60,6 +60,23 @@ def test_stored_values_are_those_that_pydicom_decodes(
     np.testing.assert_array_equal(found[0], dcmread(tmp_path / "a").pixel_array)
 
 
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize(("allocated", "used"), [(8, 7), (16, 12), (16, 1), (32, 20)])
+def test_bits_that_are_not_used_are_not_read_whatever_they_hold(
+    tmp_path: Path, allocated: int, used: int, sign: int
+) -> None:
+    dataset = an_image(8, 9)
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = allocated, used, used - 1
+    dataset.PixelRepresentation = sign
+    dataset.PixelData = np.random.default_rng(1).bytes(8 * 9 * allocated // 8)
+    dataset.save_as(tmp_path / "a", enforce_file_format=True)
+
+    found = plain(tmp_path / "a")
+
+    assert found is not None
+    np.testing.assert_array_equal(found[0], dcmread(tmp_path / "a").pixel_array)
+
+
 def test_all_frames_of_a_multi_frame_image_are_read(tmp_path: Path) -> None:
     folder = phantoms.legacy_enhanced(tmp_path, phantoms.instances(phantoms.distinct(phantoms.oblique_geometry())))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +20,7 @@ from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import OutputError, SessionError
 from clickseg.incremental import Session
-from clickseg.incremental.record import SESSION
+from clickseg.incremental.record import MAX_STEPS, SESSION
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import segment
 from tests import phantoms, runs
@@ -103,6 +106,51 @@ def test_a_damaged_file_of_logits_is_run_again(
         assert session.labels.array.tobytes() == before.tobytes()
 
 
+def test_logits_of_another_session_are_run_again_where_its_record_is_gone(
+    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path
+) -> None:
+    other = replace(series, volume=series.volume.with_array(series.volume.array[::-1].copy()))
+    with Session([other], package, engine, folder=tmp_path / "s") as session:
+        session.wait()
+    (tmp_path / "s" / SESSION).unlink()
+
+    with Session([series], package, engine, folder=tmp_path / "s") as session:
+        found = session.result().labels
+        assert session._live.ran > 0
+    assert found.array.tobytes() == segment([series], Clicks(), package, engine).labels.array.tobytes()
+
+
+def test_a_session_that_cannot_be_opened_leaves_its_folder_free(
+    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("clickseg.incremental.session.prepare", fails)
+        with pytest.raises(MemoryError) as kept_alive:
+            Session([series], package, engine, folder=tmp_path / "s")
+
+    Session([series], package, engine, folder=tmp_path / "s").close()
+    assert kept_alive.value
+
+
+def test_files_of_logits_count_as_room_for_themselves(
+    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Session([series], package, engine, folder=tmp_path / "s") as session:
+        session.add_click(click(series, *FIRST))
+        session.wait()
+        size = 2 * session.windows * 8**3 * 4
+    held = sum(path.stat().st_size for path in (tmp_path / "s" / "logits").iterdir())
+    left = SimpleNamespace(free=2 * size - held)
+    monkeypatch.setattr("clickseg.incremental.window_logits.shutil.disk_usage", lambda _: left)
+
+    with Session([series], package, engine, folder=tmp_path / "s") as session:
+        session.wait()
+        assert session._live.ran == 0
+
+
 def test_other_data_weights_or_engines_are_refused(
     series: Series,
     models: dict[str, ModelPackage],
@@ -148,6 +196,40 @@ def test_a_damaged_record_is_one_clear_error(
 
     with pytest.raises(SessionError, match=SESSION):
         Session([series], package, engine, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"action": "undo"}], "its steps cannot be replayed: undo: there is nothing to undo"),
+        ([{"action": "add"}], "add: expected a click to add"),
+        ([{"action": "remove"}], "remove: expected a click to add, a number to remove"),
+        ([{"action": "reset", "number": 1}], "reset: expected"),
+        ([{"action": "reset"}] * (MAX_STEPS + 1), "at most"),
+    ],
+)
+def test_steps_that_make_no_history_are_one_clear_error(
+    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, steps: list[dict[str, object]], message: str
+) -> None:
+    Session([series], package, engine, folder=tmp_path).close()
+    record = json.loads((tmp_path / SESSION).read_text())
+    record["steps"] = [{"user": "", "time": "", **step} for step in steps]
+    (tmp_path / SESSION).write_text(json.dumps(record))
+
+    with pytest.raises(SessionError, match=SESSION) as found:
+        Session([series], package, engine, folder=tmp_path)
+    assert message in str(found.value)
+
+
+def test_a_record_that_would_not_be_read_again_is_not_written(
+    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clickseg.incremental.record.MAX_STEPS", 1)
+    with Session([series], package, engine, folder=tmp_path) as session:
+        session.add_click(click(series, *FIRST))
+        with pytest.raises(SessionError, match="expected at most 1 steps and 16777216 bytes, got 2"):
+            session.reset()
+        assert len(session.clicks) == 1
 
 
 def test_a_step_that_cannot_be_kept_is_not_done(

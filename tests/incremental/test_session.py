@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +17,18 @@ from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.dicom.volume import Series
 from clickseg.engines.choice import Runtime
 from clickseg.engines.engine import Engine
-from clickseg.errors import ClickError, EngineError
+from clickseg.errors import ClickError, EngineError, MemoryLimitError, SessionError
 from clickseg.incremental import Session
 from clickseg.incremental import window_logits as logits_module
+from clickseg.incremental.window_inputs import keys_without_clicks
+from clickseg.inference.windows import WindowGrid
+from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import segment
+from tests import runs
 from tests.incremental.sessions import click, place
 
+PLACES = ("memory", "scratch", "disk", "nowhere")
 POLARITIES = (Polarity.FOREGROUND, Polarity.BACKGROUND)
 STEPS = st.lists(
     st.one_of(
@@ -50,7 +58,7 @@ def done(session: Session, series: Series, step: tuple) -> bool:
 
 @given(STEPS, st.sampled_from(["softmax", "sigmoid", "clicked"]), st.sampled_from([Runtime.OPENVINO, Runtime.TORCH]))
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@pytest.mark.parametrize("place_of_logits", ["memory", "disk", "nowhere"])
+@pytest.mark.parametrize("place_of_logits", PLACES)
 def test_each_step_gives_the_bytes_of_a_full_run(
     series: Series,
     models: dict[str, ModelPackage],
@@ -62,7 +70,7 @@ def test_each_step_gives_the_bytes_of_a_full_run(
     name: str,
     runtime: Runtime,
 ) -> None:
-    keep_at(place_of_logits, monkeypatch)
+    keep_at(place_of_logits, tmp_path, monkeypatch)
     with Session([series], models[name], engines[name, runtime]) as session:
         session.wait()
         for step in steps:
@@ -74,10 +82,11 @@ def test_each_step_gives_the_bytes_of_a_full_run(
                 assert session.labels.array.tobytes() == before.tobytes()
 
 
-def keep_at(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def keep_at(where: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {
-        "memory": lambda keys, *_, **__: logits_module.InMemory(keys),
-        "disk": lambda keys, shape, folder, **_: logits_module.OnDisk(keys, folder, shape, is_lasting=False),
+        "memory": lambda keys, shape, **_: logits_module.InMemory(keys, shape),
+        "scratch": lambda keys, shape, **_: logits_module.InScratch(keys, folder, shape),
+        "disk": lambda keys, shape, **_: logits_module.OnDisk(keys, folder / uuid.uuid4().hex, shape, b""),
         "nowhere": lambda keys, *_, **__: logits_module.Nowhere(keys),
     }
     monkeypatch.setattr("clickseg.incremental.live.window_logits", kinds[where])
@@ -105,6 +114,52 @@ def test_a_click_runs_only_the_windows_that_hold_its_ball_and_says_what_changed(
         assert [part.stop - 1 for part in change.box] == differs.max(axis=0).tolist()
         assert session.undo().windows_run == 0  # it is known what the network says without the click
         assert session.labels.array.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize("place_of_logits", ["memory", "scratch", "disk"])
+def test_the_last_step_is_undone_without_running_anything_whatever_came_before(
+    series: Series,
+    models: dict[str, ModelPackage],
+    engines: dict[tuple[str, Runtime], Engine],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place_of_logits: str,
+) -> None:
+    keep_at(place_of_logits, tmp_path, monkeypatch)
+    with Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session:
+        session.wait()
+        for parts in (CLICK, (0.5, 0.4, 0.7), CLICK, (0.4, 0.4, 0.6)):
+            assert session.add_click(click(series, *parts)).windows_run > 0 or parts == CLICK
+            assert session.undo().windows_run == 0
+
+
+def test_a_session_without_a_folder_leaves_no_name_on_the_disk(
+    series: Series,
+    models: dict[str, ModelPackage],
+    engines: dict[tuple[str, Runtime], Engine],
+    tmp_path: Path,
+) -> None:
+    memory = Memory(1, tmp_path)  # so little that nothing is kept in memory
+    with (
+        contextlib.suppress(MemoryLimitError),
+        Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO], memory=memory) as session,
+    ):
+        assert isinstance(session._live._kept, logits_module.InScratch)
+        assert not list(tmp_path.iterdir())
+        session.wait()
+
+
+def test_what_the_logits_will_take_is_left_to_them(series: Series, models: dict[str, ModelPackage]) -> None:
+    grid = WindowGrid.over((20, 9, 8), models["softmax"].spec.window)
+    kept = logits_module.InMemory(keys_without_clicks(grid), (1, 8, 8, 8))
+    size = 8**3 * 4
+    assert kept.bytes_to_come == 2 * len(grid) * size
+
+    for window in grid:
+        kept.put(window, np.zeros((1, 8, 8, 8), np.float32))
+        kept.put(window, np.ones((1, 8, 8, 8), np.float32))
+
+    assert kept.bytes_to_come == len(grid) * size
 
 
 def test_the_same_click_again_changes_nothing_and_runs_nothing(
@@ -203,6 +258,85 @@ def test_a_step_that_fails_leaves_all_as_it_was(
         session.add_click(click(series, *CLICK))
         full = segment([series], Clicks(session.clicks), models["softmax"], engines["softmax", Runtime.OPENVINO])
         assert session.labels.array.tobytes() == full.labels.array.tobytes()
+
+
+@pytest.mark.parametrize("name", ["softmax", "clicked"])
+@pytest.mark.parametrize("where", ["move_to", "update"])
+def test_an_interrupted_step_is_made_up_for_before_anything_else(
+    series: Series,
+    models: dict[str, ModelPackage],
+    engines: dict[tuple[str, Runtime], Engine],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    where: str,
+) -> None:
+    with Session([series], models[name], engines[name, Runtime.OPENVINO]) as session:
+        session.wait()
+        owner = session._live if where == "move_to" else session._shown
+        function, calls = getattr(owner, where), []
+
+        def interrupted(*arguments: object) -> None:
+            calls.append(function(*arguments))
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(owner, where, interrupted)
+        with pytest.raises(KeyboardInterrupt):  # where nothing is as it was: the way back is interrupted too
+            session.add_click(click(series, *CLICK))
+        monkeypatch.undo()
+
+        full = segment([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
+        assert session.result().labels.array.tobytes() == full.labels.array.tobytes()
+        session.add_click(click(series, *OTHER))
+        full = segment([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
+        assert session.labels.array.tobytes() == full.labels.array.tobytes()
+        assert calls
+
+
+ENDS_EARLY = """
+import time
+from clickseg.incremental.first_run import FirstRun
+
+def run_all(progress):
+    try:
+        while True:
+            progress(1, 2)
+            time.sleep(0.01)
+    finally:
+        print("stopped")
+
+first = FirstRun(run_all, lambda done, count: None)
+time.sleep(0.1)
+"""
+
+
+def test_a_process_that_ends_without_closing_its_session_stops_its_work_first() -> None:
+    ended = runs.process([sys.executable, "-c", ENDS_EARLY], PYTHONPATH=str(runs.REPOSITORY))
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")
+
+
+def test_a_closed_session_says_so_and_gives_no_part_of_a_result(
+    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+) -> None:
+    session = Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO])
+    session.close()
+    session.close()
+
+    for use in (session.result, session.wait, session.reset, lambda: session.add_click(click(series, *CLICK))):
+        with pytest.raises(SessionError, match="the session is closed"):
+            use()
+    assert session.steps == ()
+
+
+@pytest.mark.parametrize("user", ["a\nb", "\udcff", "a" * 201])
+def test_a_name_that_could_not_be_read_again_is_refused(
+    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine], user: str
+) -> None:
+    with (
+        Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session,
+        pytest.raises(SessionError, match="user: expected a name of at most 200 characters that can be printed, got"),
+    ):
+        session.reset(user)
 
 
 def test_an_error_of_the_run_in_the_background_is_raised_where_it_is_waited_for(

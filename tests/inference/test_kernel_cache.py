@@ -104,6 +104,16 @@ def test_what_is_not_whole_or_not_ours_is_compiled_anew(filled: Path, tmp_path: 
     assert not copy.is_symlink()
 
 
+def test_a_user_whose_group_may_write_what_he_writes_has_a_cache_too(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        kept_loops(tmp_path)
+    finally:
+        os.umask(before)
+
+    assert kept_loops(tmp_path).add.stats.cache_hits
+
+
 def test_a_cache_that_cannot_be_made_costs_only_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 

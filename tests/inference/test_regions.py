@@ -34,6 +34,9 @@ class Dictionary:
     def __init__(self) -> None:
         self.said: dict[tuple[int, ...], np.ndarray] = {}
 
+    def has(self, window: Window) -> bool:
+        return window.start in self.said
+
     def get(self, window: Window) -> np.ndarray | None:
         return self.said.get(window.start)
 

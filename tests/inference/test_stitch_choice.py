@@ -85,7 +85,7 @@ def test_the_disk_takes_only_windows_that_are_not_finished_and_keeps_no_name(tmp
         for window in layer.windows:
             spool.add(window, np.ones((CHANNELS, 8, 8, 8), np.float32))
         for _ in spool.finished(layer.stop):
-            size = os.fstat(spool._file.fileno()).st_size
+            size = spool._scratch.size
 
     layers = [len(layer.windows) for layer in GRID.layers()]
     assert size == 2 * layers[0] * CHANNELS * 8**3 * 4 < len(GRID) * CHANNELS * 8**3 * 4
@@ -106,6 +106,15 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
 
     with pytest.raises(OutputError, match="logits that do not fit into memory cannot be kept there: File too large"):
         spool.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
+
+
+def test_what_the_disk_does_not_give_back_is_one_clear_error(tmp_path: Path) -> None:
+    spool = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+    spool.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
+    os.truncate(spool._scratch._file.fileno(), 1000)
+
+    with pytest.raises(OutputError, match="cannot be kept there: the file has been cut"):
+        next(spool.finished(8))
 
 
 def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
