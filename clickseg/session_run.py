@@ -8,13 +8,14 @@ from pathlib import Path
 
 from clickseg.boxes import Box
 from clickseg.case import Case, Result
+from clickseg.clicks.read import NONE
 from clickseg.engines.choice import make_engine
 from clickseg.errors import SessionError, UsageError
 from clickseg.incremental import Change, Session
 from clickseg.incremental.record import subject_of
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.job import load_cases
-from clickseg.plan import make_plan
+from clickseg.plan import Plan, make_plan
 from clickseg.progress import Progress
 from clickseg.results import Results
 from clickseg.run import log_plan
@@ -42,7 +43,9 @@ def open_session(settings: Settings, folder: Path, progress: Progress) -> Result
             raise SessionError(f"{folder}: holds a session already", hint="clickseg refine goes on with it")
         return session.add_clicks(case.clicks.points) if case.clicks.points else None
 
-    return _run(settings, folder, begin, progress)
+    plan = _plan(settings)
+    log_plan(plan)
+    return _run(plan, settings, folder, begin, progress)
 
 
 def refine(settings: Settings, folder: Path, edit: Edit, progress: Progress) -> Results:
@@ -58,15 +61,19 @@ def refine(settings: Settings, folder: Path, edit: Edit, progress: Progress) -> 
         ClickSegError: Nothing could be run, or the results cannot be written.
     """
     subject = subject_of(folder)
-    of_session = replace(settings, model=settings.model or subject.model, series_uids=subject.series_uids)
-    return _run(replace(of_session, clicks=("none",)), folder, edit, progress)
+    model = settings.model or subject.model
+    of_session = replace(settings, model=model, series_uids=subject.series_uids, clicks=(NONE,))
+    return _run(_plan(of_session), of_session, folder, edit, progress)
 
 
-def _run(settings: Settings, folder: Path, edit: Edit, progress: Progress) -> Results:
+def _plan(settings: Settings) -> Plan:
     plan = make_plan(settings)
     if len(plan) != 1:
         raise UsageError(f"a session is of one series, got {len(plan)} to be segmented", hint="name it with --series")
-    log_plan(plan)
+    return plan
+
+
+def _run(plan: Plan, settings: Settings, folder: Path, edit: Edit, progress: Progress) -> Results:
     said: list[str] = []
 
     def in_session(case: Case) -> Result:

@@ -84,7 +84,7 @@ class Session:
             memory: What the process may take; by default what the machine has.
             kernels: The loops over voxels.
             postprocessing: Whether the package's postprocessing is applied.
-            progress: Told after each window of the run in the background.
+            progress: Told after each window of the run in the background; it must not call the session.
             earlier: Results of earlier runs for the series, the newest first; ``result`` refers to them.
 
         Raises:

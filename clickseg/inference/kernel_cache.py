@@ -42,8 +42,8 @@ def kept_loops(cache: Path | None) -> Loops:
     """
     if cache is None:
         return compile_loops(keep=False)
-    slot = Slot(cache, "numba", _depends_on(), ".zip")
     try:
+        slot = Slot(cache, "numba", _depends_on(), ".zip")
         with tempfile.TemporaryDirectory() as folder, _numba_folder(folder):
             content = slot.read(_is_ours)
             if content is not None:

@@ -296,7 +296,7 @@ def test_a_session_is_on_the_device_and_keeps_logits_there_where_they_fit(
 
     for each in (engine, Stays(engine)):
         memory, kernels = Memory(1 << 40, tmp_path), KernelChoice()
-        live = Live(without_clicks, each, memory, kernels, folder=tmp_path / "kept", is_lasting=False)
+        live = Live(without_clicks, each, memory, kernels, folder=None, session=b"")
         live.run_all(no_progress)
         live.move_to(points, no_progress)
         live.move_to(points[:1], no_progress)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +37,9 @@ print("taken" if kernels._loops.add.stats.cache_hits else "compiled", total.sum(
 """
 
 
-def stitched(cache: Path, user: int = 0, folders: str = tempfile.gettempdir()) -> str:
-    code = STITCH.format(repository=str(runs.REPOSITORY), user=user, cache=str(cache), folders=folders)
-    ended = runs.process([sys.executable, "-c", code], HOME="/nowhere", PYTHONDONTWRITEBYTECODE="1")
+def stitched(cache: Path, user: int = 0, folders: str = tempfile.gettempdir(), code: Path = runs.REPOSITORY) -> str:
+    script = STITCH.format(repository=str(code), user=user, cache=str(cache), folders=folders)
+    ended = runs.process([sys.executable, "-c", script], HOME="/nowhere", PYTHONDONTWRITEBYTECODE="1")
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
 
@@ -68,18 +70,25 @@ def test_what_one_process_compiled_another_takes_and_leaves_as_it_is(filled: Pat
     assert archive(filled).stat().st_ino == before.st_ino
 
 
+@pytest.fixture(scope="module")
+def for_all() -> Iterator[Path]:
+    """A folder that all users can read, with the code and a cache that root filled; pytest's are for its user alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.copytree(runs.REPOSITORY / "clickseg", folder / "clickseg", ignore=shutil.ignore_patterns("__pycache__"))
+        assert stitched(folder / "cache", code=folder) == "compiled 128.0"
+        yield folder
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_another_user_who_can_write_nowhere_takes_what_root_compiled(filled: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own are for its user alone
-        Path(folder).chmod(0o755)
-        copied(filled, Path(folder, "cache"))
-
-        assert stitched(Path(folder, "cache"), OTHER_USER) == "taken 128.0"
+def test_another_user_who_can_write_nowhere_takes_what_root_compiled(for_all: Path) -> None:
+    assert stitched(for_all / "cache", OTHER_USER, code=for_all) == "taken 128.0"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_a_user_without_any_folder_to_write_to_gets_the_same(filled: Path) -> None:
-    assert stitched(filled, OTHER_USER, folders="/proc") == "compiled 128.0"
+def test_a_user_without_any_folder_to_write_to_gets_the_same(for_all: Path) -> None:
+    assert stitched(for_all / "cache", OTHER_USER, folders="/proc", code=for_all) == "compiled 128.0"
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "of others", "link"])
