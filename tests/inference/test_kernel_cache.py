@@ -25,7 +25,8 @@ import numpy as np
 import clickseg.inference.compiled_kernels
 user = {user}
 if user:
-    warm = clickseg.inference.compiled_kernels.CompiledKernels(1, Path({cache!r}))  # loads the rest
+    for cache in (Path({cache!r}), None):  # loads what others may not be able to read: what compiles, what unpacks
+        clickseg.inference.compiled_kernels.CompiledKernels(1, cache)
     os.setgroups([]); os.setgid(user); os.setuid(user)
     os.chdir("/")
     tempfile.tempdir = {folders!r}
