@@ -16,6 +16,7 @@ _BENCHMARKS = (
     "one_window",
     "reading",
     "real_pet",
+    "session_memory",
     "stitching",
     "whole_job",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 from time import perf_counter
@@ -21,40 +21,43 @@ from clickseg.dicom.volume import Series
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.export import export_openvino
+from clickseg.engines.quantize import quantize
 from clickseg.engines.weights_files import list_weights
 from clickseg.incremental import Session
+from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.phantom.dicom import write_series
-from clickseg.pipeline import segment
+from clickseg.pipeline import make_case, prepare, segment
 from tests import phantoms
 
 _PET_LESION = Path(__file__).parents[1] / "models" / "pet_lesion"
 _SHAPE = (326, 400, 400)
 _SPACING_MM = (3.0, 2.04, 2.05)
+_CALIBRATION_WINDOWS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A series, a model, and how many clicks are made."""
+    """A series, a model, what it computes in, and how many clicks are made."""
 
     name: str
     series: Series
     package: ModelPackage
     clicks: int
+    precision: Precision = Precision.AUTO
 
 
 def run(data: Path) -> None:
     """Measures, prints and keeps the table."""
     with tempfile.TemporaryDirectory() as folder:
         whole_body = _Case("pet_lesion, STS_001", whole_body_pet(data).series, load_package(_PET_LESION), 30)
-        rows = [_row(whole_body), _row(_sw_fastedit(Path(folder)))]
-    publish(
-        "clicks", "Random clicks in a session against a full run with all of them, bf16; median over the clicks", rows
-    )
+        sw_fastedit = _sw_fastedit(Path(folder))
+        rows = [_row(whole_body), _row(sw_fastedit), _row(_in_8_bits(sw_fastedit))]
+    publish("clicks", "Random clicks in a session against a full run with all of them; median over the clicks", rows)
 
 
 def _row(case: _Case) -> Row:
-    engine = make_engine(case.package, Runtime.OPENVINO, "cpu", Precision.AUTO)
+    engine = make_engine(case.package, Runtime.OPENVINO, "cpu", case.precision)
     places = _places(case)
     with Session([case.series], case.package, engine) as session:
         session.wait()
@@ -66,6 +69,7 @@ def _row(case: _Case) -> Row:
     click_s = median(change.seconds for change in changes)
     return {
         "case": case.name,
+        "precision": engine.precision,
         "windows": windows,
         "clicks": case.clicks,
         "mean windows run per click": round(mean(change.windows_run for change in changes), 2),
@@ -117,6 +121,15 @@ def _sw_fastedit(folder: Path) -> _Case:
     list_weights(load_package(model), ("model.pt",))
     export_openvino(load_package(model))
     return _Case("DynUNet of SW-FastEdit, 400 x 400 x 326", phantoms.read(folder / "study"), load_package(model), 100)
+
+
+def _in_8_bits(case: _Case) -> _Case:
+    """Returns the same case in 8 bits, calibrated on some of its windows."""
+    inputs = prepare(make_case([case.series], Clicks(), case.package)).inputs
+    every = len(SlidingWindow(inputs, case.package.spec).grid) // _CALIBRATION_WINDOWS
+    windows = SlidingWindow(inputs, case.package.spec).channels()
+    quantize(case.package, [window for number, window in enumerate(windows) if number % every == 0])
+    return replace(case, package=load_package(case.package.path), precision=Precision.INT8)
 
 
 def _resident_bytes() -> int:

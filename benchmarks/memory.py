@@ -16,16 +16,27 @@ def peak_bytes(make: Callable[..., Callable[[], object]], *arguments: Any) -> in
         make: Makes ready what is not counted, and returns the work; a function of a module, called in a new process.
         arguments: What it is given.
     """
+    before, peak = _in_a_process(make, arguments)
+    return peak - before
+
+
+def resident_bytes(make: Callable[..., Callable[[], object]], *arguments: Any) -> int:
+    """Returns how much memory a process takes at most while it works; arguments as for ``peak_bytes``."""
+    _, peak = _in_a_process(make, arguments)
+    return peak
+
+
+def _in_a_process(make: Callable[..., Callable[[], object]], arguments: tuple[Any, ...]) -> tuple[int, int]:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_grown, make, arguments).result()
+        return pool.submit(_before_and_peak, make, arguments).result()
 
 
-def _grown(make: Callable[..., Callable[[], object]], arguments: tuple[Any, ...]) -> int:
+def _before_and_peak(make: Callable[..., Callable[[], object]], arguments: tuple[Any, ...]) -> tuple[int, int]:
     work = make(*arguments)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is there; ru_maxrss is inherited
     before = _peak_bytes()
     work()
-    return _peak_bytes() - before
+    return before, _peak_bytes()
 
 
 def _peak_bytes() -> int:
