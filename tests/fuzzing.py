@@ -219,9 +219,10 @@ def _load_package(path: Path) -> None:
 
 @contextmanager
 def limits() -> Iterator[None]:
-    """Bounds the memory of the process, and each input's time by an alarm."""
+    """Bounds by how much the process may grow, and each input's time by an alarm."""
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, before[1]))
+    reserved = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (reserved + MEMORY_BYTES, before[1]))
     handler = signal.signal(signal.SIGALRM, _too_slow)
     try:
         yield
