@@ -27,7 +27,8 @@ from clickseg.incremental import Session
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.phantom.dicom import write_series
-from clickseg.pipeline import make_case, prepare, segment
+from clickseg.pipeline import segment
+from clickseg.preparation import make_case, prepare
 from tests import phantoms
 
 _PET_LESION = Path(__file__).parents[1] / "models" / "pet_lesion"

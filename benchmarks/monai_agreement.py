@@ -23,7 +23,7 @@ from clickseg.inference.stitch import collected
 from clickseg.inference.windows import Window
 from clickseg.models.package import load_package
 from clickseg.models.spec import ModelSpec, WindowSpec
-from clickseg.pipeline import make_case, prepare
+from clickseg.preparation import make_case, prepare
 from clickseg.progress import no_progress
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"

@@ -16,7 +16,8 @@ from clickseg.engines.engine import Precision
 from clickseg.engines.quantize import quantize
 from clickseg.inference.sliding_window import SlidingWindow, constants_of
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.pipeline import make_case, prepare, segment
+from clickseg.pipeline import segment
+from clickseg.preparation import make_case, prepare
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 

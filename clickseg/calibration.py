@@ -6,11 +6,18 @@ import math
 from collections.abc import Iterator
 
 from clickseg.arrays import Values
+from clickseg.case import Prepared
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Precision
 from clickseg.errors import ClickSegError, InputError
+from clickseg.incremental.live import Live
+from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.inference.model_input import ModelInput
 from clickseg.inference.sliding_window import SlidingWindow, constants_of
 from clickseg.job import load_cases
-from clickseg.pipeline import prepare
 from clickseg.plan import make_plan
+from clickseg.preparation import prepare
+from clickseg.progress import no_progress
 from clickseg.settings import Settings
 
 _WINDOWS = 64
@@ -37,6 +44,18 @@ def _windows(settings: Settings) -> Iterator[Values]:
         if isinstance(outcome.value, ClickSegError):
             raise outcome.value
         prepared = prepare(outcome.value)
-        for channels in SlidingWindow(prepared.inputs, prepared.case.package.spec).channels():
+        inputs = _replayed(prepared, settings) if prepared.case.package.spec.previous_mask else prepared.inputs
+        for channels in SlidingWindow(inputs, prepared.case.package.spec).channels():
             if constants_of(channels) is None:
                 yield channels
+
+
+def _replayed(prepared: Prepared, settings: Settings) -> ModelInput:
+    """Returns what a model that is given its own result is given for the last click."""
+    engine = make_engine(prepared.case.package, Runtime.OPENVINO, "cpu", Precision.F32, settings.cache)
+    live = Live(prepared, engine, settings.memory, KernelChoice(settings.cache))
+    try:
+        live.run_all(prepared.case.clicks.points, no_progress)
+        return live.inputs
+    finally:
+        live.close()

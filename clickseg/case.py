@@ -13,6 +13,7 @@ from clickseg.dicom.volume import Series
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.postprocess import Removed
 from clickseg.label_map import LabelMap
+from clickseg.measure import Measured
 from clickseg.models.package import ModelPackage, Weights
 
 
@@ -94,10 +95,12 @@ class Result:
     Attributes:
         predicted: What the network said, with the label map as it is after postprocessing.
         removed: What postprocessing took away from each class; empty where it was switched off.
+        measured: The measurements of each class that was found, by its number.
     """
 
     predicted: Predicted
     removed: tuple[Removed, ...]
+    measured: Mapping[int, Measured]
 
     @property
     def case(self) -> Case:

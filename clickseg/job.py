@@ -11,8 +11,9 @@ from clickseg.engines.engine import Engine
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.models.package import ModelPackage
 from clickseg.outcome import Outcome
-from clickseg.pipeline import finish, infer, make_case, prepare
+from clickseg.pipeline import finish, infer
 from clickseg.plan import Plan, Task
+from clickseg.preparation import make_case, prepare
 from clickseg.progress import Progress
 from clickseg.settings import Settings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,8 +15,8 @@ from clickseg.arrays import Doubles, Indices, Mask, Values
 PEAK_RADIUS_MM = 10 * (3 / (4 * math.pi)) ** (1 / 3)
 """The radius of a sphere of 1 ml."""
 
-_SLICES = 32
-"""How many slices are looked at together: the memory that it takes does not depend on the series."""
+BLOCK = 16
+"""How many slices are looked at together: a change measures those anew that it reaches, and no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,23 @@ class Measured:
     uptake: Uptake | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is measured of the part of a segment in one block of slices.
+
+    Attributes:
+        voxels: How many there are.
+        total: The sum of their values, for PET.
+        highest: The largest of them.
+        peak: The largest mean over the sphere of 1 ml around one of them.
+    """
+
+    voxels: int
+    total: float = 0.0
+    highest: float = -math.inf
+    peak: float = -math.inf
+
+
 def measure(mask: Mask, volume: hd.Volume, unit: str) -> Measured:
     """Returns the measurements of a segment.
 
@@ -56,33 +74,51 @@ def measure(mask: Mask, volume: hd.Volume, unit: str) -> Measured:
         volume: The series, in its unit.
         unit: The unit.
     """
-    volume_ml = float(mask.sum() * volume.voxel_volume / 1000)
+    parts = (measure_part(mask[first : first + BLOCK], first, volume, unit) for first in range(0, len(mask), BLOCK))
+    return combined(list(parts), volume, unit)
+
+
+def measure_part(mask: Mask, first: int, volume: hd.Volume, unit: str) -> Part:
+    """Returns what is measured of one block of slices: it depends on no other block.
+
+    Args:
+        mask: The segment's voxels [BLOCK or fewer, J, I].
+        first: Which slice of the series is the first one.
+        volume: The series, in its unit.
+        unit: The unit.
+    """
+    voxels = int(np.count_nonzero(mask))
+    if unit != "SUVbw" or not voxels:
+        return Part(voxels)
+    values = volume.array[first : first + len(mask)][mask].astype(np.float64)
+    return Part(voxels, float(values.sum()), float(values.max()), _peak(mask, first, volume))
+
+
+def combined(parts: Sequence[Part], volume: hd.Volume, unit: str) -> Measured:
+    """Returns the measurements of a segment, from those of its blocks in their order."""
+    voxels = sum(part.voxels for part in parts)
+    volume_ml = float(voxels * volume.voxel_volume / 1000)
     if unit != "SUVbw":
         return Measured(volume_ml)
-    values = volume.array[mask].astype(np.float64)
-    mean, peak = float(values.mean()), _peak(mask, volume)
-    return Measured(volume_ml, Uptake(float(values.max()), mean, peak, mean * volume_ml))
+    mean = math.fsum(part.total for part in parts) / voxels
+    highest, peak = max(part.highest for part in parts), max(part.peak for part in parts)
+    return Measured(volume_ml, Uptake(highest, mean, peak, mean * volume_ml))
 
 
-def _peak(mask: Mask, volume: hd.Volume) -> float:
-    """Returns the largest mean over the voxels of the image at most ``PEAK_RADIUS_MM`` from one of the segment.
+def _peak(mask: Mask, first: int, volume: hd.Volume) -> float:
+    """Returns the largest mean over the voxels of the image at most ``PEAK_RADIUS_MM`` from one of a block.
 
-    Where it lies is found for all voxels at once, some slices at a time; there it is computed voxel by voxel.
+    Where it lies is found for all voxels at once; there it is computed voxel by voxel.
     """
     offsets = _sphere(volume.spacing)
     reach = np.abs(offsets).max(axis=0)
-    first, stop = (np.array([end(axis) for axis in mask.nonzero()]) for end in (np.min, np.max))
-    highest = (-math.inf, np.zeros(3, np.intp))
-    for start in range(int(first[0]), int(stop[0]) + 1, _SLICES):
-        low = np.array([start, first[1], first[2]])
-        high = np.array([min(start + _SLICES, stop[0] + 1), stop[1] + 1, stop[2] + 1])
-        box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        if mask[box].any():
-            means = np.where(mask[box], _sphere_means(volume.array, low, high, offsets, reach), -math.inf)
-            place = np.unravel_index(int(means.argmax()), means.shape)
-            highest = max(highest, (float(means[place]), low + place), key=lambda found: found[0])
-    near = highest[1] + offsets
-    near = near[((near >= 0) & (near < mask.shape)).all(axis=1)]
+    low, high = (np.array([end(axis) for axis in mask.nonzero()]) for end in (np.min, np.max))
+    box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+    in_series = np.array([first, 0, 0])
+    means = _sphere_means(volume.array, low + in_series, high + in_series + 1, offsets, reach)
+    place = np.unravel_index(int(np.where(mask[box], means, -math.inf).argmax()), means.shape)
+    near = low + in_series + place + offsets
+    near = near[((near >= 0) & (near < volume.array.shape)).all(axis=1)]
     return float(volume.array[tuple(near.T)].mean(dtype=np.float64))
 
 

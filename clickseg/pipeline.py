@@ -1,4 +1,4 @@
-"""The whole job for one series: model grid, guidance, sliding window, classes, postprocessing."""
+"""The whole job for one series: sliding window, classes, postprocessing."""
 
 from __future__ import annotations
 
@@ -8,35 +8,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import highdicom as hd
-
-from clickseg.arrays import Values
-from clickseg.case import Case, Predicted, Prepared, Result, Windows
+from clickseg.case import Predicted, Prepared, Result, Windows
 from clickseg.clicks.click import Clicks
-from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
-from clickseg.errors import DeviceMemoryError, ModelError
-from clickseg.inference import guidance, intensity, resample
-from clickseg.inference.binding import bind
+from clickseg.errors import DeviceMemoryError
 from clickseg.inference.decision import Decision
 from clickseg.inference.device import HOST, Device, device_of
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.kernels import PlainKernels
-from clickseg.inference.model_input import Image, ModelInput, Scaled, Whole
-from clickseg.inference.postprocess import postprocess
+from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitch_choice import StitchChoice
 from clickseg.label_map import LabelMap
+from clickseg.measures import Measures
 from clickseg.memory import Memory, machine_limit_bytes
 from clickseg.models.package import ModelPackage
-from clickseg.models.spec import Scaling
+from clickseg.preparation import make_case, prepare
 from clickseg.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
-
-_BLOCK = 16
-"""How many planes of a volume are looked at together where its scaling depends on all of them."""
 
 
 def segment(
@@ -66,38 +57,6 @@ def segment(
     memory = Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
     predicted = infer(prepare(case), engine, progress, KernelChoice(), memory)
     return finish(predicted, postprocessing=postprocessing)
-
-
-def make_case(
-    series: Sequence[Series], clicks: Clicks, package: ModelPackage, earlier: tuple[EarlierResult, ...] = ()
-) -> Case:
-    """Checks that series and clicks are what a model takes.
-
-    Raises:
-        ClickError: A click does not belong to the series or the model.
-        ModelError: A series is of another modality or unit.
-    """
-    for each, spec in zip(series, package.spec.inputs, strict=True):
-        if (each.candidate.modality, each.unit) != (spec.modality, spec.unit):
-            raise ModelError(
-                f"model {package.name}: input {spec.name}: expected {spec.modality} {spec.unit}, got "
-                f"{each.candidate.modality} {each.unit}"
-            )
-    reference = series[0]
-    bound = bind(clicks, package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
-    return Case(tuple(series), bound, package, earlier)
-
-
-def prepare(case: Case) -> Prepared:
-    """Brings a case to the model grid: images resampled and scaled, clicks drawn."""
-    spec = case.package.spec
-    geometry = resample.model_geometry(case.reference.volume.get_geometry(), spec.grid)
-    images = tuple(
-        _scaled(_on_grid(series, case, geometry), each.scaling)
-        for series, each in zip(case.series, spec.inputs, strict=True)
-    )
-    balls = guidance.balls(case.clicks.points, geometry, spec.guidance) if spec.guidance else ()
-    return Prepared(case, ModelInput(images, balls), geometry)
 
 
 def infer(
@@ -165,6 +124,8 @@ def _decided(
 ) -> tuple[LabelMap, Windows]:
     """Returns the label map, and how many windows there were; nothing else outlives it on the device."""
     spec, source = prepared.case.package.spec, prepared.case.reference.volume.get_geometry()
+    if spec.previous_mask:
+        return _replayed(device, prepared, engine, progress, choose_kernels, memory)
     window = SlidingWindow(prepared.inputs.on(device), spec)
     kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
     decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels, device)
@@ -174,25 +135,29 @@ def _decided(
     return decision.label_map(), Windows(len(window.grid), window.repeated, stitch.place)
 
 
+def _replayed(
+    device: Device,
+    prepared: Prepared,
+    engine: Engine,
+    progress: Progress,
+    choose_kernels: KernelChoice,
+    memory: Memory,
+) -> tuple[LabelMap, Windows]:
+    """Runs a model that is given its own result: without clicks, then for each click in their order."""
+    from clickseg.incremental.live import Live  # no other run needs it
+
+    live = Live(prepared, engine, memory, choose_kernels, device=device)
+    try:
+        live.run_all(prepared.case.clicks.points, progress)
+        return live.labels, Windows(live.windows, live.repeated, live.logits_at)
+    finally:
+        live.close()
+
+
 def finish(predicted: Predicted, *, postprocessing: bool) -> Result:
-    """Applies the package's postprocessing, unless it is switched off."""
-    if not postprocessing:
-        return Result(predicted, ())
-    case = predicted.case
-    labels, removed = postprocess(predicted.labels, case.reference.volume, case.clicks.points, case.package.spec)
-    return Result(replace(predicted, labels=labels), removed)
-
-
-def _on_grid(series: Series, case: Case, geometry: hd.VolumeGeometry) -> Image:
-    """Returns a series on the model grid: the reference along its own axes, another one wherever it lies."""
-    if series is case.reference:
-        return resample.OnModelGrid(series.volume, case.package.spec.grid)
-    return Whole(resample.to_geometry(series.volume, geometry))
-
-
-def _scaled(image: Image, scaling: Scaling) -> Scaled:
-    def blocks() -> Iterator[Values]:
-        for first in range(0, image.shape[0], _BLOCK):
-            yield image.planes(0, first, min(first + _BLOCK, image.shape[0]))
-
-    return Scaled(image, intensity.fitted(scaling, blocks))
+    """Applies the package's postprocessing, unless it is switched off, and measures what is left."""
+    case, labels = predicted.case, predicted.labels
+    removed: tuple[Removed, ...] = ()
+    if postprocessing:
+        labels, removed = postprocess(labels, case.reference.volume, case.clicks.points, case.package.spec)
+    return Result(replace(predicted, labels=labels), removed, Measures(case.reference).of(labels))

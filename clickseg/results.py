@@ -15,9 +15,8 @@ from clickseg.dicom.algorithm import Algorithm
 from clickseg.dicom.identity import Document
 from clickseg.dicom.predecessor import predecessors
 from clickseg.dicom.report import make_report
-from clickseg.dicom.segmentation import found_classes, make_segmentation
+from clickseg.dicom.segmentation import make_segmentation
 from clickseg.errors import ClickSegError, OutputError
-from clickseg.measure import measure
 from clickseg.nifti import write_nifti
 from clickseg.outcome import Outcome
 from clickseg.plan import Plan
@@ -170,13 +169,8 @@ def _algorithm(result: Result) -> Algorithm:
 
 def _segments(result: Result) -> tuple[Segment, ...]:
     """Returns the segments of a result, numbered as in its SEG."""
-    reference = result.case.reference
+    classes = result.case.package.spec.classes
     return tuple(
-        Segment(
-            order,
-            number,
-            result.case.package.spec.classes[number - 1].name,
-            measure(result.labels.mask(number), reference.volume, reference.unit),
-        )
-        for order, number in enumerate(found_classes(result.case.reference, result.labels), 1)
+        Segment(order, number, classes[number - 1].name, measured)
+        for order, (number, measured) in enumerate(result.measured.items(), 1)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -30,9 +30,11 @@ from clickseg.incremental.shown import AsAWhole, AsItIs, Shown
 from clickseg.inference.binding import bind
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.label_map import LabelMap
+from clickseg.measure import Measured
+from clickseg.measures import Measures
 from clickseg.memory import Memory, machine_limit_bytes
 from clickseg.models.package import ModelPackage
-from clickseg.pipeline import make_case, prepare
+from clickseg.preparation import make_case, prepare
 from clickseg.progress import Progress, no_progress
 
 _LONGEST_USER = 200
@@ -105,13 +107,14 @@ class Session:
                 engine,
                 self._memory,
                 kernels or KernelChoice(),
-                folder=folder / "logits" if folder else None,
+                folder=folder,
                 session=self._record.subject.digest if self._record else b"",
             )
             undone.callback(self._live.close)
             self._history = self._record.history if self._record else History()
             self._live.begin_with(self._history.clicks)
             self._shown, self._is_shown = self._nothing_shown(), True
+            self._measures = Measures(self._case.reference)
             self._first = FirstRun(self._run_all, progress)
             undone.pop_all()
 
@@ -147,6 +150,12 @@ class Session:
     def labels(self) -> LabelMap:
         """The label map on the source grid, after postprocessing; a step and the end of the first run change it."""
         return self._shown.labels
+
+    def measured(self) -> Mapping[int, Measured]:
+        """Returns the measurements of each class that is found, by its number; only what changed is measured anew."""
+        with self._first.ahead():
+            self._catch_up()
+            return self._measures.of(self.labels)
 
     def wait(self) -> None:
         """Returns when all windows were run.
@@ -242,8 +251,7 @@ class Session:
         return Change(box, ran, time.perf_counter() - start)
 
     def _run_all(self, progress: Progress) -> None:
-        self._catch_up()
-        self._live.run_all(progress)
+        self._live.run_all(self.clicks, progress)
         self._show(self._everything)
 
     def _catch_up(self) -> None:
@@ -255,8 +263,11 @@ class Session:
         """Shows what was decided anew, or all of it where that was interrupted before; returns where it is another."""
         if not self._is_shown:
             self._shown, anew = self._nothing_shown(), self._everything
+            self._measures = Measures(self._case.reference)
         self._is_shown = False
         box = self._shown.update(self._live.labels, anew, self.clicks)
+        if box is not None:
+            self._measures.forget(box)
         self._is_shown = True
         return box
 
@@ -281,7 +292,7 @@ class Session:
         counted = Windows(live.windows, live.repeated, live.logits_at)
         case, labels = replace(self._case, clicks=clicks), self._shown.labels.copied()
         predicted = Predicted(case, labels, self._engine.describe(), self._engine.weights, counted)
-        return Result(predicted, self._shown.removed)
+        return Result(predicted, self._shown.removed, self._measures.of(labels))
 
     def _step(self, action: Action, user: str, click: Click | None = None, number: int | None = None) -> Step:
         if not (user.isprintable() and len(user) <= _LONGEST_USER):  # what cannot be read again is not kept

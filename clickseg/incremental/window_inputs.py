@@ -1,30 +1,31 @@
-"""Which windows a change of clicks touches, and a name for what each window is given."""
+"""Which windows a change of clicks and masks touches, and a name for what each window is given."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import highdicom as hd
 import numpy as np
 
-from clickseg.arrays import Indices
+from clickseg.arrays import Mask
 from clickseg.boxes import Triple
 from clickseg.clicks.click import Click
 from clickseg.inference.guidance import balls, inside
+from clickseg.inference.model_input import ModelInput
 from clickseg.inference.windows import Window, WindowGrid
 from clickseg.models.spec import GuidanceSpec
 
 Keys = Mapping[Triple, bytes]
-"""For each window, by its first voxel, a digest of the clicks that it is given; the images are the session's."""
+"""For each window, by its first voxel, a digest of the clicks and masks that it is given; images are the session's."""
 
-NO_CLICKS = b""
+NOTHING = b""
 
 
-def keys_without_clicks(grid: WindowGrid) -> Keys:
-    """Returns the keys of windows that hold no click."""
-    return {window.start: NO_CLICKS for window in grid}
+def keys_of_nothing(grid: WindowGrid) -> Keys:
+    """Returns the keys of windows that hold no click, and no voxel of a mask."""
+    return {window.start: NOTHING for window in grid}
 
 
 def touched(
@@ -36,17 +37,21 @@ def touched(
     return grid.holding(np.concatenate(changed))
 
 
-def key_of(window: Window, drawn: Iterable[Indices]) -> bytes:
-    """Returns the key of a window.
+def masked_anew(before: Sequence[Mask], after: Sequence[Mask], grid: WindowGrid) -> tuple[Window, ...]:
+    """Returns the windows, in grid order, in which masks [I, J, K] differ."""
+    pairs = [(one, other) for one, other in zip(before, after, strict=True) if one is not other]
+    return tuple(w for w in grid if any((one[w.place] != other[w.place]).any() for one, other in pairs))
 
-    Args:
-        window: The window.
-        drawn: For each guidance channel the voxels [N, 3] that are 1.
-    """
-    voxels = [np.unique(inside(each - window.start, window.roi), axis=0).astype(np.int32) for each in drawn]
-    if not any(len(each) for each in voxels):
-        return NO_CLICKS
+
+def key_of(window: Window, inputs: ModelInput) -> bytes:
+    """Returns the key of a window."""
+    voxels = [np.unique(inside(each - window.start, window.roi), axis=0).astype(np.int32) for each in inputs.balls]
+    masks = [mask[window.place] for mask in inputs.masks]
+    if not any(len(each) for each in voxels) and not any(mask.any() for mask in masks):
+        return NOTHING
     digest = hashlib.blake2b(digest_size=16)
     for each in voxels:
         digest.update(len(each).to_bytes(8, "little") + each.tobytes())
+    for mask in masks:
+        digest.update(np.packbits(mask).tobytes())
     return digest.digest()

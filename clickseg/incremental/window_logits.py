@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import shutil
@@ -14,19 +13,17 @@ import numpy as np
 
 from clickseg.arrays import Values
 from clickseg.boxes import Triple
-from clickseg.errors import OutputError
+from clickseg.incremental.sealed import SEAL_BYTES, SealedFolder
 from clickseg.incremental.window_inputs import Keys
 from clickseg.inference.device import Device
 from clickseg.inference.windows import Window
 from clickseg.memory import Memory
 from clickseg.scratch import Scratch
-from clickseg.staging import remove_parts, replace_whole
 
 FLOAT_BYTES = 4
 _VERSIONS = 2
 """How many versions of a window are kept: the last step is undone without running anything."""
 
-_DIGEST_BYTES = 32
 _LONG_AGO = -1
 
 T = TypeVar("T")
@@ -164,8 +161,7 @@ class InScratch:
 class OnDisk:
     """Logits in files that stay, one for each version of a window, mapped into memory when they are read.
 
-    A file begins with a SHA-256 over what it is of and its content, which is checked when it is first read: what is
-    damaged, or of another session, is run again.
+    The SHA-256 of a file is checked when it is first read: what is damaged, or of another session, is run again.
 
     Attributes:
         keys: What each window is given now.
@@ -186,31 +182,28 @@ class OnDisk:
             OutputError: It cannot be made.
         """
         self.keys = keys
-        self._folder, self._shape, self._session = folder, tuple(shape), session
+        self._shape = tuple(shape)
+        self._files = SealedFolder(folder, session)
         self._uses = itertools.count()
-        self._used: dict[Path, int] = {}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
-        remove_parts(folder)
+        self._used: dict[str, int] = {}
 
     def has(self, window: Window) -> bool:
         """See ``Kept``."""
-        path, size = self._path(window), math.prod(self._shape) * FLOAT_BYTES
-        if not path.is_file() or path.stat().st_size != _DIGEST_BYTES + size:
+        name, size = self._name(window), math.prod(self._shape) * FLOAT_BYTES
+        path = self._files.path(name)
+        if not path.is_file() or path.stat().st_size != SEAL_BYTES + size:
             return False
-        if path not in self._used and self._is_whole(path):
-            self._used[path] = _LONG_AGO
-        return path in self._used
+        if name not in self._used and self._files.read(name) is not None:
+            self._used[name] = _LONG_AGO
+        return name in self._used
 
     def get(self, window: Window) -> Values | None:
         """See ``Kept``."""
-        path = self._path(window)
+        name = self._name(window)
         if not self.has(window):
             return None
-        self._used[path] = next(self._uses)
-        mapped = np.memmap(path, np.float32, mode="c", offset=_DIGEST_BYTES, shape=self._shape)
+        self._used[name] = next(self._uses)
+        mapped = np.memmap(self._files.path(name), np.float32, mode="c", offset=SEAL_BYTES, shape=self._shape)
         return mapped.view(np.ndarray)
 
     def put(self, window: Window, logits: Values) -> None:
@@ -219,37 +212,28 @@ class OnDisk:
         Raises:
             OutputError: The disk is full.
         """
-        path, content = self._path(window), np.ascontiguousarray(logits).tobytes()
-        try:
-            replace_whole(path, self._digest(path, content) + content)
-        except OSError as error:
-            raise OutputError(f"{path}: logits cannot be kept: {error.strerror}") from error
-        self._used[path] = next(self._uses)
-        self._forget(path)
+        name = self._name(window)
+        self._files.write(name, np.ascontiguousarray(logits).tobytes())
+        self._used[name] = next(self._uses)
+        self._forget(name)
 
     def close(self) -> None:
         """Leaves them to the next process."""
 
-    def _forget(self, newest: Path) -> None:
+    def _forget(self, newest: str) -> None:
         """Removes the versions of a window that were not used for the longest time."""
-        place, _, _ = newest.name.partition("_")
-        versions = sorted(
-            self._folder.glob(f"{place}_*"), key=lambda path: (self._used.get(path, _LONG_AGO), path.stat().st_mtime_ns)
-        )
+        place, _, _ = newest.partition("_")
+        versions = sorted(self._files.named(f"{place}_*"), key=self._last_use)
         for path in versions[:-_VERSIONS]:
-            self._used.pop(path, None)
+            self._used.pop(path.name, None)
             path.unlink(missing_ok=True)
 
-    def _path(self, window: Window) -> Path:
+    def _last_use(self, path: Path) -> tuple[int, int]:
+        return self._used.get(path.name, _LONG_AGO), path.stat().st_mtime_ns
+
+    def _name(self, window: Window) -> str:
         place = ",".join(str(each) for each in window.start)
-        return self._folder / f"{place}_{self.keys[window.start].hex() or 'none'}.f32"
-
-    def _is_whole(self, path: Path) -> bool:
-        content = path.read_bytes()
-        return self._digest(path, content[_DIGEST_BYTES:]) == content[:_DIGEST_BYTES]
-
-    def _digest(self, path: Path, content: bytes) -> bytes:
-        return hashlib.sha256(self._session + path.name.encode() + b"\0" + content).digest()
+        return f"{place}_{self.keys[window.start].hex() or 'none'}.f32"
 
 
 class Nowhere:

@@ -1,13 +1,13 @@
-"""What the network sees: image channels, and clicks that are drawn into a window when it is run."""
+"""What the network sees: image channels, and clicks and masks that are put into a window when it is run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from clickseg.arrays import Indices, Values
+from clickseg.arrays import Indices, Mask, Values
 from clickseg.boxes import Box, Triple
 from clickseg.inference.device import HOST, Device
 from clickseg.inference.guidance import inside
@@ -90,11 +90,13 @@ class ModelInput:
     Attributes:
         images: Image channels, scaled.
         balls: For each guidance channel the voxels [N, 3] that are 1; on the host.
+        masks: For each mask channel the voxels [I, J, K] that are 1; on the host.
         device: Where the images are.
     """
 
     images: tuple[Image, ...]
     balls: tuple[Indices, ...]
+    masks: tuple[Mask, ...] = ()
     device: Device = HOST
 
     @property
@@ -104,25 +106,28 @@ class ModelInput:
 
     def on(self, device: Device) -> ModelInput:
         """Returns the same input on a device."""
-        return ModelInput(tuple(image.on(device) for image in self.images), self.balls, device)
+        return replace(self, images=tuple(image.on(device) for image in self.images), device=device)
 
     def planes(self, axis: int, first: int, stop: int) -> Values:
         """Returns some planes of the image channels [C, I, J, K] across an axis."""
         return np.stack([image.planes(axis, first, stop) for image in self.images])
 
     def window(self, window: Window, planes: Values, place: Box) -> Values:
-        """Returns the channels of one window [C + G, I, J, K]; what lies outside the volume is 0.
+        """Returns the channels of one window [C + G + M, I, J, K]; what lies outside the volume is 0.
 
         Args:
             window: The window.
             planes: Image channels [C, I, J, K] that hold it.
             place: Its part in them.
         """
-        channels = self.device.zeros((len(planes) + len(self.balls), *window.roi), np.float32)
+        given = len(planes) + len(self.balls)
+        channels = self.device.zeros((given + len(self.masks), *window.roi), np.float32)
         channels[(slice(len(planes)), *window.part)] = planes[(slice(None), *place)]
         for number, voxels in enumerate(self.balls, len(planes)):
             drawn = inside(voxels - window.start, window.roi)
             if len(drawn):
                 i, j, k = self.device.put(drawn.T)
                 channels[number][i, j, k] = 1
+        for number, mask in enumerate(self.masks, given):
+            channels[(number, *window.part)] = self.device.put(mask[window.place])
         return channels

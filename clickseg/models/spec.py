@@ -121,12 +121,23 @@ class ClickChannel(Strict):
     takes: Annotated[tuple[tuple[str, Polarity], ...], Field(min_length=1)]
 
 
+class MaskChannel(Strict):
+    """The classes whose voxels one channel shows as the network said them before the last click."""
+
+    takes: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class GuidanceSpec(Strict):
-    """How clicks become channels: 1 in the ball of voxels around each click, 0 elsewhere."""
+    """How clicks become channels: 1 in the ball of voxels around each click, 0 elsewhere.
+
+    A model with ``previous_mask`` channels refines its own result: it is run without clicks, then once for each click,
+    in their order, and is given what it said before that click, 1 where a class of the channel was; at first 0.
+    """
 
     kind: Literal["ball"]
     radius_vox: Annotated[float, Field(ge=0, le=32)]
     channels: Annotated[tuple[ClickChannel, ...], Field(min_length=1)]
+    previous_mask: tuple[MaskChannel, ...] = ()
 
 
 class ClassSpec(Strict):
@@ -178,8 +189,14 @@ class ModelSpec(Strict):
 
     @property
     def input_channels(self) -> int:
-        """Image and guidance channels together."""
-        return len(self.inputs) + (len(self.guidance.channels) if self.guidance else 0)
+        """Image, click and mask channels together, in this order."""
+        clicks = len(self.guidance.channels) if self.guidance else 0
+        return len(self.inputs) + clicks + len(self.previous_mask)
+
+    @property
+    def previous_mask(self) -> tuple[MaskChannel, ...]:
+        """The channels that show what the network said before the last click."""
+        return self.guidance.previous_mask if self.guidance else ()
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
@@ -201,6 +218,9 @@ class ModelSpec(Strict):
         unknown = {label for label, _ in self.taken} - known
         if unknown:
             raise ValueError(f"guidance.channels.takes: expected labels among {sorted(known)}, got {sorted(unknown)}")
+        unknown = {name for channel in self.previous_mask for name in channel.takes} - known
+        if unknown:
+            raise ValueError(f"guidance.previous_mask: expected classes of {sorted(known)}, got {sorted(unknown)}")
         return self
 
     @property

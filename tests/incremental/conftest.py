@@ -47,16 +47,24 @@ def section(**changes: object) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
-    """DynUNets with random weights: two that exclude, one whose classes overlap, one that keeps what was clicked."""
+    """DynUNets with random weights.
+
+    Of classes that exclude each other, of classes that overlap, one that keeps what was clicked, and both kinds with
+    what they said before the last click.
+    """
     folder = tmp_path_factory.mktemp("models")
     sigmoid = {"activation": "sigmoid", "classes": [phantoms.organ("hook", 0), phantoms.organ("c1", 1)]}
+    both = [{"takes": ["c1"]}, {"takes": ["hook", "c1"]}]
     changes: dict[str, dict[str, object]] = {
         "softmax": {},
         "sigmoid": sigmoid,
         "clicked": {"postprocessing": {"keep": "clicked", "min_value": -100.0, "min_volume_ml": 0.05}},
+        "refining": {"guidance": phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]}},
+        "refining both": sigmoid | {"guidance": phantoms.GUIDANCE | {"previous_mask": both}},
     }
     for name, change in changes.items():
-        export_openvino(network_package(folder / name, NETWORK, section(**change)))
+        channels = NETWORK["in_channels"] + len(change.get("guidance", {}).get("previous_mask", []))
+        export_openvino(network_package(folder / name, NETWORK | {"in_channels": channels}, section(**change)))
     return {name: load_package(folder / name) for name in changes}
 
 

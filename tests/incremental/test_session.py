@@ -20,7 +20,7 @@ from clickseg.engines.engine import Engine
 from clickseg.errors import ClickError, EngineError, MemoryLimitError, SessionError
 from clickseg.incremental import Session
 from clickseg.incremental import window_logits as logits_module
-from clickseg.incremental.window_inputs import keys_without_clicks
+from clickseg.incremental.window_inputs import keys_of_nothing
 from clickseg.inference.windows import WindowGrid
 from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage
@@ -29,6 +29,7 @@ from tests import runs
 from tests.incremental.sessions import click, place
 
 PLACES = ("memory", "scratch", "disk", "nowhere")
+MODELS = ("softmax", "sigmoid", "clicked", "refining", "refining both")
 POLARITIES = (Polarity.FOREGROUND, Polarity.BACKGROUND)
 STEPS = st.lists(
     st.one_of(
@@ -56,8 +57,8 @@ def done(session: Session, series: Series, step: tuple) -> bool:
     return True
 
 
-@given(STEPS, st.sampled_from(["softmax", "sigmoid", "clicked"]), st.sampled_from([Runtime.OPENVINO, Runtime.TORCH]))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS, st.sampled_from(MODELS), st.sampled_from([Runtime.OPENVINO, Runtime.TORCH]))
+@settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("place_of_logits", PLACES)
 def test_each_step_gives_the_bytes_of_a_full_run(
     series: Series,
@@ -78,6 +79,7 @@ def test_each_step_gives_the_bytes_of_a_full_run(
             if done(session, series, step):
                 full = segment([series], Clicks(session.clicks), models[name], engines[name, runtime])
                 assert session.labels.array.tobytes() == full.labels.array.tobytes()
+                assert session.measured() == full.measured
             else:
                 assert session.labels.array.tobytes() == before.tobytes()
 
@@ -89,7 +91,7 @@ def keep_at(where: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "disk": lambda keys, shape, **_: logits_module.OnDisk(keys, folder / uuid.uuid4().hex, shape, b""),
         "nowhere": lambda keys, *_, **__: logits_module.Nowhere(keys),
     }
-    monkeypatch.setattr("clickseg.incremental.live.window_logits", kinds[where])
+    monkeypatch.setattr("clickseg.incremental.redecided.window_logits", kinds[where])
 
 
 CLICK = (0.5, 0.4, 0.6)
@@ -144,14 +146,14 @@ def test_a_session_without_a_folder_leaves_no_name_on_the_disk(
         contextlib.suppress(MemoryLimitError),
         Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO], memory=memory) as session,
     ):
-        assert isinstance(session._live._kept, logits_module.InScratch)
+        assert isinstance(session._live._said._kept, logits_module.InScratch)
         assert not list(tmp_path.iterdir())
         session.wait()
 
 
 def test_what_the_logits_will_take_is_left_to_them(series: Series, models: dict[str, ModelPackage]) -> None:
     grid = WindowGrid.over((20, 9, 8), models["softmax"].spec.window)
-    kept = logits_module.InMemory(keys_without_clicks(grid), (1, 8, 8, 8))
+    kept = logits_module.InMemory(keys_of_nothing(grid), (1, 8, 8, 8))
     size = 8**3 * 4
     assert kept.bytes_to_come == 2 * len(grid) * size
 

@@ -27,7 +27,8 @@ from clickseg.inference.model_input import Scaled, Whole
 from clickseg.memory import Memory
 from clickseg.models.package import load_package
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
-from clickseg.pipeline import _infer_on, infer, make_case, prepare
+from clickseg.pipeline import _infer_on, infer
+from clickseg.preparation import make_case, prepare
 from clickseg.progress import no_progress
 from tests import phantoms, runs
 from tests.inference.duck import Duck, FakeDevice

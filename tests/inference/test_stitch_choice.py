@@ -23,7 +23,8 @@ from clickseg.inference.windows import WindowGrid, importance
 from clickseg.memory import Memory
 from clickseg.models.package import load_package
 from clickseg.models.spec import WindowSpec
-from clickseg.pipeline import infer, make_case, prepare
+from clickseg.pipeline import infer
+from clickseg.preparation import make_case, prepare
 from clickseg.progress import no_progress
 from tests import phantoms, runs
 

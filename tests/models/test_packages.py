@@ -49,6 +49,10 @@ def package(folder: Path, name: str, modality: str = "CT", **changes: object) ->
         ({"classes": [phantoms.organ("a", 1, colour=[0, 0, 256])]}, r"classes\.0\.colour\.2"),
         ({"guidance": phantoms.GUIDANCE | {"channels": [{"takes": [["x", "foreground"]]}]}}, r"expected labels among"),
         ({"guidance": phantoms.GUIDANCE | {"radius_vox": 33}}, r"guidance\.radius_vox"),
+        (
+            {"guidance": phantoms.GUIDANCE | {"previous_mask": [{"takes": ["x"]}]}},
+            r"guidance\.previous_mask: expected classes of \['hook'\], got \['x'\]",
+        ),
         ({"guidance": phantoms.GUIDANCE | {"kind": "gaussian"}}, r"guidance\.kind"),
         ({"postprocessing": {"keep": "some"}}, r"postprocessing\.keep"),
         ({"weights": {"model.xml": "abc"}}, r"weights\.model\.xml"),

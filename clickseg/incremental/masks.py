@@ -1,0 +1,96 @@
+"""What the network said after each click, for models that are given their own result: by the clicks until then."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clickseg.arrays import Mask
+from clickseg.boxes import Triple
+from clickseg.clicks.click import Clicks
+from clickseg.incremental.history import Points
+from clickseg.incremental.sealed import SealedFolder
+from clickseg.label_map import LabelMap
+from clickseg.models.spec import ModelSpec
+
+_KEPT = 64
+"""After how many different clicks masks are kept; what is older is made anew from those before it."""
+
+Masks = tuple[Mask, ...]
+"""For each mask channel the voxels [I, J, K] of the model grid that are 1."""
+
+
+def shown_in(labels: LabelMap, spec: ModelSpec) -> Masks:
+    """Returns what the mask channels of a model show of a label map [I, J, K] on the model grid."""
+    numbers = {each.name: number for number, each in enumerate(spec.classes, 1)}
+    return tuple(
+        np.logical_or.reduce([labels.mask(numbers[name]) for name in channel.takes]) for channel in spec.previous_mask
+    )
+
+
+def empty(shape: Triple, spec: ModelSpec) -> Masks:
+    """Returns what they show before anything was run."""
+    return (np.broadcast_to(np.False_, shape),) * len(spec.previous_mask)
+
+
+class KeptMasks:
+    """Masks by the clicks after which they were made, compressed: in memory, or in a folder of the session."""
+
+    def __init__(self, shape: Triple, folder: Path | None, session: bytes) -> None:
+        """Is empty, or holds what the folder holds.
+
+        Args:
+            shape: The model grid [I, J, K].
+            folder: Where they are left to the next process; None where none goes on with them.
+            session: A digest of all that they depend on, but for the clicks.
+
+        Raises:
+            OutputError: The folder cannot be made.
+        """
+        self._shape = shape
+        self._files = SealedFolder(folder, session) if folder else None
+        self._here: dict[str, bytes] = {}
+
+    def get(self, points: Points, count: int) -> Masks | None:
+        """Returns the masks that were made with some clicks; None where they are not known.
+
+        Args:
+            points: The clicks.
+            count: How many mask channels there are.
+        """
+        name = _name(points)
+        kept = self._files.read(name) if self._files else self._here.get(name)
+        return None if kept is None else self._unpacked(kept, count)
+
+    def put(self, points: Points, masks: Sequence[Mask]) -> None:
+        """Takes the masks that were made with some clicks.
+
+        Raises:
+            OutputError: The disk is full.
+        """
+        name, packed = _name(points), zlib.compress(np.packbits(np.stack(masks)).tobytes(), level=1)
+        if self._files:
+            self._files.write(name, packed)
+            self._forget_files(self._files)
+            return
+        self._here.pop(name, None)
+        self._here[name] = packed
+        while len(self._here) > _KEPT:
+            del self._here[next(iter(self._here))]
+
+    def _forget_files(self, files: SealedFolder) -> None:
+        for path in sorted(files.named("*.mask"), key=lambda path: path.stat().st_mtime_ns)[:-_KEPT]:
+            path.unlink(missing_ok=True)
+
+    def _unpacked(self, kept: bytes, count: int) -> Masks:
+        voxels = count * math.prod(self._shape)
+        bits = np.frombuffer(zlib.decompressobj().decompress(kept, -(-voxels // 8)), np.uint8)
+        return tuple(np.unpackbits(bits, count=voxels).astype(bool).reshape(count, *self._shape))
+
+
+def _name(points: Points) -> str:
+    return f"{Clicks(points).digest or 'none'}.mask"
