@@ -31,6 +31,7 @@ class FirstRun:
         self._waiting = 0
         self._is_over = self._is_closed = False
         self._error: BaseException | None = None
+        self._told_until: dict[int, int] = {}
         self._thread = threading.Thread(target=self._run, name="first run", daemon=True)
         atexit.register(self.close)  # a library that is at work when the process ends aborts it
         self._thread.start()
@@ -103,5 +104,6 @@ class FirstRun:
     def _told(self, done: int, count: int) -> None:
         if self._waiting or self._is_closed:
             raise _GivesWayError
-        if count:
+        if done > self._told_until.get(count, 0):  # after giving way it begins anew, over windows that were run
+            self._told_until[count] = done
             self._progress(done, count)

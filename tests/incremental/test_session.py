@@ -358,3 +358,17 @@ def test_what_cannot_be_done_is_one_error_and_changes_nothing(
     with Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session:
         assert not done(session, series, step)
         assert (session.clicks, session.steps) == ((), ())
+
+
+def test_the_progress_of_the_run_in_the_background_never_goes_back(
+    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+) -> None:
+    told: list[tuple[int, int]] = []
+    slow = Slow(engines["softmax", Runtime.OPENVINO])
+    with Session([series], models["softmax"], slow, progress=lambda *each: told.append(each)) as session:
+        assert slow.began.wait(60)
+        threading.Timer(0.2, slow.go_on.set).start()
+        session.add_click(click(series, *CORNER))
+        session.wait()
+
+        assert told == [(number, session.windows) for number in range(told[0][0], session.windows + 1)]
