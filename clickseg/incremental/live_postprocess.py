@@ -95,7 +95,7 @@ class LivePostprocess:
             part = part_of(self._raw, box)
             for each in self._classes:
                 low = low_voxels(part.mask(each.number), self._volume.array[box], self._spec)
-                part = part.without(each.number, low | np.isin(each.components.numbers[box], list(each.lost)))
+                part = part.without(each.number, low | each.components.where(each.lost, box))
             yield box, part.array
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clickseg.arrays import Indices, Mask
 from clickseg.boxes import Box, around, grown, whole, within
+
+_BLOCK_VOXELS = 1 << 22
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,15 @@ class Components:
         index = [int(at) + part.start for at, part in zip(place, box, strict=True)]
         return int(np.ravel_multi_index(index, self.numbers.shape))
 
+    def where(self, chosen: Collection[int], box: Box) -> Mask:
+        """Returns which voxels of a box belong to some components."""
+        numbers, sought = self.numbers[box], np.fromiter(chosen, np.int32, len(chosen))
+        found = np.zeros(numbers.shape, dtype=bool)
+        if len(sought):
+            for one, other in zip(_blocks(found), _blocks(numbers), strict=True):
+                one[...] = np.isin(other, sought)
+        return found
+
     def update(self, part: Mask, box: Box) -> Box:
         """Finds anew what a change of the mask in a box touches.
 
@@ -64,24 +79,32 @@ class Components:
         from scipy import ndimage  # only where there is something to find
 
         beside = grown(box, self.numbers.shape)
-        touched = [number for number in np.unique(self.numbers[beside]).tolist() if number]
+        touched = sorted(set().union(*(np.unique(each).tolist() for each in _blocks(self.numbers[beside]))) - {0})
         region = around([beside, *(self.table.pop(number).box for number in touched)])
-        numbers = self.numbers[region]
-        found = np.isin(numbers, touched)
+        numbers, found = self.numbers[region], self.where(touched, region)
+        numbers[found] = 0
         found[within(box, region)] = part
-        numbers[np.isin(numbers, touched)] = 0
         labelled, count = ndimage.label(found)
-        numbers[found] = labelled[found] + (self._next - 1)
+        np.add(labelled, self._next - 1, out=numbers, where=found)
         for number, component in enumerate(_described(labelled, region), self._next):
             self.table[number] = component
         self._next += count
         return region
 
 
+def _blocks(array: NDArray[T]) -> Iterator[NDArray[T]]:
+    """Yields an array some planes at a time: what NumPy counts and looks up in takes 8 bytes a voxel meanwhile."""
+    step = max(1, _BLOCK_VOXELS // math.prod(array.shape[1:]))
+    return (array[first : first + step] for first in range(0, len(array), step))
+
+
 def _described(labelled: Indices, region: Box) -> Iterator[Component]:
     from scipy import ndimage
 
-    sizes = np.bincount(labelled.ravel())
-    for size, box in zip(sizes[1:].tolist(), ndimage.find_objects(labelled), strict=True):
+    boxes = ndimage.find_objects(labelled)
+    sizes = np.zeros(1 + len(boxes), dtype=np.int64)
+    for block in _blocks(labelled):
+        sizes += np.bincount(block.ravel(), minlength=len(sizes))
+    for size, box in zip(sizes[1:].tolist(), boxes, strict=True):
         k, j, i = (slice(part.start + of.start, part.stop + of.start) for part, of in zip(box, region, strict=True))
         yield Component(size, (k, j, i))

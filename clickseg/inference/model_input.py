@@ -108,6 +108,11 @@ class ModelInput:
         """Returns the same input on a device."""
         return replace(self, images=tuple(image.on(device) for image in self.images), device=device)
 
+    def no_planes(self, axis: int, count: int) -> Values:
+        """Returns memory for some planes of the image channels [C, I, J, K] across an axis."""
+        shape = (count if index == axis else length for index, length in enumerate(self.shape))
+        return self.device.zeros((len(self.images), *shape), np.float32)
+
     def planes(self, axis: int, first: int, stop: int) -> Values:
         """Returns some planes of the image channels [C, I, J, K] across an axis."""
         return np.stack([image.planes(axis, first, stop) for image in self.images])

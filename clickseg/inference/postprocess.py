@@ -9,6 +9,7 @@ import highdicom as hd
 import numpy as np
 
 from clickseg.arrays import Indices, Mask, Values
+from clickseg.boxes import whole
 from clickseg.clicks.click import Click, Polarity
 from clickseg.inference.components import Components
 from clickseg.inference.guidance import ball_offsets, inside, voxels_of
@@ -69,7 +70,7 @@ def _dropped(
     low = low_voxels(mask, volume.array, spec)
     components = Components(mask & ~low)
     lost, note = judged(components, int(low.sum()), volume, clicked, spec, label)
-    return low | np.isin(components.numbers, list(lost)), note
+    return low | components.where(lost, whole(mask.shape)), note
 
 
 def low_voxels(mask: Mask, values: Values, spec: ModelSpec) -> Mask:

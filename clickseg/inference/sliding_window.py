@@ -19,6 +19,9 @@ from clickseg.inference.windows import Window, WindowGrid, importance
 from clickseg.models.spec import ModelSpec
 from clickseg.progress import Progress
 
+_PLANES = 16
+"""How many planes of a layer are made at once: what that takes beside them does not grow with the window."""
+
 
 class Kept(Protocol):
     """What the network said of windows before."""
@@ -76,8 +79,8 @@ class SlidingWindow:
         self._inputs, self._spec = inputs, spec
         self._kept = kept or NothingKept()
         self._constant: _Constant | None = None
-        self._held = inputs.planes(self.grid.axis, 0, 1)
-        self._span = (0, 1)
+        self._held: Values | None = None
+        self._span = (0, 0)
 
     @property
     def additions(self) -> int:
@@ -148,19 +151,28 @@ class SlidingWindow:
     def _channels(self, window: Window) -> Values:
         axis = self.grid.axis
         along = window.place[axis]
-        self._hold(along.start, along.stop)
+        held = self._layer(along.start, along.stop)
         i, j, k = (slice(0, box.stop - box.start) if n == axis else box for n, box in enumerate(window.place))
-        return self._inputs.window(window, self._held, (i, j, k))
+        return self._inputs.window(window, held, (i, j, k))
 
-    def _hold(self, first: int, stop: int) -> None:
-        """Makes the planes of a layer; those that it has in common with the layer before are there already."""
+    def _layer(self, first: int, stop: int) -> Values:
+        """Returns the planes of a layer: those of the layer before that it shares, and others, made a few at a time."""
+        if self._held is None:
+            self._held = self._inputs.no_planes(self.grid.axis, self.grid.thickness)
+        (begin, end), held = self._span, np.moveaxis(self._held, 1 + self.grid.axis, 0)
         if (first, stop) == self._span:
-            return
-        (begin, end), axis = self._span, 1 + self.grid.axis
-        kept = slice(first - begin, None) if begin <= first <= end else slice(0, 0)
-        fresh = self._inputs.planes(self.grid.axis, end if begin <= first <= end else first, stop)
-        self._held = np.concatenate([self._held[(*[slice(None)] * axis, kept)], fresh], axis=axis)
+            return self._held
+        common = end - first if begin <= first < end else 0
+        self._span = (0, 0)  # of no use where this is interrupted
+        for at in range(0, common, _PLANES):
+            part = slice(at, min(at + _PLANES, common))
+            held[part] = held[part.start + first - begin : part.stop + first - begin]
+        for at in range(first + common, stop, _PLANES):
+            end = min(at + _PLANES, stop)
+            fresh = self._inputs.planes(self.grid.axis, at, end)
+            held[at - first : end - first] = np.moveaxis(fresh, 1 + self.grid.axis, 0)
         self._span = (first, stop)
+        return self._held
 
     def _of_batch(
         self, engine: Engine, channels: Sequence[Values], constants: Sequence[bytes | None]

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -285,24 +284,19 @@ def test_without_torch_a_gpu_is_full_at_once(gpu: Gpu, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("room", [1 << 40, 0], ids=["kept", "nowhere"])
-def test_a_session_is_on_the_device_and_keeps_logits_there_where_they_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
-) -> None:
+def test_a_session_is_on_the_device_and_keeps_logits_there_where_they_fit(tmp_path: Path, room: int) -> None:
     case, engine = prepared(tmp_path)
-    without_clicks = replace(case, inputs=replace(case.inputs, balls=tuple(each[:0] for each in case.inputs.balls)))
-    devices = iter([HOST, FakeDevice(room)])
-    monkeypatch.setattr("clickseg.incremental.live.device_of", lambda _: next(devices))
+    devices = [HOST, FakeDevice(room)]
     points = case.case.clicks.points
     labels = []
 
-    for each in (engine, Stays(engine)):
-        memory, kernels = Memory(1 << 40, tmp_path), KernelChoice()
-        live = Live(without_clicks, each, memory, kernels, folder=None, session=b"")
-        live.run_all(no_progress)
+    for each, device in zip((engine, Stays(engine)), devices, strict=True):
+        live = Live(case, each, Memory(1 << 40, tmp_path), KernelChoice(), device=device)
+        live.run_all((), no_progress)
         live.move_to(points, no_progress)
         live.move_to(points[:1], no_progress)
         labels.append(live.labels.array.tobytes())
-        assert type(live._kept).__name__ == ("InMemory" if each is engine or room else "Nowhere")
+        assert type(live._said._kept).__name__ == ("InMemory" if each is engine or room else "Nowhere")
 
     assert labels[0] == labels[1]
     assert any(labels[0])
