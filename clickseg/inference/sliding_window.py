@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from clickseg.arrays import Values
-from clickseg.boxes import Box, whole
+from clickseg.boxes import Box, around, cut, whole, within
 from clickseg.engines.engine import Engine
 from clickseg.inference.decision import deciding, deciding_channels
 from clickseg.inference.kernels import Kernels
@@ -76,8 +76,8 @@ class SlidingWindow:
         self._inputs, self._spec = inputs, spec
         self._kept = kept or NothingKept()
         self._constant: _Constant | None = None
-        self._held = inputs.planes(self.grid.axis, 0, 1)
-        self._span = (0, 1)
+        self._place: Box = (slice(0, 0),) * 3
+        self._held: Values | None = None
 
     @property
     def additions(self) -> int:
@@ -86,7 +86,9 @@ class SlidingWindow:
 
     def channels(self) -> Iterator[Values]:
         """Yields what the network is given for each window [C + G, I, J, K], in grid order."""
-        return (self._channels(window) for window in self.grid)
+        for layer in self.grid.layers():
+            self._hold(around(window.place for window in layer.windows))
+            yield from map(self._channels, layer.windows)
 
     def planes(
         self,
@@ -130,7 +132,10 @@ class SlidingWindow:
         i, j, k = (part.start for part in box)
         wholes = [self.grid.window((w.start[0] + i, w.start[1] + j, w.start[2] + k)) for w in windows]
         is_known = [self._kept.has(window) for window in wholes]
-        run = self._run(engine, [window for window, known in zip(wholes, is_known, strict=True) if not known])
+        unknown = [window for window, known in zip(wholes, is_known, strict=True) if not known]
+        if unknown:
+            self._hold(around(window.place for window in unknown))
+        run = self._run(engine, unknown)
         for window, known in zip(wholes, is_known, strict=True):
             logits = self._kept.get(window) if known else next(run)
             yield next(self._run(engine, [window])) if logits is None else logits  # it may have gone meanwhile
@@ -146,21 +151,24 @@ class SlidingWindow:
                 yield logits
 
     def _channels(self, window: Window) -> Values:
-        axis = self.grid.axis
-        along = window.place[axis]
-        self._hold(along.start, along.stop)
-        i, j, k = (slice(0, box.stop - box.start) if n == axis else box for n, box in enumerate(window.place))
-        return self._inputs.window(window, self._held, (i, j, k))
+        held = self._hold(window.place)
+        return self._inputs.window(window, held[(slice(None), *within(window.place, self._place))])
 
-    def _hold(self, first: int, stop: int) -> None:
-        """Makes the planes of a layer; those that it has in common with the layer before are there already."""
-        if (first, stop) == self._span:
-            return
-        (begin, end), axis = self._span, 1 + self.grid.axis
-        kept = slice(first - begin, None) if begin <= first <= end else slice(0, 0)
-        fresh = self._inputs.planes(self.grid.axis, end if begin <= first <= end else first, stop)
-        self._held = np.concatenate([self._held[(*[slice(None)] * axis, kept)], fresh], axis=axis)
-        self._span = (first, stop)
+    def _hold(self, box: Box) -> Values:
+        """Returns the images at ``_place``, which holds a box; what the layer before had of it is not made again."""
+        if self._held is not None and around([box, self._place]) == self._place:
+            return self._held
+        axis, along = self.grid.axis, self._place[self.grid.axis]
+        first, stop = box[axis].start, box[axis].stop
+        is_next = along.start <= first <= along.stop <= stop and _across(box, axis) == _across(self._place, axis)
+        if self._held is None or not is_next:
+            self._held = self._inputs.part(box)
+        else:
+            kept = self._held[(*[slice(None)] * (1 + axis), slice(first - along.start, None))]
+            rest = cut(box, axis, slice(along.stop, stop))
+            self._held = np.concatenate([kept, self._inputs.part(rest)], axis=1 + axis)
+        self._place = box
+        return self._held
 
     def _of_batch(
         self, engine: Engine, channels: Sequence[Values], constants: Sequence[bytes | None]
@@ -179,6 +187,10 @@ class SlidingWindow:
             if each is not None:
                 self._constant = _Constant(each, said.copy())
             yield said
+
+
+def _across(box: Box, axis: int) -> tuple[slice, ...]:
+    return tuple(part for index, part in enumerate(box) if index != axis)
 
 
 def _infer(engine: Engine, channels: Sequence[Values]) -> Values:

@@ -89,11 +89,11 @@ def test_values_are_scaled_where_they_are(scaling: Scaling) -> None:
     values = np.random.default_rng(3).integers(-10, 10, (4, 5, 6)).astype(np.float32)
     here = Scaled(Whole(values), fitted(scaling, lambda: [values]))
 
-    device = FakeDevice()
+    device, part = FakeDevice(), (slice(1, 3), slice(0, 5), slice(2, 6))
     with device.working():
-        there = device.get(here.on(device).planes(0, 1, 3))
+        there = device.get(here.on(device).part(part))
 
-    assert there.tobytes() == here.planes(0, 1, 3).tobytes()
+    assert there.tobytes() == here.part(part).tobytes()
 
 
 def test_the_device_of_an_engine_is_its_gpu_where_cupy_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,11 +298,11 @@ def test_a_session_is_on_the_device_and_keeps_logits_there_where_they_fit(
     for each in (engine, Stays(engine)):
         memory, kernels = Memory(1 << 40, tmp_path), KernelChoice()
         live = Live(without_clicks, each, memory, kernels, folder=None, session=b"")
-        live.run_all(no_progress)
+        live.run_all((), no_progress)
         live.move_to(points, no_progress)
         live.move_to(points[:1], no_progress)
         labels.append(live.labels.array.tobytes())
-        assert type(live._kept).__name__ == ("InMemory" if each is engine or room else "Nowhere")
+        assert type(live._said._kept).__name__ == ("InMemory" if each is engine or room else "Nowhere")
 
     assert labels[0] == labels[1]
     assert any(labels[0])
