@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clickseg.arrays import Indices
-from clickseg.boxes import Box, around, grown
+from clickseg.boxes import Box, apart, around, grown
 from clickseg.case import Prepared
 from clickseg.engines.engine import Engine
 from clickseg.incremental.history import Points
@@ -141,8 +141,7 @@ class Live:
         anew: list[Box] = []
         masks, way = self._way_to(points)
         for each in way:
-            box = self._move(self._given_with(each, masks), progress)
-            anew += [] if box is None else [box]
+            anew += self._move(self._given_with(each, masks), progress)
             masks = self._masks.last
         return around(anew) if anew else None
 
@@ -176,37 +175,32 @@ class Live:
     def _balls(self, points: Points) -> tuple[Indices, ...]:
         return guidance.balls(points, self._geometry, self._spec.guidance) if self._spec.guidance else ()
 
-    def _move(self, given: Given, progress: Progress) -> Box | None:
-        reached, doubted = self._reached(given), self._in_doubt
-        box = None
-        if reached is None:
+    def _move(self, given: Given, progress: Progress) -> list[Box]:
+        """Returns the parts of the source grid that were decided anew."""
+        parts, doubted = self._changed(given), self._in_doubt
+        anew: list[Box] = []
+        self._in_doubt = around(parts) if parts else None
+        try:
+            for part in parts:
+                anew += [self._said.decide(given, grown(part, self._shape), part, progress)]
             self._keep_masks(given.points)
-        else:
-            self._in_doubt = reached
-            try:
-                box = self._decided(given, reached, progress)
-            except BaseException:
-                if self._said.is_restored:
-                    self._in_doubt = doubted
-                raise
+        except BaseException:
+            if not anew and self._said.is_restored:
+                self._in_doubt = doubted
+            raise
         self._given, self._in_doubt, self._is_begun = given, None, True
-        return box
+        return anew
 
-    def _reached(self, given: Given) -> Box | None:
-        """Returns the part whose windows are given something else, or that is in doubt; None where none is.
+    def _changed(self, given: Given) -> list[Box]:
+        """Returns the parts whose windows are given something else, or that are in doubt: two clicks lie far apart.
 
         A model that is given its own result has none at first: then it is all.
         """
         if self._spec.previous_mask and not self._is_begun:
-            return self._said.everything
+            return [self._said.everything]
         before = self._given.keys
         changed = [window.place for window in self._said.grid if given.keys[window.start] != before[window.start]]
-        changed += [self._in_doubt] if self._in_doubt else []
-        return around(changed) if changed else None
-
-    def _decided(self, given: Given, reached: Box, progress: Progress) -> Box:
-        box = grown(reached, self._shape)
-        return self._said.decide(given, box, reached, progress, lambda: self._keep_masks(given.points))
+        return apart([*changed, *([self._in_doubt] if self._in_doubt else [])])
 
     def _keep_masks(self, points: Points) -> None:
         if self._spec.previous_mask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ def shown_in(labels: LabelMap, spec: ModelSpec) -> Masks:
     """Returns what the mask channels of a model show of a label map [I, J, K] on the model grid."""
     numbers = {each.name: number for number, each in enumerate(spec.classes, 1)}
     return tuple(
-        np.logical_or.reduce([labels.mask(numbers[name]) for name in channel.takes]) for channel in spec.previous_mask
+        functools.reduce(np.logical_or, (labels.mask(numbers[name]) for name in channel.takes))
+        for channel in spec.previous_mask
     )
 
 
@@ -80,7 +82,7 @@ class KeptMasks:
         Raises:
             OutputError: The disk is full.
         """
-        name, packed = _name(points), zlib.compress(np.packbits(np.stack(masks)).tobytes(), level=1)
+        name, packed = _name(points), zlib.compress(b"".join(np.packbits(each).tobytes() for each in masks), level=1)
         if self._files:
             self._files.write(name, packed)
             self._forget_files(self._files)
@@ -96,7 +98,7 @@ class KeptMasks:
             files.remove(name)
 
     def _packed_bytes(self, count: int) -> int:
-        return -(-count * math.prod(self._shape) // 8)
+        return count * -(-math.prod(self._shape) // 8)
 
     def _most_bytes(self, count: int) -> int:
         """Returns how long what ``zlib`` makes of masks may be: a little longer than they are."""
@@ -111,8 +113,8 @@ class KeptMasks:
             return None
         if len(packed) != size:
             return None
-        bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * math.prod(self._shape))
-        return tuple(bits.view(bool).reshape(count, *self._shape))
+        channels = np.frombuffer(packed, np.uint8).reshape(count, -1)
+        return tuple(np.unpackbits(c, count=math.prod(self._shape)).view(bool).reshape(self._shape) for c in channels)
 
 
 def _name(points: Points) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from clickseg.boxes import Box, whole
@@ -105,9 +104,7 @@ class Redecided:
         """Removes what was kept for this process alone."""
         self._kept.close()
 
-    def decide(
-        self, given: Given, box: Box, changed: Box, progress: Progress, then: Callable[[], None] = lambda: None
-    ) -> Box:
+    def decide(self, given: Given, box: Box, changed: Box, progress: Progress) -> Box:
         """Decides a part anew; where that fails or is interrupted, ``is_restored`` says whether all is as it was.
 
         Args:
@@ -115,15 +112,14 @@ class Redecided:
             box: The part of the model grid that is blended: ``changed`` and the voxels beside it.
             changed: The part whose logits are others than before.
             progress: Told after each window.
-            then: Done when all is decided; where it fails, deciding has failed.
 
         Returns:
             The part of the source grid [K, J, I] that was decided anew.
         """
         with self._device.working():
-            return self._decided(given, box, changed, progress, then)
+            return self._decided(given, box, changed, progress)
 
-    def _decided(self, given: Given, box: Box, changed: Box, progress: Progress, then: Callable[[], None]) -> Box:
+    def _decided(self, given: Given, box: Box, changed: Box, progress: Progress) -> Box:
         self._kept.keys = given.keys
         window, self._stitch = SlidingWindow(given.inputs, self._spec, self._kept), self._stitch_choice()
         anew = [each.begin(box, changed) for each in self._decisions]
@@ -134,7 +130,6 @@ class Redecided:
             for planes in window.planes(self._engine, self._kernels, progress, self._stitch, box):
                 for decision in self._decisions:
                     decision.take(planes)
-            then()
         except BaseException:
             for part, had in zip(parts, before, strict=True):
                 part[...] = had

@@ -13,7 +13,7 @@ from clickseg.incremental.sealed import SealedFolder
 
 SHAPE = (5, 6, 7)
 MASKS = tuple(np.random.default_rng(1).random((2, *SHAPE)) < 0.5)
-SIZE = -(-MASKS[0].size * 2 // 8)
+SIZE = 2 * -(-MASKS[0].size // 8)
 
 
 def test_masks_are_what_was_put(tmp_path: Path) -> None:
