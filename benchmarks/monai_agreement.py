@@ -13,6 +13,7 @@ from monai.inferers import SlidingWindowInferer
 from benchmarks.cases import whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.arrays import Values
+from clickseg.boxes import whole
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.torch_engine import load_state
@@ -37,7 +38,7 @@ def run(data: Path) -> None:
     spec = package.spec
     inputs = prepare(make_case([case.series], case.clicks, package)).inputs
     everything = Window((0, 0, 0), inputs.shape, _WHOLE, _WHOLE)
-    channels = inputs.window(everything, inputs.planes(0, 0, inputs.shape[0]), _WHOLE)
+    channels = inputs.window(everything, inputs.part(whole(inputs.shape)))
     network = load_state(package).eval()
     engines = {
         "OpenVINO f32": make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32),

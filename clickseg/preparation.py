@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import highdicom as hd
 
 from clickseg.arrays import Values
+from clickseg.boxes import cut, whole
 from clickseg.case import Case, Prepared
 from clickseg.clicks.click import Clicks
 from clickseg.dicom.predecessor import EarlierResult
@@ -64,6 +65,6 @@ def _on_grid(series: Series, case: Case, geometry: hd.VolumeGeometry) -> Image:
 def _scaled(image: Image, scaling: Scaling) -> Scaled:
     def blocks() -> Iterator[Values]:
         for first in range(0, image.shape[0], _BLOCK):
-            yield image.planes(0, first, min(first + _BLOCK, image.shape[0]))
+            yield image.part(cut(whole(image.shape), 0, slice(first, min(first + _BLOCK, image.shape[0]))))
 
     return Scaled(image, intensity.fitted(scaling, blocks))

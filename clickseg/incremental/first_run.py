@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from clickseg.errors import SessionError
 from clickseg.progress import Progress
+
+_LOOKS_AGAIN_S = 0.02
+"""After how long the run looks again whether a step waits: one that is interrupted cannot be relied on to say so."""
+
+T = TypeVar("T")
 
 
 class _GivesWayError(Exception):
@@ -27,8 +33,7 @@ class FirstRun:
         """
         self._run_all, self._progress = run_all, progress
         self._working = threading.Lock()
-        self._free = threading.Condition()
-        self._waiting = 0
+        self._waiting: set[object] = set()
         self._is_over = self._is_closed = False
         self._error: BaseException | None = None
         self._told_until: dict[int, int] = {}
@@ -41,23 +46,23 @@ class FirstRun:
         """Whether all windows were run."""
         return self._is_over
 
-    @contextmanager
-    def ahead(self) -> Iterator[None]:
-        """In this context nothing else is run.
+    def ahead(self, step: Callable[[], T]) -> T:
+        """Returns what a step returns; while it is done nothing else is run.
+
+        Wherever it is interrupted, it waits no more and holds nothing: signals are looked at between the calls of
+        Python functions, and these are none.
 
         Raises:
             SessionError: The session is closed.
         """
-        with self._free:
-            self._waiting += 1
+        this = object()
         try:
+            self._waiting.add(this)
             with self._working:
                 self._check_open()
-                yield
+                return step()
         finally:
-            with self._free:
-                self._waiting -= 1
-                self._free.notify_all()
+            self._waiting.discard(this)
 
     def wait(self) -> None:
         """Returns when all windows were run.
@@ -72,9 +77,7 @@ class FirstRun:
 
     def close(self) -> None:
         """Stops the run after the window that it is at; returns when no step is run any more, and none will be."""
-        with self._free:
-            self._is_closed = True
-            self._free.notify_all()
+        self._is_closed = True
         self._thread.join()
         with self._working:
             pass
@@ -85,8 +88,8 @@ class FirstRun:
 
     def _run(self) -> None:
         while not (self._is_over or self._is_closed or self._error):
-            with self._free:
-                self._free.wait_for(lambda: not self._waiting or self._is_closed)
+            while self._waiting and not self._is_closed:
+                time.sleep(_LOOKS_AGAIN_S)
             with self._working:
                 self._try()
         atexit.unregister(self.close)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from clickseg.arrays import Indices
-from clickseg.boxes import Box, around, grown
+from clickseg.boxes import Box, apart, around, grown
 from clickseg.case import Prepared
 from clickseg.engines.engine import Engine
 from clickseg.incremental.history import Points
 from clickseg.incremental.masks import KeptMasks, Masks, empty, shown_in
 from clickseg.incremental.redecided import Redecided
-from clickseg.incremental.window_inputs import key_of, masked_anew, touched
+from clickseg.incremental.window_inputs import Given, key_of, keys_of_nothing, masked_anew, touched
 from clickseg.inference import guidance
 from clickseg.inference.device import Device, device_of
 from clickseg.inference.kernel_choice import KernelChoice
@@ -28,10 +27,8 @@ class Live:
     """What the network says of a case, for the clicks that there are now.
 
     A model that is given its own result is run for the clicks one by one, since each run depends on the one before.
-
-    Attributes:
-        points: The clicks.
-        inputs: What the network is given.
+    Before a part is decided anew it is in doubt, and in doubt it stays until all of it is decided, or is what it was:
+    whatever is interrupted, the next run decides it.
     """
 
     def __init__(
@@ -63,9 +60,14 @@ class Live:
         self._masks = KeptMasks(self._shape, masks if self._spec.previous_mask else None, session)
         nothing = replace(prepared.inputs, balls=self._balls(()), masks=empty(self._shape, self._spec))
         with device.working():
-            self.inputs = nothing.on(device)
-        self.points: Points = ()
-        self._is_whole = False
+            self._given = Given((), nothing.on(device), keys_of_nothing(self._said.grid))
+        self._in_doubt: Box | None = None
+        self._is_begun = False
+
+    @property
+    def inputs(self) -> ModelInput:
+        """What the network is given."""
+        return self._given.inputs
 
     @property
     def windows(self) -> int:
@@ -101,28 +103,31 @@ class Live:
         """Removes what was kept for this process alone."""
         self._said.close()
 
+    def is_at(self, points: Points) -> bool:
+        """Whether all that was decided is of some clicks."""
+        return self._given.points == points and self._in_doubt is None
+
     def begin_with(self, points: Points) -> None:
         """Takes clicks without running anything, unless what the network is given depends on what it says of them."""
         if self._spec.previous_mask:
             return
-        self.points, self.inputs = points, replace(self.inputs, balls=self._balls(points))
-        self._said.keys = {window.start: key_of(window, self.inputs) for window in self._said.grid}
+        inputs = replace(self.inputs, balls=self._balls(points))
+        self._given = Given(points, inputs, {window.start: key_of(window, inputs) for window in self._said.grid})
 
     def run_all(self, points: Points, progress: Progress) -> None:
         """Decides all voxels for some clicks; windows that were run with the same input before are not run again."""
-        if self._spec.previous_mask:
+        if self._spec.previous_mask or not self.is_at(points):
             self.move_to(points, progress)
+        if self._spec.previous_mask:
             return
-        if self.points != points:
-            self.begin_with(points)
         self._said.ran = self._said.repeated = 0
-        self._decide_all(progress)
+        everything = self._said.everything
+        self._said.decide(self._given, everything, everything, progress)
 
     def move_to(self, points: Points, progress: Progress) -> Box | None:
         """Decides what other clicks change.
 
-        Where it fails or is interrupted, all is as it was or, for a model that is given its own result, as it is after
-        some of the clicks.
+        Where it fails or is interrupted, ``is_at`` says whether all is as it was; if not, moving back makes it so.
 
         Args:
             points: The clicks, bound to the model's classes.
@@ -132,12 +137,12 @@ class Live:
             The part of the source grid [K, J, I] that was decided anew; None where no window changed.
         """
         self._said.ran = self._said.repeated = 0
+        self._said.ran = self._said.repeated = 0
         anew: list[Box] = []
         masks, way = self._way_to(points)
         for each in way:
-            box = self._move(each, masks, progress)
-            anew += [] if box is None else [box]
-            masks = self._shown_masks()
+            anew += self._move(self._given_with(each, masks), progress)
+            masks = self._masks.last
         return around(anew) if anew else None
 
     @property
@@ -154,49 +159,49 @@ class Live:
                 return masks, [points[:n] for n in range(count, len(points) + 1)]
         return empty(self._shape, self._spec), [points[:n] for n in range(len(points) + 1)]
 
-    def _move(self, points: Points, masks: Masks, progress: Progress) -> Box | None:
-        before = self.points, self.inputs, self._said.keys
+    def _given_with(self, points: Points, masks: Masks) -> Given:
         inputs = replace(self.inputs, balls=self._balls(points), masks=masks)
-        windows = self._touched(points, inputs)
-        keys = {window.start: key_of(window, inputs) for window in windows}
-        changed = [window.place for window in windows if keys[window.start] != self._said.keys[window.start]]
-        self.points, self.inputs, self._said.keys = points, inputs, {**self._said.keys, **keys}
-        try:
-            return self._decide_changed(changed, progress)
-        except BaseException:
-            self.points, self.inputs, self._said.keys = before
-            raise
+        keys = {window.start: key_of(window, inputs) for window in self._touched(points, masks)}
+        return Given(points, inputs, {**self._given.keys, **keys})
 
-    def _touched(self, points: Points, inputs: ModelInput) -> list[Window]:
+    def _touched(self, points: Points, masks: Masks) -> list[Window]:
         """Returns the windows that clicks which came or went touch, or in which masks differ."""
         if self._spec.guidance is None:
             return []
-        clicked = touched(self.points, points, self._said.grid, self._geometry, self._spec.guidance)
-        masked = masked_anew(self.inputs.masks, inputs.masks, self._said.grid)
+        clicked = touched(self._given.points, points, self._said.grid, self._geometry, self._spec.guidance)
+        masked = masked_anew(self.inputs.masks, masks, self._said.grid)
         return [*clicked, *(window for window in masked if window not in clicked)]
 
     def _balls(self, points: Points) -> tuple[Indices, ...]:
         return guidance.balls(points, self._geometry, self._spec.guidance) if self._spec.guidance else ()
 
-    def _decide_changed(self, changed: Sequence[Box], progress: Progress) -> Box | None:
-        """Decides what some windows reach; all, where a model is given its own result and has none yet."""
-        if self._spec.previous_mask and not self._is_whole:
-            return self._decide_all(progress)
-        if not changed:
-            self._keep_masks()
-            return None
-        reached = around(changed)
-        return self._said.decide(self.inputs, grown(reached, self._shape), reached, progress, self._keep_masks)
+    def _move(self, given: Given, progress: Progress) -> list[Box]:
+        """Returns the parts of the source grid that were decided anew."""
+        parts, doubted = self._changed(given), self._in_doubt
+        anew: list[Box] = []
+        self._in_doubt = around(parts) if parts else None
+        try:
+            for part in parts:
+                anew += [self._said.decide(given, grown(part, self._shape), part, progress)]
+            self._keep_masks(given.points)
+        except BaseException:
+            if not anew and self._said.is_restored:
+                self._in_doubt = doubted
+            raise
+        self._given, self._in_doubt, self._is_begun = given, None, True
+        return anew
 
-    def _decide_all(self, progress: Progress) -> Box:
-        everything = self._said.everything
-        decided = self._said.decide(self.inputs, everything, everything, progress, self._keep_masks)
-        self._is_whole = True
-        return decided
+    def _changed(self, given: Given) -> list[Box]:
+        """Returns the parts whose windows are given something else, or that are in doubt: two clicks lie far apart.
 
-    def _keep_masks(self) -> None:
+        A model that is given its own result has none at first: then it is all.
+        """
+        if self._spec.previous_mask and not self._is_begun:
+            return [self._said.everything]
+        before = self._given.keys
+        changed = [window.place for window in self._said.grid if given.keys[window.start] != before[window.start]]
+        return apart([*changed, *([self._in_doubt] if self._in_doubt else [])])
+
+    def _keep_masks(self, points: Points) -> None:
         if self._spec.previous_mask:
-            self._masks.put(self.points, self._shown_masks())
-
-    def _shown_masks(self) -> Masks:
-        return shown_in(self._said.on_model_grid, self._spec) if self._spec.previous_mask else ()
+            self._masks.put(points, shown_in(self._said.on_model_grid, self._spec))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ def shown_in(labels: LabelMap, spec: ModelSpec) -> Masks:
     """Returns what the mask channels of a model show of a label map [I, J, K] on the model grid."""
     numbers = {each.name: number for number, each in enumerate(spec.classes, 1)}
     return tuple(
-        np.logical_or.reduce([labels.mask(numbers[name]) for name in channel.takes]) for channel in spec.previous_mask
+        functools.reduce(np.logical_or, (labels.mask(numbers[name]) for name in channel.takes))
+        for channel in spec.previous_mask
     )
 
 
@@ -38,7 +40,11 @@ def empty(shape: Triple, spec: ModelSpec) -> Masks:
 
 
 class KeptMasks:
-    """Masks by the clicks after which they were made, compressed: in memory, or in a folder of the session."""
+    """Masks by the clicks after which they were made, compressed: in memory, or in a folder of the session.
+
+    Attributes:
+        last: Those that were put last, as they are: mostly they are asked for next.
+    """
 
     def __init__(self, shape: Triple, folder: Path | None, session: bytes) -> None:
         """Is empty, or holds what the folder holds.
@@ -54,6 +60,8 @@ class KeptMasks:
         self._shape = shape
         self._files = SealedFolder(folder, session) if folder else None
         self._here: dict[str, bytes] = {}
+        self._last_name = ""
+        self.last: Masks = ()
 
     def get(self, points: Points, count: int) -> Masks | None:
         """Returns the masks that were made with some clicks; None where they are not known.
@@ -63,7 +71,9 @@ class KeptMasks:
             count: How many mask channels there are.
         """
         name = _name(points)
-        kept = self._files.read(name) if self._files else self._here.get(name)
+        if name == self._last_name:
+            return self.last
+        kept = self._files.read(name, self._most_bytes(count)) if self._files else self._here.get(name)
         return None if kept is None else self._unpacked(kept, count)
 
     def put(self, points: Points, masks: Sequence[Mask]) -> None:
@@ -72,24 +82,39 @@ class KeptMasks:
         Raises:
             OutputError: The disk is full.
         """
-        name, packed = _name(points), zlib.compress(np.packbits(np.stack(masks)).tobytes(), level=1)
+        name, packed = _name(points), zlib.compress(b"".join(np.packbits(each).tobytes() for each in masks), level=1)
         if self._files:
             self._files.write(name, packed)
             self._forget_files(self._files)
-            return
-        self._here.pop(name, None)
-        self._here[name] = packed
-        while len(self._here) > _KEPT:
-            del self._here[next(iter(self._here))]
+        else:
+            self._here.pop(name, None)
+            self._here[name] = packed
+            while len(self._here) > _KEPT:
+                del self._here[next(iter(self._here))]
+        self._last_name, self.last = name, tuple(masks)
 
     def _forget_files(self, files: SealedFolder) -> None:
-        for path in sorted(files.named("*.mask"), key=lambda path: path.stat().st_mtime_ns)[:-_KEPT]:
-            path.unlink(missing_ok=True)
+        for name in files.oldest_first("*.mask")[:-_KEPT]:
+            files.remove(name)
 
-    def _unpacked(self, kept: bytes, count: int) -> Masks:
-        voxels = count * math.prod(self._shape)
-        bits = np.frombuffer(zlib.decompressobj().decompress(kept, -(-voxels // 8)), np.uint8)
-        return tuple(np.unpackbits(bits, count=voxels).astype(bool).reshape(count, *self._shape))
+    def _packed_bytes(self, count: int) -> int:
+        return count * -(-math.prod(self._shape) // 8)
+
+    def _most_bytes(self, count: int) -> int:
+        """Returns how long what ``zlib`` makes of masks may be: a little longer than they are."""
+        return self._packed_bytes(count) * 101 // 100 + 1000
+
+    def _unpacked(self, kept: bytes, count: int) -> Masks | None:
+        """Returns masks; None where these are none of this grid. However much they unpack to, no more is unpacked."""
+        size = self._packed_bytes(count)
+        try:
+            packed = zlib.decompressobj().decompress(kept, size + 1)
+        except zlib.error:
+            return None
+        if len(packed) != size:
+            return None
+        channels = np.frombuffer(packed, np.uint8).reshape(count, -1)
+        return tuple(np.unpackbits(c, count=math.prod(self._shape)).view(bool).reshape(self._shape) for c in channels)
 
 
 def _name(points: Points) -> str:

@@ -90,7 +90,6 @@ class Record:
 
     Attributes:
         subject: What it is of.
-        history: What was done.
     """
 
     def __init__(self, folder: Path, subject: Subject) -> None:
@@ -106,16 +105,22 @@ class Record:
         """
         self._folder, self.subject = folder, subject
         self._lock: int | None = _locked(folder)
-        self.history = History()
+        self._history: History | None = None
         try:
             remove_parts(folder)
-            if (folder / SESSION).exists():
-                self.history = self._read()
-            else:
-                self.keep(self.history)
+            if not (folder / SESSION).exists():
+                self.keep(History())
+            _ = self.history  # what is damaged is said at once
         except BaseException:
             self.close()
             raise
+
+    @property
+    def history(self) -> History:
+        """What was done; read again where writing it was interrupted, which may have come too late."""
+        if self._history is None:
+            self._history = self._read()
+        return self._history
 
     def keep(self, history: History) -> None:
         """Writes the history; it is either there as a whole, or the one before is.
@@ -132,11 +137,13 @@ class Record:
                 f"got {len(history.steps)} and {len(text)}",
                 hint="begin a new session in another folder",
             )
+        before, self._history = self._history, None
         try:
             replace_whole(self._folder / SESSION, text)
         except OSError as error:
+            self._history = before
             raise OutputError(f"{self._folder / SESSION}: cannot be written: {error.strerror}") from error
-        self.history = history
+        self._history = history
 
     def close(self) -> None:
         """Gives the session free for other processes."""

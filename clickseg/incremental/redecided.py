@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from clickseg.boxes import Box, whole
 from clickseg.case import Prepared
 from clickseg.engines.engine import Engine
-from clickseg.incremental.window_inputs import Keys, keys_of_nothing
+from clickseg.incremental.window_inputs import Given, keys_of_nothing
 from clickseg.incremental.window_logits import window_logits
 from clickseg.inference.decision import Decision, deciding_channels
 from clickseg.inference.device import Device
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.kernels import PlainKernels
-from clickseg.inference.model_input import ModelInput
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitch_choice import StitchChoice
 from clickseg.label_map import LabelMap
@@ -29,6 +27,7 @@ class Redecided:
         grid: The windows.
         ran: How many windows were run.
         repeated: How many were not, since their input was constant and known.
+        is_restored: Whether the label maps are as they were before the last time that deciding failed.
     """
 
     def __init__(
@@ -74,15 +73,7 @@ class Redecided:
         )
         self._stitch = self._stitch_choice()
         self.ran = self.repeated = 0
-
-    @property
-    def keys(self) -> Keys:
-        """What each window is given."""
-        return self._kept.keys
-
-    @keys.setter
-    def keys(self, keys: Keys) -> None:
-        self._kept.keys = keys
+        self.is_restored = False
 
     @property
     def logits_at(self) -> str:
@@ -113,35 +104,36 @@ class Redecided:
         """Removes what was kept for this process alone."""
         self._kept.close()
 
-    def decide(self, inputs: ModelInput, box: Box, changed: Box, progress: Progress, then: Callable[[], None]) -> Box:
-        """Decides a part anew; where that fails or is interrupted, the label maps are as they were.
+    def decide(self, given: Given, box: Box, changed: Box, progress: Progress) -> Box:
+        """Decides a part anew; where that fails or is interrupted, ``is_restored`` says whether all is as it was.
 
         Args:
-            inputs: What the network is given.
+            given: What the network is given.
             box: The part of the model grid that is blended: ``changed`` and the voxels beside it.
             changed: The part whose logits are others than before.
             progress: Told after each window.
-            then: Done when all is decided; where it fails, deciding has failed.
 
         Returns:
             The part of the source grid [K, J, I] that was decided anew.
         """
         with self._device.working():
-            return self._decided(inputs, box, changed, progress, then)
+            return self._decided(given, box, changed, progress)
 
-    def _decided(self, inputs: ModelInput, box: Box, changed: Box, progress: Progress, then: Callable[[], None]) -> Box:
-        window, self._stitch = SlidingWindow(inputs, self._spec, self._kept), self._stitch_choice()
+    def _decided(self, given: Given, box: Box, changed: Box, progress: Progress) -> Box:
+        self._kept.keys = given.keys
+        window, self._stitch = SlidingWindow(given.inputs, self._spec, self._kept), self._stitch_choice()
         anew = [each.begin(box, changed) for each in self._decisions]
         parts = [each.label_map().array[part] for each, part in zip(self._decisions, anew, strict=True)]
         before = [part.copy() for part in parts]
+        self.is_restored = False
         try:
             for planes in window.planes(self._engine, self._kernels, progress, self._stitch, box):
                 for decision in self._decisions:
                     decision.take(planes)
-            then()
         except BaseException:
             for part, had in zip(parts, before, strict=True):
                 part[...] = had
+            self.is_restored = True
             raise
         self.ran += window.ran
         self.repeated += window.repeated

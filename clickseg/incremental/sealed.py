@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -36,9 +37,18 @@ class SealedFolder:
         """Returns where a file is."""
         return self._folder / name
 
-    def named(self, pattern: str) -> list[Path]:
-        """Returns the files whose names match."""
-        return list(self._folder.glob(pattern))
+    def oldest_first(self, pattern: str) -> list[str]:
+        """Returns the names that match, those first that were written the longest time ago."""
+        written = {}
+        for path in self._folder.glob(pattern):
+            with contextlib.suppress(OSError):  # it has gone
+                written[path.name] = path.lstat().st_mtime_ns
+        return sorted(written, key=lambda name: written[name])
+
+    def remove(self, name: str) -> None:
+        """Removes a file; what cannot be removed is no file of ours."""
+        with contextlib.suppress(OSError):
+            self.path(name).unlink()
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a file, which is whole or not there.
@@ -52,10 +62,19 @@ class SealedFolder:
         except OSError as error:
             raise OutputError(f"{path}: cannot be kept: {error.strerror}") from error
 
-    def read(self, name: str) -> bytes | None:
-        """Returns what a file holds; None where it is not there, damaged, or of another session."""
+    def read(self, name: str, most: int) -> bytes | None:
+        """Returns what a file holds; None where it cannot be read, is damaged, or of another session.
+
+        Args:
+            name: The file.
+            most: How many bytes it may hold; what is longer is damaged, and not read.
+        """
         path = self.path(name)
-        sealed = path.read_bytes() if path.is_file() else b""
+        try:
+            is_ours = path.is_file() and path.stat().st_size <= SEAL_BYTES + most
+            sealed = path.read_bytes() if is_ours else b""
+        except OSError:
+            return None
         content = sealed[SEAL_BYTES:]
         return content if self._seal(name, content) == sealed[:SEAL_BYTES] else None
 

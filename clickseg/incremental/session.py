@@ -113,7 +113,8 @@ class Session:
             undone.callback(self._live.close)
             self._history = self._record.history if self._record else History()
             self._live.begin_with(self._history.clicks)
-            self._shown, self._is_shown = self._nothing_shown(), True
+            self._shown = self._nothing_shown()
+            self._shown_of: Points | None = self.clicks
             self._measures = Measures(self._case.reference)
             self._first = FirstRun(self._run_all, progress)
             undone.pop_all()
@@ -153,9 +154,7 @@ class Session:
 
     def measured(self) -> Mapping[int, Measured]:
         """Returns the measurements of each class that is found, by its number; only what changed is measured anew."""
-        with self._first.ahead():
-            self._catch_up()
-            return self._measures.of(self.labels)
+        return self._first.ahead(self._measured)
 
     def wait(self) -> None:
         """Returns when all windows were run.
@@ -219,9 +218,7 @@ class Session:
     def result(self) -> Result:
         """Returns what ``clickseg segment`` gives with the same clicks, when all windows were run."""
         self.wait()
-        with self._first.ahead():
-            self._catch_up()
-            return self._finished()
+        return self._first.ahead(self._finished)
 
     def close(self) -> None:
         """Ends the work in the background, and gives the folder free."""
@@ -233,42 +230,58 @@ class Session:
     def _do(self, steps: Sequence[Step]) -> Change:
         """Does some steps, or none of them."""
         start = time.perf_counter()
-        with self._first.ahead():
-            history = self._history
-            for step in steps:
-                history = history.after(step)
-            self._catch_up()
-            try:
-                anew = self._live.move_to(history.clicks, no_progress)
-                ran = self._live.ran
-                if self._record:
-                    self._record.keep(history)
-            except BaseException:
-                self._live.move_to(self.clicks, no_progress)
-                raise
-            self._history = history
-            box = self._show(anew)
+        box, ran = self._first.ahead(lambda: self._done(steps))
         return Change(box, ran, time.perf_counter() - start)
 
+    def _done(self, steps: Sequence[Step]) -> tuple[Box | None, int]:
+        """Returns where classes changed, and how many windows were run.
+
+        Interrupted before the steps are kept, it has not done them, and afterwards it has: ``_catch_up`` sees to it.
+        """
+        history = self._kept()
+        for step in steps:
+            history = history.after(step)
+        self._catch_up()
+        anew = self._live.move_to(history.clicks, no_progress)
+        if self._record:
+            self._record.keep(history)
+        self._history = history
+        return self._show(anew), self._live.ran
+
     def _run_all(self, progress: Progress) -> None:
-        self._live.run_all(self.clicks, progress)
+        self._live.run_all(self._kept().clicks, progress)
         self._show(self._everything)
 
+    def _measured(self) -> Mapping[int, Measured]:
+        self._catch_up()
+        return self._measures.of(self.labels)
+
+    def _kept(self) -> History:
+        """Returns what was done: a step that was interrupted when it had been kept counts."""
+        if self._record:
+            self._history = self._record.history
+        return self._history
+
     def _catch_up(self) -> None:
-        """Goes back to the clicks that there are, and shows them, where an interrupted step could do neither."""
-        if self._live.points != self.clicks or not self._is_shown:
-            self._show(self._live.move_to(self.clicks, no_progress))
+        """Goes to the clicks that there are, and shows them, where a step that was interrupted or failed did not."""
+        clicks, anew = self._kept().clicks, None
+        if not self._live.is_at(clicks):
+            anew = self._live.move_to(clicks, no_progress)
+        if self._shown_of != clicks:
+            self._shown_of = None
+        if anew or self._shown_of is None:
+            self._show(anew)
 
     def _show(self, anew: Box | None) -> Box | None:
         """Shows what was decided anew, or all of it where that was interrupted before; returns where it is another."""
-        if not self._is_shown:
+        if self._shown_of is None:
             self._shown, anew = self._nothing_shown(), self._everything
             self._measures = Measures(self._case.reference)
-        self._is_shown = False
+        self._shown_of = None
         box = self._shown.update(self._live.labels, anew, self.clicks)
         if box is not None:
             self._measures.forget(box)
-        self._is_shown = True
+        self._shown_of = self.clicks
         return box
 
     @property
@@ -287,6 +300,7 @@ class Session:
 
     def _finished(self) -> Result:
         """Returns the result as it is now, in memory of its own."""
+        self._catch_up()
         points, live = self.clicks, self._live
         clicks = Clicks(points, self._case.reference.volume.frame_of_reference_uid, source="session" if points else "")
         counted = Windows(live.windows, live.repeated, live.logits_at)

@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Protocol
 
 import highdicom as hd
-import numpy as np
 
-from clickseg.arrays import Mask, Numbers
-from clickseg.boxes import Box, around, whole
+from clickseg.arrays import Numbers
+from clickseg.boxes import Box, around, bounds_of, placed, whole
 from clickseg.clicks.click import Click
 from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.label_map import LabelMap
@@ -76,24 +75,13 @@ def written(labels: LabelMap, parts: Iterable[tuple[Box, Numbers]]) -> Box | Non
     changed = []
     for box, array in parts:
         differs = array != labels.array[box]
-        bounds = _bounds(differs.any(axis=-1) if labels.overlapping else differs, box)
+        bounds = bounds_of(differs.any(axis=-1) if labels.overlapping else differs)
         if bounds is not None:
             labels.array[box] = array
-            changed.append(bounds)
+            changed.append(placed(bounds, box))
     return around(changed) if changed else None
 
 
 def part_of(labels: LabelMap, box: Box) -> LabelMap:
     """Returns a part of a label map, which shares its memory."""
     return replace(labels, array=labels.array[box])
-
-
-def _bounds(mask: Mask, box: Box) -> Box | None:
-    found = []
-    for axis, part in enumerate(box):
-        others = tuple(other for other in range(3) if other != axis)
-        places = np.flatnonzero(mask.any(axis=others))
-        if not len(places):
-            return None
-        found.append(slice(part.start + int(places[0]), part.start + int(places[-1]) + 1))
-    return found[0], found[1], found[2]

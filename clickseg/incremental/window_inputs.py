@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import highdicom as hd
 import numpy as np
 
 from clickseg.arrays import Mask
-from clickseg.boxes import Triple
+from clickseg.boxes import Triple, around, bounds_of, meet
 from clickseg.clicks.click import Click
+from clickseg.incremental.history import Points
 from clickseg.inference.guidance import balls, inside
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.windows import Window, WindowGrid
@@ -21,6 +23,21 @@ Keys = Mapping[Triple, bytes]
 """For each window, by its first voxel, a digest of the clicks and masks that it is given; images are the session's."""
 
 NOTHING = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a network is given: one value, so that whatever is interrupted, its parts are of the same clicks.
+
+    Attributes:
+        points: The clicks.
+        inputs: Images, clicks and masks on the model grid.
+        keys: The same in short, by windows.
+    """
+
+    points: Points
+    inputs: ModelInput
+    keys: Keys
 
 
 def keys_of_nothing(grid: WindowGrid) -> Keys:
@@ -39,8 +56,13 @@ def touched(
 
 def masked_anew(before: Sequence[Mask], after: Sequence[Mask], grid: WindowGrid) -> tuple[Window, ...]:
     """Returns the windows, in grid order, in which masks [I, J, K] differ."""
-    pairs = [(one, other) for one, other in zip(before, after, strict=True) if one is not other]
-    return tuple(w for w in grid if any((one[w.place] != other[w.place]).any() for one, other in pairs))
+    differs = [one != other for one, other in zip(before, after, strict=True) if one is not other]
+    bounds = [box for box in map(bounds_of, differs) if box is not None]
+    if not bounds:
+        return ()
+    box = around(bounds)
+    near = (window for window in grid if meet(window.place, box))
+    return tuple(window for window in near if any(each[window.place].any() for each in differs))
 
 
 def key_of(window: Window, inputs: ModelInput) -> bytes:

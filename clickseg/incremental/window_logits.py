@@ -193,7 +193,7 @@ class OnDisk:
         path = self._files.path(name)
         if not path.is_file() or path.stat().st_size != SEAL_BYTES + size:
             return False
-        if name not in self._used and self._files.read(name) is not None:
+        if name not in self._used and self._files.read(name, size) is not None:
             self._used[name] = _LONG_AGO
         return name in self._used
 
@@ -223,13 +223,10 @@ class OnDisk:
     def _forget(self, newest: str) -> None:
         """Removes the versions of a window that were not used for the longest time."""
         place, _, _ = newest.partition("_")
-        versions = sorted(self._files.named(f"{place}_*"), key=self._last_use)
-        for path in versions[:-_VERSIONS]:
-            self._used.pop(path.name, None)
-            path.unlink(missing_ok=True)
-
-    def _last_use(self, path: Path) -> tuple[int, int]:
-        return self._used.get(path.name, _LONG_AGO), path.stat().st_mtime_ns
+        names = self._files.oldest_first(f"{place}_*")
+        for name in sorted(names, key=lambda name: self._used.get(name, _LONG_AGO))[:-_VERSIONS]:  # a stable order
+            self._used.pop(name, None)
+            self._files.remove(name)
 
     def _name(self, window: Window) -> str:
         place = ",".join(str(each) for each in window.start)

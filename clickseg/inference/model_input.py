@@ -23,8 +23,8 @@ class Image(Protocol):
         """The model grid [I, J, K]."""
         ...
 
-    def planes(self, axis: int, first: int, stop: int) -> Values:
-        """Returns some planes across an axis, float32 [I, J, K]."""
+    def part(self, box: Box) -> Values:
+        """Returns a part of it, float32 [I, J, K]: the same values, whatever the part."""
         ...
 
     def on(self, device: Device) -> Image:
@@ -48,9 +48,9 @@ class Whole:
         i, j, k = self.array.shape
         return i, j, k
 
-    def planes(self, axis: int, first: int, stop: int) -> Values:
-        """Returns some planes across an axis."""
-        return self.array[tuple(slice(first, stop) if index == axis else slice(None) for index in range(3))]
+    def part(self, box: Box) -> Values:
+        """Returns a part of it."""
+        return self.array[box]
 
     def on(self, device: Device) -> Whole:
         """Returns the same volume on a device."""
@@ -74,9 +74,9 @@ class Scaled:
         """The model grid [I, J, K]."""
         return self.image.shape
 
-    def planes(self, axis: int, first: int, stop: int) -> Values:
-        """Returns some planes across an axis."""
-        return self.scaler(self.image.planes(axis, first, stop))
+    def part(self, box: Box) -> Values:
+        """Returns a part of it."""
+        return self.scaler(self.image.part(box))
 
     def on(self, device: Device) -> Scaled:
         """Returns the same volume on a device."""
@@ -108,27 +108,21 @@ class ModelInput:
         """Returns the same input on a device."""
         return replace(self, images=tuple(image.on(device) for image in self.images), device=device)
 
-    def no_planes(self, axis: int, count: int) -> Values:
-        """Returns memory for some planes of the image channels [C, I, J, K] across an axis."""
-        shape = (count if index == axis else length for index, length in enumerate(self.shape))
-        return self.device.zeros((len(self.images), *shape), np.float32)
+    def part(self, box: Box) -> Values:
+        """Returns a part of the image channels [C, I, J, K]."""
+        return np.stack([image.part(box) for image in self.images])
 
-    def planes(self, axis: int, first: int, stop: int) -> Values:
-        """Returns some planes of the image channels [C, I, J, K] across an axis."""
-        return np.stack([image.planes(axis, first, stop) for image in self.images])
-
-    def window(self, window: Window, planes: Values, place: Box) -> Values:
+    def window(self, window: Window, images: Values) -> Values:
         """Returns the channels of one window [C + G + M, I, J, K]; what lies outside the volume is 0.
 
         Args:
             window: The window.
-            planes: Image channels [C, I, J, K] that hold it.
-            place: Its part in them.
+            images: The part of the image channels [C, I, J, K] that it covers.
         """
-        given = len(planes) + len(self.balls)
+        given = len(images) + len(self.balls)
         channels = self.device.zeros((given + len(self.masks), *window.roi), np.float32)
-        channels[(slice(len(planes)), *window.part)] = planes[(slice(None), *place)]
-        for number, voxels in enumerate(self.balls, len(planes)):
+        channels[(slice(len(images)), *window.part)] = images
+        for number, voxels in enumerate(self.balls, len(images)):
             drawn = inside(voxels - window.start, window.roi)
             if len(drawn):
                 i, j, k = self.device.put(drawn.T)

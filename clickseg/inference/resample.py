@@ -13,6 +13,7 @@ import highdicom as hd
 import numpy as np
 
 from clickseg.arrays import Doubles, Values
+from clickseg.boxes import Box
 from clickseg.errors import ModelError
 from clickseg.inference.device import HOST, Device
 from clickseg.inference.orientation import turn_to
@@ -82,14 +83,13 @@ class OnModelGrid:
         """Returns the same on a device."""
         return OnModelGrid(self._volume, self._grid, device)
 
-    def planes(self, axis: int, first: int, stop: int) -> Values:
-        """Returns some planes across an axis, float32 [I, J, K]: the same, whichever others are asked for."""
-        some = self._taps[axis].part(slice(first, stop), 0)
-        low, high = int(some.lower[0]), int(some.upper[-1]) + 1
-        array = self._array[tuple(slice(low, high) if index == axis else slice(None) for index in range(3))]
-        taps = [some.part(slice(None), low) if index == axis else each for index, each in enumerate(self._taps)]
-        for index, each in enumerate(taps):
-            array = interpolate(array, index, each, self._device)
+    def part(self, box: Box) -> Values:
+        """Returns a part of it, float32 [I, J, K]: the same values, whatever the part."""
+        some = [each.part(part, 0) for each, part in zip(self._taps, box, strict=True)]
+        lows = [int(each.lower[0]) for each in some]
+        array = self._array[tuple(slice(low, int(each.upper[-1]) + 1) for low, each in zip(lows, some, strict=True))]
+        for axis, (low, each) in enumerate(zip(lows, some, strict=True)):
+            array = interpolate(array, axis, each.part(slice(None), low), self._device)
         return array
 
 

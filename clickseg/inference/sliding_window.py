@@ -9,18 +9,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from clickseg.arrays import Values
-from clickseg.boxes import Box, whole
+from clickseg.boxes import Box, around, whole
 from clickseg.engines.engine import Engine
 from clickseg.inference.decision import deciding, deciding_channels
+from clickseg.inference.held_images import HeldImages
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.stitch import MakeStitching, Planes, Slab, Stitching
 from clickseg.inference.windows import Window, WindowGrid, importance
 from clickseg.models.spec import ModelSpec
 from clickseg.progress import Progress
-
-_PLANES = 16
-"""How many planes of a layer are made at once: what that takes beside them does not grow with the window."""
 
 
 class Kept(Protocol):
@@ -79,8 +77,7 @@ class SlidingWindow:
         self._inputs, self._spec = inputs, spec
         self._kept = kept or NothingKept()
         self._constant: _Constant | None = None
-        self._held: Values | None = None
-        self._span = (0, 0)
+        self._images = HeldImages(inputs, self.grid.axis)
 
     @property
     def additions(self) -> int:
@@ -89,7 +86,9 @@ class SlidingWindow:
 
     def channels(self) -> Iterator[Values]:
         """Yields what the network is given for each window [C + G, I, J, K], in grid order."""
-        return (self._channels(window) for window in self.grid)
+        for layer in self.grid.layers():
+            self._images.hold(around(window.place for window in layer.windows))
+            yield from map(self._channels, layer.windows)
 
     def planes(
         self,
@@ -133,7 +132,10 @@ class SlidingWindow:
         i, j, k = (part.start for part in box)
         wholes = [self.grid.window((w.start[0] + i, w.start[1] + j, w.start[2] + k)) for w in windows]
         is_known = [self._kept.has(window) for window in wholes]
-        run = self._run(engine, [window for window, known in zip(wholes, is_known, strict=True) if not known])
+        unknown = [window for window, known in zip(wholes, is_known, strict=True) if not known]
+        if unknown:
+            self._images.hold(around(window.place for window in unknown))
+        run = self._run(engine, unknown)
         for window, known in zip(wholes, is_known, strict=True):
             logits = self._kept.get(window) if known else next(run)
             yield next(self._run(engine, [window])) if logits is None else logits  # it may have gone meanwhile
@@ -149,30 +151,7 @@ class SlidingWindow:
                 yield logits
 
     def _channels(self, window: Window) -> Values:
-        axis = self.grid.axis
-        along = window.place[axis]
-        held = self._layer(along.start, along.stop)
-        i, j, k = (slice(0, box.stop - box.start) if n == axis else box for n, box in enumerate(window.place))
-        return self._inputs.window(window, held, (i, j, k))
-
-    def _layer(self, first: int, stop: int) -> Values:
-        """Returns the planes of a layer: those of the layer before that it shares, and others, made a few at a time."""
-        if self._held is None:
-            self._held = self._inputs.no_planes(self.grid.axis, self.grid.thickness)
-        (begin, end), held = self._span, np.moveaxis(self._held, 1 + self.grid.axis, 0)
-        if (first, stop) == self._span:
-            return self._held
-        common = end - first if begin <= first < end else 0
-        self._span = (0, 0)  # of no use where this is interrupted
-        for at in range(0, common, _PLANES):
-            part = slice(at, min(at + _PLANES, common))
-            held[part] = held[part.start + first - begin : part.stop + first - begin]
-        for at in range(first + common, stop, _PLANES):
-            end = min(at + _PLANES, stop)
-            fresh = self._inputs.planes(self.grid.axis, at, end)
-            held[at - first : end - first] = np.moveaxis(fresh, 1 + self.grid.axis, 0)
-        self._span = (first, stop)
-        return self._held
+        return self._inputs.window(window, self._images.at(window.place))
 
     def _of_batch(
         self, engine: Engine, channels: Sequence[Values], constants: Sequence[bytes | None]

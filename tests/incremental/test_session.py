@@ -21,6 +21,7 @@ from clickseg.errors import ClickError, EngineError, MemoryLimitError, SessionEr
 from clickseg.incremental import Session
 from clickseg.incremental import window_logits as logits_module
 from clickseg.incremental.window_inputs import keys_of_nothing
+from clickseg.inference.resample import OnModelGrid
 from clickseg.inference.windows import WindowGrid
 from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage
@@ -116,6 +117,28 @@ def test_a_click_runs_only_the_windows_that_hold_its_ball_and_says_what_changed(
         assert [part.stop - 1 for part in change.box] == differs.max(axis=0).tolist()
         assert session.undo().windows_run == 0  # it is known what the network says without the click
         assert session.labels.array.tobytes() == before.tobytes()
+
+
+def test_a_click_makes_only_the_part_of_the_image_that_its_windows_hold(
+    series: Series,
+    models: dict[str, ModelPackage],
+    engines: dict[tuple[str, Runtime], Engine],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    part, made = OnModelGrid.part, []
+
+    def noted(image: OnModelGrid, box: tuple[slice, slice, slice]) -> np.ndarray:
+        found = part(image, box)
+        made.append(found.size)
+        return found
+
+    with Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session:
+        session.wait()
+        monkeypatch.setattr(OnModelGrid, "part", noted)
+        change = session.add_click(click(series, *CORNER))
+
+    assert change.windows_run < session.windows / 2
+    assert 0 < sum(made) <= change.windows_run * 8**3
 
 
 @pytest.mark.parametrize("place_of_logits", ["memory", "scratch", "disk"])

@@ -88,11 +88,11 @@ def test_values_are_scaled_where_they_are(scaling: Scaling) -> None:
     values = np.random.default_rng(3).integers(-10, 10, (4, 5, 6)).astype(np.float32)
     here = Scaled(Whole(values), fitted(scaling, lambda: [values]))
 
-    device = FakeDevice()
+    device, part = FakeDevice(), (slice(1, 3), slice(0, 5), slice(2, 6))
     with device.working():
-        there = device.get(here.on(device).planes(0, 1, 3))
+        there = device.get(here.on(device).part(part))
 
-    assert there.tobytes() == here.planes(0, 1, 3).tobytes()
+    assert there.tobytes() == here.part(part).tobytes()
 
 
 def test_the_device_of_an_engine_is_its_gpu_where_cupy_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

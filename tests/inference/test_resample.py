@@ -9,6 +9,7 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clickseg import boxes
 from clickseg.errors import ModelError
 from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import OnModelGrid, model_geometry, source_coordinates, to_geometry
@@ -59,11 +60,14 @@ def test_values_and_places_are_those_of_monai(
 
 
 def whole(image: OnModelGrid) -> np.ndarray:
-    """All of its planes, which are the same bytes however they are asked for."""
-    array = image.planes(0, 0, image.shape[0])
+    """All of it, which is the same bytes however it is asked for."""
+    array = image.part(boxes.whole(image.shape))
     for axis, count in enumerate(image.shape):
-        parts = [image.planes(axis, first, min(first + 3, count)) for first in range(0, count, 3)]
+        cuts = [slice(first, min(first + 3, count)) for first in range(0, count, 3)]
+        parts = [image.part(boxes.cut(boxes.whole(image.shape), axis, each)) for each in cuts]
         assert np.concatenate(parts, axis=axis).tobytes() == array.tobytes()
+    inner = tuple(slice(count // 3, count // 3 + 2) for count in image.shape)
+    assert image.part(inner).tobytes() == array[inner].tobytes()
     return array
 
 
