@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from clickseg import __version__
 from tests import phantoms, runs
 from tests.deploy import definitions
 from tests.deploy.definitions import DEPLOY
@@ -25,6 +28,46 @@ def job() -> dict[str, Any]:
 def indexed_job() -> dict[str, Any]:
     found: dict[str, Any] = definitions.merged(job(), definitions.manifest("kubernetes/many-studies/indexed.yaml"))
     return found
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, dict[str, Any]]:
+    """What Kustomize makes of the folder of many studies, by kind."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl, which renders kustomizations, is not installed")
+    told = subprocess.run(
+        [kubectl, "kustomize", DEPLOY / "kubernetes" / "many-studies"], capture_output=True, text=True, check=True
+    )
+    return {each["kind"]: each for each in yaml.safe_load_all(told.stdout)}
+
+
+def sorted_by_name(content: Any) -> Any:
+    """The same in one order; Kustomize has its own."""
+    if isinstance(content, dict):
+        return {key: sorted_by_name(content[key]) for key in sorted(content)}
+    return sorted(map(sorted_by_name, content), key=repr) if isinstance(content, list) else content
+
+
+def test_kustomize_renders_a_valid_job_and_its_script(rendered: dict[str, dict[str, Any]]) -> None:
+    validate(rendered["Job"], VERSIONS[0])
+    validate(rendered["ConfigMap"], VERSIONS[0])
+
+    (volume,) = (each for each in rendered["Job"]["spec"]["template"]["spec"]["volumes"] if "configMap" in each)
+    (container,) = rendered["Job"]["spec"]["template"]["spec"]["containers"]
+    assert volume["configMap"]["name"] == rendered["ConfigMap"]["metadata"]["name"]
+    assert rendered["ConfigMap"]["data"] == {SCRIPT.name: SCRIPT.read_text()}
+    assert container["image"] == f"clickseg:{__version__}"
+
+
+def test_kustomize_merges_as_these_tests_do(rendered: dict[str, dict[str, Any]]) -> None:
+    expected, found = indexed_job()["spec"], rendered["Job"]["spec"]
+    expected["template"]["spec"]["containers"][0]["image"] = f"clickseg:{__version__}"
+    for each in expected["template"]["spec"]["volumes"]:
+        if "configMap" in each:
+            each["configMap"]["name"] = rendered["ConfigMap"]["metadata"]["name"]
+
+    assert sorted_by_name(found) == sorted_by_name(expected)
 
 
 def validate(manifest: dict[str, Any], version: str) -> None:
