@@ -10,6 +10,7 @@ from monai.deploy.core import AppContext, Application
 
 from clickseg.errors import ClickSegError, OutputError
 from clickseg.job import Inference
+from clickseg.metadata import Metadata
 from clickseg.plan import make_plan
 from clickseg.results import Results
 from clickseg.run import log_plan
@@ -69,6 +70,11 @@ class ClickSegApplication(Application):
     def errors(self) -> Sequence[ClickSegError]:
         """The errors of the series that failed."""
         return self.results.errors if self.results else ()
+
+    @property
+    def metadata(self) -> Metadata:
+        """What a workflow engine is told of the run."""
+        return self.results.metadata if self.results else {}
 
     def _read_arguments(self) -> AppContext:
         """Reads arguments and environment as every MONAI Deploy application does.

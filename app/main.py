@@ -47,17 +47,23 @@ class Process:
             return self.fail(unexpected(error))
         if not application.is_published and not application.errors:
             return self.fail(OutputError("the application ended before its results were published"))
-        return conclude(application.summary, application.errors, application.output, os.environ)
+        return self._conclude(application)
 
     def interrupt(self) -> int:
         """Cleans up after a run that is ended from outside, and returns the exit code."""
-        if self._application is not None and self._application.results is not None:
-            self._application.results.__exit__(None, None, None)
+        application = self._application
+        if application is not None and application.results is not None:
+            application.results.__exit__(None, None, None)
+            if application.is_published:  # too late: the results are there, and whole
+                return self._conclude(application)
         return self.fail(Interrupted("interrupted"))
 
     def fail(self, error: ClickSegError) -> int:
         """Says why the run failed, and returns the exit code."""
         return fail([error], self._application and self._application.output, os.environ)
+
+    def _conclude(self, application: ClickSegApplication) -> int:
+        return conclude(application.summary, application.errors, application.metadata, application.output, os.environ)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -65,7 +65,7 @@ def _segment(arguments: argparse.Namespace) -> int:
         from clickseg.session_run import open_session
 
         results = open_session(settings, arguments.session, progress_bar())
-    return conclude(results.summary, results.errors, settings.output, os.environ)
+    return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
 
 
 def _refine(arguments: argparse.Namespace) -> int:
@@ -74,7 +74,7 @@ def _refine(arguments: argparse.Namespace) -> int:
 
     settings = _settings(arguments)
     results = refine(settings, arguments.session, edit_of(arguments), progress_bar())
-    return conclude(results.summary, results.errors, settings.output, os.environ)
+    return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -147,7 +147,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         return 0
     settings = read_settings(study, arguments.output / "result", arguments.models, {}, os.environ)
     results = run(settings, progress_bar())
-    return conclude(results.summary, results.errors, settings.output, os.environ)
+    return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
 
 
 def _export(arguments: argparse.Namespace) -> int:

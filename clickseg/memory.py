@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clickseg.errors import UsageError
+from clickseg.errors import MemoryLimitError, UsageError
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -31,6 +31,24 @@ class Memory:
     def left(self) -> int:
         """Returns how many bytes this process may still take; below 0 where it took too many."""
         return int(self.limit_bytes * _USED) - _resident_bytes()
+
+    def check(self, needed_bytes: int, what: str) -> None:
+        """Refuses what does not fit.
+
+        Args:
+            needed_bytes: What will be taken at least.
+            what: What for.
+
+        Raises:
+            MemoryLimitError: It is more than is left.
+        """
+        lacking = needed_bytes - self.left()
+        if lacking > 0:
+            raise MemoryLimitError(
+                f"memory: expected at least {_mb(self.limit_bytes + lacking)} MB for {what}, got a limit of "
+                f"{_mb(self.limit_bytes)} MB",
+                hint="raise --memory-limit, or the limit of the container",
+            )
 
 
 def read_size(value: str) -> int:
@@ -74,6 +92,10 @@ def _control_group_limits(root: Path) -> Iterator[int]:
                 yield int(limit)
             if folder == top:
                 break
+
+
+def _mb(size: int) -> int:
+    return -(-size // 1_000_000)
 
 
 def _physical_bytes() -> int:

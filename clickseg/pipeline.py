@@ -13,7 +13,7 @@ from clickseg.clicks.click import Clicks
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
 from clickseg.errors import DeviceMemoryError
-from clickseg.inference.decision import Decision
+from clickseg.inference.decision import Decision, deciding_channels
 from clickseg.inference.device import HOST, Device, device_of
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.kernels import PlainKernels
@@ -130,6 +130,7 @@ def _decided(
     kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
     decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels, device)
     stitch = StitchChoice(memory, decision.bytes_needed, device)
+    stitch.check(window.grid, deciding_channels(spec))
     for planes in window.planes(engine, kernels, progress, stitch):
         decision.take(planes)
     return decision.label_map(), Windows(len(window.grid), window.repeated, stitch.place)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clickseg.assignment import assign, find_reports
+from clickseg.capacity import too_large
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.read import find_clicks
 from clickseg.dicom.files import scan
@@ -54,7 +55,7 @@ class Plan:
     Attributes:
         package: The model.
         tasks: At least one.
-        lacking: Series that cannot be segmented, for want of another input of the model.
+        lacking: Series that cannot be segmented, for want of another input of the model or of memory.
         series_passed_over: The other series of the input.
         clicks_passed_over: Click files and SRs that do not count.
         files_passed_over: How many files were left aside, by reason.
@@ -80,6 +81,7 @@ def make_plan(settings: Settings) -> Plan:
             there or forms no volume.
         ClickError: Clicks cannot be read, or it is not clear for which series they are.
         ModelError: No model fits, or not just one does.
+        MemoryLimitError: No series fits into memory.
         UsageError: The result of the model cannot be encoded as it was asked for.
     """
     found = scan(settings.input)
@@ -88,15 +90,18 @@ def make_plan(settings: Settings) -> Plan:
     wanted = wanted_series(formed, failed, settings.series_uids, found)
     package = _package(settings, wanted, formed)
     check_encoding(package.spec, settings.segmentation_type)
-    fitting = references(wanted, package, is_named=bool(settings.series_uids))
-    inputs, lacking = match_inputs(fitting, formed, wanted, package)
+    wanted_references = references(wanted, package, is_named=bool(settings.series_uids))
+    matched, lacking = match_inputs(wanted_references, formed, wanted, package)
+    reasons = too_large(matched, settings.memory)
     files = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
-    assigned = assign(inputs, files, find_reports(found.instances))
-    used = {id(series.candidate) for each in inputs for series in each} | {id(each.candidate) for each in lacking}
+    assigned = assign(matched, files, find_reports(found.instances))
+    tasks = [Task(*each) for each in zip(matched, assigned.clicks, assigned.earlier, strict=True)]
+    lacking += [PassedOver(task.candidate, reason) for task, reason in zip(tasks, reasons, strict=True) if reason]
+    used = {id(series.candidate) for each in matched for series in each} | {id(each.candidate) for each in lacking}
     unused = tuple(_unused(series, package) for series in formed if id(series.candidate) not in used)
     return Plan(
         package,
-        tuple(Task(*each) for each in zip(inputs, assigned.clicks, assigned.earlier, strict=True)),
+        tuple(task for task, reason in zip(tasks, reasons, strict=True) if reason is None),
         tuple(lacking),
         (*failed, *unused),
         assigned.passed_over,

@@ -17,6 +17,7 @@ from clickseg.dicom.predecessor import predecessors
 from clickseg.dicom.report import make_report
 from clickseg.dicom.segmentation import make_segmentation
 from clickseg.errors import ClickSegError, OutputError
+from clickseg.metadata import Metadata, run_metadata
 from clickseg.nifti import write_nifti
 from clickseg.outcome import Outcome
 from clickseg.plan import Plan
@@ -60,6 +61,11 @@ class Results:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._staging.__exit__(kind, error, trace)
+
+    @property
+    def metadata(self) -> Metadata:
+        """What a workflow engine is told of the run."""
+        return run_metadata(self._entries)
 
     def add(self, outcome: Outcome[Result]) -> None:
         """Writes the result of one series; with the last one, publishes all, unless every series failed.
@@ -119,7 +125,7 @@ class Results:
 
     def _save(self, document: Document[Any]) -> str:
         name = f"{document.uid}.dcm"
-        write_bytes(self._staging.folder / name, document.content)
+        write_bytes(self._staging.waiting(name), document.content)
         return name
 
     def _draw(self, result: Result, uid: str) -> str:

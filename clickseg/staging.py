@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +25,9 @@ from clickseg.errors import OutputError
 
 _PREFIX = ".clickseg-"
 _LOCK, _JOURNAL, _NEW = ".lock", ".journal", ".new"
+_WAITING = ".waiting"
+"""What is added to the name of a file that nobody may take for a result before it is published."""
+
 _PART = f"{_PREFIX}part-"
 """What a file is called that will replace another one when it is whole."""
 
@@ -56,6 +59,13 @@ class Staging:
             raise OutputError("the staging folder is not open")
         return self._folder
 
+    def waiting(self, name: str) -> Path:
+        """Returns where a file is written that gets its name when it is published.
+
+        A workflow engine that kills a run takes all ``.dcm`` files below the output folder, hidden ones too.
+        """
+        return self.folder / f"{name}{_WAITING}"
+
     def __enter__(self) -> Self:
         try:
             self._made = _make_folders(self._output)
@@ -74,16 +84,17 @@ class Staging:
 
     def publish(self) -> None:
         """Moves the files to the output folder, the marker last."""
-        names = sorted(path.name for path in self.folder.iterdir() if path.name not in (_LOCK, self._marker))
-        new = {name: (self.folder / name).stat().st_ino for name in names if not (self._output / name).exists()}
+        files = sorted(path for path in self.folder.iterdir() if path.name not in (_LOCK, self._marker))
+        names = {path: path.name.removesuffix(_WAITING) for path in files}
+        new = {name: path.stat().st_ino for path, name in names.items() if not (self._output / name).exists()}
         with self._at_work:
             self._publish(names, new)
 
-    def _publish(self, names: Sequence[str], new: Mapping[str, int]) -> None:
+    def _publish(self, names: Mapping[Path, str], new: Mapping[str, int]) -> None:
         try:
             replace_whole(self.folder / _JOURNAL, json.dumps(new).encode())
-            for name in [*names, self._marker]:
-                (self.folder / name).replace(self._output / name)
+            for path, name in {**names, self.folder / self._marker: self._marker}.items():
+                path.replace(self._output / name)
         except BaseException as error:  # an interruption too: what was not published whole was not published
             if (self.folder / self._marker).exists():
                 _undo(self.folder, self._output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -12,11 +11,10 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from clickseg.errors import ClickSegError, UsageError
+from clickseg.metadata import METADATA, Metadata, is_wanted, may_replace, with_error, write_metadata
 from clickseg.progress import Progress, no_progress
-from clickseg.staging import replace_whole
 from clickseg.wording import printable
 
-FAILURE = "metadata.json"
 _STDERR = 2
 
 
@@ -56,25 +54,33 @@ class _Printable(logging.Formatter):
 
 
 def conclude(
-    summary: Sequence[str], errors: Sequence[ClickSegError], output: Path | None, environ: Mapping[str, str]
+    summary: Sequence[str],
+    errors: Sequence[ClickSegError],
+    metadata: Metadata,
+    output: Path | None,
+    environ: Mapping[str, str],
 ) -> int:
     """Ends a run: prints what was found on standard output, and what failed on standard error.
 
     Args:
         summary: Lines.
         errors: The errors of the series that failed.
+        metadata: What a workflow engine is told, where it asks.
         output: The output folder, where there is one.
-        environ: As for ``fail``; a note that an earlier run left there is removed by one that succeeds.
+        environ: As for ``fail``.
 
     Returns:
         The exit code.
     """
     tell(summary)
     if errors:
-        return fail(errors, output, environ)
-    if output is not None and environ.get("CLICKSEG_METADATA") == "1":
-        _remove_note(output)
-    return 0
+        return fail(errors, output, environ, metadata)
+    if output is None or not is_wanted(environ):
+        return 0
+    if not may_replace(output):
+        logging.getLogger(__name__).warning("%s is there already, and not of ClickSeg: it is left as it is", METADATA)
+        return 0
+    return 0 if _leave(metadata, output) else 1
 
 
 def tell(lines: Iterable[str]) -> None:
@@ -92,13 +98,16 @@ def tell_bytes(content: bytes) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def fail(errors: Sequence[ClickSegError], output: Path | None, environ: Mapping[str, str]) -> int:
+def fail(
+    errors: Sequence[ClickSegError], output: Path | None, environ: Mapping[str, str], metadata: Metadata | None = None
+) -> int:
     """Prints errors as ``error: …`` and ``hint: …`` on standard error.
 
     Args:
         errors: At least one.
         output: The output folder, where there is one.
-        environ: With ``CLICKSEG_METADATA=1`` the first error is also left in the output folder, for Argo workflows.
+        environ: With ``CLICKSEG_METADATA=1`` the first error is also left in the output folder, for workflow engines.
+        metadata: What is known of the run besides.
 
     Returns:
         The exit code: 2 for wrong use, else 1.
@@ -107,8 +116,8 @@ def fail(errors: Sequence[ClickSegError], output: Path | None, environ: Mapping[
         sys.stderr.write(f"error: {printable(' '.join(str(error).split()))}\n")
         if error.hint:
             sys.stderr.write(f"hint: {printable(error.hint)}\n")
-    if output is not None and environ.get("CLICKSEG_METADATA") == "1":
-        _leave_note(errors[0], output)
+    if output is not None and is_wanted(environ):
+        _leave(with_error(errors[0], metadata), output)
     return 2 if isinstance(errors[0], UsageError) else 1
 
 
@@ -130,20 +139,11 @@ def progress_bar() -> Progress:
     return show
 
 
-def _leave_note(error: ClickSegError, output: Path) -> None:
-    note = {"exception": type(error).__name__, "exception_message": str(error)}
+def _leave(metadata: Metadata, output: Path) -> bool:
+    """Writes metadata; returns whether it could be written, and says so where not."""
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        replace_whole(output / FAILURE, (json.dumps(note, indent=2) + "\n").encode())
+        write_metadata(metadata, output)
     except OSError as cause:
-        sys.stderr.write(f"error: {FAILURE} cannot be written: {cause.strerror}\n")
-
-
-def _remove_note(output: Path) -> None:
-    """Removes what an earlier run left; a file of that name that holds something else is not ours."""
-    path = output / FAILURE
-    try:
-        if set(json.loads(path.read_bytes())) == {"exception", "exception_message"}:
-            path.unlink()
-    except (OSError, TypeError, ValueError):
-        return
+        sys.stderr.write(f"error: {METADATA} cannot be written: {cause.strerror}\n")
+        return False
+    return True

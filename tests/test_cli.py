@@ -273,7 +273,9 @@ def test_a_note_of_a_failure_goes_when_a_run_succeeds(tmp_path: Path, models: Pa
     ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
 
     assert ended.returncode == 0
-    assert not (tmp_path / "out" / "metadata.json").exists()
+    metadata = json.loads((tmp_path / "out" / "metadata.json").read_text())
+    assert metadata["status"] == "success"
+    assert not {"exception", "exception_message"} & set(metadata)
 
 
 def test_a_note_that_is_not_ours_is_not_touched(tmp_path: Path, models: Path) -> None:

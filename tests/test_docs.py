@@ -15,14 +15,15 @@ from clickseg.models.spec import ModelSpec
 from clickseg.options import OPTIONS, variable
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = sorted([REPOSITORY / "README.md", *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("benchmarks/*.md")])
+PATTERNS = ("README.md", "docs/*.md", "benchmarks/*.md", "deploy/*/*.md")
+PAGES = sorted(page for pattern in PATTERNS for page in REPOSITORY.glob(pattern))
 
 
 def text(name: str) -> str:
     return (REPOSITORY / name).read_text()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target

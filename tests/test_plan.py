@@ -9,7 +9,8 @@ from pydicom import Dataset
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import write_clicks_json
-from clickseg.errors import ClickError, InputError, ModelError, SeriesError, UsageError
+from clickseg.errors import ClickError, InputError, MemoryLimitError, ModelError, SeriesError, UsageError
+from clickseg.memory import Memory
 from clickseg.plan import Plan, make_plan
 from clickseg.settings import read_settings
 from tests import phantoms
@@ -296,4 +297,29 @@ def test_clicks_for_none_of_the_series_are_an_error(tmp_path: Path, frame: str |
     click_file(tmp_path / "in", frame, series)
 
     with pytest.raises(ClickError, match=r"clicks\.json: for series .*9\.9.*but to be segmented: CT|for series 9\.9"):
+        plan(tmp_path, models(tmp_path, "CT"))
+
+
+def test_a_series_too_large_for_memory_does_not_take_the_others_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(tmp_path / "in", "CT", "small")
+    large = phantoms.distinct(phantoms.oblique_geometry((9, 12, 14)))
+    phantoms.write(tmp_path / "in" / "large", large, "CT", "large")
+    monkeypatch.setattr(Memory, "left", lambda _: 7 * 11 * 13 * 5)  # float32 values and a label
+
+    made = plan(tmp_path, models(tmp_path, "CT"))
+
+    assert chosen(made) == [[series_uid("CT", "small")]]
+    (too_large,) = made.lacking
+    assert too_large.candidate.series_uid == series_uid("CT", "large")
+    assert isinstance(too_large.reason, MemoryLimitError)
+    assert "for 9 x 12 x 14 voxels" in str(too_large.reason)
+
+
+def test_memory_for_no_series_is_an_error_before_any_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(tmp_path / "in", "CT")
+    monkeypatch.setattr(Memory, "left", lambda _: 7 * 11 * 13 * 5 - 1)
+
+    with pytest.raises(MemoryLimitError, match="memory: expected at least"):
         plan(tmp_path, models(tmp_path, "CT"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from clickseg.arrays import Values
-from clickseg.errors import MemoryLimitError
 from clickseg.inference.device import HOST, Device
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.spool import Spool
@@ -32,6 +31,16 @@ class StitchChoice:
         self._device = device
         self.place = "memory" if device.is_host else "gpu"
 
+    def check(self, grid: WindowGrid, channels: int) -> None:
+        """Refuses, before any window is run, what cannot even be blended a plane at a time.
+
+        Raises:
+            MemoryLimitError: Not even one plane fits.
+        """
+        if self._device.is_host:
+            what = f"{channels} channels of {' x '.join(str(count) for count in grid.shape)} voxels"
+            self._memory.check(Spool.bytes_of(grid, channels, 1) + self._reserved, what)
+
     def __call__(self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels) -> Stitching:
         """Returns what blends the windows of a grid; the result has the same bytes with any.
 
@@ -45,18 +54,7 @@ class StitchChoice:
         if Slab.bytes_of(grid, channels) <= left:
             return Slab(grid, weight, channels, kernels)
         self.place = "disk"
-        least = Spool.bytes_of(grid, channels, 1)
-        if least > left:
-            raise MemoryLimitError(
-                f"memory: expected at least {_mb(self._memory.limit_bytes + least - left)} MB for {channels} channels "
-                f"of {' x '.join(str(count) for count in grid.shape)} voxels, got a limit of "
-                f"{_mb(self._memory.limit_bytes)} MB",
-                hint="raise --memory-limit",
-            )
+        self.check(grid, channels)
         most = min(MAX_PLANES, grid.thickness)
-        planes = next(n for n in range(most, 0, -1) if Spool.bytes_of(grid, channels, n) <= left)
+        planes = next((n for n in range(most, 0, -1) if Spool.bytes_of(grid, channels, n) <= left), 1)
         return Spool(grid, weight, channels, kernels, folder=self._memory.spool, planes=planes)
-
-
-def _mb(size: int) -> int:
-    return -(-size // 1_000_000)

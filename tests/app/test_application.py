@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from app.main import Process
 from tests import phantoms, runs
 from tests.runs import REPOSITORY, process
 from tests.test_cli import error_lines, written
@@ -120,6 +122,7 @@ def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, 
 
 BROKEN = """
 import sys
+from contextlib import nullcontext
 sys.path.insert(0, {repository!r})
 import clickseg.job, clickseg.results
 def broken(*_):
@@ -243,3 +246,26 @@ def test_monai_deploy_leaves_the_rest_to_holoscan_cli() -> None:
 
     assert ended.returncode == 0
     assert "4.2.0" in ended.stdout + ended.stderr
+
+
+class Published:
+    """An application whose results are in the output folder."""
+
+    def __init__(self, output: Path) -> None:
+        self.output, self.results = output, nullcontext()
+        self.summary, self.errors, self.metadata = ("hook 0.3 ml",), (), {"clickseg": "0.1.0", "status": "success"}
+        self.is_published = True
+
+
+def test_a_signal_that_comes_when_the_results_are_there_makes_them_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLICKSEG_METADATA", "1")
+    process = Process()
+    process._application = Published(tmp_path)
+
+    code = process.interrupt()
+
+    assert code == 0
+    assert json.loads((tmp_path / "metadata.json").read_text())["status"] == "success"
+    assert capsys.readouterr().out == "hook 0.3 ml\n"

@@ -63,6 +63,28 @@ def test_less_than_a_plane_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         chosen(tmp_path, PLANE - 1, monkeypatch)
 
 
+class Untouchable:
+    """An engine that must not be run."""
+
+    device, batch = "cpu", 1
+
+    def infer(self, _: object) -> None:
+        raise AssertionError("a window was run")
+
+    def smaller(self) -> None:
+        return None
+
+
+def test_what_cannot_fit_is_refused_before_any_window_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = load_package(runs.write_model(tmp_path / "models") / "thresholder")
+    series = phantoms.read(phantoms.write(tmp_path / "ct", phantoms.hook(runs.GEOMETRY, 500.0, -700.0)))
+    prepared = prepare(make_case([series], Clicks(), package))
+    monkeypatch.setattr(Memory, "left", lambda _: 10_000)
+
+    with pytest.raises(MemoryLimitError, match="memory: expected at least"):
+        infer(prepared, Untouchable(), no_progress, KernelChoice(), Memory(1 << 30, tmp_path))
+
+
 def test_a_spool_takes_the_memory_that_it_is_counted_with(tmp_path: Path) -> None:
     for planes in (1, 4):
         made = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=planes)

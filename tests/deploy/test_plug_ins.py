@@ -1,0 +1,259 @@
+"""The application, run as each task plug-in would run it: command, environment and limits are those of deploy/.
+
+Without a container: the folders of the definitions stand for folders of the test, ``python3`` for this Python, and
+``/opt/holoscan/app`` for the checkout's. The input is read-only, and as root the process is another user's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+
+from tests import phantoms, runs
+from tests.deploy import contracts, definitions
+from tests.deploy.definitions import DOCKER
+from tests.test_interruption import write_slow_model
+
+USER = 10001
+IMAGE = {
+    "HOLOSCAN_INPUT_PATH": "/var/holoscan/input",
+    "HOLOSCAN_OUTPUT_PATH": "/var/holoscan/output",
+    "HOLOSCAN_MODEL_PATH": "/opt/holoscan/models",
+    "CLICKSEG_METADATA": "1",
+    "CLICKSEG_CACHE": "/tmp/clickseg",  # noqa: S108
+    "HOME": "/tmp",  # noqa: S108
+    "PATH": os.environ["PATH"],
+}
+"""What the image sets by itself."""
+
+DEFAULT_COMMAND = ["python3", "/opt/holoscan/app"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlugIn:
+    """What a container is started with.
+
+    Attributes:
+        command: Its words.
+        environ: Its environment, beside that of the image.
+        heeds_exit_code: Whether the task fails where the container does; else only files count.
+    """
+
+    command: list[str]
+    environ: Mapping[str, str]
+    heeds_exit_code: bool
+
+
+def plug_ins() -> dict[str, PlugIn]:
+    (segment,) = contracts.tasks_of(definitions.workflow(DOCKER), "docker")
+    template, job = definitions.template_container(), definitions.job_container()
+    return {
+        "docker": PlugIn(
+            contracts.docker_command(segment["args"]), contracts.docker_environment(segment["args"]), False
+        ),
+        "argo": PlugIn(template["command"], definitions.environment_of(template), True),
+        "kubernetes": PlugIn(job.get("command", DEFAULT_COMMAND), definitions.environment_of(job), True),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The folders of one container."""
+
+    root: Path
+
+    @property
+    def input(self) -> Path:
+        return self.root / "input"
+
+    @property
+    def output(self) -> Path:
+        return self.root / "output"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def here(self, word: str) -> str:
+        """A word of a definition, with the paths of this machine."""
+        places = {
+            "/var/holoscan/": f"{self.root}/",
+            "/opt/holoscan/models": str(self.models),
+            "/opt/holoscan/app": str(runs.REPOSITORY / "app"),
+            "/tmp": f"{self.root}/tmp",  # noqa: S108
+        }
+        found = next((there for there in places if word.startswith(there)), None)
+        return word if found is None else places[found] + word[len(found) :]
+
+    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
+        """Runs the application as a plug-in does; ``changes`` are settings that a site made."""
+        for folder in (self.output, self.root / "tmp"):
+            folder.mkdir()
+            folder.chmod(0o777)
+        for path in [self.input, *self.input.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        environ = {name: self.here(value) for name, value in {**IMAGE, **plug_in.environ, **changes}.items()}
+        words = [sys.executable if word == "python3" else self.here(word) for word in plug_in.command]
+        other = {"user": USER, "group": USER, "extra_groups": []} if is_other_user_possible() else {}
+        return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, **other)
+
+    def metadata(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.output / "metadata.json").read_text())
+        return found
+
+    def exported(self) -> list[Path]:
+        """What an export task takes: every DICOM file below the output, wherever it lies."""
+        return [path for path in self.output.rglob("*") if path.suffix == ".dcm"]
+
+
+def is_other_user_possible() -> bool:
+    """Whether this is root, and the Python and the checkout lie where other users may go."""
+    folders = [*Path(sys.executable).resolve().parents, *Path(sys.prefix).parents, runs.REPOSITORY]
+    return os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in folders)
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """Folders that every user may reach, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        made = Machine(Path(name))
+        runs.write_model(made.models)
+        yield made
+
+
+def receive(machine: Machine, name: str, folder: str = "1", without: str | None = None) -> Path:
+    """Writes a series as the gateway stores it: each instance with its header as JSON beside it."""
+    series = phantoms.write(
+        machine.input / folder, phantoms.hook(runs.GEOMETRY, runs.INSIDE_HU, runs.OUTSIDE_HU), "CT", name
+    )
+    if without is not None:
+        phantoms.change(series, lambda dataset: dataset.__delattr__(without))
+    for path in sorted(series.iterdir()):
+        header = dcmread(path, stop_before_pixels=True).to_json_dict()
+        path.with_name(f"{path.name}.json").write_text(json.dumps(header))
+    return series
+
+
+@pytest.mark.parametrize("name", plug_ins())
+def test_a_study_gives_a_segmentation_and_a_report(machine: Machine, name: str) -> None:
+    receive(machine, "study")
+
+    ended = machine.run(plug_ins()[name])
+
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(dcmread(path).Modality for path in machine.exported()) == ["SEG", "SR"]
+    metadata = machine.metadata()
+    assert (metadata["status"], metadata["segments"], metadata["labels"]) == ("success", 1, "hook")
+    assert {metadata["series_1_seg"], metadata["series_1_sr"]} == {path.name for path in machine.exported()}
+    assert all(not isinstance(value, list | dict) for value in metadata.values())
+
+
+@pytest.mark.parametrize("name", plug_ins())
+def test_a_broken_study_exports_nothing_and_says_why(machine: Machine, name: str) -> None:
+    series = receive(machine, "study")
+    sorted(series.glob("*.dcm"))[4].unlink()
+
+    ended = machine.run(plug_ins()[name])
+
+    assert ended.returncode == 1
+    assert machine.exported() == []
+    assert [path.name for path in machine.output.iterdir()] == ["metadata.json"]
+    metadata = machine.metadata()
+    assert (metadata["status"], metadata["exception"]) == ("failure", "SeriesError")
+    assert metadata["exception_message"].startswith("1 missing slice in 1 place")
+
+
+@pytest.mark.parametrize("name", plug_ins())
+def test_of_two_series_a_broken_one_leaves_the_other_its_results(machine: Machine, name: str) -> None:
+    receive(machine, "good", "1")
+    receive(machine, "bad", "2", without="RescaleSlope")
+
+    ended = machine.run(plug_ins()[name])
+
+    assert ended.returncode == 1  # a plug-in that heeds it lets the task fail, and the files lie in its output
+    assert sorted(dcmread(path).Modality for path in machine.exported()) == ["SEG", "SR"]
+    metadata = machine.metadata()
+    assert (metadata["status"], metadata["series"], metadata["series_failed"]) == ("partial", 2, 1)
+    failed = next(key for key, value in metadata.items() if value == "failure")
+    assert failed.endswith("_status")
+    assert "RescaleSlope" in metadata[failed.replace("status", "exception_message")]
+    assert "RescaleSlope" in metadata["exception_message"]
+
+
+def test_two_studies_in_one_folder_have_each_its_own_result(machine: Machine) -> None:
+    receive(machine, "one", "1")
+    receive(machine, "two", "2")
+
+    ended = machine.run(plug_ins()["kubernetes"])
+
+    assert ended.returncode == 0, ended.stderr
+    studies = [dcmread(path).StudyInstanceUID for path in machine.exported()]
+    assert {studies.count(uid) for uid in studies} == {2}
+    assert len(set(studies)) == 2
+
+
+def test_clicks_of_a_review_station_come_as_a_report_in_the_same_study(machine: Machine) -> None:
+    """What a first run wrote stands for a station's report: both hold seed points (tests/clicks has those of OHIF)."""
+    clicked = runs.write_input(machine.root / "clicked", runs.click(9, 11, 13), name="study")
+    first = runs.clickseg("segment", clicked, "-o", machine.root / "first", "-m", machine.models)
+    assert first.returncode == 0, first.stderr
+    (report,) = (path for path in (machine.root / "first").glob("*.dcm") if dcmread(path).Modality == "SR")
+    series = receive(machine, "study")
+    (series / report.name).write_bytes(report.read_bytes())
+
+    ended = machine.run(plug_ins()["docker"])
+
+    assert ended.returncode == 0, ended.stderr
+    (entry,) = json.loads((machine.output / "report.json").read_text())["series"]
+    assert (entry["clicks"]["source"], entry["clicks"]["foreground"]) == (f"1/{report.name}", 1)
+    segmentation = next(path for path in machine.exported() if dcmread(path).Modality == "SEG")
+    assert dcmread(segmentation).SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
+
+
+def test_the_time_limit_of_the_docker_definition_ends_a_run_that_can_still_say_so(machine: Machine) -> None:
+    plug_in = plug_ins()["docker"]
+    seconds = contracts.docker_command(contracts.tasks_of(definitions.workflow(DOCKER), "docker")[0]["args"])[3]
+    write_slow_model(machine.models)
+    receive(machine, "study")
+    start = time.monotonic()
+
+    short = PlugIn(["15" if word == seconds else word for word in plug_in.command], plug_in.environ, False)
+    ended = machine.run(short)
+
+    assert time.monotonic() - start < 60
+    assert ended.returncode == 124  # of timeout(1)
+    assert machine.exported() == []
+    assert machine.metadata()["exception"] == "Interrupted"
+
+
+def test_a_study_that_does_not_fit_into_memory_is_refused_before_it_starts(machine: Machine) -> None:
+    receive(machine, "study")
+
+    ended = machine.run(plug_ins()["docker"], CLICKSEG_MEMORY_LIMIT="1M")
+
+    assert ended.returncode == 1
+    assert machine.exported() == []
+    assert machine.metadata()["exception"] == "MemoryLimitError"
+    assert machine.metadata()["exception_message"].startswith("memory: expected at least")
+
+
+def test_an_input_that_is_not_there_is_said(machine: Machine) -> None:
+    """The docker plug-in mounts nothing where the payload is empty."""
+    machine.input.mkdir()
+
+    ended = machine.run(plug_ins()["docker"], HOLOSCAN_INPUT_PATH="/var/holoscan/nothing")
+
+    assert ended.returncode == 1
+    assert machine.metadata()["exception"] == "InputError"
