@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests import runs
 from tests.runs import REPOSITORY
 
 LOCKS = REPOSITORY / "container" / "environment" / "locks"
+GIT = shutil.which("git") or "git"
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 
 
@@ -139,9 +141,7 @@ def test_the_application_manifest_has_what_the_specification_asks_for() -> None:
 def test_labels_name_the_commit_and_no_password(tmp_path: Path) -> None:
     def git(*words: str) -> str:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        return subprocess.run(
-            ["git", *identity, *words], cwd=tmp_path, capture_output=True, text=True, check=True
-        ).stdout
+        return subprocess.run([GIT, *identity, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
 
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "first")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def words_of(program: FakeProgram) -> list[str]:
 
 
 def pairs(words: list[str], option: str) -> list[str]:
-    return [value for name, value in zip(words, words[1:], strict=False) if name == option]
+    return [value for name, value in pairwise(words) if name == option]
 
 
 def test_the_container_gets_no_more_than_it_needs(docker: FakeProgram, study: Path, tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_the_container_gets_no_more_than_it_needs(docker: FakeProgram, study: Pa
     assert {"--rm", "--read-only"} <= set(words)
     assert pairs(words, "--network") == ["none"]
     assert pairs(words, "--cap-drop") == ["ALL"]
-    assert pairs(words, "--tmpfs") == ["/tmp"]
+    assert pairs(words, "--tmpfs") == ["/tmp"]  # noqa: S108
     assert pairs(words, "--security-opt") == ["no-new-privileges"]
     assert pairs(words, "--user") == [f"{os.getuid()}:{os.getgid()}"]
     assert pairs(words, "--gpus") == []
