@@ -16,7 +16,7 @@ FROM cpu-base AS cpu-build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
-COPY container/environment pyproject.toml /build/environment/
+COPY container/environment /build/environment/
 RUN /build/environment/make cpu
 COPY . /build/source/
 ARG VERSION=0.1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def package(tag: str, *words: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def cpu_image() -> str:
-    """The image ``cpu``."""
+    """The image ``cpu``; ``CLICKSEG_TEST_CPU_IMAGE`` names one that is there."""
+    if "CLICKSEG_TEST_CPU_IMAGE" in os.environ:
+        return os.environ["CLICKSEG_TEST_CPU_IMAGE"]
     ended = package(CPU, "-b", os.environ["CLICKSEG_TEST_BASE"])
     assert ended.returncode == 0, ended.stderr[-3000:]
     return CPU
@@ -35,20 +38,19 @@ def cpu_image() -> str:
 @pytest.fixture(scope="session")
 def gpu_base(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A base as NVIDIA's: torch among the system's packages, and a pip that may not touch it."""
-    return make_base(tmp_path_factory.mktemp("base"), GPU_BASE, "2.13.0")
+    folder = tmp_path_factory.mktemp("base")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder / "packages"]
+    subprocess.run([*install, "torch==2.13.0", "numpy==2.4.6"], check=True)
+    return make_base(folder, GPU_BASE, ["torch==2.13.0", "numpy==2.4.6"])
 
 
-def make_base(folder: Path, tag: str, torch: str) -> str:
-    """Makes an image with torch, and with constraints that pin it and NumPy."""
-    packages = folder / "dist-packages"
-    pins = (f"torch=={torch}", "numpy==2.4.6")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", packages, *pins]
-    subprocess.run(command, check=True)
-    (folder / "constraint.txt").write_text("\n".join(pins))
+def make_base(folder: Path, tag: str, constraints: Sequence[str]) -> str:
+    """Makes an image with the Python packages in a folder, and with constraints for pip."""
+    (folder / "constraint.txt").write_text("\n".join(constraints))
     (folder / "Dockerfile").write_text(
         f"FROM {os.environ['CLICKSEG_TEST_BASE']}\n"
         "RUN command -v python3 || (apt-get update -qq && apt-get install -y -qq --no-install-recommends python3)\n"
-        "COPY dist-packages /opt/base\n"
+        "COPY packages /opt/base\n"
         "RUN echo /opt/base > \"$(python3 -c 'import site; print(site.getsitepackages()[0])')/base.pth\"\n"
         "COPY constraint.txt /etc/pip/constraint.txt\n"
         "ENV PIP_CONSTRAINT=/etc/pip/constraint.txt\n"

@@ -62,7 +62,7 @@ def test_a_broken_series_fails_with_a_note_and_no_dicom(cpu_image: str, study: P
     assert ended.returncode == 1
     assert [path.name for path in out.iterdir()] == ["metadata.json"]
     note = json.loads((out / "metadata.json").read_text())
-    assert note["exception"] == "SeriesError"
+    assert note["exception"] == "InputError"
     assert "missing slice" in note["exception_message"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -63,12 +62,14 @@ def test_an_old_driver_is_one_line_with_both_versions(gpu_image: str, study: Pat
 
 
 def test_a_torch_that_pip_would_replace_fails_the_build(tmp_path: Path) -> None:
-    old = os.environ.get("CLICKSEG_TEST_OLD_TORCH", "2.12.0")
-    base = make_base(tmp_path, "clickseg-test/old-torch:1", old)
+    old = tmp_path / "packages" / "torch-2.12.0.dist-info"  # only pip looks at it
+    old.mkdir(parents=True)
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.12.0\n")
+    base = make_base(tmp_path, "clickseg-test/old-torch:1", ["torch==2.12.0"])
 
     ended = package("clickseg-test/never:1", "--target", "gpu", "-b", base)
 
     assert ended.returncode == 1
-    assert f"error: the base image has torch {old}" in ended.stderr
+    assert "error: the base image has torch 2.12.0, and clickseg needs torch>=2.13" in ended.stderr
     assert "pip would replace it" in ended.stderr
     assert docker("image", "inspect", "clickseg-test/never:1").returncode != 0
