@@ -40,7 +40,7 @@ class ContainerProgram:
         if asked.returncode == 0:
             return True
         said = asked.stderr.strip() or f"exit code {asked.returncode}"
-        if "no such" in said.lower() or "not known" in said.lower():
+        if "no such image" in said.lower() or "image not known" in said.lower():
             return False
         raise ContainerError(f"{self.name} cannot be used: {said.splitlines()[-1]}")
 

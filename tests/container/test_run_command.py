@@ -140,3 +140,14 @@ def test_podman_keeps_the_callers_id(tmp_path: Path, study: Path) -> None:
     words = words_of(podman)
     assert ("keep-id" in pairs(words, "--userns")) is (os.getuid() != 0)
     assert pairs(words, "--device") == ["nvidia.com/gpu=all"]
+
+
+def test_the_progress_bar_comes_through_a_pipe_when_it_is_asked_for(tmp_path: Path) -> None:
+    study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
+    words = ["segment", study, "-m", models, "-o"]
+
+    silent = runs.clickseg(*words, tmp_path / "silent")
+    shown = runs.clickseg(*words, tmp_path / "shown", CLICKSEG_PROGRESS="1")
+
+    assert "window" not in silent.stderr
+    assert "window" in shown.stderr
