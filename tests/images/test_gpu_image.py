@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -22,7 +23,9 @@ TORCH = "import torch; print(torch.__version__, torch.__file__)"
 
 @pytest.fixture(scope="session")
 def gpu_image(gpu_base: str) -> str:
-    """The image ``gpu``."""
+    """The image ``gpu``; ``CLICKSEG_TEST_GPU_IMAGE`` names one that is there."""
+    if "CLICKSEG_TEST_GPU_IMAGE" in os.environ:
+        return os.environ["CLICKSEG_TEST_GPU_IMAGE"]
     ended = package(GPU, "--target", "gpu", "-b", gpu_base)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "kept from the base image: numpy 2.4.6, torch 2.13.0" in ended.stderr
