@@ -9,7 +9,7 @@ RUN := .venv/bin
 DEV := .venv-dev/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format system clean
+.PHONY: demo test container-test locks lint format system clean
 
 demo: .venv/.ready
 	$(RUN)/clickseg demo --study-only --output $(DEMO)
@@ -17,6 +17,16 @@ demo: .venv/.ready
 
 test: .venv-dev/.ready lint
 	$(DEV)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+
+# Builds the container images and runs them: docs/container.md.
+container-test: .venv-dev/.ready
+	PYTHON=$(DEV)/python scripts/container-test
+
+# What pip may install into the images, by version and hash; uv comes into an environment of its own.
+locks:
+	$(PYTHON) -m venv .venv-locks
+	.venv-locks/bin/python $(PIP) install uv==0.13.9
+	container/lock .venv-locks/bin/uv
 
 lint: .venv-dev/.ready
 	$(DEV)/ruff check .
@@ -28,7 +38,7 @@ format: .venv-dev/.ready
 	$(DEV)/ruff format .
 
 clean:
-	rm -rf .venv .venv-dev $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-dev .venv-locks $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 # Python with venv, and dciodvfy and dcmdump as independent judges of what is written; installed where they are missing.
 system:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clickseg import __version__
+from clickseg.container.arguments import add_package, add_run
 from clickseg.options import OPTIONS, variable
 
 Run = Callable[[argparse.Namespace], int]
@@ -46,6 +47,8 @@ def parsed(argv: Sequence[str], commands_run: Mapping[str, Run]) -> argparse.Nam
     _add_exec(made("exec", "run a MONAI Deploy application on a folder"))
     _add_demo(made("demo", "make a phantom study with clicks, and segment it"))
     _add_export(made("export", "convert a model package's torch weights for another runtime"))
+    add_package(made("package", "build a container image (MONAI Application Package)"))
+    add_run(made("run", "run a container image on a folder"))
     return parser.parse_args(_joined(argv))
 
 

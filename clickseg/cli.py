@@ -158,6 +158,33 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _package(arguments: argparse.Namespace) -> int:
+    from clickseg.package_command import Image, checked_tag, content_of, package, warn_of_ignored
+
+    warn_of_ignored(vars(arguments), arguments.platform)
+    image = Image(
+        checked_tag(arguments.tag),
+        arguments.app_version,
+        arguments.base_image,
+        arguments.network,
+        not arguments.no_cache,
+    )
+    models = () if arguments.no_models else arguments.model
+    content = content_of(
+        arguments.app, models, os.environ, docs=arguments.docs, target=arguments.target, wheels=arguments.wheels
+    )
+    tell(package(content, image, arguments.tar_folder))
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from clickseg.run_image_command import run_image
+
+    folders = (arguments.input, arguments.results)
+    options = {name: getattr(arguments, name) for name in ("clicks", "models", "cache", "gpus")}
+    return run_image(arguments.image, folders, os.environ, **options)
+
+
 _COMMANDS: dict[str, Run] = {
     "segment": _segment,
     "refine": _refine,
@@ -167,4 +194,6 @@ _COMMANDS: dict[str, Run] = {
     "exec": _exec,
     "demo": _demo,
     "export": _export,
+    "package": _package,
+    "run": _run,
 }

@@ -10,7 +10,13 @@ import ctypes
 import importlib.util
 from pathlib import Path
 
+from clickseg.errors import EngineError
+
 _LIBRARY = "libcudart.so.13"
+_NEEDED = (13, 0)
+"""The CUDA that a driver must know: later ones of the same major version need no newer driver."""
+
+_NO_DRIVER = "none"
 
 
 def load_cuda_runtime() -> None:
@@ -35,8 +41,22 @@ def driver_version() -> str:
     driver = _driver()
     version = ctypes.c_int(0)
     if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
-        return "none"
+        return _NO_DRIVER
     return f"{version.value // 1000}.{version.value % 1000 // 10}"
+
+
+def check_driver() -> None:
+    """Refuses a driver that is older than the CUDA that everything here is built for.
+
+    Raises:
+        EngineError: There is a driver, and it is older.
+    """
+    found = driver_version()
+    if found != _NO_DRIVER and tuple(map(int, found.split("."))) < _NEEDED:
+        raise EngineError(
+            f"the GPU driver is too old: expected one for CUDA {_NEEDED[0]}.{_NEEDED[1]} or newer, got CUDA {found}",
+            hint="install driver 580 or newer, or take --device cpu (CLICKSEG_DEVICE=cpu)",
+        )
 
 
 def has_cuda_device() -> bool:

@@ -75,5 +75,9 @@ class MemoryLimitError(ClickSegError, MemoryError):
     """A run would take more memory than it may."""
 
 
+class ContainerError(ClickSegError, RuntimeError):
+    """A container image cannot be built, or not be run."""
+
+
 class OutputError(ClickSegError, OSError):
     """A result cannot be written."""

@@ -122,8 +122,11 @@ def fail(
 
 
 def progress_bar() -> Progress:
-    """Returns a progress bar over windows, on a terminal; elsewhere nothing."""
-    if not sys.stderr.isatty():
+    """Returns a progress bar over windows, on a terminal; elsewhere nothing.
+
+    ``CLICKSEG_PROGRESS=1`` says that a terminal is at the other end of a pipe, as it is for ``clickseg run``.
+    """
+    if not sys.stderr.isatty() and os.environ.get("CLICKSEG_PROGRESS") != "1":
         return no_progress
     from tqdm import tqdm
 

@@ -6,7 +6,8 @@ import ctypes
 
 import pytest
 
-from clickseg.cuda_runtime import driver_version, has_cuda_device
+from clickseg.cuda_runtime import check_driver, driver_version, has_cuda_device
+from clickseg.errors import EngineError
 
 
 class Driver:
@@ -36,6 +37,23 @@ def test_the_driver_says_its_version(monkeypatch: pytest.MonkeyPatch, version: i
     monkeypatch.setattr(ctypes, "CDLL", Driver(version, 1))
 
     assert driver_version() == shown
+
+
+@pytest.mark.parametrize(("version", "shown"), [(12040, "12.4"), (11080, "11.8")])
+def test_a_driver_that_is_too_old_is_refused_with_both_versions(
+    monkeypatch: pytest.MonkeyPatch, version: int, shown: str
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", Driver(version, 1))
+
+    with pytest.raises(EngineError, match=rf"expected one for CUDA 13\.0 or newer, got CUDA {shown}$"):
+        check_driver()
+
+
+@pytest.mark.parametrize("version", [13000, 13010, 14000])
+def test_a_driver_that_is_new_enough_is_taken(monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", Driver(version, 1))
+
+    check_driver()
 
 
 @pytest.mark.parametrize("devices", [0, 1, 2])

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from clickseg.arrays import Values
+from clickseg.cuda_runtime import check_driver, has_cuda_device
 from clickseg.engines.batch import windows_at_once
 from clickseg.engines.engine import Precision
 from clickseg.engines.memory_layout import lay_out, memory_layout
@@ -100,11 +101,15 @@ def cuda_or_cpu(device: str) -> str:
     """Returns the device that a setting means.
 
     Raises:
-        EngineError: torch sees no CUDA device, and one is wanted.
+        EngineError: torch sees no CUDA device, and one is wanted; or there is one whose driver is too old.
     """
+    if device == "cpu" or torch.cuda.is_available():
+        return "cuda" if device == "auto" else device
+    if device != "auto" or (torch.version.cuda is not None and has_cuda_device()):
+        check_driver()
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+        return "cpu"
+    if device.startswith("cuda"):
         raise EngineError("torch finds no CUDA device here")
     return device
 

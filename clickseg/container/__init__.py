@@ -1,0 +1,1 @@
+"""The MONAI Application Package: building it, and running one."""

@@ -1,0 +1,45 @@
+"""The arguments of ``clickseg package`` and ``clickseg run``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clickseg import __version__
+from clickseg.container.old_options import IGNORED
+
+_SHORT = {"config": ("-c",)}
+
+
+def add_package(parser: argparse.ArgumentParser) -> None:
+    """Adds those of ``clickseg package``; ``monai-deploy package`` has most of them."""
+    add = parser.add_argument
+    add("app", nargs="?", type=Path, default=Path("app"), metavar="APP", help="application's folder (default: ./app)")
+    add("-t", "--tag", required=True, help="name of the image, such as clickseg:cpu")
+    add("--target", choices=("cpu", "gpu"), default="cpu", help="default: cpu")
+    add("-b", "--base-image", metavar="IMAGE", help="base image (default: that of the Dockerfile)")
+    add("-m", "--model", "--models", action="append", type=Path, metavar="DIR", help="model package, or folder of them")
+    add("--no-models", action="store_true", help="none in the image: they are mounted when it is run")
+    add("-d", "--docs", type=Path, metavar="DIR", help="documents for the image (default: those of ClickSeg)")
+    add("-o", "--output", dest="tar_folder", type=Path, metavar="DIR", help="also write the image to DIR, as a tar")
+    add("--wheels", type=Path, metavar="DIR", help="install from this folder of wheels, and from no index")
+    add("--network", metavar="MODE", help="network of the build, as the builder names it")
+    add("-n", "--no-cache", action="store_true", help="do not use steps of earlier builds")
+    add("--version", dest="app_version", default=__version__, metavar="VERSION", help=f"default: {__version__}")
+    add("--platform", help="x86_64")
+    ignored = parser.add_argument_group("options of monai-deploy package that have nothing to do here")
+    for name in IGNORED:
+        nargs = "*" if name == "includes" else None
+        ignored.add_argument(*_SHORT.get(name, ()), f"--{name}", nargs=nargs, help=argparse.SUPPRESS)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Adds those of ``clickseg run``."""
+    add = parser.add_argument
+    add("image", metavar="IMAGE", help="container image")
+    add("input", type=Path, metavar="IN", help="folder of DICOM")
+    add("results", type=Path, metavar="OUT", help="folder for the results")
+    add("--clicks", action="append", default=[], metavar="FILE", help="click file; several count together; or none")
+    add("-m", "--models", type=Path, metavar="MODELS", help="model packages instead of those in the image")
+    add("--gpus", metavar="GPUS", help="GPUs to use, such as all (default: none)")
+    add("--cache", type=Path, metavar="DIR", help="keep compiled networks here, for the next run")

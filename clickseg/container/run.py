@@ -1,0 +1,143 @@
+"""Running an image on folders of this machine: with no more rights than it needs, as the user who asks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickseg.container.manifests import ENVIRONMENT, MODEL_ROOT
+from clickseg.container.program import ContainerProgram
+from clickseg.errors import ContainerError
+from clickseg.options import OPTIONS, variable
+
+_CLICKS = "/mnt/clicks"
+_CACHE = "/mnt/cache"
+_PATHS = ("cache", "clicks", "models")
+"""Options whose values are paths of this machine."""
+
+_NOT_STARTED = 125
+"""The exit code of docker and podman where they could not start the container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a container works on.
+
+    Attributes:
+        image: The image.
+        input: A folder of DICOM.
+        output: The folder for the results; it is there.
+        clicks: Click files; or ``none``.
+        models: A model package or folder of them instead of those in the image.
+        cache: A folder that compiled networks are kept in from run to run.
+        gpus: What ``docker run --gpus`` takes; None for none.
+        user: uid and gid.
+    """
+
+    image: str
+    input: Path
+    output: Path
+    clicks: tuple[str, ...]
+    models: Path | None
+    cache: Path | None
+    gpus: str | None
+    user: tuple[int, int]
+
+
+def run_command(program: ContainerProgram, job: Job, settings: Mapping[str, str]) -> list[str]:
+    """Returns the command that runs a job.
+
+    Args:
+        program: docker or podman.
+        job: The job.
+        settings: Environment variables for the application.
+    """
+    mounts, environ = _mounts(job), dict(settings)
+    if job.clicks:
+        environ[variable("clicks")] = os.pathsep.join(_seen_clicks(job.clicks))
+    if job.cache is not None:
+        environ[variable("cache")] = _CACHE
+    words = ["run", "--rm", "--read-only", "--network", "none", "--cap-drop", "ALL"]
+    words += ["--security-opt", "no-new-privileges", "--tmpfs", "/tmp", "--user", f"{job.user[0]}:{job.user[1]}"]  # noqa: S108
+    words += _podman_words(job) if program.name == "podman" else _docker_words(job)
+    words += [word for mount in mounts for word in ("--mount", mount)]
+    words += [word for name, value in environ.items() for word in ("--env", f"{name}={value}")]
+    return program.command(*words, job.image)
+
+
+def passed_on(environ: Mapping[str, str], *, shows_progress: bool) -> dict[str, str]:
+    """Returns the settings of this process that hold in the container too: all but those that are paths here."""
+    names = [*(variable(name) for name in OPTIONS if name not in _PATHS), "SOURCE_DATE_EPOCH"]
+    passed = {name: environ[name] for name in names if environ.get(name)}
+    return {**passed, "CLICKSEG_PROGRESS": "1"} if shows_progress else passed
+
+
+def wait_for(command: Sequence[str], program: ContainerProgram) -> int:
+    """Runs a container, and passes on to it that it is to end.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        ContainerError: It could not be started.
+    """
+    try:
+        process = subprocess.Popen(command)
+    except OSError as error:
+        raise ContainerError(f"{program.name} cannot be run: {error.strerror}") from error
+    code = _ended(process)
+    if code == _NOT_STARTED:
+        raise ContainerError(f"{program.name} could not start the container: its message is above")
+    return code
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the application cleans up and ends; the program hands the signal on to it
+            process.send_signal(signal.SIGTERM)
+
+
+def _mounts(job: Job) -> list[str]:
+    mounts = [
+        _mount(job.input, ENVIRONMENT["HOLOSCAN_INPUT_PATH"], is_writable=False),
+        _mount(job.output, ENVIRONMENT["HOLOSCAN_OUTPUT_PATH"], is_writable=True),
+    ]
+    if job.models is not None:
+        mounts.append(_mount(job.models, f"{MODEL_ROOT}/{job.models.name}" if _is_one(job.models) else MODEL_ROOT))
+    if job.cache is not None:
+        mounts.append(_mount(job.cache, _CACHE, is_writable=True))
+    named = zip(job.clicks, _seen_clicks(job.clicks), strict=True)
+    return [*mounts, *(_mount(Path(file), seen) for file, seen in named if file != "none")]
+
+
+def _mount(path: Path, seen: str, *, is_writable: bool = False) -> str:
+    """Returns a bind mount; its fields are those of a line of CSV, so a path with a comma is quoted."""
+    fields = ["type=bind", f"src={path.resolve()}", f"dst={seen}", *([] if is_writable else ["readonly"])]
+    return ",".join('"{}"'.format(each.replace('"', '""')) if {*each} & {",", '"'} else each for each in fields)
+
+
+def _is_one(models: Path) -> bool:
+    """Whether a path is one package, and no folder of them."""
+    return models.is_file() or (models / "configs").is_dir()
+
+
+def _seen_clicks(files: Sequence[str]) -> list[str]:
+    """Returns the paths that click files have in the container; each keeps its name, which tells its form."""
+    return [file if file == "none" else f"{_CLICKS}/{n}/{Path(file).name}" for n, file in enumerate(files)]
+
+
+def _docker_words(job: Job) -> list[str]:
+    return ["--gpus", job.gpus] if job.gpus else []
+
+
+def _podman_words(job: Job) -> list[str]:
+    """Podman without root makes the caller root, unless it keeps the id; its GPUs have other names."""
+    words = ["--security-opt", "label=disable"]
+    words += ["--userns", "keep-id"] if job.user[0] != 0 else []
+    return [*words, "--device", f"nvidia.com/gpu={job.gpus}"] if job.gpus else words

@@ -1,0 +1,203 @@
+"""What the image is built from agrees with itself and with the requirements."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clickseg import __version__
+from clickseg.container.manifests import ENVIRONMENT, application_manifest, package_manifest, write_manifests
+from clickseg.container.provenance import provenance_of, web_address
+from clickseg.container.stages import stages_for
+from clickseg.errors import UsageError
+from tests import runs
+from tests.runs import REPOSITORY
+
+LOCKS = REPOSITORY / "container" / "environment" / "locks"
+GIT = shutil.which("git") or "git"
+DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
+
+
+def pins(text: str) -> set[tuple[str, str]]:
+    """Names, as pip normalizes them, and versions."""
+    found = re.findall(r"^([\w.-]+)==([\w.+]+)", text, re.MULTILINE)
+    return {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in found}
+
+
+def listed(path: Path) -> set[str]:
+    return {line for line in path.read_text().split("\n") if line and not line.startswith("#")}
+
+
+@pytest.mark.parametrize(("lock", "requirements"), [("cpu", ["-cpu"]), ("gpu", ["-cpu", ""])])
+def test_a_lock_has_the_versions_of_the_requirements(lock: str, requirements: list[str]) -> None:
+    wanted = {pin for name in requirements for pin in pins((REPOSITORY / f"requirements{name}.txt").read_text())}
+    excluded = listed(LOCKS / f"{lock}.exclude")
+
+    locked = pins((LOCKS / f"{lock}.txt").read_text())
+
+    assert {pin for pin in wanted if pin[0] not in excluded} <= locked
+    assert excluded & {name for name, _ in locked} == set()
+
+
+def test_the_torch_of_bases_without_one_is_that_of_the_requirements() -> None:
+    (torch,) = [pin for pin in pins((REPOSITORY / "requirements.txt").read_text()) if pin[0] == "torch"]
+
+    assert torch in pins((LOCKS / "torch.in").read_text())
+    assert torch in pins((LOCKS / "torch.txt").read_text())
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu", "torch", "tools"])
+def test_each_locked_version_has_hashes(name: str) -> None:
+    entries = re.split(r"^(?=[\w.-]+==)", (LOCKS / f"{name}.txt").read_text(), flags=re.MULTILINE)[1:]
+
+    assert entries
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_the_cpu_image_has_neither_torch_nor_monai_core_nor_cupy() -> None:
+    names = {name for name, _ in pins((LOCKS / "cpu.txt").read_text())}
+
+    assert names & {"torch", "monai", "cupy-cuda13x"} == set()
+    assert {"openvino", "monai-deploy-app-sdk", "holoscan-cu13"} <= names
+
+
+def test_both_targets_have_the_same_environment_labels_and_entrypoint() -> None:
+    cpu, gpu = (
+        re.search(rf"^FROM \S+ AS {name}$(.*?)(?=^# ----|\Z)", DOCKERFILE, re.M | re.S) for name in ("cpu", "gpu")
+    )
+
+    assert cpu is not None
+    assert gpu is not None
+    assert cpu[1].replace("cpu", "TARGET").strip() == gpu[1].replace("gpu", "TARGET").strip()
+
+
+def test_the_environment_of_the_image_is_that_of_its_manifest() -> None:
+    for name, value in ENVIRONMENT.items():
+        assert DOCKERFILE.count(f"{name}={value} ") == 2, name
+
+
+def test_the_default_version_is_this_one() -> None:
+    assert set(re.findall(r"^ARG VERSION=(.*)$", DOCKERFILE, re.M)) == {__version__}
+
+
+def test_the_dockerfile_needs_no_buildkit() -> None:
+    assert not re.search(r"^#\s*syntax|--mount|--link|--chmod|<<", DOCKERFILE, re.M)
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_a_target_is_given_its_own_stages(target: str) -> None:
+    names = re.findall(r"^FROM \S+ AS (\S+)$", stages_for(DOCKERFILE, target), re.MULTILINE)
+
+    assert names == [f"{target}-base", f"{target}-build", target]
+
+
+def test_a_stage_that_is_copied_from_is_needed_and_one_that_is_not_is_left_out() -> None:
+    text = "ARG A=1\nFROM x AS a\nFROM y AS b\nFROM a AS c\nCOPY --from=b /f /f\nFROM z AS d\n"
+
+    assert stages_for(text, "c") == "ARG A=1\nFROM x AS a\nFROM y AS b\nFROM a AS c\nCOPY --from=b /f /f\n"
+    assert stages_for(text, "a") == "ARG A=1\nFROM x AS a\n"
+    with pytest.raises(UsageError, match="no target e: expected one of a, b, c, d"):
+        stages_for(text, "e")
+
+
+def test_the_package_manifest_lists_its_models_as_an_array(tmp_path: Path) -> None:
+    runs.write_model(tmp_path / "models", "second")
+    models = runs.write_model(tmp_path / "models", "first")
+
+    write_manifests(models, tmp_path, "1.2", "gpu")
+
+    manifest = json.loads((tmp_path / "pkg.json").read_text())
+    assert manifest["models"] == [
+        {"name": "first", "path": "/opt/holoscan/models/first"},
+        {"name": "second", "path": "/opt/holoscan/models/second"},
+    ]
+    assert manifest["resources"]["gpu"] == 1
+    assert package_manifest("1.2", [], gpus=0)["resources"] == {"cpu": 2, "gpu": 0, "memory": "4Gi"}
+
+
+def test_an_image_without_models_has_an_empty_array(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+
+    write_manifests(tmp_path / "models", tmp_path, "1.2", "cpu")
+
+    assert json.loads((tmp_path / "pkg.json").read_text())["models"] == []
+
+
+def test_the_application_manifest_has_what_the_specification_asks_for() -> None:
+    manifest = application_manifest("1.2")
+
+    assert json.loads(str(manifest["command"])) == ["python3", "/opt/holoscan/app"]
+    assert manifest["type"] == "application"
+    assert manifest["input"] == {"path": "input", "formats": ["DICOM", "JSON"]}
+    assert manifest["version"] == "1.2"
+
+
+def test_labels_name_the_commit_and_no_password(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        return subprocess.run([GIT, *identity, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    git("remote", "add", "origin", "https://user:secret@example.org/x.git")
+    commit = git("rev-parse", "HEAD").strip()
+
+    clean = provenance_of(tmp_path)
+    (tmp_path / "new").write_text("")
+
+    assert (clean.revision, clean.url) == (commit, "https://example.org/x.git")
+    assert provenance_of(tmp_path).revision == f"{commit}-dirty"
+    assert web_address("git@example.org:x.git") == ""
+
+
+def keep_base(folder: Path, installed: dict[str, str], constraint: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs ``select`` with a Python that sees some packages beside pip."""
+    for name, version in installed.items():
+        info = folder / "site" / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (folder / "constraint.txt").write_text(constraint)
+    script = folder / "keep_base.py"
+    script.write_text((LOCKS.parent / "keep_base.py").read_text())
+    (folder / "pyproject.toml").write_text((REPOSITORY / "pyproject.toml").read_text())
+    fake = (
+        f"import sys; sys.path[:0] = [{str(folder / 'site')!r}]; sys.argv = ['x', 'select', {str(LOCKS)!r}, 'wanted']; "
+    )
+    fake += "import importlib.metadata as m; own = m.distributions; "
+    fake += f"m.distributions = lambda: own(path=[{str(folder / 'site')!r}]); "
+    fake += f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    environ = {"PIP_CONSTRAINT": str(folder / "constraint.txt")}
+    return subprocess.run([sys.executable, "-c", fake], cwd=folder, env=environ, capture_output=True, text=True)
+
+
+def test_torch_and_what_the_base_constrains_stay_the_bases(tmp_path: Path) -> None:
+    base = {"torch": "2.13.0a0+1b2c", "numpy": "2.3.1", "scipy": "1.16.0"}
+
+    ended = keep_base(tmp_path, base, "numpy==2.3.1\ntorch==2.13.0a0+1b2c\nabsent==1.0\n")
+
+    names = {name for name, _ in pins((tmp_path / "wanted").read_text())}
+    assert ended.stdout == "kept from the base image: numpy 2.3.1, torch 2.13.0a0+1b2c\n", ended.stderr
+    assert names & {"torch", "numpy", "nvidia-cublas"} == set()
+    assert {"scipy", "highdicom", "monai"} <= names
+
+
+def test_a_base_without_torch_gets_it_from_the_lock(tmp_path: Path) -> None:
+    ended = keep_base(tmp_path, {})
+
+    assert ended.returncode == 0, ended.stderr
+    assert {"torch", "nvidia-cublas", "highdicom"} <= {name for name, _ in pins((tmp_path / "wanted").read_text())}
+
+
+@pytest.mark.parametrize(("name", "version"), [("torch", "2.10.0"), ("numpy", "1.26.4")])
+def test_a_base_whose_own_would_have_to_be_replaced_is_refused(tmp_path: Path, name: str, version: str) -> None:
+    ended = keep_base(tmp_path, {"torch": "2.13.0", name: version}, f"{name}=={version}\n")
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: the base image has {name} {version}, and clickseg needs {name}>=")
+    assert not (tmp_path / "wanted").exists()

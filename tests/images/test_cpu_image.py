@@ -1,0 +1,191 @@
+"""The image ``cpu``, run as a hospital would: as some user, read-only, without network and capabilities."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import runs
+from tests.test_cli import written
+from tests.test_interruption import wait_until_it_runs, write_slow_model
+
+USER = "12345:12345"
+LEAST = ["--network", "none", "--read-only", "--user", USER, "--cap-drop", "ALL", "--tmpfs", "/tmp"]  # noqa: S108
+
+
+def docker(*words: object) -> subprocess.CompletedProcess[str]:
+    return runs.process(["docker", *words])
+
+
+def command(image: str, study: Path, out: Path, *options: object) -> list[object]:
+    mounts = ["-v", f"{study}:/var/holoscan/input:ro", "-v", f"{out}:/var/holoscan/output"]
+    return ["run", "--rm", *LEAST, "-e", "SOURCE_DATE_EPOCH=1700000000", *mounts, *options, image]
+
+
+def test_its_bytes_are_those_of_a_run_outside(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
+    inside = docker(*command(cpu_image, study, out))
+    outside = runs.clickseg("segment", study, "-o", tmp_path / "outside")
+
+    assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
+    assert written(out) == written(tmp_path / "outside")
+    assert {path.stat().st_uid for path in out.iterdir()} == {12345}
+
+
+def test_its_bytes_are_those_of_a_run_outside_on_real_pet(
+    cpu_image: str, fixtures: Path, out: Path, tmp_path: Path
+) -> None:
+    series = fixtures / "petct_ibsi" / "STS_002"
+
+    inside = docker(*command(cpu_image, series, out))
+    outside = runs.clickseg("segment", series, "-o", tmp_path / "outside")
+
+    assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
+    assert written(out) == written(tmp_path / "outside")
+
+
+def test_a_broken_series_fails_with_a_note_and_no_dicom(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(study, tmp_path / "broken")
+    for folder in [path for path in broken.iterdir() if path.is_dir()]:
+        sorted(folder.iterdir())[4].unlink()
+
+    ended = docker(*command(cpu_image, broken, out))
+
+    assert ended.returncode == 1
+    assert [path.name for path in out.iterdir()] == ["metadata.json"]
+    note = json.loads((out / "metadata.json").read_text())
+    assert note["exception"] == "InputError"
+    assert "missing slice" in note["exception_message"]
+
+
+def test_docker_stop_in_the_midst_of_windows_leaves_the_note_and_no_dicom(
+    cpu_image: str, out: Path, tmp_path: Path
+) -> None:
+    series = runs.write_input(tmp_path / "in")
+    models = write_slow_model(tmp_path / "models")
+    words = command(cpu_image, series, out, "-v", f"{models}:/opt/holoscan/models:ro", "--name", "clickseg-test-stop")
+
+    run = subprocess.Popen(["docker", *map(str, words)], stderr=subprocess.PIPE, text=True)  # noqa: S607
+    wait_until_it_runs(out)
+    docker("stop", "--time", "20", "clickseg-test-stop")
+    _, errors = run.communicate(timeout=60)
+
+    assert run.returncode == 1
+    assert errors.splitlines()[-1] == "error: interrupted"
+    assert [path.name for path in out.iterdir()] == ["metadata.json"]
+    assert json.loads((out / "metadata.json").read_text())["exception"] == "Interrupted"
+
+
+def test_the_manifests_are_shown(cpu_image: str) -> None:
+    app, package, both = (docker("run", "--rm", *LEAST, cpu_image, "show", *part) for part in (["app"], ["pkg"], []))
+
+    assert json.loads(json.loads(app.stdout)["command"]) == ["python3", "/opt/holoscan/app"]
+    assert json.loads(package.stdout)["models"] == [{"name": "pet_lesion", "path": "/opt/holoscan/models/pet_lesion"}]
+    assert "= app.json =" in both.stdout
+    assert "= pkg.json =" in both.stdout
+    assert docker("run", "--rm", cpu_image, "show", "other").returncode == 2
+
+
+def test_what_it_holds_is_extracted_to_what_is_mounted(cpu_image: str, out: Path, tmp_path: Path) -> None:
+    whole = docker("run", "--rm", *LEAST, "-v", f"{out}:/var/run/holoscan/export", cpu_image, "extract")
+    models = tmp_path / "models"
+    models.mkdir()
+    models.chmod(0o777)
+    part = docker("run", "--rm", *LEAST, "-v", f"{models}:/var/run/holoscan/export/models", cpu_image, "extract")
+    nothing = docker("run", "--rm", *LEAST, cpu_image, "extract")
+
+    assert (whole.returncode, part.returncode, nothing.returncode) == (0, 0, 1), whole.stderr + part.stderr
+    assert {path.name for path in out.iterdir()} == {"app", "config", "docs", "models"}
+    assert {path.name for path in (out / "config").iterdir()} == {"app.json", "app.yaml", "pkg.json"}
+    assert (out / "app" / "clickseg" / "cli.py").is_file()
+    assert [path.name for path in models.iterdir()] == ["pet_lesion"]
+    assert nothing.stderr.startswith("error: nothing is mounted at /var/run/holoscan/export")
+
+
+def test_labels_and_bill_of_materials_say_what_it_is(cpu_image: str) -> None:
+    (image,) = json.loads(docker("image", "inspect", cpu_image).stdout)
+    bill = json.loads(docker("run", "--rm", "--entrypoint", "cat", cpu_image, "/etc/holoscan/sbom.cdx.json").stdout)
+    labels = image["Config"]["Labels"]
+    names = {each["name"].lower() for each in bill["components"]}
+
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels["org.opencontainers.image.revision"])
+    assert labels["org.opencontainers.image.version"] == "0.1.0"
+    assert bill["bomFormat"] == "CycloneDX"
+    assert {"openvino", "highdicom", "monai-deploy-app-sdk"} <= names
+    assert names & {"torch", "monai", "cupy-cuda13x", "pip"} == set()
+    assert image["Config"]["User"] not in ("", "0", "root")
+    sys.stdout.write(f"\nimage cpu: {image['Size'] / 1e9:.2f} GB\n")
+    assert image["Size"] <= 1.4e9
+
+
+def seconds(call: Callable[[], subprocess.CompletedProcess[str]]) -> tuple[float, subprocess.CompletedProcess[str]]:
+    began = time.monotonic()
+    ended = call()
+    return time.monotonic() - began, ended
+
+
+def test_clickseg_run_gives_the_bytes_and_files_of_the_caller(cpu_image: str, study: Path, tmp_path: Path) -> None:
+    outside = ["python", runs.REPOSITORY / "app", "-i", study, "-o", tmp_path / "outside"]
+
+    process_s, process = seconds(lambda: runs.process(outside, CLICKSEG_CACHE=str(tmp_path / "cache")))
+    inside_s, inside = seconds(lambda: runs.clickseg("run", cpu_image, study, tmp_path / "inside"))
+    empty_s, empty = seconds(lambda: docker("run", "--rm", *LEAST, cpu_image, "show", "app"))
+
+    assert (process.returncode, inside.returncode, empty.returncode) == (0, 0, 0), inside.stderr
+    assert inside.stderr.startswith(f"running {cpu_image} on {study} with docker\n")
+    assert written(tmp_path / "inside") == written(tmp_path / "outside")
+    assert {path.stat().st_uid for path in (tmp_path / "inside").iterdir()} == {os.getuid()}
+    sys.stdout.write(
+        f"\ncold, command to result: clickseg run {inside_s:.1f} s, the application as a process {process_s:.1f} s; "
+        f"one that prints a manifest {empty_s:.1f} s\n"
+    )
+
+
+def test_clickseg_run_passes_an_interruption_on(cpu_image: str, tmp_path: Path) -> None:
+    series, models = runs.write_input(tmp_path / "in"), write_slow_model(tmp_path / "models")
+    words = [Path(sys.executable).with_name("clickseg"), "run", cpu_image, series, tmp_path / "out", "-m", models]
+
+    run = subprocess.Popen(list(map(str, words)), env=runs.environment(), stderr=subprocess.PIPE, text=True)
+    wait_until_it_runs(tmp_path / "out")
+    run.send_signal(signal.SIGTERM)
+    _, errors = run.communicate(timeout=60)
+
+    assert run.returncode == 1
+    assert errors.splitlines()[-1] == "error: interrupted"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
+
+
+def test_clickseg_run_without_the_image_is_one_error(study: Path, tmp_path: Path) -> None:
+    ended = runs.clickseg("run", "clickseg-test/absent:1", study, tmp_path / "out")
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: no image clickseg-test/absent:1 on this machine\n")
+
+
+def test_it_runs_under_monai_deploy_run(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
+    """The stock runner wants a runtime called nvidia, nvidia-smi, buildx, and a network, which none makes here."""
+    if "nvidia" not in json.loads(docker("info", "--format", "{{json .Runtimes}}").stdout):
+        pytest.skip("this docker has no runtime called nvidia: see scripts/container-test")
+    tools = tmp_path / "tools"
+    plugins = tmp_path / ".docker" / "cli-plugins"
+    for folder, name in ((tools, "nvidia-smi"), (plugins, "docker-buildx")):
+        folder.mkdir(parents=True)
+        (folder / name).write_text("#!/bin/sh\nexit 0\n")
+        (folder / name).chmod(0o755)
+    runner = Path(sys.executable).with_name("monai-deploy")
+    words = [runner, "run", cpu_image, "-i", study, "-o", out, "--network", "none", "--uid", "12345", "--gid", "12345"]
+
+    ended = runs.process(words, HOME=str(tmp_path), PATH=f"{tools}:{os.environ['PATH']}")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert (out / "report.json").is_file()
+    assert len(list(out.glob("*.dcm"))) == 2

@@ -1,0 +1,78 @@
+"""The image ``gpu`` on a base that has a torch, as NVIDIA's has; a CPU build of torch stands in for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import runs
+from tests.images.conftest import GPU, make_base, package
+from tests.images.test_cpu_image import command, docker
+from tests.test_cli import written
+
+OLD_DRIVER = """
+int cuInit(unsigned flags) { return 0; }
+int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+int cuDriverGetVersion(int *version) { *version = 12040; return 0; }
+"""
+TORCH = "import torch; print(torch.__version__, torch.__file__)"
+
+
+@pytest.fixture(scope="session")
+def gpu_image(gpu_base: str) -> str:
+    """The image ``gpu``; ``CLICKSEG_TEST_GPU_IMAGE`` names one that is there."""
+    if "CLICKSEG_TEST_GPU_IMAGE" in os.environ:
+        return os.environ["CLICKSEG_TEST_GPU_IMAGE"]
+    ended = package(GPU, "--target", "gpu", "-b", gpu_base)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert "kept from the base image: numpy 2.4.6, torch 2.13.0" in ended.stderr
+    return GPU
+
+
+def test_the_torch_in_it_is_the_bases(gpu_image: str, gpu_base: str) -> None:
+    own = docker("run", "--rm", "--entrypoint", "python3", gpu_image, "-c", TORCH)
+    base = docker("run", "--rm", "--entrypoint", "python3", gpu_base, "-c", TORCH)
+
+    assert own.returncode == 0, own.stderr
+    assert own.stdout == base.stdout
+    assert "/opt/base/torch/" in own.stdout
+
+
+def test_it_runs_on_a_machine_without_a_gpu(gpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
+    inside = docker(*command(gpu_image, study, out))
+    outside = runs.clickseg("segment", study, "-o", tmp_path / "outside", "--device", "cpu", "--engine", "openvino")
+
+    assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
+    assert written(out) == written(tmp_path / "outside")
+
+
+def test_an_old_driver_is_one_line_with_both_versions(gpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
+    (tmp_path / "cuda.c").write_text(OLD_DRIVER)
+    library = tmp_path / "libcuda.so.1"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "cuda.c"], check=True)  # noqa: S607
+    options = ["-v", f"{library}:/opt/driver/libcuda.so.1:ro", "-e", "LD_LIBRARY_PATH=/opt/driver"]
+
+    ended = docker(*command(gpu_image, study, out, *options, "-e", "CLICKSEG_DEVICE=cuda"))
+
+    assert ended.returncode == 1
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert line == "error: the GPU driver is too old: expected one for CUDA 13.0 or newer, got CUDA 12.4"
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in out.iterdir()] == ["metadata.json"]
+
+
+def test_a_torch_that_pip_would_replace_fails_the_build(tmp_path: Path) -> None:
+    old = tmp_path / "packages" / "torch-2.12.0.dist-info"  # only pip looks at it
+    old.mkdir(parents=True)
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.12.0\n")
+    base = make_base(tmp_path, "clickseg-test/old-torch:1", ["torch==2.12.0"])
+
+    ended = package("clickseg-test/never:1", "--target", "gpu", "-b", base)
+
+    assert ended.returncode == 1
+    assert "error: the base image has torch 2.12.0, and clickseg needs torch>=2.13" in ended.stderr
+    assert "pip would replace it" in ended.stderr
+    assert docker("image", "inspect", "clickseg-test/never:1").returncode != 0
