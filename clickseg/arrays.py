@@ -16,6 +16,9 @@ Doubles: TypeAlias = NDArray[np.floating[Any]]
 Indices: TypeAlias = NDArray[np.intp]
 """Voxel indices and counts."""
 
+Integers: TypeAlias = NDArray[np.integer[Any]]
+"""Numbers of components."""
+
 Mask: TypeAlias = NDArray[np.bool_]
 """Where something is."""
 

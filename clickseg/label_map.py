@@ -39,7 +39,8 @@ class LabelMap:
             byte, bit = divmod(number - 1, 8)
             array[voxels, byte] &= np.uint8(~(1 << bit) & 0xFF)
         else:
-            array[voxels & (array == number)] = 0
+            for plane, inside in zip(array, voxels, strict=True):
+                plane[inside & (plane == number)] = 0
         return replace(self, array=array)
 
     def copied(self) -> LabelMap:

@@ -10,10 +10,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from clickseg.arrays import Indices, Mask
+from clickseg.arrays import Integers, Mask
 from clickseg.boxes import Box, around, grown, whole, within
 
-_BLOCK_VOXELS = 1 << 22
+_BLOCK_VOXELS = 1 << 20
+_MOST = np.iinfo(np.int32).max
 T = TypeVar("T", bound=np.generic)
 
 
@@ -40,7 +41,7 @@ class Components:
 
     def __init__(self, mask: Mask) -> None:
         """Finds the components of a mask [K, J, I]."""
-        self.numbers: Indices = np.zeros(mask.shape, np.int32)
+        self.numbers: Integers = np.zeros(mask.shape, np.uint16)  # as narrow as will do: there is one for each voxel
         self.table: dict[int, Component] = {}
         self._next = 1
         if mask.any():
@@ -56,7 +57,7 @@ class Components:
 
     def where(self, chosen: Collection[int], box: Box) -> Mask:
         """Returns which voxels of a box belong to some components."""
-        numbers, sought = self.numbers[box], np.fromiter(chosen, np.int32, len(chosen))
+        numbers, sought = self.numbers[box], np.fromiter(chosen, self.numbers.dtype, len(chosen))
         found = np.zeros(numbers.shape, dtype=bool)
         if len(sought):
             for one, other in zip(_blocks(found), _blocks(numbers), strict=True):
@@ -81,15 +82,43 @@ class Components:
         beside = grown(box, self.numbers.shape)
         touched = sorted(set().union(*(np.unique(each).tolist() for each in _blocks(self.numbers[beside]))) - {0})
         region = around([beside, *(self.table.pop(number).box for number in touched)])
-        numbers, found = self.numbers[region], self.where(touched, region)
-        numbers[found] = 0
-        found[within(box, region)] = part
-        labelled, count = ndimage.label(found)
-        np.add(labelled, self._next - 1, out=numbers, where=found)
-        for number, component in enumerate(_described(labelled, region), self._next):
-            self.table[number] = component
-        self._next += count
+        found = self._left_of(touched, part, box, region)
+        if self.table:
+            labelled, count = ndimage.label(found)
+            self._widen(self._next - 1 + count)
+            numbers = self.numbers[region]
+            np.add(labelled, self._next - 1, out=numbers, where=found, casting="unsafe")
+        else:  # all of it is 0: no second array is needed
+            self._next, labelled = 1, self._labelled(found, region)
+        for component in _described(labelled, region):
+            self.table[self._next] = component
+            self._next += 1
         return region
+
+    def _left_of(self, touched: Collection[int], part: Mask, box: Box, region: Box) -> Mask:
+        """Takes some components away, and returns what is in their region now: the rest of them, and a part."""
+        if not touched and region == box:
+            return part
+        found = self.where(touched, region)
+        self.numbers[region][found] = 0
+        found[within(box, region)] = part
+        return found
+
+    def _labelled(self, found: Mask, region: Box) -> Integers:
+        """Numbers the components of a region in place, and returns their numbers."""
+        from scipy import ndimage
+
+        try:
+            ndimage.label(found, output=self.numbers[region])
+        except RuntimeError:  # there are too many for so narrow a type
+            self._widen(_MOST)
+            ndimage.label(found, output=self.numbers[region])
+        return self.numbers[region]
+
+    def _widen(self, most: int) -> None:
+        """Makes room for numbers."""
+        if most > np.iinfo(self.numbers.dtype).max:
+            self.numbers = self.numbers.astype(np.int32)
 
 
 def _blocks(array: NDArray[T]) -> Iterator[NDArray[T]]:
@@ -98,7 +127,7 @@ def _blocks(array: NDArray[T]) -> Iterator[NDArray[T]]:
     return (array[first : first + step] for first in range(0, len(array), step))
 
 
-def _described(labelled: Indices, region: Box) -> Iterator[Component]:
+def _described(labelled: Integers, region: Box) -> Iterator[Component]:
     from scipy import ndimage
 
     boxes = ndimage.find_objects(labelled)

@@ -79,10 +79,9 @@ class Decision:
 
     @property
     def bytes_needed(self) -> int:
-        """How much memory the label map takes, and the decision of some of its planes."""
+        """How much memory the decision of some planes takes; that of the label map is taken already."""
         count, *plane = self._view.shape
-        decided_bytes = min(_PLANES, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize)
-        return int(self._array.nbytes + decided_bytes)
+        return int(min(_PLANES, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize))
 
     def begin(self, box: Box, changed: Box) -> Box:
         """Makes ready to decide a part of the source grid, to the same bytes as with all of it.
@@ -141,6 +140,7 @@ def _numbers(spec: ModelSpec) -> Numbers:
 
 
 def _empty(source: hd.VolumeGeometry, spec: ModelSpec) -> Numbers:
+    """Returns a label map without any class, whose memory is taken and not just promised: what is left is known."""
     if spec.activation == "sigmoid":
-        return np.zeros((*source.spatial_shape, (len(spec.classes) + 7) // 8), dtype=np.uint8)
-    return np.zeros(source.spatial_shape, dtype=_numbers(spec).dtype)
+        return np.full((*source.spatial_shape, (len(spec.classes) + 7) // 8), 0, np.uint8)
+    return np.full(source.spatial_shape, 0, _numbers(spec).dtype)

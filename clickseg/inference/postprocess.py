@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import highdicom as hd
 import numpy as np
 
-from clickseg.arrays import Indices, Mask, Values
+from clickseg.arrays import Indices, Integers, Mask, Values
 from clickseg.boxes import whole
 from clickseg.clicks.click import Click, Polarity
 from clickseg.inference.components import Components
@@ -68,9 +68,11 @@ def _dropped(
 ) -> tuple[Mask, Removed]:
     """Returns which voxels of a class are dropped."""
     low = low_voxels(mask, volume.array, spec)
-    components = Components(mask & ~low)
+    components = Components(mask & ~low if low.any() else mask)
     lost, note = judged(components, int(low.sum()), volume, clicked, spec, label)
-    return low | components.where(lost, whole(mask.shape)), note
+    dropped = components.where(lost, whole(mask.shape))
+    dropped |= low
+    return dropped, note
 
 
 def low_voxels(mask: Mask, values: Values, spec: ModelSpec) -> Mask:
@@ -102,7 +104,7 @@ def judged(
     return lost, Removed(label, float(low * voxel_ml), len(lost), float(lost_ml), beside)
 
 
-def components_at(click: Click, components: Indices, volume: hd.Volume, spec: ModelSpec) -> Indices:
+def components_at(click: Click, components: Integers, volume: hd.Volume, spec: ModelSpec) -> Indices:
     """Returns the component that a click lies in, else those that its ball touches: a tumour's centre may be necrotic.
 
     Args:
@@ -119,7 +121,7 @@ def components_at(click: Click, components: Indices, volume: hd.Volume, spec: Mo
     return _numbers(components, voxels_of(model.map_indices_to_reference(ball), volume))
 
 
-def _numbers(components: Indices, voxels: Indices) -> Indices:
+def _numbers(components: Integers, voxels: Indices) -> Indices:
     """Returns the components at some voxels; those outside have none."""
     found = np.unique(components[tuple(inside(voxels, components.shape).T)])
     return found[found > 0]
