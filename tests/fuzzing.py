@@ -247,7 +247,7 @@ def feed(target: Target, name: str, content: bytes) -> str:
         if name in target.beside:
             Path(folder, "beside.dcm").write_bytes(target.beside[name])
         signal.alarm(SECONDS)
-        faulthandler.dump_traceback_later(3 * SECONDS, exit=True)  # a loop in C hears no alarm
+        faulthandler.dump_traceback_later(30 * SECONDS, exit=True)  # a loop in C hears no alarm
         try:
             target.run(path)
         except ClickSegError:
