@@ -1,0 +1,1 @@
+"""Clicks that a user might make, from what is there and what was found."""
