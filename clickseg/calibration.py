@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 
 from clickseg.arrays import Values
 from clickseg.case import Prepared
@@ -53,9 +54,6 @@ def _windows(settings: Settings) -> Iterator[Values]:
 def _replayed(prepared: Prepared, settings: Settings) -> ModelInput:
     """Returns what a model that is given its own result is given for the last click."""
     engine = make_engine(prepared.case.package, Runtime.OPENVINO, "cpu", Precision.F32, settings.cache)
-    live = Live(prepared, engine, settings.memory, KernelChoice(settings.cache))
-    try:
+    with closing(Live(prepared, engine, settings.memory, KernelChoice(settings.cache))) as live:
         live.run_all(prepared.case.clicks.points, no_progress)
         return live.inputs
-    finally:
-        live.close()

@@ -1,10 +1,11 @@
-"""The whole job for one series: sliding window, classes, postprocessing."""
+"""The whole job for one series: sliding window, classes, postprocessing, measurements."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,7 +126,11 @@ def _decided(
     """Returns the label map, and how many windows there were; nothing else outlives it on the device."""
     spec, source = prepared.case.package.spec, prepared.case.reference.volume.get_geometry()
     if spec.previous_mask:
-        return _replayed(device, prepared, engine, progress, choose_kernels, memory)
+        from clickseg.incremental.live import Live  # no other run needs it
+
+        with closing(Live(prepared, engine, memory, choose_kernels, device=device)) as live:
+            live.run_all(prepared.case.clicks.points, progress)
+            return live.labels, Windows(live.windows, live.repeated, live.logits_at)
     window = SlidingWindow(prepared.inputs.on(device), spec)
     kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
     decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels, device)
@@ -134,25 +139,6 @@ def _decided(
     for planes in window.planes(engine, kernels, progress, stitch):
         decision.take(planes)
     return decision.label_map(), Windows(len(window.grid), window.repeated, stitch.place)
-
-
-def _replayed(
-    device: Device,
-    prepared: Prepared,
-    engine: Engine,
-    progress: Progress,
-    choose_kernels: KernelChoice,
-    memory: Memory,
-) -> tuple[LabelMap, Windows]:
-    """Runs a model that is given its own result: without clicks, then for each click in their order."""
-    from clickseg.incremental.live import Live  # no other run needs it
-
-    live = Live(prepared, engine, memory, choose_kernels, device=device)
-    try:
-        live.run_all(prepared.case.clicks.points, progress)
-        return live.labels, Windows(live.windows, live.repeated, live.logits_at)
-    finally:
-        live.close()
 
 
 def finish(predicted: Predicted, *, postprocessing: bool) -> Result:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from pathlib import Path
 
+import highdicom as hd
 import pytest
+from pydicom import dcmread
 
+from clickseg.clicks.click import Polarity
 from tests import phantoms, runs
 
 CLOCK = "1700000000"
@@ -39,6 +43,20 @@ def written(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".dcm"}
 
 
+def segmented(tmp_path: Path, models: Path, *clicks: object) -> Path:
+    """The output of ``clickseg segment`` with some clicks."""
+    study, output = runs.write_input(tmp_path / "plain", *clicks), tmp_path / "same"
+    shutil.rmtree(output, ignore_errors=True)
+    ended = runs.clickseg("segment", study, "-o", output, "-m", models, SOURCE_DATE_EPOCH=CLOCK)
+    assert ended.returncode == 0, ended.stderr
+    return output.rename(tmp_path / uuid.uuid4().hex)
+
+
+def voxels_found(folder: Path) -> int:
+    seg = next(path for path in folder.glob("*.dcm") if dcmread(path, stop_before_pixels=True).Modality == "SEG")
+    return int(hd.seg.segread(seg).pixel_array.sum())
+
+
 def place(click: object) -> str:
     return ",".join(str(value) for value in click.position_mm)
 
@@ -49,10 +67,7 @@ def test_a_session_gives_the_files_that_segment_gives_with_the_same_clicks(tmp_p
 
     said = refined(tmp_path, models, "--add", place(second), "--label", "hook", "--user", "ann")
 
-    plain = runs.write_input(tmp_path / "plain", first, second)
-    ended = runs.clickseg("segment", plain, "-o", tmp_path / "same", "-m", models, SOURCE_DATE_EPOCH=CLOCK)
-    assert ended.returncode == 0, ended.stderr
-    assert written(tmp_path / "refined") == written(tmp_path / "same")
+    assert written(tmp_path / "refined") == written(segmented(tmp_path, models, first, second))
     assert said.startswith("changed  ")
     assert "2 clicks" in said
 
@@ -147,3 +162,23 @@ def test_a_session_is_of_one_series(tmp_path: Path, models: Path) -> None:
 
     assert ended.returncode == 2
     assert "a session is of one series, got 2 to be segmented" in ended.stderr
+
+
+def test_a_model_that_is_given_its_previous_mask_is_replayed_at_both_doors(tmp_path: Path) -> None:
+    section = phantoms.metadata(
+        grid={"spacing_mm": runs.GRID_SPACING_MM, "orientation": "RAS"},
+        guidance=phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]},
+    )
+    weights = [[0, 0, 0, 0], [1, 100, -100, 0.8]]  # where two balls meet, what was found before decides
+    phantoms.linear_model(tmp_path / "models" / "refining", section, weights, bias=[0, 0])
+    models = tmp_path / "models"
+    first, second = runs.click(3, 3, 4), runs.click(3, 3, 6, polarity=Polarity.BACKGROUND)
+    opened(tmp_path, models, first)
+
+    refined(tmp_path, models, "--add", place(second), "--background")
+
+    in_order, other_order = (segmented(tmp_path, models, *each) for each in ((first, second), (second, first)))
+    assert written(tmp_path / "refined") == written(in_order)
+    assert voxels_found(in_order) > voxels_found(other_order)
+    refined(tmp_path, models, "--undo")
+    assert written(tmp_path / "refined") == written(segmented(tmp_path, models, first))

@@ -118,11 +118,10 @@ class Live:
         """Decides all voxels for some clicks; windows that were run with the same input before are not run again."""
         if self._spec.previous_mask or not self.is_at(points):
             self.move_to(points, progress)
-        if self._spec.previous_mask:
-            return
-        self._said.ran = self._said.repeated = 0
-        everything = self._said.everything
-        self._said.decide(self._given, everything, everything, progress)
+        if not self._spec.previous_mask:  # else it is decided: each click counts from what is said of all
+            self._said.ran = self._said.repeated = 0
+            everything = self._said.everything
+            self._said.decide(self._given, everything, everything, progress)
 
     def move_to(self, points: Points, progress: Progress) -> Box | None:
         """Decides what other clicks change.
@@ -136,7 +135,6 @@ class Live:
         Returns:
             The part of the source grid [K, J, I] that was decided anew; None where no window changed.
         """
-        self._said.ran = self._said.repeated = 0
         self._said.ran = self._said.repeated = 0
         anew: list[Box] = []
         masks, way = self._way_to(points)

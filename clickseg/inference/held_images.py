@@ -30,14 +30,11 @@ class HeldImages:
 
     def at(self, box: Box) -> Values:
         """Returns the images in a box [C, I, J, K]; they are the holder's until the next call."""
-        held = self._hold(box)
+        held = self.hold(box)
         return held[(slice(None), *within(box, self._place))]
 
-    def hold(self, box: Box) -> None:
-        """Makes ready what windows that lie in a box will ask for."""
-        self._hold(box)
-
-    def _hold(self, box: Box) -> Values:
+    def hold(self, box: Box) -> Values:
+        """Makes ready what windows that lie in a box will ask for; returns what is held, that and maybe more."""
         if self._held is not None and around([box, self._place]) == self._place:
             return self._held
         before, was = self._held, self._place

@@ -10,6 +10,7 @@ from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.export import export_openvino
 from clickseg.models.package import ModelPackage, load_package
+from clickseg.models.spec import ModelSpec
 from tests import phantoms
 from tests.engines.test_engines import package as network_package
 
@@ -49,21 +50,23 @@ def section(**changes: object) -> dict[str, object]:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
     """DynUNets with random weights.
 
-    Of classes that exclude each other, of classes that overlap, one that keeps what was clicked, and both kinds with
-    what they said before the last click.
+    Of classes that exclude each other, of classes that overlap, one that takes clicks of two labels, one that keeps
+    what was clicked, and both kinds with what they said before the last click.
     """
     folder = tmp_path_factory.mktemp("models")
     sigmoid = {"activation": "sigmoid", "classes": [phantoms.organ("hook", 0), phantoms.organ("c1", 1)]}
+    labels = [{"takes": [[name, polarity]]} for name in ("hook", "c1") for polarity in ("foreground", "background")]
     both = [{"takes": ["c1"]}, {"takes": ["hook", "c1"]}]
     changes: dict[str, dict[str, object]] = {
         "softmax": {},
         "sigmoid": sigmoid,
+        "two labels": sigmoid | {"guidance": phantoms.GUIDANCE | {"channels": labels}},
         "clicked": {"postprocessing": {"keep": "clicked", "min_value": -100.0, "min_volume_ml": 0.05}},
         "refining": {"guidance": phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]}},
         "refining both": sigmoid | {"guidance": phantoms.GUIDANCE | {"previous_mask": both}},
     }
     for name, change in changes.items():
-        channels = NETWORK["in_channels"] + len(change.get("guidance", {}).get("previous_mask", []))
+        channels = ModelSpec.model_validate(section(**change)).input_channels
         export_openvino(network_package(folder / name, NETWORK | {"in_channels": channels}, section(**change)))
     return {name: load_package(folder / name) for name in changes}
 

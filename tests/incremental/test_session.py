@@ -30,11 +30,11 @@ from tests import runs
 from tests.incremental.sessions import click, place
 
 PLACES = ("memory", "scratch", "disk", "nowhere")
-MODELS = ("softmax", "sigmoid", "clicked", "refining", "refining both")
+MODELS = ("softmax", "sigmoid", "two labels", "clicked", "refining", "refining both")
 POLARITIES = (Polarity.FOREGROUND, Polarity.BACKGROUND)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("add"), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.booleans()),
+        st.tuples(st.just("add"), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.booleans(), st.booleans()),
         st.tuples(st.just("remove"), st.integers(0, 9)),
         st.sampled_from([("undo",), ("redo",), ("reset",)]),
     ),
@@ -47,8 +47,9 @@ def done(session: Session, series: Series, step: tuple) -> bool:
     """Whether a step could be done."""
     try:
         match step:
-            case ("add", i, j, k, is_foreground):
-                session.add_click(Click("hook", POLARITIES[not is_foreground], place(series, i, j, k)))
+            case ("add", i, j, k, is_foreground, is_hook):
+                label = "hook" if is_hook else session._case.package.spec.classes[-1].name
+                session.add_click(Click(label, POLARITIES[not is_foreground], place(series, i, j, k)))
             case ("remove", number):
                 session.remove_click(number + 1)
             case (name,):
@@ -374,7 +375,7 @@ def test_an_error_of_the_run_in_the_background_is_raised_where_it_is_waited_for(
         session.wait()
 
 
-@pytest.mark.parametrize("step", [("undo",), ("redo",), ("remove", 0), ("add", 2.0, 0.5, 0.5, True)])
+@pytest.mark.parametrize("step", [("undo",), ("redo",), ("remove", 0), ("add", 2.0, 0.5, 0.5, True, True)])
 def test_what_cannot_be_done_is_one_error_and_changes_nothing(
     series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine], step: tuple
 ) -> None:
