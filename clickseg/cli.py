@@ -17,7 +17,7 @@ from clickseg.arguments import Run, options_of, parsed
 from clickseg.clock import read_clock
 from clickseg.collector import end_quickly
 from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
-from clickseg.interruption import raise_when_terminated
+from clickseg.interruption import end, interruptible, raise_when_terminated
 from clickseg.terminal import conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments, without the program's name; those of the process by default.
 
     Returns:
-        The exit code.
+        The exit code. Interrupted it does not return: it ends the process.
     """
     open_streams()
     arguments = parsed(sys.argv[1:] if argv is None else argv, _COMMANDS)
@@ -42,13 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         read_clock(os.environ)  # libraries read it too, and do not say what is wrong with it
         command: Callable[[argparse.Namespace], int] = arguments.command
-        return command(arguments)
+        with interruptible():
+            return command(arguments)
     except ClickSegError as error:
         if arguments.debug:
             raise
         return fail([error], output, os.environ)
     except KeyboardInterrupt:
-        return fail([Interrupted("interrupted")], output, os.environ)
+        end(fail([Interrupted("interrupted")], output, os.environ))
     except Exception as error:
         if arguments.debug:
             raise

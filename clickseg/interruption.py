@@ -6,7 +6,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -14,8 +17,40 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def raise_when_terminated() -> None:
     """Makes every ending signal a ``KeyboardInterrupt``; only in the main thread, and only where Python is asked."""
     if threading.current_thread() is threading.main_thread():
+        handler = _Handler()
         for each in _SIGNALS:
-            signal.signal(each, signal.default_int_handler)
+            signal.signal(each, handler)
+
+
+class _Handler:
+    """Raises, and remembers it: what is raised anywhere can get lost anywhere."""
+
+    def __init__(self) -> None:
+        self.was_called = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        self.was_called = True
+        raise KeyboardInterrupt
+
+
+def raise_again() -> None:
+    """Raises the ``KeyboardInterrupt`` of a signal that has come, if one has.
+
+    For places that a run comes by often: a library may have swallowed the first one.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if isinstance(handler, _Handler) and handler.was_called:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raises the ``KeyboardInterrupt`` of a signal that has come, where a library made an error of its own of it."""
+    try:
+        yield
+    except Exception:
+        raise_again()
+        raise
 
 
 def call_when_terminated(function: Callable[[], int]) -> None:
@@ -33,7 +68,14 @@ def call_when_terminated(function: Callable[[], int]) -> None:
 
 def _wait(function: Callable[[], int]) -> None:
     signal.sigwait(_SIGNALS)
-    code = function()
+    end(function())
+
+
+def end(code: int) -> NoReturn:
+    """Ends the process without waiting for its threads: one that was interrupted in its start would never end.
+
+    (``ThreadPoolExecutor`` notes a thread after its start, and at its end Python stops only those that are noted.)
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from clickseg.dicom.series import Candidate
 from clickseg.errors import ClickSegError, unexpected
+from clickseg.interruption import interruptible
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ class Outcome(Generic[T]):
         start = time.perf_counter()
         value: S | ClickSegError
         try:
-            value = function(self.value)
+            with interruptible():
+                value = function(self.value)
         except ClickSegError as error:
             value = error
         except Exception as error:  # noqa: BLE001 - whatever befalls one series, the others go on

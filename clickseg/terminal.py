@@ -11,8 +11,9 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from clickseg.errors import ClickSegError, UsageError
+from clickseg.interruption import raise_again
 from clickseg.metadata import METADATA, Metadata, is_wanted, may_replace, with_error, write_metadata
-from clickseg.progress import Progress, no_progress
+from clickseg.progress import Progress
 from clickseg.wording import printable
 
 _STDERR = 2
@@ -122,12 +123,12 @@ def fail(
 
 
 def progress_bar() -> Progress:
-    """Returns a progress bar over windows, on a terminal; elsewhere nothing.
+    """Returns a progress bar over windows, on a terminal; elsewhere nothing is seen. A run that shall end ends at it.
 
     ``CLICKSEG_PROGRESS=1`` says that a terminal is at the other end of a pipe, as it is for ``clickseg run``.
     """
     if not sys.stderr.isatty() and os.environ.get("CLICKSEG_PROGRESS") != "1":
-        return no_progress
+        return lambda _done, _count: raise_again()
     from tqdm import tqdm
 
     bars: list[tqdm[None]] = []
@@ -138,6 +139,7 @@ def progress_bar() -> Progress:
         bars[0].update()
         if done == count:
             bars[0].close()
+        raise_again()
 
     return show
 

@@ -67,3 +67,46 @@ def test_exec_is_the_application_so_that_no_signal_misses_it(tmp_path: Path) -> 
         run.wait(timeout=30)
 
     assert (pid, run.returncode) == (run.pid, -signal.SIGTERM)
+
+
+LOSSES = {
+    "a thread pool that is interrupted while it starts a thread": """
+import threading
+class Interrupted(threading.Thread):
+    def start(self):
+        super().start()
+        if self.name.startswith("stitch"):
+            os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread = Interrupted
+""",
+    "an import that makes an error of its own of an interruption": """
+def finish(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        raise ImportError
+job.finish = finish
+""",
+    "a library that swallows an interruption": """
+prepare = job.prepare
+def prepare_interrupted(case):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        return prepare(case)
+job.prepare = prepare_interrupted
+""",
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_interruption_gets_lost_in_a_library(tmp_path: Path, loss: str) -> None:
+    study, models = runs.write_input(tmp_path / "in"), write_slow_model(tmp_path / "models")
+    program = f"import os, signal\nfrom clickseg import cli, job\n{LOSSES[loss]}\nraise SystemExit(cli.main())"
+
+    run = started([sys.executable, "-c", program, "segment", study, "-m", models, "-o", tmp_path / "out"])
+    _, errors = run.communicate(timeout=60)
+
+    assert errors.splitlines()[1:] == ["error: interrupted"]
+    assert run.returncode == 1
+    assert not (tmp_path / "out").exists()
