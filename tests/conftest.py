@@ -29,6 +29,15 @@ def fixtures() -> Path:
 
 
 @pytest.fixture(scope="session")
+def sarcoma() -> Path:
+    """The folder of the 36 patients of Soft-tissue-Sarcoma, which is no part of the repository."""
+    folder = _DATA / "sts"
+    if not folder.is_dir():
+        pytest.skip(f"no Soft-tissue-Sarcoma at {folder}: set CLICKSEG_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def dciodvfy() -> str:
     """David Clunie's validator, from Debian's dicom3tools."""
     found = shutil.which("dciodvfy")

@@ -1,0 +1,72 @@
+"""Finding the cases of a data set, in whichever known form it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.datalist import find_datalist, is_datalist
+from clickseg.datasets.files import listed
+from clickseg.datasets.nnunet import find_nnunet, is_nnunet
+from clickseg.datasets.paired_folders import find_monai_label, find_paired, is_monai_label, is_paired
+from clickseg.datasets.patient_folders import find_patient_folders, is_patient_folders
+from clickseg.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of data sets.
+
+    Attributes:
+        name: What it looks like, for messages.
+        matches: Whether data look like it.
+        find: Returns its cases; given the data and the modalities of a model's inputs.
+    """
+
+    name: str
+    matches: Callable[[Path], bool]
+    find: Callable[[Path, tuple[str, ...]], tuple[CaseFiles, ...]]
+
+
+FORMS: Sequence[Form] = (
+    Form("a JSON datalist", is_datalist, find_datalist),
+    Form("imagesTr/X_0000.nii.gz with labelsTr/X.nii.gz (nnU-Net)", is_nnunet, find_nnunet),
+    Form("imagesTr/X.nii.gz with labelsTr/X.nii.gz", is_paired, find_paired),
+    Form("X.nii.gz with labels/final/X.nii.gz (MONAI Label)", is_monai_label, find_monai_label),
+    Form("X/PET.nii.gz with X/PET_gtv.nii.gz", is_patient_folders, find_patient_folders),
+)
+"""The forms that are told by the names of files and folders."""
+
+
+def find_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]:
+    """Returns the cases of a data set, by their names.
+
+    Args:
+        data: A folder, or the file of a datalist.
+        modalities: Of the inputs of a model: ``("PT",)``, ``("PT", "CT")``.
+
+    Raises:
+        InputError: It does not exist, is of no known form or of several, images and labels do not fit together, or
+            two cases would have the same name.
+    """
+    if not data.exists():
+        raise InputError(f"no such file or folder: {data}")
+    cases = sorted(_form_of(data).find(data, modalities), key=lambda case: case.name)
+    twice = [name for name, count in Counter(case.name for case in cases).items() if count > 1]
+    if twice:
+        raise InputError(f"{data}: expected a name of its own for each case, got several {listed(twice)}")
+    return tuple(cases)
+
+
+def _form_of(data: Path) -> Form:
+    fitting = [form for form in FORMS if form.matches(data)]
+    if len(fitting) == 1:
+        return fitting[0]
+    found = " and ".join(form.name for form in fitting) or "nothing of the kind"
+    raise InputError(
+        f"{data}: expected labelled cases of one known form, got {found}",
+        hint=f"known are: {'; '.join(form.name for form in FORMS)}",
+    )
