@@ -1,0 +1,1 @@
+"""Protocols: how others simulate the users of interactive segmentation, each by itself."""
