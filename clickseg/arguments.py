@@ -24,6 +24,11 @@ _REPEATED = {"clicks": os.pathsep, "remedy": ",", "series": ","}
 _NOT_REFINED = ("clicks", "clicks-frame", "series")
 """Options of what a session has already."""
 
+_EVALUATED = ("engine", "device", "precision", "postprocessing", "cache", "memory-limit")
+"""Options of a run that evaluation has too."""
+
+_PROTOCOLS = ("cvpr2025", "sw-fastedit", "autopet4")
+
 
 def parsed(argv: Sequence[str], commands_run: Mapping[str, Run]) -> argparse.Namespace:
     """Returns the arguments; ``command`` is what runs them.
@@ -46,6 +51,7 @@ def parsed(argv: Sequence[str], commands_run: Mapping[str, Run]) -> argparse.Nam
     _add_clicks(made("clicks", "show, check and convert a file of clicks"))
     _add_exec(made("exec", "run a MONAI Deploy application on a folder"))
     _add_demo(made("demo", "make a phantom study with clicks, and segment it"))
+    _add_evaluate(made("evaluate", "measure a model on labelled cases, with simulated clicks"))
     _add_export(made("export", "convert a model package's torch weights for another runtime"))
     add_package(made("package", "build a container image (MONAI Application Package)"))
     add_run(made("run", "run a container image on a folder"))
@@ -155,6 +161,19 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=_path, default=Path("demo"), metavar="DIR", help="default: ./demo")
     _add_models(parser)
     parser.add_argument("--study-only", action="store_true", help="make the study, and segment nothing")
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="folder of a model package, or its name")
+    parser.add_argument("input", type=_path, metavar="DATA", help="labelled cases: a folder, or a datalist")
+    parser.add_argument("-o", "--output", type=_path, required=True, metavar="REPORT", help="folder for the report")
+    parser.add_argument(
+        "--protocol", choices=_PROTOCOLS, default="cvpr2025", help="where clicks are (default: cvpr2025)"
+    )
+    parser.add_argument("--clicks", dest="steps", type=int, metavar="N", help="steps (default: the protocol's own)")
+    parser.add_argument("--seed", type=int, metavar="SEED", help="of the simulated clicks (default: 42)")
+    parser.add_argument("--fold", type=int, action="append", default=[], metavar="FOLD", help="cases of this fold only")
+    _add_options(parser, _EVALUATED)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

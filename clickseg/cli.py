@@ -151,6 +151,19 @@ def _demo(arguments: argparse.Namespace) -> int:
     return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
 
 
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from clickseg.evaluation.libraries import check_libraries
+
+    check_libraries()
+    from clickseg.evaluate_command import Wanted, evaluate
+    from clickseg.evaluation.protocols.choice import ProtocolName
+
+    wanted = Wanted(ProtocolName(arguments.protocol), arguments.steps, arguments.seed, tuple(arguments.fold))
+    found = evaluate(_settings(arguments), wanted, progress_bar("step"))
+    tell(found.lines)
+    return fail(found.errors, None, os.environ) if found.errors else 0
+
+
 def _export(arguments: argparse.Namespace) -> int:
     from clickseg.export_command import export
 
@@ -194,6 +207,7 @@ _COMMANDS: dict[str, Run] = {
     "clicks": _clicks,
     "exec": _exec,
     "demo": _demo,
+    "evaluate": _evaluate,
     "export": _export,
     "package": _package,
     "run": _run,

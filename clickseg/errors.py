@@ -81,3 +81,7 @@ class ContainerError(ClickSegError, RuntimeError):
 
 class OutputError(ClickSegError, OSError):
     """A result cannot be written."""
+
+
+class LibraryError(ClickSegError, ImportError):
+    """A library is missing that an extra would bring."""

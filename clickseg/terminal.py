@@ -42,7 +42,7 @@ def set_up(level: str) -> None:
     own = logging.getLogger("clickseg")
     own.handlers, own.propagate = [handler], False
     own.setLevel(level)
-    for library in ("pydicom", "highdicom"):
+    for library in ("pydicom", "highdicom", "matplotlib"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
 
@@ -122,10 +122,13 @@ def fail(
     return 2 if isinstance(errors[0], UsageError) else 1
 
 
-def progress_bar() -> Progress:
-    """Returns a progress bar over windows, on a terminal; elsewhere nothing is seen. A run that shall end ends at it.
+def progress_bar(unit: str = "window") -> Progress:
+    """Returns a progress bar, on a terminal; elsewhere nothing is seen. A run that shall end ends at it.
 
     ``CLICKSEG_PROGRESS=1`` says that a terminal is at the other end of a pipe, as it is for ``clickseg run``.
+
+    Args:
+        unit: What is counted.
     """
     if not sys.stderr.isatty() and os.environ.get("CLICKSEG_PROGRESS") != "1":
         return lambda _done, _count: raise_again()
@@ -135,7 +138,7 @@ def progress_bar() -> Progress:
 
     def show(done: int, count: int) -> None:
         if done == 1:
-            bars[:] = [tqdm(total=count, unit="window", leave=False)]
+            bars[:] = [tqdm(total=count, unit=unit, leave=False)]
         bars[0].update()
         if done == count:
             bars[0].close()

@@ -103,9 +103,9 @@ def trial_of(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> Trial:
     """
     truth, image = case.truth.array, case.images[0]
     if truth.shape != image.volume.array.shape:
-        raise InputError(f"{case.name}: truth: expected {image.volume.array.shape} voxels, got {truth.shape}")
+        raise InputError(f"truth: expected {image.volume.array.shape} voxels, got {truth.shape}")
     if truth.max() > len(spec.classes):
-        raise InputError(f"{case.name}: truth: expected classes 0 to {len(spec.classes)}, got {truth.max()}")
+        raise InputError(f"truth: expected classes 0 to {len(spec.classes)}, got {truth.max()}")
     truths = {number: truth == number for number in range(1, len(spec.classes) + 1)}
     return Trial(
         labels={number: each.name for number, each in enumerate(spec.classes, 1)},

@@ -142,7 +142,7 @@ def test_a_truth_of_another_grid_is_refused(tmp_path: Path) -> None:
     other = toys.case(np.zeros((9, 10, 12), bool), np.zeros((9, 10, 12), bool))
     package, engine = toys.model(tmp_path / "model")
 
-    with pytest.raises(InputError, match=r"toy: truth: expected \(9, 10, 11\) voxels, got \(9, 10, 12\)"):
+    with pytest.raises(InputError, match=r"truth: expected \(9, 10, 11\) voxels, got \(9, 10, 12\)"):
         evaluate_case(replace(case, truth=other.truth), package, engine, Cvpr2025())
 
 
@@ -151,7 +151,7 @@ def test_a_truth_of_more_classes_than_the_model_has_is_refused(tmp_path: Path) -
     case.truth.array[1, 1, 1] = 2
     package, engine = toys.model(tmp_path / "model")
 
-    with pytest.raises(InputError, match="toy: truth: expected classes 0 to 1, got 2"):
+    with pytest.raises(InputError, match="truth: expected classes 0 to 1, got 2"):
         evaluate_case(case, package, engine, Cvpr2025())
 
 

@@ -1,0 +1,152 @@
+"""Evaluating a model in the cases of a data set, one after another; one that fails does not take the others along."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from clickseg.datasets.case import CaseFiles, LabelledCase
+from clickseg.engines.engine import Engine
+from clickseg.errors import ClickSegError, unexpected
+from clickseg.evaluation.case import evaluate_case
+from clickseg.evaluation.methods import Method
+from clickseg.evaluation.picture import draw_picture
+from clickseg.evaluation.protocols.protocol import Protocol
+from clickseg.evaluation.region_growing import grow_regions
+from clickseg.evaluation.scores import Curve
+from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.interruption import interruptible
+from clickseg.memory import Memory
+from clickseg.models.package import ModelPackage
+from clickseg.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+Reader = Callable[[CaseFiles], LabelledCase]
+"""Reads a case into memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A case that was evaluated.
+
+    Attributes:
+        name: What it is called.
+        fold: The part of a cross-validation that it is held out in, where the data set says so.
+        curves: How well the model did, with and without clicks, and the baseline.
+        picture: A PNG of what is there and what was found in the end.
+    """
+
+    name: str
+    fold: int | None
+    curves: tuple[Curve, ...]
+    picture: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A case that could not be evaluated.
+
+    Attributes:
+        name: What it is called.
+        fold: As for those that could.
+        error: Why not.
+    """
+
+    name: str
+    fold: int | None
+    error: ClickSegError
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is done with each case.
+
+    Attributes:
+        package: The model.
+        engine: Its network, loaded.
+        protocol: How many clicks are made, and where.
+        postprocessing: Whether the package's postprocessing is applied.
+        memory: What a session may take.
+        kernels: The loops over voxels.
+        read: Reads a case.
+    """
+
+    package: ModelPackage
+    engine: Engine
+    protocol: Protocol
+    postprocessing: bool
+    memory: Memory
+    kernels: KernelChoice
+    read: Reader
+
+    def of(self, cases: Sequence[CaseFiles], progress: Progress) -> Iterator[Evaluated | Failed]:
+        """Yields what came of each case, in their order.
+
+        Args:
+            cases: The cases.
+            progress: Told after each step of each case.
+        """
+        steps = _Steps(len(cases), self.protocol.steps + 1, progress)
+        for files in cases:
+            yield self._tried(files, steps)
+            steps.end_case()
+
+    def _tried(self, files: CaseFiles, steps: _Steps) -> Evaluated | Failed:
+        error: ClickSegError
+        try:
+            with interruptible():
+                return self._evaluated(files, steps)
+        except ClickSegError as found:
+            error = found
+        except Exception as found:  # noqa: BLE001 - whatever befalls one case, the others go on
+            error = unexpected(found)
+        logger.debug("%s failed", files.name, exc_info=error)
+        return Failed(files.name, files.fold, error)
+
+    def _evaluated(self, files: CaseFiles, steps: _Steps) -> Evaluated:
+        case = self.read(files)
+        pictures: list[bytes] = []
+
+        def look(method: Method) -> None:
+            pictures.append(_picture(case, method, len(self.package.spec.classes)))
+
+        scores = evaluate_case(
+            case,
+            self.package,
+            self.engine,
+            self.protocol,
+            postprocessing=self.postprocessing,
+            memory=self.memory,
+            kernels=self.kernels,
+            progress=steps.step,
+            look=look,
+        )
+        still = tuple(curve.without_clicks() for curve in scores.curves)
+        baseline = grow_regions(case, self.package.spec, self.protocol)
+        return Evaluated(files.name, files.fold, (*scores.curves, *still, *baseline), pictures[0])
+
+
+class _Steps:
+    """Counts the steps of all cases together; those of a case that failed count as done."""
+
+    def __init__(self, cases: int, steps: int, progress: Progress) -> None:
+        self._all, self._steps, self._progress = cases * steps, steps, progress
+        self._done = 0
+
+    def step(self, _done: int, _count: int) -> None:
+        self._done += 1
+        self._progress(self._done, self._all)
+
+    def end_case(self) -> None:
+        while self._done % self._steps:
+            self.step(0, 0)
+
+
+def _picture(case: LabelledCase, method: Method, classes: int) -> bytes:
+    numbers = range(1, classes + 1)
+    image, truth = case.images[0], case.truth.array
+    return draw_picture(
+        image.volume, image.unit, [truth == number for number in numbers], [method.found(number) for number in numbers]
+    )
