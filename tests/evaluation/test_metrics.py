@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.ndimage import generate_binary_structure, label
+from scipy.ndimage import gaussian_filter, generate_binary_structure, label
 
 from clickseg.evaluation.metrics import area_under, dice, false_negative_ml, false_positive_ml
 from clickseg.evaluation.surface import surface_dice
@@ -18,8 +16,6 @@ SPACING = (1.7, 0.9, 3.1)
 
 def blobs(seed: int, share: float) -> np.ndarray:
     """A mask of several blobs, some at the border."""
-    from scipy.ndimage import gaussian_filter
-
     noise = gaussian_filter(np.random.default_rng(seed).normal(size=SHAPE), 1.2)
     return noise > np.quantile(noise, 1 - share)
 
@@ -41,16 +37,18 @@ def monai_surface_dice(truth: np.ndarray, found: np.ndarray, spacing: tuple[floa
     return float(found_dice)
 
 
-@given(st.integers(0, 2**31), st.floats(0.01, 0.5), st.floats(0.01, 0.5))
-@settings(max_examples=25, deadline=None)
-def test_dice_is_that_of_monai(seed: int, share: float, other: float) -> None:
-    truth, found = blobs(seed, share), blobs(seed + 1, other)
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5])
+@pytest.mark.parametrize("seed", range(4))
+def test_dice_is_that_of_monai(seed: int, share: float) -> None:
+    truth, found = blobs(seed, share), blobs(seed + 1, share / 2) | blobs(seed, share / 2)
 
     assert dice(truth, found) == pytest.approx(monai_dice(truth, found), rel=1e-6)
 
 
-@given(st.integers(0, 2**31), st.floats(0.005, 0.4), st.sampled_from([0.5, 1.0, 2.0, 4.0]))
-@settings(max_examples=40, deadline=None)
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI's own call
+@pytest.mark.parametrize("tolerance_mm", [0.5, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("share", [0.005, 0.05, 0.4])
+@pytest.mark.parametrize("seed", range(3))
 def test_surface_dice_is_that_of_monai(seed: int, share: float, tolerance_mm: float) -> None:
     """MONAI looks at the whole volume at once, where we look at one neighbourhood after another."""
     truth, found = blobs(seed, share), blobs(seed + 1, share) | blobs(seed, share / 2)
@@ -77,8 +75,8 @@ def test_one_empty_mask_is_all_wrong_and_two_are_all_right() -> None:
     assert (dice(something, nothing), surface_dice(something, nothing, SPACING)) == (0, 0)
 
 
-@given(st.integers(0, 2**31), st.floats(0.01, 0.3))
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.3])
+@pytest.mark.parametrize("seed", range(5))
 def test_false_volumes_are_those_of_components_that_nothing_touches(seed: int, share: float) -> None:
     truth, found = blobs(seed, share), blobs(seed + 1, share)
 
