@@ -24,7 +24,7 @@ class Case:
     Attributes:
         series: One series for each input of the model; the result refers to the first.
         clicks: The clicks, bound to the model's classes.
-        package: The model.
+        package: The model, as it is for the modality of the reference series.
         earlier: Results of earlier runs for the reference series, the newest first.
     """
 

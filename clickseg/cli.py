@@ -102,8 +102,7 @@ def _models(arguments: argparse.Namespace) -> int:
     for package in packages:
         classes = ", ".join(" or ".join((each.name, *each.aliases)) for each in package.spec.classes)
         default = ", default" if package.spec.default else ""
-        what = f"{' + '.join(package.modalities)} -> {classes}"
-        tell([f"{package.name} {package.version}: {what} ({package.path}{default})"])
+        tell([f"{package.name} {package.version}: {package.takes} -> {classes} ({package.path}{default})"])
     return fail(errors, None, os.environ) if errors else 0
 
 

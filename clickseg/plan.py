@@ -20,7 +20,6 @@ from clickseg.selection import (
     Inputs,
     PassedOver,
     check_all,
-    is_corrected,
     match_inputs,
     references,
     wanted_series,
@@ -90,7 +89,8 @@ def make_plan(settings: Settings) -> Plan:
     wanted = wanted_series(formed, failed, settings.series_uids, found)
     package = _package(settings, wanted, formed)
     check_encoding(package.spec, settings.segmentation_type)
-    wanted_references = references(wanted, package, is_named=bool(settings.series_uids))
+    is_named = bool(settings.series_uids)
+    wanted_references = references(wanted, package, is_named=is_named)
     matched, lacking = match_inputs(wanted_references, formed, wanted, package)
     reasons = too_large(matched, settings.memory)
     files = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
@@ -98,7 +98,7 @@ def make_plan(settings: Settings) -> Plan:
     tasks = [Task(*each) for each in zip(matched, assigned.clicks, assigned.earlier, strict=True)]
     lacking += [PassedOver(task.candidate, reason) for task, reason in zip(tasks, reasons, strict=True) if reason]
     used = {id(series.candidate) for each in matched for series in each} | {id(each.candidate) for each in lacking}
-    unused = tuple(_unused(series, package) for series in formed if id(series.candidate) not in used)
+    unused = tuple(_unused(series, package, is_named=is_named) for series in formed if id(series.candidate) not in used)
     return Plan(
         package,
         tuple(task for task, reason in zip(tasks, reasons, strict=True) if reason is None),
@@ -121,9 +121,9 @@ def _modalities(series: Sequence[CheckedSeries]) -> set[str]:
     return {each.candidate.modality for each in series}
 
 
-def _unused(series: CheckedSeries, package: ModelPackage) -> PassedOver:
-    if series.candidate.modality == package.modalities[0]:
-        reason = "not asked for" if is_corrected(series) else "not corrected for attenuation, and another series is"
+def _unused(series: CheckedSeries, package: ModelPackage, *, is_named: bool) -> PassedOver:
+    if series.candidate.modality in package.modalities:
+        reason = "not asked for" if is_named else "not corrected for attenuation, and another series is"
     else:
-        reason = f"model {package.name} takes {' + '.join(package.modalities)}"
+        reason = f"model {package.name} takes {package.takes}"
     return PassedOver(series.candidate, InputError(reason))

@@ -33,14 +33,13 @@ def make_case(
         ModelError: A series is of another modality or unit.
     """
     for each, spec in zip(series, package.spec.inputs, strict=True):
-        if (each.candidate.modality, each.unit) != (spec.modality, spec.unit):
-            raise ModelError(
-                f"model {package.name}: input {spec.name}: expected {spec.modality} {spec.unit}, got "
-                f"{each.candidate.modality} {each.unit}"
-            )
+        expected = [f"{choice.modality} {choice.unit}".strip() for choice in spec.choices]
+        got = f"{each.candidate.modality} {each.unit}".strip()
+        if got not in expected:
+            raise ModelError(f"model {package.name}: input {spec.name}: expected {' or '.join(expected)}, got {got}")
     reference = series[0]
     bound = bind(clicks, package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
-    return Case(tuple(series), bound, package, earlier)
+    return Case(tuple(series), bound, package.for_modality(reference.candidate.modality), earlier)
 
 
 def prepare(case: Case) -> Prepared:

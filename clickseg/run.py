@@ -68,7 +68,7 @@ def _log_passed_over(plan: Plan) -> None:
     for each in plan.series_passed_over:
         if each.candidate.modality in _RESULTS:
             continue
-        level = logging.WARNING if each.candidate.modality == plan.package.modalities[0] else logging.INFO
+        level = logging.WARNING if each.candidate.modality in plan.package.modalities else logging.INFO
         logger.log(level, "passed over: %s in %s: %s", each.candidate.modality, each.candidate.folder, each.reason)
     for each in plan.lacking:
         logger.warning("%s in %s cannot be segmented: %s", each.candidate.modality, each.candidate.folder, each.reason)

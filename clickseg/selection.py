@@ -75,19 +75,20 @@ def _check_usable(uid: str, formed: Sequence[CheckedSeries], failed: Sequence[Pa
 
 
 def references(wanted: Sequence[CheckedSeries], package: ModelPackage, *, is_named: bool) -> tuple[CheckedSeries, ...]:
-    """Returns the series to segment: those of the model's modality; of a study's PET the corrected, where there is one.
+    """Returns the series to segment: of the model's modalities; of a study's PET the corrected, where there is one.
 
     Raises:
-        ModelError: None is of the model's modality.
+        ModelError: None is of a modality of the model.
     """
-    modality = package.modalities[0]
-    fitting = tuple(series for series in wanted if series.candidate.modality == modality)
+    fitting = tuple(series for series in wanted if series.candidate.modality in package.modalities)
     if not fitting:
+        there = listed([series.candidate for series in wanted])
         raise ModelError(
-            f"model {package.name} is for {modality}: the series here are {listed([s.candidate for s in wanted])}",
+            f"model {package.name} is for {' or '.join(package.modalities)}: the series here are {there}",
             hint="clickseg models shows which model is for what",
         )
-    corrected = {series.candidate.study_uid for series in fitting if is_corrected(series)}
+    pet = [series for series in fitting if series.candidate.modality == "PT"]
+    corrected = {series.candidate.study_uid for series in pet if is_corrected(series)}
     return tuple(
         series for series in fitting if is_named or is_corrected(series) or series.candidate.study_uid not in corrected
     )

@@ -160,7 +160,8 @@ def _click_seeds(series: CheckedSeries) -> dict[str, bytes]:
 
 
 def _metadata() -> bytes:
-    section = phantoms.metadata(guidance=phantoms.GUIDANCE, postprocessing={"min_value": 1.5, "keep": "clicked"})
+    rules = {"min_value": 1.5, "keep": "clicked"}
+    section = phantoms.metadata(inputs=[phantoms.ANY_MODALITY], guidance=phantoms.GUIDANCE, postprocessing=rules)
     return json.dumps({"version": "1.2.3", "clickseg": section}).encode()
 
 

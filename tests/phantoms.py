@@ -151,6 +151,19 @@ def metadata(**changes: object) -> dict[str, object]:
 
 
 RANGE = {"kind": "range", "a_min": -1000, "a_max": 1000, "b_min": -1, "b_max": 1}
+SUV_RANGE = {"kind": "range", "a_min": 0, "a_max": 10, "b_min": -1, "b_max": 1}
+ANY_MODALITY = {
+    "name": "image",
+    "modality": "PT",
+    "unit": "SUVbw",
+    "scaling": SUV_RANGE,
+    "alternatives": [
+        {"modality": "CT", "unit": "HU", "scaling": RANGE | {"a_min": -600}},
+        {"modality": "MR", "unit": "", "scaling": {"kind": "zscore"}, "min_value": 35},
+    ],
+}
+"""An input that takes PET, CT or MR."""
+
 GUIDANCE = {
     "kind": "ball",
     "radius_vox": 2,

@@ -11,7 +11,7 @@ import pytest
 from clickseg import __version__
 from clickseg.clicks.clicks_json import parse_clicks_json
 from clickseg.dicom.remedies import NAMES
-from clickseg.models.spec import ModelSpec
+from clickseg.models.spec import Alternative, InputSpec, ModelSpec
 from clickseg.options import OPTIONS, variable
 
 REPOSITORY = Path(__file__).parents[1]
@@ -43,8 +43,14 @@ def test_every_remedy_is_in_the_docs() -> None:
 
 
 def test_every_field_of_a_model_package_is_in_the_docs() -> None:
-    for name in ModelSpec.model_fields:
+    for name in {**ModelSpec.model_fields, **InputSpec.model_fields, **Alternative.model_fields}:
         assert f"`{name}`" in text("docs/model-packages.md")
+
+
+def test_the_input_in_the_docs_is_one_that_a_model_package_may_have() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", text("docs/model-packages.md"), flags=re.DOTALL)
+
+    assert InputSpec.model_validate(json.loads(example)).modalities == ("PT", "CT", "MR")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/clicks.md"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,13 @@ def models(folder: Path, *inputs: str, name: str = "model") -> Path:
     units = {"CT": "HU", "PT": "SUVbw", "MR": ""}
     specs = [{"name": m.lower(), "modality": m, "unit": units[m], "scaling": phantoms.RANGE} for m in inputs]
     phantoms.write_package(folder / "models" / name, phantoms.metadata(inputs=specs, guidance=phantoms.GUIDANCE))
+    return folder / "models"
+
+
+def any_modality(folder: Path) -> Path:
+    """Packages of one model that takes PET, CT or MR."""
+    section = phantoms.metadata(inputs=[phantoms.ANY_MODALITY], guidance=phantoms.GUIDANCE)
+    phantoms.write_package(folder / "models" / "any", section)
     return folder / "models"
 
 
@@ -126,6 +134,61 @@ def test_uncorrected_pet_is_taken_where_it_is_named_so_that_it_fails_by_its_tag(
     phantoms.change(add(tmp_path / "in", "PT", "nac"), uncorrected)
 
     assert chosen(plan(tmp_path, models(tmp_path, "PT"), series=series_uid("PT", "nac"))) == [[series_uid("PT", "nac")]]
+
+
+def test_series_of_each_modality_of_a_model_are_segmented_each_on_its_own(tmp_path: Path) -> None:
+    for modality in ("PT", "CT", "MR"):
+        add(tmp_path / "in", modality)
+
+    made = plan(tmp_path, any_modality(tmp_path))
+
+    assert chosen(made) == sorted([series_uid(modality)] for modality in ("PT", "CT", "MR"))
+    assert made.series_passed_over == ()
+
+
+def test_of_a_model_for_several_modalities_a_named_series_is_the_only_one(tmp_path: Path) -> None:
+    add(tmp_path / "in", "CT")
+    add(tmp_path / "in", "PT")
+
+    made = plan(tmp_path, any_modality(tmp_path), series=series_uid("CT"))
+
+    assert chosen(made) == [[series_uid("CT")]]
+    assert [str(each.reason) for each in made.series_passed_over] == ["not asked for"]
+
+
+def test_a_default_for_one_modality_comes_before_a_model_for_several(tmp_path: Path) -> None:
+    add(tmp_path / "in", "CT")
+    add(tmp_path / "in", "PT")
+    where = models(tmp_path, "PT", name="pet")
+    section = json.loads((where / "pet" / "configs" / "metadata.json").read_text())["clickseg"]
+    phantoms.write_package(where / "pet", section | {"default": True})
+    any_modality(tmp_path)
+
+    made, of_ct = plan(tmp_path, where), plan(tmp_path, where, series=series_uid("CT"))
+
+    assert (made.package.name, chosen(made)) == ("pet", [[series_uid("PT")]])
+    assert [str(each.reason) for each in made.series_passed_over] == ["model pet takes PT"]
+    assert (of_ct.package.name, chosen(of_ct)) == ("any", [[series_uid("CT")]])
+
+
+def test_a_ct_is_no_corrected_pet(tmp_path: Path) -> None:
+    add(tmp_path / "in", "CT", "ac")
+    phantoms.change(add(tmp_path / "in", "PT", "nac"), uncorrected)
+
+    made = plan(tmp_path, any_modality(tmp_path))
+
+    assert chosen(made) == sorted([[series_uid("CT", "ac")], [series_uid("PT", "nac")]])
+
+
+def test_a_series_of_none_of_several_modalities_is_an_error_that_lists_them(tmp_path: Path) -> None:
+    add(tmp_path / "in", "MR")
+    section = phantoms.metadata(
+        inputs=[phantoms.ANY_MODALITY | {"alternatives": phantoms.ANY_MODALITY["alternatives"][:1]}]
+    )
+    phantoms.write_package(tmp_path / "models" / "any", section)
+
+    with pytest.raises(ModelError, match="model any is for PT or CT: the series here are MR"):
+        plan(tmp_path, tmp_path / "models", model="any")
 
 
 def test_the_one_series_that_forms_no_volume_is_the_error(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def choose_package(
     Raises:
         ModelError: None fits, or several fit and not just one is marked as default.
     """
-    fitting = [p for p in packages if p.spec.inputs[0].modality in wanted and {*p.modalities} <= available]
+    fitting = [package for package in packages if _fits(package, wanted, available)]
     if not fitting:
         raise ModelError(
             f"no model for {', '.join(sorted(wanted))} series: there are {_described(packages)}",
@@ -124,5 +124,10 @@ def choose_package(
     return chosen[0]
 
 
+def _fits(package: ModelPackage, wanted: AbstractSet[str], available: AbstractSet[str]) -> bool:
+    others = {each.modality for each in package.spec.inputs[1:]}
+    return not wanted.isdisjoint(package.modalities) and others <= available
+
+
 def _described(packages: Sequence[ModelPackage]) -> str:
-    return ", ".join(f"{p.name} (for {' + '.join(p.modalities)})" for p in packages)
+    return ", ".join(f"{package.name} (for {package.takes})" for package in packages)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import Self
 
 from clickseg.digest import file_sha256
 from clickseg.errors import ModelError
@@ -47,8 +49,17 @@ class ModelPackage:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The modality of each input."""
-        return tuple(each.modality for each in self.spec.inputs)
+        """The modalities that the series that is segmented may be of."""
+        return self.spec.inputs[0].modalities
+
+    @property
+    def takes(self) -> str:
+        """The modalities of all inputs in words: ``PT + CT`` for both in one run, ``PT or CT`` for either."""
+        return " + ".join(" or ".join(each.modalities) for each in self.spec.inputs)
+
+    def for_modality(self, modality: str) -> Self:
+        """Returns the package as it is for series of one of its modalities."""
+        return replace(self, spec=self.spec.for_modality(modality))
 
     def has(self, weights: str) -> bool:
         """Whether the package holds a weights file of this name, such as ``model.xml``."""

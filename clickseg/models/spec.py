@@ -76,16 +76,42 @@ class ZScoreScaling(Strict):
 Scaling = Annotated[RangeScaling | SquareRootScaling | PercentileScaling | ZScoreScaling, Field(discriminator="kind")]
 
 
-class InputSpec(Strict):
-    """One image channel of the network.
+class ImageSpec(Strict):
+    """What the values of an image are, and how they are scaled for the network."""
 
-    The first input's series is the one that the result refers to; the others are put on its grid.
-    """
-
-    name: str
     modality: Literal["CT", "MR", "PT"]
     unit: Literal["HU", "SUVbw", ""]
     scaling: Scaling
+
+
+class Alternative(ImageSpec):
+    """Another modality that a series may be of.
+
+    ``min_value`` is that of the postprocessing, in this unit: SUV 1.5 says nothing of a CT.
+    """
+
+    min_value: float | None = None
+
+
+class InputSpec(ImageSpec):
+    """One image channel of the network.
+
+    The first input's series is the one that the result refers to; the others are put on its grid. The only input of a
+    model may have ``alternatives``: a series of any of these modalities is segmented, each on its own.
+    """
+
+    name: str
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def choices(self) -> tuple[ImageSpec, ...]:
+        """What its series may be, one for each modality."""
+        return (self, *self.alternatives)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that its series may be of."""
+        return tuple(each.modality for each in self.choices)
 
 
 class GridSpec(Strict):
@@ -159,8 +185,9 @@ class ClassSpec(Strict):
 class PostprocessingSpec(Strict):
     """What is dropped from the result.
 
-    ``min_value``: voxels of the first input below it, in its unit; ``min_volume_ml``: smaller components;
-    ``keep``: all components, the largest of each class, or those that hold a foreground click of their class.
+    ``min_value``: voxels of the first input below it, in its unit (an alternative has its own); ``min_volume_ml``:
+    smaller components; ``keep``: all components, the largest of each class, or those that hold a foreground click of
+    their class.
     """
 
     min_value: float | None = None
@@ -197,6 +224,30 @@ class ModelSpec(Strict):
     def previous_mask(self) -> tuple[MaskChannel, ...]:
         """The channels that show what the network said before the last click."""
         return self.guidance.previous_mask if self.guidance else ()
+
+    def for_modality(self, modality: str) -> Self:
+        """Returns what it says of series of one modality: no alternative is left.
+
+        Args:
+            modality: One of those of the first input.
+        """
+        first, *others = self.inputs
+        (chosen,) = (each for each in first.choices if each.modality == modality)
+        own = {"modality": chosen.modality, "unit": chosen.unit, "scaling": chosen.scaling, "alternatives": ()}
+        min_value = chosen.min_value if isinstance(chosen, Alternative) else self.postprocessing.min_value
+        rules = self.postprocessing.model_copy(update={"min_value": min_value})
+        return self.model_copy(update={"inputs": (first.model_copy(update=own), *others), "postprocessing": rules})
+
+    @model_validator(mode="after")
+    def _check_alternatives(self) -> Self:
+        if len(self.inputs) > 1 and any(each.alternatives for each in self.inputs):
+            raise ValueError(
+                f"inputs.alternatives: expected none where there are several inputs, got {len(self.inputs)}"
+            )
+        modalities = self.inputs[0].modalities
+        if len(set(modalities)) < len(modalities):
+            raise ValueError(f"inputs.alternatives.modality: expected different ones, got {', '.join(modalities)}")
+        return self
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:

@@ -55,6 +55,26 @@ def package(folder: Path, name: str, modality: str = "CT", **changes: object) ->
         ),
         ({"guidance": phantoms.GUIDANCE | {"kind": "gaussian"}}, r"guidance\.kind"),
         ({"postprocessing": {"keep": "some"}}, r"postprocessing\.keep"),
+        (
+            {"inputs": [phantoms.ANY_MODALITY, *phantoms.metadata()["inputs"]]},
+            "inputs.alternatives: expected none where there are several inputs, got 2",
+        ),
+        (
+            {"inputs": [*phantoms.metadata()["inputs"], phantoms.ANY_MODALITY]},
+            "inputs.alternatives: expected none where there are several inputs, got 2",
+        ),
+        (
+            {"inputs": [phantoms.ANY_MODALITY | {"modality": "MR", "unit": ""}]},
+            r"inputs\.alternatives\.modality: expected different ones, got MR, CT, MR",
+        ),
+        (
+            {"inputs": [phantoms.ANY_MODALITY | {"alternatives": [{"modality": "US"}]}]},
+            r"inputs\.0\.alternatives\.0\.modality: ",
+        ),
+        (
+            {"inputs": [phantoms.ANY_MODALITY | {"alternatives": [{"modality": "CT", "unit": "HU"}]}]},
+            r"inputs\.0\.alternatives\.0\.scaling: missing",
+        ),
         ({"weights": {"model.xml": "abc"}}, r"weights\.model\.xml"),
         ({"weights": {"../../secret.xml": "0" * 64}}, r"weights\.\.\./\.\./secret\.xml"),
         ({"weights": {"/etc/passwd": "0" * 64}}, r"weights\./etc/passwd"),
@@ -196,6 +216,58 @@ def test_a_model_with_two_inputs_needs_both(tmp_path: Path) -> None:
     assert choose_package(found, {"PT"}, {"PT", "CT"}).name == "petct"
     with pytest.raises(ModelError, match=r"petct \(for PT \+ CT\)"):
         choose_package(found, {"PT"}, {"PT"})
+
+
+@pytest.fixture
+def either(tmp_path: Path) -> tuple[ModelPackage, ...]:
+    """The default for PET, and a package for PET, CT or MR."""
+    package(tmp_path, "lesion", inputs=[phantoms.ANY_MODALITY])
+    return packages(tmp_path, ("pet_lesion", "PT", True))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ({"PT"}, "pet_lesion"),
+        ({"PT", "CT"}, "pet_lesion"),
+        ({"CT"}, "lesion"),
+        ({"MR"}, "lesion"),
+        ({"CT", "MR"}, "lesion"),
+    ],
+)
+def test_a_package_for_several_modalities_is_taken_where_the_default_does_not_fit(
+    either: tuple[ModelPackage, ...], wanted: set[str], name: str
+) -> None:
+    assert choose_package(either, wanted, {"PT", "CT", "MR"}).name == name
+
+
+def test_a_package_says_which_modalities_it_takes(tmp_path: Path) -> None:
+    two = [each for modality in ("PT", "CT") for each in section(modality)["inputs"]]
+    inputs = {"either": [phantoms.ANY_MODALITY], "both": two}
+    found = [load_package(package(tmp_path, name, inputs=each)) for name, each in inputs.items()]
+
+    assert [each.takes for each in found] == ["PT or CT or MR", "PT + CT"]
+    with pytest.raises(ModelError, match=r"there are either \(for PT or CT or MR\)"):
+        choose_package(found[:1], {"US"}, {"US"})
+
+
+def test_for_one_of_its_modalities_a_package_is_as_if_made_for_it_alone(tmp_path: Path) -> None:
+    rules = {"keep": "clicked", "min_volume_ml": 0.5}
+    alone = {
+        "PT": ("SUVbw", phantoms.SUV_RANGE, 1.5),
+        "CT": ("HU", phantoms.RANGE | {"a_min": -600}, None),
+        "MR": ("", {"kind": "zscore"}, 35),
+    }
+    made = load_package(
+        package(tmp_path, "any", inputs=[phantoms.ANY_MODALITY], postprocessing=rules | {"min_value": 1.5})
+    )
+
+    for modality, (unit, scaling, min_value) in alone.items():
+        inputs = [{"name": "image", "modality": modality, "unit": unit, "scaling": scaling}]
+        only = package(tmp_path, modality, inputs=inputs, postprocessing=rules | {"min_value": min_value})
+        expected = load_package(only).spec
+        assert made.for_modality(modality).spec == expected
+        assert made.for_modality(modality).for_modality(modality).spec == expected
 
 
 def test_the_default_pet_model_is_a_monai_bundle() -> None:
