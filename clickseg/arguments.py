@@ -11,6 +11,7 @@ from typing import Any
 from clickseg import __version__
 from clickseg.container.arguments import add_package, add_run
 from clickseg.options import OPTIONS, variable
+from clickseg.training.arguments import add_train
 
 Run = Callable[[argparse.Namespace], int]
 """Runs a command, and returns the exit code."""
@@ -53,6 +54,7 @@ def parsed(argv: Sequence[str], commands_run: Mapping[str, Run]) -> argparse.Nam
     _add_demo(made("demo", "make a phantom study with clicks, and segment it"))
     _add_evaluate(made("evaluate", "measure a model on labelled cases, with simulated clicks"))
     _add_export(made("export", "convert a model package's torch weights for another runtime"))
+    add_train(made("train", "train a network with simulated clicks, to a model package"))
     add_package(made("package", "build a container image (MONAI Application Package)"))
     add_run(made("run", "run a container image on a folder"))
     return parser.parse_args(_joined(argv))

@@ -171,6 +171,13 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _train(arguments: argparse.Namespace) -> int:
+    from clickseg.training.command import train_command
+
+    tell(train_command(arguments, progress_bar("batch")))
+    return 0
+
+
 def _package(arguments: argparse.Namespace) -> int:
     from clickseg.package_command import Image, checked_tag, content_of, package, warn_of_ignored
 
@@ -208,6 +215,7 @@ _COMMANDS: dict[str, Run] = {
     "demo": _demo,
     "evaluate": _evaluate,
     "export": _export,
+    "train": _train,
     "package": _package,
     "run": _run,
 }

@@ -137,9 +137,9 @@ def progress_bar(unit: str = "window") -> Progress:
     bars: list[tqdm[None]] = []
 
     def show(done: int, count: int) -> None:
-        if done == 1:
+        if done == 1 or not bars:
             bars[:] = [tqdm(total=count, unit=unit, leave=False)]
-        bars[0].update()
+        bars[0].update(done - bars[0].n)
         if done == count:
             bars[0].close()
         raise_again()

@@ -41,9 +41,21 @@ def build_network(package: ModelPackage) -> torch.nn.Module:
     Raises:
         ModelError: ``network_def`` is missing, names something else, or has arguments that the class does not take.
     """
-    where = f"model {package.name}: {CONFIG.name}: network_def"
     config = read_json(package.path / CONFIG, ModelError)
     definition = config.get("network_def") if isinstance(config, dict) else None
+    return network_of(definition, f"model {package.name}: {CONFIG.name}: network_def")
+
+
+def network_of(definition: Any, where: str) -> torch.nn.Module:
+    """Returns the network of a definition, as ``build_network`` does.
+
+    Args:
+        definition: What stands under ``network_def``.
+        where: Where that is, for messages.
+
+    Raises:
+        ModelError: As ``build_network``.
+    """
     if not isinstance(definition, dict) or not isinstance(definition.get("_target_"), str):
         raise ModelError(f"{where}: expected an object with _target_, got {definition!r}")
     arguments = {key: value for key, value in definition.items() if key != "_target_"}

@@ -124,13 +124,14 @@ def gpu(device: str) -> str:
 def _resolve(wanted: Precision, device: str) -> Precision:
     """Returns f16 on CUDA, bf16 on processors that compute in it, else f32, unless another precision is wanted."""
     if wanted is Precision.AUTO:
-        return Precision.F16 if device != "cpu" else Precision.BF16 if _has_bf16() else Precision.F32
+        return Precision.F16 if device != "cpu" else Precision.BF16 if computes_in_bf16() else Precision.F32
     if wanted not in _TYPES:
         raise EngineError(f"torch computes in {', '.join(each.value for each in _TYPES)}, not in {wanted.value}")
     return wanted
 
 
-def _has_bf16() -> bool:
+def computes_in_bf16() -> bool:
+    """Whether this processor is made for bf16."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 

@@ -19,13 +19,16 @@ from clickseg.staging import part_of, remove_parts, write_bytes
 from clickseg.validation import read_json
 
 
-def save_openvino(network: ov.Model, package: ModelPackage, graph: str) -> tuple[Path, ...]:
-    """Writes a graph and its constants (f32), and their SHA-256 to the metadata.
+def save_openvino(
+    network: ov.Model, package: ModelPackage, graph: str, *, in_16_bits: bool = False
+) -> tuple[Path, ...]:
+    """Writes a graph and its constants, and their SHA-256 to the metadata.
 
     Args:
         network: What to write.
         package: Where to; a folder.
         graph: The name of the graph's file, ``NAME.xml``; the constants are written to ``NAME.bin``.
+        in_16_bits: Whether constants are written as f16, which must have such values; they are computed with in f32.
 
     Returns:
         The files that were written.
@@ -39,7 +42,7 @@ def save_openvino(network: ov.Model, package: ModelPackage, graph: str) -> tuple
     parts = part, part.with_suffix(".bin")
     try:
         remove_parts(path.parent)
-        ov.save_model(network, part, compress_to_fp16=False)
+        ov.save_model(network, part, compress_to_fp16=in_16_bits)
         for new, old in zip(parts, paths, strict=True):
             new.replace(old)
     except (OSError, RuntimeError) as error:

@@ -14,6 +14,7 @@ import numpy as np
 from clickseg.arrays import Mask
 from clickseg.boxes import Box, Triple
 from clickseg.clicks.click import Point, Polarity
+from clickseg.errors import ClickError
 from clickseg.simulation.regions import Region, Regions, depth
 
 IN_VOXELS: Point = (1.0, 1.0, 1.0)
@@ -88,6 +89,13 @@ class Clicker:
         """
         voxel = self._voxel(truth != found, rng)
         return None if voxel is None else VoxelClick(voxel, _polarity(bool(truth[voxel])))
+
+    def inside(self, mask: Mask, rng: np.random.Generator) -> Triple:
+        """Returns a voxel of a mask that has at least one."""
+        voxel = self._voxel(mask, rng)
+        if voxel is None:
+            raise ClickError("a click into nothing: expected a mask with at least one voxel")
+        return voxel
 
     def _into(self, missed: Mask, false: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
         places = ((self._voxel(missed, rng), Polarity.FOREGROUND), (self._voxel(false, rng), Polarity.BACKGROUND))

@@ -1,0 +1,1 @@
+"""Training of networks with simulated clicks, on torch and MONAI."""

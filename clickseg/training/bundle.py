@@ -1,0 +1,111 @@
+"""What training ends in: a model package (a MONAI Bundle), with weights for torch and OpenVINO."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clickseg.engines.export import export_openvino
+from clickseg.engines.torch_engine import STATE_DICT
+from clickseg.engines.weights_files import list_weights
+from clickseg.models.package import CONFIG, METADATA, load_package
+from clickseg.staging import write_bytes
+from clickseg.training.config import Training
+from clickseg.training.model_card import model_card
+
+_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+
+
+def write_bundle(how: Training, network: torch.nn.Module, summary: Mapping[str, str], path: Path) -> None:
+    """Writes a package; weights are rounded to 16 bits, in both kinds of files.
+
+    Args:
+        how: The run.
+        network: Its network.
+        summary: What is said of the training in the model card, by headings.
+        path: The package's folder.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    for folder in (path / METADATA.parent, path / "models", path / "docs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    _write_json(path / CONFIG, {"network_def": how.network})
+    _write_json(path / METADATA, metadata(how))
+    write_bytes(path / "docs" / "README.md", model_card(how, summary).encode())
+    buffer = io.BytesIO()
+    torch.save({name: weights.detach().cpu().half() for name, weights in network.state_dict().items()}, buffer)
+    write_bytes(path / "models" / STATE_DICT, buffer.getvalue())
+    package = load_package(path)
+    list_weights(package, (STATE_DICT,))
+    export_openvino(load_package(path))
+
+
+def metadata(how: Training) -> dict[str, Any]:
+    """Returns a bundle's ``metadata.json``, yet without digests of weights."""
+    card, spec = how.card, how.model
+    modalities = ", ".join(each.modality for each in spec.inputs)
+    labels = ", ".join(f"{number} {each.name}" for number, each in enumerate(spec.classes, 1))
+    return {
+        "schema": _SCHEMA,
+        "version": card.version,
+        "changelog": {card.version: "trained by clickseg train"},
+        "monai_version": version("monai"),
+        "pytorch_version": version("torch").partition("+")[0],
+        "numpy_version": version("numpy"),
+        "required_packages_version": {},
+        "name": card.title,
+        "task": card.title,
+        "description": card.title,
+        "authors": card.authors,
+        "copyright": card.copyright,
+        "data_source": card.data_source,
+        "image_classes": modalities,
+        "label_classes": f"0 background, {labels}",
+        "pred_classes": f"0 background, {labels}",
+        "intended_use": card.intended_use,
+        "references": list(card.references),
+        "network_data_format": {
+            "inputs": {"image": _data_format("image", _channels(how), spec.input_channels, how)},
+            "outputs": {"pred": _data_format("segmentation", _classes(how), spec.output_channels, how)},
+        },
+        "clickseg": {**spec.model_dump(mode="json", exclude_none=True), "weights": {}},
+    }
+
+
+def _channels(how: Training) -> list[str]:
+    guidance = how.model.guidance
+    clicks = [
+        " or ".join(f"{polarity.value} clicks of {label}" for label, polarity in each.takes)
+        for each in (guidance.channels if guidance else ())
+    ]
+    masks = ["previous " + " or ".join(each.takes) for each in how.model.previous_mask]
+    return [*(each.name for each in how.model.inputs), *clicks, *masks]
+
+
+def _classes(how: Training) -> list[str]:
+    return ["background", *(each.name for each in how.model.classes)]
+
+
+def _data_format(form: str, channels: list[str], count: int, how: Training) -> dict[str, Any]:
+    return {
+        "type": "image",
+        "format": form,
+        "modality": ", ".join(each.modality for each in how.model.inputs),
+        "num_channels": count,
+        "spatial_shape": list(how.model.window.roi),
+        "dtype": "float32",
+        "value_range": [],
+        "is_patch_data": True,
+        "channel_def": {str(number): name for number, name in enumerate(channels)},
+    }
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -1,0 +1,202 @@
+"""What a training run is told: one YAML file, in which every value has its place, a default, and a description."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from clickseg.models.spec import ModelSpec
+from clickseg.simulation.clicker import Choice
+from clickseg.validation import Strict
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
+Size = tuple[Count, Count, Count]
+
+
+class Strategy(str, Enum):
+    """Where simulated clicks go.
+
+    ``error``: one into the largest error. ``corrective``: one into what is missed and one into what is false.
+    ``patch``: the same, in the patch of the lowest Dice coefficient. ``any``: one into a class and one beside it,
+    whatever was found.
+    """
+
+    ERROR = "error"
+    CORRECTIVE = "corrective"
+    PATCH = "patch"
+    ANY = "any"
+
+
+class Clicking(Strict):
+    """The simulated user.
+
+    Attributes:
+        most: A sample is shown with 0, 1, ... clicks, up to a number drawn from 0 to this one.
+        learn: ``each``: there is a gradient at each number of clicks; ``last``: at the last one only (SW-FastEdit).
+        strategies: How often each strategy is taken.
+        choices: How often each way to choose a voxel is taken.
+        patch: The size of patches for the strategy ``patch``, in voxels.
+        jitter_mm: The standard deviation of the distance from the voxel that was meant, along each axis.
+        outside: How often a click lies just outside of the border.
+    """
+
+    most: Annotated[int, Field(ge=0, le=100)] = 10
+    learn: Literal["each", "last"] = "each"
+    strategies: dict[Strategy, Amount] = Field(default={Strategy.ERROR: 2.0, Strategy.CORRECTIVE: 1.0})
+    choices: dict[Choice, Amount] = Field(default={Choice.LARGEST: 2.0, Choice.DEPTH: 1.0, Choice.UNIFORM: 0.5})
+    patch: Size = (16, 16, 16)
+    jitter_mm: Amount = 2.0
+    outside: Share = 0.0
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        for name, weights in (("strategies", self.strategies), ("choices", self.choices)):
+            if not sum(weights.values()):
+                raise ValueError(f"clicking.{name}: expected one above 0")
+        return self
+
+
+class Synthesis(Strict):
+    """Volumes of random shapes and contrasts, in which only the clicks say what is meant (after SynthSeg).
+
+    Attributes:
+        share: How many of the samples are such.
+        looks: What they look like: ``uptake`` is dark with bright objects, ``contrast`` is anything.
+        surroundings: How often what lies beyond the border of a case is filled with such a volume.
+        distractors: How often such objects are put beside what is meant; they are no error before they are clicked.
+    """
+
+    share: Share = 0.5
+    looks: tuple[Literal["uptake", "contrast"], ...] = ("uptake",)
+    surroundings: Share = 0.5
+    distractors: Share = 0.3
+
+
+class Augmentation(Strict):
+    """How samples are changed (MONAI transforms); each ``*_share`` is how often.
+
+    Attributes:
+        rotation_degrees: The largest angle about each axis.
+        scaling: The largest relative change of size along each axis.
+        intensity: The largest relative change of intensity.
+        contrast: The exponents of the contrast, from and to.
+    """
+
+    affine_share: Share = 0.7
+    rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 30.0
+    scaling: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    flip_share: Share = 0.5
+    intensity_share: Share = 0.5
+    intensity: Share = 0.3
+    contrast_share: Share = 0.3
+    contrast: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.6, 1.6)
+    noise_share: Share = 0.3
+    noise: Amount = 0.1
+    blur_share: Share = 0.2
+    low_resolution_share: Share = 0.2
+
+
+class Loss(Strict):
+    """What is minimized.
+
+    Attributes:
+        name: A loss of MONAI.
+        on: ``patch``, or ``stitched``: what the sliding window gives for the patch, which then is larger than a window.
+        squared_pred: Whether predictions are squared in the denominator of the Dice coefficient.
+        include_background: Whether the background counts.
+    """
+
+    name: Literal["DiceCELoss", "DiceLoss", "DiceFocalLoss", "GeneralizedDiceFocalLoss"] = "DiceCELoss"
+    on: Literal["patch", "stitched"] = "patch"
+    squared_pred: bool = False
+    include_background: bool = True
+
+
+class Optimization(Strict):
+    """How it is minimized.
+
+    Attributes:
+        accumulate: How many gradients make one step.
+        average: The decay of the running average of the weights that is kept in the end; 0 for the last weights.
+        clip_norm: The largest norm of a gradient; 0 for any.
+        precision: ``auto`` is bf16 on a CPU that has it, f16 on a GPU.
+    """
+
+    optimizer: Literal["Adam", "AdamW", "Novograd", "SGD"] = "AdamW"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Amount = 1e-4
+    scheduler: Literal["none", "cosine", "multistep", "polynomial"] = "cosine"
+    accumulate: Count = 1
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    clip_norm: Amount = 1.0
+    precision: Literal["auto", "f32", "bf16", "f16"] = "auto"
+
+
+class Card(Strict):
+    """What the model package says of itself beside the ``clickseg`` section."""
+
+    title: str = "Segmentation guided by clicks"
+    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")] = "0.1.0"
+    authors: str = ""
+    copyright: str = ""
+    data_source: str = ""
+    intended_use: str = "Research. Not for clinical use."
+    references: tuple[str, ...] = ()
+
+
+class Training(Strict):
+    """A training run.
+
+    Attributes:
+        name: What the model package is called.
+        card: What it says of itself.
+        model: Its ``clickseg`` section.
+        network: Its ``network_def``: a network of MONAI and its arguments.
+        patch: The size of samples in voxels of the model grid.
+        batch: How many samples are shown together, on each device.
+        epochs: How many epochs there are.
+        steps: How many batches an epoch has.
+        positive: How many of the samples of cases hold something of what is to be found.
+        initial: Weights to begin with: a model package.
+        validate_every: After how many epochs cases that are held out are looked at; 0 for never.
+        workers: How many processes make samples; 0 for the process that trains.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    card: Card = Card()
+    model: ModelSpec
+    network: dict[str, Any]
+    seed: Annotated[int, Field(ge=0)] = 0
+    patch: Size = (48, 48, 48)
+    batch: Count = 2
+    epochs: Count = 100
+    steps: Count = 100
+    positive: Share = 0.8
+    initial: str | None = None
+    validate_every: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0)] = 0
+    clicking: Clicking = Clicking()
+    synthesis: Synthesis = Synthesis()
+    augmentation: Augmentation = Augmentation()
+    loss: Loss = Loss()
+    optimization: Optimization = Optimization()
+
+    @model_validator(mode="after")
+    def _check_model(self) -> Self:
+        if self.model.activation != "softmax":
+            raise ValueError("model.activation: expected softmax: a label map holds classes that exclude each other")
+        channels = [each.channel for each in self.model.classes]
+        if channels != [*range(1, self.model.output_channels)]:
+            raise ValueError(
+                f"model.classes.channel: expected 1, 2, ... in this order, a class for each; got {channels}"
+            )
+        if self.model.guidance is None and self.clicking.most:
+            raise ValueError("clicking.most: expected 0 for a model without guidance")
+        if self.synthesis.share and self.model.guidance is None:
+            raise ValueError("synthesis.share: expected 0 for a model without guidance: only clicks say what is meant")
+        return self

@@ -1,0 +1,72 @@
+"""The cases of a dataset on the model grid; each is kept in two files that are mapped into memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.find import find_cases
+from clickseg.datasets.read import read_case
+from clickseg.errors import InputError
+from clickseg.models.spec import ModelSpec
+from clickseg.progress import Progress
+from clickseg.staging import write_bytes
+from clickseg.training.grid_case import GridCase, on_grid
+
+
+def find_all(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
+    """Returns the cases of a dataset that a model is for; one of several modalities finds a case for each.
+
+    Raises:
+        InputError: There is none, or what is there does not fit together.
+    """
+    first, *others = spec.inputs
+    rest = tuple(each.modality for each in others)
+    if len(first.modalities) == 1:
+        return find_cases(data, (first.modality, *rest))
+    found, errors = [], []
+    for modality in first.modalities:
+        try:
+            cases = find_cases(data, (modality, *rest))
+        except InputError as error:
+            errors.append(error)
+        else:
+            found += [replace(each, name=f"{each.name}_{modality}") for each in cases]
+    if not found:
+        raise errors[0]
+    return tuple(found)
+
+
+def gather(files: Sequence[CaseFiles], spec: ModelSpec, folder: Path, progress: Progress) -> Iterator[GridCase]:
+    """Yields cases on the model grid; those that were kept in a folder before are taken from there.
+
+    Args:
+        files: The cases.
+        spec: The model.
+        folder: Where they are kept.
+        progress: Told after each.
+
+    Raises:
+        InputError: A case cannot be read, or does not fit the model.
+        OutputError: The folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, each in enumerate(files, 1):
+        images, truth = folder / f"{each.name}.images.npy", folder / f"{each.name}.truth.npy"
+        if not truth.is_file():
+            case = on_grid(read_case(each), spec)
+            _write(case.images, images)
+            _write(case.truth, truth)  # last: it says that both are whole
+        yield GridCase(each.name, each.modalities[0], np.load(images, mmap_mode="r"), np.load(truth, mmap_mode="r"))
+        progress(number, len(files))
+
+
+def _write(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,59 @@
+"""The text that goes with a model: what it takes, what it was trained on and how, and what it is not for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from clickseg.training.config import Training
+
+
+def model_card(how: Training, summary: Mapping[str, str]) -> str:
+    """Returns a model card in Markdown.
+
+    Args:
+        how: The run.
+        summary: What is said of the training, by headings.
+    """
+    parts = [
+        f"# {how.name}",
+        f"{how.card.title}. {how.card.intended_use}",
+        _table(_model_rows(how)),
+        "## Training",
+        _table([*_training_rows(how), *summary.items()]),
+    ]
+    if how.card.data_source or how.card.references or how.card.copyright:
+        parts += ["## Licence and attribution", *filter(None, (how.card.copyright, how.card.data_source))]
+        parts += ["\n".join(f"- {each}" for each in how.card.references)] if how.card.references else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _model_rows(how: Training) -> list[tuple[str, str]]:
+    spec = how.model
+    spacing = " x ".join(f"{each:g}" for each in spec.grid.spacing_mm)
+    rows = [
+        ("input", ", ".join(f"{each.name} ({each.modality} {each.unit})".replace(" )", ")") for each in spec.inputs)),
+        ("grid", f"{spacing} mm, {spec.grid.orientation}"),
+        ("window", f"{' x '.join(str(each) for each in spec.window.roi)}, overlap {spec.window.overlap:g}"),
+        ("output", ", ".join(each.name for each in spec.classes)),
+        ("network", str(how.network.get("_target_"))),
+    ]
+    if spec.guidance:
+        rows.append(
+            ("clicks", f"balls of radius {spec.guidance.radius_vox:g} voxels, {len(spec.guidance.channels)} channels")
+        )
+    return rows
+
+
+def _training_rows(how: Training) -> list[tuple[str, str]]:
+    patch = " x ".join(str(each) for each in how.patch)
+    return [
+        ("samples", f"{how.epochs} epochs of {how.steps} batches of {how.batch}, {patch} voxels"),
+        ("synthetic", f"{how.synthesis.share:.0%} of the samples"),
+        ("clicks", f"0 to {how.clicking.most} for each sample, simulated"),
+        ("loss", f"{how.loss.name}, {how.optimization.optimizer}, learning rate {how.optimization.learning_rate:g}"),
+        ("seed", str(how.seed)),
+    ]
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])

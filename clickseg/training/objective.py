@@ -1,0 +1,84 @@
+"""Network, loss, optimizer and learning rate, as a run is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
+from monai.losses import DiceCELoss, DiceFocalLoss, DiceLoss, GeneralizedDiceFocalLoss
+from monai.optimizers import Novograd
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LRScheduler,
+    MultiStepLR,
+    PolynomialLR,
+)
+
+from clickseg.engines.torch_engine import computes_in_bf16
+from clickseg.training.config import Loss, Optimization, Training
+
+_LOSSES: dict[str, type[torch.nn.Module]] = {
+    "DiceCELoss": DiceCELoss,
+    "DiceLoss": DiceLoss,
+    "DiceFocalLoss": DiceFocalLoss,
+    "GeneralizedDiceFocalLoss": GeneralizedDiceFocalLoss,
+}
+
+
+def make_loss(how: Loss) -> torch.nn.Module:
+    """Returns the loss of logits [B, K, I, J, K] and classes [B, 1, I, J, K]."""
+    squared = {} if how.name == "GeneralizedDiceFocalLoss" else {"squared_pred": how.squared_pred}
+    return _LOSSES[how.name](include_background=how.include_background, to_onehot_y=True, softmax=True, **squared)
+
+
+def make_inferer(how: Training) -> Inferer:
+    """Returns what runs a network on a sample: as it is, or in windows that are stitched."""
+    if how.loss.on == "patch":
+        return SimpleInferer()
+    window = how.model.window
+    return SlidingWindowInferer(
+        window.roi, overlap=window.overlap, mode="gaussian", sigma_scale=window.sigma_scale, cache_roi_weight_map=True
+    )
+
+
+def make_optimizer(how: Optimization, network: torch.nn.Module) -> torch.optim.Optimizer:
+    """Returns the optimizer of a network's weights."""
+    weights, rate, decay = network.parameters(), how.learning_rate, how.weight_decay
+    match how.optimizer:
+        case "Adam":
+            return torch.optim.Adam(weights, rate, weight_decay=decay)
+        case "AdamW":
+            return torch.optim.AdamW(weights, rate, weight_decay=decay)
+        case "Novograd":
+            novograd: torch.optim.Optimizer = Novograd(weights, rate, weight_decay=decay)
+            return novograd
+        case "SGD":
+            return torch.optim.SGD(weights, rate, weight_decay=decay, momentum=0.99, nesterov=True)
+
+
+def make_scheduler(how: Optimization, optimizer: torch.optim.Optimizer, epochs: int) -> LRScheduler:
+    """Returns what sets the learning rate after each epoch; with the figures that SW-FastEdit takes."""
+    match how.scheduler:
+        case "none":
+            return ConstantLR(optimizer, factor=1.0)
+        case "cosine":
+            return CosineAnnealingLR(optimizer, T_max=epochs, eta_min=1e-8)
+        case "multistep":
+            return MultiStepLR(optimizer, [epochs * part // 5 for part in range(1, 5)], gamma=0.333)
+        case "polynomial":
+            return PolynomialLR(optimizer, total_iters=epochs, power=2)
+
+
+def make_cast(how: Optimization, device: torch.device) -> tuple[Callable[[], AbstractContextManager[Any]], bool]:
+    """Returns the context of mixed precision, and whether losses have to be scaled, as those in f16 have."""
+    precision = how.precision
+    if precision == "auto":
+        precision = "f16" if device.type == "cuda" else "bf16" if computes_in_bf16() else "f32"
+    if precision == "f32":
+        return nullcontext, False
+    dtype = torch.float16 if precision == "f16" else torch.bfloat16
+    return lambda: torch.autocast(device.type, dtype=dtype), precision == "f16"

@@ -1,0 +1,69 @@
+"""The folder of a run: what it was told, what it learnt from, and where it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from clickseg import __version__
+from clickseg.datasets.case import CaseFiles
+from clickseg.digest import file_sha256
+from clickseg.errors import InputError, OutputError
+from clickseg.staging import write_bytes
+from clickseg.training.config import Training
+from clickseg.training.config_files import as_yaml
+
+CONFIG = "config.yaml"
+RECORD = "run.json"
+CASES = "cases"
+CURVES = "curves.png"
+
+_PACKAGES = ("torch", "monai", "numpy")
+
+
+def open_folder(folder: Path, how: Training, record: Mapping[str, object]) -> None:
+    """Begins a run in a folder, or checks that the one that is there is the same.
+
+    Args:
+        folder: The folder.
+        how: What the run is told.
+        record: What it learns from, and with which versions.
+
+    Raises:
+        InputError: The folder holds another run.
+        OutputError: The folder cannot be written to.
+    """
+    contents = {CONFIG: as_yaml(how), RECORD: json.dumps(record, indent=2) + "\n"}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
+    for name, content in contents.items():
+        path = folder / name
+        if path.exists() and path.read_text() != content:
+            raise InputError(
+                f"{path}: a run with another {'configuration' if name == CONFIG else 'dataset, seed or version'}",
+                hint="name another folder with -o; the same command as before goes on with this run",
+            )
+    for name, content in contents.items():
+        write_bytes(folder / name, content.encode())
+
+
+def record_of(how: Training, learnt: Sequence[CaseFiles], held_out: Sequence[CaseFiles]) -> dict[str, object]:
+    """Returns what decides a run beside its configuration: versions, seed, and the digests of all files."""
+    return {
+        "clickseg": __version__,
+        **{name: version(name) for name in _PACKAGES},
+        "seed": how.seed,
+        "learnt_from": {each.name: _digests(each) for each in learnt},
+        "held_out": {each.name: _digests(each) for each in held_out},
+    }
+
+
+def _digests(case: CaseFiles) -> list[str]:
+    """Returns the SHA-256 of a case's files; those of a folder in the order of their names."""
+    paths = [*case.images, *([] if case.truth is None else [case.truth])]
+    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    return [file_sha256(file) for file in files if file.is_file()]

@@ -1,0 +1,172 @@
+"""Samples: patches of cases with their surroundings, or synthetic volumes; each is drawn from its own number alone.
+
+So a run that is resumed, or has more worker processes, sees the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from clickseg.arrays import Indices, Numbers, Values
+from clickseg.boxes import Triple
+from clickseg.training.augmentation import IMAGE, OBJECTS, TRUTH, augmentation
+from clickseg.training.config import Training
+from clickseg.training.grid_case import GridCase
+from clickseg.training.synthetic import Look, blob, painted, scene
+
+_MARGIN = 1.3
+"""How much larger a patch is cut than it will be, so that turning it leaves few voxels without a value."""
+
+
+class Item(TypedDict):
+    """A sample as tensors.
+
+    ``image`` [C, I, J, K]; ``truth`` [1, I, J, K]; ``objects`` [1, I, J, K]: the numbers of things that are an error
+    only after a click into them; ``must_click``: whether only clicks say what is meant.
+    """
+
+    image: torch.Tensor
+    truth: torch.Tensor
+    objects: torch.Tensor
+    must_click: bool
+
+
+class Batch(TypedDict):
+    """Samples together: each tensor of an ``Item`` with an axis for them before the others."""
+
+    image: torch.Tensor
+    truth: torch.Tensor
+    objects: torch.Tensor
+    must_click: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A part of a volume.
+
+    Attributes:
+        image: Its image channels [C, I, J, K].
+        truth: Its classes [I, J, K].
+        objects: Things that are an error only after a click into them [I, J, K].
+    """
+
+    image: Values
+    truth: Numbers
+    objects: Numbers
+
+
+class Samples(Dataset[Item]):
+    """The samples of a run, by their number."""
+
+    def __init__(self, cases: Sequence[GridCase], how: Training, *, count: int) -> None:
+        """Takes the cases.
+
+        Args:
+            cases: May be none where all samples are synthetic.
+            how: The run.
+            count: How many samples there are.
+        """
+        self._cases, self._how, self._count = cases, how, count
+        self._change = augmentation(how.augmentation, how.patch)
+        self._foreground: list[Indices] = [np.flatnonzero(case.truth) for case in cases]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> Item:
+        rng = np.random.default_rng([self._how.seed, number])
+        is_synthetic = not self._cases or rng.random() < self._how.synthesis.share
+        patch = self._synthetic(rng) if is_synthetic else self._of_a_case(rng)
+        self._change.set_random_state(int(rng.integers(1 << 31)))
+        changed = self._change(
+            {
+                IMAGE: torch.from_numpy(patch.image),
+                TRUTH: torch.from_numpy(patch.truth[np.newaxis]),
+                OBJECTS: torch.from_numpy(patch.objects[np.newaxis]),
+            }
+        )
+        image, truth, objects = (changed[key].as_tensor() for key in (IMAGE, TRUTH, OBJECTS))
+        return Item(image=image, truth=truth, objects=objects, must_click=is_synthetic)
+
+    def _synthetic(self, rng: np.random.Generator) -> Patch:
+        """Returns a volume in which some objects are meant, each of one of the classes, and others are not."""
+        looks, classes = self._how.synthesis.looks, len(self._how.model.classes)
+        made = scene(self._how.patch, looks[rng.integers(len(looks))], int(rng.integers(1, 6)), rng)
+        present = np.unique(made.objects[made.objects > 0])
+        kinds = np.zeros(256, np.uint8)
+        kinds[present] = rng.integers(0, classes + 1, len(present))  # 0: not meant
+        if len(present) and not kinds.any():
+            kinds[rng.choice(present)] = rng.integers(1, classes + 1)
+        channels = len(self._how.model.inputs)
+        image = np.stack([made.image] * channels)
+        return Patch(_scaled(image, self._how), kinds[made.objects], np.zeros_like(made.objects))
+
+    def _of_a_case(self, rng: np.random.Generator) -> Patch:
+        number = int(rng.integers(len(self._cases)))
+        case, how = self._cases[number], self._how
+        size = _larger(how.patch)
+        patch = _cut(case, self._start(number, size, rng), size, how, rng)
+        return _with_distractor(patch, _look(case), how, rng) if rng.random() < how.synthesis.distractors else patch
+
+    def _start(self, number: int, size: Triple, rng: np.random.Generator) -> Indices:
+        """Returns where a patch begins: around a voxel of what is to be found, or anywhere."""
+        shape = np.array(self._cases[number].truth.shape)
+        foreground = self._foreground[number]
+        if len(foreground) and rng.random() < self._how.positive:
+            voxel = np.array(np.unravel_index(rng.choice(foreground), tuple(shape)))
+        else:
+            voxel = rng.integers(shape)
+        start: Indices = voxel - rng.integers(np.array(size) // 4, 3 * np.array(size) // 4 + 1)
+        return start
+
+
+def _cut(case: GridCase, start: Indices, size: Triple, how: Training, rng: np.random.Generator) -> Patch:
+    """Returns a part of a case; beyond its border nothing, or a synthetic volume."""
+    first, stop = np.maximum(start, 0), np.minimum(start + size, case.truth.shape)
+    source = tuple(slice(a, b) for a, b in zip(first, stop, strict=True))
+    target = tuple(slice(a, b) for a, b in zip(first - start, stop - start, strict=True))
+    patch = Patch(np.zeros((len(case.images), *size), np.float32), np.zeros(size, np.uint8), np.zeros(size, np.uint8))
+    if (stop - first < size).any() and rng.random() < how.synthesis.surroundings:
+        around = scene(size, _look(case), int(rng.integers(0, 5)), rng)
+        patch = replace(patch, image=_scaled(np.stack([around.image] * len(case.images)), how), objects=around.objects)
+    patch.image[(slice(None), *target)] = case.images[(slice(None), *source)]
+    patch.truth[target], patch.objects[target] = case.truth[source], 0
+    return patch
+
+
+def _with_distractor(patch: Patch, look: Look, how: Training, rng: np.random.Generator) -> Patch:
+    """Returns a patch with one more object in it, beside what is to be found."""
+    mask = blob(patch.truth.shape, rng) & (patch.truth == 0)
+    scale = _top(how)
+    drawn = [painted(each / scale, mask, look, rng) * scale for each in patch.image]
+    objects = patch.objects.copy()
+    objects[mask] = 255
+    keep = patch.truth > 0  # the softened border of the object leaves it as it is
+    image = np.where(keep, patch.image, np.stack(drawn)).astype(np.float32)
+    return replace(patch, image=image, objects=objects)
+
+
+def _look(case: GridCase) -> Look:
+    return "uptake" if case.modality == "PT" else "contrast"
+
+
+def _larger(patch: Triple) -> Triple:
+    i, j, k = (ceil(count * _MARGIN) for count in patch)
+    return i, j, k
+
+
+def _scaled(image: Values, how: Training) -> Values:
+    """Returns synthetic values, from 0 to 1, in the range that the network is given."""
+    return image * np.float32(_top(how))
+
+
+def _top(how: Training) -> float:
+    scaling = how.model.inputs[0].scaling
+    return float(np.sqrt(scaling.maximum)) if scaling.kind == "square_root" else 1.0

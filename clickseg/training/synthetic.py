@@ -1,0 +1,111 @@
+"""Volumes of random shapes and contrasts, in which only clicks can say what is meant (after SynthSeg, Billot et al.).
+
+Tissues are regions of smooth random fields; objects are deformed ellipsoids. All lengths are in voxels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from clickseg.arrays import Mask, Numbers, Values
+from clickseg.boxes import Triple
+
+Look = Literal["uptake", "contrast"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A volume and the objects in it.
+
+    Attributes:
+        image: Its values [I, J, K], from 0 to about 1.
+        objects: The number of the object of each voxel, from 1; 0 where there is none.
+    """
+
+    image: Values
+    objects: Numbers
+
+
+def scene(shape: Triple, look: Look, count: int, rng: np.random.Generator) -> Scene:
+    """Returns a random volume.
+
+    Args:
+        shape: Its size.
+        look: ``uptake``: dark, with bright objects; ``contrast``: anything.
+        count: How many objects are put into it; later ones cover earlier ones.
+        rng: Draws everything.
+    """
+    image, objects = _tissues(shape, look, rng), np.zeros(shape, np.uint8)
+    for number in range(1, count + 1):
+        mask = blob(shape, rng)
+        objects[mask] = number
+        image = painted(image, mask, look, rng)
+    return Scene(_acquired(image, rng), objects)
+
+
+def painted(image: Values, mask: Mask, look: Look, rng: np.random.Generator) -> Values:
+    """Returns an image with an object in it: of one value, uneven, or with a core of another value."""
+    value = _object_value(look, image[mask], rng)
+    values = value * (1 + rng.uniform(0, 0.3) * field(mask.shape, rng))
+    if rng.random() < 0.3:
+        core = (field(mask.shape, rng) > rng.uniform(0.3, 1)) & mask
+        values[core] = value * rng.uniform(0.2, 0.9)
+    softened = gaussian_filter(mask.astype(np.float32), rng.uniform(0.2, 1.0))
+    painted_image: Values = (image + softened * (values - image)).astype(np.float32)
+    return painted_image
+
+
+def blob(shape: Triple, rng: np.random.Generator) -> Mask:
+    """Returns a random object: an ellipsoid in any position, its border moved by a smooth field."""
+    longest = min(shape) / 2.5
+    radii = np.exp(rng.uniform(np.log(2.0), np.log(longest), 3))
+    centre = rng.uniform(0.15, 0.85, 3) * shape
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij", sparse=True)
+    turned = [
+        sum((axis - c) * np.float32(r) for axis, c, r in zip(axes, centre, row, strict=True)) / np.float32(radius)
+        for row, radius in zip(rotation, radii, strict=True)
+    ]
+    inside: Mask = sum(each * each for each in turned) < 1 + rng.uniform(0, 1.0) * field(shape, rng)
+    return inside
+
+
+def field(shape: Triple | tuple[int, ...], rng: np.random.Generator) -> Values:
+    """Returns a smooth random field of zero mean and unit variance; its waves are a part of the volume long."""
+    cells = [max(2, round(count / rng.uniform(6, 24))) for count in shape]
+    coarse = torch.from_numpy(rng.normal(size=(1, 1, *cells)).astype(np.float32))
+    smooth: Values = torch.nn.functional.interpolate(coarse, shape, mode="trilinear")[0, 0].numpy()
+    standard: Values = (smooth - smooth.mean()) / (smooth.std() + np.float32(1e-6))
+    return standard
+
+
+def _tissues(shape: Triple, look: Look, rng: np.random.Generator) -> Values:
+    highest = 0.35 if look == "uptake" else 1.0
+    values = rng.uniform(0, highest, rng.integers(2, 7)).astype(np.float32)
+    regions = np.argmax(np.stack([field(shape, rng) for _ in values]), axis=0)
+    image: Values = values[regions] * (1 + rng.uniform(0, 0.2) * field(shape, rng))
+    if rng.random() < 0.4:
+        image[field(shape, rng) > rng.uniform(0.5, 1.5)] = 0  # air
+    softened: Values = gaussian_filter(image, rng.uniform(0.3, 1.2))
+    return softened
+
+
+def _object_value(look: Look, around: Values, rng: np.random.Generator) -> float:
+    """Returns what an object is: bright among uptake, else anything that differs from what was there."""
+    if look == "uptake":
+        return float(rng.uniform(0.25, 1.0))
+    before = float(around.mean()) if around.size else 0.5
+    return before + float(rng.choice([-1, 1]) * rng.uniform(0.06, 0.6))
+
+
+def _acquired(image: Values, rng: np.random.Generator) -> Values:
+    """Returns an image as a scanner shows it: blurred, and with noise."""
+    blurred = gaussian_filter(image, rng.uniform(0.2, 0.9))
+    noise = (rng.normal(size=image.shape) * rng.uniform(0, 0.06)).astype(np.float32)
+    acquired: Values = np.maximum(blurred + noise, np.float32(0))
+    return acquired

@@ -1,0 +1,117 @@
+"""``clickseg train``: from a dataset and a configuration to a model package."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch.distributed
+
+from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.folds import split
+from clickseg.errors import InputError
+from clickseg.progress import Progress, no_progress
+from clickseg.training.bundle import write_bundle
+from clickseg.training.config import Training
+from clickseg.training.curves import write_curves
+from clickseg.training.gathering import find_all, gather
+from clickseg.training.hooks import FirstHooks, Hooks
+from clickseg.training.part import Part
+from clickseg.training.processes import Processes, joined
+from clickseg.training.run_folder import CASES, CURVES, open_folder, record_of
+from clickseg.training.trainer import make_run
+from clickseg.training.validation import validate
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The cases of a run."""
+
+    learnt: tuple[CaseFiles, ...]
+    held_out: tuple[CaseFiles, ...]
+
+
+def train(
+    data: Path,
+    folder: Path,
+    how: Training,
+    part: Part | None,
+    device: str,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> Path:
+    """Trains a network, or goes on with a run that was ended.
+
+    Args:
+        data: The dataset.
+        folder: The run's folder.
+        how: What it is told.
+        part: What is held out; None to learn from all cases.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        environ: The environment, with what ``torchrun`` says.
+        progress: Told after each batch.
+
+    Returns:
+        The folder of the model package.
+
+    Raises:
+        InputError: The dataset does not fit the model, or the folder holds another run.
+        ModelError: The network cannot be built.
+        OutputError: The folder cannot be written to.
+    """
+    cases = _split(find_all(data, how.model), how, part)
+    package = folder / how.name
+    with joined(environ, device) as processes:
+        if processes.is_first:
+            open_folder(folder, how, record_of(how, cases.learnt, cases.held_out))
+            for _ in gather((*cases.learnt, *cases.held_out), how.model, folder / CASES, no_progress):
+                pass
+        _wait_for_first(processes)
+        _run(cases, how, folder, processes, progress, package)
+    return package
+
+
+def _split(files: Sequence[CaseFiles], how: Training, part: Part | None) -> Split:
+    if part is None:
+        return Split(tuple(files), ())
+    learnt, held_out = split(files, part.fold, part.folds, how.seed)
+    if not learnt and how.synthesis.share < 1:
+        raise InputError(f"fold {part.fold} of {part.folds}: no case is left to learn from")
+    return Split(learnt, held_out)
+
+
+def _run(cases: Split, how: Training, folder: Path, processes: Processes, progress: Progress, package: Path) -> None:
+    learnt = tuple(gather(cases.learnt, how.model, folder / CASES, no_progress))
+    held_out = tuple(gather(cases.held_out, how.model, folder / CASES, no_progress))
+    if not processes.is_first:
+        make_run(how, learnt, folder, processes, Hooks()).trainer.run()
+        return
+    hooks = FirstHooks(
+        folder, progress, lambda state: validate(how, held_out, state, processes.device), how.validate_every
+    )
+    run = make_run(how, learnt, folder, processes, hooks)
+    if run.trainer.state.epoch < how.epochs:
+        run.trainer.run()
+    hooks.close()
+    write_curves(run.state.history, folder / CURVES)
+    write_bundle(how, run.state.best_network, _summary(cases, run.state.history), package)
+
+
+def _summary(cases: Split, history: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    rows = {"cases": str(len(cases.learnt))}
+    if cases.held_out:
+        rows["held out"] = str(len(cases.held_out))
+    if history:
+        rows["loss at the end"] = f"{history[-1]['loss/loss']:.4f}"
+        dices = {name: value for name, value in history[-1].items() if name.startswith("dice/")}
+        rows |= {f"held out, {name.removeprefix('dice/')}": f"Dice {value:.3f}" for name, value in dices.items()}
+    return rows
+
+
+def _wait_for_first(processes: Processes) -> None:
+    if processes.count > 1:
+        torch.distributed.barrier()

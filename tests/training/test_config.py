@@ -1,0 +1,79 @@
+"""Configurations: presets, files over presets, single values over both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clickseg.engines.network_def import network_of
+from clickseg.errors import InputError, UsageError
+from clickseg.training.config_files import as_yaml, merged, preset_names, read_config
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_each_preset_is_whole_and_builds_its_network(name: str) -> None:
+    how = read_config(["pet_lesion", name], [])
+
+    network = network_of(how.network, name)
+
+    assert sum(each.numel() for each in network.parameters()) > 0
+    assert how.network["in_channels"] == how.model.input_channels
+
+
+def test_what_is_printed_is_read_back(tmp_path: Path) -> None:
+    how = read_config(["pet_lesion"], ["optimization.learning_rate=0.02", "clicking.strategies={any: 1}"])
+    (tmp_path / "config.yaml").write_text(as_yaml(how))
+
+    assert read_config([str(tmp_path / "config.yaml")], []) == how
+
+
+def test_a_later_file_counts_and_a_value_counts_more(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("epochs: 3\nsteps: 4\n")
+
+    how = read_config(["pet_lesion", str(tmp_path / "a.yaml")], ["steps=5"])
+
+    assert (how.epochs, how.steps) == (3, 5)
+
+
+def test_a_network_replaces_the_one_before_it() -> None:
+    assert merged({"network": {"_target_": "a", "x": 1}}, {"network": {"_target_": "b"}}) == {
+        "network": {"_target_": "b"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("epochs=0", "epochs"),
+        ("epoch=3", "unknown field"),
+        ("clicking.strategies={}", "expected one above 0"),
+        ("model.activation=sigmoid", "expected softmax"),
+        ("model.guidance=null", "clicking.most"),
+        ("optimization.learning_rate=.nan", "learning_rate"),
+        ("name=../x", "name"),
+    ],
+)
+def test_what_does_not_fit_is_named(change: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_config(["pet_lesion"], [change])
+
+
+@pytest.mark.parametrize("change", ["epochs", "=3", "a..b=3"])
+def test_a_change_is_a_path_and_a_value(change: str) -> None:
+    with pytest.raises(UsageError, match="PATH=VALUE"):
+        read_config(["pet_lesion"], [change])
+
+
+def test_yaml_runs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("name: !!python/object/apply:os.mkdir [made]\n")
+
+    with pytest.raises(InputError, match="not YAML"):
+        read_config([str(tmp_path / "bad.yaml")], [])
+
+
+def test_a_file_that_is_not_there_says_what_there_is() -> None:
+    with pytest.raises(InputError, match="cannot be read") as raised:
+        read_config(["nothing"], [])
+
+    assert "pet_lesion" in str(raised.value.hint)
