@@ -52,7 +52,8 @@ def merged(content: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
 
 def as_yaml(how: Training) -> str:
     """Returns a configuration with every value in its place."""
-    return yaml.safe_dump(how.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    text: str = yaml.safe_dump(how.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    return text
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""``clickseg train`` at the door: a run on a small dataset, killed and gone on with, in one process and in two."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clickseg.models.package import load_package
+from tests import phantoms, runs
+from tests.training.conftest import SMALL
+from tests.training.datasets import write_dataset
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("dataset") / "data")
+
+
+def words(dataset: Path, run: Path, *more: str) -> list[object]:
+    changes = [word for change in SMALL for word in ("--set", change)]
+    return ["train", dataset, "-o", run, "--device", "cpu", *changes, *more]
+
+
+def trained(dataset: Path, run: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return runs.clickseg(*words(dataset, run, *more))
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run / "pet_lesion" / "models" / "model.pt", weights_only=True)
+    return state
+
+
+def test_a_run_ends_in_a_package_that_segments(dataset: Path, tmp_path: Path) -> None:
+    ended = trained(dataset, tmp_path / "run", "--fold", "0", "--folds", "3", "--set", "validate_every=1")
+
+    assert ended.returncode == 0, ended.stderr
+    package = load_package(tmp_path / "run" / "pet_lesion")
+    assert {*package.spec.weights} == {"model.pt", "model.xml", "model.bin"}
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert len(record["learnt_from"]) == 2
+    assert len(record["held_out"]) == 1
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert any((tmp_path / "run" / "tensorboard").iterdir())
+    card = (package.path / "docs" / "README.md").read_text()
+    assert "| cases | 2 |" in card
+    phantoms.write(tmp_path / "study", phantoms.hook(runs.GEOMETRY, 8.0, 0.3), "PT", "test")
+    segmented = runs.clickseg("segment", tmp_path / "study", "-m", package.path, "-o", tmp_path / "out", "--postprocessing", "off")
+    assert segmented.returncode == 0, segmented.stderr
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(dataset: Path, tmp_path: Path) -> None:
+    more = ("--set", "epochs=6", "--set", "workers=1")
+    whole = trained(dataset, tmp_path / "whole", *more)
+    command = [str(Path(sys.executable).with_name("clickseg")), *map(str, words(dataset, tmp_path / "killed", *more))]
+    with subprocess.Popen(command, env=runs.environment()) as run:
+        checkpoint = tmp_path / "killed" / "checkpoint.pt"
+        while not checkpoint.exists() and run.poll() is None:
+            time.sleep(0.05)
+        time.sleep(np.random.default_rng().uniform(0, 0.5))
+        run.send_signal(signal.SIGKILL)
+
+    ended = trained(dataset, tmp_path / "killed", *more)
+
+    assert whole.returncode == 0, whole.stderr
+    assert ended.returncode == 0, ended.stderr
+    for name, expected in weights(tmp_path / "whole").items():
+        assert torch.equal(weights(tmp_path / "killed")[name], expected), name
+
+
+def test_a_run_that_is_over_is_not_run_again(dataset: Path, tmp_path: Path) -> None:
+    trained(dataset, tmp_path / "run")
+    before = (tmp_path / "run" / "checkpoint.pt").stat().st_mtime_ns
+    shutil.rmtree(tmp_path / "run" / "pet_lesion")
+
+    ended = trained(dataset, tmp_path / "run")
+
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "run" / "checkpoint.pt").stat().st_mtime_ns == before
+    assert (tmp_path / "run" / "pet_lesion" / "models" / "model.xml").is_file()
+
+
+def test_a_folder_of_another_run_is_left_alone(dataset: Path, tmp_path: Path) -> None:
+    trained(dataset, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+
+    ended = trained(dataset, tmp_path / "run", "--set", "seed=8")
+
+    assert ended.returncode == 1
+    assert "a run with another configuration" in ended.stderr
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
+def test_two_processes_train_together(dataset: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "clickseg", *map(str, words(dataset, tmp_path / "run"))]
+
+    ended = subprocess.run(command, env=runs.environment(), capture_output=True, text=True, check=False, timeout=300)
+
+    assert ended.returncode == 0, ended.stderr
+    assert all(torch.isfinite(each).all() for each in weights(tmp_path / "run").values())
+
+
+def test_a_damaged_checkpoint_is_one_error(dataset: Path, tmp_path: Path) -> None:
+    trained(dataset, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"nothing")
+
+    ended = trained(dataset, tmp_path / "run")
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("error: checkpoint.pt: damaged")
+
+
+def test_the_whole_configuration_can_be_printed(tmp_path: Path) -> None:
+    ended = runs.clickseg("train", tmp_path, "-o", tmp_path / "run", "--print-config", "--set", "seed=3")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "\nseed: 3\n" in ended.stdout
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("fold", ["-1", "5"])
+def test_a_fold_is_one_of_the_folds(dataset: Path, tmp_path: Path, fold: str) -> None:
+    ended = trained(dataset, tmp_path / "run", "--fold", fold)
+
+    assert ended.returncode == 2
+    assert "--fold: expected 0 to 4" in ended.stderr
