@@ -106,13 +106,13 @@ class Loss(Strict):
 
     Attributes:
         name: A loss of MONAI.
-        on: ``patch``, or ``stitched``: what the sliding window gives for the patch, which then is larger than a window.
+        of: ``patch``, or ``stitched``: what the sliding window gives for the patch, which then is larger than a window.
         squared_pred: Whether predictions are squared in the denominator of the Dice coefficient.
         include_background: Whether the background counts.
     """
 
     name: Literal["DiceCELoss", "DiceLoss", "DiceFocalLoss", "GeneralizedDiceFocalLoss"] = "DiceCELoss"
-    on: Literal["patch", "stitched"] = "patch"
+    of: Literal["patch", "stitched"] = "patch"
     squared_pred: bool = False
     include_background: bool = True
 

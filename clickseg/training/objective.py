@@ -37,7 +37,7 @@ def make_loss(how: Loss) -> torch.nn.Module:
 
 def make_inferer(how: Training) -> Inferer:
     """Returns what runs a network on a sample: as it is, or in windows that are stitched."""
-    if how.loss.on == "patch":
+    if how.loss.of == "patch":
         return SimpleInferer()
     window = how.model.window
     return SlidingWindowInferer(

@@ -53,7 +53,9 @@ def test_a_run_ends_in_a_package_that_segments(dataset: Path, tmp_path: Path) ->
     card = (package.path / "docs" / "README.md").read_text()
     assert "| cases | 2 |" in card
     phantoms.write(tmp_path / "study", phantoms.hook(runs.GEOMETRY, 8.0, 0.3), "PT", "test")
-    segmented = runs.clickseg("segment", tmp_path / "study", "-m", package.path, "-o", tmp_path / "out", "--postprocessing", "off")
+    segmented = runs.clickseg(
+        "segment", tmp_path / "study", "-m", package.path, "-o", tmp_path / "out", "--postprocessing", "off"
+    )
     assert segmented.returncode == 0, segmented.stderr
 
 
