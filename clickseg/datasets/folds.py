@@ -1,27 +1,87 @@
-"""wip: comes with the datasets."""
+"""Folds of a cross-validation: all cases of a patient are held out together."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from clickseg.datasets.case import CaseFiles
+from clickseg.errors import InputError
+
+_WHICH = re.compile(
+    r"(?<=.)[_\-. ]("
+    r"pet|pt|ct|cect|mri?|t1|t2|t1w|t2w|t1c|t1ce|t1gd|flair|adc|dwi"  # which image
+    r"|(ses|session|study|series|visit|tp|timepoint)[-_]?\w{1,16}?"  # which examination
+    r"|\d{4}-\d\d-\d\d|\d\d-\d\d-\d{4}"  # when
+    r")$",
+    re.IGNORECASE,
+)
 
 
-def split(
-    files: Sequence[CaseFiles], fold: int, folds: int, seed: int
-) -> tuple[tuple[CaseFiles, ...], tuple[CaseFiles, ...]]:
-    """Returns the cases that are learnt from, and those that are held out."""
-    patients = sorted(
-        {_patient(each) for each in files}, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest()
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One part of a cross-validation.
+
+    Attributes:
+        training: The cases to train on.
+        held_out: The cases to judge by.
+    """
+
+    training: tuple[CaseFiles, ...]
+    held_out: tuple[CaseFiles, ...]
+
+
+def make_folds(cases: Sequence[CaseFiles], count: int, seed: int) -> tuple[Fold, ...]:
+    """Returns the folds of a data set.
+
+    Where it says which fold each case is held out in, these are they, as many as there are. Otherwise patients are
+    dealt out in an order that depends on their names and the seed, and on nothing else.
+
+    Args:
+        cases: The cases, in any order.
+        count: How many folds to make.
+        seed: Another seed makes other folds.
+
+    Raises:
+        InputError: There are fewer patients than folds, fewer than two folds, or cases with and without a fold.
+    """
+    stated = {case.fold for case in cases}
+    if stated <= {None}:
+        held_out = _dealt(cases, count, seed)
+    elif None in stated:
+        raise InputError("expected a fold for every case or for none, got some of both")
+    else:
+        held_out = {case.name: int(case.fold or 0) for case in cases}
+    numbers = sorted({*held_out.values()})
+    if len(numbers) < 2:
+        raise InputError(f"expected at least 2 folds, got {len(numbers)}")
+    return tuple(
+        Fold(
+            tuple(case for case in cases if held_out[case.name] != number),
+            tuple(case for case in cases if held_out[case.name] == number),
+        )
+        for number in numbers
     )
-    part = {name: number % folds for number, name in enumerate(patients)}
-    held_out = tuple(each for each in files if part[_patient(each)] == fold)
-    return tuple(each for each in files if each not in held_out), held_out
 
 
-def _patient(case: CaseFiles) -> str:
-    name = case.name
-    for modality in case.modalities:
-        name = name.removesuffix(f"_{modality}")
-    return name
+def patient_of(name: str) -> str:
+    """Returns the part of a case's name that is its patient's: without modality, examination and date at its end."""
+    shorter = _WHICH.sub("", name)
+    return name if shorter == name else patient_of(shorter)
+
+
+def _dealt(cases: Sequence[CaseFiles], count: int, seed: int) -> dict[str, int]:
+    patients = sorted({patient_of(case.name) for case in cases}, key=lambda patient: (_digest(seed, patient), patient))
+    if count > len(patients):
+        raise InputError(
+            f"expected at least {count} patients for {count} folds, got {len(patients)}",
+            hint='cases are of one patient by their names; a JSON datalist can say "fold" for each',
+        )
+    fold_of = {patient: place % count for place, patient in enumerate(patients)}
+    return {case.name: fold_of[patient_of(case.name)] for case in cases}
+
+
+def _digest(seed: int, patient: str) -> str:
+    return hashlib.sha256(f"{seed} {patient}".encode()).hexdigest()

@@ -40,11 +40,19 @@ def write_bundle(how: Training, network: torch.nn.Module, summary: Mapping[str, 
     _write_json(path / METADATA, metadata(how))
     write_bytes(path / "docs" / "README.md", model_card(how, summary).encode())
     buffer = io.BytesIO()
-    torch.save({name: weights.detach().cpu().half() for name, weights in network.state_dict().items()}, buffer)
+    torch.save(_in_16_bits(network.state_dict()), buffer)
     write_bytes(path / "models" / STATE_DICT, buffer.getvalue())
     package = load_package(path)
     list_weights(package, (STATE_DICT,))
     export_openvino(load_package(path))
+
+
+def _in_16_bits(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Returns weights rounded to f16; those that a network has under several names are one, and are written once."""
+    halves: dict[int, torch.Tensor] = {}
+    for weights in state.values():
+        halves.setdefault(weights.data_ptr(), weights.detach().cpu().half())
+    return {name: halves[weights.data_ptr()] for name, weights in state.items()}
 
 
 def metadata(how: Training) -> dict[str, Any]:

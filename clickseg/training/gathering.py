@@ -29,14 +29,16 @@ def find_all(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
     rest = tuple(each.modality for each in others)
     if len(first.modalities) == 1:
         return find_cases(data, (first.modality, *rest))
-    found, errors = [], []
+    found: list[CaseFiles] = []
+    errors: list[InputError] = []
     for modality in first.modalities:
         try:
             cases = find_cases(data, (modality, *rest))
         except InputError as error:
             errors.append(error)
         else:
-            found += [replace(each, name=f"{each.name}_{modality}") for each in cases]
+            taken = {each.name for each in found}
+            found += [replace(each, name=f"{each.name}_{modality}") if each.name in taken else each for each in cases]
     if not found:
         raise errors[0]
     return tuple(found)

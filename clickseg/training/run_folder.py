@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clickseg import __version__
 from clickseg.datasets.case import CaseFiles
-from clickseg.digest import file_sha256
+from clickseg.datasets.digest import digests_of
 from clickseg.errors import InputError, OutputError
 from clickseg.staging import write_bytes
 from clickseg.training.config import Training
@@ -57,13 +57,6 @@ def record_of(how: Training, learnt: Sequence[CaseFiles], held_out: Sequence[Cas
         "clickseg": __version__,
         **{name: version(name) for name in _PACKAGES},
         "seed": how.seed,
-        "learnt_from": {each.name: _digests(each) for each in learnt},
-        "held_out": {each.name: _digests(each) for each in held_out},
+        "learnt_from": dict(digests_of(learnt).cases),
+        "held_out": dict(digests_of(held_out).cases),
     }
-
-
-def _digests(case: CaseFiles) -> list[str]:
-    """Returns the SHA-256 of a case's files; those of a folder in the order of their names."""
-    paths = [*case.images, *([] if case.truth is None else [case.truth])]
-    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
-    return [file_sha256(file) for file in files if file.is_file()]

@@ -21,8 +21,8 @@ from clickseg.training.config import Training
 from clickseg.training.grid_case import GridCase
 from clickseg.training.synthetic import Look, blob, painted, scene
 
-_MARGIN = 1.3
-"""How much larger a patch is cut than it will be, so that turning it leaves few voxels without a value."""
+_MARGIN = 0.15
+"""How much more is cut on each side of a patch, as a part of it, so that turning it leaves few voxels without a value."""
 
 
 class Item(TypedDict):
@@ -158,7 +158,7 @@ def _look(case: GridCase) -> Look:
 
 
 def _larger(patch: Triple) -> Triple:
-    i, j, k = (ceil(count * _MARGIN) for count in patch)
+    i, j, k = (count + 2 * ceil(count * _MARGIN) for count in patch)  # as much on both sides: its middle is on a voxel
     return i, j, k
 
 

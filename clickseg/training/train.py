@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch.distributed
 
 from clickseg.datasets.case import CaseFiles
-from clickseg.datasets.folds import split
+from clickseg.datasets.folds import Fold, make_folds
 from clickseg.errors import InputError
 from clickseg.progress import Progress, no_progress
 from clickseg.training.bundle import write_bundle
@@ -25,14 +24,6 @@ from clickseg.training.trainer import make_run
 from clickseg.training.validation import validate
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The cases of a run."""
-
-    learnt: tuple[CaseFiles, ...]
-    held_out: tuple[CaseFiles, ...]
 
 
 def train(
@@ -63,29 +54,30 @@ def train(
         ModelError: The network cannot be built.
         OutputError: The folder cannot be written to.
     """
-    cases = _split(find_all(data, how.model), how, part)
+    cases = _fold(find_all(data, how.model), part)
     package = folder / how.name
     with joined(environ, device) as processes:
         if processes.is_first:
-            open_folder(folder, how, record_of(how, cases.learnt, cases.held_out))
-            for _ in gather((*cases.learnt, *cases.held_out), how.model, folder / CASES, no_progress):
+            open_folder(folder, how, record_of(how, cases.training, cases.held_out))
+            for _ in gather((*cases.training, *cases.held_out), how.model, folder / CASES, no_progress):
                 pass
         _wait_for_first(processes)
         _run(cases, how, folder, processes, progress, package)
     return package
 
 
-def _split(files: Sequence[CaseFiles], how: Training, part: Part | None) -> Split:
+def _fold(files: Sequence[CaseFiles], part: Part | None) -> Fold:
+    """Returns what is learnt from and what is held out: by the names of the cases alone, whatever the run's seed."""
     if part is None:
-        return Split(tuple(files), ())
-    learnt, held_out = split(files, part.fold, part.folds, how.seed)
-    if not learnt and how.synthesis.share < 1:
-        raise InputError(f"fold {part.fold} of {part.folds}: no case is left to learn from")
-    return Split(learnt, held_out)
+        return Fold(tuple(files), ())
+    folds = make_folds(files, part.folds, seed=0)
+    if part.fold >= len(folds):
+        raise InputError(f"fold {part.fold}: the dataset says which cases are in which of its {len(folds)} folds")
+    return folds[part.fold]
 
 
-def _run(cases: Split, how: Training, folder: Path, processes: Processes, progress: Progress, package: Path) -> None:
-    learnt = tuple(gather(cases.learnt, how.model, folder / CASES, no_progress))
+def _run(cases: Fold, how: Training, folder: Path, processes: Processes, progress: Progress, package: Path) -> None:
+    learnt = tuple(gather(cases.training, how.model, folder / CASES, no_progress))
     held_out = tuple(gather(cases.held_out, how.model, folder / CASES, no_progress))
     if not processes.is_first:
         make_run(how, learnt, folder, processes, Hooks()).trainer.run()
@@ -101,8 +93,8 @@ def _run(cases: Split, how: Training, folder: Path, processes: Processes, progre
     write_bundle(how, run.state.best_network, _summary(cases, run.state.history), package)
 
 
-def _summary(cases: Split, history: Sequence[Mapping[str, float]]) -> dict[str, str]:
-    rows = {"cases": str(len(cases.learnt))}
+def _summary(cases: Fold, history: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    rows = {"cases": str(len(cases.training))}
     if cases.held_out:
         rows["held out"] = str(len(cases.held_out))
     if history:

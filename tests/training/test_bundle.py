@@ -1,0 +1,63 @@
+"""What training ends in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Precision
+from clickseg.engines.network_def import network_of
+from clickseg.models.package import load_package
+from clickseg.training.bundle import write_bundle
+from clickseg.training.config import Training
+from clickseg.training.config_files import read_config
+from tests.training.conftest import SMALL
+
+
+def written(how: Training, folder: Path) -> torch.nn.Module:
+    torch.manual_seed(1)
+    network = network_of(how.network, "network").eval()
+    write_bundle(how, network, {"cases": "7"}, folder)
+    return network
+
+
+def test_both_runtimes_compute_what_was_trained(small: Training, tmp_path: Path) -> None:
+    network = written(small, tmp_path / "small")
+    window = np.random.default_rng(0).random((1, 3, 16, 16, 16)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(window)).numpy()
+
+    package = load_package(tmp_path / "small")
+    for runtime in (Runtime.TORCH, Runtime.OPENVINO):
+        found = make_engine(package, runtime, "cpu", Precision.F32).infer(window)
+        assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_weights_take_two_bytes_each(small: Training, tmp_path: Path) -> None:
+    network = written(small, tmp_path / "small")
+    count = sum(each.numel() for each in network.parameters())
+
+    for name in ("model.pt", "model.bin"):
+        assert (tmp_path / "small" / "models" / name).stat().st_size < 2 * count + 30_000
+
+
+def test_the_package_says_what_it_is(tmp_path: Path) -> None:
+    how = read_config(["pet_lesion"], [*SMALL, "card.references=['A, B (2020) C 1, 2']", "card.copyright=CC BY 3.0"])
+    written(how, tmp_path / "small")
+
+    metadata = json.loads((tmp_path / "small" / "configs" / "metadata.json").read_text())
+    card = (tmp_path / "small" / "docs" / "README.md").read_text()
+
+    assert metadata["network_data_format"]["inputs"]["image"]["channel_def"] == {
+        "0": "pet",
+        "1": "foreground clicks of lesion",
+        "2": "background clicks of lesion",
+    }
+    assert load_package(tmp_path / "small").spec.model_copy(update={"weights": {}}) == how.model
+    assert "| cases | 7 |" in card
+    assert "- A, B (2020) C 1, 2" in card
+    assert "CC BY 3.0" in card

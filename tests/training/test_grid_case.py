@@ -1,0 +1,81 @@
+"""Cases on the model grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+import SimpleITK
+
+from clickseg.arrays import Values
+from clickseg.clicks.click import Clicks
+from clickseg.datasets.case import LabelledCase, LabelledImage
+from clickseg.dicom.files import scan
+from clickseg.dicom.remedies import Remedies
+from clickseg.dicom.series import check, group
+from clickseg.dicom.volume import Series, read_series
+from clickseg.errors import InputError
+from clickseg.itk import to_sitk
+from clickseg.models.package import ModelPackage
+from clickseg.preparation import make_case, prepare
+from clickseg.training.config import Training
+from clickseg.training.grid_case import GridCase, on_grid
+from tests import phantoms, runs
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Series:
+    phantoms.write(tmp_path, phantoms.hook(runs.GEOMETRY, 8.0, 0.3), "PT", "test")
+    (candidate,) = group(scan(tmp_path).instances)
+    return read_series(check(candidate, Remedies()))
+
+
+def case_of(series: Series) -> LabelledCase:
+    truth = series.volume.with_array((series.volume.array > series.volume.array.max() / 2).astype(np.uint8))
+    return LabelledCase("case", (LabelledImage("PT", "SUVbw", series.volume),), truth)
+
+
+def test_images_are_what_a_network_is_given_when_it_is_used(series: Series, small: Training) -> None:
+    package = ModelPackage("small", Path(), "0", small.model)
+    inputs = prepare(make_case([series], Clicks(), package)).inputs
+
+    found = on_grid(case_of(series), small.model)
+
+    assert np.array_equal(found.images, inputs.part(tuple(slice(0, count) for count in inputs.shape)))
+
+
+def test_truth_is_where_itk_finds_it(series: Series, small: Training) -> None:
+    case = case_of(series)
+
+    found = on_grid(case, small.model)
+
+    expected = _resampled(case.truth, found, small) > 0.5
+    assert 0 < expected.sum() < expected.size
+    assert np.count_nonzero(found.truth.astype(bool) != expected) <= 0.002 * expected.sum()
+
+
+def test_a_class_that_the_model_does_not_have_is_named(series: Series, small: Training) -> None:
+    case = case_of(series)
+    wrong = LabelledCase(case.name, case.images, case.truth.with_array(case.truth.array * 3))
+
+    with pytest.raises(InputError, match="case case: truth: expected classes up to 1, got 3"):
+        on_grid(wrong, small.model)
+
+
+def _resampled(truth: hd.Volume, found: GridCase, small: Training) -> Values:
+    """Returns the part of each voxel of the model grid, by ITK: through patient coordinates and not along axes."""
+    source = to_sitk(truth.with_array(truth.array.astype(np.float32)))
+    turned = truth.to_patient_orientation(small.model.grid.orientation)
+    grid = hd.VolumeGeometry.from_components(
+        found.truth.shape,
+        spacing=small.model.grid.spacing_mm,
+        position=turned.position,
+        direction=turned.direction.tolist(),
+        coordinate_system="PATIENT",
+    )
+    target = to_sitk(hd.Volume(np.zeros(found.truth.shape, np.uint8), grid.affine, "PATIENT"))
+    resampled = SimpleITK.Resample(source, target, SimpleITK.Transform(), SimpleITK.sitkLinear, 0.0)
+    values: Values = SimpleITK.GetArrayFromImage(resampled)
+    return values

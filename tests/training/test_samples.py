@@ -1,0 +1,108 @@
+"""Samples of a run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from clickseg.training.config import Training
+from clickseg.training.config_files import read_config
+from clickseg.training.grid_case import GridCase
+from clickseg.training.samples import Samples
+from tests.training.conftest import SMALL
+
+CHANGES = ("affine", "flip", "intensity", "contrast", "noise", "blur", "low_resolution")
+PLAIN = (
+    *(f"augmentation.{name}_share=0" for name in CHANGES),
+    *(f"synthesis.{name}=0" for name in ("share", "surroundings", "distractors")),
+)
+
+
+def case(shape: tuple[int, int, int] = (24, 30, 28)) -> GridCase:
+    """Each voxel of the image says where it is."""
+    truth = np.zeros(shape, np.uint8)
+    truth[6:12, 9:20, 4:10] = 1
+    image = np.arange(1, truth.size + 1, dtype=np.float32).reshape(1, *shape)
+    return GridCase("case", "PT", image, truth)
+
+
+def samples(*changes: str, cases: tuple[GridCase, ...] = (case(),)) -> Samples:
+    return Samples(cases, read_config(["pet_lesion"], [*SMALL, *PLAIN, *changes]), count=40)
+
+
+def test_a_sample_depends_on_its_number_alone() -> None:
+    often = ("synthesis.surroundings=1", "synthesis.distractors=1", "augmentation.noise_share=1")
+    changes = ("synthesis.share=0.5", *often)
+    one, other = samples(*changes), samples(*changes)
+    for number in (7, 3, 11):
+        one[number]
+
+    again = one[3]
+
+    for key in ("image", "truth", "objects"):
+        assert torch.equal(again[key], other[3][key])
+
+
+def test_a_patch_is_a_part_of_its_case_with_nothing_beyond_the_border() -> None:
+    whole = case()
+    for number in range(20):
+        sample = samples()[number]
+        values = sample["image"][0].numpy()
+        inside = values > 0
+        places = np.unravel_index(values[inside].astype(int) - 1, whole.truth.shape)
+        offsets = np.array(places) - np.argwhere(inside).T
+
+        assert (offsets == offsets[:, :1]).all()
+        assert np.array_equal(sample["truth"][0].numpy()[inside], whole.truth[places])
+        assert not sample["truth"][0].numpy()[~inside].any()
+
+
+def test_positive_samples_hold_what_is_to_be_found() -> None:
+    assert all(bool(samples("positive=1")[number]["truth"].any()) for number in range(20))
+
+
+def test_a_case_without_a_lesion_gives_samples_too() -> None:
+    empty = case()
+    nothing = GridCase("nothing", "PT", empty.images, np.zeros_like(empty.truth))
+
+    sample = samples("positive=1", cases=(nothing,))[0]
+
+    assert not sample["truth"].any()
+
+
+def test_a_distractor_is_beside_the_truth_and_changes_nothing_in_it() -> None:
+    plain, changed = samples("positive=1"), samples("positive=1", "synthesis.distractors=1")
+    drawn = 0
+    for number in range(20):
+        before, after = plain[number], changed[number]
+        inside = after["truth"] > 0
+        drawn += bool(after["objects"].any())
+
+        assert not after["objects"][inside].any()
+        assert torch.equal(before["image"][inside], after["image"][inside])
+    assert drawn > 10
+
+
+def test_surroundings_fill_what_lies_beyond_the_border() -> None:
+    small_case = case((12, 30, 28))
+
+    sample = samples("synthesis.surroundings=1", cases=(small_case,))[1]
+
+    assert (sample["image"] > 0).float().mean() > 0.5
+    assert not sample["objects"][sample["truth"] > 0].any()
+
+
+def test_in_a_synthetic_sample_only_clicks_say_what_is_meant() -> None:
+    sample = samples("synthesis.share=1", cases=())[5]
+
+    assert sample["must_click"]
+    assert sample["truth"].any()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_sample_has_the_size_that_was_asked_for(small: Training, number: int) -> None:
+    sample = Samples((case(),), small, count=3)[number]
+
+    assert sample["image"].shape == (1, 16, 16, 16)
+    assert sample["truth"].shape == sample["objects"].shape == (1, 16, 16, 16)
