@@ -22,7 +22,7 @@ from clickseg.training.grid_case import GridCase
 from clickseg.training.synthetic import Look, blob, painted, scene
 
 _MARGIN = 0.15
-"""How much more is cut on each side of a patch, as a part of it, so that turning it leaves few voxels without a value."""
+"""How much more is cut on each side of a patch, as a part of it, so that few voxels lack a value when it is turned."""
 
 
 class Item(TypedDict):
