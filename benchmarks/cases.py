@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 from pydicom import dcmread
 
 from clickseg.arrays import Doubles, Mask
 from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.datasets.structure_set import contoured
 from clickseg.dicom.files import scan
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.series import check, group
@@ -39,28 +39,14 @@ def whole_body_pet(data: Path) -> Case:
     folder = data / "pet_raw_sts001" / "FDG_PET"
     (candidate,) = group(scan(folder / "image").instances)
     series = read_series(check(candidate, Remedies()))
-    tumour = contoured(folder / "mask" / "1-1.dcm", "GTV_Mass", series)
+    structures = dcmread(folder / "mask" / "1-1.dcm")
+    tumour = contoured(structures, series.volume, (("GTV_Mass",),), "1-1.dcm").array > 0
     centre = np.argwhere(tumour).mean(axis=0)
     clicks = (
         Click("lesion", Polarity.FOREGROUND, _at(series, centre)),
         Click("lesion", Polarity.BACKGROUND, _at(series, _hottest_far_from(series, centre))),
     )
     return Case(series, tumour, Clicks(clicks, series.volume.frame_of_reference_uid))
-
-
-def contoured(rtstruct: Path, name: str, series: Series) -> Mask:
-    """Returns the voxels [K, J, I] of an RTSTRUCT's region of interest, polygon by polygon."""
-    structures = dcmread(rtstruct)
-    (number,) = (roi.ROINumber for roi in structures.StructureSetROISequence if roi.ROIName == name)
-    (contours,) = (roi for roi in structures.ROIContourSequence if roi.ReferencedROINumber == number)
-    mask = np.zeros(series.volume.spatial_shape, bool)
-    for contour in contours.ContourSequence:
-        points = np.array(contour.ContourData, dtype=float).reshape(-1, 3)
-        indices = series.volume.map_reference_to_indices(points)
-        picture = Image.new("1", mask.shape[:0:-1])
-        ImageDraw.Draw(picture).polygon([(float(i), float(j)) for _, j, i in indices], fill=1, outline=1)
-        mask[round(indices[:, 0].mean())] ^= np.array(picture)
-    return mask
 
 
 def dice(one: Mask, other: Mask) -> float:

@@ -12,10 +12,8 @@ ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 """Of images that hold grid and values in one file; those that name another file for their values are left aside."""
 
 _SHOWN = 4
-_HINT = (
-    "a JSON datalist names the cases that count; one in which there is nothing to be found has no label there, or one "
-    "of zeros"
-)
+HINT = "a JSON datalist names the cases that count; one in which there is nothing to be found has no label there"
+"""What to do about images without labels."""
 
 
 def ending_of(path: Path) -> str | None:
@@ -57,7 +55,7 @@ def check_pairs(images: Collection[str], labels: Collection[str], where: Path) -
     if alone or over:
         kinds = [(alone, "image", "a label"), (over, "label", "an image")]
         said = [f"{counted(len(names), kind)} without {of}: {listed(names)}" for names, kind, of in kinds if names]
-        raise InputError(f"{where}: {'; '.join(said)}", hint=_HINT)
+        raise InputError(f"{where}: {'; '.join(said)}", hint=HINT)
     if not images:
         raise InputError(f"{where}: no images: expected files ending in {', '.join(ENDINGS)}")
 

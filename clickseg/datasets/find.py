@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.datalist import find_datalist, is_datalist
+from clickseg.datasets.dicom_folder import find_dicom, has_dicom
 from clickseg.datasets.files import listed
 from clickseg.datasets.nnunet import find_nnunet, is_nnunet
 from clickseg.datasets.paired_folders import find_monai_label, find_paired, is_monai_label, is_paired
@@ -40,6 +41,9 @@ FORMS: Sequence[Form] = (
 )
 """The forms that are told by the names of files and folders."""
 
+DICOM = Form("a folder of DICOM, with a SEG or an RTSTRUCT for each series", has_dicom, find_dicom)
+"""What is looked for where none of the others fits: file names say nothing of it."""
+
 
 def find_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]:
     """Returns the cases of a data set, by their names.
@@ -63,10 +67,12 @@ def find_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]
 
 def _form_of(data: Path) -> Form:
     fitting = [form for form in FORMS if form.matches(data)]
+    if not fitting and DICOM.matches(data):
+        return DICOM
     if len(fitting) == 1:
         return fitting[0]
     found = " and ".join(form.name for form in fitting) or "nothing of the kind"
     raise InputError(
         f"{data}: expected labelled cases of one known form, got {found}",
-        hint=f"known are: {'; '.join(form.name for form in FORMS)}",
+        hint=f"known are: {'; '.join(form.name for form in (*FORMS, DICOM))}",
     )

@@ -1,0 +1,117 @@
+"""A folder of DICOM: series with a SEG or an RTSTRUCT that refers to them, and the series beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.dicom_names import names_of
+from clickseg.datasets.dicom_series import one_beside
+from clickseg.datasets.dicom_truth import refers_to, truths_in
+from clickseg.datasets.files import HINT, listed
+from clickseg.dicom.files import scan
+from clickseg.dicom.part10 import Instance, is_dicom
+from clickseg.dicom.remedies import Remedies
+from clickseg.dicom.series import CheckedSeries
+from clickseg.errors import InputError
+from clickseg.selection import PassedOver, check_all, is_corrected
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """The series of a case and its truth."""
+
+    series: tuple[CheckedSeries, ...]
+    truth: Instance
+
+
+def has_dicom(data: Path) -> bool:
+    """Whether there is DICOM somewhere below a folder."""
+    return data.is_dir() and any(
+        is_dicom(Path(parent, name)) for parent, _, names in os.walk(data) for name in sorted(names)
+    )
+
+
+def find_dicom(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]:
+    """Returns a case for each series of the first modality that a SEG or an RTSTRUCT refers to.
+
+    The other images are the series of their modality in its frame of reference. Where no truth in a study refers to a
+    series of the first modality, one that refers to another image of the case counts.
+
+    Raises:
+        InputError: A study has such series but no truth, a truth refers to nothing here or to what is no volume, two
+            refer to one series, or it is not clear which series belong together.
+    """
+    found = scan(data)
+    found.check_undamaged()
+    formed, failed = check_all(found, Remedies())
+    truths = truths_in(found)
+    for truth in truths:
+        _check_refers(truth, formed, failed)
+    studies: dict[str, list[CheckedSeries]] = {}
+    for series in formed:
+        studies.setdefault(series.candidate.study_uid, []).append(series)
+    labelled = [case for study in studies.values() for case in _of_study(study, truths, modalities)]
+    if not labelled:
+        raise InputError(f"{data}: expected {modalities[0]} series that form volumes, got none")
+    names = names_of([case.series[0].candidate for case in labelled], found.instances, modalities)
+    return tuple(
+        CaseFiles(name, modalities, tuple(_path(series) for series in case.series), case.truth.path)
+        for name, case in zip(names, labelled, strict=True)
+    )
+
+
+def _check_refers(truth: Instance, formed: Sequence[CheckedSeries], failed: Sequence[PassedOver]) -> None:
+    """Refuses a truth of what is not here, or is no volume."""
+    if any(refers_to(truth, series.candidate) for series in formed):
+        return
+    for each in failed:
+        if each.candidate.instances and refers_to(truth, each.candidate):
+            raise each.reason
+    raise InputError(f"{truth.name}: refers to no CT, MR or PET series here")
+
+
+def _of_study(
+    study: Sequence[CheckedSeries], truths: Sequence[Instance], modalities: tuple[str, ...]
+) -> list[_Labelled]:
+    firsts = [series for series in study if series.candidate.modality == modalities[0]]
+    own = [_Labelled(_beside(first, study, modalities), truth) for first in firsts for truth in _of([first], truths)]
+    if not own:
+        cases = [_beside(first, study, modalities) for first in firsts if is_corrected(first)]
+        own = [_Labelled(case, truth) for case in cases for truth in _of(case[1:], truths)]
+    if firsts and not own:
+        raise InputError(
+            f"{firsts[0].candidate.folder}: {modalities[0]} series without a SEG or an RTSTRUCT that refers to it",
+            hint=HINT,
+        )
+    return own
+
+
+def _beside(
+    first: CheckedSeries, study: Sequence[CheckedSeries], modalities: tuple[str, ...]
+) -> tuple[CheckedSeries, ...]:
+    """Returns a series and those that are the further images of its case."""
+    frame_uid, where = first.candidate.frame_of_reference_uid, first.candidate.folder
+    others = [series for series in study if series is not first and is_corrected(series)]
+    return first, *(one_beside(others, modality, frame_uid, where) for modality in modalities[1:])
+
+
+def _of(series: Sequence[CheckedSeries], truths: Sequence[Instance]) -> list[Instance]:
+    """Returns the truth that refers to some series, if there is one."""
+    own = [truth for truth in truths if any(refers_to(truth, each.candidate) for each in series)]
+    if len(own) > 1:
+        names = listed([truth.name for truth in own])
+        raise InputError(
+            f"{series[0].candidate.folder}: expected one SEG or RTSTRUCT for a series, got {names}",
+            hint="take away those that do not count, or name those that do in a JSON datalist",
+        )
+    return own
+
+
+def _path(series: CheckedSeries) -> Path:
+    """Returns the file of a series, or else the folder that holds all of its files."""
+    paths = [instance.path for instance in series.candidate.instances]
+    return paths[0] if len(paths) == 1 else Path(os.path.commonpath([path.parent for path in paths]))

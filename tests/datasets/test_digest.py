@@ -1,0 +1,62 @@
+"""Digests say what a data set holds, wherever it lies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.digest import digests_of
+from clickseg.errors import InputError
+
+
+def write(folder: Path) -> list[CaseFiles]:
+    (folder / "dicom" / "deep").mkdir(parents=True)
+    for name in ("a", "b", "a_truth", "dicom/1", "dicom/deep/2"):
+        (folder / name).write_text(name)
+    return [
+        CaseFiles("one", ("PT",), (folder / "a",), folder / "a_truth"),
+        CaseFiles("two", ("PT", "CT"), (folder / "b", folder / "dicom"), None, 3),
+    ]
+
+
+def test_the_same_files_elsewhere_have_the_same_digests(tmp_path: Path) -> None:
+    here, there = write(tmp_path / "here"), write(tmp_path / "there")
+    (tmp_path / "there" / "dicom" / "1").rename(tmp_path / "there" / "dicom" / "9")
+
+    assert digests_of(here) == digests_of(there[::-1])
+    assert set(digests_of(here).cases) == {"one", "two"}
+
+
+@pytest.mark.parametrize("name", ["a", "b", "a_truth", "dicom/1", "dicom/deep/2"])
+def test_another_byte_is_another_digest(tmp_path: Path, name: str) -> None:
+    cases = write(tmp_path)
+    before = digests_of(cases)
+
+    (tmp_path / name).write_bytes(b"!")
+
+    after = digests_of(cases)
+    changed = {key for key in before.cases if before.cases[key] != after.cases[key]}
+    assert changed == {"one" if name.startswith("a") else "two"}
+    assert before.sha256 != after.sha256
+
+
+def test_what_a_file_is_for_and_what_a_case_is_called_count(tmp_path: Path) -> None:
+    one, two = write(tmp_path)
+    swapped = replace(two, images=two.images[::-1])
+    unlabelled = replace(one, truth=None)
+    renamed = replace(one, name="three")
+
+    assert digests_of([swapped]).cases != digests_of([two]).cases
+    assert digests_of([unlabelled]).cases != digests_of([one]).cases
+    assert digests_of([renamed]).sha256 != digests_of([one]).sha256
+
+
+def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    cases = write(tmp_path)
+    (tmp_path / "b").unlink()
+
+    with pytest.raises(InputError, match="b: cannot be read: No such file"):
+        digests_of(cases)
