@@ -22,8 +22,10 @@ from clickseg.itk import to_sitk
 from clickseg.models.package import ModelPackage
 from clickseg.preparation import make_case, prepare
 from clickseg.training.config import Training
+from clickseg.training.config_files import read_config
 from clickseg.training.grid_case import on_grid
 from tests import phantoms, runs
+from tests.training.conftest import SMALL
 
 
 @pytest.fixture
@@ -33,42 +35,47 @@ def series(tmp_path: Path) -> Series:
     return read_series(check(candidate, Remedies()))
 
 
+@pytest.fixture
+def fine() -> Training:
+    return read_config(["pet_lesion"], [*SMALL, "model.grid.spacing_mm=[0.7, 1.1, 1.9]"])
+
+
 def case_of(series: Series) -> LabelledCase:
     truth = series.volume.with_array((series.volume.array > series.volume.array.max() / 2).astype(np.uint8))
     return LabelledCase("case", (LabelledImage("PT", "SUVbw", series.volume),), truth)
 
 
-def test_images_are_what_a_network_is_given_when_it_is_used(series: Series, small: Training) -> None:
-    package = ModelPackage("small", Path(), "0", small.model)
+def test_images_are_what_a_network_is_given_when_it_is_used(series: Series, fine: Training) -> None:
+    package = ModelPackage("small", Path(), "0", fine.model)
     inputs = prepare(make_case([series], Clicks(), package)).inputs
 
-    found = on_grid(case_of(series), small.model)
+    found = on_grid(case_of(series), fine.model)
 
     assert np.array_equal(found.images, inputs.part(tuple(slice(0, count) for count in inputs.shape)))
 
 
-def test_truth_is_where_itk_finds_it(series: Series, small: Training) -> None:
+def test_truth_is_where_itk_finds_it(series: Series, fine: Training) -> None:
     case = case_of(series)
 
-    found = on_grid(case, small.model)
+    found = on_grid(case, fine.model)
 
-    expected = _resampled(case.truth, small) > 0.5
+    expected = _resampled(case.truth, fine) > 0.5
     assert 0 < expected.sum() < expected.size
     assert np.count_nonzero(found.truth.astype(bool) != expected) <= 0.002 * expected.sum()
 
 
-def test_a_class_that_the_model_does_not_have_is_named(series: Series, small: Training) -> None:
+def test_a_class_that_the_model_does_not_have_is_named(series: Series, fine: Training) -> None:
     case = case_of(series)
     wrong = LabelledCase(case.name, case.images, case.truth.with_array(case.truth.array * 3))
 
     with pytest.raises(InputError, match="case case: truth: expected classes up to 1, got 3"):
-        on_grid(wrong, small.model)
+        on_grid(wrong, fine.model)
 
 
-def _resampled(truth: hd.Volume, small: Training) -> Values:
+def _resampled(truth: hd.Volume, fine: Training) -> Values:
     """Returns the part of each voxel of the model grid, by ITK: through patient coordinates and not along axes."""
     source = to_sitk(truth.with_array(truth.array.astype(np.float32)))
-    grid = model_geometry(truth.get_geometry(), small.model.grid)
+    grid = model_geometry(truth.get_geometry(), fine.model.grid)
     target = to_sitk(hd.Volume(np.zeros(grid.spatial_shape, np.uint8), grid.affine, "PATIENT"))
     resampled = SimpleITK.Resample(source, target, SimpleITK.Transform(), SimpleITK.sitkLinear, 0.0)
     values: Values = SimpleITK.GetArrayFromImage(resampled)
