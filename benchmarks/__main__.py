@@ -17,7 +17,9 @@ _BENCHMARKS = (
     "reading",
     "real_pet",
     "session_memory",
+    "simulated_click",
     "stitching",
+    "training_memory",
     "whole_job",
 )
 

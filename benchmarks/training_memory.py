@@ -1,0 +1,44 @@
+"""Memory of a training run over hundreds of batches, without forced garbage collection."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.table import Row, publish
+from clickseg.training.config_files import read_config
+from clickseg.training.grid_case import GridCase
+from clickseg.training.hooks import FirstHooks
+from clickseg.training.processes import Processes
+from clickseg.training.trainer import make_run
+
+_BATCHES, _EVERY = 400, 50
+_CHANGES = ("epochs=1", f"steps={_BATCHES}", "patch=[24,24,24]", "clicking.most=4", "network.filters=[8,16,32,64]")
+
+
+def run(_: Path) -> None:
+    """Measures, prints and keeps the table."""
+    how, rows = read_config(["pet_lesion"], _CHANGES), list[Row]()
+    rng = np.random.default_rng(0)
+    truth = np.zeros((60, 60, 60), np.uint8)
+    truth[20:40, 22:35, 18:44] = 1
+    case = GridCase("case", "PT", rng.random((1, *truth.shape), dtype=np.float32) + truth, truth)
+
+    def note(done: int, _: int) -> None:
+        if done % _EVERY == 0:
+            rows.append({"batch": done, "resident MiB": round(_resident_bytes() / (1 << 20))})
+
+    with tempfile.TemporaryDirectory() as folder:
+        hooks = FirstHooks(Path(folder), note, lambda _: {}, 0)
+        make_run(how, (case,), Path(folder), Processes(0, 1, torch.device("cpu")), hooks).trainer.run()
+        hooks.close()
+    publish("training_memory", f"Memory of a training run of {_BATCHES} batches", rows)
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
