@@ -95,7 +95,8 @@ def _summary(summaries: Sequence[Summary]) -> str:
     ]
     note = (
         "<p>NSD, false positive and false negative volume are those after the last step; seconds and windows those of "
-        "the last step. Clicks to a Dice coefficient: the median over all cases, and in how many it was reached.</p>"
+        "all steps with clicks. Clicks to a Dice coefficient: the median over all cases, and in how many it was "
+        "reached.</p>"
     )
     return f"<h2>Summary</h2>{_table(header, (_summary_row(each, shown) for each in summaries))}{note}"
 
@@ -115,8 +116,8 @@ def _summary_row(summary: Summary, shown: Sequence[int]) -> list[str]:
         _spread(last.fpv_ml, 1),
         _spread(last.fnv_ml, 1),
         *goals,
-        _spread(last.seconds, 2),
-        _spread(last.windows, 0),
+        _spread(summary.seconds, 2),
+        _spread(summary.windows, 0),
     ]
 
 

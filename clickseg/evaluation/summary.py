@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from clickseg.evaluation.dataset import Evaluated
-from clickseg.evaluation.scores import Curve
+from clickseg.evaluation.scores import Curve, Effort
 
 DICE_GOALS = (0.8, 0.85, 0.9)
 """Dice coefficients to which clicks are counted."""
@@ -86,6 +87,8 @@ class Summary:
         dice_auc: The area under Dice, from 0 to 1.
         nsd_auc: The area under normalized surface Dice.
         goals: How many clicks it takes.
+        seconds: How long a step took in which there were clicks, over all cases and steps.
+        windows: How many windows were run in it.
     """
 
     method: str
@@ -95,6 +98,8 @@ class Summary:
     dice_auc: Spread
     nsd_auc: Spread
     goals: tuple[Goal, ...]
+    seconds: Spread
+    windows: Spread
 
 
 def summarized(cases: Sequence[Evaluated]) -> tuple[Summary, ...]:
@@ -114,6 +119,7 @@ def spread_of(values: Sequence[float]) -> Spread:
 
 def _summary(curves: Sequence[Curve]) -> Summary:
     first = curves[0]
+    efforts = [effort for curve in curves for effort in _efforts(curve)] or [Effort()]
     return Summary(
         first.method,
         first.label,
@@ -122,7 +128,14 @@ def _summary(curves: Sequence[Curve]) -> Summary:
         spread_of([curve.dice_auc for curve in curves]),
         spread_of([curve.nsd_auc for curve in curves]),
         tuple(_goal(curves, dice) for dice in DICE_GOALS),
+        spread_of([effort.seconds for effort in efforts]),
+        spread_of([effort.windows for effort in efforts]),
     )
+
+
+def _efforts(curve: Curve) -> list[Effort]:
+    """Returns what the steps cost in which there were clicks."""
+    return [score.effort for before, score in pairwise(curve.scores) if score.clicks > before.clicks]
 
 
 def _step(curves: Sequence[Curve], step: int) -> StepSpread:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -60,6 +61,17 @@ def test_the_area_under_the_curve_begins_where_the_protocol_says() -> None:
     assert curve(0.0, 0.6, 1.0, counted_from=1).dice_auc == pytest.approx(0.8)
     assert curve(0.0, 0.6, 1.0, counted_from=1).nsd_auc == pytest.approx(0.4)
     assert curve(0.7, counted_from=1).dice_auc == 0.7  # no click was made
+
+
+def test_the_effort_is_that_of_steps_with_clicks() -> None:
+    first, *others = curve(0.1, 0.2, 0.2).scores
+    stalled = replace(others[1], foreground=others[0].foreground, effort=Effort(9.0, 9))
+
+    (summary,) = summarized([evaluated("a", replace(curve(0.1), scores=(first, others[0], stalled)))])
+    (still,) = summarized([evaluated("a", curve(0.1, 0.2).without_clicks())])
+
+    assert (summary.seconds.mean, summary.windows.mean) == (0.5, 3)
+    assert (still.seconds.mean, still.windows.mean) == (0, 0)
 
 
 def test_one_case_is_its_own_median() -> None:
