@@ -266,6 +266,76 @@ def test_segments_of_dcmqi_are_where_highdicom_reads_them(fixtures: Path, folder
     assert found.array.any()
 
 
+def test_segments_of_another_frame_of_reference_are_refused(tmp_path: Path, oblique: list[Dataset]) -> None:
+    path = segmentation(tmp_path / "seg.dcm", oblique, in_order_of(oblique, labels()), ["hook", "corner"])
+    phantoms.change(tmp_path / "in", lambda dataset: setattr(dataset, "FrameOfReferenceUID", "2.25.1"))
+
+    with pytest.raises(InputError, match=r"seg.dcm: expected the frame of reference of the series"):
+        drawn(tmp_path / "in", path)
+
+
+def test_frames_that_lie_on_no_grid_are_refused(tmp_path: Path, oblique: list[Dataset]) -> None:
+    path = segmentation(tmp_path / "seg.dcm", oblique, in_order_of(oblique, labels()), ["hook", "corner"])
+    data = dcmread(path)
+    position = data.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+    position.ImagePositionPatient = [value + 1.3 for value in position.ImagePositionPatient]
+    data.save_as(path)
+
+    with pytest.raises(InputError, match="its frames lie neither in the slices of the series nor on a uniform grid"):
+        drawn(tmp_path / "in", path)
+
+
+def test_a_segmentation_that_reaches_out_of_the_series_is_refused(tmp_path: Path, oblique: list[Dataset]) -> None:
+    path = segmentation(tmp_path / "seg.dcm", oblique, in_order_of(oblique, labels()), ["hook", "corner"])
+    small = tmp_path / "small"
+    series(small, phantoms.oblique_geometry()[:4])
+
+    with pytest.raises(InputError, match="labelled voxels lie outside of the image"):
+        drawn(small, path)
+
+
+def test_a_segmentation_without_frames_is_refused(tmp_path: Path, oblique: list[Dataset]) -> None:
+    path = segmentation(tmp_path / "seg.dcm", oblique, in_order_of(oblique, labels()), ["hook", "corner"])
+    data = dcmread(path)
+    data.NumberOfFrames = 0
+    data.save_as(path)
+
+    with pytest.raises(InputError, match="0 voxels: expected 1 to"):
+        drawn(tmp_path / "in", path)
+
+
+@pytest.mark.parametrize("keyword", ["SegmentSequence", "SharedFunctionalGroupsSequence", "Rows", "SegmentationType"])
+def test_a_segmentation_that_lacks_what_it_must_have_is_refused(
+    tmp_path: Path, oblique: list[Dataset], keyword: str
+) -> None:
+    path = segmentation(tmp_path / "seg.dcm", oblique, in_order_of(oblique, labels()), ["hook", "corner"])
+    data = dcmread(path)
+    delattr(data, keyword)
+    data.save_as(path)
+
+    with pytest.raises(InputError, match=r"seg.dcm: "):
+        drawn(tmp_path / "in", path)
+
+
+def test_a_structure_set_that_lacks_what_it_must_have_is_refused(tmp_path: Path, oblique: list[Dataset]) -> None:
+    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": [in_slice(phantoms.oblique_geometry(), STAR, 1)]})
+    data = dcmread(path)
+    del data.ROIContourSequence[0].ReferencedROINumber
+    save(path, data)
+
+    with pytest.raises(InputError, match=r"rs.dcm: cannot be read: AttributeError"):
+        drawn(tmp_path / "in", path)
+
+
+def test_segments_are_known_by_the_images_that_their_frames_name(tmp_path: Path, oblique: list[Dataset]) -> None:
+    path = segmentation(tmp_path / "seg.dcm", oblique, in_order_of(oblique, labels()), ["hook", "corner"])
+    data = dcmread(path)
+    del data.ReferencedSeriesSequence
+    data.save_as(path)
+
+    assert [case.truth for case in find_cases(tmp_path, ("CT",))] == [path]
+
+
 @pytest.mark.parametrize("content", [b"", b"not DICOM at all" * 20])
 def test_truth_that_is_no_dicom_is_refused(tmp_path: Path, oblique: list[Dataset], content: bytes) -> None:
     (tmp_path / "seg.dcm").write_bytes(content)

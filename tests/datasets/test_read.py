@@ -15,7 +15,7 @@ from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.read import read_case
 from clickseg.errors import InputError
-from tests import phantoms
+from tests import phantoms, runs
 from tests.datasets.folders import LPS_TO_RAS, empty, labels, nifti
 
 DETACHED = {
@@ -278,3 +278,20 @@ def test_the_patients_of_soft_tissue_sarcoma(sarcoma: Path, modality: str) -> No
         assert isinstance(read.truth, hd.Volume)
         np.testing.assert_array_equal(read.images[0].volume.array, image.get_fdata(dtype=np.float32).T)
         np.testing.assert_array_equal(read.truth.array, np.asarray(truth.dataobj).T)
+
+
+IMPORTED = """
+import sys
+from clickseg.datasets import digest, find, folds, read
+read.read_case(find.find_cases(read.Path(sys.argv[1]), ("PT",))[0])
+print({"torch", "monai", "nibabel", "openvino"} & set(sys.modules))
+"""
+
+
+def test_no_case_needs_torch_or_monai(tmp_path: Path) -> None:
+    nifti(tmp_path / "imagesTr" / "a.nii.gz", labels())
+    nifti(tmp_path / "labelsTr" / "a.nii.gz", labels())
+
+    ended = runs.process(["python", "-c", IMPORTED, tmp_path])
+
+    assert (ended.stdout, ended.stderr) == ("set()\n", "")
