@@ -157,6 +157,7 @@ class Training(Strict):
         card: What it says of itself.
         model: Its ``clickseg`` section.
         network: Its ``network_def``: a network of MONAI and its arguments.
+        truth: The names of each class in SEG and RTSTRUCT (docs/datasets.md); nothing for all that may be a lesion.
         patch: The size of samples in voxels of the model grid.
         batch: How many samples are shown together, on each device.
         epochs: How many epochs there are.
@@ -172,6 +173,7 @@ class Training(Strict):
     model: ModelSpec
     network: dict[str, Any]
     seed: Annotated[int, Field(ge=0)] = 0
+    truth: tuple[tuple[str, ...], ...] = ()
     patch: Size = (48, 48, 48)
     batch: Count = 2
     epochs: Count = 100

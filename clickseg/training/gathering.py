@@ -16,6 +16,7 @@ from clickseg.errors import InputError
 from clickseg.models.spec import ModelSpec
 from clickseg.progress import Progress
 from clickseg.staging import write_bytes
+from clickseg.training.config import Training
 from clickseg.training.grid_case import GridCase, on_grid
 
 
@@ -44,12 +45,12 @@ def find_all(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
     return tuple(found)
 
 
-def gather(files: Sequence[CaseFiles], spec: ModelSpec, folder: Path, progress: Progress) -> Iterator[GridCase]:
+def gather(files: Sequence[CaseFiles], how: Training, folder: Path, progress: Progress) -> Iterator[GridCase]:
     """Yields cases on the model grid; those that were kept in a folder before are taken from there.
 
     Args:
         files: The cases.
-        spec: The model.
+        how: The run, with its model.
         folder: Where they are kept.
         progress: Told after each.
 
@@ -61,7 +62,7 @@ def gather(files: Sequence[CaseFiles], spec: ModelSpec, folder: Path, progress: 
     for number, each in enumerate(files, 1):
         images, truth = folder / f"{each.name}.images.npy", folder / f"{each.name}.truth.npy"
         if not truth.is_file():
-            case = on_grid(read_case(each), spec)
+            case = on_grid(read_case(each, how.truth), how.model)
             _write(case.images, images)
             _write(case.truth, truth)  # last: it says that both are whole
         yield GridCase(each.name, each.modalities[0], np.load(images, mmap_mode="r"), np.load(truth, mmap_mode="r"))

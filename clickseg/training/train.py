@@ -59,7 +59,7 @@ def train(
     with joined(environ, device) as processes:
         if processes.is_first:
             open_folder(folder, how, record_of(how, cases.training, cases.held_out))
-            for _ in gather((*cases.training, *cases.held_out), how.model, folder / CASES, no_progress):
+            for _ in gather((*cases.training, *cases.held_out), how, folder / CASES, no_progress):
                 pass
         _wait_for_first(processes)
         _run(cases, how, folder, processes, progress, package)
@@ -77,8 +77,8 @@ def _fold(files: Sequence[CaseFiles], part: Part | None) -> Fold:
 
 
 def _run(cases: Fold, how: Training, folder: Path, processes: Processes, progress: Progress, package: Path) -> None:
-    learnt = tuple(gather(cases.training, how.model, folder / CASES, no_progress))
-    held_out = tuple(gather(cases.held_out, how.model, folder / CASES, no_progress))
+    learnt = tuple(gather(cases.training, how, folder / CASES, no_progress))
+    held_out = tuple(gather(cases.held_out, how, folder / CASES, no_progress))
     if not processes.is_first:
         make_run(how, learnt, folder, processes, Hooks()).trainer.run()
         return
