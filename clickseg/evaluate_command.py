@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickseg.datasets.case import CaseFiles
-from clickseg.datasets.find import find_cases
+from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.read import read_case
 from clickseg.engines.choice import make_engine
 from clickseg.errors import ClickSegError, InputError, UsageError
@@ -70,7 +70,7 @@ def evaluate(settings: Settings, wanted: Wanted, progress: Progress) -> Evaluati
     """
     protocol = make_protocol(wanted.protocol, wanted.steps, wanted.seed)
     package = _package(settings)
-    cases = _of_folds(find_cases(settings.input, package.modalities), wanted.folds, settings.input)
+    cases = _of_folds(find_cases_for(settings.input, package.spec), wanted.folds, settings.input)
     logger.info("%s: model %s, protocol %s", counted(len(cases), "case"), package.name, protocol.name)
     engine = make_engine(package, settings.runtime, settings.device, settings.precision, settings.cache)
     with Staging(settings.output, SUMMARY) as staging:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clickseg.datasets.case import CaseFiles
@@ -15,6 +15,7 @@ from clickseg.datasets.nnunet import find_nnunet, is_nnunet
 from clickseg.datasets.paired_folders import find_monai_label, find_paired, is_monai_label, is_paired
 from clickseg.datasets.patient_folders import find_patient_folders, is_patient_folders
 from clickseg.errors import InputError
+from clickseg.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,59 @@ def find_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]
     if not data.exists():
         raise InputError(f"no such file or folder: {data}")
     cases = sorted(_form_of(data).find(data, modalities), key=lambda case: case.name)
+    _check_names(cases, data)
+    return tuple(cases)
+
+
+def find_cases_for(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
+    """Returns the cases of a data set that a model is for: those of each modality that it may be given.
+
+    Args:
+        data: A folder, or the file of a datalist.
+        spec: The model.
+
+    Raises:
+        InputError: There is none, what is there does not fit together, or images could be of one modality or another.
+    """
+    first, *others = spec.inputs
+    found: list[CaseFiles] = []
+    errors: list[InputError] = []
+    for modality in first.modalities:
+        try:
+            found += find_cases(data, (modality, *(each.modality for each in others)))
+        except InputError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    _check_clear(found, data)
+    cases = _told_apart(found)
+    _check_names(cases, data)
+    return cases
+
+
+def _check_names(cases: Sequence[CaseFiles], data: Path) -> None:
     twice = [name for name, count in Counter(case.name for case in cases).items() if count > 1]
     if twice:
         raise InputError(f"{data}: expected a name of its own for each case, got several {listed(twice)}")
-    return tuple(cases)
+
+
+def _check_clear(cases: Sequence[CaseFiles], data: Path) -> None:
+    """Refuses images that were found as more than one modality: they would be scaled as what they are not."""
+    kinds = Counter(case.images for case in cases)
+    if any(count > 1 for count in kinds.values()):
+        said = " or ".join(sorted({case.modalities[0] for case in cases}))
+        raise InputError(
+            f"{data}: expected images of a known modality, got some that could be {said}",
+            hint="dataset.json names the modality of each channel",
+        )
+
+
+def _told_apart(cases: Sequence[CaseFiles]) -> tuple[CaseFiles, ...]:
+    """Adds the modality to names that several cases have."""
+    counts = Counter(case.name for case in cases)
+    return tuple(
+        replace(case, name=f"{case.name}_{case.modalities[0]}") if counts[case.name] > 1 else case for case in cases
+    )
 
 
 def _form_of(data: Path) -> Form:

@@ -4,45 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from clickseg.datasets.case import CaseFiles
-from clickseg.datasets.find import find_cases
 from clickseg.datasets.read import read_case
-from clickseg.errors import InputError
-from clickseg.models.spec import ModelSpec
 from clickseg.progress import Progress
 from clickseg.staging import write_bytes
 from clickseg.training.config import Training
 from clickseg.training.grid_case import GridCase, on_grid
-
-
-def find_all(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
-    """Returns the cases of a dataset that a model is for; one of several modalities finds a case for each.
-
-    Raises:
-        InputError: There is none, or what is there does not fit together.
-    """
-    first, *others = spec.inputs
-    rest = tuple(each.modality for each in others)
-    if len(first.modalities) == 1:
-        return find_cases(data, (first.modality, *rest))
-    found: list[CaseFiles] = []
-    errors: list[InputError] = []
-    for modality in first.modalities:
-        try:
-            cases = find_cases(data, (modality, *rest))
-        except InputError as error:
-            errors.append(error)
-        else:
-            taken = {each.name for each in found}
-            found += [replace(each, name=f"{each.name}_{modality}") if each.name in taken else each for each in cases]
-    if not found:
-        raise errors[0]
-    return tuple(found)
 
 
 def gather(files: Sequence[CaseFiles], how: Training, folder: Path, progress: Progress) -> Iterator[GridCase]:

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch.distributed
 
 from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.folds import Fold, make_folds
 from clickseg.errors import InputError
 from clickseg.progress import Progress, no_progress
 from clickseg.training.bundle import write_bundle
 from clickseg.training.config import Training
 from clickseg.training.curves import write_curves
-from clickseg.training.gathering import find_all, gather
+from clickseg.training.gathering import gather
 from clickseg.training.hooks import FirstHooks, Hooks
 from clickseg.training.part import Part
 from clickseg.training.processes import Processes, joined
@@ -54,7 +55,7 @@ def train(
         ModelError: The network cannot be built.
         OutputError: The folder cannot be written to.
     """
-    cases = _fold(find_all(data, how.model), part)
+    cases = _fold(find_cases_for(data, how.model), part)
     package = folder / how.name
     with joined(environ, device) as processes:
         if processes.is_first:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from clickseg.datasets.case import CaseFiles
-from clickseg.datasets.find import find_cases
+from clickseg.datasets.find import find_cases, find_cases_for
 from clickseg.errors import InputError
+from clickseg.models.spec import ModelSpec
+from tests import phantoms
 from tests.datasets.folders import empty, write_json
 
 
@@ -238,6 +240,47 @@ def test_folders_of_patients(tmp_path: Path) -> None:
     assert both[0] == CaseFiles(
         "STS_001_PET_CT", ("PT", "CT"), (first / "PET.nii.gz", first / "CT.nii.gz"), first / "PET_gtv.nii.gz"
     )
+
+
+ANY = ModelSpec.model_validate(phantoms.metadata(inputs=[phantoms.ANY_MODALITY]))
+
+
+def test_a_model_for_several_modalities_takes_the_images_of_each(tmp_path: Path) -> None:
+    cases = find_cases_for(patients(tmp_path), ANY)
+
+    images = {"PT": "PET", "CT": "CT", "MR": "MR_T1"}
+    assert {(case.name, case.modalities, case.images) for case in cases} == {
+        (f"{patient}_{image}", (modality,), (tmp_path / patient / f"{image}.nii.gz",))
+        for patient in ("STS_001", "STS_002")
+        for modality, image in images.items()
+    }
+
+
+def test_cases_of_one_name_are_told_apart_by_their_modality(tmp_path: Path) -> None:
+    cases = find_cases_for(nnunet(tmp_path, {"0": "CT", "1": "PET"}, names="A"), ANY)
+
+    assert {(case.name, case.images[0].name) for case in cases} == {
+        ("case_A_CT", "case_A_0000.nii.gz"),
+        ("case_A_PT", "case_A_0001.nii.gz"),
+    }
+
+
+def test_a_model_with_two_inputs_takes_cases_of_both(tmp_path: Path) -> None:
+    inputs = [{**phantoms.ANY_MODALITY, "alternatives": []}, *phantoms.metadata()["inputs"]]
+    spec = ModelSpec.model_validate(phantoms.metadata(inputs=inputs))
+    data = patients(tmp_path)
+
+    assert find_cases_for(data, spec) == find_cases(data, ("PT", "CT"))
+
+
+def test_images_that_could_be_of_one_modality_or_another_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected images of a known modality, got some that could be CT or MR or PT"):
+        find_cases_for(paired(tmp_path), ANY)
+
+
+def test_a_data_set_for_none_of_several_modalities_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected labelled cases of one known form"):
+        find_cases_for(tmp_path, ANY)
 
 
 @pytest.mark.parametrize("name", ["PET.nii.gz", "PET_gtv.nii.gz", "CT.nii.gz"])

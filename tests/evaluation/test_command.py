@@ -113,6 +113,24 @@ def run(*arguments: object) -> int:
 
 
 @pytest.mark.usefixtures("clean_environ")
+def test_a_model_for_several_modalities_is_evaluated_on_the_images_of_each(tmp_path: Path) -> None:
+    """The CT is scaled as CT: nothing of it would be found as PET."""
+    as_ct = {"modality": "CT", "unit": "HU", "scaling": toys.RANGE | {"a_min": -20, "a_max": 0}}
+    image = {"name": "image", "modality": "PT", "unit": "SUVbw", "scaling": toys.RANGE, "alternatives": [as_ct]}
+    model = toys.write_model(tmp_path / "model", inputs=[image])
+    truth = toys.mask(SHAPE, CUBE)
+    for name, modality, shift in (("PET", "PT", 0), ("CT", "CT", -10)):
+        case = toys.case(truth, truth, modality=modality)
+        volume = case.images[0].volume
+        nifti(tmp_path / "data" / "a" / f"{name}.nii.gz", volume.with_array(volume.array + np.float32(shift)))
+        nifti(tmp_path / "data" / "a" / f"{name}_gtv.nii.gz", case.truth)
+
+    assert run(model, tmp_path / "data", "-o", tmp_path / "out", "--clicks", 1) == 0
+
+    assert [dice(tmp_path / "out", case) for case in ("a_PET", "a_CT")] == [[1, 1], [1, 1]]
+
+
+@pytest.mark.usefixtures("clean_environ")
 def test_the_same_evaluation_gives_the_same_report_but_for_times(
     tmp_path: Path, report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
