@@ -19,8 +19,8 @@ CONNECTIVITY: Final = 18
 
 def dice(truth: Mask, found: Mask) -> float:
     """Returns the Dice coefficient of two masks."""
-    voxels = np.count_nonzero(truth) + np.count_nonzero(found)
-    return 2 * np.count_nonzero(truth & found) / voxels if voxels else 1.0
+    voxels = int(np.count_nonzero(truth)) + int(np.count_nonzero(found))
+    return 2 * int(np.count_nonzero(truth & found)) / voxels if voxels else 1.0
 
 
 def false_positive_ml(truth: Mask, found: Mask, voxel_ml: float) -> float:
@@ -50,7 +50,7 @@ def area_under(values: Sequence[float]) -> float:
 def _untouched(components_of: Mask, other: Mask) -> int:
     """Returns how many voxels the components of a mask have in which no voxel of the other one lies."""
     numbers = cc3d.connected_components(np.ascontiguousarray(components_of), connectivity=CONNECTIVITY)
-    voxels = np.bincount(numbers.ravel())
+    voxels = cc3d.statistics(numbers)["voxel_counts"]
     voxels[0] = 0
     voxels[np.unique(numbers[other])] = 0
     return int(voxels.sum())

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from clickseg import cli
+from clickseg.evaluate_command import Wanted, evaluate
+from clickseg.evaluation.protocols.choice import ProtocolName
+from clickseg.settings import read_settings
 from tests import runs
 from tests.datasets.folders import nifti
 from tests.evaluation import toys
@@ -254,6 +257,36 @@ def test_a_missing_library_is_one_error_with_a_hint(
     assert capsys.readouterr().err == (
         "error: not installed: connected-components-3d, edt\nhint: pip install 'clickseg[train]'\n"
     )
+
+
+@pytest.mark.usefixtures("clean_environ")
+def test_an_interrupted_evaluation_leaves_nothing(tmp_path: Path) -> None:
+    data, model = write_data(tmp_path / "data"), write_model(tmp_path / "model")
+    settings = read_settings(data, tmp_path / "report", None, {"model": str(model), "device": "cpu"}, {})
+    done = []
+
+    def interrupting(count: int, _all: int) -> None:
+        done.append(count)
+        if count == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(settings, Wanted(ProtocolName.CVPR2025, 2, None, ()), interrupting)
+
+    assert done == [1, 2, 3, 4]
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.usefixtures("clean_environ")
+def test_progress_comes_to_its_end_though_cases_fail(tmp_path: Path) -> None:
+    data, model = write_data(tmp_path / "data"), write_model(tmp_path / "model")
+    (data / "imagesTr" / "empty.nii.gz").write_bytes(b"no image")
+    settings = read_settings(data, tmp_path / "report", None, {"model": str(model), "device": "cpu"}, {})
+    told = []
+
+    evaluate(settings, Wanted(ProtocolName.CVPR2025, 1, None, ()), lambda *counts: told.append(counts))
+
+    assert told == [(count, 6) for count in range(1, 7)]
 
 
 IMPORTED = """

@@ -57,6 +57,19 @@ def test_surface_dice_is_that_of_monai(seed: int, share: float, tolerance_mm: fl
     assert surface_dice(truth, found, SPACING, tolerance_mm) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")
+@pytest.mark.parametrize("gap", range(1, 12))
+def test_neighbourhoods_are_not_cut_where_surfaces_see_each_other(gap: int) -> None:
+    """Wherever the borders of blocks lie; at 4 mm surfaces that are 4 voxels apart see each other just so."""
+    for first in range(9):
+        truth = toys.mask((32, 9, 8), (slice(first, first + 3), slice(2, 7), slice(1, 6)))
+        found = np.roll(truth, 3 + gap, axis=0)
+
+        expected = monai_surface_dice(truth, found, (1, 1, 1), 4.0)
+
+        assert surface_dice(truth, found, (1, 1, 1), 4.0) == pytest.approx(expected, rel=1e-6)
+
+
 def test_surfaces_far_from_each_other_have_no_part_in_common() -> None:
     truth, found = toys.mask(SHAPE, (slice(1, 4),) * 3), toys.mask(SHAPE, (slice(8, 11),) * 3)
 
