@@ -58,7 +58,7 @@ def _in_16_bits(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def metadata(how: Training) -> dict[str, Any]:
     """Returns a bundle's ``metadata.json``, yet without digests of weights."""
     card, spec = how.card, how.model
-    modalities = ", ".join(each.modality for each in spec.inputs)
+    modalities = _modalities(how)
     labels = ", ".join(f"{number} {each.name}" for number, each in enumerate(spec.classes, 1))
     return {
         "schema": _SCHEMA,
@@ -87,6 +87,10 @@ def metadata(how: Training) -> dict[str, Any]:
     }
 
 
+def _modalities(how: Training) -> str:
+    return ", ".join(" or ".join(each.modalities) for each in how.model.inputs)
+
+
 def _channels(how: Training) -> list[str]:
     guidance = how.model.guidance
     clicks = [
@@ -105,7 +109,7 @@ def _data_format(form: str, channels: list[str], count: int, how: Training) -> d
     return {
         "type": "image",
         "format": form,
-        "modality": ", ".join(each.modality for each in how.model.inputs),
+        "modality": _modalities(how),
         "num_channels": count,
         "spatial_shape": list(how.model.window.roi),
         "dtype": "float32",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from clickseg.models.spec import InputSpec
 from clickseg.training.config import Training
 
 
@@ -31,7 +32,7 @@ def _model_rows(how: Training) -> list[tuple[str, str]]:
     spec = how.model
     spacing = " x ".join(f"{each:g}" for each in spec.grid.spacing_mm)
     rows = [
-        ("input", ", ".join(f"{each.name} ({each.modality} {each.unit})".replace(" )", ")") for each in spec.inputs)),
+        ("input", ", ".join(f"{each.name} ({_kinds(each)})" for each in spec.inputs)),
         ("grid", f"{spacing} mm, {spec.grid.orientation}"),
         ("window", f"{' x '.join(str(each) for each in spec.window.roi)}, overlap {spec.window.overlap:g}"),
         ("output", ", ".join(each.name for each in spec.classes)),
@@ -42,6 +43,10 @@ def _model_rows(how: Training) -> list[tuple[str, str]]:
             ("clicks", f"balls of radius {spec.guidance.radius_vox:g} voxels, {len(spec.guidance.channels)} channels")
         )
     return rows
+
+
+def _kinds(image: InputSpec) -> str:
+    return " or ".join(f"{each.modality} {each.unit}".strip() for each in image.choices)
 
 
 def _training_rows(how: Training) -> list[tuple[str, str]]:

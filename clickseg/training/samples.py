@@ -20,6 +20,7 @@ from clickseg.training.augmentation import IMAGE, OBJECTS, TRUTH, augmentation
 from clickseg.training.config import Training
 from clickseg.training.grid_case import GridCase
 from clickseg.training.synthetic import Look, blob, painted, scene
+from clickseg.training.synthetic_range import as_scaled, ranges
 
 _MARGIN = 0.15
 """How much more is cut on each side of a patch, as a part of it, so that few voxels lack a value when it is turned."""
@@ -104,16 +105,15 @@ class Samples(Dataset[Item]):
         kinds[present] = rng.integers(0, classes + 1, len(present))  # 0: not meant
         if len(present) and not kinds.any():
             kinds[rng.choice(present)] = rng.integers(1, classes + 1)
-        channels = len(self._how.model.inputs)
-        image = np.stack([made.image] * channels)
-        return Patch(_scaled(image, self._how), kinds[made.objects], np.zeros_like(made.objects))
+        image = as_scaled(made.image, self._how.model)
+        return Patch(image, kinds[made.objects], np.zeros_like(made.objects))
 
     def _of_a_case(self, rng: np.random.Generator) -> Patch:
         number = int(rng.integers(len(self._cases)))
         case, how = self._cases[number], self._how
         size = _larger(how.patch)
         patch = _cut(case, self._start(number, size, rng), size, how, rng)
-        return _with_distractor(patch, _look(case), how, rng) if rng.random() < how.synthesis.distractors else patch
+        return _with_distractor(patch, case, how, rng) if rng.random() < how.synthesis.distractors else patch
 
     def _start(self, number: int, size: Triple, rng: np.random.Generator) -> Indices:
         """Returns where a patch begins: around a voxel of what is to be found, or anywhere."""
@@ -135,17 +135,22 @@ def _cut(case: GridCase, start: Indices, size: Triple, how: Training, rng: np.ra
     patch = Patch(np.zeros((len(case.images), *size), np.float32), np.zeros(size, np.uint8), np.zeros(size, np.uint8))
     if (stop - first < size).any() and rng.random() < how.synthesis.surroundings:
         around = scene(size, _look(case), int(rng.integers(0, 5)), rng)
-        patch = replace(patch, image=_scaled(np.stack([around.image] * len(case.images)), how), objects=around.objects)
+        patch = replace(
+            patch, image=as_scaled(around.image, how.model.for_modality(case.modality)), objects=around.objects
+        )
     patch.image[(slice(None), *target)] = case.images[(slice(None), *source)]
     patch.truth[target], patch.objects[target] = case.truth[source], 0
     return patch
 
 
-def _with_distractor(patch: Patch, look: Look, how: Training, rng: np.random.Generator) -> Patch:
+def _with_distractor(patch: Patch, case: GridCase, how: Training, rng: np.random.Generator) -> Patch:
     """Returns a patch with one more object in it, beside what is to be found."""
     mask = blob(patch.truth.shape, rng) & (patch.truth == 0)
-    scale = _top(how)
-    drawn = [painted(each / scale, mask, look, rng) * scale for each in patch.image]
+    limits = ranges(how.model.for_modality(case.modality))
+    drawn = [
+        low + (top - low) * painted((each - low) / (top - low), mask, _look(case), rng)
+        for each, (low, top) in zip(patch.image, limits, strict=True)
+    ]
     objects = patch.objects.copy()
     objects[mask] = 255
     keep = patch.truth > 0  # the softened border of the object leaves it as it is
@@ -160,13 +165,3 @@ def _look(case: GridCase) -> Look:
 def _larger(patch: Triple) -> Triple:
     i, j, k = (count + 2 * ceil(count * _MARGIN) for count in patch)  # as much on both sides: its middle is on a voxel
     return i, j, k
-
-
-def _scaled(image: Values, how: Training) -> Values:
-    """Returns synthetic values, from 0 to 1, in the range that the network is given."""
-    return image * np.float32(_top(how))
-
-
-def _top(how: Training) -> float:
-    scaling = how.model.inputs[0].scaling
-    return float(np.sqrt(scaling.maximum)) if scaling.kind == "square_root" else 1.0

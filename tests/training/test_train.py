@@ -135,3 +135,19 @@ def test_a_fold_is_one_of_the_folds(dataset: Path, tmp_path: Path, fold: str) ->
 
     assert ended.returncode == 2
     assert "--fold: expected 0 to 4" in ended.stderr
+
+
+def test_an_interrupted_run_says_so_and_can_go_on(dataset: Path, tmp_path: Path) -> None:
+    more = ("--set", "epochs=1000")
+    command = [str(Path(sys.executable).with_name("clickseg")), *map(str, words(dataset, tmp_path / "run", *more))]
+    run = subprocess.Popen(command, env=runs.environment(), stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "checkpoint.pt").exists() and run.poll() is None:
+        time.sleep(0.05)
+
+    run.send_signal(signal.SIGTERM)
+    _, errors = run.communicate(timeout=60)
+
+    assert errors.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in errors
+    assert run.returncode == 1
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
