@@ -28,6 +28,8 @@ _NOT_REFINED = ("clicks", "clicks-frame", "series")
 _EVALUATED = ("engine", "device", "precision", "postprocessing", "cache", "memory-limit")
 """Options of a run that evaluation has too."""
 
+_TRUTH = "names of a class in SEG and RTSTRUCT, separated by commas; once for each class, in the model's order"
+
 _PROTOCOLS = ("cvpr2025", "sw-fastedit", "autopet4")
 
 
@@ -174,7 +176,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clicks", dest="steps", type=int, metavar="N", help="steps (default: the protocol's own)")
     parser.add_argument("--seed", type=int, metavar="SEED", help="of the simulated clicks (default: 42)")
-    parser.add_argument("--fold", type=int, action="append", default=[], metavar="FOLD", help="cases of this fold only")
+    parser.add_argument("--fold", type=int, action="append", default=[], metavar="N", help="only this part, from 0")
+    parser.add_argument("--folds", type=int, default=5, metavar="K", help="how many parts there are (default: 5)")
+    parser.add_argument("--truth", action="append", default=[], metavar="NAMES", help=_TRUTH)
     _add_options(parser, _EVALUATED)
 
 

@@ -157,7 +157,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from clickseg.evaluate_command import Wanted, evaluate
     from clickseg.evaluation.protocols.choice import ProtocolName
 
-    wanted = Wanted(ProtocolName(arguments.protocol), arguments.steps, arguments.seed, tuple(arguments.fold))
+    truth = tuple(tuple(names.split(",")) for names in arguments.truth)
+    wanted = Wanted(
+        ProtocolName(arguments.protocol),
+        arguments.steps,
+        arguments.seed,
+        tuple(arguments.fold),
+        arguments.folds,
+        truth,
+    )
     found = evaluate(_settings(arguments), wanted, progress_bar("step"))
     tell(found.lines)
     return fail(found.errors, None, os.environ) if found.errors else 0

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases_for
+from clickseg.datasets.folds import make_folds
 from clickseg.datasets.read import read_case
+from clickseg.datasets.regions import Classes
 from clickseg.engines.choice import make_engine
-from clickseg.errors import ClickSegError, InputError, UsageError
+from clickseg.errors import ClickSegError, UsageError
 from clickseg.evaluation.dataset import Evaluated, Evaluation, Failed
 from clickseg.evaluation.protocols.choice import ProtocolName, make_protocol
 from clickseg.evaluation.report import SUMMARY, write_report
@@ -35,13 +37,17 @@ class Wanted:
         protocol: The name of the protocol.
         steps: How many steps its user makes; None for as many as it says.
         seed: What its random choices begin with; None for its own.
-        folds: The parts of a cross-validation whose cases are taken; none for all.
+        chosen: The parts of a cross-validation whose cases are taken, from 0; none for all.
+        folds: How many parts there are, where the data set does not say it.
+        truth: The names of each class in SEG and RTSTRUCT; none for those of the model.
     """
 
     protocol: ProtocolName
-    steps: int | None
-    seed: int | None
-    folds: tuple[int, ...]
+    steps: int | None = None
+    seed: int | None = None
+    chosen: tuple[int, ...] = ()
+    folds: int = 5
+    truth: Classes = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +76,39 @@ def evaluate(settings: Settings, wanted: Wanted, progress: Progress) -> Evaluati
     """
     protocol = make_protocol(wanted.protocol, wanted.steps, wanted.seed)
     package = _package(settings)
-    cases = _of_folds(find_cases_for(settings.input, package.spec), wanted.folds, settings.input)
+    classes = _names(wanted.truth, package)
+    cases = _chosen(find_cases_for(settings.input, package.spec), wanted)
     logger.info("%s: model %s, protocol %s", counted(len(cases), "case"), package.name, protocol.name)
-    engine = make_engine(package, settings.runtime, settings.device, settings.precision, settings.cache)
+    evaluation = Evaluation(
+        package,
+        make_engine(package, settings.runtime, settings.device, settings.precision, settings.cache),
+        protocol,
+        postprocessing=settings.postprocessing,
+        memory=settings.memory,
+        kernels=KernelChoice(settings.cache),
+        read=lambda files: read_case(files, classes),
+    )
     with Staging(settings.output, SUMMARY) as staging:
-        evaluation = Evaluation(
-            package,
-            engine,
-            protocol,
-            postprocessing=settings.postprocessing,
-            memory=settings.memory,
-            kernels=KernelChoice(settings.cache),
-            read=read_case,
-        )
         outcomes = list(evaluation.of(cases, progress))
-        done = [each for each in outcomes if isinstance(each, Evaluated)]
-        failed = [each for each in outcomes if isinstance(each, Failed)]
-        lines: tuple[str, ...] = ()
-        if done:
-            summaries = write_report(staging, evaluation, done, failed, wanted.folds, settings.clock)
-            staging.publish()
-            lines = _lines(summaries, settings.output)
-    return Evaluations(lines, tuple(_error(each) for each in failed))
+        lines = _published(outcomes, evaluation, wanted, settings, staging)
+    return Evaluations(lines, tuple(_error(each) for each in outcomes if isinstance(each, Failed)))
+
+
+def _published(
+    outcomes: Sequence[Evaluated | Failed],
+    evaluation: Evaluation,
+    wanted: Wanted,
+    settings: Settings,
+    staging: Staging,
+) -> tuple[str, ...]:
+    """Publishes the report, and returns what is said of it; nothing where no case could be evaluated."""
+    done = [each for each in outcomes if isinstance(each, Evaluated)]
+    failed = [each for each in outcomes if isinstance(each, Failed)]
+    if not done:
+        return ()
+    summaries = write_report(staging, evaluation, done, failed, wanted.chosen, settings.clock)
+    staging.publish()
+    return _lines(summaries, settings.output)
 
 
 def _package(settings: Settings) -> ModelPackage:
@@ -102,16 +119,27 @@ def _package(settings: Settings) -> ModelPackage:
     return find_packages(settings.models, name)[0]
 
 
-def _of_folds(cases: Sequence[CaseFiles], folds: Sequence[int], data: Path) -> list[CaseFiles]:
-    known = sorted({case.fold for case in cases if case.fold is not None})
-    unknown = [fold for fold in folds if fold not in known]
-    if unknown:
-        said = ", ".join(str(fold) for fold in known) or "no folds in the data set"
-        raise UsageError(f"fold: expected one of those of {data}: {said}; got {unknown[0]}")
-    chosen = [case for case in cases if not folds or case.fold in folds]
-    if not chosen:
-        raise InputError(f"{data}: expected at least one labelled case, got none")
-    return chosen
+def _names(truth: Classes, package: ModelPackage) -> Classes:
+    """Returns the names of each class in SEG and RTSTRUCT: for one class all that may be meant, unless it is said."""
+    classes = package.spec.classes
+    if len(truth) > len(classes):
+        raise UsageError(
+            f"truth: expected names of at most {len(classes)} class{'es' if len(classes) > 1 else ''}, got {len(truth)}"
+        )
+    if truth or len(classes) == 1:
+        return truth
+    return tuple((each.name, *each.aliases) for each in classes)
+
+
+def _chosen(cases: Sequence[CaseFiles], wanted: Wanted) -> tuple[CaseFiles, ...]:
+    """Returns the cases that are evaluated, each with its fold where folds were asked for."""
+    if not wanted.chosen:
+        return tuple(cases)
+    folds = make_folds(cases, wanted.folds, seed=0)  # the seed of training
+    beyond = [number for number in wanted.chosen if not 0 <= number < len(folds)]
+    if beyond:
+        raise UsageError(f"fold: expected 0 to {len(folds) - 1}, got {beyond[0]}")
+    return tuple(replace(case, fold=n) for n, fold in enumerate(folds) if n in wanted.chosen for case in fold.held_out)
 
 
 def _error(failed: Failed) -> ClickSegError:

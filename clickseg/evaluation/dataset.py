@@ -133,14 +133,15 @@ class _Steps:
 
     def __init__(self, cases: int, steps: int, progress: Progress) -> None:
         self._all, self._steps, self._progress = cases * steps, steps, progress
-        self._done = 0
+        self._done = self._until = 0
 
     def step(self, _done: int, _count: int) -> None:
         self._done += 1
         self._progress(self._done, self._all)
 
     def end_case(self) -> None:
-        while self._done % self._steps:
+        self._until += self._steps
+        while self._done < self._until:
             self.step(0, 0)
 
 

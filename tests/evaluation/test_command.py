@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from clickseg import cli
+from clickseg.datasets.find import find_cases
+from clickseg.datasets.folds import make_folds
 from clickseg.evaluate_command import Wanted, evaluate
 from clickseg.evaluation.protocols.choice import ProtocolName
 from clickseg.settings import read_settings
-from tests import runs
+from tests import phantoms, runs
+from tests.datasets.dicom_files import rtstruct
 from tests.datasets.folders import nifti
 from tests.evaluation import toys
 
@@ -208,8 +212,44 @@ def test_only_the_cases_of_a_fold_are_taken(tmp_path: Path, capsys: pytest.Captu
 
     assert {(row["case"], row["fold"]) for row in rows(tmp_path / "r")} == {("a", "0"), ("empty", "2")}
     assert json.loads((tmp_path / "r" / "summary.json").read_text())["folds"] == [0, 2]
-    assert "fold: expected one of those of" in capsys.readouterr().err
+    assert capsys.readouterr().err == "error: fold: expected 0 to 2, got 3\n"
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.usefixtures("clean_environ")
+def test_the_folds_are_those_of_training(tmp_path: Path) -> None:
+    data, model = write_data(tmp_path / "data"), write_model(tmp_path / "model")
+    folds = make_folds(find_cases(data, ("PT",)), 3, seed=0)
+
+    assert run(model, data, "-o", tmp_path / "report", "--clicks", 0, "--fold", 1, "--folds", 3) == 0
+
+    (held_out,) = folds[1].held_out
+    assert {(row["case"], row["fold"]) for row in rows(tmp_path / "report")} == {(held_out.name, "1")}
+
+
+@pytest.mark.usefixtures("clean_environ")
+def test_the_regions_of_an_rtstruct_that_are_meant_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model finds nothing: what is missed is all of the region, 3 x 4 voxels of one slice."""
+    geometry = phantoms.oblique_geometry()
+    values = geometry.with_array(np.full(geometry.spatial_shape, toys.NOT_FOUND, np.float32))
+    image = dcmread(next(phantoms.write(tmp_path / "data" / "CT", values).iterdir()))
+    corners = {"mass": [(2.5, 3.5), (2.5, 7.5), (5.5, 7.5), (5.5, 3.5)], "oedema": [(0, 0), (0, 12), (10, 12), (10, 0)]}
+    contours = {
+        name: [geometry.map_indices_to_reference(np.array([(3.0, *corner) for corner in each]))]
+        for name, each in corners.items()
+    }
+    rtstruct(tmp_path / "data" / "rs.dcm", image, contours)
+    model = toys.write_model(tmp_path / "model", radius_vox=2)
+
+    code = run(model, tmp_path / "data", "-o", tmp_path / "report", "--clicks", 0, "--truth", "Mass, tumour")
+    refused = run(model, tmp_path / "data", "-o", tmp_path / "other", "--truth", "mass", "--truth", "oedema")
+
+    assert (code, refused) == (0, 2)
+    (first, _) = rows(tmp_path / "report")
+    assert float(first["fnv_ml"]) == pytest.approx(3 * 4 * 1.7 * 0.9 * 3.1 / 1000)
+    assert capsys.readouterr().err == "error: truth: expected names of at most 1 class, got 2\n"
 
 
 @pytest.mark.usefixtures("clean_environ")
@@ -271,7 +311,7 @@ def test_an_interrupted_evaluation_leaves_nothing(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(settings, Wanted(ProtocolName.CVPR2025, 2, None, ()), interrupting)
+        evaluate(settings, Wanted(ProtocolName.CVPR2025, 2), interrupting)
 
     assert done == [1, 2, 3, 4]
     assert not (tmp_path / "report").exists()
@@ -284,7 +324,7 @@ def test_progress_comes_to_its_end_though_cases_fail(tmp_path: Path) -> None:
     settings = read_settings(data, tmp_path / "report", None, {"model": str(model), "device": "cpu"}, {})
     told = []
 
-    evaluate(settings, Wanted(ProtocolName.CVPR2025, 1, None, ()), lambda *counts: told.append(counts))
+    evaluate(settings, Wanted(ProtocolName.CVPR2025, 1), lambda *counts: told.append(counts))
 
     assert told == [(count, 6) for count in range(1, 7)]
 
