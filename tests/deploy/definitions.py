@@ -31,8 +31,13 @@ def template_container() -> dict[str, Any]:
     return found
 
 
+def job_pod() -> dict[str, Any]:
+    found: dict[str, Any] = manifest("kubernetes/one-study/job.yaml")["spec"]["template"]["spec"]
+    return found
+
+
 def job_container() -> dict[str, Any]:
-    (container,) = manifest("kubernetes/one-study/job.yaml")["spec"]["template"]["spec"]["containers"]
+    (container,) = job_pod()["containers"]
     found: dict[str, Any] = container
     return found
 

@@ -12,17 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import dcmread
 
-from tests import phantoms, runs
-from tests.deploy import contracts, definitions
-from tests.deploy.definitions import DOCKER
+from tests import runs
+from tests.deploy.plug_ins import Machine, PlugIn, plug_ins
 from tests.test_interruption import write_slow_model
 
 USER = 10001
@@ -40,50 +38,16 @@ IMAGE = {
 DEFAULT_COMMAND = ["python3", "/opt/holoscan/app"]
 
 
-@dataclass(frozen=True, slots=True)
-class PlugIn:
-    """What a container is started with.
+class Process(Machine):
+    """A run as a process of this machine."""
 
-    Attributes:
-        command: Its words.
-        environ: Its environment, beside that of the image.
-        heeds_exit_code: Whether the task fails where the container does; else only files count.
-    """
-
-    command: list[str]
-    environ: Mapping[str, str]
-    heeds_exit_code: bool
-
-
-def plug_ins() -> dict[str, PlugIn]:
-    (segment,) = contracts.tasks_of(definitions.workflow(DOCKER), "docker")
-    template, job = definitions.template_container(), definitions.job_container()
-    return {
-        "docker": PlugIn(
-            contracts.docker_command(segment["args"]), contracts.docker_environment(segment["args"]), False
-        ),
-        "argo": PlugIn(template["command"], definitions.environment_of(template), True),
-        "kubernetes": PlugIn(job.get("command", DEFAULT_COMMAND), definitions.environment_of(job), True),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """The folders of one container."""
-
-    root: Path
-
-    @property
-    def input(self) -> Path:
-        return self.root / "input"
-
-    @property
-    def output(self) -> Path:
-        return self.root / "output"
-
-    @property
-    def models(self) -> Path:
-        return self.root / "models"
+    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
+        self.prepare()
+        environ = {name: self.here(value) for name, value in {**IMAGE, **plug_in.environ, **changes}.items()}
+        command = plug_in.command or DEFAULT_COMMAND
+        words = [sys.executable if word == "python3" else self.here(word) for word in command]
+        other = {"user": USER, "group": USER, "extra_groups": []} if is_other_user_possible() else {}
+        return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, **other)
 
     def here(self, word: str) -> str:
         """A word of a definition, with the paths of this machine."""
@@ -95,26 +59,6 @@ class Machine:
         }
         found = next((there for there in places if word.startswith(there)), None)
         return word if found is None else places[found] + word[len(found) :]
-
-    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
-        """Runs the application as a plug-in does; ``changes`` are settings that a site made."""
-        for folder in (self.output, self.root / "tmp"):
-            folder.mkdir()
-            folder.chmod(0o777)
-        for path in [self.input, *self.input.rglob("*")]:
-            path.chmod(0o555 if path.is_dir() else 0o444)
-        environ = {name: self.here(value) for name, value in {**IMAGE, **plug_in.environ, **changes}.items()}
-        words = [sys.executable if word == "python3" else self.here(word) for word in plug_in.command]
-        other = {"user": USER, "group": USER, "extra_groups": []} if is_other_user_possible() else {}
-        return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, **other)
-
-    def metadata(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.output / "metadata.json").read_text())
-        return found
-
-    def exported(self) -> list[Path]:
-        """What an export task takes: every DICOM file below the output, wherever it lies."""
-        return [path for path in self.output.rglob("*") if path.suffix == ".dcm"]
 
 
 def is_other_user_possible() -> bool:
@@ -128,27 +72,14 @@ def machine() -> Iterator[Machine]:
     """Folders that every user may reach, which those of pytest are not."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        made = Machine(Path(name))
+        made = Process(Path(name))
         runs.write_model(made.models)
         yield made
 
 
-def receive(machine: Machine, name: str, folder: str = "1", without: str | None = None) -> Path:
-    """Writes a series as the gateway stores it: each instance with its header as JSON beside it."""
-    series = phantoms.write(
-        machine.input / folder, phantoms.hook(runs.GEOMETRY, runs.INSIDE_HU, runs.OUTSIDE_HU), "CT", name
-    )
-    if without is not None:
-        phantoms.change(series, lambda dataset: dataset.__delattr__(without))
-    for path in sorted(series.iterdir()):
-        header = dcmread(path, stop_before_pixels=True).to_json_dict()
-        path.with_name(f"{path.name}.json").write_text(json.dumps(header))
-    return series
-
-
 @pytest.mark.parametrize("name", plug_ins())
 def test_a_study_gives_a_segmentation_and_a_report(machine: Machine, name: str) -> None:
-    receive(machine, "study")
+    machine.receive("study")
 
     ended = machine.run(plug_ins()[name])
 
@@ -162,7 +93,7 @@ def test_a_study_gives_a_segmentation_and_a_report(machine: Machine, name: str) 
 
 @pytest.mark.parametrize("name", plug_ins())
 def test_a_broken_study_exports_nothing_and_says_why(machine: Machine, name: str) -> None:
-    series = receive(machine, "study")
+    series = machine.receive("study")
     sorted(series.glob("*.dcm"))[4].unlink()
 
     ended = machine.run(plug_ins()[name])
@@ -177,8 +108,8 @@ def test_a_broken_study_exports_nothing_and_says_why(machine: Machine, name: str
 
 @pytest.mark.parametrize("name", plug_ins())
 def test_of_two_series_a_broken_one_leaves_the_other_its_results(machine: Machine, name: str) -> None:
-    receive(machine, "good", "1")
-    receive(machine, "bad", "2", without="RescaleSlope")
+    machine.receive("good", "1")
+    machine.receive("bad", "2", without="RescaleSlope")
 
     ended = machine.run(plug_ins()[name])
 
@@ -193,8 +124,8 @@ def test_of_two_series_a_broken_one_leaves_the_other_its_results(machine: Machin
 
 
 def test_two_studies_in_one_folder_have_each_its_own_result(machine: Machine) -> None:
-    receive(machine, "one", "1")
-    receive(machine, "two", "2")
+    machine.receive("one", "1")
+    machine.receive("two", "2")
 
     ended = machine.run(plug_ins()["kubernetes"])
 
@@ -210,7 +141,7 @@ def test_clicks_of_a_review_station_come_as_a_report_in_the_same_study(machine: 
     first = runs.clickseg("segment", clicked, "-o", machine.root / "first", "-m", machine.models)
     assert first.returncode == 0, first.stderr
     (report,) = (path for path in (machine.root / "first").glob("*.dcm") if dcmread(path).Modality == "SR")
-    series = receive(machine, "study")
+    series = machine.receive("study")
     (series / report.name).write_bytes(report.read_bytes())
 
     ended = machine.run(plug_ins()["docker"])
@@ -224,13 +155,12 @@ def test_clicks_of_a_review_station_come_as_a_report_in_the_same_study(machine: 
 
 def test_the_time_limit_of_the_docker_definition_ends_a_run_that_can_still_say_so(machine: Machine) -> None:
     plug_in = plug_ins()["docker"]
-    seconds = contracts.docker_command(contracts.tasks_of(definitions.workflow(DOCKER), "docker")[0]["args"])[3]
+    seconds = plug_in.command[3]
     write_slow_model(machine.models)
-    receive(machine, "study")
+    machine.receive("study")
     start = time.monotonic()
 
-    short = PlugIn(["15" if word == seconds else word for word in plug_in.command], plug_in.environ, False)
-    ended = machine.run(short)
+    ended = machine.run(replace(plug_in, command=["15" if word == seconds else word for word in plug_in.command]))
 
     assert time.monotonic() - start < 60
     assert ended.returncode == 124  # of timeout(1)
@@ -239,7 +169,7 @@ def test_the_time_limit_of_the_docker_definition_ends_a_run_that_can_still_say_s
 
 
 def test_a_study_that_does_not_fit_into_memory_is_refused_before_it_starts(machine: Machine) -> None:
-    receive(machine, "study")
+    machine.receive("study")
 
     ended = machine.run(plug_ins()["docker"], CLICKSEG_MEMORY_LIMIT="1M")
 
