@@ -26,6 +26,7 @@ class PlugIn:
         environ: Its environment, beside that of the image.
         heeds_exit_code: Whether the task fails where the container does; else only files count.
         user: uid and gid.
+        owns_output: Whether the output folder is made that user's; else anybody may write there.
         rights: What else ``docker run`` is told for a container that may do as much, and no more.
         mounts: Where in it the folders of a run are, by their names, as ``docker run --mount`` takes it.
         grace_s: How long it has from SIGTERM to SIGKILL; None where it gets no SIGTERM.
@@ -35,6 +36,7 @@ class PlugIn:
     environ: Mapping[str, str]
     heeds_exit_code: bool
     user: str
+    owns_output: bool
     rights: tuple[str, ...]
     mounts: Mapping[str, str]
     grace_s: int | None
@@ -45,7 +47,7 @@ def plug_ins() -> dict[str, PlugIn]:
 
 
 def _docker() -> PlugIn:
-    """By BuildContainerSpecification and HandleTimeout of the docker plug-in."""
+    """By BuildContainerSpecification, SetPermission and HandleTimeout of the docker plug-in."""
     (segment,) = contracts.tasks_of(definitions.workflow(DOCKER), "docker")
     args, artifacts = segment["args"], segment["artifacts"]
     ((taken,), (made,)) = (artifacts["input"], artifacts["output"])
@@ -54,6 +56,7 @@ def _docker() -> PlugIn:
         environ=contracts.docker_environment(args),
         heeds_exit_code=False,
         user=args["user"],
+        owns_output=True,
         rights=("--runtime", "nvidia"),
         mounts={"input": f"dst={args[taken['name']]},readonly", "output": f"dst={args[made['name']]}"},
         grace_s=None,
@@ -76,6 +79,7 @@ def _pod(pod: Mapping[str, Any], artifacts: Mapping[str, str]) -> PlugIn:
         environ=definitions.environment_of(container),
         heeds_exit_code=True,
         user=f"{context['runAsUser']}:{context['runAsGroup']}",
+        owns_output=False,
         rights=tuple(_rights(context, container["resources"]["limits"])),
         mounts={**artifacts, **volumes},
         grace_s=pod.get("terminationGracePeriodSeconds", 30),

@@ -1,6 +1,6 @@
 """The round trip through a real PACS: a study comes from it, SEG and SR go back, and are found where they belong.
 
-``round_trip`` takes the application as a callable: another way to run it, such as a container, is tested the same way.
+The fixture ``application`` is a callable: tests/images has another, and runs the same tests with a container.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ WAYS: dict[str, Callable[[Orthanc, Sequence[Path]], object]] = {
     "STOW-RS": lambda pacs, files: pacs.stow(files),
 }
 SUCCESS = 0x0000
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Application:
+    return from_checkout(runs.write_model(tmp_path / "models"))
 
 
 def from_checkout(models: Path) -> Application:
@@ -62,12 +67,11 @@ def sent(pacs: Orthanc, folder: Path) -> Dataset:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_results_are_found_in_the_study_that_they_are_of(tmp_path: Path, way: str) -> None:
-    models = runs.write_model(tmp_path / "models")
+def test_results_are_found_in_the_study_that_they_are_of(tmp_path: Path, application: Application, way: str) -> None:
     with running(tmp_path) as pacs:
         source = sent(pacs, tmp_path / "scanner")
 
-        results = [dcmread(path) for path in round_trip(pacs, from_checkout(models), tmp_path, way)]
+        results = [dcmread(path) for path in round_trip(pacs, application, tmp_path, way)]
 
         found = pacs.series(source.StudyInstanceUID)
         assert set(found) == {"CT", "SEG", "SR"}
@@ -80,12 +84,13 @@ def test_results_are_found_in_the_study_that_they_are_of(tmp_path: Path, way: st
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_pacs_knows_one_study_of_one_patient_with_all_modalities(tmp_path: Path, way: str) -> None:
-    models = runs.write_model(tmp_path / "models")
+def test_the_pacs_knows_one_study_of_one_patient_with_all_modalities(
+    tmp_path: Path, application: Application, way: str
+) -> None:
     fields = ["ModalitiesInStudy", "NumberOfStudyRelatedSeries", "PatientName", "PatientBirthDate", "PatientSex"]
     with running(tmp_path) as pacs:
         source = sent(pacs, tmp_path / "scanner")
-        round_trip(pacs, from_checkout(models), tmp_path, way)
+        round_trip(pacs, application, tmp_path, way)
 
         of_patient = pacs.web.search_for_studies(search_filters={"PatientID": source.PatientID}, fields=fields)
 
@@ -98,11 +103,10 @@ def test_the_pacs_knows_one_study_of_one_patient_with_all_modalities(tmp_path: P
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_pacs_gives_back_what_was_written(tmp_path: Path, way: str) -> None:
-    models = runs.write_model(tmp_path / "models")
+def test_the_pacs_gives_back_what_was_written(tmp_path: Path, application: Application, way: str) -> None:
     with running(tmp_path) as pacs:
         sent(pacs, tmp_path / "scanner")
-        for path in round_trip(pacs, from_checkout(models), tmp_path, way):
+        for path in round_trip(pacs, application, tmp_path, way):
             written = dcmread(path)
 
             back = pacs.web.retrieve_instance(
@@ -113,18 +117,17 @@ def test_the_pacs_gives_back_what_was_written(tmp_path: Path, way: str) -> None:
             assert back == written
 
 
-def test_the_clicks_of_a_report_in_the_pacs_repeat_the_run(tmp_path: Path) -> None:
+def test_the_clicks_of_a_report_in_the_pacs_repeat_the_run(tmp_path: Path, application: Application) -> None:
     """What a review station stored comes with its study: the second run has no click file, and the same results."""
-    models = runs.write_model(tmp_path / "models")
     frame = str(phantoms.header("CT", "pacs").FrameOfReferenceUID)
     with running(tmp_path) as pacs:
         study = sent(pacs, tmp_path / "scanner").StudyInstanceUID
         (tmp_path / "first").mkdir()
         write_clicks_json(Clicks((runs.click(9, 11, 13),), frame), tmp_path / "first" / "clicks.json")
-        first = round_trip(pacs, from_checkout(models), tmp_path / "first", "C-STORE")
+        first = round_trip(pacs, application, tmp_path / "first", "C-STORE")
 
         pacs.retrieve(study, tmp_path / "second")
-        code = from_checkout(models)(tmp_path / "second", tmp_path / "again")
+        code = application(tmp_path / "second", tmp_path / "again")
 
     assert code == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "again").glob("*.dcm")} == {

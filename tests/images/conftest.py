@@ -73,8 +73,12 @@ def out(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     folder.chmod(0o777)
-    for parent in tmp_path.parents:  # pytest's folders are for one user
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o755)
-    tmp_path.chmod(0o755)
+    open_to_all(tmp_path)
     return folder
+
+
+def open_to_all(folder: Path) -> None:
+    """Lets any user into a folder of pytest, which is for one user."""
+    for each in (folder, *folder.parents):
+        if each == folder or each.name.startswith("pytest-"):
+            each.chmod(0o755)
