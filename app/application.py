@@ -15,7 +15,7 @@ from clickseg.plan import make_plan
 from clickseg.results import Results
 from clickseg.run import log_plan
 from clickseg.settings import read_settings
-from clickseg.terminal import progress_bar, set_up
+from clickseg.terminal import begin, progress_bar, set_up
 from operators import ports
 from operators.inference import InferenceOperator
 from operators.loader import LoaderOperator
@@ -41,6 +41,7 @@ class ClickSegApplication(Application):
         """Reads the settings, decides what to run, and connects the operators."""
         context = self._read_arguments()
         self.output = Path(context.output_path)
+        begin(self.output, os.environ)
         model = context.args.get("model")
         settings = read_settings(Path(context.input_path), self.output, Path(model) if model else None, {}, os.environ)
         plan = make_plan(settings)

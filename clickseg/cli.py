@@ -18,7 +18,7 @@ from clickseg.clock import read_clock
 from clickseg.collector import end_quickly
 from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.interruption import end, interruptible, raise_when_terminated
-from clickseg.terminal import conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
+from clickseg.terminal import begin, conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
 
 if TYPE_CHECKING:
     from clickseg.settings import Settings
@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _segment(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
+    begin(settings.output, os.environ)
     if arguments.session is None:
         from clickseg.run import run
 
@@ -74,6 +75,7 @@ def _refine(arguments: argparse.Namespace) -> int:
     from clickseg.session_run import refine
 
     settings = _settings(arguments)
+    begin(settings.output, os.environ)
     results = refine(settings, arguments.session, edit_of(arguments), progress_bar())
     return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
 

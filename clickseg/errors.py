@@ -31,6 +31,10 @@ class Interrupted(ClickSegError):  # noqa: N818 - no error of anyone
     """The run was ended from outside."""
 
 
+class Killed(ClickSegError):  # noqa: N818 - no error of anyone
+    """The run was ended in a way that it cannot answer to: what is said of it was written when it began."""
+
+
 class UsageError(ClickSegError, ValueError):
     """The command was called in a way that it does not understand (exit code 2)."""
 

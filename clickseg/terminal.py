@@ -7,10 +7,11 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
-from clickseg.errors import ClickSegError, UsageError
+from clickseg.errors import ClickSegError, Killed, UsageError
 from clickseg.interruption import raise_again
 from clickseg.metadata import METADATA, Metadata, is_wanted, may_replace, with_error, write_metadata
 from clickseg.progress import Progress
@@ -52,6 +53,19 @@ class _Printable(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         return printable(super().formatMessage(record))
+
+
+def begin(output: Path, environ: Mapping[str, str]) -> None:
+    """Begins a run: leaves what a workflow engine, where it asks, is told if the run is killed; else it is replaced.
+
+    Args:
+        output: The output folder.
+        environ: As for ``fail``.
+    """
+    if is_wanted(environ) and may_replace(output):
+        killed = Killed("the run was killed, for example at a limit of memory or time, or it is not done yet")
+        with suppress(OSError):  # the end of the run tells of it
+            write_metadata(with_error(killed), output)
 
 
 def conclude(

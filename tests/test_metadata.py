@@ -158,6 +158,32 @@ def test_no_dicom_file_is_to_be_seen_before_the_last_series_is_done(tmp_path: Pa
     assert len(list(output.glob("*.dcm"))) == 4
 
 
+@pytest.mark.parametrize("door", [("-m", "clickseg", "segment"), (APP[1], "-i")])
+def test_a_run_that_is_killed_has_told_the_workflow_before(tmp_path: Path, door: tuple[object, ...]) -> None:
+    study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
+    models = write_slow_model(tmp_path / "models")
+
+    run = started([sys.executable, *door, study, "-o", output, "-m", models], CLICKSEG_METADATA="1")
+    wait_until_it_runs(output)
+    run.kill()
+    run.communicate(timeout=30)
+
+    metadata = metadata_in(output)
+    assert (metadata["status"], metadata["exception"]) == ("failure", "Killed")
+    assert not any(path.suffix == ".dcm" for path in output.rglob("*"))
+
+
+def test_metadata_that_is_not_ours_is_not_written_over_when_a_run_begins(tmp_path: Path) -> None:
+    study, models = runs.write_input(tmp_path / "in", FAR), runs.write_model(tmp_path / "models")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metadata.json").write_text("{}")
+
+    ended = runs.clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+
+    assert ended.returncode == 0
+    assert (tmp_path / "out" / "metadata.json").read_text() == "{}"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_tells_the_workflow_why(tmp_path: Path, number: signal.Signals) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"

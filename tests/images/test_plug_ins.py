@@ -77,3 +77,18 @@ def test_a_pod_at_its_time_limit_leaves_the_note_and_no_dicom(machine: Container
     assert errors.splitlines()[-1] == "error: interrupted"
     assert machine.exported() == []
     assert machine.metadata()["exception"] == "Interrupted"
+
+
+def test_what_the_docker_plug_in_kills_has_left_the_note_and_no_dicom(machine: Container) -> None:
+    """At task_timeout_minutes it sends SIGKILL at once, and takes what it finds."""
+    write_slow_model(machine.models)
+    machine.receive("study")
+    machine.prepare()
+
+    with started(machine, "docker") as run:
+        docker("kill", NAME)
+        run.communicate(timeout=60)
+
+    assert run.returncode == 137
+    assert machine.exported() == []
+    assert machine.metadata()["exception"] == "Killed"
