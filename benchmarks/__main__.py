@@ -8,9 +8,11 @@ from pathlib import Path
 
 _DATA = Path("../shared/data/fixtures")
 _ENVIRONMENT = Path(".venv")
+_IMAGE = "clickseg:cpu"
 _BENCHMARKS = (
     "clicks",
     "cold_start",
+    "container",
     "memory_growth",
     "monai_agreement",
     "one_window",
@@ -33,11 +35,12 @@ def main() -> None:
         "--environment",
         type=Path,
         default=_ENVIRONMENT,
-        help="of cold_start: one of requirements-cpu.txt, by make demo",
+        help="of cold_start and container: one of requirements-cpu.txt, by make demo",
     )
+    parser.add_argument("--image", default=_IMAGE, help="of container: an image of the target cpu")
     arguments = parser.parse_args()
-    is_cold = arguments.name == "cold_start"
-    import_module(f"benchmarks.{arguments.name}").run(arguments.environment if is_cold else arguments.data)
+    own = {"cold_start": [arguments.environment], "container": [arguments.environment, arguments.image]}
+    import_module(f"benchmarks.{arguments.name}").run(*own.get(arguments.name, [arguments.data]))
 
 
 if __name__ == "__main__":
