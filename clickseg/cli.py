@@ -153,9 +153,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from clickseg.evaluation.libraries import check_libraries
+    from clickseg.libraries import EVALUATION, check_libraries
 
-    check_libraries()
+    check_libraries(EVALUATION)
     from clickseg.evaluate_command import Wanted, evaluate
     from clickseg.evaluation.protocols.choice import ProtocolName
 

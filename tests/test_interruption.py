@@ -78,6 +78,8 @@ class Interrupted(threading.Thread):
         if self.name.startswith("stitch"):
             os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread = Interrupted
+from clickseg.inference import kernel_choice
+kernel_choice._WORTH_COMPILING = 0
 """,
     "an import that makes an error of its own of an interruption": """
 def finish(*_, **__):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from importlib.util import find_spec
 
-from clickseg.errors import EngineError, UsageError
+from clickseg.errors import UsageError
+from clickseg.libraries import TRAINING, check_libraries
 from clickseg.progress import Progress
-from clickseg.training.config_files import as_yaml, read_config
 from clickseg.training.part import Part
-
-_NEEDED = ("torch", "monai", "ignite", "tensorboard", "cc3d", "edt", "matplotlib")
 
 
 def train_command(arguments: argparse.Namespace, progress: Progress) -> list[str]:
@@ -19,18 +16,17 @@ def train_command(arguments: argparse.Namespace, progress: Progress) -> list[str
 
     Raises:
         UsageError: The arguments do not go together.
-        EngineError: A package is not installed.
+        LibraryError: A library is missing.
         ClickSegError: As ``train``.
     """
-    how = read_config(arguments.config or ["pet_lesion"], arguments.set)
-    if arguments.print_config:
-        return as_yaml(how).splitlines()
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise EngineError(f"{missing[0]} is not installed", hint="pip install 'clickseg[train]'")
+    check_libraries(TRAINING)
+    from clickseg.training.config_files import as_yaml, read_config
     from clickseg.training.train import train
 
-    package = train(arguments.data, arguments.run_folder, how, _part(arguments), arguments.device, os.environ, progress)
+    how, part = read_config(arguments.config or ["pet_lesion"], arguments.set), _part(arguments)
+    if arguments.print_config:
+        return as_yaml(how).splitlines()
+    package = train(arguments.data, arguments.run_folder, how, part, arguments.device, os.environ, progress)
     return [f"model    {package}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from clickseg import cli
 from clickseg.models.package import load_package
 from tests import phantoms, runs
 from tests.training.conftest import SMALL
@@ -151,3 +153,16 @@ def test_an_interrupted_run_says_so_and_can_go_on(dataset: Path, tmp_path: Path)
     assert "Traceback" not in errors
     assert run.returncode == 1
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+
+
+def test_a_missing_library_is_one_error_with_a_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the images, which have none of them."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("edt", "ignite") else find_spec(name))
+
+    code = cli.main(["train", str(tmp_path), "-o", str(tmp_path / "run")])
+
+    assert code == 1
+    assert capsys.readouterr().err == "error: not installed: edt, pytorch-ignite\nhint: pip install 'clickseg[train]'\n"
