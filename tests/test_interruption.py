@@ -72,8 +72,10 @@ def test_exec_is_the_application_so_that_no_signal_misses_it(tmp_path: Path) -> 
 LOSSES = {
     "a thread pool that is interrupted while it starts a thread": """
 import threading
+kept = []
 class Interrupted(threading.Thread):
     def start(self):
+        kept.append(self._args and self._args[0]())  # the pool, which else would end its threads when it is freed
         super().start()
         if self.name.startswith("stitch"):
             os.kill(os.getpid(), signal.SIGTERM)
