@@ -48,10 +48,14 @@ def write_bundle(how: Training, network: torch.nn.Module, summary: Mapping[str, 
 
 
 def _in_16_bits(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Returns weights rounded to f16; those that a network has under several names are one, and are written once."""
+    """Returns weights rounded to f16; those that a network has under several names are one, and are written once.
+
+    Whole numbers, such as the indices of a SwinUNETR, stay what they are: f16 has not all of them above 2048.
+    """
     halves: dict[int, torch.Tensor] = {}
     for weights in state.values():
-        halves.setdefault(weights.data_ptr(), weights.detach().cpu().half())
+        own = weights.detach().cpu()
+        halves.setdefault(weights.data_ptr(), own.half() if own.is_floating_point() else own)
     return {name: halves[weights.data_ptr()] for name, weights in state.items()}
 
 

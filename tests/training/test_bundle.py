@@ -45,6 +45,21 @@ def test_weights_take_two_bytes_each(small: Training, tmp_path: Path) -> None:
         assert (tmp_path / "small" / "models" / name).stat().st_size < 2 * count + 30_000
 
 
+def test_whole_numbers_are_not_rounded(tmp_path: Path) -> None:
+    layers = "spatial_dims: 3, in_channels: 3, out_channels: 2, channels: [4, 8], strides: [2], norm: batch"
+    how = read_config(["pet_lesion"], [*SMALL, f"network={{_target_: monai.networks.nets.UNet, {layers}}}"])
+    network = network_of(how.network, "network").eval()
+    counts = [each for name, each in network.named_buffers() if name.endswith("num_batches_tracked")]
+    for count in counts:
+        count.fill_(70_001)
+
+    write_bundle(how, network, {}, tmp_path / "small")
+
+    state = torch.load(tmp_path / "small" / "models" / "model.pt", weights_only=True)
+    assert counts
+    assert [int(each) for name, each in state.items() if name.endswith("num_batches_tracked")] == [70_001] * len(counts)
+
+
 def test_the_package_says_what_it_is(tmp_path: Path) -> None:
     how = read_config(["pet_lesion"], [*SMALL, "card.references=['A, B (2020) C 1, 2']", "card.copyright=CC BY 3.0"])
     written(how, tmp_path / "small")
