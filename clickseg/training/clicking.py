@@ -41,7 +41,7 @@ class BatchClicks:
         return torch.from_numpy(self._drawn.copy())
 
     def unsaid(self, objects: Sequence[Numbers]) -> torch.Tensor:
-        """Returns where things are that nobody has clicked on yet [B, I, J, K].
+        """Returns where things are that nobody has said yet are not meant [B, I, J, K].
 
         Args:
             objects: Their numbers in each sample [I, J, K], 0 where there is none.
@@ -96,7 +96,7 @@ class BatchClicks:
         return Clicker(_drawn(self._how.choices, self._rng), self._spec.grid.spacing_mm)
 
     def _draw(self, index: int, label: int, click: VoxelClick, objects: Numbers | None) -> None:
-        if objects is not None:
+        if objects is not None and click.polarity is Polarity.BACKGROUND:
             self._clicked[index, objects[click.voxel]] = True
         guidance = self._spec.guidance
         if guidance is None:

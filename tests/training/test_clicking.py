@@ -79,6 +79,16 @@ def test_a_first_click_is_only_for_samples_that_ask_for_it(small: Training) -> N
     assert clicks.channels().any(dim=(1, 2, 3, 4)).tolist() == [False, True, False]
 
 
+def test_a_foreground_click_into_a_thing_does_not_say_that_it_is_not_meant(small: Training) -> None:
+    objects = np.full(SHAPE, 7, np.uint8)
+    clicks = clicks_of(small, Strategy.ERROR, truth())
+
+    clicks.add(np.zeros((1, *SHAPE), np.uint8), [objects])
+
+    assert clicks.channels()[0, 0].any()
+    assert bool(clicks.unsaid([objects]).all())
+
+
 def test_a_thing_is_unsaid_until_it_is_clicked(small: Training) -> None:
     objects, found = np.zeros(SHAPE, np.uint8), np.zeros((1, *SHAPE), np.uint8)
     objects[:3, :3, :3], objects[11:, 13:, 10:] = 7, 9
