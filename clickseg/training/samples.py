@@ -25,6 +25,9 @@ from clickseg.training.synthetic_range import as_scaled, ranges
 _MARGIN = 0.15
 """How much more is cut on each side of a patch, as a part of it, so that few voxels lack a value when it is turned."""
 
+MOST_PLACES = 1 << 16
+"""How many voxels of a case patches are put around."""
+
 
 class Item(TypedDict):
     """A sample as tensors.
@@ -76,7 +79,7 @@ class Samples(Dataset[Item]):
         """
         self._cases, self._how, self._count = cases, how, count
         self._change = augmentation(how.augmentation, how.patch)
-        self._foreground: list[Indices] = [np.flatnonzero(case.truth) for case in cases]
+        self._foreground = [places(case.truth) for case in cases]
 
     def __len__(self) -> int:
         return self._count
@@ -125,6 +128,12 @@ class Samples(Dataset[Item]):
             voxel = rng.integers(shape)
         start: Indices = voxel - rng.integers(np.array(size) // 4, 3 * np.array(size) // 4 + 1)
         return start
+
+
+def places(truth: Numbers) -> Indices:
+    """Returns voxels of what is to be found, spread over all of them: as many as memory for many cases allows."""
+    voxels = np.flatnonzero(truth)
+    return voxels[:: 1 + len(voxels) // MOST_PLACES].copy()
 
 
 def _cut(case: GridCase, start: Indices, size: Triple, how: Training, rng: np.random.Generator) -> Patch:

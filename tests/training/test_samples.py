@@ -9,7 +9,7 @@ import torch
 from clickseg.training.config import Training
 from clickseg.training.config_files import read_config
 from clickseg.training.grid_case import GridCase
-from clickseg.training.samples import Samples
+from clickseg.training.samples import MOST_PLACES, Samples, places
 from tests.training.conftest import SMALL
 
 CHANGES = ("affine", "flip", "intensity", "contrast", "noise", "blur", "low_resolution")
@@ -60,6 +60,18 @@ def test_a_patch_is_a_part_of_its_case_with_nothing_beyond_the_border() -> None:
 
 def test_positive_samples_hold_what_is_to_be_found() -> None:
     assert all(bool(samples("positive=1")[number]["truth"].any()) for number in range(20))
+
+
+def test_places_of_a_large_organ_are_few_and_all_over_it() -> None:
+    organ = np.zeros((70, 70, 70), np.uint8)
+    organ[3:67, 3:67, 3:67] = 1
+
+    found = np.array(np.unravel_index(places(organ), organ.shape))
+
+    assert MOST_PLACES / 2 < found.shape[1] <= MOST_PLACES
+    assert (found.min(axis=1) <= 4).all()
+    assert (found.max(axis=1) >= 65).all()
+    assert np.array_equal(places(case().truth), np.flatnonzero(case().truth))
 
 
 def test_a_case_without_a_lesion_gives_samples_too() -> None:
