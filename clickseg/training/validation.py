@@ -15,6 +15,7 @@ from clickseg.training.clicking import BatchClicks
 from clickseg.training.config import Clicking, Strategy, Training
 from clickseg.training.grid_case import GridCase
 from clickseg.training.interaction import mask_channels
+from clickseg.training.objective import make_cast
 
 SHOWN = (0, 1, 3, 5)
 """Numbers of clicks."""
@@ -53,9 +54,11 @@ def _dices(how: Training, case: GridCase, network: torch.nn.Module, device: torc
 
 
 def _found(how: Training, inputs: torch.Tensor, network: torch.nn.Module) -> Numbers:
-    window = how.model.window
-    with torch.no_grad():
-        logits = sliding_window_inference(inputs, window.roi, 1, network, window.overlap, "gaussian")
+    window, (cast, _) = how.model.window, make_cast(how.optimization, inputs.device)
+    with torch.no_grad(), cast():
+        logits = sliding_window_inference(
+            inputs, window.roi, 1, network, window.overlap, "gaussian", window.sigma_scale
+        )
     found: Numbers = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
     return found
 
