@@ -15,6 +15,8 @@ from clickseg.validation import parse
 PRESETS = Path(__file__).parent / "presets"
 MAX_YAML_BYTES = 1 << 20
 
+_OVER = "most presets lie over another one: -c pet_lesion -c lesion"
+
 
 def read_config(names: Sequence[str], changes: Sequence[str]) -> Training:
     """Returns a configuration.
@@ -32,7 +34,10 @@ def read_config(names: Sequence[str], changes: Sequence[str]) -> Training:
         content = merged(content, _read(name))
     for change in changes:
         content = merged(content, _nested(change))
-    return parse(Training, content, "training configuration", InputError)
+    try:
+        return parse(Training, content, "training configuration", InputError)
+    except InputError as error:
+        raise InputError(str(error), hint=_OVER if str(error).endswith(": missing") else None) from error
 
 
 def preset_names() -> tuple[str, ...]:

@@ -59,6 +59,13 @@ def test_what_does_not_fit_is_named(change: str, message: str) -> None:
         read_config(["pet_lesion"], [change])
 
 
+def test_a_preset_that_is_not_whole_says_over_which_one_it_lies() -> None:
+    with pytest.raises(InputError, match="missing") as raised:
+        read_config(["lesion"], [])
+
+    assert "-c pet_lesion -c lesion" in str(raised.value.hint)
+
+
 @pytest.mark.parametrize("change", ["epochs", "=3", "a..b=3"])
 def test_a_change_is_a_path_and_a_value(change: str) -> None:
     with pytest.raises(UsageError, match="PATH=VALUE"):
