@@ -102,7 +102,7 @@ def read_settings(
         clicks_frame=choice(Frame, value("clicks-frame") or "voxel", "clicks-frame"),
         series_uids=_items(value("series")),
         runtime=choice(Runtime, value("engine") or "auto", "engine"),
-        device=_device(value("device") or "auto"),
+        device=checked_device(value("device") or "auto"),
         precision=choice(Precision, value("precision") or "auto", "precision"),
         remedies=Remedies.parse(_items(value("remedy"))),
         segmentation_type=choice(
@@ -142,7 +142,12 @@ def _items(value: str | None) -> tuple[str, ...]:
     return tuple(item.strip() for item in (value or "").split(",") if item.strip())
 
 
-def _device(value: str) -> str:
+def checked_device(value: str) -> str:
+    """Returns the name of a device.
+
+    Raises:
+        UsageError: It is none.
+    """
     if value in ("auto", "cpu", "cuda") or (value.startswith("cuda:") and value[5:].isdecimal()):
         return value
     raise UsageError(f"device: expected auto, cpu, cuda or cuda:N, got {value!r}")

@@ -1,4 +1,7 @@
-"""The state of a run between two epochs: all that the rest of it depends on, in one file."""
+"""The state of a run between two epochs: all that the rest of it depends on, in one file.
+
+Random numbers are no part of it: those of each epoch are drawn from the seed and its number (``trainer``).
+"""
 
 from __future__ import annotations
 
@@ -56,8 +59,6 @@ def save(state: State, trainer: SupervisedTrainer, path: Path) -> None:
             **content,
             "history": state.history,
             "epoch": trainer.state.epoch,
-            "random": torch.get_rng_state(),
-            "random of GPUs": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         },
         buffer,
     )
@@ -71,13 +72,11 @@ def restore(state: State, trainer: SupervisedTrainer, path: Path) -> None:
         InputError: The file is damaged, or of another run.
     """
     try:
-        saved: dict[str, Any] = torch.load(path, map_location=trainer.state.device, weights_only=True)
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in _parts(state).items():
-            part.load_state_dict(saved[name])
+            if saved[name]:  # a scaler that is switched off has no state
+                part.load_state_dict(saved[name])
         state.history[:] = saved["history"]
-        torch.set_rng_state(saved["random"].cpu())
-        if torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([each.cpu() for each in saved["random of GPUs"]])
     except (OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
         raise InputError(f"{path.name}: damaged, or of another run: {type(error).__name__}") from error
     trainer.state.epoch = saved["epoch"]

@@ -8,6 +8,7 @@ import os
 from clickseg.errors import UsageError
 from clickseg.libraries import TRAINING, check_libraries
 from clickseg.progress import Progress
+from clickseg.settings import checked_device
 from clickseg.training.part import Part
 
 
@@ -26,7 +27,8 @@ def train_command(arguments: argparse.Namespace, progress: Progress) -> list[str
     how, part = read_config(arguments.config or ["pet_lesion"], arguments.set), _part(arguments)
     if arguments.print_config:
         return as_yaml(how).splitlines()
-    package = train(arguments.data, arguments.run_folder, how, part, arguments.device, os.environ, progress)
+    device = checked_device(arguments.device)
+    package = train(arguments.data, arguments.run_folder, how, part, device, os.environ, progress)
     return [f"model    {package}"]
 
 

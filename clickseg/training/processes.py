@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed
+
+from clickseg.engines.torch_engine import cuda_or_cpu
+from clickseg.errors import EngineError
+
+_PATIENCE = timedelta(days=7)
+"""How long processes wait for the first one, which reads the dataset and looks at cases that are held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +44,29 @@ def joined(environ: Mapping[str, str], device: str) -> Iterator[Processes]:
     Args:
         environ: The environment, with what ``torchrun`` says.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        EngineError: There is no such device.
     """
     count, local = int(environ.get("WORLD_SIZE", "1")), int(environ.get("LOCAL_RANK", "0"))
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    own = torch.device(f"cuda:{local}" if kind == "cuda" else kind)
-    if own.type == "cuda":
-        torch.cuda.set_device(own)
+    own = _own_device(cuda_or_cpu(device), local)
     if count == 1:
         yield Processes(0, 1, own)
         return
-    torch.distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
+    torch.distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Processes(int(environ["RANK"]), count, own)
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _own_device(device: str, local: int) -> torch.device:
+    """Returns the device of one of the processes of a machine; each has a GPU of its own, unless one is named."""
+    own = torch.device(f"cuda:{local}" if device == "cuda" else device)
+    if own.type != "cuda":
+        return own
+    known = torch.cuda.device_count()
+    if (own.index or 0) >= known:
+        raise EngineError(f"expected a GPU from cuda:0 to cuda:{known - 1}, got {own}")
+    torch.cuda.set_device(own)
+    return own

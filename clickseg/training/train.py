@@ -11,18 +11,21 @@ import torch.distributed
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.folds import Fold, make_folds
-from clickseg.errors import InputError
+from clickseg.engines.device_arrays import out_of_memory
+from clickseg.errors import DeviceMemoryError, InputError
 from clickseg.progress import Progress, no_progress
 from clickseg.training.bundle import write_bundle
 from clickseg.training.config import Training
 from clickseg.training.curves import write_curves
 from clickseg.training.gathering import gather
 from clickseg.training.hooks import FirstHooks, Hooks
+from clickseg.training.network_check import LESS_MEMORY
 from clickseg.training.part import Part
 from clickseg.training.processes import Processes, joined
 from clickseg.training.run_folder import CASES, CURVES, open_folder, record_of
-from clickseg.training.trainer import make_run
+from clickseg.training.trainer import Run, make_run
 from clickseg.training.validation import validate
+from clickseg.wording import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +55,8 @@ def train(
 
     Raises:
         InputError: The dataset does not fit the model, or the folder holds another run.
-        ModelError: The network cannot be built.
+        ModelError: The network cannot be built, or does not fit the model.
+        EngineError: There is no such device, it has too little memory, or weights became infinite.
         OutputError: The folder cannot be written to.
     """
     cases = _fold(find_cases_for(data, how.model), part)
@@ -81,17 +85,30 @@ def _run(cases: Fold, how: Training, folder: Path, processes: Processes, progres
     learnt = tuple(gather(cases.training, how, folder / CASES, no_progress))
     held_out = tuple(gather(cases.held_out, how, folder / CASES, no_progress))
     if not processes.is_first:
-        make_run(how, learnt, folder, processes, Hooks()).trainer.run()
+        go_on(make_run(how, learnt, folder, processes, Hooks()), how)
         return
     hooks = FirstHooks(
         folder, progress, lambda state: validate(how, held_out, state, processes.device), how.validate_every
     )
     run = make_run(how, learnt, folder, processes, hooks)
-    if run.trainer.state.epoch < how.epochs:
-        run.trainer.run()
+    go_on(run, how)
     hooks.close()
     write_curves(run.state.history, folder / CURVES)
     write_bundle(how, run.state.best_network, _summary(cases, run.state.history), package)
+
+
+def go_on(run: Run, how: Training) -> None:
+    """Trains; a run that is over is left as it is, since to run it again would be to begin anew.
+
+    Raises:
+        DeviceMemoryError: The device has too little memory.
+    """
+    if run.trainer.state.epoch >= how.epochs:
+        return
+    try:
+        run.trainer.run()
+    except out_of_memory() as error:
+        raise DeviceMemoryError(f"training: out of memory: {first_line(error)}", hint=LESS_MEMORY) from error
 
 
 def _summary(cases: Fold, history: Sequence[Mapping[str, float]]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from ignite.engine import Events
 from monai.engines import SupervisedTrainer
@@ -23,6 +24,7 @@ from clickseg.training.config import Training
 from clickseg.training.grid_case import GridCase
 from clickseg.training.hooks import CHECKPOINT, Hooks
 from clickseg.training.interaction import Interaction, Stepper
+from clickseg.training.network_check import check_finite, check_network
 from clickseg.training.objective import make_cast, make_inferer, make_loss, make_optimizer, make_scheduler
 from clickseg.training.processes import Processes
 from clickseg.training.samples import Item, Samples
@@ -72,6 +74,7 @@ def make_run(how: Training, cases: Sequence[GridCase], folder: Path, processes: 
 
     Raises:
         ModelError: The network, or the weights to begin with, do not fit.
+        DeviceMemoryError: The device has too little memory.
         InputError: The checkpoint is damaged.
     """
     torch.manual_seed(how.seed)
@@ -94,6 +97,7 @@ def make_run(how: Training, cases: Sequence[GridCase], folder: Path, processes: 
         restore(state, trainer, folder / CHECKPOINT)
         logger.info("going on after epoch %d of %d", trainer.state.epoch, how.epochs)
     _attach(trainer, order, interaction, state, hooks)
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: _seed(how, engine.state.epoch, processes.rank))
     return Run(trainer, state)
 
 
@@ -102,13 +106,14 @@ def _state(how: Training, processes: Processes) -> State:
     if how.initial is not None:
         _load_initial(network, Path(how.initial))
     network.to(processes.device)
+    check_network(network, how, processes.device)
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     decay = how.optimization.average
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]
     optimizer = make_optimizer(how.optimization, network)
     scheduler = make_scheduler(how.optimization, optimizer, how.epochs)
     _, is_scaled = make_cast(how.optimization, processes.device)
-    return State(network, average, optimizer, scheduler, torch.amp.GradScaler("cuda", enabled=is_scaled))
+    return State(network, average, optimizer, scheduler, torch.amp.GradScaler(processes.device.type, enabled=is_scaled))
 
 
 def _load_initial(network: torch.nn.Module, path: Path) -> None:
@@ -141,6 +146,11 @@ def _together(network: torch.nn.Module, processes: Processes) -> torch.nn.Module
     return network if processes.count == 1 else DistributedDataParallel(network)
 
 
+def _seed(how: Training, epoch: int, rank: int) -> None:
+    """Seeds what networks draw, such as dropout: for each epoch of each process, whatever was drawn before."""
+    torch.manual_seed(int(np.random.default_rng([how.seed, epoch, rank]).integers(1 << 63)))
+
+
 def _attach(trainer: SupervisedTrainer, order: Order, interaction: Interaction, state: State, hooks: Hooks) -> None:
     """Says what happens when; the checkpoint comes last in an epoch, and so holds all of it."""
 
@@ -149,6 +159,7 @@ def _attach(trainer: SupervisedTrainer, order: Order, interaction: Interaction, 
 
     def end_epoch(engine: SupervisedTrainer) -> None:
         interaction.end_epoch(engine)
+        check_finite(state.network, engine.state.epoch)
         state.scheduler.step()
         hooks.after_epoch(engine, state)
 

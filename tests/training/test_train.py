@@ -106,11 +106,14 @@ def test_a_folder_of_another_run_is_left_alone(dataset: Path, tmp_path: Path) ->
 def test_two_processes_train_together(dataset: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "clickseg", *map(str, words(dataset, tmp_path / "run"))]
+    for _ in ("trains", "is over, and not run again"):
+        ended = subprocess.run(
+            command, env=runs.environment(), capture_output=True, text=True, check=False, timeout=300
+        )
 
-    ended = subprocess.run(command, env=runs.environment(), capture_output=True, text=True, check=False, timeout=300)
-
-    assert ended.returncode == 0, ended.stderr
-    assert all(torch.isfinite(each).all() for each in weights(tmp_path / "run").values())
+        assert ended.returncode == 0, ended.stderr
+        assert all(torch.isfinite(each).all() for each in weights(tmp_path / "run").values())
+        shutil.rmtree(tmp_path / "run" / "pet_lesion")
 
 
 def test_a_damaged_checkpoint_is_one_error(dataset: Path, tmp_path: Path) -> None:
@@ -137,6 +140,14 @@ def test_a_fold_is_one_of_the_folds(dataset: Path, tmp_path: Path, fold: str) ->
 
     assert ended.returncode == 2
     assert "--fold: expected 0 to 4" in ended.stderr
+
+
+def test_a_device_is_one_that_there_is(dataset: Path, tmp_path: Path) -> None:
+    ended = trained(dataset, tmp_path / "run", "--device", "gpu")
+
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == "error: device: expected auto, cpu, cuda or cuda:N, got 'gpu'"
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_interrupted_run_says_so_and_can_go_on(dataset: Path, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""A run in this process: what is drawn, and how it ends where it cannot go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from monai.engines import SupervisedTrainer
+
+from clickseg.errors import DeviceMemoryError, EngineError
+from clickseg.training.checkpoint import State, save
+from clickseg.training.config import Training
+from clickseg.training.config_files import read_config
+from clickseg.training.hooks import CHECKPOINT, Hooks
+from clickseg.training.processes import Processes, joined
+from clickseg.training.train import go_on
+from clickseg.training.trainer import Run, make_run
+from tests.training.conftest import SMALL
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+class Saving(Hooks):
+    """Saves each epoch, and ends the run after one of them."""
+
+    def __init__(self, folder: Path, last: int) -> None:
+        self._folder, self._last = folder, last
+
+    def after_epoch(self, engine: SupervisedTrainer, state: State) -> None:
+        save(state, engine, self._folder / CHECKPOINT)
+        if engine.state.epoch == self._last:
+            engine.terminate()
+
+
+def configured(*changes: str) -> Training:
+    return read_config(["pet_lesion"], [*SMALL, "clicking.most=1", *changes])
+
+
+def weights_after(how: Training, folder: Path, last: int = 100) -> list[torch.Tensor]:
+    run = make_run(how, (), folder, ALONE, Saving(folder, last))
+    go_on(run, how)
+    return list(run.state.network.parameters())
+
+
+def test_dropout_after_a_pause_is_that_of_a_whole_run(tmp_path: Path) -> None:
+    how = configured("network.dropout=0.5")
+    for name in ("whole", "paused"):
+        (tmp_path / name).mkdir()
+    whole = weights_after(how, tmp_path / "whole")
+
+    weights_after(how, tmp_path / "paused", last=1)
+    torch.manual_seed(99)
+    paused = weights_after(how, tmp_path / "paused")
+
+    assert all(torch.equal(a, b) for a, b in zip(whole, paused, strict=True))
+
+
+def test_infinite_weights_end_a_run_and_are_not_saved(tmp_path: Path) -> None:
+    how = configured("optimization.optimizer=SGD", "optimization.learning_rate=1e38", "optimization.clip_norm=0")
+
+    with pytest.raises(EngineError, match="infinite or no numbers in epoch 1"):
+        weights_after(how, tmp_path)
+
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_full_gpu_is_one_error(small: Training) -> None:
+    def full() -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
+
+    trainer = SimpleNamespace(state=SimpleNamespace(epoch=0), run=full)
+
+    with pytest.raises(
+        DeviceMemoryError, match=r"training: out of memory: CUDA out of memory. Tried to allocate 2 GiB$"
+    ):
+        go_on(Run(trainer, None), small)
+
+
+def test_a_gpu_is_one_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+    with (
+        pytest.raises(EngineError, match="expected a GPU from cuda:0 to cuda:1, got cuda:2"),
+        joined({"LOCAL_RANK": "2"}, "auto"),
+    ):
+        pass
