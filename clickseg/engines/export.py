@@ -36,7 +36,8 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     example = np.zeros((1, package.spec.input_channels, *package.spec.window.roi), dtype=np.float32)
     network = load_state(package).eval()
     converted = ov.convert_model(network, example_input=torch.from_numpy(example), input=list(example.shape))
-    in_16_bits = all(torch.equal(each, each.half().float()) for each in network.state_dict().values())
+    weights = [each for each in network.state_dict().values() if each.is_floating_point()]
+    in_16_bits = all(torch.equal(each, each.half().float()) for each in weights)
     return save_openvino(converted, package, GRAPH, in_16_bits=in_16_bits)
 
 

@@ -57,6 +57,9 @@ def test_whole_numbers_are_not_rounded(tmp_path: Path) -> None:
 
     state = torch.load(tmp_path / "small" / "models" / "model.pt", weights_only=True)
     assert counts
+    assert (tmp_path / "small" / "models" / "model.bin").stat().st_size < 3 * sum(
+        each.numel() for each in state.values()
+    )
     assert [int(each) for name, each in state.items() if name.endswith("num_batches_tracked")] == [70_001] * len(counts)
 
 

@@ -57,6 +57,19 @@ def test_dropout_after_a_pause_is_that_of_a_whole_run(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole, paused, strict=True))
 
 
+def test_losses_of_16_bits_are_scaled_also_where_a_run_began_without(tmp_path: Path) -> None:
+    before = weights_after(configured("optimization.precision=f32"), tmp_path, last=1)
+    how = configured("optimization.precision=f16")
+    run = make_run(how, (), tmp_path, ALONE, Hooks())
+    begun = [each.clone() for each in run.state.network.parameters()]
+
+    go_on(run, how)
+
+    assert all(torch.equal(a, b) for a, b in zip(before, begun, strict=True))
+    assert run.state.scaler.get_scale() > 1
+    assert not all(torch.equal(a, b) for a, b in zip(begun, run.state.network.parameters(), strict=True))
+
+
 def test_infinite_weights_end_a_run_and_are_not_saved(tmp_path: Path) -> None:
     how = configured("optimization.optimizer=SGD", "optimization.learning_rate=1e38", "optimization.clip_norm=0")
 
