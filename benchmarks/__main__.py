@@ -13,6 +13,7 @@ _BENCHMARKS = (
     "clicks",
     "cold_start",
     "container",
+    "cross_validation",
     "memory_growth",
     "monai_agreement",
     "one_window",
@@ -38,8 +39,13 @@ def main() -> None:
         help="of cold_start and container: one of requirements-cpu.txt, by make demo",
     )
     parser.add_argument("--image", default=_IMAGE, help="of container: an image of the target cpu")
+    parser.add_argument("--runs", type=Path, help="of cross_validation: folder of the runs, one for each fold")
     arguments = parser.parse_args()
-    own = {"cold_start": [arguments.environment], "container": [arguments.environment, arguments.image]}
+    own = {
+        "cold_start": [arguments.environment],
+        "container": [arguments.environment, arguments.image],
+        "cross_validation": [arguments.data, arguments.runs],
+    }
     import_module(f"benchmarks.{arguments.name}").run(*own.get(arguments.name, [arguments.data]))
 
 
