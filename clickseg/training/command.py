@@ -22,12 +22,13 @@ def train_command(arguments: argparse.Namespace, progress: Progress) -> list[str
     """
     check_libraries(TRAINING)
     from clickseg.training.config_files import as_yaml, read_config
-    from clickseg.training.train import train
 
     how, part = read_config(arguments.config or ["pet_lesion"], arguments.set), _part(arguments)
     if arguments.print_config:
         return as_yaml(how).splitlines()
     device = checked_device(arguments.device)
+    from clickseg.training.train import train
+
     package = train(arguments.data, arguments.run_folder, how, part, device, os.environ, progress)
     return [f"model    {package}"]
 
