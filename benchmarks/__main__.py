@@ -6,6 +6,8 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
+from clickseg.cuda_runtime import load_cuda_runtime
+
 _DATA = Path("../shared/data/fixtures")
 _ENVIRONMENT = Path(".venv")
 _IMAGE = "clickseg:cpu"
@@ -46,6 +48,7 @@ def main() -> None:
         "container": [arguments.environment, arguments.image],
         "cross_validation": [arguments.data, arguments.runs],
     }
+    load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK where that is installed
     import_module(f"benchmarks.{arguments.name}").run(*own.get(arguments.name, [arguments.data]))
 
 

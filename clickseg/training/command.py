@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from clickseg.cuda_runtime import load_cuda_runtime
 from clickseg.errors import UsageError
 from clickseg.libraries import TRAINING, check_libraries
 from clickseg.progress import Progress
@@ -27,6 +28,7 @@ def train_command(arguments: argparse.Namespace, progress: Progress) -> list[str
     if arguments.print_config:
         return as_yaml(how).splitlines()
     device = checked_device(arguments.device)
+    load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK where that is installed
     from clickseg.training.train import train
 
     package = train(arguments.data, arguments.run_folder, how, part, device, os.environ, progress)

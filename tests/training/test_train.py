@@ -41,6 +41,15 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return state
 
 
+@pytest.fixture(scope="module")
+def done(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is over."""
+    run = tmp_path_factory.mktemp("runs") / "done"
+    ended = trained(dataset, run)
+    assert ended.returncode == 0, ended.stderr
+    return run
+
+
 def test_a_run_ends_in_a_package_that_segments(dataset: Path, tmp_path: Path) -> None:
     ended = trained(dataset, tmp_path / "run", "--fold", "0", "--folds", "3", "--set", "validate_every=1")
 
@@ -80,8 +89,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(dataset: Path, tmp_path: Path)
         assert torch.equal(weights(tmp_path / "killed")[name], expected), name
 
 
-def test_a_run_that_is_over_is_not_run_again(dataset: Path, tmp_path: Path) -> None:
-    trained(dataset, tmp_path / "run")
+def test_a_run_that_is_over_is_not_run_again(dataset: Path, done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done, tmp_path / "run")
     before = (tmp_path / "run" / "checkpoint.pt").stat().st_mtime_ns
     shutil.rmtree(tmp_path / "run" / "pet_lesion")
 
@@ -92,8 +101,8 @@ def test_a_run_that_is_over_is_not_run_again(dataset: Path, tmp_path: Path) -> N
     assert (tmp_path / "run" / "pet_lesion" / "models" / "model.xml").is_file()
 
 
-def test_a_folder_of_another_run_is_left_alone(dataset: Path, tmp_path: Path) -> None:
-    trained(dataset, tmp_path / "run")
+def test_a_folder_of_another_run_is_left_alone(dataset: Path, done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done, tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
 
     ended = trained(dataset, tmp_path / "run", "--set", "seed=8")
@@ -116,8 +125,8 @@ def test_two_processes_train_together(dataset: Path, tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "run" / "pet_lesion")
 
 
-def test_a_damaged_checkpoint_is_one_error(dataset: Path, tmp_path: Path) -> None:
-    trained(dataset, tmp_path / "run")
+def test_a_damaged_checkpoint_is_one_error(dataset: Path, done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done, tmp_path / "run")
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"nothing")
 
     ended = trained(dataset, tmp_path / "run")
