@@ -135,7 +135,7 @@ def _chosen(cases: Sequence[CaseFiles], wanted: Wanted) -> tuple[CaseFiles, ...]
     """Returns the cases that are evaluated, each with its fold where folds were asked for."""
     if not wanted.chosen:
         return tuple(cases)
-    folds = make_folds(cases, wanted.folds, seed=0)  # the seed of training
+    folds = make_folds(cases, wanted.folds)
     beyond = [number for number in wanted.chosen if not 0 <= number < len(folds)]
     if beyond:
         raise UsageError(f"fold: expected 0 to {len(folds) - 1}, got {beyond[0]}")

@@ -33,7 +33,7 @@ class Fold:
     held_out: tuple[CaseFiles, ...]
 
 
-def make_folds(cases: Sequence[CaseFiles], count: int, seed: int) -> tuple[Fold, ...]:
+def make_folds(cases: Sequence[CaseFiles], count: int, seed: int = 0) -> tuple[Fold, ...]:
     """Returns the folds of a data set.
 
     Where it says which fold each case is held out in, these are they, as many as there are. Otherwise patients are
@@ -42,7 +42,7 @@ def make_folds(cases: Sequence[CaseFiles], count: int, seed: int) -> tuple[Fold,
     Args:
         cases: The cases, in any order.
         count: How many folds to make.
-        seed: Another seed makes other folds.
+        seed: Another seed makes other folds; training and evaluation take the same.
 
     Raises:
         InputError: There are fewer patients than folds, fewer than two folds, or cases with and without a fold.

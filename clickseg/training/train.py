@@ -75,7 +75,7 @@ def _fold(files: Sequence[CaseFiles], part: Part | None) -> Fold:
     """Returns what is learnt from and what is held out: by the names of the cases alone, whatever the run's seed."""
     if part is None:
         return Fold(tuple(files), ())
-    folds = make_folds(files, part.folds, seed=0)
+    folds = make_folds(files, part.folds)
     if part.fold >= len(folds):
         raise InputError(f"fold {part.fold}: the dataset says which cases are in which of its {len(folds)} folds")
     return folds[part.fold]
