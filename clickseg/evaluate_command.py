@@ -1,4 +1,4 @@
-"""``clickseg evaluate``: what a model is worth on a labelled data set, click by click."""
+"""``clickseg evaluate``: what a model is worth on a labelled dataset, click by click."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Wanted:
         steps: How many steps its user makes; None for as many as it says.
         seed: What its random choices begin with; None for its own.
         chosen: The parts of a cross-validation whose cases are taken, from 0; none for all.
-        folds: How many parts there are, where the data set does not say it.
+        folds: How many parts there are, where the dataset does not say it.
         truth: The names of each class in SEG and RTSTRUCT; none for those of the model.
     """
 
@@ -67,7 +67,7 @@ def evaluate(settings: Settings, wanted: Wanted, progress: Progress) -> Evaluati
     """Evaluates a model, and writes a report of it, unless no case could be evaluated.
 
     Args:
-        settings: The model by its name or path, the data set as input, the report's folder as output, and the engine.
+        settings: The model by its name or path, the dataset as input, the report's folder as output, and the engine.
         wanted: What is evaluated how.
         progress: Told after each step of each case.
 

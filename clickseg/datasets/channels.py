@@ -1,4 +1,4 @@
-"""Which images of a case are the inputs of a model, by what a data set says of its channels."""
+"""Which images of a case are the inputs of a model, by what a dataset says of its channels."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def choose_channels(names: Sequence[str] | None, count: int, modalities: Sequenc
         names: What the channels are called, where it is said.
         count: How many images each case has.
         modalities: Of the model's inputs.
-        where: The data set, for messages.
+        where: The dataset, for messages.
 
     Raises:
         InputError: The channels are not those of the model.

@@ -1,4 +1,4 @@
-"""SHA-256 of the files of a data set, for the record of what was trained or judged with."""
+"""SHA-256 of the files of a dataset, for the record of what was trained or judged with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clickseg.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What a data set holds, wherever it lies and whatever its folders are called.
+    """What a dataset holds, wherever it lies and whatever its folders are called.
 
     Attributes:
         sha256: Of all cases, by their names.

@@ -1,4 +1,4 @@
-"""Finding the cases of a data set, in whichever known form it is."""
+"""Finding the cases of a dataset, in whichever known form it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clickseg.models.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form of data sets.
+    """A form of datasets.
 
     Attributes:
         name: What it looks like, for messages.
@@ -47,7 +47,7 @@ DICOM = Form("a folder of DICOM, with a SEG or an RTSTRUCT for each series", has
 
 
 def find_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]:
-    """Returns the cases of a data set, by their names.
+    """Returns the cases of a dataset, by their names.
 
     Args:
         data: A folder, or the file of a datalist.
@@ -65,7 +65,7 @@ def find_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]
 
 
 def find_cases_for(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
-    """Returns the cases of a data set that a model is for: those of each modality that it may be given.
+    """Returns the cases of a dataset that a model is for: those of each modality that it may be given.
 
     Args:
         data: A folder, or the file of a datalist.

@@ -34,7 +34,7 @@ class Fold:
 
 
 def make_folds(cases: Sequence[CaseFiles], count: int, seed: int = 0) -> tuple[Fold, ...]:
-    """Returns the folds of a data set.
+    """Returns the folds of a dataset.
 
     Where it says which fold each case is held out in, these are they, as many as there are. Otherwise patients are
     dealt out in an order that depends on their names and the seed, and on nothing else.

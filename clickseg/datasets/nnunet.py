@@ -1,4 +1,4 @@
-"""nnU-Net's raw data sets: ``imagesTr/X_0000.nii.gz`` (a number for each channel) and ``labelsTr/X.nii.gz``."""
+"""nnU-Net's raw datasets: ``imagesTr/X_0000.nii.gz`` (a number for each channel) and ``labelsTr/X.nii.gz``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_nnunet(data: Path) -> bool:
 
 
 def find_nnunet(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]:
-    """Returns the cases of a raw data set; ``dataset.json`` says which channel is of which modality.
+    """Returns the cases of a raw dataset; ``dataset.json`` says which channel is of which modality.
 
     Raises:
         InputError: Images, labels and channels do not fit together, or the channels are not those of the model.

@@ -1,4 +1,4 @@
-"""Evaluating a model in the cases of a data set, one after another; one that fails does not take the others along."""
+"""Evaluating a model in the cases of a dataset, one after another; one that fails does not take the others along."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Evaluated:
 
     Attributes:
         name: What it is called.
-        fold: The part of a cross-validation that it is held out in, where the data set says so.
+        fold: The part of a cross-validation that it is held out in, where the dataset says so.
         curves: How well the model did, with and without clicks, and the baseline.
         picture: A PNG of what is there and what was found in the end.
     """

@@ -29,4 +29,4 @@ def _series(name: str, image: LabelledImage) -> Series:
     header.SeriesInstanceUID = content_uid("clickseg evaluation", name)  # never leaves the process
     candidate = Candidate((Instance(Path(name), name, header, pixel_bytes=0),))
     stack = Stack((), image.volume.get_geometry(), np.empty(0))
-    return Series(candidate, stack, (), image.volume, image.unit, "as the data set says")
+    return Series(candidate, stack, (), image.volume, image.unit, "as the dataset says")

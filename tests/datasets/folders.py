@@ -1,4 +1,4 @@
-"""Data sets for tests, of images that nibabel writes."""
+"""Datasets for tests, of images that nibabel writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests say what a data set holds, wherever it lies."""
+"""Digests say what a dataset holds, wherever it lies."""
 
 from __future__ import annotations
 
