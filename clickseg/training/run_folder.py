@@ -43,20 +43,24 @@ def open_folder(folder: Path, how: Training, record: Mapping[str, object]) -> No
     for name, content in contents.items():
         path = folder / name
         if path.exists() and path.read_text() != content:
+            other = "configuration" if name == CONFIG else "dataset, seed, version or number of processes"
             raise InputError(
-                f"{path}: a run with another {'configuration' if name == CONFIG else 'dataset, seed or version'}",
+                f"{path}: a run with another {other}",
                 hint="name another folder with -o; the same command as before goes on with this run",
             )
     for name, content in contents.items():
         write_bytes(folder / name, content.encode())
 
 
-def record_of(how: Training, learnt: Sequence[CaseFiles], held_out: Sequence[CaseFiles]) -> dict[str, object]:
-    """Returns what decides a run beside its configuration: versions, seed, and the digests of all files."""
+def record_of(
+    how: Training, learnt: Sequence[CaseFiles], held_out: Sequence[CaseFiles], processes: int
+) -> dict[str, object]:
+    """Returns what decides a run beside its configuration: versions, seed, processes, and the digests of all files."""
     return {
         "clickseg": __version__,
         **{name: version(name) for name in _PACKAGES},
         "seed": how.seed,
+        "processes": processes,
         "learnt_from": dict(digests_of(learnt).cases),
         "held_out": dict(digests_of(held_out).cases),
     }

@@ -63,7 +63,7 @@ def train(
     package = folder / how.name
     with joined(environ, device) as processes:
         if processes.is_first:
-            open_folder(folder, how, record_of(how, cases.training, cases.held_out))
+            open_folder(folder, how, record_of(how, cases.training, cases.held_out, processes.count))
             for _ in gather((*cases.training, *cases.held_out), how, folder / CASES, no_progress):
                 pass
         _wait_for_first(processes)

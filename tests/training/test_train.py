@@ -125,6 +125,11 @@ def test_two_processes_train_together(dataset: Path, tmp_path: Path) -> None:
         assert all(torch.isfinite(each).all() for each in weights(tmp_path / "run").values())
         shutil.rmtree(tmp_path / "run" / "pet_lesion")
 
+    alone = trained(dataset, tmp_path / "run")
+
+    assert alone.returncode == 1
+    assert "number of processes" in alone.stderr
+
 
 def test_a_damaged_checkpoint_is_one_error(dataset: Path, done: Path, tmp_path: Path) -> None:
     shutil.copytree(done, tmp_path / "run")
