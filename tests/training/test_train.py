@@ -71,6 +71,17 @@ def test_a_run_ends_in_a_package_that_segments(dataset: Path, tmp_path: Path) ->
     assert segmented.returncode == 0, segmented.stderr
 
 
+def test_a_run_ends_in_a_package_that_can_be_evaluated(dataset: Path, done: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+
+    ended = runs.clickseg("evaluate", done / "pet_lesion", dataset, "-o", report, "--clicks", "2")
+
+    assert ended.returncode == 0, ended.stderr
+    cases = json.loads((report / "summary.json").read_text())["cases"]
+    assert len({each["case"] for each in cases}) == 3
+    assert (report / "report.html").is_file()
+
+
 def test_a_killed_run_goes_on_to_the_same_weights(dataset: Path, tmp_path: Path) -> None:
     more = ("--set", "epochs=6", "--set", "workers=1")
     whole = trained(dataset, tmp_path / "whole", *more)
