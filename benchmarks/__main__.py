@@ -18,6 +18,7 @@ _BENCHMARKS = (
     "cross_validation",
     "memory_growth",
     "monai_agreement",
+    "obedience",
     "one_window",
     "reading",
     "real_pet",
@@ -41,12 +42,15 @@ def main() -> None:
         help="of cold_start and container: one of requirements-cpu.txt, by make demo",
     )
     parser.add_argument("--image", default=_IMAGE, help="of container: an image of the target cpu")
-    parser.add_argument("--runs", type=Path, help="of cross_validation: folder of the runs, one for each fold")
+    parser.add_argument(
+        "--runs", type=Path, help="of cross_validation and obedience: folder of the runs, one for each fold"
+    )
     arguments = parser.parse_args()
     own = {
         "cold_start": [arguments.environment],
         "container": [arguments.environment, arguments.image],
         "cross_validation": [arguments.data, arguments.runs],
+        "obedience": [arguments.data, arguments.runs],
     }
     load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK where that is installed
     import_module(f"benchmarks.{arguments.name}").run(*own.get(arguments.name, [arguments.data]))
