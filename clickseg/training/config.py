@@ -125,6 +125,8 @@ class Optimization(Strict):
         average: The decay of the running average of the weights that is kept in the end; 0 for the last weights.
         clip_norm: The largest norm of a gradient; 0 for any.
         precision: ``auto`` is bf16 on a CPU that has it, f16 on a GPU.
+        fix_statistics_after: After how many epochs the statistics of batch normalization stay as they are; None for
+            never. Small batches need it: a network that learns by their own statistics does not know the running ones.
     """
 
     optimizer: Literal["Adam", "AdamW", "Novograd", "SGD"] = "AdamW"
@@ -135,6 +137,7 @@ class Optimization(Strict):
     average: Annotated[float, Field(ge=0, lt=1)] = 0.995
     clip_norm: Amount = 1.0
     precision: Literal["auto", "f32", "bf16", "f16"] = "auto"
+    fix_statistics_after: Annotated[int, Field(ge=0)] | None = None
 
 
 class Card(Strict):
@@ -163,7 +166,7 @@ class Training(Strict):
         epochs: How many epochs there are.
         steps: How many batches an epoch has.
         positive: How many of the samples of cases hold something of what is to be found.
-        initial: Weights to begin with: a model package.
+        initial: Weights to begin with: a model package, of the same network up to its normalization.
         validate_every: After how many epochs cases that are held out are looked at; 0 for never.
         workers: How many processes make samples; 0 for the process that trains.
     """

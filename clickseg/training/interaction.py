@@ -16,6 +16,7 @@ from clickseg.arrays import Numbers
 from clickseg.models.spec import ModelSpec
 from clickseg.training.clicking import BatchClicks
 from clickseg.training.config import Training
+from clickseg.training.normalization import set_training
 from clickseg.training.samples import Batch
 
 _CERTAIN = 20.0
@@ -84,7 +85,7 @@ class Interaction:
     ) -> tuple[torch.Tensor, float]:
         """Returns the logits and the loss of one showing, after its gradient."""
         stepper = self._stepper
-        engine.network.train()
+        set_training(engine.network, is_fixed=self._is_fixed(engine.state.epoch))
         with stepper.cast():
             logits = engine.inferer(inputs, engine.network).float()
         loss = engine.loss_function(_settled(logits, truth, known), truth[:, None])
@@ -93,6 +94,11 @@ class Interaction:
         if self._gradients % stepper.accumulate == 0:
             self._step(engine)
         return logits.detach(), float(loss.detach())
+
+    def _is_fixed(self, epoch: int) -> bool:
+        """Whether the statistics of normalization stay as they are in an epoch, counted from 1."""
+        after = self._how.optimization.fix_statistics_after
+        return after is not None and epoch > after
 
     def _step(self, engine: SupervisedTrainer) -> None:
         stepper = self._stepper

@@ -25,6 +25,7 @@ from clickseg.training.grid_case import GridCase
 from clickseg.training.hooks import CHECKPOINT, Hooks
 from clickseg.training.interaction import Interaction, Stepper
 from clickseg.training.network_check import check_finite, check_network
+from clickseg.training.normalization import entries
 from clickseg.training.objective import make_cast, make_inferer, make_loss, make_optimizer, make_scheduler
 from clickseg.training.processes import Processes
 from clickseg.training.samples import Item, Samples
@@ -117,10 +118,14 @@ def _state(how: Training, processes: Processes) -> State:
 
 
 def _load_initial(network: torch.nn.Module, path: Path) -> None:
+    given = load_state(load_package(path))
     try:
-        network.load_state_dict(load_state(load_package(path)).state_dict(), strict=True)
+        found = network.load_state_dict(given.state_dict(), strict=False)
     except RuntimeError as error:
         raise ModelError(f"initial: the weights of {path.name} do not fit the network: {first_line(error)}") from error
+    odd = {*found.unexpected_keys, *found.missing_keys} - entries(network) - entries(given)
+    if odd:
+        raise ModelError(f"initial: {path.name} is of another network: it differs in {', '.join(sorted(odd)[:3])}")
 
 
 def _stepper(how: Training, state: State, device: torch.device) -> Stepper:

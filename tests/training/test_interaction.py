@@ -47,7 +47,7 @@ def shown(how: Training, objects: np.ndarray | None = None, image: float = 0.0) 
     cast, _ = make_cast(how.optimization, torch.device("cpu"))
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     stepper = Stepper(cast, torch.amp.GradScaler("cuda", enabled=False), 0.0, how.optimization.accumulate, lambda: None)
-    state = SimpleNamespace(iteration=4, device=torch.device("cpu"))
+    state = SimpleNamespace(iteration=4, epoch=1, device=torch.device("cpu"))
     engine = SimpleNamespace(
         state=state, network=network, optimizer=optimizer, loss_function=make_loss(how.loss), inferer=SimpleInferer()
     )

@@ -9,7 +9,9 @@ import pytest
 import torch
 from monai.engines import SupervisedTrainer
 
-from clickseg.errors import DeviceMemoryError, EngineError
+from clickseg.engines.network_def import network_of
+from clickseg.errors import DeviceMemoryError, EngineError, ModelError
+from clickseg.training.bundle import write_bundle
 from clickseg.training.checkpoint import State, save
 from clickseg.training.config import Training
 from clickseg.training.config_files import read_config
@@ -55,6 +57,46 @@ def test_dropout_after_a_pause_is_that_of_a_whole_run(tmp_path: Path) -> None:
     paused = weights_after(how, tmp_path / "paused")
 
     assert all(torch.equal(a, b) for a, b in zip(whole, paused, strict=True))
+
+
+@pytest.mark.parametrize("after", ["null", "0", "1"])
+def test_statistics_of_batch_normalization_stay_after_an_epoch(tmp_path: Path, after: str) -> None:
+    how = configured("network.norm_name=batch", f"optimization.fix_statistics_after={after}")
+    run = make_run(how, (), tmp_path, ALONE, Saving(tmp_path, 1))
+    begun = statistics(run)
+    go_on(run, how)
+    first = statistics(run)
+
+    run = make_run(how, (), tmp_path, ALONE, Saving(tmp_path, 2))
+    go_on(run, how)
+
+    assert torch.equal(begun, first) == (after == "0")
+    assert torch.equal(first, statistics(run)) == (after != "null")
+
+
+def statistics(run: Run) -> torch.Tensor:
+    return torch.cat([each.flatten() for name, each in run.state.network.named_buffers() if "running" in name])
+
+
+def test_a_network_begins_with_the_weights_of_one_of_another_normalization(tmp_path: Path) -> None:
+    given = network_of(configured().network, "network")
+    write_bundle(configured(), given, {}, tmp_path / "package")
+
+    run = make_run(configured("network.norm_name=batch", f"initial={tmp_path}/package"), (), tmp_path, ALONE, Hooks())
+
+    weights = run.state.network.state_dict()
+    for name, expected in given.state_dict().items():
+        assert torch.equal(weights[name], expected.half().float()), name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [("filters=[4,8,16]", "do not fit"), ("res_block=true", "another network")]
+)
+def test_the_weights_of_another_network_are_refused(tmp_path: Path, change: str, message: str) -> None:
+    write_bundle(configured(), network_of(configured().network, "network"), {}, tmp_path / "package")
+
+    with pytest.raises(ModelError, match=message):
+        make_run(configured(f"network.{change}", f"initial={tmp_path}/package"), (), tmp_path, ALONE, Hooks())
 
 
 def test_losses_of_16_bits_are_scaled_also_where_a_run_began_without(tmp_path: Path) -> None:
