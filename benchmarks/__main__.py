@@ -26,6 +26,7 @@ _BENCHMARKS = (
     "simulated_click",
     "stitching",
     "training_memory",
+    "whole_body",
     "whole_job",
 )
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydicom import dcmread
 
 from clickseg.arrays import Doubles, Mask
-from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.clicks.click import Click, Clicks, Point, Polarity
 from clickseg.datasets.structure_set import contoured
 from clickseg.dicom.files import scan
 from clickseg.dicom.remedies import Remedies
@@ -43,8 +43,8 @@ def whole_body_pet(data: Path) -> Case:
     tumour = contoured(structures, series.volume, (("GTV_Mass",),), "1-1.dcm").array > 0
     centre = np.argwhere(tumour).mean(axis=0)
     clicks = (
-        Click("lesion", Polarity.FOREGROUND, _at(series, centre)),
-        Click("lesion", Polarity.BACKGROUND, _at(series, _hottest_far_from(series, centre))),
+        Click("lesion", Polarity.FOREGROUND, position_mm(series, centre)),
+        Click("lesion", Polarity.BACKGROUND, position_mm(series, _hottest_far_from(series, centre))),
     )
     return Case(series, tumour, Clicks(clicks, series.volume.frame_of_reference_uid))
 
@@ -54,7 +54,8 @@ def dice(one: Mask, other: Mask) -> float:
     return float(2 * (one & other).sum() / (one.sum() + other.sum()))
 
 
-def _at(series: Series, index: Doubles) -> tuple[float, float, float]:
+def position_mm(series: Series, index: Doubles) -> Point:
+    """Returns where a voxel [K, J, I] is, in LPS mm."""
     x, y, z = series.volume.map_indices_to_reference(np.round(index)[np.newaxis])[0]
     return float(x), float(y), float(z)
 

@@ -1,0 +1,90 @@
+"""Clicks in a whole body: background clicks remove organs, and a click in the tumour leaves nothing far from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import edt
+import numpy as np
+
+from benchmarks.cases import Case, dice, position_mm, whole_body_pet
+from benchmarks.table import Row, publish
+from clickseg.arrays import Mask
+from clickseg.clicks.click import Click, Point, Polarity
+from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.engine import Engine, Precision
+from clickseg.incremental.session import Session
+from clickseg.models.package import ModelPackage, load_package
+from clickseg.simulation.clicker import Choice, Clicker
+from clickseg.simulation.regions import Regions
+
+_MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
+_ORGANS = 3
+_FAR_MM = 50.0
+
+
+def run(data: Path) -> None:
+    """Measures, prints and keeps the table."""
+    case, package = whole_body_pet(data), load_package(_MODEL)
+    engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.AUTO)
+    rows = [*_background_clicks(case, package, engine), *_one_click(case, package, engine)]
+    publish("whole_body", "Clicks in the whole body of STS_001 (a training patient), one after another", rows)
+
+
+def _background_clicks(case: Case, package: ModelPackage, engine: Engine) -> list[Row]:
+    """Clicks into the deepest voxel of each of the largest false regions, without postprocessing."""
+    with Session([case.series], package, engine, postprocessing=False) as session:
+        session.wait()
+        organs = _largest(session.labels.mask(1) & ~case.tumour, _ORGANS)
+        rows = [_row(case, "none", session.labels.mask(1), None)]
+        for number, organ in enumerate(organs, 1):
+            if (organ & session.labels.mask(1)).any():
+                session.add_clicks([_click(case, organ & session.labels.mask(1), Polarity.BACKGROUND)])
+            rows.append(_row(case, f"background, in false region {number}", session.labels.mask(1), organ))
+    return rows
+
+
+def _one_click(case: Case, package: ModelPackage, engine: Engine) -> list[Row]:
+    with Session([case.series], package, engine) as session:
+        session.add_clicks([_click(case, case.tumour, Polarity.FOREGROUND)])
+        return [_row(case, "foreground, in the tumour; postprocessing on", session.labels.mask(1), None)]
+
+
+def _largest(mask: Mask, count: int) -> list[Mask]:
+    regions = Regions(mask)
+    found = []
+    for number in np.argsort(-regions.voxels)[:count]:
+        region, whole = regions.region(int(number) + 1), np.zeros(mask.shape, bool)
+        whole[region.box] = region.mask
+        found.append(whole)
+    return found
+
+
+def _click(case: Case, mask: Mask, polarity: Polarity) -> Click:
+    voxel = Clicker(Choice.LARGEST, _spacing(case)).inside(mask, np.random.default_rng(0))
+    return Click("lesion", polarity, position_mm(case.series, np.array(voxel, np.float64)))
+
+
+def _spacing(case: Case) -> Point:
+    k, j, i = (float(step) for step in case.series.volume.spacing)
+    return k, j, i
+
+
+def _row(case: Case, click: str, found: Mask, organ: Mask | None) -> Row:
+    ml = float(case.series.volume.voxel_volume) / 1000
+    far = edt.edt(~case.tumour, anisotropy=_spacing(case)) > _FAR_MM
+    return {
+        "click": click,
+        "the region before, ml": "" if organ is None else f"{organ.sum() * ml:.1f}",
+        "what is left of it, %": "" if organ is None else f"{100 * (organ & found).sum() / organ.sum():.1f}",
+        "found, ml": round(float(found.sum() * ml), 1),
+        f"beyond {_FAR_MM:g} mm of the tumour, ml": round(float((found & far).sum() * ml), 1),
+        "largest region there, ml": round(_largest_ml(found & far, ml), 1),
+        "Dice": round(dice(found, case.tumour), 3),
+    }
+
+
+def _largest_ml(mask: Mask, ml: float) -> float:
+    regions: Sequence[Mask] = _largest(mask, 1)
+    return float(regions[0].sum() * ml) if regions else 0.0
