@@ -67,12 +67,14 @@ class Synthesis(Strict):
     Attributes:
         share: How many of the samples are such.
         looks: What they look like: ``uptake`` is dark with bright objects, ``contrast`` is anything.
+        automatic: How often all the bright objects are of the first class, and none needs a click.
         surroundings: How often what lies beyond the border of a case is filled with such a volume.
         distractors: How often such objects are put beside what is meant; they are no error before they are clicked.
     """
 
     share: Share = 0.5
     looks: tuple[Literal["uptake", "contrast"], ...] = ("uptake",)
+    automatic: Share = 0.0
     surroundings: Share = 0.5
     distractors: Share = 0.3
 

@@ -87,7 +87,7 @@ class Samples(Dataset[Item]):
     def __getitem__(self, number: int) -> Item:
         rng = np.random.default_rng([self._how.seed, number])
         is_synthetic = not self._cases or rng.random() < self._how.synthesis.share
-        patch = self._synthetic(rng) if is_synthetic else self._of_a_case(rng)
+        patch, must_click = self._synthetic(rng) if is_synthetic else (self._of_a_case(rng), False)
         self._change.set_random_state(int(rng.integers(1 << 31)))
         changed = self._change(
             {
@@ -97,19 +97,28 @@ class Samples(Dataset[Item]):
             }
         )
         image, truth, objects = (changed[key].as_tensor() for key in (IMAGE, TRUTH, OBJECTS))
-        return Item(image=image, truth=truth, objects=objects, must_click=is_synthetic)
+        return Item(image=image, truth=truth, objects=objects, must_click=must_click)
 
-    def _synthetic(self, rng: np.random.Generator) -> Patch:
-        """Returns a volume in which some objects are meant, each of one of the classes, and others are not."""
-        looks, classes = self._how.synthesis.looks, len(self._how.model.classes)
-        made = scene(self._how.patch, looks[rng.integers(len(looks))], int(rng.integers(1, 6)), rng)
-        present = np.unique(made.objects[made.objects > 0])
-        kinds = np.zeros(256, np.uint8)
-        kinds[present] = rng.integers(0, classes + 1, len(present))  # 0: not meant
+    def _synthetic(self, rng: np.random.Generator) -> tuple[Patch, bool]:
+        """Returns a volume with objects in it, and whether only clicks say which of them are meant."""
+        how = self._how.synthesis
+        look = how.looks[rng.integers(len(how.looks))]
+        must_click = look != "uptake" or rng.random() >= how.automatic
+        made = scene(self._how.patch, look, int(rng.integers(1, 6)), rng)
+        kinds = self._kinds(np.unique(made.objects[made.objects > 0]), must_click, rng)
+        image = as_scaled(made.image, self._how.model)
+        return Patch(image, kinds[made.objects], np.zeros_like(made.objects)), must_click
+
+    def _kinds(self, present: Numbers, must_click: bool, rng: np.random.Generator) -> Numbers:
+        """Returns the class of each object, by its number; 0 for those that are not meant."""
+        kinds, classes = np.zeros(256, np.uint8), len(self._how.model.classes)
+        if not must_click:
+            kinds[present] = 1
+            return kinds
+        kinds[present] = rng.integers(0, classes + 1, len(present))
         if len(present) and not kinds.any():
             kinds[rng.choice(present)] = rng.integers(1, classes + 1)
-        image = as_scaled(made.image, self._how.model)
-        return Patch(image, kinds[made.objects], np.zeros_like(made.objects))
+        return kinds
 
     def _of_a_case(self, rng: np.random.Generator) -> Patch:
         number = int(rng.integers(len(self._cases)))

@@ -85,7 +85,7 @@ def field(shape: Triple | tuple[int, ...], rng: np.random.Generator) -> Values:
 
 
 def _tissues(shape: Triple, look: Look, rng: np.random.Generator) -> Values:
-    highest = 0.35 if look == "uptake" else 1.0
+    highest = 0.25 if look == "uptake" else 1.0
     values = rng.uniform(0, highest, rng.integers(2, 7)).astype(np.float32)
     regions = np.argmax(np.stack([field(shape, rng) for _ in values]), axis=0)
     image: Values = values[regions] * (1 + rng.uniform(0, 0.2) * field(shape, rng))
@@ -98,7 +98,7 @@ def _tissues(shape: Triple, look: Look, rng: np.random.Generator) -> Values:
 def _object_value(look: Look, around: Values, rng: np.random.Generator) -> float:
     """Returns what an object is: bright among uptake, else anything that differs from what was there."""
     if look == "uptake":
-        return float(rng.uniform(0.25, 1.0))
+        return float(rng.uniform(0.2, 0.9))
     before = float(around.mean()) if around.size else 0.5
     return before + float(rng.choice([-1, 1]) * rng.uniform(0.06, 0.6))
 

@@ -112,6 +112,17 @@ def test_in_a_synthetic_sample_only_clicks_say_what_is_meant() -> None:
     assert sample["truth"].any()
 
 
+def test_in_an_automatic_sample_all_objects_are_meant() -> None:
+    always = samples("synthesis.share=1", "synthesis.automatic=1")
+    clicked = samples("synthesis.share=1")
+
+    for number in range(10):
+        sample, other = always[number], clicked[number]
+        assert not sample["must_click"]
+        assert bool((sample["truth"] >= other["truth"]).all())
+    assert any(bool((always[n]["truth"] > clicked[n]["truth"]).any()) for n in range(10))
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_a_sample_has_the_size_that_was_asked_for(small: Training, number: int) -> None:
     sample = Samples((case(),), small, count=3)[number]

@@ -79,8 +79,9 @@ def statistics(run: Run) -> torch.Tensor:
 
 
 def test_a_network_begins_with_the_weights_of_one_of_another_normalization(tmp_path: Path) -> None:
-    given = network_of(configured().network, "network")
-    write_bundle(configured(), given, {}, tmp_path / "package")
+    how = configured("network.norm_name=instance")
+    given = network_of(how.network, "network")
+    write_bundle(how, given, {}, tmp_path / "package")
 
     run = make_run(configured("network.norm_name=batch", f"initial={tmp_path}/package"), (), tmp_path, ALONE, Hooks())
 
