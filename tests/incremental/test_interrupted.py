@@ -26,13 +26,14 @@ class Interrupts:
 
     def __init__(self, *calls: int) -> None:
         self._left, self.calls = sorted(calls, reverse=True), 0
+        self._before = sys.gettrace()  # that of coverage, which is to go on afterwards
 
     def __enter__(self) -> Interrupts:
         sys.settrace(self._trace)
         return self
 
     def __exit__(self, *_: object) -> bool:
-        sys.settrace(None)
+        sys.settrace(self._before)
         return False
 
     def _trace(self, _frame: FrameType, _event: str, _argument: object) -> None:
