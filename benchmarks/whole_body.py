@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import edt
@@ -28,27 +27,28 @@ def run(data: Path) -> None:
     """Measures, prints and keeps the table."""
     case, package = whole_body_pet(data), load_package(_MODEL)
     engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.AUTO)
-    rows = [*_background_clicks(case, package, engine), *_one_click(case, package, engine)]
+    far = edt.edt(~case.tumour, anisotropy=_spacing(case)) > _FAR_MM
+    rows = [*_background_clicks(case, far, package, engine), _one_click(case, far, package, engine)]
     publish("whole_body", "Clicks in the whole body of STS_001 (a training patient), one after another", rows)
 
 
-def _background_clicks(case: Case, package: ModelPackage, engine: Engine) -> list[Row]:
+def _background_clicks(case: Case, far: Mask, package: ModelPackage, engine: Engine) -> list[Row]:
     """Clicks into the deepest voxel of each of the largest false regions, without postprocessing."""
     with Session([case.series], package, engine, postprocessing=False) as session:
         session.wait()
         organs = _largest(session.labels.mask(1) & ~case.tumour, _ORGANS)
-        rows = [_row(case, "none", session.labels.mask(1), None)]
+        rows = [_row(case, far, "none", session.labels.mask(1), None)]
         for number, organ in enumerate(organs, 1):
             if (organ & session.labels.mask(1)).any():
                 session.add_clicks([_click(case, organ & session.labels.mask(1), Polarity.BACKGROUND)])
-            rows.append(_row(case, f"background, in false region {number}", session.labels.mask(1), organ))
+            rows.append(_row(case, far, f"background, in false region {number}", session.labels.mask(1), organ))
     return rows
 
 
-def _one_click(case: Case, package: ModelPackage, engine: Engine) -> list[Row]:
+def _one_click(case: Case, far: Mask, package: ModelPackage, engine: Engine) -> Row:
     with Session([case.series], package, engine) as session:
         session.add_clicks([_click(case, case.tumour, Polarity.FOREGROUND)])
-        return [_row(case, "foreground, in the tumour; postprocessing on", session.labels.mask(1), None)]
+        return _row(case, far, "foreground, in the tumour; postprocessing on", session.labels.mask(1), None)
 
 
 def _largest(mask: Mask, count: int) -> list[Mask]:
@@ -71,20 +71,14 @@ def _spacing(case: Case) -> Point:
     return k, j, i
 
 
-def _row(case: Case, click: str, found: Mask, organ: Mask | None) -> Row:
+def _row(case: Case, far: Mask, click: str, found: Mask, organ: Mask | None) -> Row:
     ml = float(case.series.volume.voxel_volume) / 1000
-    far = edt.edt(~case.tumour, anisotropy=_spacing(case)) > _FAR_MM
     return {
         "click": click,
         "the region before, ml": "" if organ is None else f"{organ.sum() * ml:.1f}",
         "what is left of it, %": "" if organ is None else f"{100 * (organ & found).sum() / organ.sum():.1f}",
         "found, ml": round(float(found.sum() * ml), 1),
         f"beyond {_FAR_MM:g} mm of the tumour, ml": round(float((found & far).sum() * ml), 1),
-        "largest region there, ml": round(_largest_ml(found & far, ml), 1),
+        "largest region there, ml": round(float(sum(each.sum() for each in _largest(found & far, 1)) * ml), 1),
         "Dice": round(dice(found, case.tumour), 3),
     }
-
-
-def _largest_ml(mask: Mask, ml: float) -> float:
-    regions: Sequence[Mask] = _largest(mask, 1)
-    return float(regions[0].sum() * ml) if regions else 0.0

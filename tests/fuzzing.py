@@ -45,6 +45,7 @@ from clickseg.models.spec import ModelSpec
 from tests import phantoms
 from tests.dicom.results import CLOCK, make_results
 
+KINDS = ("DICOM image", "click file", "earlier report", "model package")
 SECONDS = 10
 MEMORY_BYTES = 6 << 30
 INTERESTING = (
@@ -268,7 +269,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="one of the targets")
+    parser.add_argument("--only", choices=KINDS)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)

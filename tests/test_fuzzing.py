@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzzing import feed, limits, targets
+from tests.fuzzing import KINDS, feed, limits, targets
 
 ROOT = Path(__file__).parents[1]
-KINDS = ["DICOM image", "click file", "earlier report", "model package"]
 
 ENDLESS = """
 import contextlib, time

@@ -62,7 +62,7 @@ class Clicking(Strict):
 
 
 class Synthesis(Strict):
-    """Volumes of random shapes and contrasts, in which only the clicks say what is meant (after SynthSeg).
+    """Volumes of random shapes and contrasts, in most of which only the clicks say what is meant (after SynthSeg).
 
     Attributes:
         share: How many of the samples are such.

@@ -1,4 +1,4 @@
-"""Volumes of random shapes and contrasts, in which only clicks can say what is meant (after SynthSeg, Billot et al.).
+"""Volumes of random shapes and contrasts, in which clicks can say what is meant (after SynthSeg, Billot et al.).
 
 Tissues are regions of smooth random fields; objects are deformed ellipsoids. All lengths are in voxels.
 """
