@@ -41,7 +41,7 @@ def calibration_windows(settings: Settings) -> list[Values]:
 
 
 def _windows(settings: Settings) -> Iterator[Values]:
-    for outcome in load_cases(make_plan(settings)):
+    for outcome in load_cases(make_plan(settings, clicks_follow=True)):
         if isinstance(outcome.value, ClickSegError):
             raise outcome.value
         prepared = prepare(outcome.value)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from clickseg.assignment import assign, find_reports
 from clickseg.capacity import too_large
-from clickseg.clicks.click import Clicks
+from clickseg.clicks.click import Clicks, Polarity
 from clickseg.clicks.read import find_clicks
 from clickseg.dicom.files import scan
 from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.segmentation_type import check_encoding
 from clickseg.dicom.series import Candidate, CheckedSeries
-from clickseg.errors import InputError
+from clickseg.errors import ClickError, InputError
 from clickseg.models.choice import choose_package, find_packages
 from clickseg.models.package import ModelPackage
 from clickseg.selection import (
@@ -54,7 +54,7 @@ class Plan:
     Attributes:
         package: The model.
         tasks: At least one.
-        lacking: Series that cannot be segmented, for want of another input of the model or of memory.
+        lacking: Series that cannot be segmented, for want of another input of the model, of memory, or of clicks.
         series_passed_over: The other series of the input.
         clicks_passed_over: Click files and SRs that do not count.
         files_passed_over: How many files were left aside, by reason.
@@ -72,13 +72,18 @@ class Plan:
         return len(self.tasks) + len(self.lacking)
 
 
-def make_plan(settings: Settings) -> Plan:
+def make_plan(settings: Settings, *, clicks_follow: bool = False) -> Plan:
     """Decides what to run.
+
+    Args:
+        settings: The run.
+        clicks_follow: Whether a model that needs clicks begins without, as in a session.
 
     Raises:
         InputError: The input is damaged, there is no series that the model could take, or one that was asked for is not
             there or forms no volume.
-        ClickError: Clicks cannot be read, or it is not clear for which series they are.
+        ClickError: Clicks cannot be read, it is not clear for which series they are, or the model needs one and no
+            series has any.
         ModelError: No model fits, or not just one does.
         MemoryLimitError: No series fits into memory.
         UsageError: The result of the model cannot be encoded as it was asked for.
@@ -92,10 +97,15 @@ def make_plan(settings: Settings) -> Plan:
     is_named = bool(settings.series_uids)
     wanted_references = references(wanted, package, is_named=is_named)
     matched, lacking = match_inputs(wanted_references, formed, wanted, package)
-    reasons = too_large(matched, settings.memory)
     files = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
     assigned = assign(matched, files, find_reports(found.instances))
     tasks = [Task(*each) for each in zip(matched, assigned.clicks, assigned.earlier, strict=True)]
+    reasons = [
+        size or (None if clicks_follow else _unclicked(package, task.clicks))
+        for size, task in zip(too_large(matched, settings.memory), tasks, strict=True)
+    ]
+    if reasons and all(reasons):
+        raise next(reason for reason in reasons if reason)
     lacking += [PassedOver(task.candidate, reason) for task, reason in zip(tasks, reasons, strict=True) if reason]
     used = {id(series.candidate) for each in matched for series in each} | {id(each.candidate) for each in lacking}
     unused = tuple(_unused(series, package, is_named=is_named) for series in formed if id(series.candidate) not in used)
@@ -115,6 +125,16 @@ def _package(settings: Settings, wanted: Sequence[CheckedSeries], formed: Sequen
     if settings.model is not None:
         return packages[0]
     return choose_package(packages, _modalities(wanted), _modalities(formed))
+
+
+def _unclicked(package: ModelPackage, clicks: Clicks) -> ClickError | None:
+    guidance = package.spec.guidance
+    if guidance is None or not guidance.required or any(each.polarity is Polarity.FOREGROUND for each in clicks.points):
+        return None
+    return ClickError(
+        f"model {package.name}: expected a foreground click, got none: only clicks say what is meant",
+        hint="clicks: --clicks FILE; click by click: --session FOLDER; another model: --model NAME",
+    )
 
 
 def _modalities(series: Sequence[CheckedSeries]) -> set[str]:

@@ -67,7 +67,7 @@ def refine(settings: Settings, folder: Path, edit: Edit, progress: Progress) -> 
 
 
 def _plan(settings: Settings) -> Plan:
-    plan = make_plan(settings)
+    plan = make_plan(settings, clicks_follow=True)
     if len(plan) != 1:
         raise UsageError(f"a session is of one series, got {len(plan)} to be segmented", hint="name it with --series")
     return plan

@@ -45,6 +45,13 @@ def any_modality(folder: Path) -> Path:
     return folder / "models"
 
 
+def that_needs_clicks(folder: Path) -> Path:
+    """Packages of one model that only clicks tell what is meant."""
+    section = phantoms.metadata(guidance={**phantoms.GUIDANCE, "required": True})
+    phantoms.write_package(folder / "models" / "clicked", section)
+    return folder / "models"
+
+
 def plan(folder: Path, models: Path, **options: str) -> Plan:
     return make_plan(read_settings(folder / "in", folder / "out", models, options, {}))
 
@@ -386,3 +393,37 @@ def test_memory_for_no_series_is_an_error_before_any_is_read(tmp_path: Path, mon
 
     with pytest.raises(MemoryLimitError, match="memory: expected at least"):
         plan(tmp_path, models(tmp_path, "CT"))
+
+
+def test_a_model_that_needs_clicks_is_not_run_on_series_without(tmp_path: Path) -> None:
+    add(tmp_path / "in", "CT", "a")
+    add(tmp_path / "in", "CT", "b")
+    click_file(tmp_path / "in", series=series_uid("CT", "b"))
+
+    made = plan(tmp_path, that_needs_clicks(tmp_path))
+
+    assert chosen(made) == [[series_uid("CT", "b")]]
+    (unclicked,) = made.lacking
+    assert unclicked.candidate.series_uid == series_uid("CT", "a")
+    assert "model clicked: expected a foreground click, got none" in str(unclicked.reason)
+
+
+@pytest.mark.parametrize("polarity", [None, Polarity.BACKGROUND])
+def test_a_model_that_needs_clicks_is_an_error_where_none_says_what_is_meant(
+    tmp_path: Path, polarity: Polarity | None
+) -> None:
+    add(tmp_path / "in", "CT")
+    clicks = () if polarity is None else (Click("hook", polarity, (0, 0, 0)),)
+    write_clicks_json(Clicks(clicks), tmp_path / "in" / "clicks.json")
+
+    with pytest.raises(ClickError, match="expected a foreground click, got none") as caught:
+        plan(tmp_path, that_needs_clicks(tmp_path))
+
+    assert "--session" in str(caught.value.hint)
+
+
+def test_a_model_that_needs_clicks_begins_a_session_without(tmp_path: Path) -> None:
+    add(tmp_path / "in", "CT")
+    settings = read_settings(tmp_path / "in", tmp_path / "out", that_needs_clicks(tmp_path), {}, {})
+
+    assert len(make_plan(settings, clicks_follow=True).tasks) == 1

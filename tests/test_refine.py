@@ -182,3 +182,17 @@ def test_a_model_that_is_given_its_previous_mask_is_replayed_at_both_doors(tmp_p
     assert voxels_found(in_order) > voxels_found(other_order)
     refined(tmp_path, models, "--undo")
     assert written(tmp_path / "refined") == written(segmented(tmp_path, models, first))
+
+
+def test_a_model_that_needs_clicks_begins_without_in_a_session_alone(tmp_path: Path) -> None:
+    models = runs.write_model(tmp_path / "models", guidance={**phantoms.GUIDANCE, "required": True})
+    study = runs.write_input(tmp_path / "in")
+
+    plain = runs.clickseg("segment", study, "-o", tmp_path / "plain", "-m", models)
+    opened(tmp_path, models)
+    refined(tmp_path, models, "--add", place(runs.click(3, 3, 4)))
+
+    assert plain.returncode == 1
+    assert "error: model thresholder: expected a foreground click, got none" in plain.stderr
+    assert not list((tmp_path / "plain").glob("*.dcm"))
+    assert written(tmp_path / "refined") == written(segmented(tmp_path, models, runs.click(3, 3, 4)))

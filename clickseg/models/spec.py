@@ -158,12 +158,14 @@ class GuidanceSpec(Strict):
 
     A model with ``previous_mask`` channels refines its own result: it is run without clicks, then once for each click,
     in their order, and is given what it said before that click, 1 where a class of the channel was; at first 0.
+    With ``required`` a series is segmented only where it was clicked: what is meant is what a foreground click is in.
     """
 
     kind: Literal["ball"]
     radius_vox: Annotated[float, Field(ge=0, le=32)]
     channels: Annotated[tuple[ClickChannel, ...], Field(min_length=1)]
     previous_mask: tuple[MaskChannel, ...] = ()
+    required: bool = False
 
 
 class ClassSpec(Strict):

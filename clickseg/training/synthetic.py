@@ -61,9 +61,12 @@ def painted(image: Values, mask: Mask, look: Look, rng: np.random.Generator) -> 
 
 
 def blob(shape: Triple, rng: np.random.Generator) -> Mask:
-    """Returns a random object: an ellipsoid in any position, its border moved by a smooth field."""
-    longest = min(shape) / 2.5
-    radii = np.exp(rng.uniform(np.log(2.0), np.log(longest), 3))
+    """Returns a random object: an ellipsoid in any position, its border moved by a smooth field.
+
+    As many are between 2 and 4 voxels wide as are between 8 and 16: nodes are, and organs too.
+    """
+    size = np.exp(rng.uniform(np.log(2.0), np.log(min(shape) / 2.5)))
+    radii = size * rng.uniform(0.6, 1.5, 3)
     centre = rng.uniform(0.15, 0.85, 3) * shape
     rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij", sparse=True)
