@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from clickseg.arrays import Values
@@ -27,28 +27,42 @@ _WINDOWS = 64
 def calibration_windows(settings: Settings) -> list[Values]:
     """Returns up to 64 windows of an input, evenly spaced; those of one value, such as air, are left out.
 
+    Half of them at most are windows that clicks are in: few are, and without them 8 bits would know nothing of clicks.
+
     Args:
         settings: As for a run; nothing is written.
 
     Raises:
         ClickSegError: The input cannot be segmented, or holds nothing but constant windows.
     """
-    count = sum(1 for _ in _windows(settings))
-    if not count:
+    clicked = [is_clicked for _, is_clicked in _windows(settings)]
+    if not clicked:
         raise InputError(f"{settings.input.name}: every window is of one value: nothing to calibrate on")
-    step = math.ceil(count / _WINDOWS)
-    return [window for number, window in enumerate(_windows(settings)) if number % step == 0]
+    chosen = _chosen(clicked)
+    return [window for number, (window, _) in enumerate(_windows(settings)) if number in chosen]
 
 
-def _windows(settings: Settings) -> Iterator[Values]:
-    for outcome in load_cases(make_plan(settings, clicks_follow=True)):
+def _chosen(clicked: Sequence[bool]) -> set[int]:
+    """Returns the numbers of the windows that are taken, given which of all of them have clicks in them."""
+    with_clicks = _spread([number for number, is_clicked in enumerate(clicked) if is_clicked], _WINDOWS // 2)
+    others = [number for number, is_clicked in enumerate(clicked) if not is_clicked]
+    return {*with_clicks, *_spread(others, _WINDOWS - len(with_clicks))}
+
+
+def _spread(numbers: Sequence[int], most: int) -> Sequence[int]:
+    return numbers[:: math.ceil(len(numbers) / most)] if numbers else ()
+
+
+def _windows(settings: Settings) -> Iterator[tuple[Values, bool]]:
+    """Yields what the network is given in each window, and whether there are clicks in it."""
+    for outcome in load_cases(make_plan(settings)):
         if isinstance(outcome.value, ClickSegError):
             raise outcome.value
         prepared = prepare(outcome.value)
         inputs = _replayed(prepared, settings) if prepared.case.package.spec.previous_mask else prepared.inputs
         for channels in SlidingWindow(inputs, prepared.case.package.spec).channels():
             if constants_of(channels) is None:
-                yield channels
+                yield channels, bool(channels[len(prepared.case.package.spec.inputs) :].any())
 
 
 def _replayed(prepared: Prepared, settings: Settings) -> ModelInput:

@@ -16,8 +16,14 @@ def too_large(inputs: Sequence[Inputs], memory: Memory) -> list[MemoryLimitError
     """Returns, for each run, why its volumes and label map do not fit into memory; None where they do.
 
     Whatever else a run takes comes on top: ``StitchChoice`` knows more once there is a network.
+
+    Raises:
+        MemoryLimitError: None fits.
     """
-    return [_reason(each, memory) for each in inputs]
+    reasons = [_reason(each, memory) for each in inputs]
+    if reasons and all(reasons):
+        raise next(reason for reason in reasons if reason)
+    return reasons
 
 
 def _reason(inputs: Inputs, memory: Memory) -> MemoryLimitError | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases_for
-from clickseg.datasets.folds import make_folds
+from clickseg.datasets.folds import fold_of, make_folds
 from clickseg.datasets.read import read_case
-from clickseg.datasets.regions import Classes
+from clickseg.datasets.regions import Classes, names_of
 from clickseg.engines.choice import make_engine
 from clickseg.errors import ClickSegError, UsageError
 from clickseg.evaluation.dataset import Evaluated, Evaluation, Failed
@@ -120,15 +120,12 @@ def _package(settings: Settings) -> ModelPackage:
 
 
 def _names(truth: Classes, package: ModelPackage) -> Classes:
-    """Returns the names of each class in SEG and RTSTRUCT: for one class all that may be meant, unless it is said."""
     classes = package.spec.classes
     if len(truth) > len(classes):
         raise UsageError(
             f"truth: expected names of at most {len(classes)} class{'es' if len(classes) > 1 else ''}, got {len(truth)}"
         )
-    if truth or len(classes) == 1:
-        return truth
-    return tuple((each.name, *each.aliases) for each in classes)
+    return names_of(truth, classes)
 
 
 def _chosen(cases: Sequence[CaseFiles], wanted: Wanted) -> tuple[CaseFiles, ...]:
@@ -136,10 +133,8 @@ def _chosen(cases: Sequence[CaseFiles], wanted: Wanted) -> tuple[CaseFiles, ...]
     if not wanted.chosen:
         return tuple(cases)
     folds = make_folds(cases, wanted.folds)
-    beyond = [number for number in wanted.chosen if not 0 <= number < len(folds)]
-    if beyond:
-        raise UsageError(f"fold: expected 0 to {len(folds) - 1}, got {beyond[0]}")
-    return tuple(replace(case, fold=n) for n, fold in enumerate(folds) if n in wanted.chosen for case in fold.held_out)
+    chosen = [fold_of(folds, number) for number in sorted({*wanted.chosen})]
+    return tuple(replace(case, fold=fold.number) for fold in chosen for case in fold.held_out)
 
 
 def _error(failed: Failed) -> ClickSegError:

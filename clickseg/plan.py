@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clickseg.assignment import assign, find_reports
 from clickseg.capacity import too_large
-from clickseg.clicks.click import Clicks, Polarity
+from clickseg.clicks.click import Clicks, say_what_is_meant
 from clickseg.clicks.read import find_clicks
 from clickseg.dicom.files import scan
 from clickseg.dicom.predecessor import EarlierResult
@@ -54,7 +54,8 @@ class Plan:
     Attributes:
         package: The model.
         tasks: At least one.
-        lacking: Series that cannot be segmented, for want of another input of the model, of memory, or of clicks.
+        lacking: Series that cannot be segmented, for want of another input of the model, of memory, or, of those that
+            were named, of clicks that the model needs.
         series_passed_over: The other series of the input.
         clicks_passed_over: Click files and SRs that do not count.
         files_passed_over: How many files were left aside, by reason.
@@ -100,12 +101,13 @@ def make_plan(settings: Settings, *, clicks_follow: bool = False) -> Plan:
     files = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
     assigned = assign(matched, files, find_reports(found.instances))
     tasks = [Task(*each) for each in zip(matched, assigned.clicks, assigned.earlier, strict=True)]
-    reasons = [
-        size or (None if clicks_follow else _unclicked(package, task.clicks))
-        for size, task in zip(too_large(matched, settings.memory), tasks, strict=True)
-    ]
-    if reasons and all(reasons):
-        raise next(reason for reason in reasons if reason)
+    unclicked = [] if clicks_follow else _unclicked(tasks, package)
+    if is_named:
+        lacking += unclicked
+    else:
+        failed = (*failed, *unclicked)
+    tasks = [task for task in tasks if id(task.candidate) not in {id(each.candidate) for each in unclicked}]
+    reasons = too_large([task.series for task in tasks], settings.memory)
     lacking += [PassedOver(task.candidate, reason) for task, reason in zip(tasks, reasons, strict=True) if reason]
     used = {id(series.candidate) for each in matched for series in each} | {id(each.candidate) for each in lacking}
     unused = tuple(_unused(series, package, is_named=is_named) for series in formed if id(series.candidate) not in used)
@@ -127,14 +129,23 @@ def _package(settings: Settings, wanted: Sequence[CheckedSeries], formed: Sequen
     return choose_package(packages, _modalities(wanted), _modalities(formed))
 
 
-def _unclicked(package: ModelPackage, clicks: Clicks) -> ClickError | None:
+def _unclicked(tasks: Sequence[Task], package: ModelPackage) -> list[PassedOver]:
+    """Returns the series that nobody clicked, for a model that needs it.
+
+    Raises:
+        ClickError: These are all of them.
+    """
     guidance = package.spec.guidance
-    if guidance is None or not guidance.required or any(each.polarity is Polarity.FOREGROUND for each in clicks.points):
-        return None
-    return ClickError(
+    if guidance is None or not guidance.required:
+        return []
+    unclicked = [task for task in tasks if not say_what_is_meant(task.clicks.points)]
+    error = ClickError(
         f"model {package.name}: expected a foreground click, got none: only clicks say what is meant",
         hint="clicks: --clicks FILE; click by click: --session FOLDER; another model: --model NAME",
     )
+    if len(unclicked) == len(tasks):
+        raise error
+    return [PassedOver(task.candidate, error) for task in unclicked]
 
 
 def _modalities(series: Sequence[CheckedSeries]) -> set[str]:

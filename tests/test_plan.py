@@ -403,9 +403,22 @@ def test_a_model_that_needs_clicks_is_not_run_on_series_without(tmp_path: Path) 
     made = plan(tmp_path, that_needs_clicks(tmp_path))
 
     assert chosen(made) == [[series_uid("CT", "b")]]
-    (unclicked,) = made.lacking
+    assert not made.lacking
+    (unclicked,) = made.series_passed_over
     assert unclicked.candidate.series_uid == series_uid("CT", "a")
     assert "model clicked: expected a foreground click, got none" in str(unclicked.reason)
+
+
+def test_a_series_that_was_named_and_not_clicked_is_an_error_of_its_own(tmp_path: Path) -> None:
+    add(tmp_path / "in", "CT", "a")
+    add(tmp_path / "in", "CT", "b")
+    click_file(tmp_path / "in", series=series_uid("CT", "b"))
+    named = ",".join(series_uid("CT", name) for name in "ab")
+
+    made = plan(tmp_path, that_needs_clicks(tmp_path), series=named)
+
+    assert chosen(made) == [[series_uid("CT", "b")]]
+    assert [each.candidate.series_uid for each in made.lacking] == [series_uid("CT", "a")]
 
 
 @pytest.mark.parametrize("polarity", [None, Polarity.BACKGROUND])

@@ -191,8 +191,13 @@ def test_a_model_that_needs_clicks_begins_without_in_a_session_alone(tmp_path: P
     plain = runs.clickseg("segment", study, "-o", tmp_path / "plain", "-m", models)
     opened(tmp_path, models)
     refined(tmp_path, models, "--add", place(runs.click(3, 3, 4)))
+    clicked = written(tmp_path / "refined")
+    refined(tmp_path, models, "--undo")
 
     assert plain.returncode == 1
     assert "error: model thresholder: expected a foreground click, got none" in plain.stderr
     assert not list((tmp_path / "plain").glob("*.dcm"))
-    assert written(tmp_path / "refined") == written(segmented(tmp_path, models, runs.click(3, 3, 4)))
+    assert clicked == written(segmented(tmp_path, models, runs.click(3, 3, 4)))
+    for guessed in ("out", "refined"):
+        (entry,) = json.loads((tmp_path / guessed / "report.json").read_text())["series"]
+        assert entry["segments"] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -51,6 +52,11 @@ class Click:
         if self.label and not self.label.isprintable():  # lone surrogates are not, either
             raise ClickError(f"a click: expected a label that can be printed, got {self.label!a:.80}")
         object.__setattr__(self, "position_mm", (x, y, z))
+
+
+def say_what_is_meant(clicks: Iterable[Click]) -> bool:
+    """Whether there is a foreground click among some: without one a model that needs clicks finds nothing."""
+    return any(click.polarity is Polarity.FOREGROUND for click in clicks)
 
 
 @dataclass(frozen=True, slots=True)

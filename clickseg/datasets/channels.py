@@ -24,6 +24,10 @@ _MODALITIES = {
 """What channels are called, by modality; nnU-Net and the Medical Segmentation Decathlon leave names to the user."""
 
 
+class OtherModalityError(InputError):
+    """What is there is whole, but of other modalities than a model's."""
+
+
 class Description(BaseModel):
     """What is read of a ``dataset.json``: nnU-Net's first form says ``modality``, its second ``channel_names``."""
 
@@ -76,7 +80,8 @@ def choose_channels(names: Sequence[str] | None, count: int, modalities: Sequenc
         where: The dataset, for messages.
 
     Raises:
-        InputError: The channels are not those of the model.
+        OtherModalityError: The channels are not those of the model.
+        InputError: It is not clear which they are.
     """
     found = [modality_of(name) for name in names or ()]
     if names is not None and len(names) != count:
@@ -87,7 +92,7 @@ def choose_channels(names: Sequence[str] | None, count: int, modalities: Sequenc
             return _ordered(chosen, found, modalities)
     elif count == len(modalities) and all(m in (None, w) for m, w in zip(found, modalities, strict=False)):
         return tuple(range(count))
-    raise InputError(
+    raise OtherModalityError(
         f"{where}: expected the channels {', '.join(modalities)}, got "
         f"{', '.join(names) if names else counted(count, 'image') + ' for each case'}",
         hint="a JSON datalist names the images of each case in the order of the model's inputs",

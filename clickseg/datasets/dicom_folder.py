@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.channels import OtherModalityError
 from clickseg.datasets.dicom_names import names_of
 from clickseg.datasets.dicom_series import one_beside
 from clickseg.datasets.dicom_truth import refers_to, truths_in
@@ -42,6 +43,7 @@ def find_dicom(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]
     series of the first modality, one that refers to another image of the case counts.
 
     Raises:
+        OtherModalityError: There is no such series.
         InputError: A study has such series but no truth, a truth refers to nothing here or to what is no volume, two
             refer to one series, or it is not clear which series belong together.
     """
@@ -56,7 +58,7 @@ def find_dicom(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]
         studies.setdefault(series.candidate.study_uid, []).append(series)
     labelled = [case for study in studies.values() for case in _of_study(study, truths, modalities)]
     if not labelled:
-        raise InputError(f"{data}: expected {modalities[0]} series that form volumes, got none")
+        raise OtherModalityError(f"{data}: expected {modalities[0]} series that form volumes, got none")
     names = names_of([case.series[0].candidate for case in labelled], found.instances, modalities)
     return tuple(
         CaseFiles(name, modalities, tuple(_path(series) for series in case.series), case.truth.path)

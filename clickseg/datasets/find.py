@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.channels import OtherModalityError
 from clickseg.datasets.datalist import find_datalist, is_datalist
 from clickseg.datasets.dicom_folder import find_dicom, has_dicom
 from clickseg.datasets.files import listed
@@ -76,11 +77,11 @@ def find_cases_for(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
     """
     first, *others = spec.inputs
     found: list[CaseFiles] = []
-    errors: list[InputError] = []
+    errors: list[OtherModalityError] = []
     for modality in first.modalities:
         try:
             found += find_cases(data, (modality, *(each.modality for each in others)))
-        except InputError as error:
+        except OtherModalityError as error:
             errors.append(error)
     if not found:
         raise errors[0]

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clickseg.datasets.case import CaseFiles
-from clickseg.errors import InputError
+from clickseg.errors import InputError, UsageError
 
 _WHICH = re.compile(
     r"(?<=.)[_\-. ]("
     r"pet|pt|ct|cect|mri?|t1|t2|t1w|t2w|t1c|t1ce|t1gd|flair|adc|dwi"  # which image
     r"|(ses|session|study|series|visit|tp|timepoint)[-_]?\w{1,16}?"  # which examination
-    r"|\d{4}-\d\d-\d\d|\d\d-\d\d-\d{4}"  # when
+    r"|(\d{4}-\d\d-\d\d|\d\d-\d\d-\d{4})([-_. ].*)?"  # when, and what else is said after it, as autoPET does
     r")$",
     re.IGNORECASE,
 )
@@ -25,10 +25,12 @@ class Fold:
     """One part of a cross-validation.
 
     Attributes:
+        number: Which one it is: where the dataset says the folds, what it calls it.
         training: The cases to train on.
         held_out: The cases to judge by.
     """
 
+    number: int
     training: tuple[CaseFiles, ...]
     held_out: tuple[CaseFiles, ...]
 
@@ -59,11 +61,24 @@ def make_folds(cases: Sequence[CaseFiles], count: int, seed: int = 0) -> tuple[F
         raise InputError(f"expected at least 2 folds, got {len(numbers)}")
     return tuple(
         Fold(
+            number,
             tuple(case for case in cases if held_out[case.name] != number),
             tuple(case for case in cases if held_out[case.name] == number),
         )
         for number in numbers
     )
+
+
+def fold_of(folds: Sequence[Fold], number: int) -> Fold:
+    """Returns the fold of a number.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = next((fold for fold in folds if fold.number == number), None)
+    if found is None:
+        raise UsageError(f"fold: expected one of {', '.join(str(fold.number) for fold in folds)}, got {number}")
+    return found
 
 
 def patient_of(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.channels import OtherModalityError
 from clickseg.datasets.files import listed
 from clickseg.errors import InputError
 
@@ -25,12 +26,15 @@ def find_patient_folders(data: Path, modalities: tuple[str, ...]) -> tuple[CaseF
     """Returns a case for each patient, with the truth of the first modality: ``STS_001_PET``, ``STS_001_PET_CT``.
 
     Raises:
-        InputError: A patient lacks an image or the truth.
+        OtherModalityError: No patient has such images.
+        InputError: One lacks an image or the truth.
     """
     known = [form.format(name) for name in _NAMES.values() for form in (_IMAGE, _TRUTH)]
     folders = sorted(folder for folder in data.iterdir() if any((folder / name).is_file() for name in known))
     cases = tuple(_case(folder, modalities) for folder in folders)
     paths = [path for case in cases for path in (*case.images, case.truth) if path is not None]
+    if not any(case.images[0].is_file() for case in cases):
+        raise OtherModalityError(f"{data}: no such file in any folder: {cases[0].images[0].name}")
     missing = [path.relative_to(data).as_posix() for path in paths if not path.is_file()]
     if missing:
         raise InputError(f"{data}: no such file: {listed(missing)}")

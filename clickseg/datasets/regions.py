@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from clickseg.datasets.files import listed
 from clickseg.errors import InputError
+from clickseg.models.spec import ClassSpec
 from clickseg.wording import printable
 
 Classes: TypeAlias = tuple[tuple[str, ...], ...]
@@ -28,6 +29,13 @@ class Region:
     number: int
     name: str
     is_target: bool
+
+
+def names_of(truth: Classes, classes: Sequence[ClassSpec]) -> Classes:
+    """Returns the names of each class of a model: for one class all that may be meant, unless it is said."""
+    if truth or len(classes) == 1:
+        return truth
+    return tuple((each.name, *each.aliases) for each in classes)
 
 
 def class_of_each(regions: Sequence[Region], classes: Classes, where: str) -> tuple[tuple[int, int], ...]:

@@ -68,26 +68,26 @@ def _slices(seg: Dataset, volume: hd.Volume) -> list[int] | None:
     """Returns the slice of a series that each frame lies on; None where one lies on none."""
     if (seg.Rows, seg.Columns) != volume.spatial_shape[1:]:
         return None
-    last = np.array([0, seg.Rows - 1, seg.Columns - 1])
+    corners = np.array([[0, 0, 0], [0, 0, seg.Columns - 1], [0, seg.Rows - 1, seg.Columns - 1]])
     slices = []
     for number in range(1, seg.NumberOfFrames + 1):
-        first, corner = volume.map_reference_to_indices(_ends(seg, number))
-        index = int(np.rint(first[0]))
-        off = np.abs([first - [index, 0, 0], corner - last - [index, 0, 0]]).max()
+        found = volume.map_reference_to_indices(_corners(seg, number))
+        index = int(np.rint(found[0, 0]))
+        off = np.abs(found - corners - [index, 0, 0]).max()
         if off > _OFF_GRID or not 0 <= index < volume.spatial_shape[0]:
             return None
         slices.append(index)
     return slices
 
 
-def _ends(seg: Dataset, number: int) -> Doubles:
-    """Returns where the first and the last pixel of a frame lie, in LPS mm."""
+def _corners(seg: Dataset, number: int) -> Doubles:
+    """Returns where the first pixel of a frame, the last of its first row, and the last of all lie, in LPS mm."""
     position, orientation, spacing = (
         np.array(frame_attribute(seg, number, keyword), dtype=float)
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
     )
-    along_row, along_column = orientation[:3] * spacing[1], orientation[3:] * spacing[0]
-    return np.array([position, position + along_row * (seg.Columns - 1) + along_column * (seg.Rows - 1)])
+    row, column = orientation[:3] * spacing[1] * (seg.Columns - 1), orientation[3:] * spacing[0] * (seg.Rows - 1)
+    return np.array([position, position + row, position + row + column])
 
 
 def _on_slices(seg: Dataset, slices: Sequence[int], volume: hd.Volume, chosen: Sequence[tuple[int, int]]) -> hd.Volume:

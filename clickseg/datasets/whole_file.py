@@ -10,7 +10,7 @@ from typing import Any
 from clickseg.errors import InputError
 
 _PIECE_BYTES = 1 << 20
-_HEAD_BYTES = 1 << 16
+_HEAD_BYTES = 1 << 20
 
 
 def check_holds_its_values(path: Path, ending: str) -> None:
@@ -24,6 +24,10 @@ def check_holds_its_values(path: Path, ending: str) -> None:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read: {error.strerror}") from error
+    if ending == ".nrrd":
+        head, end, _ = head.replace(b"\r\n", b"\n").partition(b"\n\n")
+        if not end:
+            raise InputError(f"{path.name}: expected a header of at most {_HEAD_BYTES} bytes that a blank line ends")
     lines = [line.strip() for line in head.replace(b" ", b"").lower().split(b"\n")]
     is_meta = ending == ".mha" and b"elementdatafile=local" not in lines
     is_nrrd = ending == ".nrrd" and any(line.startswith(b"datafile:") for line in lines)

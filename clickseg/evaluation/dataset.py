@@ -123,7 +123,9 @@ class Evaluation:
             progress=steps.step,
             look=look,
         )
-        still = tuple(curve.without_clicks() for curve in scores.curves)
+        guidance = self.package.spec.guidance
+        is_automatic = guidance is None or not guidance.required
+        still = tuple(curve.without_clicks() for curve in scores.curves if is_automatic)
         baseline = grow_regions(case, self.package.spec, self.protocol)
         return Evaluated(files.name, files.fold, (*scores.curves, *still, *baseline), pictures[0])
 

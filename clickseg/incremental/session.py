@@ -26,7 +26,7 @@ from clickseg.incremental.history import Action, History, Points, Step
 from clickseg.incremental.live import Live
 from clickseg.incremental.live_postprocess import LivePostprocess
 from clickseg.incremental.record import Record, subject
-from clickseg.incremental.shown import AsAWhole, AsItIs, Shown
+from clickseg.incremental.shown import AsAWhole, AsItIs, OnceClicked, Shown
 from clickseg.inference.binding import bind
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.label_map import LabelMap
@@ -216,7 +216,10 @@ class Session:
         return self._do([self._step(Action.RESET, user)])
 
     def result(self) -> Result:
-        """Returns what ``clickseg segment`` gives with the same clicks, when all windows were run."""
+        """Returns what ``clickseg segment`` gives with the same clicks, when all windows were run.
+
+        Nothing is found where the model needs a foreground click and has none; ``clickseg segment`` refuses that.
+        """
         self.wait()
         return self._first.ahead(self._finished)
 
@@ -290,6 +293,11 @@ class Session:
 
     def _nothing_shown(self) -> Shown:
         """Returns what is shown of a label map that is empty yet."""
+        guidance, left = self._case.package.spec.guidance, self._nothing_left()
+        return OnceClicked(left) if guidance and guidance.required else left
+
+    def _nothing_left(self) -> Shown:
+        """Returns what postprocessing leaves of a label map that is empty yet."""
         spec, volume, labels = self._case.package.spec, self._case.reference.volume, self._live.labels
         empty = replace(labels, array=np.zeros_like(labels.array))
         if not self._postprocessing or spec.postprocessing.keeps_everything:

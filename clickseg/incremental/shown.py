@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Protocol
 
 import highdicom as hd
+import numpy as np
 
-from clickseg.arrays import Numbers
+from clickseg.arrays import Mask, Numbers
 from clickseg.boxes import Box, around, bounds_of, placed, whole
-from clickseg.clicks.click import Click
+from clickseg.clicks.click import Click, say_what_is_meant
 from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
@@ -70,16 +71,52 @@ class AsAWhole:
         return written(self.labels, [(whole(left.array.shape[:3]), left.array)])
 
 
+class OnceClicked:
+    """Nothing is shown before a click says what is meant, for models that need one."""
+
+    def __init__(self, shown: Shown) -> None:
+        self._shown, self._empty, self._is_clicked = shown, shown.labels.copied(), False
+
+    @property
+    def labels(self) -> LabelMap:
+        """See ``Shown``."""
+        return self._shown.labels if self._is_clicked else self._empty
+
+    @property
+    def removed(self) -> tuple[Removed, ...]:
+        """See ``Shown``."""
+        return self._shown.removed if self._is_clicked else ()
+
+    def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:
+        """See ``Shown``: with the first such click all that is found appears, and without it all of it goes."""
+        before = _bounds(self.labels)
+        was_clicked, self._is_clicked = self._is_clicked, say_what_is_meant(clicks)
+        changed = self._shown.update(labels, box, clicks)
+        if was_clicked and self._is_clicked:
+            return changed
+        return _bounds(self.labels) if self._is_clicked else before
+
+
 def written(labels: LabelMap, parts: Iterable[tuple[Box, Numbers]]) -> Box | None:
     """Writes parts into a label map, and returns the smallest box that holds all voxels whose classes changed."""
     changed = []
     for box, array in parts:
-        differs = array != labels.array[box]
-        bounds = bounds_of(differs.any(axis=-1) if labels.overlapping else differs)
+        bounds = bounds_of(_anywhere(array != labels.array[box], labels))
         if bounds is not None:
             labels.array[box] = array
             changed.append(placed(bounds, box))
     return around(changed) if changed else None
+
+
+def _bounds(labels: LabelMap) -> Box | None:
+    """Returns the smallest box that holds all that was found; None where nothing was."""
+    return bounds_of(_anywhere(labels.array != 0, labels))
+
+
+def _anywhere(mask: Mask, labels: LabelMap) -> Mask:
+    """Returns where a mask of a label map's array is true, in any of its bytes."""
+    anywhere: Mask = np.logical_or.reduce(mask, axis=-1) if labels.overlapping else mask
+    return anywhere
 
 
 def part_of(labels: LabelMap, box: Box) -> LabelMap:

@@ -55,8 +55,14 @@ def _in_16_bits(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     halves: dict[int, torch.Tensor] = {}
     for weights in state.values():
         own = weights.detach().cpu()
-        halves.setdefault(weights.data_ptr(), own.half() if own.is_floating_point() else own)
+        halves.setdefault(weights.data_ptr(), _rounded(own) if own.is_floating_point() else own)
     return {name: halves[weights.data_ptr()] for name, weights in state.items()}
+
+
+def _rounded(weights: torch.Tensor) -> torch.Tensor:
+    """Returns weights in f16; as they are where that cannot hold them, as with statistics of images in HU."""
+    halves = weights.half()
+    return halves if bool(torch.isfinite(halves).all()) else weights
 
 
 def metadata(how: Training) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import argparse
 import os
 
 from clickseg.cuda_runtime import load_cuda_runtime
-from clickseg.errors import UsageError
 from clickseg.libraries import TRAINING, check_libraries
 from clickseg.progress import Progress
 from clickseg.settings import checked_device
@@ -36,8 +35,4 @@ def train_command(arguments: argparse.Namespace, progress: Progress) -> list[str
 
 
 def _part(arguments: argparse.Namespace) -> Part | None:
-    if arguments.fold is None:
-        return None
-    if not 0 <= arguments.fold < arguments.folds:
-        raise UsageError(f"--fold: expected 0 to {arguments.folds - 1}, got {arguments.fold}")
-    return Part(arguments.fold, arguments.folds)
+    return None if arguments.fold is None else Part(arguments.fold, arguments.folds)

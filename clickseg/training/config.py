@@ -15,7 +15,8 @@ from clickseg.validation import Strict
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]
-Size = tuple[Count, Count, Count]
+Length = Annotated[int, Field(ge=1, le=1024)]
+Size = tuple[Length, Length, Length]
 
 
 class Strategy(str, Enum):
@@ -73,7 +74,7 @@ class Synthesis(Strict):
     """
 
     share: Share = 0.5
-    looks: tuple[Literal["uptake", "contrast"], ...] = ("uptake",)
+    looks: Annotated[tuple[Literal["uptake", "contrast"], ...], Field(min_length=1)] = ("uptake",)
     automatic: Share = 0.0
     surroundings: Share = 0.5
     distractors: Share = 0.3

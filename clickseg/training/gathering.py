@@ -10,6 +10,7 @@ import numpy as np
 
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.read import read_case
+from clickseg.datasets.regions import names_of
 from clickseg.progress import Progress
 from clickseg.staging import write_bytes
 from clickseg.training.config import Training
@@ -33,7 +34,7 @@ def gather(files: Sequence[CaseFiles], how: Training, folder: Path, progress: Pr
     for number, each in enumerate(files, 1):
         images, truth = folder / f"{each.name}.images.npy", folder / f"{each.name}.truth.npy"
         if not truth.is_file():
-            case = on_grid(read_case(each, how.truth), how.model)
+            case = on_grid(read_case(each, names_of(how.truth, how.model.classes)), how.model)
             _write(case.images, images)
             _write(case.truth, truth)  # last: it says that both are whole
         yield GridCase(each.name, each.modalities[0], np.load(images, mmap_mode="r"), np.load(truth, mmap_mode="r"))

@@ -12,11 +12,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from clickseg.progress import Progress
 from clickseg.training.checkpoint import State, save
+from clickseg.training.run_folder import CHECKPOINT
 
 Validation = Callable[[State], Mapping[str, float]]
 """Looks at cases that are held out; returns figures."""
 
-CHECKPOINT = "checkpoint.pt"
 TENSORBOARD = "tensorboard"
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from clickseg.models.spec import InputSpec
 from clickseg.training.config import Training
 
+_KEPT = {"largest": "the largest component", "clicked": "clicked components, where there are foreground clicks,"}
+
 
 def model_card(how: Training, summary: Mapping[str, str]) -> str:
     """Returns a model card in Markdown.
@@ -39,9 +41,11 @@ def _model_rows(how: Training) -> list[tuple[str, str]]:
         ("network", str(how.network.get("_target_"))),
     ]
     if spec.guidance:
-        rows.append(
-            ("clicks", f"balls of radius {spec.guidance.radius_vox:g} voxels, {len(spec.guidance.channels)} channels")
-        )
+        balls = f"balls of radius {spec.guidance.radius_vox:g} voxels, {len(spec.guidance.channels)} channels"
+        needed = "; only series with a foreground click are segmented" if spec.guidance.required else ""
+        rows.append(("clicks", balls + needed))
+    if spec.postprocessing.keep != "all":
+        rows.append(("postprocessing", f"keeps {_KEPT[spec.postprocessing.keep]} of each class"))
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
 
@@ -31,8 +32,8 @@ def check_network(network: torch.nn.Module, how: Training, device: torch.device)
     """
     trial = copy.deepcopy(network).train()
     for size in {how.patch, how.model.window.roi} if how.loss.of == "patch" else {how.model.window.roi}:
-        given = torch.zeros(1, how.model.input_channels, *size, device=device)
-        _check_logits(_run(trial, given), (1, how.model.output_channels, *size))
+        logits = _run(trial, (1, how.model.input_channels, *size), device)
+        _check_logits(logits, (1, how.model.output_channels, *size))
 
 
 def check_finite(network: torch.nn.Module, epoch: int) -> None:
@@ -41,22 +42,27 @@ def check_finite(network: torch.nn.Module, epoch: int) -> None:
     Raises:
         EngineError: Some are infinite, or no numbers.
     """
-    if not all(bool(torch.isfinite(each).all()) for each in network.parameters()):
+    if not is_finite(network.state_dict()):
         raise EngineError(
             f"training: weights became infinite or no numbers in epoch {epoch}",
             hint="a smaller optimization.learning_rate, or optimization.precision=f32, in a new folder",
         )
 
 
-def _run(network: torch.nn.Module, given: torch.Tensor) -> object:
+def is_finite(state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether all weights are numbers, and statistics of normalization too."""
+    return all(bool(torch.isfinite(each).all()) for each in state.values())
+
+
+def _run(network: torch.nn.Module, shape: tuple[int, ...], device: torch.device) -> object:
     try:
         with torch.no_grad():
-            return network(given)
+            return network(torch.zeros(shape, device=device))
     except out_of_memory() as error:
         raise DeviceMemoryError(f"network: out of memory: {first_line(error)}", hint=LESS_MEMORY) from error
     except _RUN_ERRORS as error:
         raise ModelError(
-            f"network: cannot be run on {list(given.shape)}: {first_line(error)}",
+            f"network: cannot be run on {list(shape)}: {first_line(error)}",
             hint="in_channels are images, clicks and masks together; patch and window.roi are multiples of all strides",
         ) from error
 

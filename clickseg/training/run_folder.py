@@ -10,11 +10,14 @@ from pathlib import Path
 from clickseg import __version__
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.digest import digests_of
+from clickseg.engines.torch_engine import STATE_DICT
 from clickseg.errors import InputError, OutputError
+from clickseg.models.package import load_package
 from clickseg.staging import write_bytes
 from clickseg.training.config import Training
 from clickseg.training.config_files import as_yaml
 
+CHECKPOINT = "checkpoint.pt"
 CONFIG = "config.yaml"
 RECORD = "run.json"
 CASES = "cases"
@@ -43,7 +46,7 @@ def open_folder(folder: Path, how: Training, record: Mapping[str, object]) -> No
     for name, content in contents.items():
         path = folder / name
         if path.exists() and path.read_text() != content:
-            other = "configuration" if name == CONFIG else "dataset, seed, version or number of processes"
+            other = "configuration" if name == CONFIG else "dataset, seed, version, beginning or number of processes"
             raise InputError(
                 f"{path}: a run with another {other}",
                 hint="name another folder with -o; the same command as before goes on with this run",
@@ -52,15 +55,38 @@ def open_folder(folder: Path, how: Training, record: Mapping[str, object]) -> No
         write_bytes(folder / name, content.encode())
 
 
+def initial_digest(how: Training, folder: Path) -> str | None:
+    """Returns the SHA-256 of the weights that a run begins with, or began with: it goes on without them.
+
+    Raises:
+        ModelError: There are none where it begins.
+    """
+    if how.initial is None:
+        return None
+    if (folder / CHECKPOINT).is_file() and not Path(how.initial).exists():
+        began: str | None = json.loads((folder / RECORD).read_text()).get("initial")
+        return began
+    return load_package(Path(how.initial)).weights(STATE_DICT).sha256
+
+
 def record_of(
-    how: Training, learnt: Sequence[CaseFiles], held_out: Sequence[CaseFiles], processes: int
+    how: Training, learnt: Sequence[CaseFiles], held_out: Sequence[CaseFiles], processes: int, initial: str | None
 ) -> dict[str, object]:
-    """Returns what decides a run beside its configuration: versions, seed, processes, and the digests of all files."""
+    """Returns what decides a run beside its configuration: versions, seed, processes, and the digests of all files.
+
+    Args:
+        how: What the run is told.
+        learnt: The cases that it learns from.
+        held_out: Those that it does not.
+        processes: How many train together.
+        initial: The digest of the weights that it begins with.
+    """
     return {
         "clickseg": __version__,
         **{name: version(name) for name in _PACKAGES},
         "seed": how.seed,
         "processes": processes,
+        **({"initial": initial} if initial else {}),
         "learnt_from": dict(digests_of(learnt).cases),
         "held_out": dict(digests_of(held_out).cases),
     }

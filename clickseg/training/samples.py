@@ -80,6 +80,7 @@ class Samples(Dataset[Item]):
         self._cases, self._how, self._count = cases, how, count
         self._change = augmentation(how.augmentation, how.patch)
         self._foreground = [places(case.truth) for case in cases]
+        self._needs_clicks = how.model.guidance is not None and how.model.guidance.required
 
     def __len__(self) -> int:
         return self._count
@@ -87,7 +88,7 @@ class Samples(Dataset[Item]):
     def __getitem__(self, number: int) -> Item:
         rng = np.random.default_rng([self._how.seed, number])
         is_synthetic = not self._cases or rng.random() < self._how.synthesis.share
-        patch, must_click = self._synthetic(rng) if is_synthetic else (self._of_a_case(rng), False)
+        patch, must_click = self._synthetic(rng) if is_synthetic else (self._of_a_case(rng), self._needs_clicks)
         self._change.set_random_state(int(rng.integers(1 << 31)))
         changed = self._change(
             {
@@ -103,7 +104,7 @@ class Samples(Dataset[Item]):
         """Returns a volume with objects in it, and whether only clicks say which of them are meant."""
         how = self._how.synthesis
         look = how.looks[rng.integers(len(how.looks))]
-        must_click = look != "uptake" or rng.random() >= how.automatic
+        must_click = self._needs_clicks or look != "uptake" or rng.random() >= how.automatic
         made = scene(self._how.patch, look, int(rng.integers(1, 6)), rng)
         kinds = self._kinds(np.unique(made.objects[made.objects > 0]), must_click, rng)
         image = as_scaled(made.image, self._how.model)

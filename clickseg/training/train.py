@@ -10,9 +10,9 @@ import torch.distributed
 
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases_for
-from clickseg.datasets.folds import Fold, make_folds
+from clickseg.datasets.folds import Fold, fold_of, make_folds, patient_of
 from clickseg.engines.device_arrays import out_of_memory
-from clickseg.errors import DeviceMemoryError, InputError
+from clickseg.errors import DeviceMemoryError
 from clickseg.progress import Progress, no_progress
 from clickseg.training.bundle import write_bundle
 from clickseg.training.config import Training
@@ -22,10 +22,10 @@ from clickseg.training.hooks import FirstHooks, Hooks
 from clickseg.training.network_check import LESS_MEMORY
 from clickseg.training.part import Part
 from clickseg.training.processes import Processes, joined
-from clickseg.training.run_folder import CASES, CURVES, open_folder, record_of
+from clickseg.training.run_folder import CASES, CURVES, initial_digest, open_folder, record_of
 from clickseg.training.trainer import Run, make_run
 from clickseg.training.validation import validate
-from clickseg.wording import first_line
+from clickseg.wording import counted, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,8 @@ def train(
     package = folder / how.name
     with joined(environ, device) as processes:
         if processes.is_first:
-            open_folder(folder, how, record_of(how, cases.training, cases.held_out, processes.count))
+            initial = initial_digest(how, folder)
+            open_folder(folder, how, record_of(how, cases.training, cases.held_out, processes.count, initial))
             for _ in gather((*cases.training, *cases.held_out), how, folder / CASES, no_progress):
                 pass
         _wait_for_first(processes)
@@ -74,11 +75,12 @@ def train(
 def _fold(files: Sequence[CaseFiles], part: Part | None) -> Fold:
     """Returns what is learnt from and what is held out: by the names of the cases alone, whatever the run's seed."""
     if part is None:
-        return Fold(tuple(files), ())
-    folds = make_folds(files, part.folds)
-    if part.fold >= len(folds):
-        raise InputError(f"fold {part.fold}: the dataset says which cases are in which of its {len(folds)} folds")
-    return folds[part.fold]
+        return Fold(0, tuple(files), ())
+    fold = fold_of(make_folds(files, part.folds), part.fold)
+    for what, cases in (("learnt from", fold.training), ("held out", fold.held_out)):
+        patients = {patient_of(case.name) for case in cases}
+        logger.info("%s: %s of %s", what, counted(len(cases), "case"), counted(len(patients), "patient"))
+    return fold
 
 
 def _run(cases: Fold, how: Training, folder: Path, processes: Processes, progress: Progress, package: Path) -> None:
@@ -94,7 +96,8 @@ def _run(cases: Fold, how: Training, folder: Path, processes: Processes, progres
     go_on(run, how)
     hooks.close()
     write_curves(run.state.history, folder / CURVES)
-    write_bundle(how, run.state.best_network, _summary(cases, run.state.history), package)
+    summary = _summary(cases, run.state.history, initial_digest(how, folder))
+    write_bundle(how, run.state.best_network, summary, package)
 
 
 def go_on(run: Run, how: Training) -> None:
@@ -111,8 +114,10 @@ def go_on(run: Run, how: Training) -> None:
         raise DeviceMemoryError(f"training: out of memory: {first_line(error)}", hint=LESS_MEMORY) from error
 
 
-def _summary(cases: Fold, history: Sequence[Mapping[str, float]]) -> dict[str, str]:
+def _summary(cases: Fold, history: Sequence[Mapping[str, float]], initial: str | None) -> dict[str, str]:
     rows = {"cases": str(len(cases.training))}
+    if initial:
+        rows["began with"] = f"weights of SHA-256 {initial}"
     if cases.held_out:
         rows["held out"] = str(len(cases.held_out))
     if history:

@@ -22,12 +22,13 @@ from clickseg.models.package import load_package
 from clickseg.training.checkpoint import State, restore
 from clickseg.training.config import Training
 from clickseg.training.grid_case import GridCase
-from clickseg.training.hooks import CHECKPOINT, Hooks
+from clickseg.training.hooks import Hooks
 from clickseg.training.interaction import Interaction, Stepper
 from clickseg.training.network_check import check_finite, check_network
 from clickseg.training.normalization import entries
 from clickseg.training.objective import make_cast, make_inferer, make_loss, make_optimizer, make_scheduler
 from clickseg.training.processes import Processes
+from clickseg.training.run_folder import CHECKPOINT
 from clickseg.training.samples import Item, Samples
 from clickseg.wording import first_line
 
@@ -79,7 +80,8 @@ def make_run(how: Training, cases: Sequence[GridCase], folder: Path, processes: 
         InputError: The checkpoint is damaged.
     """
     torch.manual_seed(how.seed)
-    state = _state(how, processes)
+    is_begun = (folder / CHECKPOINT).is_file()
+    state = _state(how, processes, is_begun=is_begun)
     order = Order(how, processes)
     interaction = Interaction(how, _stepper(how, state, processes.device))
     trainer = SupervisedTrainer(
@@ -94,7 +96,7 @@ def make_run(how: Training, cases: Sequence[GridCase], folder: Path, processes: 
         iteration_update=interaction,
         decollate=False,
     )
-    if (folder / CHECKPOINT).is_file():
+    if is_begun:
         restore(state, trainer, folder / CHECKPOINT)
         logger.info("going on after epoch %d of %d", trainer.state.epoch, how.epochs)
     _attach(trainer, order, interaction, state, hooks)
@@ -102,9 +104,9 @@ def make_run(how: Training, cases: Sequence[GridCase], folder: Path, processes: 
     return Run(trainer, state)
 
 
-def _state(how: Training, processes: Processes) -> State:
+def _state(how: Training, processes: Processes, *, is_begun: bool) -> State:
     network = network_of(how.network, "network")
-    if how.initial is not None:
+    if how.initial is not None and not is_begun:
         _load_initial(network, Path(how.initial))
     network.to(processes.device)
     check_network(network, how, processes.device)

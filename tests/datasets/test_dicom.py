@@ -242,6 +242,19 @@ def test_a_segmentation_on_a_grid_of_its_own_takes_the_nearest_voxel(tmp_path: P
     np.testing.assert_array_equal(at(same, points), found.array.ravel())
 
 
+def test_segments_whose_rows_are_columns_of_the_series_are_where_they_were_drawn(tmp_path: Path) -> None:
+    geometry = phantoms.oblique_geometry((7, 13, 13))
+    sources, truth = series(tmp_path / "in", geometry), labels(geometry)
+    turned = truth.permute_spatial_axes((0, 2, 1))
+    own = hd.Volume(turned.array, turned.affine, "PATIENT", frame_of_reference_uid=sources[0].FrameOfReferenceUID)
+    path = segmentation(tmp_path / "seg.dcm", sources, own, ["hook", "corner"])
+
+    found = drawn(tmp_path / "in", path, classes=(("hook",), ("corner",))).truth
+
+    points = truth.map_indices_to_reference(np.argwhere(np.ones(truth.spatial_shape)))
+    np.testing.assert_array_equal(at(found, points), truth.array.ravel())
+
+
 def test_organs_are_left_out_beside_a_lesion(tmp_path: Path, oblique: list[Dataset]) -> None:
     categories = [codes.SCT.AnatomicalStructure, codes.SCT.MorphologicallyAbnormalStructure]
     path = segmentation(

@@ -256,6 +256,22 @@ def test_a_model_for_several_modalities_takes_the_images_of_each(tmp_path: Path)
     }
 
 
+def test_a_label_that_is_missing_does_not_take_its_modality_away(tmp_path: Path) -> None:
+    data = patients(tmp_path)
+    (data / "STS_002" / "MR_T1_gtv.nii.gz").unlink()
+
+    with pytest.raises(InputError, match=r"no such file: STS_002/MR_T1_gtv\.nii\.gz"):
+        find_cases_for(data, ANY)
+
+
+def test_a_modality_that_nobody_has_is_left_out(tmp_path: Path) -> None:
+    data = patients(tmp_path)
+    for path in data.glob("*/MR_T1*"):
+        path.unlink()
+
+    assert {case.modalities for case in find_cases_for(data, ANY)} == {("PT",), ("CT",)}
+
+
 def test_cases_of_one_name_are_told_apart_by_their_modality(tmp_path: Path) -> None:
     cases = find_cases_for(nnunet(tmp_path, {"0": "CT", "1": "PET"}, names="A"), ANY)
 

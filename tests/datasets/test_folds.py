@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases
-from clickseg.datasets.folds import make_folds, patient_of
-from clickseg.errors import InputError
+from clickseg.datasets.folds import fold_of, make_folds, patient_of
+from clickseg.errors import InputError, UsageError
 
 
 def case(name: str, fold: int | None = None) -> CaseFiles:
@@ -61,6 +61,10 @@ def test_the_folds_that_a_data_set_states_are_its_folds() -> None:
 
     assert [[each.name for each in fold.held_out] for fold in folds] == [["b"], ["d"], ["a", "c"]]
     assert [each.name for each in folds[2].training] == ["b", "d"]
+    assert [each.number for each in folds] == [0, 2, 4]
+    assert fold_of(folds, 4) is folds[2]
+    with pytest.raises(UsageError, match="fold: expected one of 0, 2, 4, got 1"):
+        fold_of(folds, 1)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +92,7 @@ def test_what_cannot_be_split_is_refused(cases: list[CaseFiles], count: int, mes
         ("patient3_study2_series1_PT_CT", "patient3"),
         ("sub-04_ses-02", "sub-04"),
         ("psma_95b833d65be26d2f_2018-04-16", "psma_95b833d65be26d2f"),
+        ("fdg_0af7ffe12a_08-12-2005-NA-PET-CT Ganzkoerper primaer mit KM-96698", "fdg_0af7ffe12a"),
         ("lung_001", "lung_001"),
         ("PET", "PET"),
         ("CT_2", "CT_2"),

@@ -19,6 +19,7 @@ from tests import phantoms, runs
 from tests.datasets.folders import LPS_TO_RAS, empty, labels, nifti
 
 DETACHED = {
+    "late.nrrd": b"NRRD0004\n" + b"# said at length\n" * 9000 + b"data file: b.raw\nencoding: raw\n\n",
     "a.mha": b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = b.raw\n",
     "a.nrrd": b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 2\nencoding: raw\ndata file: b.raw\n\n",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from clickseg import calibration
 from clickseg.calibration import calibration_windows
 from clickseg.engines.export import export_openvino
 from clickseg.engines.quantize import quantize
@@ -76,6 +77,18 @@ def test_air_is_not_calibrated_on(tmp_path: Path, model: Path) -> None:
 
     with pytest.raises(InputError, match="air: every window is of one value"):
         calibration_windows(settings)
+
+
+def test_windows_with_clicks_are_calibrated_on(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = runs.write_input(tmp_path / "in", runs.click(9, 11, 13))
+    settings = read_settings(study, tmp_path, model, {}, {})
+    clicked = [bool(window[1:].any()) for window in calibration_windows(settings)]
+    monkeypatch.setattr(calibration, "_WINDOWS", 2)
+
+    few = [bool(window[1:].any()) for window in calibration_windows(settings)]
+
+    assert 0 < sum(clicked) < len(clicked)
+    assert sorted(few) == [False, True]
 
 
 def test_what_lacks_is_said(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

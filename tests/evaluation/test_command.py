@@ -212,7 +212,7 @@ def test_only_the_cases_of_a_fold_are_taken(tmp_path: Path, capsys: pytest.Captu
 
     assert {(row["case"], row["fold"]) for row in rows(tmp_path / "r")} == {("a", "0"), ("empty", "2")}
     assert json.loads((tmp_path / "r" / "summary.json").read_text())["folds"] == [0, 2]
-    assert capsys.readouterr().err == "error: fold: expected 0 to 2, got 3\n"
+    assert capsys.readouterr().err == "error: fold: expected one of 0, 1, 2, got 3\n"
     assert not (tmp_path / "other").exists()
 
 

@@ -63,6 +63,36 @@ def test_whole_numbers_are_not_rounded(tmp_path: Path) -> None:
     assert [int(each) for name, each in state.items() if name.endswith("num_batches_tracked")] == [70_001] * len(counts)
 
 
+def test_what_16_bits_cannot_hold_stays_as_it_is(tmp_path: Path) -> None:
+    how = read_config(["pet_lesion"], [*SMALL, "network.norm_name=batch"])
+    network = network_of(how.network, "network").eval()
+    name, variance = next((name, each) for name, each in network.named_buffers() if name.endswith("running_var"))
+    variance.fill_(1e5)
+
+    write_bundle(how, network, {}, tmp_path / "small")
+
+    state = torch.load(tmp_path / "small" / "models" / "model.pt", weights_only=True)
+    assert torch.equal(state[name], variance)
+    window = np.random.default_rng(0).random((1, 3, 16, 16, 16)).astype(np.float32)
+    found = [
+        make_engine(load_package(tmp_path / "small"), runtime, "cpu", Precision.F32).infer(window)
+        for runtime in (Runtime.TORCH, Runtime.OPENVINO)
+    ]
+    np.testing.assert_allclose(*found, atol=1e-3 * np.abs(found[0]).max())
+
+
+def test_the_card_says_that_clicks_are_needed(tmp_path: Path) -> None:
+    how = read_config(["pet_lesion", "lesion"], SMALL)
+
+    written(how, tmp_path / "small")
+
+    card = (tmp_path / "small" / "docs" / "README.md").read_text()
+    assert (
+        "| clicks | balls of radius 2 voxels, 2 channels; only series with a foreground click are segmented |" in card
+    )
+    assert "| postprocessing | keeps clicked components" in card
+
+
 def test_the_package_says_what_it_is(tmp_path: Path) -> None:
     how = read_config(["pet_lesion"], [*SMALL, "card.references=['A, B (2020) C 1, 2']", "card.copyright=CC BY 3.0"])
     written(how, tmp_path / "small")

@@ -52,6 +52,8 @@ def test_a_network_replaces_the_one_before_it() -> None:
         ("model.guidance=null", "clicking.most"),
         ("optimization.learning_rate=.nan", "learning_rate"),
         ("name=../x", "name"),
+        ("patch=[60000,60000,60000]", "patch"),
+        ("synthesis.looks=[]", "synthesis.looks"),
     ],
 )
 def test_what_does_not_fit_is_named(change: str, message: str) -> None:

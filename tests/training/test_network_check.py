@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from clickseg.engines.network_def import network_of
-from clickseg.errors import ModelError
+from clickseg.errors import EngineError, ModelError
 from clickseg.training.config import Training
 from clickseg.training.config_files import read_config
-from clickseg.training.network_check import check_network
+from clickseg.training.network_check import check_finite, check_network
 from tests.training.conftest import SMALL
 
 CPU = torch.device("cpu")
@@ -18,6 +18,16 @@ VAE = "spatial_dims: 3, in_channels: 3, out_channels: 2, init_filters: 8, input_
 
 def check(how: Training) -> None:
     check_network(network_of(how.network, "network"), how, CPU)
+
+
+def test_statistics_that_became_infinite_are_refused() -> None:
+    how = read_config(["pet_lesion"], [*SMALL, "network.norm_name=batch"])
+    network = network_of(how.network, "network")
+    check_finite(network, 1)
+    next(each for name, each in network.named_buffers() if name.endswith("running_var")).fill_(float("nan"))
+
+    with pytest.raises(EngineError, match="infinite or no numbers in epoch 3"):
+        check_finite(network, 3)
 
 
 def test_a_network_that_fits_stays_as_it_is() -> None:

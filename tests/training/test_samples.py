@@ -106,7 +106,7 @@ def test_surroundings_fill_what_lies_beyond_the_border() -> None:
 
 
 def test_in_a_synthetic_sample_only_clicks_say_what_is_meant() -> None:
-    sample = samples("synthesis.share=1", cases=())[5]
+    sample = samples("synthesis.share=1", "synthesis.automatic=0", cases=())[5]
 
     assert sample["must_click"]
     assert sample["truth"].any()
@@ -114,13 +114,19 @@ def test_in_a_synthetic_sample_only_clicks_say_what_is_meant() -> None:
 
 def test_in_an_automatic_sample_all_objects_are_meant() -> None:
     always = samples("synthesis.share=1", "synthesis.automatic=1")
-    clicked = samples("synthesis.share=1")
+    clicked = samples("synthesis.share=1", "synthesis.automatic=0")
 
     for number in range(10):
         sample, other = always[number], clicked[number]
         assert not sample["must_click"]
         assert bool((sample["truth"] >= other["truth"]).all())
     assert any(bool((always[n]["truth"] > clicked[n]["truth"]).any()) for n in range(10))
+
+
+def test_a_model_that_needs_clicks_always_has_one() -> None:
+    needs = samples("model.guidance.required=true", "synthesis.share=0.5", "synthesis.automatic=1")
+
+    assert all(needs[number]["must_click"] for number in range(12))
 
 
 @pytest.mark.parametrize("number", range(3))

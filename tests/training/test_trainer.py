@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,13 +11,14 @@ import torch
 from monai.engines import SupervisedTrainer
 
 from clickseg.engines.network_def import network_of
-from clickseg.errors import DeviceMemoryError, EngineError, ModelError
+from clickseg.errors import DeviceMemoryError, EngineError, InputError, ModelError
 from clickseg.training.bundle import write_bundle
 from clickseg.training.checkpoint import State, save
 from clickseg.training.config import Training
 from clickseg.training.config_files import read_config
-from clickseg.training.hooks import CHECKPOINT, Hooks
+from clickseg.training.hooks import Hooks
 from clickseg.training.processes import Processes, joined
+from clickseg.training.run_folder import CHECKPOINT, initial_digest, open_folder, record_of
 from clickseg.training.train import go_on
 from clickseg.training.trainer import Run, make_run
 from tests.training.conftest import SMALL
@@ -98,6 +100,37 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path, change: str,
 
     with pytest.raises(ModelError, match=message):
         make_run(configured(f"network.{change}", f"initial={tmp_path}/package"), (), tmp_path, ALONE, Hooks())
+
+
+def test_a_run_goes_on_without_the_weights_that_it_began_with(tmp_path: Path) -> None:
+    write_bundle(configured(), network_of(configured().network, "network"), {}, tmp_path / "package")
+    how = configured(f"initial={tmp_path}/package")
+    for name in ("whole", "run"):
+        (tmp_path / name).mkdir()
+    whole = weights_after(how, tmp_path / "whole")
+    weights_after(how, tmp_path / "run", last=1)
+    shutil.rmtree(tmp_path / "package")
+
+    gone_on = weights_after(how, tmp_path / "run")
+
+    assert all(torch.equal(a, b) for a, b in zip(whole, gone_on, strict=True))
+
+
+def test_the_weights_that_a_run_begins_with_are_part_of_it(tmp_path: Path) -> None:
+    how, digests = configured(f"initial={tmp_path}/package"), list[str | None]()
+    for _ in range(2):
+        write_bundle(how, network_of(how.network, "network"), {}, tmp_path / "package")
+        digests.append(initial_digest(how, tmp_path / "run"))
+    record_one, record_other = (record_of(how, (), (), 1, digest) for digest in digests)
+    open_folder(tmp_path / "run", how, record_one)
+
+    with pytest.raises(InputError, match=r"a run with another .*beginning"):
+        open_folder(tmp_path / "run", how, record_other)
+
+    assert record_one["initial"] == digests[0] != digests[1]
+    (tmp_path / "run" / CHECKPOINT).touch()
+    shutil.rmtree(tmp_path / "package")
+    assert initial_digest(how, tmp_path / "run") == digests[0]
 
 
 def test_losses_of_16_bits_are_scaled_also_where_a_run_began_without(tmp_path: Path) -> None:
