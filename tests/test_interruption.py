@@ -20,9 +20,9 @@ DOORS: dict[str, list[object]] = {
 
 
 def write_slow_model(folder: Path) -> Path:
-    """Writes a package of some 200,000 windows, so that a run is in the midst of them when a signal comes."""
+    """Writes a package of some 130,000 windows, so that a run is in the midst of them for half a minute."""
     fine = {"spacing_mm": [spacing / 5 for spacing in runs.GRID_SPACING_MM], "orientation": "RAS"}
-    return runs.write_model(folder, grid=fine, window={"roi": [8, 8, 8], "overlap": 0.875})
+    return runs.write_model(folder, grid=fine, window={"roi": [16, 16, 16], "overlap": 0.9375})
 
 
 def started(command: list[object], **environ: str) -> subprocess.Popen[str]:
