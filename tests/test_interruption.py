@@ -105,7 +105,7 @@ job.prepare = prepare_interrupted
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_interruption_gets_lost_in_a_library(tmp_path: Path, loss: str) -> None:
-    study, models = runs.write_input(tmp_path / "in"), write_slow_model(tmp_path / "models")
+    study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
     program = f"import os, signal\nfrom clickseg import cli, job\n{LOSSES[loss]}\nraise SystemExit(cli.main())"
 
     run = started([sys.executable, "-c", program, "segment", study, "-m", models, "-o", tmp_path / "out"])
