@@ -69,6 +69,7 @@ class Synthesis(Strict):
         share: How many of the samples are such.
         looks: What they look like: ``uptake`` is dark with bright objects, ``contrast`` is anything.
         automatic: How often all the bright objects are of the first class, and none needs a click.
+        unsaid: How often the bright objects that are not meant are no error before they are clicked, like distractors.
         surroundings: How often what lies beyond the border of a case is filled with such a volume.
         distractors: How often such objects are put beside what is meant; they are no error before they are clicked.
     """
@@ -76,6 +77,7 @@ class Synthesis(Strict):
     share: Share = 0.5
     looks: Annotated[tuple[Literal["uptake", "contrast"], ...], Field(min_length=1)] = ("uptake",)
     automatic: Share = 0.0
+    unsaid: Share = 0.0
     surroundings: Share = 0.5
     distractors: Share = 0.3
 

@@ -107,8 +107,9 @@ class Samples(Dataset[Item]):
         must_click = self._needs_clicks or look != "uptake" or rng.random() >= how.automatic
         made = scene(self._how.patch, look, int(rng.integers(1, 6)), rng)
         kinds = self._kinds(np.unique(made.objects[made.objects > 0]), must_click, rng)
-        image = as_scaled(made.image, self._how.model)
-        return Patch(image, kinds[made.objects], np.zeros_like(made.objects)), must_click
+        image, truth = as_scaled(made.image, self._how.model), kinds[made.objects]
+        is_unsaid = look == "uptake" and not self._needs_clicks and rng.random() < how.unsaid
+        return Patch(image, truth, np.where((truth == 0) & is_unsaid, made.objects, 0)), must_click
 
     def _kinds(self, present: Numbers, must_click: bool, rng: np.random.Generator) -> Numbers:
         """Returns the class of each object, by its number; 0 for those that are not meant."""
