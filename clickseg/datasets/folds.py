@@ -88,6 +88,8 @@ def patient_of(name: str) -> str:
 
 
 def _dealt(cases: Sequence[CaseFiles], count: int, seed: int) -> dict[str, int]:
+    if count < 2:
+        raise InputError(f"expected at least 2 folds, got {count}")
     patients = sorted({patient_of(case.name) for case in cases}, key=lambda patient: (_digest(seed, patient), patient))
     if count > len(patients):
         raise InputError(

@@ -57,7 +57,7 @@ class BatchClicks:
             if samples[index] and len(present):
                 label = int(self._rng.choice(present))
                 voxel = self._clicker().inside(truth == label, self._rng)
-                self._draw(index, label, VoxelClick(voxel, Polarity.FOREGROUND), None)
+                self._draw(index, label, VoxelClick(voxel, Polarity.FOREGROUND))
 
     def add(self, found: Numbers, objects: Sequence[Numbers]) -> None:
         """Adds clicks for what was found.
@@ -68,16 +68,17 @@ class BatchClicks:
         """
         for index, truth in enumerate(self._truth):
             for label in self._labels(truth, found[index]):
-                for click in self._clicks(truth == label, found[index] == label):
-                    self._draw(index, label, click, objects[index])
+                for meant in self._meant(truth == label, found[index] == label):
+                    if meant.polarity is Polarity.BACKGROUND:
+                        self._clicked[index, objects[index][meant.voxel]] = True
+                    self._draw(index, label, self._noisy(meant, truth == label))
 
     def _labels(self, truth: Numbers, found: Numbers) -> list[int]:
         return [int(label) for label in np.union1d(np.unique(truth), np.unique(found)) if label]
 
-    def _clicks(self, truth: Mask, found: Mask) -> tuple[VoxelClick, ...]:
+    def _noisy(self, click: VoxelClick, truth: Mask) -> VoxelClick:
         noise = Noise(self._how.jitter_mm, self._how.outside)
-        spacing = self._spec.grid.spacing_mm
-        return tuple(noise.applied(each, truth, spacing, self._rng) for each in self._meant(truth, found))
+        return noise.applied(click, truth, self._spec.grid.spacing_mm, self._rng)
 
     def _meant(self, truth: Mask, found: Mask) -> tuple[VoxelClick, ...]:
         clicker = self._clicker()
@@ -95,9 +96,7 @@ class BatchClicks:
     def _clicker(self) -> Clicker:
         return Clicker(_drawn(self._how.choices, self._rng), self._spec.grid.spacing_mm)
 
-    def _draw(self, index: int, label: int, click: VoxelClick, objects: Numbers | None) -> None:
-        if objects is not None and click.polarity is Polarity.BACKGROUND:
-            self._clicked[index, objects[click.voxel]] = True
+    def _draw(self, index: int, label: int, click: VoxelClick) -> None:
         guidance = self._spec.guidance
         if guidance is None:
             return

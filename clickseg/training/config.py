@@ -37,7 +37,8 @@ class Clicking(Strict):
     """The simulated user.
 
     Attributes:
-        most: A sample is shown with 0, 1, ... clicks, up to a number drawn from 0 to this one.
+        most: A sample is shown after 0, 1, ... rounds of clicks, up to a number drawn from 0 to this one. A round is
+            what a strategy gives, for each class at most one click into what is missed and one into what is false.
         learn: ``each``: there is a gradient at each number of clicks; ``last``: at the last one only (SW-FastEdit).
         strategies: How often each strategy is taken.
         choices: How often each way to choose a voxel is taken.
@@ -69,7 +70,8 @@ class Synthesis(Strict):
         share: How many of the samples are such.
         looks: What they look like: ``uptake`` is dark with bright objects, ``contrast`` is anything.
         automatic: How often all the bright objects are of the first class, and none needs a click.
-        unsaid: How often the bright objects that are not meant are no error before they are clicked, like distractors.
+        unsaid: How often the bright objects that are not meant are no error before they are clicked, like distractors;
+            never for a model that needs clicks.
         surroundings: How often what lies beyond the border of a case is filled with such a volume.
         distractors: How often such objects are put beside what is meant; they are no error before they are clicked.
     """

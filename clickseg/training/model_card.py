@@ -58,7 +58,7 @@ def _training_rows(how: Training) -> list[tuple[str, str]]:
     return [
         ("samples", f"{how.epochs} epochs of {how.steps} batches of {how.batch}, {patch} voxels"),
         ("synthetic", f"{how.synthesis.share:.0%} of the samples"),
-        ("clicks", f"0 to {how.clicking.most} for each sample, simulated"),
+        ("clicks", f"0 to {how.clicking.most} simulated rounds for each sample, of at most two clicks for each class"),
         ("loss", f"{how.loss.name}, {how.optimization.optimizer}, learning rate {how.optimization.learning_rate:g}"),
         ("seed", str(how.seed)),
     ]

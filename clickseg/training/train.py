@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch.distributed
@@ -59,7 +60,7 @@ def train(
         EngineError: There is no such device, it has too little memory, or weights became infinite.
         OutputError: The folder cannot be written to.
     """
-    cases = _fold(find_cases_for(data, how.model), part)
+    cases = _learnt(_fold(find_cases_for(data, how.model), part), how)
     package = folder / how.name
     with joined(environ, device) as processes:
         if processes.is_first:
@@ -81,6 +82,11 @@ def _fold(files: Sequence[CaseFiles], part: Part | None) -> Fold:
         patients = {patient_of(case.name) for case in cases}
         logger.info("%s: %s of %s", what, counted(len(cases), "case"), counted(len(patients), "patient"))
     return fold
+
+
+def _learnt(fold: Fold, how: Training) -> Fold:
+    """Returns a fold without the cases that no sample is of, so that no record says that they were learnt from."""
+    return replace(fold, training=()) if how.synthesis.share == 1 else fold
 
 
 def _run(cases: Fold, how: Training, folder: Path, processes: Processes, progress: Progress, package: Path) -> None:

@@ -73,6 +73,8 @@ def test_the_folds_that_a_data_set_states_are_its_folds() -> None:
         ([case("a"), case("b", 1)], 2, "expected a fold for every case or for none"),
         ([case("a_PET"), case("a_CT")], 2, "expected at least 2 patients for 2 folds, got 1"),
         ([case("a"), case("b")], 1, "expected at least 2 folds, got 1"),
+        ([case("a"), case("b")], 0, "expected at least 2 folds, got 0"),
+        ([case("a"), case("b")], -2, "expected at least 2 folds, got -2"),
         ([case("a", 3), case("b", 3)], 5, "expected at least 2 folds, got 1"),
         ([], 5, "expected at least 5 patients for 5 folds, got 0"),
     ],

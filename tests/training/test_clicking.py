@@ -5,6 +5,7 @@ from __future__ import annotations
 import highdicom as hd
 import numpy as np
 import pytest
+import torch
 
 from clickseg.clicks.click import Click, Polarity
 from clickseg.inference.guidance import balls
@@ -100,3 +101,15 @@ def test_a_thing_is_unsaid_until_it_is_clicked(small: Training) -> None:
 
     assert np.array_equal(before, objects > 0)
     assert np.array_equal(clicks.unsaid([objects]).numpy()[0], objects == 7)
+
+
+def test_a_hand_that_shakes_says_the_thing_that_was_meant(small: Training) -> None:
+    objects, found = np.zeros(SHAPE, np.uint8), np.zeros((1, *SHAPE), np.uint8)
+    objects[5:7, 5:7, 5:7], found[0, 5:7, 5:7, 5:7] = 7, 1
+    how = Clicking(strategies={Strategy.ERROR: 1.0}, choices={"largest": 1.0}, jitter_mm=100)
+    clicks = BatchClicks(small.model, how, [NOTHING], np.random.default_rng(0))
+
+    clicks.add(found, [objects])
+
+    assert not clicks.channels()[0, 1][torch.from_numpy(objects > 0)].any()
+    assert not clicks.unsaid([objects]).any()

@@ -8,12 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from monai.inferers import SimpleInferer
 
 from clickseg.training.config import Training
 from clickseg.training.config_files import read_config
 from clickseg.training.interaction import Interaction, Stepper, mask_channels
-from clickseg.training.objective import make_cast, make_loss
+from clickseg.training.objective import make_cast, make_inferer, make_loss
 from tests.training.conftest import SMALL
 
 
@@ -49,7 +48,7 @@ def shown(how: Training, objects: np.ndarray | None = None, image: float = 0.0) 
     stepper = Stepper(cast, torch.amp.GradScaler("cuda", enabled=False), 0.0, how.optimization.accumulate, lambda: None)
     state = SimpleNamespace(iteration=4, epoch=1, device=torch.device("cpu"))
     engine = SimpleNamespace(
-        state=state, network=network, optimizer=optimizer, loss_function=make_loss(how.loss), inferer=SimpleInferer()
+        state=state, network=network, optimizer=optimizer, loss_function=make_loss(how.loss), inferer=make_inferer(how)
     )
     return network, Interaction(how, stepper)(engine, batch)
 
@@ -73,6 +72,15 @@ def test_there_is_a_gradient_at_each_showing_or_at_the_last() -> None:
 
     assert all(each.modes)
     assert last.modes == [False] * (len(last.modes) - 1) + [True]
+
+
+def test_a_loss_of_what_windows_give_is_that_of_the_patch_where_a_voxel_is_all_that_counts() -> None:
+    patch, _ = shown(changed("loss.of=patch"), image=1.0)
+    stitched, _ = shown(changed("loss.of=stitched", "model.window.roi=[8,8,8]"), image=1.0)
+
+    assert {each.shape[2:] for each in stitched.given} == {(8, 8, 8)}
+    assert torch.allclose(stitched.weights, patch.weights, atol=1e-6)
+    assert not torch.allclose(stitched.weights, Linear(3).weights, atol=1e-3)
 
 
 def test_gradients_are_gathered_for_one_step() -> None:

@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +42,25 @@ def trained(dataset: Path, run: Path, *more: str) -> subprocess.CompletedProcess
 def weights(run: Path) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = torch.load(run / "pet_lesion" / "models" / "model.pt", weights_only=True)
     return state
+
+
+def saved(run: Path) -> dict[str, Any]:
+    """Returns what a checkpoint holds."""
+    content: dict[str, Any] = torch.load(run / "checkpoint.pt", weights_only=True)
+    return content
+
+
+def leaves(content: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Yields each value of nested mappings and sequences, with its place."""
+    if isinstance(content, Mapping | list | tuple):
+        for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
+            yield from leaves(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, content
+
+
+def equal(value: object, other: object) -> bool:
+    return torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +103,16 @@ def test_a_run_ends_in_a_package_that_can_be_evaluated(dataset: Path, done: Path
     assert (report / "report.html").is_file()
 
 
+def test_the_package_holds_the_average_of_the_weights(done: Path) -> None:
+    checkpoint, shipped = saved(done), weights(done)
+
+    for name, value in shipped.items():
+        assert torch.equal(value, checkpoint["average"][f"module.{name}"].to(value.dtype)), name
+    assert any(not torch.equal(value, checkpoint["network"][name].to(value.dtype)) for name, value in shipped.items())
+
+
 def test_a_killed_run_goes_on_to_the_same_weights(dataset: Path, tmp_path: Path) -> None:
-    more = ("--set", "epochs=6", "--set", "workers=1")
+    more = ("--set", "epochs=20", "--set", "workers=1")
     whole = trained(dataset, tmp_path / "whole", *more)
     command = [str(Path(sys.executable).with_name("clickseg")), *map(str, words(dataset, tmp_path / "killed", *more))]
     with subprocess.Popen(command, env=runs.environment()) as run:
@@ -92,13 +121,27 @@ def test_a_killed_run_goes_on_to_the_same_weights(dataset: Path, tmp_path: Path)
             time.sleep(0.05)
         time.sleep(np.random.default_rng().uniform(0, 0.5))
         run.send_signal(signal.SIGKILL)
+    killed_after = saved(tmp_path / "killed")["epoch"]
 
     ended = trained(dataset, tmp_path / "killed", *more)
 
     assert whole.returncode == 0, whole.stderr
+    assert run.returncode == -signal.SIGKILL
     assert ended.returncode == 0, ended.stderr
-    for name, expected in weights(tmp_path / "whole").items():
-        assert torch.equal(weights(tmp_path / "killed")[name], expected), name
+    assert f"going on after epoch {killed_after} of 20" in ended.stderr
+    expected, found = (dict(leaves(saved(tmp_path / name))) for name in ("whole", "killed"))
+    assert {name.split(".")[0] for name in expected} >= {"network", "average", "optimizer", "scheduler", "epoch"}
+    assert {name for name, value in expected.items() if not equal(value, found[name])} == set()
+    assert found.keys() == expected.keys()
+
+
+def test_a_run_that_learns_from_synthetic_volumes_alone_names_no_case(dataset: Path, tmp_path: Path) -> None:
+    ended = trained(dataset, tmp_path / "run", "--set", "synthesis.share=1", "--set", "epochs=1")
+
+    assert ended.returncode == 0, ended.stderr
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["learnt_from"], record["held_out"]) == ({}, {})
+    assert "| cases | 0 |" in (tmp_path / "run" / "pet_lesion" / "docs" / "README.md").read_text()
 
 
 def test_a_run_that_is_over_is_not_run_again(dataset: Path, done: Path, tmp_path: Path) -> None:
@@ -124,20 +167,26 @@ def test_a_folder_of_another_run_is_left_alone(dataset: Path, done: Path, tmp_pa
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
-def test_two_processes_train_together(dataset: Path, tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_does_from_batches_twice_as_large(dataset: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     torchrun = ["python", "-m", "torch.distributed.run", "--nproc-per-node", 2, "--master-addr", "127.0.0.1"]
-    command = [*torchrun, "--master-port", port, "-m", "clickseg", *words(dataset, tmp_path / "run")]
+    each_alone = ("clicking.most=0", "synthesis.share=0", "optimization.fix_statistics_after=0")
+    same = [word for change in each_alone for word in ("--set", change)]
+    command = [*torchrun, "--master-port", port, "-m", "clickseg", *words(dataset, tmp_path / "two", *same)]
     for _ in ("trains", "is over, and not run again"):
-        ended = runs.process(command, GLOO_SOCKET_IFNAME="lo")  # whatever this machine is called
+        ended = runs.process([*command, "--set", "batch=1"], GLOO_SOCKET_IFNAME="lo")  # whatever this machine is called
 
         assert ended.returncode == 0, ended.stderr
-        assert all(torch.isfinite(each).all() for each in weights(tmp_path / "run").values())
-        shutil.rmtree(tmp_path / "run" / "pet_lesion")
+        shutil.rmtree(tmp_path / "two" / "pet_lesion")
 
-    alone = trained(dataset, tmp_path / "run")
+    one = trained(dataset, tmp_path / "one", *same, "--set", "batch=2")
+    alone = trained(dataset, tmp_path / "two", *same, "--set", "batch=1")
 
+    assert one.returncode == 0, one.stderr
+    learnt = saved(tmp_path / "one")["network"]
+    for name, value in saved(tmp_path / "two")["network"].items():
+        assert torch.allclose(value, learnt[name], rtol=1e-3, atol=1e-5), name
     assert alone.returncode == 1
     assert "number of processes" in alone.stderr
 

@@ -1,0 +1,52 @@
+"""Optimizers and schedules, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from clickseg.training.config import Optimization
+from clickseg.training.objective import make_optimizer, make_scheduler
+
+EPOCHS, RATE = 10, 0.02
+RATES: dict[str, Callable[[int], float]] = {
+    "none": lambda _: RATE,
+    "cosine": lambda epoch: RATE * (1 + np.cos(np.pi * epoch / EPOCHS)) / 2,
+    "multistep": lambda epoch: RATE * 0.333 ** (epoch // 2),
+    "polynomial": lambda epoch: RATE * (1 - epoch / EPOCHS) ** 2,
+}
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Novograd", "SGD"])
+def test_each_optimizer_finds_the_weights_of_a_line(name: str) -> None:
+    torch.manual_seed(0)
+    network, inputs = torch.nn.Linear(3, 1), torch.randn(64, 3)
+    wanted = inputs @ torch.tensor([[0.5], [-1.0], [0.25]])
+    optimizer = make_optimizer(Optimization(optimizer=name, learning_rate=0.01, weight_decay=0), network)
+    first = torch.nn.functional.mse_loss(network(inputs), wanted).item()
+
+    for _ in range(400):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.mse_loss(network(inputs), wanted)
+        loss.backward()
+        optimizer.step()
+
+    assert loss.item() < first / 100
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_each_schedule_is_that_of_its_formula(name: str) -> None:
+    how = Optimization(scheduler=name, learning_rate=RATE)
+    optimizer = make_optimizer(how, torch.nn.Linear(1, 1))
+    scheduler = make_scheduler(how, optimizer, EPOCHS)
+    found = []
+
+    for _ in range(EPOCHS):
+        found.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+
+    assert found == pytest.approx([RATES[name](epoch) for epoch in range(EPOCHS)], abs=2e-8)
