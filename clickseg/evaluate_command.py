@@ -145,7 +145,8 @@ def _lines(summaries: Sequence[Summary], output: Path) -> tuple[str, ...]:
     def line(summary: Summary) -> str:
         first, last = summary.steps[0], summary.steps[-1]
         return (
-            f"{summary.label}, {summary.method}: median Dice {first.dice.median:.3f} without clicks, "
+            f"{summary.label} in {summary.modality}, {summary.method}: "
+            f"median Dice {first.dice.median:.3f} without clicks, "
             f"{last.dice.median:.3f} after step {last.step} ({counted(summary.cases, 'case')})"
         )
 

@@ -33,12 +33,14 @@ class Evaluated:
 
     Attributes:
         name: What it is called.
+        modality: ``CT``, ``MR`` or ``PT``, joined by a plus where the model takes several images at once.
         fold: The part of a cross-validation that it is held out in, where the dataset says so.
         curves: How well the model did, with and without clicks, and the baseline.
         picture: A PNG of what is there and what was found in the end.
     """
 
     name: str
+    modality: str
     fold: int | None
     curves: tuple[Curve, ...]
     picture: bytes
@@ -127,7 +129,8 @@ class Evaluation:
         is_automatic = guidance is None or not guidance.required
         still = tuple(curve.without_clicks() for curve in scores.curves if is_automatic)
         baseline = grow_regions(case, self.package.spec, self.protocol)
-        return Evaluated(files.name, files.fold, (*scores.curves, *still, *baseline), pictures[0])
+        curves = (*scores.curves, *still, *baseline)
+        return Evaluated(files.name, "+".join(files.modalities), files.fold, curves, pictures[0])
 
 
 class _Steps:

@@ -107,8 +107,9 @@ def _summary_row(summary: Summary, shown: Sequence[int]) -> list[str]:
         f"{'not reached' if goal.median is None else f'{goal.median:g}'}<small>{goal.reached} of {goal.cases}</small>"
         for goal in summary.goals
     )
+    of = f"{_text(summary.label)}, {_text(summary.modality)}, {summary.cases} cases"
     return [
-        f"{_text(summary.method)}<small>{_text(summary.label)}, {summary.cases} cases</small>",
+        f"{_text(summary.method)}<small>{of}</small>",
         *(_spread(summary.steps[step].dice, 3) for step in shown),
         _spread(summary.dice_auc, 3),
         _spread(summary.nsd_auc, 3),
@@ -135,7 +136,7 @@ def _worst(cases: Sequence[Evaluated]) -> str:
 
 def _all_cases(cases: Sequence[Evaluated]) -> str:
     shown = _shown(len(cases[0].curves[0].scores))
-    header = ["case", "fold", "class", "method", *(f"Dice, step {step}" for step in shown), "AUC Dice"]
+    header = ["case", "modality", "fold", "class", "method", *(f"Dice, step {step}" for step in shown), "AUC Dice"]
     rows = (_case_row(case, curve, shown) for case in cases for curve in case.curves)
     return f"<h2>Cases</h2>{_table(header, rows)}"
 
@@ -143,6 +144,7 @@ def _all_cases(cases: Sequence[Evaluated]) -> str:
 def _case_row(case: Evaluated, curve: Curve, shown: Sequence[int]) -> list[str]:
     return [
         _text(case.name),
+        _text(case.modality),
         "" if case.fold is None else str(case.fold),
         _text(curve.label),
         _text(curve.method),

@@ -22,13 +22,12 @@ _LONGEST_NAME = 40
 
 
 def draw_dice(summaries: Sequence[Summary]) -> bytes:
-    """Returns a PNG of the median Dice coefficient over the steps, with quartiles, of each method and class."""
+    """Returns a PNG of the median Dice coefficient over the steps, with quartiles, of each method, class, modality."""
     figure = Figure(figsize=(7, 4.2), dpi=110, layout="constrained")
     axes = figure.subplots()
-    several = len({summary.label for summary in summaries}) > 1
     for summary in summaries:
         steps = [step.step for step in summary.steps]
-        name = f"{summary.method}: {summary.label}" if several else summary.method
+        name = _line_name(summary, summaries)
         (line,) = axes.plot(steps, [step.dice.median for step in summary.steps], marker="o", markersize=3, label=name)
         lower, upper = ([getattr(step.dice, end) for step in summary.steps] for end in ("lower", "upper"))
         axes.fill_between(steps, lower, upper, color=line.get_color(), alpha=0.15, linewidth=0)
@@ -58,6 +57,13 @@ def draw_heat_map(cases: Sequence[Evaluated]) -> bytes:
             text.set_parse_math(False)  # a name may hold a $
     figure.colorbar(shown, label="Dice")
     return png(figure)
+
+
+def _line_name(summary: Summary, summaries: Sequence[Summary]) -> str:
+    """Returns a method's name, with the class and the modality where there are several."""
+    labels, modalities = {each.label for each in summaries}, {each.modality for each in summaries}
+    parts = [summary.method, *([summary.label] * (len(labels) > 1)), *([summary.modality] * (len(modalities) > 1))]
+    return ": ".join(parts)
 
 
 def _row_name(case: Evaluated, curve: Curve) -> str:

@@ -77,9 +77,10 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How well a method does for a class.
+    """How well a method does for a class in images of a modality.
 
     Attributes:
+        modality: The modality, as ``Evaluated`` says it.
         method: The method.
         label: The class.
         cases: In how many cases it was tried.
@@ -91,6 +92,7 @@ class Summary:
         windows: How many windows were run in it.
     """
 
+    modality: str
     method: str
     label: str
     cases: int
@@ -103,12 +105,12 @@ class Summary:
 
 
 def summarized(cases: Sequence[Evaluated]) -> tuple[Summary, ...]:
-    """Returns how well each method does for each class, in the order of the first case."""
-    groups: dict[tuple[str, str], list[Curve]] = {}
+    """Returns how well each method does for each class in each modality, in the order of the first cases."""
+    groups: dict[tuple[str, str, str], list[Curve]] = {}
     for case in cases:
         for curve in case.curves:
-            groups.setdefault((curve.method, curve.label), []).append(curve)
-    return tuple(_summary(curves) for curves in groups.values())
+            groups.setdefault((case.modality, curve.method, curve.label), []).append(curve)
+    return tuple(_summary(modality, curves) for (modality, _, _), curves in groups.items())
 
 
 def spread_of(values: Sequence[float]) -> Spread:
@@ -117,10 +119,11 @@ def spread_of(values: Sequence[float]) -> Spread:
     return Spread(float(np.mean(values)), median, lower, upper)
 
 
-def _summary(curves: Sequence[Curve]) -> Summary:
+def _summary(modality: str, curves: Sequence[Curve]) -> Summary:
     first = curves[0]
     efforts = [effort for curve in curves for effort in _efforts(curve)] or [Effort()]
     return Summary(
+        modality,
         first.method,
         first.label,
         len(curves),

@@ -14,6 +14,7 @@ from clickseg.evaluation.summary import DICE_GOALS, Summary
 
 COLUMNS = (
     "case",
+    "modality",
     "fold",
     "label",
     "method",
@@ -58,6 +59,7 @@ def _rows(case: Evaluated, curve: Curve) -> Iterator[tuple[object, ...]]:
         agreement = score.agreement
         yield (
             case.name,
+            case.modality,
             "" if case.fold is None else case.fold,
             curve.label,
             curve.method,
@@ -73,6 +75,7 @@ def _rows(case: Evaluated, curve: Curve) -> Iterator[tuple[object, ...]]:
 def _case(case: Evaluated, curve: Curve) -> dict[str, Any]:
     return {
         "case": case.name,
+        "modality": case.modality,
         "fold": case.fold,
         "label": curve.label,
         "method": curve.method,

@@ -68,7 +68,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ended = runs.clickseg("evaluate", model, data, "-o", folder / "report", "--clicks", 2, "--device", "cpu")
 
     assert (ended.returncode, ended.stderr) == (0, "3 cases: model model, protocol cvpr2025\n")
-    assert "hook, model: median Dice 0.000 without clicks, 1.000 after step 2 (3 cases)" in ended.stdout
+    assert "hook in PT, model: median Dice 0.000 without clicks, 1.000 after step 2 (3 cases)" in ended.stdout
     assert f"report    {folder / 'report' / 'report.html'}" in ended.stdout
     return folder / "report"
 
@@ -135,6 +135,9 @@ def test_a_model_for_several_modalities_is_evaluated_on_the_images_of_each(tmp_p
     assert run(model, tmp_path / "data", "-o", tmp_path / "out", "--clicks", 1) == 0
 
     assert [dice(tmp_path / "out", case) for case in ("a_PET", "a_CT")] == [[1, 1], [1, 1]]
+    methods = json.loads((tmp_path / "out" / "summary.json").read_text())["methods"]
+    assert {each["modality"] for each in methods if each["method"] == "model"} == {"PT", "CT"}
+    assert {each["modality"] for each in methods if each["method"] == "region growing"} == {"PT"}
 
 
 @pytest.mark.usefixtures("clean_environ")

@@ -25,8 +25,8 @@ def curve(*dice: float, label: str = "lesion", counted_from: int = 0) -> Curve:
     return Curve(MODEL, label, tuple(scores), counted_from)
 
 
-def evaluated(name: str, *curves: Curve, fold: int | None = None) -> Evaluated:
-    return Evaluated(name, fold, curves, PNG)
+def evaluated(name: str, *curves: Curve, fold: int | None = None, modality: str = "PT") -> Evaluated:
+    return Evaluated(name, modality, fold, curves, PNG)
 
 
 CASES = (
@@ -46,6 +46,15 @@ def test_quartiles_are_those_of_all_cases() -> None:
     assert (summary.steps[0].dice.lower, summary.steps[0].dice.upper) == pytest.approx((0.15, 0.525))
     assert [step.clicks.median for step in summary.steps] == [0, 1, 2]
     assert summary.dice_auc.mean == pytest.approx(((0.41 + 0.87) / 2 + (0.45 + 0.67) / 2 + 0.9 + 0.3) / 4)
+
+
+def test_what_is_of_another_modality_is_summed_up_apart() -> None:
+    pet, ct = evaluated("a_PET", curve(0.2, 0.9)), evaluated("a_CT", curve(0.4, 0.5), modality="CT")
+
+    found = {each.modality: each for each in summarized([pet, ct])}
+
+    assert {modality: each.cases for modality, each in found.items()} == {"PT": 1, "CT": 1}
+    assert [step.dice.median for step in found["CT"].steps] == [0.4, 0.5]
 
 
 def test_who_never_reaches_a_goal_is_counted_and_takes_more_clicks_than_anybody() -> None:
@@ -87,9 +96,9 @@ def test_the_table_has_a_row_for_each_case_class_method_and_step() -> None:
     assert len(rows) == 4 * 3 + 2 * 2
     assert {row["case"] for row in rows} == {"a", "b", "c", "d", 'e, "quoted"'}
     assert rows[1] | {} == {
-        "case": "a", "fold": "0", "label": "lesion", "method": "model", "step": "1", "foreground_clicks": "1",
-        "background_clicks": "0", "dice": "0.82", "nsd": "0.41", "fpv_ml": "1.5", "fnv_ml": "0.25", "seconds": "0.5",
-        "windows": "3",
+        "case": "a", "modality": "PT", "fold": "0", "label": "lesion", "method": "model", "step": "1",
+        "foreground_clicks": "1", "background_clicks": "0", "dice": "0.82", "nsd": "0.41", "fpv_ml": "1.5",
+        "fnv_ml": "0.25", "seconds": "0.5", "windows": "3",
     }  # fmt: skip
     assert rows[-1]["label"] == "node"
     assert rows[6]["fold"] == ""
