@@ -20,7 +20,7 @@ from clickseg.training.augmentation import IMAGE, OBJECTS, TRUTH, augmentation
 from clickseg.training.config import Training
 from clickseg.training.grid_case import GridCase
 from clickseg.training.synthetic import Look, blob, painted, scene
-from clickseg.training.synthetic_range import as_scaled, ranges
+from clickseg.training.synthetic_range import as_scaled, looks_of, ranges
 
 _MARGIN = 0.15
 """How much more is cut on each side of a patch, as a part of it, so that few voxels lack a value when it is turned."""
@@ -103,13 +103,18 @@ class Samples(Dataset[Item]):
     def _synthetic(self, rng: np.random.Generator) -> tuple[Patch, bool]:
         """Returns a volume with objects in it, and whether only clicks say which of them are meant."""
         how = self._how.synthesis
-        look = how.looks[rng.integers(len(how.looks))]
-        must_click = self._needs_clicks or look != "uptake" or rng.random() >= how.automatic
-        made = scene(self._how.patch, look, int(rng.integers(1, 6)), rng)
+        looks = self._looks(rng)
+        must_click = self._needs_clicks or looks[0] != "uptake" or rng.random() >= how.automatic
+        made = scene(self._how.patch, looks, int(rng.integers(1, 6)), rng)
         kinds = self._kinds(np.unique(made.objects[made.objects > 0]), must_click, rng)
-        image, truth = as_scaled(made.image, self._how.model), kinds[made.objects]
-        is_unsaid = look == "uptake" and not self._needs_clicks and rng.random() < how.unsaid
+        image, truth = as_scaled(made.images, self._how.model), kinds[made.objects]
+        is_unsaid = looks[0] == "uptake" and not self._needs_clicks and rng.random() < how.unsaid
         return Patch(image, truth, np.where((truth == 0) & is_unsaid, made.objects, 0)), must_click
+
+    def _looks(self, rng: np.random.Generator) -> tuple[Look, ...]:
+        """Returns what each input looks like: a single one is any of those that the run is told."""
+        several, told = looks_of(self._how.model), self._how.synthesis.looks
+        return several if len(several) > 1 else (told[rng.integers(len(told))],)
 
     def _kinds(self, present: Numbers, must_click: bool, rng: np.random.Generator) -> Numbers:
         """Returns the class of each object, by its number; 0 for those that are not meant."""
@@ -154,10 +159,9 @@ def _cut(case: GridCase, start: Indices, size: Triple, how: Training, rng: np.ra
     target = tuple(slice(a, b) for a, b in zip(first - start, stop - start, strict=True))
     patch = Patch(np.zeros((len(case.images), *size), np.float32), np.zeros(size, np.uint8), np.zeros(size, np.uint8))
     if (stop - first < size).any() and rng.random() < how.synthesis.surroundings:
-        around = scene(size, _look(case), int(rng.integers(0, 5)), rng)
-        patch = replace(
-            patch, image=as_scaled(around.image, how.model.for_modality(case.modality)), objects=around.objects
-        )
+        spec = how.model.for_modality(case.modality)
+        around = scene(size, looks_of(spec), int(rng.integers(0, 5)), rng)
+        patch = replace(patch, image=as_scaled(around.images, spec), objects=around.objects)
     patch.image[(slice(None), *target)] = case.images[(slice(None), *source)]
     patch.truth[target], patch.objects[target] = case.truth[source], 0
     return patch
@@ -166,20 +170,16 @@ def _cut(case: GridCase, start: Indices, size: Triple, how: Training, rng: np.ra
 def _with_distractor(patch: Patch, case: GridCase, how: Training, rng: np.random.Generator) -> Patch:
     """Returns a patch with one more object in it, beside what is to be found."""
     mask = blob(patch.truth.shape, rng) & (patch.truth == 0)
-    limits = ranges(how.model.for_modality(case.modality))
+    spec = how.model.for_modality(case.modality)
     drawn = [
-        low + (top - low) * painted((each - low) / (top - low), mask, _look(case), rng)
-        for each, (low, top) in zip(patch.image, limits, strict=True)
+        low + (top - low) * painted((each - low) / (top - low), mask, look, rng)
+        for each, (low, top), look in zip(patch.image, ranges(spec), looks_of(spec), strict=True)
     ]
     objects = patch.objects.copy()
     objects[mask] = 255
     keep = patch.truth > 0  # the softened border of the object leaves it as it is
     image = np.where(keep, patch.image, np.stack(drawn)).astype(np.float32)
     return replace(patch, image=image, objects=objects)
-
-
-def _look(case: GridCase) -> Look:
-    return "uptake" if case.modality == "PT" else "contrast"
 
 
 def _larger(patch: Triple) -> Triple:

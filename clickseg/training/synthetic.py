@@ -5,6 +5,7 @@ Tissues are regions of smooth random fields; objects are deformed ellipsoids. Al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,29 +24,29 @@ class Scene:
     """A volume and the objects in it.
 
     Attributes:
-        image: Its values [I, J, K], from 0 to about 1.
+        images: Its values as each of several scanners shows them [C, I, J, K], from 0 to about 1.
         objects: The number of the object of each voxel, from 1; 0 where there is none.
     """
 
-    image: Values
+    images: Values
     objects: Numbers
 
 
-def scene(shape: Triple, look: Look, count: int, rng: np.random.Generator) -> Scene:
+def scene(shape: Triple, looks: Sequence[Look], count: int, rng: np.random.Generator) -> Scene:
     """Returns a random volume.
 
     Args:
         shape: Its size.
-        look: ``uptake``: dark, with bright objects; ``contrast``: anything.
+        looks: What each of its images looks like. ``uptake``: dark, with bright objects; ``contrast``: anything.
         count: How many objects are put into it; later ones cover earlier ones.
         rng: Draws everything.
     """
-    image, objects = _tissues(shape, look, rng), np.zeros(shape, np.uint8)
+    images, objects = [_tissues(shape, look, rng) for look in looks], np.zeros(shape, np.uint8)
     for number in range(1, count + 1):
         mask = blob(shape, rng)
         objects[mask] = number
-        image = painted(image, mask, look, rng)
-    return Scene(_acquired(image, rng), objects)
+        images = [painted(image, mask, look, rng) for image, look in zip(images, looks, strict=True)]
+    return Scene(np.stack([_acquired(image, rng) for image in images]), objects)
 
 
 def painted(image: Values, mask: Mask, look: Look, rng: np.random.Generator) -> Values:

@@ -54,6 +54,21 @@ def test_images_are_what_a_network_is_given_when_it_is_used(series: Series, fine
     assert np.array_equal(found.images, inputs.part(tuple(slice(0, count) for count in inputs.shape)))
 
 
+def test_a_second_image_is_what_a_network_of_two_inputs_is_given(series: Series, tmp_path: Path) -> None:
+    how = read_config(["pet_lesion", "pet_ct"], [*SMALL, "model.grid.spacing_mm=[0.7, 1.1, 1.9]"])
+    larger = phantoms.hook(phantoms.oblique_geometry((15, 13, 18)), 40.0, -100.0)
+    ct = phantoms.read(phantoms.write(tmp_path / "CT", larger, "CT", "test"))
+    case = case_of(series)
+    both = LabelledCase("case", (*case.images, LabelledImage("CT", "HU", ct.volume)), case.truth)
+    inputs = prepare(make_case([series, ct], Clicks(), ModelPackage("both", Path(), "0", how.model))).inputs
+
+    found = on_grid(both, how.model)
+
+    assert found.images.shape[0] == 2
+    assert np.array_equal(found.images, inputs.part(tuple(slice(0, count) for count in inputs.shape)))
+    assert not np.allclose(found.images[0], found.images[1])
+
+
 def test_truth_is_where_itk_finds_it(series: Series, fine: Training) -> None:
     case = case_of(series)
 

@@ -134,6 +134,22 @@ def test_what_is_unsaid_is_no_error_before_it_is_clicked() -> None:
     assert any(bool(unsaid[number]["objects"].any()) for number in range(10))
 
 
+def test_pet_and_ct_show_the_same_objects_each_in_its_own_way() -> None:
+    how = read_config(["pet_lesion", "pet_ct"], [*SMALL, *PLAIN, "synthesis.share=1"])
+    made = [Samples((), how, count=20)[number] for number in range(20)]
+
+    brighter = [
+        [float(image[each["truth"][0] > 0].mean() - image[each["truth"][0] == 0].mean()) for image in each["image"]]
+        for each in made
+    ]
+
+    assert {len(each) for each in brighter} == {2}
+    assert sum(pet > 0 for pet, _ in brighter) >= 16
+    assert 4 <= sum(ct > 0 for _, ct in brighter) <= 16
+    correlations = [np.corrcoef(*each["image"].reshape(2, -1).numpy())[0, 1] for each in made]
+    assert max(correlations) < 0.98
+
+
 def test_a_model_that_needs_clicks_always_has_one() -> None:
     needs = samples("model.guidance.required=true", "synthesis.share=0.5", "synthesis.automatic=1")
 
