@@ -29,6 +29,7 @@ _BENCHMARKS = (
     "whole_body",
     "whole_job",
 )
+_OF_RUNS = ("cross_validation", "obedience")
 
 
 def main() -> None:
@@ -47,6 +48,8 @@ def main() -> None:
         "--runs", type=Path, help="of cross_validation and obedience: folder of the runs, one for each fold"
     )
     arguments = parser.parse_args()
+    if arguments.name in _OF_RUNS and arguments.runs is None:
+        parser.error(f"{arguments.name}: expected --runs")
     own = {
         "cold_start": [arguments.environment],
         "container": [arguments.environment, arguments.image],

@@ -121,8 +121,9 @@ def _row(trials: Sequence[_Trial]) -> Row:
         "clicks": trials[0].polarity.value,
         "trials": len(trials),
         "errors, median ml": round(float(np.median([each.ml for each in trials])), 1),
-        f"mended within {_NEAR_MM:g} mm, % of trials": round(100 * float((near > 0.5).mean()), 1),
-        "mended, % of trials": round(100 * float((whole > 0.5).mean()), 1),
+        f"over half mended within {_NEAR_MM:g} mm, % of trials": round(100 * float((near > 0.5).mean()), 1),
+        f"over 90 % mended within {_NEAR_MM:g} mm, % of trials": round(100 * float((near > 0.9).mean()), 1),
+        "over half mended, % of trials": round(100 * float((whole > 0.5).mean()), 1),
         "mended, mean %": round(100 * float(whole.mean()), 1),
         f"changed beyond {_FAR_MM:g} mm, mean ml": round(float(np.mean([each.changed_far_ml for each in trials])), 1),
     }

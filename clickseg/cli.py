@@ -184,7 +184,7 @@ def _export(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     from clickseg.training.command import train_command
 
-    tell(train_command(arguments, progress_bar("batch")))
+    tell(train_command(arguments, progress_bar("batch"), progress_bar("case")))
     return 0
 
 

@@ -12,8 +12,13 @@ from clickseg.settings import checked_device
 from clickseg.training.part import Part
 
 
-def train_command(arguments: argparse.Namespace, progress: Progress) -> list[str]:
+def train_command(arguments: argparse.Namespace, progress: Progress, reading: Progress) -> list[str]:
     """Trains, and returns lines that say what was made.
+
+    Args:
+        arguments: What the command line says.
+        progress: Told after each batch.
+        reading: Told after each case that is read.
 
     Raises:
         UsageError: The arguments do not go together.
@@ -30,7 +35,7 @@ def train_command(arguments: argparse.Namespace, progress: Progress) -> list[str
     load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK where that is installed
     from clickseg.training.train import train
 
-    package = train(arguments.data, arguments.run_folder, how, part, device, os.environ, progress)
+    package = train(arguments.data, arguments.run_folder, how, part, device, os.environ, progress, reading)
     return [f"model    {package}"]
 
 

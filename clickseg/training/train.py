@@ -39,6 +39,7 @@ def train(
     device: str,
     environ: Mapping[str, str],
     progress: Progress,
+    reading: Progress = no_progress,
 ) -> Path:
     """Trains a network, or goes on with a run that was ended.
 
@@ -50,6 +51,7 @@ def train(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         environ: The environment, with what ``torchrun`` says.
         progress: Told after each batch.
+        reading: Told after each case that is read.
 
     Returns:
         The folder of the model package.
@@ -66,7 +68,7 @@ def train(
         if processes.is_first:
             initial = initial_digest(how, folder)
             open_folder(folder, how, record_of(how, cases.training, cases.held_out, processes.count, initial))
-            for _ in gather((*cases.training, *cases.held_out), how, folder / CASES, no_progress):
+            for _ in gather((*cases.training, *cases.held_out), how, folder / CASES, reading):
                 pass
         _wait_for_first(processes)
         _run(cases, how, folder, processes, progress, package)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import signal
 import socket
@@ -90,6 +91,16 @@ def test_a_run_ends_in_a_package_that_segments(dataset: Path, tmp_path: Path) ->
         "segment", tmp_path / "study", "-m", package.path, "-o", tmp_path / "out", "--postprocessing", "off"
     )
     assert segmented.returncode == 0, segmented.stderr
+
+
+def test_cases_and_batches_are_counted_on_a_terminal(dataset: Path, tmp_path: Path) -> None:
+    command = ["clickseg", *words(dataset, tmp_path / "run", "--set", "epochs=1")]
+
+    ended = runs.process(command, CLICKSEG_PROGRESS="1")
+
+    assert ended.returncode == 0, ended.stderr
+    bars = re.findall(r"0/(\d+) \[[^]]*\?(\w+)/s\]", ended.stderr)
+    assert bars == [("3", "case"), ("2", "batch")]
 
 
 def test_a_run_ends_in_a_package_that_can_be_evaluated(dataset: Path, done: Path, tmp_path: Path) -> None:
