@@ -57,7 +57,7 @@ def merged(content: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
 
 def as_yaml(how: Training) -> str:
     """Returns a configuration with every value in its place."""
-    text: str = yaml.safe_dump(how.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    text: str = yaml.safe_dump(how.model_dump(mode="json"), sort_keys=False)
     return text
 
 
