@@ -39,6 +39,7 @@ class Clicking(Strict):
     Attributes:
         most: A sample is shown after 0, 1, ... rounds of clicks, up to a number drawn from 0 to this one. A round is
             what a strategy gives, for each class at most one click into what is missed and one into what is false.
+            Where only clicks say what is meant there is one more before all of them.
         learn: ``each``: there is a gradient at each number of clicks; ``last``: at the last one only (SW-FastEdit).
         strategies: How often each strategy is taken.
         choices: How often each way to choose a voxel is taken.
@@ -68,10 +69,9 @@ class Synthesis(Strict):
 
     Attributes:
         share: How many of the samples are such.
-        looks: What they look like: ``uptake`` is dark with bright objects, ``contrast`` is anything.
+        looks: What they look like: ``uptake`` is dark with bright objects, ``contrast`` is anything. Of a model with
+            several inputs PET looks like the first and all else like the second, whatever is said here.
         automatic: How often all the bright objects are of the first class, and none needs a click.
-        unsaid: How often the bright objects that are not meant are no error before they are clicked, like distractors;
-            never for a model that needs clicks.
         surroundings: How often what lies beyond the border of a case is filled with such a volume.
         distractors: How often such objects are put beside what is meant; they are no error before they are clicked.
     """
@@ -79,7 +79,6 @@ class Synthesis(Strict):
     share: Share = 0.5
     looks: Annotated[tuple[Literal["uptake", "contrast"], ...], Field(min_length=1)] = ("uptake",)
     automatic: Share = 0.0
-    unsaid: Share = 0.0
     surroundings: Share = 0.5
     distractors: Share = 0.3
 

@@ -107,9 +107,8 @@ class Samples(Dataset[Item]):
         must_click = self._needs_clicks or looks[0] != "uptake" or rng.random() >= how.automatic
         made = scene(self._how.patch, looks, int(rng.integers(1, 6)), rng)
         kinds = self._kinds(np.unique(made.objects[made.objects > 0]), must_click, rng)
-        image, truth = as_scaled(made.images, self._how.model), kinds[made.objects]
-        is_unsaid = looks[0] == "uptake" and not self._needs_clicks and rng.random() < how.unsaid
-        return Patch(image, truth, np.where((truth == 0) & is_unsaid, made.objects, 0)), must_click
+        image = as_scaled(made.images, self._how.model)
+        return Patch(image, kinds[made.objects], np.zeros_like(made.objects)), must_click
 
     def _looks(self, rng: np.random.Generator) -> tuple[Look, ...]:
         """Returns what each input looks like: a single one is any of those that the run is told."""

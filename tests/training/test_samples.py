@@ -123,17 +123,6 @@ def test_in_an_automatic_sample_all_objects_are_meant() -> None:
     assert any(bool((always[n]["truth"] > clicked[n]["truth"]).any()) for n in range(10))
 
 
-def test_what_is_unsaid_is_no_error_before_it_is_clicked() -> None:
-    unsaid, said = (samples("synthesis.share=1", f"synthesis.unsaid={share}") for share in (1, 0))
-
-    for number in range(10):
-        sample, other = unsaid[number], said[number]
-        assert torch.equal(sample["truth"], other["truth"])
-        assert not sample["objects"][sample["truth"] > 0].any()
-        assert not other["objects"].any()
-    assert any(bool(unsaid[number]["objects"].any()) for number in range(10))
-
-
 def test_pet_and_ct_show_the_same_objects_each_in_its_own_way() -> None:
     how = read_config(["pet_lesion", "pet_ct"], [*SMALL, *PLAIN, "synthesis.share=1"])
     made = [Samples((), how, count=20)[number] for number in range(20)]
@@ -154,12 +143,6 @@ def test_a_model_that_needs_clicks_always_has_one() -> None:
     needs = samples("model.guidance.required=true", "synthesis.share=0.5", "synthesis.automatic=1")
 
     assert all(needs[number]["must_click"] for number in range(12))
-
-
-def test_to_a_model_that_needs_clicks_all_is_said_of_a_synthetic_volume() -> None:
-    needs = samples("model.guidance.required=true", "synthesis.share=1", "synthesis.unsaid=1", cases=())
-
-    assert not any(bool(needs[number]["objects"].any()) for number in range(12))
 
 
 @pytest.mark.parametrize("number", range(3))

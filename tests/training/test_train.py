@@ -94,9 +94,7 @@ def test_a_run_ends_in_a_package_that_segments(dataset: Path, tmp_path: Path) ->
 
 
 def test_cases_and_batches_are_counted_on_a_terminal(dataset: Path, tmp_path: Path) -> None:
-    command = ["clickseg", *words(dataset, tmp_path / "run", "--set", "epochs=1")]
-
-    ended = runs.process(command, CLICKSEG_PROGRESS="1")
+    ended = runs.clickseg(*words(dataset, tmp_path / "run", "--set", "epochs=1"), CLICKSEG_PROGRESS="1")
 
     assert ended.returncode == 0, ended.stderr
     bars = re.findall(r"0/(\d+) \[[^]]*\?(\w+)/s\]", ended.stderr)
