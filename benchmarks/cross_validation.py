@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from benchmarks.table import Row, publish
 from clickseg.datasets.case import LabelledCase
 from clickseg.evaluation.case import evaluate_case
 from clickseg.evaluation.protocols.choice import ProtocolName, make_protocol
+from clickseg.evaluation.region_growing import grow_regions
+from clickseg.evaluation.scores import Curve
 
 _SHOWN = (0, 1, 3, 5, 10)
 _AVID_SUV, _AVID_SHARE = 1.5, 0.7
@@ -28,19 +30,23 @@ def run(data: Path, runs: Path) -> None:
     scores: dict[tuple[str, str, str], list[list[float]]] = {}
     for each in held_out(data, runs):
         modality = each.case.images[0].modality
-        for postprocessing in ("on", "off"):
-            dices = _dices(each, postprocessing == "on")
-            for group in ("all", *(["avid"] if _is_avid(each.case) else [])):
-                scores.setdefault((postprocessing, modality, group), []).append(dices)
+        groups = ("all", "avid") if _is_avid(each.case) else ("all",)
+        for method, curve in _curves(each):
+            for group in groups:
+                dices = [curve.scores[count].agreement.dice for count in _SHOWN]
+                scores.setdefault((method, modality, group), []).append(dices)
     rows = [_row(*key, dices) for key, dices in sorted(scores.items(), reverse=True)]
     name = package_in(min(runs.iterdir())).name
     publish(f"cross_validation_{name}", f"Cross-validation of {name}: Dice by the number of clicks", rows)
 
 
-def _dices(each: HeldOut, postprocessing: bool) -> list[float]:
+def _curves(each: HeldOut) -> Iterator[tuple[str, Curve]]:
+    """Returns how well each method does, by what it is called."""
     protocol = make_protocol(ProtocolName.CVPR2025, max(_SHOWN), None)
-    (curve,) = evaluate_case(each.case, each.package, each.engine, protocol, postprocessing=postprocessing).curves
-    return [curve.scores[count].agreement.dice for count in _SHOWN]
+    for method, postprocessing in (("the model", True), ("the model, without postprocessing", False)):
+        scores = evaluate_case(each.case, each.package, each.engine, protocol, postprocessing=postprocessing)
+        yield from ((method, curve) for curve in scores.curves)
+    yield from (("region growing", curve) for curve in grow_regions(each.case, each.package.spec, protocol))
 
 
 def _is_avid(case: LabelledCase) -> bool:
@@ -49,14 +55,14 @@ def _is_avid(case: LabelledCase) -> bool:
     return image.modality == "PT" and bool((inside >= _AVID_SUV).mean() >= _AVID_SHARE)
 
 
-def _row(postprocessing: str, modality: str, group: str, scores: Sequence[Sequence[float]]) -> Row:
+def _row(method: str, modality: str, group: str, scores: Sequence[Sequence[float]]) -> Row:
     dices = np.array(scores)
     low, middle, high = np.percentile(dices, [25, 50, 75], axis=0)
     steady = (np.diff(dices, axis=1) >= -_DROP).all(axis=1)
     return {
         "cases": f"{group} {modality}",
         "number": len(dices),
-        "postprocessing": postprocessing,
+        "method": method,
         **{f"mean, {count}": round(float(value), 3) for count, value in zip(_SHOWN, dices.mean(axis=0), strict=True)},
         **{
             f"median, {count}": f"{b:.3f} ({a:.3f} to {c:.3f})"

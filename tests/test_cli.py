@@ -426,7 +426,9 @@ def test_models_are_listed(tmp_path: Path, models: Path) -> None:
     ended = clickseg("models", "-m", models)
 
     assert ended.stdout == f"thresholder 1.2.3: CT -> hook ({models / 'thresholder'})\n"
-    assert "pet_lesion 0.1.0: PT -> lesion or tumor" in clickseg("models").stdout
+    shipped = clickseg("models").stdout
+    assert "lesion 0.1.0: PT or CT or MR -> lesion or tumor" in shipped
+    assert "pet_lesion 0.2.0: PT -> lesion or tumor" in shipped
 
 
 def test_a_damaged_model_does_not_hide_the_others(tmp_path: Path, models: Path) -> None:

@@ -1,4 +1,4 @@
-"""The default model on real PET, through the command line."""
+"""The shipped models on real PET, CT and MR, through the command line."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.cases import dice, whole_body_pet
+from benchmarks.cases import dice, position_mm, whole_body_pet
+from clickseg.clicks.click import Click, Clicks
 from clickseg.clicks.clicks_json import write_clicks_json
+from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.read import read_case
+from clickseg.dicom.volume import read_series
+from clickseg.simulation.clicker import Choice, Clicker
 from tests import phantoms, runs
 from tests.dicom.results import violations
 from tests.test_demo import mask_of
@@ -32,9 +38,32 @@ def test_one_click_in_the_tumour_and_one_in_the_hottest_organ(fixtures: Path, tm
         found = mask_of(out / entry["files"]["seg"], images)
         scores[name] = (dice(found, case.tumour), entry["segments"][0]["volume_ml"])
 
-    assert scores["model"][0] >= 0.6
-    assert scores["raw network"][0] < 0.4
-    assert scores["raw network"][1] > 2000
+    assert scores["model"][0] >= 0.8
+    assert scores["raw network"][0] < 0.5
+    assert scores["raw network"][1] > 1000
+
+
+@pytest.mark.parametrize("folder", ["CT", "MR_T1"])
+def test_clicks_alone_find_a_tumour_in_ct_and_mr(fixtures: Path, tmp_path: Path, folder: str) -> None:
+    study = fixtures / "petct_ibsi" / "STS_002" / folder
+    case = read_case(CaseFiles(folder, (folder[:2],), (study / "image",), study / "mask" / "RS.dcm"))
+    truth = case.truth.array > 0
+    series = read_series(phantoms.checked(study / "image"))
+    clicker, found, clicks = Clicker(Choice.LARGEST, case.truth.spacing), np.zeros_like(truth), list[Click]()
+
+    for _ in range(5):
+        made = clicker.largest_error(truth, found, np.random.default_rng(0))
+        assert made is not None
+        clicks.append(Click("lesion", made.polarity, position_mm(series, np.array(made.voxel))))
+        write_clicks_json(Clicks(tuple(clicks), series.volume.frame_of_reference_uid), tmp_path / "c.json")
+        out = tmp_path / str(len(clicks))
+        ended = runs.clickseg("segment", study / "image", "--clicks", tmp_path / "c.json", "-o", out)
+        assert ended.returncode == 0, ended.stderr
+        report = json.loads((out / "report.json").read_text())
+        found = mask_of(out / report["series"][0]["files"]["seg"], study / "image")
+
+    assert report["model"]["name"] == "lesion"
+    assert dice(found, truth) >= 0.75
 
 
 def test_the_pet_model_takes_the_pet_of_a_pet_ct_study_and_says_so(fixtures: Path, tmp_path: Path) -> None:
@@ -59,7 +88,7 @@ def test_a_named_series_overrides_the_choice(fixtures: Path, tmp_path: Path) -> 
 
     assert pet.returncode == 0
     assert ct.returncode == 1
-    assert "error: no model for CT series: there are pet_lesion (for PT)" in ct.stderr
+    assert "error: model lesion: expected a foreground click, got none" in ct.stderr
 
 
 def test_of_two_pet_series_the_named_one_is_segmented(fixtures: Path, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from clickseg.models.package import ModelPackage
 def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     """Writes ``model.xml`` and ``model.bin`` beside a package's ``model.pt``, and their SHA-256 to its metadata.
 
-    Constants are f32; where all weights have values of f16, so that nothing is lost, they are f16, half as large.
+    Constants are f32; where all weights have values of f16 they are f16, half as large. Then nothing is lost but where
+    OpenVINO makes one constant of several: of a convolution and the batch normalization after it.
 
     Returns:
         The files that were written.

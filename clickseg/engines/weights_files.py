@@ -28,7 +28,7 @@ def save_openvino(
         network: What to write.
         package: Where to; a folder.
         graph: The name of the graph's file, ``NAME.xml``; the constants are written to ``NAME.bin``.
-        in_16_bits: Whether constants are written as f16, which must have such values; they are computed with in f32.
+        in_16_bits: Whether constants are rounded to f16; they are computed with in f32.
 
     Returns:
         The files that were written.

@@ -74,7 +74,8 @@ def test_the_manifests_are_shown(cpu_image: str) -> None:
     app, package, both = (docker("run", "--rm", *LEAST, cpu_image, "show", *part) for part in (["app"], ["pkg"], []))
 
     assert json.loads(json.loads(app.stdout)["command"]) == ["python3", "/opt/holoscan/app"]
-    assert json.loads(package.stdout)["models"] == [{"name": "pet_lesion", "path": "/opt/holoscan/models/pet_lesion"}]
+    models = [{"name": name, "path": f"/opt/holoscan/models/{name}"} for name in ("lesion", "pet_lesion")]
+    assert json.loads(package.stdout)["models"] == models
     assert "= app.json =" in both.stdout
     assert "= pkg.json =" in both.stdout
     assert docker("run", "--rm", cpu_image, "show", "other").returncode == 2
@@ -92,7 +93,7 @@ def test_what_it_holds_is_extracted_to_what_is_mounted(cpu_image: str, out: Path
     assert {path.name for path in out.iterdir()} == {"app", "config", "docs", "models"}
     assert {path.name for path in (out / "config").iterdir()} == {"app.json", "app.yaml", "pkg.json"}
     assert (out / "app" / "clickseg" / "cli.py").is_file()
-    assert [path.name for path in models.iterdir()] == ["pet_lesion"]
+    assert {path.name for path in models.iterdir()} == {"lesion", "pet_lesion"}
     assert nothing.stderr.startswith("error: nothing is mounted at /var/run/holoscan/export")
 
 

@@ -15,6 +15,7 @@ from tests import phantoms
 from tests.oracles import nets
 
 REPOSITORY = Path(__file__).parents[2]
+SHIPPED = ("lesion", "pet_lesion")
 
 
 def section(modality: str = "CT", **changes: object) -> dict[str, object]:
@@ -122,8 +123,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_checkout(
     environ = {"CLICKSEG_MODELS": str(tmp_path / "clickseg"), "HOLOSCAN_MODEL_PATH": str(tmp_path / "holoscan")}
 
     def found(explicit: Path | None, environ: dict[str, str]) -> str:
-        (each,) = find_packages(model_paths(explicit, environ))
-        return each.name
+        return " ".join(each.name for each in find_packages(model_paths(explicit, environ)))
 
     assert found(tmp_path / "option", environ) == "option"
     assert found(None, environ) == "clickseg"
@@ -133,7 +133,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_checkout(
     (tmp_path / "empty").mkdir()
     assert found(None, {"HOLOSCAN_MODEL_PATH": str(tmp_path / "empty")}) == "cwd"
     monkeypatch.chdir(tmp_path)
-    assert found(None, {}) == "pet_lesion"
+    assert found(None, {}) == "lesion pet_lesion"
 
 
 @pytest.mark.parametrize("environ", [{}, {"CLICKSEG_MODELS": "nowhere"}])
@@ -270,10 +270,11 @@ def test_for_one_of_its_modalities_a_package_is_as_if_made_for_it_alone(tmp_path
         assert made.for_modality(modality).for_modality(modality).spec == expected
 
 
-def test_the_default_pet_model_is_a_monai_bundle() -> None:
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_is_a_monai_bundle(name: str) -> None:
     from monai.bundle import ConfigParser
 
-    folder = REPOSITORY / "models" / "pet_lesion"
+    folder = REPOSITORY / "models" / name
     parser = ConfigParser()
     parser.read_config(str(folder / "configs" / "inference.json"))
     parser.read_meta(str(folder / "configs" / "metadata.json"))
@@ -286,16 +287,30 @@ def test_the_default_pet_model_is_a_monai_bundle() -> None:
     assert outputs["num_channels"] == spec.output_channels
     assert outputs["channel_def"] == {"0": "background", "1": "lesion"}
     assert spec.window.roi == (64, 64, 64)
-    assert (spec.postprocessing.min_value, spec.postprocessing.keep) == (1.5, "clicked")
+    assert (spec.postprocessing.min_value, spec.postprocessing.keep) == (None, "clicked")
 
 
+@pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("weights", ["model.pt", "model.xml", "model.bin"])
-def test_the_weights_of_the_default_pet_model_are_those_that_it_lists(weights: str) -> None:
-    assert load_package(REPOSITORY / "models" / "pet_lesion").weights(weights).sha256
+def test_the_weights_of_a_shipped_model_are_those_that_it_lists(name: str, weights: str) -> None:
+    assert load_package(REPOSITORY / "models" / name).weights(weights).sha256
 
 
-def test_the_default_pet_model_carries_its_attribution() -> None:
-    folder = REPOSITORY / "models" / "pet_lesion"
+def test_shipped_models_are_small() -> None:
+    files = [path for path in (REPOSITORY / "models").rglob("*") if path.is_file()]
+
+    assert sum(path.stat().st_size for path in files) < 30e6
+
+
+def test_only_clicks_say_what_the_model_for_all_modalities_is_to_find() -> None:
+    guidance = {name: load_package(REPOSITORY / "models" / name).spec.guidance for name in SHIPPED}
+
+    assert {name: each.required for name, each in guidance.items() if each} == {"lesion": True, "pet_lesion": False}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_carries_its_attribution(name: str) -> None:
+    folder = REPOSITORY / "models" / name
 
     assert "CC BY 3.0" in (folder / "docs" / "README.md").read_text()
     assert "10.7937/K9/TCIA.2015.7GO2GSKS" in json.dumps(json.loads((folder / "configs" / "metadata.json").read_text()))

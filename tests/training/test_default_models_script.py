@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from clickseg.models.package import load_package
 from clickseg.training.arguments import add_train
 from clickseg.training.config import Training
 from clickseg.training.config_files import read_config
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "train-default-models"
+REPOSITORY = Path(__file__).parents[2]
+SCRIPT = REPOSITORY / "scripts" / "train-default-models"
 NOTES = """#!/bin/sh
 printf '%s\\n' "$@" > "$RUNS_NOTED/$(ls "$RUNS_NOTED" | wc -l | tr -d ' ')"
 mkdir -p "$4"
@@ -53,6 +55,15 @@ def test_the_models_name_their_data(noted: list[list[str]]) -> None:
     cards = [_configuration(each).card for each in noted[1:]]
 
     assert all("Soft-tissue-Sarcoma" in each.data_source and len(each.references) == 2 for each in cards)
+
+
+@pytest.mark.parametrize("name", ["lesion", "pet_lesion"])
+def test_the_shipped_model_is_for_what_the_script_makes(noted: list[list[str]], name: str) -> None:
+    made = next(each for each in map(_configuration, noted) if each.name == name)
+
+    shipped = load_package(REPOSITORY / "models" / name).spec
+
+    assert shipped.model_copy(update={"weights": {}}) == made.model
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
