@@ -191,5 +191,5 @@ def device_of(engine_device: str) -> Device:
     try:
         return Cuda(int(number or 0))
     except ImportError as error:  # as where it is for another CUDA than the one at hand
-        logger.warning("CuPy cannot be used, blending is done on the host: %s", first_line(error))
+        logger.warning("CuPy cannot be used, the host does its work: %s", first_line(error))
         return HOST

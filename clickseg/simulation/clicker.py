@@ -15,7 +15,8 @@ from clickseg.arrays import Mask
 from clickseg.boxes import Box, Triple
 from clickseg.clicks.click import Point, Polarity
 from clickseg.errors import ClickError
-from clickseg.simulation.regions import Region, Regions, depth
+from clickseg.simulation.depth import Depth, depth_on_host
+from clickseg.simulation.regions import Region, Regions
 
 IN_VOXELS: Point = (1.0, 1.0, 1.0)
 
@@ -52,10 +53,12 @@ class Clicker:
     Attributes:
         choice: Which voxel of a region is clicked.
         spacing: The distance of voxels along each axis in mm, by which depth is measured.
+        depth: Measures it.
     """
 
     choice: Choice
     spacing: Point = IN_VOXELS
+    depth: Depth = depth_on_host
 
     def corrective(self, truth: Mask, found: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
         """Returns a click into what is missed and one into what is false, as far as there is any (SW-FastEdit)."""
@@ -113,12 +116,12 @@ class Clicker:
         return self._by_depth(regions.region(number), rng)
 
     def _deepest(self, region: Region, rng: np.random.Generator) -> Triple:
-        distances = depth(region.mask, self.spacing)
+        distances = self.depth(region.mask, self.spacing)
         deepest = np.argwhere(distances == distances.max())
         return _moved(_triple(deepest[rng.integers(len(deepest))]), region.first)
 
     def _by_depth(self, region: Region, rng: np.random.Generator) -> Triple:
-        weights = depth(region.mask, self.spacing).ravel().astype(np.float64)
+        weights = self.depth(region.mask, self.spacing).ravel().astype(np.float64)
         place = np.unravel_index(rng.choice(weights.size, p=weights / weights.sum()), region.mask.shape)
         return _moved(_triple(place), region.first)
 

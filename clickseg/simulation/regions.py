@@ -1,4 +1,4 @@
-"""Connected regions of a mask, and how deep voxels lie in them."""
+"""Connected regions of a mask."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import cc3d
-import edt
 import numpy as np
 
-from clickseg.arrays import Indices, Mask, Numbers, Values
+from clickseg.arrays import Indices, Mask, Numbers
 from clickseg.boxes import Box
-from clickseg.clicks.click import Point
 
 CONNECTIVITY: Final = 26
 """Voxels of one region share a corner: as the protocols that evaluate interactive segmentation have it."""
@@ -65,14 +63,3 @@ class Regions:
     def largest(self) -> int:
         """The number of the region of the most voxels, the first of equal ones; there is at least one."""
         return 1 + int(self.voxels.argmax())
-
-
-def depth(mask: Mask, spacing: Point) -> Values:
-    """Returns how far each voxel [I, J, K] is from the nearest one outside the mask; beyond the array is outside.
-
-    Args:
-        mask: The voxels.
-        spacing: The distance of voxels along each axis, in mm, or 1 for distances in voxels.
-    """
-    distances: Values = edt.edt(np.ascontiguousarray(mask), anisotropy=spacing, black_border=True, parallel=1)
-    return distances

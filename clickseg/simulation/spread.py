@@ -9,7 +9,8 @@ import numpy as np
 from clickseg.arrays import Mask
 from clickseg.boxes import Triple
 from clickseg.simulation.clicker import IN_VOXELS
-from clickseg.simulation.regions import Region, Regions, depth
+from clickseg.simulation.depth import depth_on_host
+from clickseg.simulation.regions import Region, Regions
 
 
 def spread(mask: Mask, count: int, rng: np.random.Generator) -> tuple[Triple, ...]:
@@ -32,13 +33,13 @@ def spread(mask: Mask, count: int, rng: np.random.Generator) -> tuple[Triple, ..
 
 def _centre(region: Region) -> Triple:
     """Returns the deepest voxel, the first of equally deep ones."""
-    distances = depth(region.mask, IN_VOXELS)
+    distances = depth_on_host(region.mask, IN_VOXELS)
     return _placed(np.array(np.unravel_index(int(distances.argmax()), distances.shape)), region)
 
 
 def _of_border(region: Region, rng: np.random.Generator) -> Triple:
     """Returns any of the least deep voxels."""
-    distances = depth(region.mask, IN_VOXELS)
+    distances = depth_on_host(region.mask, IN_VOXELS)
     border = np.argwhere(distances == distances[region.mask].min())
     return _placed(border[rng.integers(len(border))], region)
 

@@ -13,6 +13,7 @@ from clickseg.clicks.click import Polarity
 from clickseg.inference.guidance import ball_offsets, inside
 from clickseg.models.spec import GuidanceSpec, ModelSpec
 from clickseg.simulation.clicker import Clicker, VoxelClick
+from clickseg.simulation.depth import Depth, depth_on_host
 from clickseg.simulation.noise import Noise
 from clickseg.training.config import Clicking, Strategy
 
@@ -22,7 +23,14 @@ T = TypeVar("T")
 class BatchClicks:
     """The clicks of the samples of a batch, and the guidance channels that show them."""
 
-    def __init__(self, spec: ModelSpec, how: Clicking, truth: Sequence[Numbers], rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        how: Clicking,
+        truth: Sequence[Numbers],
+        rng: np.random.Generator,
+        depth: Depth = depth_on_host,
+    ) -> None:
         """Begins without clicks.
 
         Args:
@@ -30,8 +38,9 @@ class BatchClicks:
             how: How the simulated user clicks.
             truth: The classes of each sample [I, J, K].
             rng: Draws every choice.
+            depth: Measures how deep voxels lie in what is clicked.
         """
-        self._spec, self._how, self._truth, self._rng = spec, how, truth, rng
+        self._spec, self._how, self._truth, self._rng, self._depth = spec, how, truth, rng, depth
         count = len(spec.guidance.channels) if spec.guidance else 0
         self._drawn = np.zeros((len(truth), count, *truth[0].shape), np.float32)
         self._clicked = np.zeros((len(truth), 256), bool)
@@ -94,7 +103,7 @@ class BatchClicks:
                 return clicker.non_corrective(truth, self._rng)
 
     def _clicker(self) -> Clicker:
-        return Clicker(_drawn(self._how.choices, self._rng), self._spec.grid.spacing_mm)
+        return Clicker(_drawn(self._how.choices, self._rng), self._spec.grid.spacing_mm, self._depth)
 
     def _draw(self, index: int, label: int, click: VoxelClick) -> None:
         guidance = self._spec.guidance

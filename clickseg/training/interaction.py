@@ -14,6 +14,7 @@ from monai.utils.enums import CommonKeys
 
 from clickseg.arrays import Numbers
 from clickseg.models.spec import ModelSpec
+from clickseg.simulation.depth import Depth, depth_on_host
 from clickseg.training.clicking import BatchClicks
 from clickseg.training.config import Training
 from clickseg.training.normalization import set_training
@@ -45,8 +46,15 @@ class Stepper:
 class Interaction:
     """What a ``SupervisedTrainer`` does in one iteration."""
 
-    def __init__(self, how: Training, stepper: Stepper) -> None:
-        self._how, self._stepper = how, stepper
+    def __init__(self, how: Training, stepper: Stepper, depth: Depth = depth_on_host) -> None:
+        """Begins.
+
+        Args:
+            how: What the run is told.
+            stepper: How a gradient becomes a step.
+            depth: Measures how deep voxels lie in what is clicked.
+        """
+        self._how, self._stepper, self._depth = how, stepper, depth
         self._gradients = 0
 
     def __call__(self, engine: SupervisedTrainer, batch: Batch) -> dict[str, Any]:
@@ -55,7 +63,7 @@ class Interaction:
         showings = 1 + int(rng.integers(self._how.clicking.most + 1))
         image, truth = batch["image"].to(engine.state.device), batch["truth"][:, 0].long()
         objects = [each.numpy() for each in batch["objects"][:, 0].to(torch.uint8)]
-        clicks = BatchClicks(self._how.model, self._how.clicking, list(truth.to(torch.uint8).numpy()), rng)
+        clicks = BatchClicks(self._how.model, self._how.clicking, list(truth.to(torch.uint8).numpy()), rng, self._depth)
         clicks.add_first(batch["must_click"].tolist())
         found, losses = np.zeros(truth.shape, np.uint8), []
         for showing in range(1, showings + 1):

@@ -18,7 +18,9 @@ from torch.utils.data import DataLoader, Sampler
 from clickseg.engines.network_def import network_of
 from clickseg.engines.torch_engine import load_state
 from clickseg.errors import ModelError
+from clickseg.inference.device import device_of
 from clickseg.models.package import load_package
+from clickseg.simulation.depth import depth_on
 from clickseg.training.checkpoint import State, restore
 from clickseg.training.config import Training
 from clickseg.training.grid_case import GridCase
@@ -83,7 +85,7 @@ def make_run(how: Training, cases: Sequence[GridCase], folder: Path, processes: 
     is_begun = (folder / CHECKPOINT).is_file()
     state = _state(how, processes, is_begun=is_begun)
     order = Order(how, processes)
-    interaction = Interaction(how, _stepper(how, state, processes.device))
+    interaction = Interaction(how, _stepper(how, state, processes.device), depth_on(device_of(str(processes.device))))
     trainer = SupervisedTrainer(
         device=processes.device,
         max_epochs=how.epochs,

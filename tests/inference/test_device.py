@@ -109,7 +109,7 @@ def test_a_cupy_that_cannot_be_imported_is_said_and_the_host_does_it(
     monkeypatch.setitem(sys.modules, "cupy", None)  # as Python does where an import failed
 
     assert device_of("cuda") is HOST
-    assert "CuPy cannot be used, blending is done on the host" in caplog.text
+    assert "CuPy cannot be used, the host does its work" in caplog.text
 
 
 @pytest.mark.gpu

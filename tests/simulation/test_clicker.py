@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt, label
 
 from clickseg.clicks.click import Polarity
 from clickseg.simulation.clicker import Choice, Clicker
-from clickseg.simulation.regions import Regions, depth
+from clickseg.simulation.regions import Regions
 
 SHAPE = (14, 11, 17)
 SPACING = (1.7, 0.9, 3.1)
@@ -47,14 +47,6 @@ def test_regions_are_those_of_scipy(seed: int, share: float) -> None:
             assert region.mask.sum() == region.voxels
             again[region.box] |= region.mask
         assert (again == mask).all()
-
-
-@given(st.integers(0, 2**31), st.floats(0.05, 0.95))
-@settings(max_examples=30, deadline=None)
-def test_depth_is_that_of_scipy(seed: int, share: float) -> None:
-    mask = blobs(seed, share)
-
-    assert depth(mask, SPACING) == pytest.approx(depths(mask, SPACING), rel=1e-5)
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 0.5))

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from clickseg.arrays import Mask, Values
+from clickseg.clicks.click import Point
+from clickseg.simulation.depth import Depth, depth_on_host
 from clickseg.training.config import Training
 from clickseg.training.config_files import read_config
 from clickseg.training.interaction import Interaction, Stepper, mask_channels
@@ -32,7 +35,9 @@ class Linear(torch.nn.Module):
         return torch.cat([torch.zeros_like(lesion), lesion], dim=1)
 
 
-def shown(how: Training, objects: np.ndarray | None = None, image: float = 0.0) -> tuple[Linear, dict[str, object]]:
+def shown(
+    how: Training, objects: np.ndarray | None = None, image: float = 0.0, depth: Depth = depth_on_host
+) -> tuple[Linear, dict[str, object]]:
     """Runs one iteration on one sample, a box that is missed."""
     truth = torch.zeros(1, 1, 16, 16, 16)
     truth[0, 0, 3:9, 4:12, 5:11] = 1
@@ -50,7 +55,7 @@ def shown(how: Training, objects: np.ndarray | None = None, image: float = 0.0) 
     engine = SimpleNamespace(
         state=state, network=network, optimizer=optimizer, loss_function=make_loss(how.loss), inferer=make_inferer(how)
     )
-    return network, Interaction(how, stepper)(engine, batch)
+    return network, Interaction(how, stepper, depth)(engine, batch)
 
 
 def changed(*changes: str) -> Training:
@@ -64,6 +69,20 @@ def test_each_showing_has_more_clicks_than_the_one_before() -> None:
     assert len(counts) > 2
     assert counts[0] == 0
     assert all(a < b for a, b in pairwise(counts))
+
+
+def test_depth_is_measured_where_it_was_said() -> None:
+    measured: list[float] = []
+
+    def depth(mask: Mask, spacing: Point) -> Values:
+        measured.append(depth_on_host(mask, spacing).max())
+        return depth_on_host(mask, spacing)
+
+    here, _ = shown(changed("clicking.choices={largest: 1}"))
+    there, _ = shown(changed("clicking.choices={largest: 1}"), depth=depth)
+
+    assert len(measured) >= len(there.given) - 1 > 1
+    assert all(torch.equal(a, b) for a, b in zip(here.given, there.given, strict=True))
 
 
 def test_there_is_a_gradient_at_each_showing_or_at_the_last() -> None:
