@@ -14,7 +14,7 @@ from clickseg.training.config_files import read_config
 from clickseg.training.grid_case import GridCase
 from clickseg.training.hooks import FirstHooks
 from clickseg.training.processes import Processes
-from clickseg.training.trainer import make_run
+from clickseg.training.trainer import make_network, make_run
 
 _BATCHES, _EVERY = 400, 50
 _CHANGES = ("epochs=1", f"steps={_BATCHES}", "patch=[24,24,24]", "clicking.most=4", "network.filters=[8,16,32,64]")
@@ -34,7 +34,9 @@ def run(_: Path) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         hooks = FirstHooks(Path(folder), note, lambda _: {}, 0)
-        make_run(how, (case,), Path(folder), Processes(0, 1, torch.device("cpu")), hooks).trainer.run()
+        alone = Processes(0, 1, torch.device("cpu"))
+        network = make_network(how, Path(folder), alone)
+        make_run(how, network, (case,), Path(folder), alone, hooks).trainer.run()
         hooks.close()
     publish("training_memory", f"Memory of a training run of {_BATCHES} batches", rows)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.digest import digests_of
 from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.folds import fold_of, make_folds
 from clickseg.datasets.read import read_case
@@ -90,11 +91,12 @@ def evaluate(settings: Settings, wanted: Wanted, progress: Progress) -> Evaluati
     )
     with Staging(settings.output, SUMMARY) as staging:
         outcomes = list(evaluation.of(cases, progress))
-        lines = _published(outcomes, evaluation, wanted, settings, staging)
+        lines = _published(cases, outcomes, evaluation, wanted, settings, staging)
     return Evaluations(lines, tuple(_error(each) for each in outcomes if isinstance(each, Failed)))
 
 
 def _published(
+    cases: Sequence[CaseFiles],
     outcomes: Sequence[Evaluated | Failed],
     evaluation: Evaluation,
     wanted: Wanted,
@@ -106,7 +108,9 @@ def _published(
     failed = [each for each in outcomes if isinstance(each, Failed)]
     if not done:
         return ()
-    summaries = write_report(staging, evaluation, done, failed, wanted.chosen, settings.clock)
+    names = {each.name for each in done}
+    sha256 = digests_of([case for case in cases if case.name in names]).sha256
+    summaries = write_report(staging, evaluation, done, failed, wanted.chosen, sha256, settings.clock)
     staging.publish()
     return _lines(summaries, settings.output)
 
@@ -144,10 +148,10 @@ def _error(failed: Failed) -> ClickSegError:
 def _lines(summaries: Sequence[Summary], output: Path) -> tuple[str, ...]:
     def line(summary: Summary) -> str:
         first, last = summary.steps[0], summary.steps[-1]
+        after = f", {last.dice.median:.3f} after step {last.step}" if last.step else ""
         return (
             f"{summary.label} in {summary.modality}, {summary.method}: "
-            f"median Dice {first.dice.median:.3f} without clicks, "
-            f"{last.dice.median:.3f} after step {last.step} ({counted(summary.cases, 'case')})"
+            f"median Dice {first.dice.median:.3f} without clicks{after} ({counted(summary.cases, 'case')})"
         )
 
     return (*(line(summary) for summary in summaries), f"report    {output / 'report.html'}")

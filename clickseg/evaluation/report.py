@@ -37,6 +37,7 @@ def write_report(
     cases: Sequence[Evaluated],
     failed: Sequence[Failed],
     folds: Sequence[int],
+    sha256: str,
     clock: datetime,
 ) -> tuple[Summary, ...]:
     """Writes a report, and returns what all cases say together.
@@ -47,12 +48,13 @@ def write_report(
         cases: The cases; at least one.
         failed: Those that could not be evaluated.
         folds: The folds that were asked for; none for all cases.
+        sha256: The digest of the cases.
         clock: The time that is stamped on it.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    facts = _facts(evaluation, folds, clock)
+    facts = _facts(evaluation, folds, sha256, clock)
     summaries = summarized(cases)
     plots = {"dice.png": draw_dice(summaries), "cases.png": draw_heat_map(cases)}
     titles = {"Dice over clicks": plots["dice.png"], "Dice in each case": plots["cases.png"]}
@@ -64,7 +66,7 @@ def write_report(
     return summaries
 
 
-def _facts(evaluation: Evaluation, folds: Sequence[int], clock: datetime) -> dict[str, Any]:
+def _facts(evaluation: Evaluation, folds: Sequence[int], sha256: str, clock: datetime) -> dict[str, Any]:
     protocol, package, engine = evaluation.protocol, evaluation.package, evaluation.engine
     return {
         "clickseg": __version__,
@@ -85,6 +87,7 @@ def _facts(evaluation: Evaluation, folds: Sequence[int], clock: datetime) -> dic
         },
         "postprocessing": evaluation.postprocessing,
         "folds": list(folds),
+        "data_sha256": sha256,
     }
 
 
@@ -95,6 +98,7 @@ def _words(facts: Mapping[str, Any], cases: int, failed: int) -> dict[str, str]:
         "model": f"{model['name']} {model['version']}",
         **{f"SHA-256 of {name}": digest for name, digest in model["weights"].items()},
         "cases": f"{cases}{f', and {failed} that failed' if failed else ''}",
+        "SHA-256 of the cases": facts["data_sha256"],
         "folds": ", ".join(str(fold) for fold in facts["folds"]) or "all",
         "protocol": f"{protocol['name']}, {protocol['steps']} steps, seed {protocol['seed']}",
         "postprocessing": "on" if facts["postprocessing"] else "off",

@@ -39,7 +39,7 @@ class Clicking(Strict):
     Attributes:
         most: A sample is shown after 0, 1, ... rounds of clicks, up to a number drawn from 0 to this one. A round is
             what a strategy gives, for each class at most one click into what is missed and one into what is false.
-            Where only clicks say what is meant there is one more before all of them.
+            Where only clicks say what is meant there is one more before all of them, which is in it for certain.
         learn: ``each``: there is a gradient at each number of clicks; ``last``: at the last one only (SW-FastEdit).
         strategies: How often each strategy is taken.
         choices: How often each way to choose a voxel is taken.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch.distributed
+import torch
 
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases_for
@@ -24,7 +24,7 @@ from clickseg.training.network_check import LESS_MEMORY
 from clickseg.training.part import Part
 from clickseg.training.processes import Processes, joined
 from clickseg.training.run_folder import CASES, CURVES, initial_digest, open_folder, record_of
-from clickseg.training.trainer import Run, make_run
+from clickseg.training.trainer import Run, make_network, make_run
 from clickseg.training.validation import validate
 from clickseg.wording import counted, first_line
 
@@ -65,13 +65,14 @@ def train(
     cases = _learnt(_fold(find_cases_for(data, how.model), part), how)
     package = folder / how.name
     with joined(environ, device) as processes:
+        network = make_network(how, folder, processes)
         if processes.is_first:
             initial = initial_digest(how, folder)
             open_folder(folder, how, record_of(how, cases.training, cases.held_out, processes.count, initial))
             for _ in gather((*cases.training, *cases.held_out), how, folder / CASES, reading):
                 pass
         _wait_for_first(processes)
-        _run(cases, how, folder, processes, progress, package)
+        _run(cases, how, network, folder, processes, progress, package)
     return package
 
 
@@ -91,16 +92,24 @@ def _learnt(fold: Fold, how: Training) -> Fold:
     return replace(fold, training=()) if how.synthesis.share == 1 else fold
 
 
-def _run(cases: Fold, how: Training, folder: Path, processes: Processes, progress: Progress, package: Path) -> None:
+def _run(
+    cases: Fold,
+    how: Training,
+    network: torch.nn.Module,
+    folder: Path,
+    processes: Processes,
+    progress: Progress,
+    package: Path,
+) -> None:
     learnt = tuple(gather(cases.training, how, folder / CASES, no_progress))
     held_out = tuple(gather(cases.held_out, how, folder / CASES, no_progress))
     if not processes.is_first:
-        go_on(make_run(how, learnt, folder, processes, Hooks()), how)
+        go_on(make_run(how, network, learnt, folder, processes, Hooks()), how)
         return
     hooks = FirstHooks(
         folder, progress, lambda state: validate(how, held_out, state, processes.device), how.validate_every
     )
-    run = make_run(how, learnt, folder, processes, hooks)
+    run = make_run(how, network, learnt, folder, processes, hooks)
     go_on(run, how)
     hooks.close()
     write_curves(run.state.history, folder / CURVES)

@@ -66,24 +66,49 @@ class Run:
     state: State
 
 
-def make_run(how: Training, cases: Sequence[GridCase], folder: Path, processes: Processes, hooks: Hooks) -> Run:
+def make_network(how: Training, folder: Path, processes: Processes) -> torch.nn.Module:
+    """Returns the network of a run as it begins; what it learnt is in the checkpoint.
+
+    Args:
+        how: What the run is told.
+        folder: Where the checkpoint is, if the run has begun.
+        processes: Those that train together, and the device of this one.
+
+    Raises:
+        ModelError: The network, or the weights to begin with, do not fit.
+        DeviceMemoryError: The device has too little memory.
+    """
+    torch.manual_seed(how.seed)
+    network = network_of(how.network, "network")
+    if how.initial is not None and not _is_begun(folder):
+        _load_initial(network, Path(how.initial))
+    network.to(processes.device)
+    check_network(network, how, processes.device)
+    return network
+
+
+def make_run(
+    how: Training,
+    network: torch.nn.Module,
+    cases: Sequence[GridCase],
+    folder: Path,
+    processes: Processes,
+    hooks: Hooks,
+) -> Run:
     """Returns a run, at its beginning or where the checkpoint in its folder says.
 
     Args:
         how: What it is told.
+        network: Its network as it begins.
         cases: What it learns from.
         folder: Where the checkpoint is.
         processes: Those that train together, and the device of this one.
         hooks: Who is told how it goes.
 
     Raises:
-        ModelError: The network, or the weights to begin with, do not fit.
-        DeviceMemoryError: The device has too little memory.
         InputError: The checkpoint is damaged.
     """
-    torch.manual_seed(how.seed)
-    is_begun = (folder / CHECKPOINT).is_file()
-    state = _state(how, processes, is_begun=is_begun)
+    state = _state(how, network, processes)
     order = Order(how, processes)
     interaction = Interaction(how, _stepper(how, state, processes.device), depth_on(device_of(str(processes.device))))
     trainer = SupervisedTrainer(
@@ -98,7 +123,8 @@ def make_run(how: Training, cases: Sequence[GridCase], folder: Path, processes: 
         iteration_update=interaction,
         decollate=False,
     )
-    if is_begun:
+    trainer.logger.setLevel(logging.CRITICAL)  # an error is said once, by the one who catches it
+    if _is_begun(folder):
         restore(state, trainer, folder / CHECKPOINT)
         logger.info("going on after epoch %d of %d", trainer.state.epoch, how.epochs)
     _attach(trainer, order, interaction, state, hooks)
@@ -106,12 +132,11 @@ def make_run(how: Training, cases: Sequence[GridCase], folder: Path, processes: 
     return Run(trainer, state)
 
 
-def _state(how: Training, processes: Processes, *, is_begun: bool) -> State:
-    network = network_of(how.network, "network")
-    if how.initial is not None and not is_begun:
-        _load_initial(network, Path(how.initial))
-    network.to(processes.device)
-    check_network(network, how, processes.device)
+def _is_begun(folder: Path) -> bool:
+    return (folder / CHECKPOINT).is_file()
+
+
+def _state(how: Training, network: torch.nn.Module, processes: Processes) -> State:
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     decay = how.optimization.average
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ import pytest
 from pydicom import dcmread
 
 from clickseg import cli
+from clickseg.datasets.digest import digests_of
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.folds import make_folds
 from clickseg.evaluate_command import Wanted, evaluate
@@ -214,7 +215,10 @@ def test_only_the_cases_of_a_fold_are_taken(tmp_path: Path, capsys: pytest.Captu
     assert run(model, data / "list.json", "-o", tmp_path / "other", "--fold", 3) == 2
 
     assert {(row["case"], row["fold"]) for row in rows(tmp_path / "r")} == {("a", "0"), ("empty", "2")}
-    assert json.loads((tmp_path / "r" / "summary.json").read_text())["folds"] == [0, 2]
+    facts = json.loads((tmp_path / "r" / "summary.json").read_text())
+    taken = [case for case in find_cases(data / "list.json", ("PT",)) if case.fold in (0, 2)]
+    assert facts["folds"] == [0, 2]
+    assert facts["data_sha256"] == digests_of(taken).sha256
     assert capsys.readouterr().err == "error: fold: expected one of 0, 1, 2, got 3\n"
     assert not (tmp_path / "other").exists()
 

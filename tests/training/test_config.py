@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from clickseg.engines.network_def import network_of
 from clickseg.errors import InputError, UsageError
 from clickseg.training.config_files import as_yaml, merged, preset_names, read_config
+from clickseg.training.network_check import check_network
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -19,6 +21,35 @@ def test_each_preset_is_whole_and_builds_its_network(name: str) -> None:
 
     assert sum(each.numel() for each in network.parameters()) > 0
     assert how.network["in_channels"] == how.model.input_channels
+
+
+SW_FASTEDIT = ("pet_lesion", "sw_fastedit")
+ROOTS = [
+    ("pet_lesion",),
+    ("pet_lesion", "lesion"),
+    ("pet_lesion", "pet_ct"),
+    ("pet_lesion", "segresnet"),
+    ("pet_lesion", "lesion", "segresnet"),
+    SW_FASTEDIT,
+    *((*SW_FASTEDIT, f"sw_fastedit_{size}") for size in ("small", "big", "huge")),
+]
+
+
+@pytest.mark.parametrize("gpu", [None, "gpu_11gb", "gpu_24gb"])
+@pytest.mark.parametrize("presets", ROOTS, ids="+".join)
+def test_presets_that_are_documented_together_fit_each_other(presets: tuple[str, ...], gpu: str | None) -> None:
+    deep = presets[-1] in ("sw_fastedit_big", "sw_fastedit_huge") and gpu == "gpu_11gb"
+    how = read_config([*presets, *([gpu] if gpu else [])], ["patch=[128,64,64]"] if deep else [])
+    with torch.device("meta"):
+        network = network_of(how.network, "network")
+
+        check_network(network, how, torch.device("meta"))
+
+
+def test_each_preset_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+
+    assert {name for name in preset_names() if f"presets/{name}.yaml" not in text} == set()
 
 
 def test_what_is_printed_is_read_back(tmp_path: Path) -> None:

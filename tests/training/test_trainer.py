@@ -20,7 +20,7 @@ from clickseg.training.hooks import Hooks
 from clickseg.training.processes import Processes, joined
 from clickseg.training.run_folder import CHECKPOINT, initial_digest, open_folder, record_of
 from clickseg.training.train import go_on
-from clickseg.training.trainer import Run, make_run
+from clickseg.training.trainer import Run, make_network, make_run
 from tests.training.conftest import SMALL
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -42,8 +42,12 @@ def configured(*changes: str) -> Training:
     return read_config(["pet_lesion"], [*SMALL, "clicking.most=1", *changes])
 
 
+def begun(how: Training, folder: Path, hooks: Hooks) -> Run:
+    return make_run(how, make_network(how, folder, ALONE), (), folder, ALONE, hooks)
+
+
 def weights_after(how: Training, folder: Path, last: int = 100) -> list[torch.Tensor]:
-    run = make_run(how, (), folder, ALONE, Saving(folder, last))
+    run = begun(how, folder, Saving(folder, last))
     go_on(run, how)
     return list(run.state.network.parameters())
 
@@ -64,15 +68,15 @@ def test_dropout_after_a_pause_is_that_of_a_whole_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", ["null", "0", "1"])
 def test_statistics_of_batch_normalization_stay_after_an_epoch(tmp_path: Path, after: str) -> None:
     how = configured("network.norm_name=batch", f"optimization.fix_statistics_after={after}")
-    run = make_run(how, (), tmp_path, ALONE, Saving(tmp_path, 1))
-    begun = statistics(run)
+    run = begun(how, tmp_path, Saving(tmp_path, 1))
+    fresh = statistics(run)
     go_on(run, how)
     first = statistics(run)
 
-    run = make_run(how, (), tmp_path, ALONE, Saving(tmp_path, 2))
+    run = begun(how, tmp_path, Saving(tmp_path, 2))
     go_on(run, how)
 
-    assert torch.equal(begun, first) == (after == "0")
+    assert torch.equal(fresh, first) == (after == "0")
     assert torch.equal(first, statistics(run)) == (after != "null")
 
 
@@ -85,7 +89,7 @@ def test_a_network_begins_with_the_weights_of_one_of_another_normalization(tmp_p
     given = network_of(how.network, "network")
     write_bundle(how, given, {}, tmp_path / "package")
 
-    run = make_run(configured("network.norm_name=batch", f"initial={tmp_path}/package"), (), tmp_path, ALONE, Hooks())
+    run = begun(configured("network.norm_name=batch", f"initial={tmp_path}/package"), tmp_path, Hooks())
 
     weights = run.state.network.state_dict()
     for name, expected in given.state_dict().items():
@@ -99,7 +103,7 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path, change: str,
     write_bundle(configured(), network_of(configured().network, "network"), {}, tmp_path / "package")
 
     with pytest.raises(ModelError, match=message):
-        make_run(configured(f"network.{change}", f"initial={tmp_path}/package"), (), tmp_path, ALONE, Hooks())
+        begun(configured(f"network.{change}", f"initial={tmp_path}/package"), tmp_path, Hooks())
 
 
 def test_a_run_goes_on_without_the_weights_that_it_began_with(tmp_path: Path) -> None:
@@ -136,14 +140,14 @@ def test_the_weights_that_a_run_begins_with_are_part_of_it(tmp_path: Path) -> No
 def test_losses_of_16_bits_are_scaled_also_where_a_run_began_without(tmp_path: Path) -> None:
     before = weights_after(configured("optimization.precision=f32"), tmp_path, last=1)
     how = configured("optimization.precision=f16")
-    run = make_run(how, (), tmp_path, ALONE, Hooks())
-    begun = [each.clone() for each in run.state.network.parameters()]
+    run = begun(how, tmp_path, Hooks())
+    first = [each.clone() for each in run.state.network.parameters()]
 
     go_on(run, how)
 
-    assert all(torch.equal(a, b) for a, b in zip(before, begun, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, first, strict=True))
     assert run.state.scaler.get_scale() > 1
-    assert not all(torch.equal(a, b) for a, b in zip(begun, run.state.network.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, run.state.network.parameters(), strict=True))
 
 
 def test_infinite_weights_end_a_run_and_are_not_saved(tmp_path: Path) -> None:
