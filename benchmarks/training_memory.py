@@ -13,8 +13,9 @@ from benchmarks.table import Row, publish
 from clickseg.training.config_files import read_config
 from clickseg.training.grid_case import GridCase
 from clickseg.training.hooks import FirstHooks
+from clickseg.training.network import make_network
 from clickseg.training.processes import Processes
-from clickseg.training.trainer import make_network, make_run
+from clickseg.training.trainer import make_run
 
 _BATCHES, _EVERY = 400, 50
 _CHANGES = ("epochs=1", f"steps={_BATCHES}", "patch=[24,24,24]", "clicking.most=4", "network.filters=[8,16,32,64]")

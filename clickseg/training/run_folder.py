@@ -55,6 +55,11 @@ def open_folder(folder: Path, how: Training, record: Mapping[str, object]) -> No
         write_bytes(folder / name, content.encode())
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return (folder / CHECKPOINT).is_file()
+
+
 def initial_digest(how: Training, folder: Path) -> str | None:
     """Returns the SHA-256 of the weights that a run begins with, or began with: it goes on without them.
 
@@ -63,7 +68,7 @@ def initial_digest(how: Training, folder: Path) -> str | None:
     """
     if how.initial is None:
         return None
-    if (folder / CHECKPOINT).is_file() and not Path(how.initial).exists():
+    if is_begun(folder) and not Path(how.initial).exists():
         began: str | None = json.loads((folder / RECORD).read_text()).get("initial")
         return began
     return load_package(Path(how.initial)).weights(STATE_DICT).sha256

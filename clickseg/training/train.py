@@ -20,11 +20,12 @@ from clickseg.training.config import Training
 from clickseg.training.curves import write_curves
 from clickseg.training.gathering import gather
 from clickseg.training.hooks import FirstHooks, Hooks
+from clickseg.training.network import make_network
 from clickseg.training.network_check import LESS_MEMORY
 from clickseg.training.part import Part
 from clickseg.training.processes import Processes, joined
 from clickseg.training.run_folder import CASES, CURVES, initial_digest, open_folder, record_of
-from clickseg.training.trainer import Run, make_network, make_run
+from clickseg.training.trainer import Run, make_run
 from clickseg.training.validation import validate
 from clickseg.wording import counted, first_line
 

@@ -15,24 +15,18 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 
-from clickseg.engines.network_def import network_of
-from clickseg.engines.torch_engine import load_state
-from clickseg.errors import ModelError
 from clickseg.inference.device import device_of
-from clickseg.models.package import load_package
 from clickseg.simulation.depth import depth_on
 from clickseg.training.checkpoint import State, restore
 from clickseg.training.config import Training
 from clickseg.training.grid_case import GridCase
 from clickseg.training.hooks import Hooks
 from clickseg.training.interaction import Interaction, Stepper
-from clickseg.training.network_check import check_finite, check_network
-from clickseg.training.normalization import entries
+from clickseg.training.network_check import check_finite
 from clickseg.training.objective import make_cast, make_inferer, make_loss, make_optimizer, make_scheduler
 from clickseg.training.processes import Processes
-from clickseg.training.run_folder import CHECKPOINT
+from clickseg.training.run_folder import CHECKPOINT, is_begun
 from clickseg.training.samples import Item, Samples
-from clickseg.wording import first_line
 
 logger = logging.getLogger(__name__)
 
@@ -64,27 +58,6 @@ class Run:
 
     trainer: SupervisedTrainer
     state: State
-
-
-def make_network(how: Training, folder: Path, processes: Processes) -> torch.nn.Module:
-    """Returns the network of a run as it begins; what it learnt is in the checkpoint.
-
-    Args:
-        how: What the run is told.
-        folder: Where the checkpoint is, if the run has begun.
-        processes: Those that train together, and the device of this one.
-
-    Raises:
-        ModelError: The network, or the weights to begin with, do not fit.
-        DeviceMemoryError: The device has too little memory.
-    """
-    torch.manual_seed(how.seed)
-    network = network_of(how.network, "network")
-    if how.initial is not None and not _is_begun(folder):
-        _load_initial(network, Path(how.initial))
-    network.to(processes.device)
-    check_network(network, how, processes.device)
-    return network
 
 
 def make_run(
@@ -124,16 +97,12 @@ def make_run(
         decollate=False,
     )
     trainer.logger.setLevel(logging.CRITICAL)  # an error is said once, by the one who catches it
-    if _is_begun(folder):
+    if is_begun(folder):
         restore(state, trainer, folder / CHECKPOINT)
         logger.info("going on after epoch %d of %d", trainer.state.epoch, how.epochs)
     _attach(trainer, order, interaction, state, hooks)
     trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: _seed(how, engine.state.epoch, processes.rank))
     return Run(trainer, state)
-
-
-def _is_begun(folder: Path) -> bool:
-    return (folder / CHECKPOINT).is_file()
 
 
 def _state(how: Training, network: torch.nn.Module, processes: Processes) -> State:
@@ -144,17 +113,6 @@ def _state(how: Training, network: torch.nn.Module, processes: Processes) -> Sta
     scheduler = make_scheduler(how.optimization, optimizer, how.epochs)
     _, is_scaled = make_cast(how.optimization, processes.device)
     return State(network, average, optimizer, scheduler, torch.amp.GradScaler(processes.device.type, enabled=is_scaled))
-
-
-def _load_initial(network: torch.nn.Module, path: Path) -> None:
-    given = load_state(load_package(path))
-    try:
-        found = network.load_state_dict(given.state_dict(), strict=False)
-    except RuntimeError as error:
-        raise ModelError(f"initial: the weights of {path.name} do not fit the network: {first_line(error)}") from error
-    odd = {*found.unexpected_keys, *found.missing_keys} - entries(network) - entries(given)
-    if odd:
-        raise ModelError(f"initial: {path.name} is of another network: it differs in {', '.join(sorted(odd)[:3])}")
 
 
 def _stepper(how: Training, state: State, device: torch.device) -> Stepper:

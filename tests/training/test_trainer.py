@@ -17,10 +17,11 @@ from clickseg.training.checkpoint import State, save
 from clickseg.training.config import Training
 from clickseg.training.config_files import read_config
 from clickseg.training.hooks import Hooks
+from clickseg.training.network import make_network
 from clickseg.training.processes import Processes, joined
 from clickseg.training.run_folder import CHECKPOINT, initial_digest, open_folder, record_of
 from clickseg.training.train import go_on
-from clickseg.training.trainer import Run, make_network, make_run
+from clickseg.training.trainer import Run, make_run
 from tests.training.conftest import SMALL
 
 ALONE = Processes(0, 1, torch.device("cpu"))
