@@ -1,3 +1,5 @@
 """ClickSeg: DICOM series and clicks in, sliding-window segmentation guided by the clicks, DICOM SEG out."""
 
-__version__ = "0.1.0"
+from clickseg.core.version import __version__
+
+__all__ = ["__version__"]

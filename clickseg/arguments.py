@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clickseg import __version__
 from clickseg.container.arguments import add_package, add_run
+from clickseg.core.version import __version__
 from clickseg.options import OPTIONS, variable
 from clickseg.training.arguments import add_train
 

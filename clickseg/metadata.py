@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from clickseg import __version__
+from clickseg.core.version import __version__
 from clickseg.errors import ClickSegError
 from clickseg.staging import replace_whole
 

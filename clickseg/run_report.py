@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from clickseg import __version__
 from clickseg.case import Result
 from clickseg.clicks.click import Clicks, Polarity
+from clickseg.core.version import __version__
 from clickseg.dicom.series import Candidate
 from clickseg.errors import ClickSegError
 from clickseg.measure import Measured

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clickseg import __version__
 from clickseg.container.old_options import IGNORED
+from clickseg.core.version import __version__
 
 _SHORT = {"config": ("-c",)}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import highdicom as hd
 from pydicom.sr.codedict import codes
 
-from clickseg import __version__
+from clickseg.core.version import __version__
 
 MANUFACTURER = "ClickSeg"
 

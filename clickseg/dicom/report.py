@@ -11,8 +11,8 @@ from highdicom import sr
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
-from clickseg import __version__
 from clickseg.clicks.click import Clicks
+from clickseg.core.version import __version__
 from clickseg.dicom.algorithm import MANUFACTURER, Algorithm
 from clickseg.dicom.click_groups import click_groups
 from clickseg.dicom.codes import IMAGING_PROCEDURE, to_code

@@ -14,9 +14,9 @@ import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 
-from clickseg import __version__
 from clickseg.arrays import Numbers
 from clickseg.collector import paused_collector
+from clickseg.core.version import __version__
 from clickseg.dicom.algorithm import MANUFACTURER, Algorithm
 from clickseg.dicom.codes import to_code
 from clickseg.dicom.identity import PLACEHOLDER, Document, identify

@@ -11,9 +11,9 @@ from pathlib import Path
 import tensorrt as trt
 import torch
 
-from clickseg import __version__
 from clickseg.arrays import Values
 from clickseg.cache import Slot
+from clickseg.core.version import __version__
 from clickseg.cuda_runtime import driver_version
 from clickseg.engines.batch import windows_at_once
 from clickseg.engines.engine import Precision

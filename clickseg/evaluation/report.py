@@ -9,7 +9,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
 
-from clickseg import __version__
+from clickseg.core.version import __version__
 from clickseg.evaluation.dataset import Evaluated, Evaluation, Failed
 from clickseg.evaluation.page import Content, make_page
 from clickseg.evaluation.plots import draw_dice, draw_heat_map

@@ -15,10 +15,10 @@ import numpy as np
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from clickseg import __version__
 from clickseg.case import Case
 from clickseg.clicks.click import Click, Polarity
 from clickseg.clicks.clicks_json import Position
+from clickseg.core.version import __version__
 from clickseg.dicom.volume import Series
 from clickseg.digest import file_sha256
 from clickseg.engines.engine import Engine

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from clickseg import __version__
+from clickseg.core.version import __version__
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.digest import digests_of
 from clickseg.engines.torch_engine import STATE_DICT
