@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from clickseg.boxes import Box
-from clickseg.dicom.segmentation import found_classes
 from clickseg.dicom.volume import Series
 from clickseg.label_map import LabelMap
 from clickseg.measure import BLOCK, Measured, Part, combined, measure_part
+
+
+def found_classes(series: Series, labels: LabelMap) -> tuple[int, ...]:
+    """Returns the numbers of the classes that have a voxel at a source plane, and so a segment.
+
+    Where a gap was resampled, the grid has slices that no instance shows.
+    """
+    return replace(labels, array=series.at_planes(labels.array)).present()
 
 
 class Measures:

@@ -8,8 +8,7 @@ import highdicom as hd
 from pydicom.sr.codedict import codes
 
 from clickseg.core.version import __version__
-
-MANUFACTURER = "ClickSeg"
+from clickseg.dicom.predecessor import MANUFACTURER
 
 
 @dataclass(frozen=True, slots=True)

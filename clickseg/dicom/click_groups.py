@@ -9,7 +9,8 @@ from highdicom import sr
 from pydicom.sr.coding import Code
 
 from clickseg.clicks.click import Click, Clicks
-from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, SEED_POINT, to_code
+from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, SEED_POINT
+from clickseg.dicom.segmentation import to_code
 from clickseg.models.spec import ClassSpec
 
 _SCHEME = "99CLICKSEG"

@@ -13,12 +13,13 @@ from pydicom.sr.codedict import codes
 
 from clickseg.clicks.click import Clicks
 from clickseg.core.version import __version__
-from clickseg.dicom.algorithm import MANUFACTURER, Algorithm
+from clickseg.dicom.algorithm import Algorithm
 from clickseg.dicom.click_groups import click_groups
-from clickseg.dicom.codes import IMAGING_PROCEDURE, to_code
+from clickseg.dicom.codes import IMAGING_PROCEDURE
 from clickseg.dicom.identity import PLACEHOLDER, Document, identify
 from clickseg.dicom.measurements import sr_measurements, sr_volume
-from clickseg.dicom.segmentation import series_number
+from clickseg.dicom.predecessor import MANUFACTURER
+from clickseg.dicom.segmentation import series_number, to_code
 from clickseg.dicom.uids import content_uid
 from clickseg.measure import Measured
 from clickseg.models.spec import ClassSpec, ModelSpec

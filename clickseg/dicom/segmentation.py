@@ -7,24 +7,25 @@ reference: a volume's uniform grid would lose both on a series whose slices jitt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 import highdicom as hd
 import numpy as np
 from pydicom import Dataset
+from pydicom.sr.coding import Code
 
 from clickseg.arrays import Numbers
 from clickseg.collector import paused_collector
 from clickseg.core.version import __version__
-from clickseg.dicom.algorithm import MANUFACTURER, Algorithm
-from clickseg.dicom.codes import to_code
+from clickseg.dicom.algorithm import Algorithm
 from clickseg.dicom.identity import PLACEHOLDER, Document, identify
-from clickseg.dicom.predecessor import add_earlier_segmentations
+from clickseg.dicom.predecessor import MANUFACTURER, add_earlier_segmentations
 from clickseg.dicom.segmentation_type import SegmentationType, check_encoding
 from clickseg.dicom.volume import Series
 from clickseg.label_map import LabelMap
+from clickseg.measures import found_classes
 from clickseg.models.spec import ClassSpec, ModelSpec
+from clickseg.models.spec import Code as SpecCode
 
 SERIES_NUMBER_OFFSET = 9000
 _MAX_SERIES_NUMBER = 2**31 - 1
@@ -85,18 +86,15 @@ def make_segmentation(
     return identify(segmentation, clock)
 
 
-def found_classes(series: Series, labels: LabelMap) -> tuple[int, ...]:
-    """Returns the numbers of the classes that have a voxel at a source plane, and so a segment.
-
-    Where a gap was resampled, the grid has slices that no instance shows.
-    """
-    return replace(labels, array=series.at_planes(labels.array)).present()
-
-
 def series_number(source: Dataset, offset: int) -> int:
     """Returns the series number of a result: that of its source, moved to where scanners do not number."""
     number = int(source.get("SeriesNumber") or 0)
     return offset + number if 0 <= number <= _MAX_SERIES_NUMBER - offset else offset
+
+
+def to_code(code: SpecCode) -> Code:
+    """Returns a coded concept of a model package."""
+    return Code(code.value, code.scheme, code.meaning)
 
 
 def segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) -> Numbers:

@@ -16,11 +16,12 @@ from clickseg.clicks.click import Clicks
 from clickseg.dicom.algorithm import Algorithm
 from clickseg.dicom.identity import Document
 from clickseg.dicom.report import make_report
-from clickseg.dicom.segmentation import found_classes, make_segmentation
+from clickseg.dicom.segmentation import make_segmentation
 from clickseg.dicom.segmentation_type import SegmentationType
 from clickseg.dicom.volume import Series
 from clickseg.label_map import LabelMap
 from clickseg.measure import measure
+from clickseg.measures import found_classes
 from clickseg.models.spec import ModelSpec
 from tests import phantoms
 
