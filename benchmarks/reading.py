@@ -20,7 +20,7 @@ from pydicom.sr.codedict import codes
 
 from benchmarks.table import Row, publish
 from clickseg.arrays import Values
-from clickseg.dicom.algorithm import Algorithm
+from clickseg.dicom.algorithm import Algorithm, Provenance
 from clickseg.dicom.files import scan
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.segmentation import make_segmentation
@@ -77,10 +77,8 @@ def _ours(study: Path, output: Path) -> Values:
     series = read_series(check(candidate, Remedies()))
     labels = LabelMap(_liver(), overlapping=False, count=1)
     spec = ModelSpec.model_validate(phantoms.metadata())
-    algorithm = Algorithm("benchmark", "1", "0" * 64, "", "f32")
-    made = make_segmentation(
-        series, labels, spec, algorithm, segmentation_type=SegmentationType.BINARY, clock=datetime(2026, 1, 1)
-    )
+    provenance = Provenance(Algorithm("benchmark", "1", "0" * 64, "", "f32"), datetime(2026, 1, 1))
+    made = make_segmentation(series, labels, spec, provenance, segmentation_type=SegmentationType.BINARY)
     if made is not None:
         (output / f"{len(list(output.iterdir()))}.dcm").write_bytes(made.content)
     return series.volume.array

@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import Self
 
 from clickseg.case import Result
-from clickseg.dicom.algorithm import Algorithm
+from clickseg.dicom.algorithm import Algorithm, Provenance
 from clickseg.dicom.identity import Document
 from clickseg.dicom.predecessor import predecessors
 from clickseg.dicom.report import make_report
@@ -93,17 +93,15 @@ class Results:
     def _write(self, result: Result) -> Written:
         """Writes one result to the staging folder."""
         settings, case = self._settings, result.case
-        algorithm = _algorithm(result)
         segments = _segments(result)
         documents = predecessors(case.earlier, case.clicks.digest)
+        provenance = Provenance(_algorithm(result), settings.clock, documents)
         segmentation = make_segmentation(
             case.reference,
             result.labels,
             case.package.spec,
-            algorithm,
-            documents,
+            provenance,
             segmentation_type=settings.segmentation_type,
-            clock=settings.clock,
         )
         report = make_report(
             case.reference.sources,
@@ -111,9 +109,7 @@ class Results:
             [segment.measured for segment in segments],
             case.clicks,
             case.package.spec,
-            algorithm,
-            documents,
-            clock=settings.clock,
+            provenance,
         )
         main = report.uid if segmentation is None else segmentation.uid
         files = {"sr": self._save(report), "preview": self._draw(result, main)}

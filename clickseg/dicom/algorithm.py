@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import highdicom as hd
+from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from clickseg.core.version import __version__
@@ -54,3 +57,18 @@ class Algorithm:
             version=__version__,
             parameters=parameters,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a result comes from, as its SEG and its SR both say it.
+
+    Attributes:
+        algorithm: What made the result.
+        clock: The time of the run.
+        documents: The earlier results that it carries on, by ``predecessors``.
+    """
+
+    algorithm: Algorithm
+    clock: datetime
+    documents: Sequence[Dataset] = ()

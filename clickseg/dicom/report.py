@@ -13,7 +13,7 @@ from pydicom.sr.codedict import codes
 
 from clickseg.clicks.click import Clicks
 from clickseg.core.version import __version__
-from clickseg.dicom.algorithm import Algorithm
+from clickseg.dicom.algorithm import Algorithm, Provenance
 from clickseg.dicom.click_groups import click_groups
 from clickseg.dicom.codes import IMAGING_PROCEDURE
 from clickseg.dicom.identity import PLACEHOLDER, Document, identify
@@ -39,10 +39,7 @@ def make_report(
     measured: Sequence[Measured],
     clicks: Clicks,
     spec: ModelSpec,
-    algorithm: Algorithm,
-    documents: Sequence[Dataset] = (),
-    *,
-    clock: datetime,
+    provenance: Provenance,
 ) -> Document[sr.Comprehensive3DSR]:
     """Returns the TID 1500 report of a result.
 
@@ -52,15 +49,14 @@ def make_report(
         measured: The measurements of each of its segments, in their order.
         clicks: The clicks that were used, with the names of the model's classes as labels.
         spec: The model's classes.
-        algorithm: What made the result.
-        documents: The earlier results that it carries on, by ``predecessors``.
-        clock: The time of the run.
+        provenance: What made the result, when, and what it carries on.
 
     Returns:
         One TID 1411 group per segment, with the segment's tracking UID, or for an empty result one TID 1501 group of
         0 ml; and one TID 1410 group per click, with the tracking UID of the segment of its class.
     """
     groups: list[Group] = []
+    algorithm = provenance.algorithm
     if segmentation is None:
         groups.append(_empty_group(spec, sources))
     else:
@@ -68,7 +64,7 @@ def make_report(
     classes = {each.name: each for each in spec.classes}
     groups += click_groups(clicks, _frame(sources), classes, _tracking_uids(clicks, sources, segmentation))
     evidence = [*sources, *([segmentation] if segmentation is not None else [])]
-    return _report(groups, evidence, documents, algorithm.name, clock)
+    return _report(groups, evidence, provenance.documents, algorithm.name, provenance.clock)
 
 
 def make_click_report(sources: Sequence[Dataset], clicks: Clicks, *, clock: datetime) -> Document[sr.Comprehensive3DSR]:

@@ -6,9 +6,6 @@ reference: a volume's uniform grid would lose both on a series whose slices jitt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-
 import highdicom as hd
 import numpy as np
 from pydicom import Dataset
@@ -17,7 +14,7 @@ from pydicom.sr.coding import Code
 from clickseg.arrays import Numbers
 from clickseg.collector import paused_collector
 from clickseg.core.version import __version__
-from clickseg.dicom.algorithm import Algorithm
+from clickseg.dicom.algorithm import Algorithm, Provenance
 from clickseg.dicom.identity import PLACEHOLDER, Document, identify
 from clickseg.dicom.predecessor import MANUFACTURER, add_earlier_segmentations
 from clickseg.dicom.segmentation_type import SegmentationType, check_encoding
@@ -36,11 +33,9 @@ def make_segmentation(
     series: Series,
     labels: LabelMap,
     spec: ModelSpec,
-    algorithm: Algorithm,
-    documents: Sequence[Dataset] = (),
+    provenance: Provenance,
     *,
     segmentation_type: SegmentationType,
-    clock: datetime,
 ) -> Document[hd.seg.Segmentation] | None:
     """Returns the SEG of a result, or None where no class has a voxel.
 
@@ -48,10 +43,8 @@ def make_segmentation(
         series: The series that was segmented; every one of its instances is referenced.
         labels: Its label map on the volume's grid [K, J, I].
         spec: The model's classes, with their codes.
-        algorithm: What made the result.
-        documents: The earlier results that it carries on, by ``predecessors``.
+        provenance: What made the result, when, and what it carries on.
         segmentation_type: BINARY, or LABELMAP for classes that do not overlap.
-        clock: The time of the run.
 
     Returns:
         One segment for each class that was found, numbered from 1 in the model's order.
@@ -60,6 +53,7 @@ def make_segmentation(
         UsageError: LABELMAP is wanted of classes that overlap.
     """
     check_encoding(spec, segmentation_type)
+    algorithm = provenance.algorithm
     present = found_classes(series, labels)
     if not present:
         return None
@@ -82,8 +76,8 @@ def make_segmentation(
         content_description=algorithm.name,
         series_description=algorithm.name,
     )
-    add_earlier_segmentations(segmentation, documents)
-    return identify(segmentation, clock)
+    add_earlier_segmentations(segmentation, provenance.documents)
+    return identify(segmentation, provenance.clock)
 
 
 def series_number(source: Dataset, offset: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from pydicom import Dataset
 
 from clickseg.clicks.click import Clicks
-from clickseg.dicom.algorithm import Algorithm
+from clickseg.dicom.algorithm import Algorithm, Provenance
 from clickseg.dicom.identity import Document
 from clickseg.dicom.report import make_report
 from clickseg.dicom.segmentation import make_segmentation
@@ -61,11 +61,11 @@ def make_results(
 ) -> Made:
     """Makes SEG and SR; of a hook by default."""
     labels, model = labels or hook_labels(series), model or spec()
-    algorithm = Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32")
-    seg = make_segmentation(series, labels, model, algorithm, segmentation_type=segmentation_type, clock=clock)
+    provenance = Provenance(Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32"), clock)
+    seg = make_segmentation(series, labels, model, provenance, segmentation_type=segmentation_type)
     measured = [measure(labels.mask(n), series.volume, series.unit) for n in found_classes(series, labels)]
     segmentation = None if seg is None else seg.dataset
-    report = make_report(series.sources, segmentation, measured, clicks, model, algorithm, clock=clock)
+    report = make_report(series.sources, segmentation, measured, clicks, model, provenance)
     return Made(labels, segmentation, report.dataset, tuple(each for each in (seg, report) if each is not None))
 
 
