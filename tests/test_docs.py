@@ -10,7 +10,7 @@ import pytest
 
 from clickseg import __version__
 from clickseg.clicks.clicks_json import parse_clicks_json
-from clickseg.dicom.remedies import NAMES
+from clickseg.dicom.remedies import REMEDY_NAMES
 from clickseg.models.spec import Alternative, InputSpec, ModelSpec
 from clickseg.options import OPTIONS, variable
 
@@ -38,7 +38,7 @@ def test_every_option_is_in_the_readme() -> None:
 
 
 def test_every_remedy_is_in_the_docs() -> None:
-    for name in NAMES:
+    for name in REMEDY_NAMES:
         assert f"`{name}`" in text("docs/reading-dicom.md")
 
 

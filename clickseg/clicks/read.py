@@ -15,8 +15,7 @@ from clickseg.clicks.cvpr import read_cvpr
 from clickseg.clicks.forms import JSON_FORMS
 from clickseg.clicks.grand_challenge import Frame
 from clickseg.clicks.pending import AnyClicks, PendingClicks
-from clickseg.clicks.slicer_fcsv import SUFFIX as FCSV
-from clickseg.clicks.slicer_fcsv import is_slicer_fcsv, parse_slicer_fcsv
+from clickseg.clicks.slicer_fcsv import FCSV_SUFFIX, is_slicer_fcsv, parse_slicer_fcsv
 from clickseg.clicks.structured_report import clicks_of_report
 from clickseg.dicom.part10 import MAX_INFLATED_BYTES, READ_ERRORS, inflates_beyond_bounds
 from clickseg.errors import ClickError
@@ -25,7 +24,7 @@ from clickseg.validation import MAX_JSON_BYTES, load_json, read_json
 NONE = "none"
 """As a source: use no clicks, whatever lies in the input folder."""
 
-_KNOWN_NAMES = ("clicks.json", "*.mrk.json", f"*{FCSV}")
+_KNOWN_NAMES = ("clicks.json", "*.mrk.json", f"*{FCSV_SUFFIX}")
 _PREAMBLE = slice(128, 132)
 _ZIP = b"PK"
 

@@ -13,8 +13,8 @@ from clickseg.clicks.clicks_json import MAX_CLICKS
 from clickseg.clicks.slicer_markups import label_and_polarity, list_name_of
 from clickseg.errors import ClickError
 
-SUFFIX = ".fcsv"
-_HEADER = "# Markups fiducial file"
+FCSV_SUFFIX = ".fcsv"
+_FCSV_HEADER = "# Markups fiducial file"
 _SYSTEM = re.compile(r"#\s*CoordinateSystem\s*=\s*(\w+)")
 _COLUMNS = re.compile(r"#\s*columns\s*=\s*(.+)")
 _SYSTEMS = {"RAS": -1.0, "0": -1.0, "LPS": 1.0, "1": 1.0}
@@ -25,7 +25,7 @@ _DEFAULT_COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeI
 
 def is_slicer_fcsv(text: str) -> bool:
     """Whether a text is a table of fiducials."""
-    return text.lstrip("\ufeff").startswith(_HEADER)
+    return text.lstrip("\ufeff").startswith(_FCSV_HEADER)
 
 
 def parse_slicer_fcsv(text: str, source: str) -> Clicks:
@@ -52,7 +52,7 @@ def parse_slicer_fcsv(text: str, source: str) -> Clicks:
     except csv.Error as error:
         raise ClickError(f"{source}: no table: {error}") from error
     return Clicks(
-        tuple(_click(row, _SYSTEMS[system], list_name, f"{source}: point {n}") for n, row in enumerate(rows, 1)),
+        tuple(_click_of_row(row, _SYSTEMS[system], list_name, f"{source}: point {n}") for n, row in enumerate(rows, 1)),
         source=source,
     )
 
@@ -61,7 +61,7 @@ def _stated(pattern: re.Pattern[str], comments: Iterable[str], default: str) -> 
     return next((match[1] for line in comments if (match := pattern.match(line))), default)
 
 
-def _click(row: dict[str, str], sign: float, list_name: str, where: str) -> Click:
+def _click_of_row(row: dict[str, str], sign: float, list_name: str, where: str) -> Click:
     x, y, z = (_number(row.get(axis, ""), f"{where}: {axis}") for axis in "xyz")
     label, polarity = label_and_polarity(row.get("label", ""), row.get("desc", ""), list_name)
     position: Point = (sign * x, sign * y, z)
@@ -81,7 +81,7 @@ def _number(text: str, where: str) -> float:
 def slicer_fcsv(clicks: Clicks) -> str:
     """Returns clicks as a table of fiducials; the polarity stands in the description."""
     file = io.StringIO()
-    file.write(f"{_HEADER} version = 4.11\n# CoordinateSystem = LPS\n# columns = {_DEFAULT_COLUMNS}\n")
+    file.write(f"{_FCSV_HEADER} version = 4.11\n# CoordinateSystem = LPS\n# columns = {_DEFAULT_COLUMNS}\n")
     rows = csv.writer(file, lineterminator="\n")
     for number, click in enumerate(clicks.points, 1):
         name = f"{click.label or 'F'}-{number}"

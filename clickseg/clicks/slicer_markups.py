@@ -86,7 +86,7 @@ def _clicks(markup: _Markup, list_name: str, source: str) -> list[Click]:
     defined = [point for point in markup.control_points if point.position_status == "defined"]
     if left := len(markup.control_points) - len(defined):
         logger.warning("%s: %s without a defined position: no click", source, counted(left, "point"))
-    return [_click(point, list_name, point.position, scale, source) for point in defined]
+    return [_click_of_point(point, list_name, point.position, scale, source) for point in defined]
 
 
 def _scale(markup: _Markup, source: str) -> tuple[float, float, float]:
@@ -98,7 +98,7 @@ def _scale(markup: _Markup, source: str) -> tuple[float, float, float]:
     return sign * _MM[unit], sign * _MM[unit], _MM[unit]
 
 
-def _click(
+def _click_of_point(
     point: _ControlPoint,
     list_name: str,
     position: Position | None,

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from pydicom import Sequence
+from pydicom import Sequence as DicomSequence
 from pydicom.datadict import tag_for_keyword
 
 from clickseg.dicom.conversions import Conversions
@@ -77,7 +77,7 @@ def _check(instance: Instance, conversions: Conversions) -> None:
             raise _unfit(keyword, instance.name, f"expected a whole number, got {value!r:.60}")
     for keyword in _SEQUENCES:
         value = _value(instance, keyword, conversions)
-        if value is not None and not isinstance(value, Sequence):
+        if value is not None and not isinstance(value, DicomSequence):
             raise _unfit(keyword, instance.name, f"expected a sequence, got {type(value).__name__}")
         _check_items(value or (), keyword, instance.name)
     for keyword in _READ:
@@ -92,7 +92,7 @@ def _value(instance: Instance, keyword: str, conversions: Conversions) -> Any:
         raise _unfit(keyword, instance.name, f"cannot be read: {type(error).__name__}") from error
 
 
-def _check_items(items: Sequence | tuple[()], keyword: str, name: str) -> None:
+def _check_items(items: DicomSequence | tuple[()], keyword: str, name: str) -> None:
     try:
         for item in items:
             deque(item.iterall(), maxlen=0)

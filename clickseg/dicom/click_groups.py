@@ -28,12 +28,12 @@ def click_groups(
         tracking: For each label the tracking unique identifier that its segment has too.
     """
     return [
-        _group(click, order, frame_of_reference_uid, classes.get(click.label), tracking[click.label])
+        _click_group(click, order, frame_of_reference_uid, classes.get(click.label), tracking[click.label])
         for order, click in enumerate(clicks.points, 1)
     ]
 
 
-def _group(
+def _click_group(
     click: Click, order: int, frame_of_reference_uid: str, found: ClassSpec | None, tracking_uid: str
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     polarity = click.polarity.value

@@ -38,7 +38,7 @@ def real_world_mapping(plane: Plane) -> RealWorldMapping | None:
     by_unit = {_unit(item): item for item in reversed(_items(plane))}
     for unit, units in _UNITS.items():
         if unit in by_unit:
-            slope, intercept = (_number(by_unit[unit], name, plane) for name in ("Slope", "Intercept"))
+            slope, intercept = (_real_world_number(by_unit[unit], name, plane) for name in ("Slope", "Intercept"))
             return RealWorldMapping(units, slope, intercept)
     return None
 
@@ -58,7 +58,7 @@ def _unit(item: Dataset) -> str:
     return str(codes[0].get("CodeValue") or "") if codes else ""
 
 
-def _number(item: Dataset, name: str, plane: Plane) -> float:
+def _real_world_number(item: Dataset, name: str, plane: Plane) -> float:
     value = item.get(f"RealWorldValue{name}")
     if not isinstance(value, int | float) or not np.isfinite(value):
         tag = {"Slope": "(0040,9225)", "Intercept": "(0040,9224)"}[name]

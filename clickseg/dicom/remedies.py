@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from clickseg.errors import UsageError
 
-NAMES = ("drop-localizers", "frame-of-reference", "resample", "volume=N")
+REMEDY_NAMES = ("drop-localizers", "frame-of-reference", "resample", "volume=N")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +44,5 @@ class Remedies:
             return replace(self, volume=int(value))
         field = name.replace("-", "_")
         if field not in ("drop_localizers", "frame_of_reference", "resample"):
-            raise UsageError(f"unknown remedy {name!r}: expected {', '.join(NAMES)}")
+            raise UsageError(f"unknown remedy {name!r}: expected {', '.join(REMEDY_NAMES)}")
         return replace(self, **{field: True})

@@ -60,7 +60,9 @@ def make_report(
     if segmentation is None:
         groups.append(_empty_group(spec, sources))
     else:
-        groups += [_group(segmentation, number, each, spec, algorithm) for number, each in enumerate(measured, 1)]
+        groups += [
+            _segment_group(segmentation, number, each, spec, algorithm) for number, each in enumerate(measured, 1)
+        ]
     classes = {each.name: each for each in spec.classes}
     groups += click_groups(clicks, _frame(sources), classes, _tracking_uids(clicks, sources, segmentation))
     evidence = [*sources, *([segmentation] if segmentation is not None else [])]
@@ -138,7 +140,7 @@ def _content(groups: Sequence[Group]) -> sr.MeasurementReport:
     )
 
 
-def _group(
+def _segment_group(
     segmentation: hd.seg.Segmentation, number: int, measured: Measured, spec: ModelSpec, algorithm: Algorithm
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     """Returns the TID 1411 group of one segment."""

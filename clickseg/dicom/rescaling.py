@@ -68,7 +68,7 @@ def _line(plane: Plane) -> _Line | None:
     mapping = real_world_mapping(plane)
     if mapping is not None:
         return _Line(mapping.slope, mapping.intercept)
-    slope, intercept = _number(plane, "RescaleSlope", 1.0), _number(plane, "RescaleIntercept", 0.0)
+    slope, intercept = _rescale_number(plane, "RescaleSlope", 1.0), _rescale_number(plane, "RescaleIntercept", 0.0)
     if slope == 0:
         raise PixelDataError(f"{plane.name}: RescaleSlope (0028,1053): expected a number other than 0, got 0")
     return _Line(slope, intercept)
@@ -81,7 +81,7 @@ def _by_table(stored: NDArray[Any], plane: Plane) -> Doubles:
         raise PixelDataError(f"{plane.name}: ModalityLUTSequence (0028,3000): {first_line(error)}") from error
 
 
-def _number(plane: Plane, keyword: str, default: float) -> float:
+def _rescale_number(plane: Plane, keyword: str, default: float) -> float:
     value = plane.get(keyword)
     if value is None or value == "":
         return default
