@@ -46,7 +46,8 @@ class Conversions:
 
     def _converted(self, header: Dataset, tag: BaseTag, raw: RawDataElement) -> DataElement:
         encoding = header.get(_CHARACTER_SET)
-        key = (*raw[:4], *raw[5:7], str(encoding.value) if encoding is not None else "")
+        written = (raw.tag, raw.VR, raw.length, raw.value, raw.is_implicit_VR, raw.is_little_endian)
+        key = (*written, str(encoding.value) if encoding is not None else "")
         known = self._known.get(key)
         if known is not None:
             header[tag] = known
