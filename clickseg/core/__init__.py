@@ -1,0 +1,1 @@
+"""What all other packages share, and what depends on none of them."""
