@@ -10,6 +10,7 @@ from clickseg.errors import LibraryError
 EVALUATION: Mapping[str, str] = {
     "cc3d": "connected-components-3d",
     "edt": "edt",
+    "jinja2": "Jinja2",
     "matplotlib": "matplotlib",
     "surface_distance": "surface-distance-based-measures",
 }
@@ -19,6 +20,7 @@ TRAINING: Mapping[str, str] = {
     "cc3d": "connected-components-3d",
     "edt": "edt",
     "ignite": "pytorch-ignite",
+    "jinja2": "Jinja2",
     "matplotlib": "matplotlib",
     "monai": "monai",
     "tensorboard": "tensorboard",
