@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from clickseg.errors import LibraryError
 
 EVALUATION: Mapping[str, str] = {
-    "cc3d": "connected-components-3d",
     "edt": "edt",
     "jinja2": "Jinja2",
     "matplotlib": "matplotlib",
@@ -17,7 +16,6 @@ EVALUATION: Mapping[str, str] = {
 """What evaluation needs: packages by the modules that are imported."""
 
 TRAINING: Mapping[str, str] = {
-    "cc3d": "connected-components-3d",
     "edt": "edt",
     "ignite": "pytorch-ignite",
     "jinja2": "Jinja2",

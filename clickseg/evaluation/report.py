@@ -24,7 +24,6 @@ _LIBRARIES = (
     "numpy",
     "scipy",
     "SimpleITK",
-    "connected-components-3d",
     "edt",
     "surface-distance-based-measures",
     "matplotlib",
