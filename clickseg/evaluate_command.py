@@ -15,7 +15,8 @@ from clickseg.datasets.read import read_case
 from clickseg.datasets.regions import Classes, names_of
 from clickseg.engines.choice import make_engine
 from clickseg.errors import ClickSegError, UsageError
-from clickseg.evaluation.dataset import Evaluated, Evaluation, Failed
+from clickseg.evaluation.case import SessionOptions
+from clickseg.evaluation.dataset import Evaluated, EvaluatedDataset, Evaluation, Failed
 from clickseg.evaluation.protocols.choice import ProtocolName, make_protocol
 from clickseg.evaluation.report import SUMMARY, write_report
 from clickseg.evaluation.summary import Summary
@@ -84,9 +85,7 @@ def evaluate(settings: Settings, wanted: Wanted, progress: Progress) -> Evaluati
         package,
         make_engine(package, settings.runtime, settings.device, settings.precision, settings.cache),
         protocol,
-        postprocessing=settings.postprocessing,
-        memory=settings.memory,
-        kernels=KernelChoice(settings.cache),
+        SessionOptions(settings.postprocessing, settings.memory, KernelChoice(settings.cache)),
         read=lambda files: read_case(files, classes),
     )
     with Staging(settings.output, SUMMARY) as staging:
@@ -110,7 +109,8 @@ def _published(
         return ()
     names = {each.name for each in done}
     sha256 = digests_of([case for case in cases if case.name in names]).sha256
-    summaries = write_report(staging, evaluation, done, failed, wanted.chosen, sha256, settings.clock)
+    dataset = EvaluatedDataset(done, failed, wanted.chosen, sha256)
+    summaries = write_report(staging, evaluation, dataset, settings.clock)
     staging.publish()
     return _lines(summaries, settings.output)
 

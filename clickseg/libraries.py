@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from clickseg.errors import LibraryError
 
 EVALUATION: Mapping[str, str] = {
-    "cc3d": "connected-components-3d",
     "edt": "edt",
+    "jinja2": "Jinja2",
     "matplotlib": "matplotlib",
     "surface_distance": "surface-distance-based-measures",
 }
 """What evaluation needs: packages by the modules that are imported."""
 
 TRAINING: Mapping[str, str] = {
-    "cc3d": "connected-components-3d",
     "edt": "edt",
     "ignite": "pytorch-ignite",
+    "jinja2": "Jinja2",
     "matplotlib": "matplotlib",
     "monai": "monai",
     "tensorboard": "tensorboard",

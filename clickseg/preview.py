@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from clickseg.arrays import Mask, Numbers, Values
 from clickseg.clicks.click import Click, Polarity
+from clickseg.core.grey_window import GreyWindow, grey_window
 from clickseg.inference.guidance import voxels_of
 from clickseg.inference.orientation import turn_to
 from clickseg.label_map import LabelMap
@@ -22,7 +23,6 @@ _HEIGHT_PX = 480
 _MARGIN_PX = 8
 _NEAR_MM = 10.0
 _FOREGROUND_RGB, _BACKGROUND_RGB = (60, 220, 90), (255, 70, 70)
-_WINDOWS = {"HU": (-160.0, 240.0), "SUVbw": (10.0, 0.0)}
 
 Rgb = tuple[int, int, int]
 
@@ -68,7 +68,8 @@ def draw_preview(
     sizes = {number: int(labels.mask(number).sum()) for number in labels.present()}
     largest = labels.mask(max(sizes, key=sizes.__getitem__)) if sizes else None
     centre = _centre(None if largest is None else _standing(volume.with_array(largest)).array, standing, clicks)
-    panels = [_panel(view, standing, centre, _limits(volume.array, unit)) for view in _VIEWS]
+    window = grey_window(volume.array, unit)
+    panels = [_panel(view, standing, centre, window) for view in _VIEWS]
     for number in sizes:
         mask = _standing(volume.with_array(labels.mask(number))).array
         for view, panel in zip(_VIEWS, panels, strict=True):
@@ -100,24 +101,16 @@ def _inner(mask: Mask) -> tuple[int, int, int]:
     return plane, row, int(columns[len(columns) // 2])
 
 
-def _limits(values: Values, unit: str) -> tuple[float, float]:
-    """Returns the values that are shown as the first and the last grey; PET is dark on white."""
-    if unit in _WINDOWS:
-        return _WINDOWS[unit]
-    low, high = np.percentile(values, (1, 99))
-    return float(low), float(high)
-
-
-def _grey(values: Values, limits: tuple[float, float]) -> Numbers:
-    first, last = limits
-    scale = (last - first) or 1.0
-    grey: Numbers = (255 * np.clip((values - first) / scale, 0, 1)).astype(np.uint8)
+def _grey(values: Values, window: GreyWindow) -> Numbers:
+    black, white = (window.upper, window.lower) if window.is_inverted else (window.lower, window.upper)
+    scale = (white - black) or 1.0
+    grey: Numbers = (255 * np.clip((values - black) / scale, 0, 1)).astype(np.uint8)
     return grey
 
 
-def _panel(view: _View, volume: hd.Volume, centre: tuple[int, ...], limits: tuple[float, float]) -> Image.Image:
+def _panel(view: _View, volume: hd.Volume, centre: tuple[int, ...], window: GreyWindow) -> Image.Image:
     """Draws one slice in its true proportions."""
-    grey = _grey(view.cut(volume.array, centre[view.axis]), limits)
+    grey = _grey(view.cut(volume.array, centre[view.axis]), window)
     pixels_per_mm = _pixels_per_mm(volume)
     rows, columns = (
         max(round(count * step_mm * pixels_per_mm), 1)

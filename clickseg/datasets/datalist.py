@@ -47,7 +47,7 @@ def find_datalist(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, .
     content = parse(_Datalist, read_json(data, InputError), data.name, InputError)
     names = _names([entry.images[0] for entry in content.training])
     cases = tuple(
-        _case(name, entry, content, modalities, data) for name, entry in zip(names, content.training, strict=True)
+        _case_of(name, entry, content, modalities, data) for name, entry in zip(names, content.training, strict=True)
     )
     paths = [path for case in cases for path in (*case.images, case.truth) if path is not None]
     missing = [str(path) for path in paths if not path.exists()]
@@ -56,7 +56,7 @@ def find_datalist(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, .
     return cases
 
 
-def _case(name: str, entry: _Entry, content: _Datalist, modalities: tuple[str, ...], data: Path) -> CaseFiles:
+def _case_of(name: str, entry: _Entry, content: _Datalist, modalities: tuple[str, ...], data: Path) -> CaseFiles:
     chosen = choose_channels(content.channels(data.name), len(entry.images), modalities, f"{data.name}: {name}")
     images = tuple(data.parent / entry.images[number] for number in chosen)
     return CaseFiles(name, modalities, images, data.parent / entry.label if entry.label else None, entry.fold)

@@ -11,7 +11,8 @@ from clickseg.dicom.part10 import Instance
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.series import CheckedSeries
 from clickseg.errors import InputError
-from clickseg.selection import check_all, is_corrected, listed
+from clickseg.selection import check_all, is_corrected
+from clickseg.selection import listed as listed_series
 
 
 def open_series(path: Path, modality: str, truth: Instance | None, frame_uid: str | None) -> CheckedSeries:
@@ -56,6 +57,6 @@ def one_beside(series: Sequence[CheckedSeries], modality: str, frame_uid: str | 
     ]
     if len(fitting) != 1:
         beside = f" in frame of reference {frame_uid}" if frame_uid else ""
-        found = listed([each.candidate for each in fitting]) or "none"
+        found = listed_series([each.candidate for each in fitting]) or "none"
         raise InputError(f"{where}: expected one {modality} series{beside}, got {len(fitting)}: {found}")
     return fitting[0]

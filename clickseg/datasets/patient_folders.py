@@ -31,7 +31,7 @@ def find_patient_folders(data: Path, modalities: tuple[str, ...]) -> tuple[CaseF
     """
     known = [form.format(name) for name in _NAMES.values() for form in (_IMAGE, _TRUTH)]
     folders = sorted(folder for folder in data.iterdir() if any((folder / name).is_file() for name in known))
-    cases = tuple(_case(folder, modalities) for folder in folders)
+    cases = tuple(_case_in(folder, modalities) for folder in folders)
     paths = [path for case in cases for path in (*case.images, case.truth) if path is not None]
     if not any(case.images[0].is_file() for case in cases):
         raise OtherModalityError(f"{data}: no such file in any folder: {cases[0].images[0].name}")
@@ -41,7 +41,7 @@ def find_patient_folders(data: Path, modalities: tuple[str, ...]) -> tuple[CaseF
     return cases
 
 
-def _case(folder: Path, modalities: tuple[str, ...]) -> CaseFiles:
+def _case_in(folder: Path, modalities: tuple[str, ...]) -> CaseFiles:
     names = [_NAMES[modality] for modality in modalities]
     images = tuple(folder / _IMAGE.format(name) for name in names)
     return CaseFiles("_".join([folder.name, *names]), modalities, images, folder / _TRUTH.format(names[0]))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from clickseg.datasets.case import LabelledCase
 from clickseg.engines.engine import Engine
 from clickseg.evaluation.in_memory import series_of
-from clickseg.evaluation.methods import Method, Model
+from clickseg.evaluation.methods import Model
 from clickseg.evaluation.protocols.protocol import Protocol
 from clickseg.evaluation.scores import MODEL, CaseScores
 from clickseg.evaluation.trial import trial_of
@@ -18,12 +18,20 @@ from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage
 from clickseg.progress import Progress, no_progress
 
-Look = Callable[[Method], None]
-"""Shown a method when its last step is done."""
 
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How sessions with a model are run.
 
-def nowhere(_: Method) -> None:
-    """Looks at nothing."""
+    Attributes:
+        postprocessing: Whether the package's postprocessing is applied.
+        memory: What a session may take; by default what the machine has.
+        kernels: The loops over voxels.
+    """
+
+    postprocessing: bool = True
+    memory: Memory | None = None
+    kernels: KernelChoice | None = None
 
 
 def evaluate_case(
@@ -31,12 +39,8 @@ def evaluate_case(
     package: ModelPackage,
     engine: Engine,
     protocol: Protocol,
-    *,
-    postprocessing: bool = True,
-    memory: Memory | None = None,
-    kernels: KernelChoice | None = None,
+    options: SessionOptions | None = None,
     progress: Progress = no_progress,
-    look: Look = nowhere,
 ) -> CaseScores:
     """Returns how well a model does in a case, through the session that users have.
 
@@ -45,23 +49,24 @@ def evaluate_case(
         package: The model.
         engine: Its network, loaded.
         protocol: How many clicks are made, and where.
-        postprocessing: Whether the package's postprocessing is applied.
-        memory: What the session may take; by default what the machine has.
-        kernels: The loops over voxels.
+        options: How the session is run.
         progress: Told after each step, of the result without clicks too.
-        look: Shown what was found when the last step is done.
 
     Raises:
         InputError: The truth does not fit the model or the image, or the protocol is not for such images.
         ModelError: The images are not what the model takes.
         EngineError: The network fails.
     """
+    options = options or SessionOptions()
     trial = trial_of(case, package.spec, protocol)
     opened = time.perf_counter()
     with Session(
-        series_of(case), package, engine, memory=memory, kernels=kernels, postprocessing=postprocessing
+        series_of(case),
+        package,
+        engine,
+        memory=options.memory,
+        kernels=options.kernels,
+        postprocessing=options.postprocessing,
     ) as session:
-        method = Model(session, case, package.spec, opened)
-        curves = trial.play(method, MODEL, progress)
-        look(method)
-    return CaseScores(case.name, curves)
+        curves = trial.play(Model(session, case, package.spec, opened), MODEL, progress)
+        return CaseScores(case.name, curves, session.labels)

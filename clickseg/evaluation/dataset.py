@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from clickseg.datasets.case import CaseFiles, LabelledCase
 from clickseg.engines.engine import Engine
 from clickseg.errors import ClickSegError, unexpected
-from clickseg.evaluation.case import evaluate_case
-from clickseg.evaluation.methods import Method
+from clickseg.evaluation.case import SessionOptions, evaluate_case
 from clickseg.evaluation.picture import draw_picture
 from clickseg.evaluation.protocols.protocol import Protocol
 from clickseg.evaluation.region_growing import grow_regions
 from clickseg.evaluation.scores import Curve
-from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.interruption import interruptible
-from clickseg.memory import Memory
+from clickseg.label_map import LabelMap
 from clickseg.models.package import ModelPackage
 from clickseg.progress import Progress
 
@@ -62,6 +60,23 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluatedDataset:
+    """The cases of a dataset after they were evaluated.
+
+    Attributes:
+        cases: Those that could be; at least one.
+        failed: Those that could not.
+        folds: The folds that were asked for; none for all cases.
+        sha256: The digest of the files of ``cases``.
+    """
+
+    cases: Sequence[Evaluated]
+    failed: Sequence[Failed]
+    folds: Sequence[int]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """What is done with each case.
 
@@ -69,18 +84,14 @@ class Evaluation:
         package: The model.
         engine: Its network, loaded.
         protocol: How many clicks are made, and where.
-        postprocessing: Whether the package's postprocessing is applied.
-        memory: What a session may take.
-        kernels: The loops over voxels.
+        options: How sessions with the model are run.
         read: Reads a case.
     """
 
     package: ModelPackage
     engine: Engine
     protocol: Protocol
-    postprocessing: bool
-    memory: Memory
-    kernels: KernelChoice
+    options: SessionOptions
     read: Reader
 
     def of(self, cases: Sequence[CaseFiles], progress: Progress) -> Iterator[Evaluated | Failed]:
@@ -109,28 +120,14 @@ class Evaluation:
 
     def _evaluated(self, files: CaseFiles, steps: _Steps) -> Evaluated:
         case = self.read(files)
-        pictures: list[bytes] = []
-
-        def look(method: Method) -> None:
-            pictures.append(_picture(case, method, len(self.package.spec.classes)))
-
-        scores = evaluate_case(
-            case,
-            self.package,
-            self.engine,
-            self.protocol,
-            postprocessing=self.postprocessing,
-            memory=self.memory,
-            kernels=self.kernels,
-            progress=steps.step,
-            look=look,
-        )
+        scores = evaluate_case(case, self.package, self.engine, self.protocol, self.options, steps.step)
+        picture = _picture(case, scores.labels)
         guidance = self.package.spec.guidance
         is_automatic = guidance is None or not guidance.required
         still = tuple(curve.without_clicks() for curve in scores.curves if is_automatic)
         baseline = grow_regions(case, self.package.spec, self.protocol)
         curves = (*scores.curves, *still, *baseline)
-        return Evaluated(files.name, "+".join(files.modalities), files.fold, curves, pictures[0])
+        return Evaluated(files.name, "+".join(files.modalities), files.fold, curves, picture)
 
 
 class _Steps:
@@ -150,9 +147,9 @@ class _Steps:
             self.step(0, 0)
 
 
-def _picture(case: LabelledCase, method: Method, classes: int) -> bytes:
-    numbers = range(1, classes + 1)
+def _picture(case: LabelledCase, labels: LabelMap) -> bytes:
+    numbers = range(1, labels.count + 1)
     image, truth = case.images[0], case.truth.array
     return draw_picture(
-        image.volume, image.unit, [truth == number for number in numbers], [method.found(number) for number in numbers]
+        image.volume, image.unit, [truth == number for number in numbers], [labels.mask(number) for number in numbers]
     )

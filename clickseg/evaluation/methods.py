@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol as Contract
 
 import numpy as np
 
@@ -21,7 +21,7 @@ ClassClick = tuple[int, VoxelClick]
 """A click, and the number of the class that it is of."""
 
 
-class Method(Protocol):
+class Method(Contract):
     """What is evaluated."""
 
     def start(self) -> Effort:

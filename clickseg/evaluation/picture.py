@@ -11,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clickseg.arrays import Mask, Values
+from clickseg.core.grey_window import grey_window
 from clickseg.inference.orientation import turn_to
 
 TRUTH_COLOUR, FOUND_COLOUR = "#1b9e3b", "#e02020"
 _SIZE_IN = 3.2
-_WINDOWS = {"HU": (-160.0, 240.0, "gray"), "SUVbw": (0.0, 10.0, "gray_r")}
-"""How values are shown: from, to, and the colours between; MR from its 1st to its 99th percentile."""
 
 
 def draw_picture(volume: hd.Volume, unit: str, truths: Sequence[Mask], found: Sequence[Mask]) -> bytes:
@@ -57,12 +56,9 @@ def _slice_of_most_errors(seen: Sequence[tuple[Mask, Mask]]) -> int:
 
 
 def _show(axes: Axes, values: Values, unit: str, volume: Values, aspect: float) -> None:
-    if unit in _WINDOWS:
-        low, high, colours = _WINDOWS[unit]
-    else:
-        low, high = (float(value) for value in np.percentile(volume, (1, 99)))
-        colours = "gray"
-    axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect=aspect, interpolation="bilinear")
+    window = grey_window(volume, unit)
+    colours = "gray_r" if window.is_inverted else "gray"
+    axes.imshow(values, cmap=colours, vmin=window.lower, vmax=window.upper, aspect=aspect, interpolation="bilinear")
 
 
 def _outline(axes: Axes, mask: Mask, colour: str, style: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import SimpleITK
+from scipy import ndimage
 
 from clickseg.arrays import Mask
 from clickseg.boxes import Box, Triple
@@ -41,7 +41,6 @@ class RegionGrowing:
         """
         self._values = image.volume.array
         self._spacing = image.volume.spacing
-        self._itk = SimpleITK.GetImageFromArray(self._values)
         self._found: dict[int, Mask] = {}
 
     def start(self) -> Effort:
@@ -62,11 +61,10 @@ class RegionGrowing:
 
     def _grown(self, voxel: Triple) -> Mask:
         hottest = self._hottest_near(voxel)
-        seeds = [seed[::-1] for seed in (voxel, hottest)]  # ITK counts axes the other way
-        least = SHARE * float(self._values[hottest])
-        region = SimpleITK.ConnectedThreshold(self._itk, seedList=seeds, lower=least, upper=math.inf)
-        mask: Mask = SimpleITK.GetArrayFromImage(region).astype(bool)
-        return mask
+        is_hot = self._values >= SHARE * float(self._values[hottest])
+        numbers, _ = ndimage.label(is_hot)  # voxels of a region share a face
+        grown: Mask = is_hot & np.isin(numbers, [numbers[voxel], numbers[hottest]])
+        return grown
 
     def _hottest_near(self, voxel: Triple) -> Triple:
         box = self._around(voxel)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
 
 from clickseg.core.version import __version__
-from clickseg.evaluation.dataset import Evaluated, Evaluation, Failed
+from clickseg.evaluation.dataset import EvaluatedDataset, Evaluation
 from clickseg.evaluation.page import Content, make_page
 from clickseg.evaluation.plots import draw_dice, draw_heat_map
 from clickseg.evaluation.summary import Summary, summarized
@@ -24,7 +24,6 @@ _LIBRARIES = (
     "numpy",
     "scipy",
     "SimpleITK",
-    "connected-components-3d",
     "edt",
     "surface-distance-based-measures",
     "matplotlib",
@@ -32,29 +31,21 @@ _LIBRARIES = (
 
 
 def write_report(
-    staging: Staging,
-    evaluation: Evaluation,
-    cases: Sequence[Evaluated],
-    failed: Sequence[Failed],
-    folds: Sequence[int],
-    sha256: str,
-    clock: datetime,
+    staging: Staging, evaluation: Evaluation, dataset: EvaluatedDataset, clock: datetime
 ) -> tuple[Summary, ...]:
     """Writes a report, and returns what all cases say together.
 
     Args:
         staging: Where files wait until they are published.
         evaluation: What was done with each case.
-        cases: The cases; at least one.
-        failed: Those that could not be evaluated.
-        folds: The folds that were asked for; none for all cases.
-        sha256: The digest of the cases.
+        dataset: The cases.
         clock: The time that is stamped on it.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    facts = _facts(evaluation, folds, sha256, clock)
+    cases, failed = dataset.cases, dataset.failed
+    facts = _facts(evaluation, dataset, clock)
     summaries = summarized(cases)
     plots = {"dice.png": draw_dice(summaries), "cases.png": draw_heat_map(cases)}
     titles = {"Dice over clicks": plots["dice.png"], "Dice in each case": plots["cases.png"]}
@@ -66,7 +57,7 @@ def write_report(
     return summaries
 
 
-def _facts(evaluation: Evaluation, folds: Sequence[int], sha256: str, clock: datetime) -> dict[str, Any]:
+def _facts(evaluation: Evaluation, dataset: EvaluatedDataset, clock: datetime) -> dict[str, Any]:
     protocol, package, engine = evaluation.protocol, evaluation.package, evaluation.engine
     return {
         "clickseg": __version__,
@@ -85,9 +76,9 @@ def _facts(evaluation: Evaluation, folds: Sequence[int], sha256: str, clock: dat
             "seed": protocol.seed,
             "auc_from_step": protocol.counted_from,
         },
-        "postprocessing": evaluation.postprocessing,
-        "folds": list(folds),
-        "data_sha256": sha256,
+        "postprocessing": evaluation.options.postprocessing,
+        "folds": list(dataset.folds),
+        "data_sha256": dataset.sha256,
     }
 
 

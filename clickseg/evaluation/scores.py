@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from clickseg.evaluation.metrics import area_under
+from clickseg.label_map import LabelMap
 
 MODEL: Final = "model"
 WITHOUT_CLICKS: Final = "model without clicks"
@@ -109,12 +110,14 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class CaseScores:
-    """How well methods did in a case.
+    """How well a model did in a case.
 
     Attributes:
         name: What the case is called.
-        curves: One for each method and class.
+        curves: One for each class.
+        labels: The label map after the last step, on the grid of the truth.
     """
 
     name: str
     curves: tuple[Curve, ...]
+    labels: LabelMap

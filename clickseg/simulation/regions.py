@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import cc3d
 import numpy as np
+from scipy import ndimage
 
-from clickseg.arrays import Indices, Mask, Numbers
+from clickseg.arrays import Indices, Integers, Mask
 from clickseg.boxes import Box
 
-CONNECTIVITY: Final = 26
+NEIGHBOURS: Final = ndimage.generate_binary_structure(3, 3)
 """Voxels of one region share a corner: as the protocols that evaluate interactive segmentation have it."""
 
 
@@ -46,17 +46,16 @@ class Regions:
 
     def __init__(self, mask: Mask) -> None:
         """Finds them."""
-        self._numbers: Numbers = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=CONNECTIVITY)
-        found = cc3d.statistics(self._numbers)
-        self._boxes: Sequence[Box] = found["bounding_boxes"]
-        self.voxels: Indices = np.asarray(found["voxel_counts"][1:], dtype=np.intp)
+        self._numbers: Integers = ndimage.label(mask, NEIGHBOURS)[0]
+        self._boxes: Sequence[Box] = ndimage.find_objects(self._numbers)
+        self.voxels: Indices = np.bincount(self._numbers[mask], minlength=len(self._boxes) + 1)[1:]
 
     def __len__(self) -> int:
         return len(self.voxels)
 
     def region(self, number: int) -> Region:
         """Returns one region."""
-        box = self._boxes[number]
+        box = self._boxes[number - 1]
         return Region(box, self._numbers[box] == number, int(self.voxels[number - 1]))
 
     @property

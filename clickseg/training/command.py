@@ -9,7 +9,6 @@ from clickseg.cuda_runtime import load_cuda_runtime
 from clickseg.libraries import TRAINING, check_libraries
 from clickseg.progress import Progress
 from clickseg.settings import checked_device
-from clickseg.training.part import Part
 
 
 def train_command(arguments: argparse.Namespace, progress: Progress, reading: Progress) -> list[str]:
@@ -23,21 +22,20 @@ def train_command(arguments: argparse.Namespace, progress: Progress, reading: Pr
     Raises:
         UsageError: The arguments do not go together.
         LibraryError: A library is missing.
-        ClickSegError: As ``train``.
+        ClickSegError: As ``split_cases``, ``joined`` and ``train``.
     """
     check_libraries(TRAINING)
     from clickseg.training.config_files import as_yaml, read_config
 
-    how, part = read_config(arguments.config or ["pet_lesion"], arguments.set), _part(arguments)
+    how = read_config(arguments.config or ["pet_lesion"], arguments.set)
     if arguments.print_config:
         return as_yaml(how).splitlines()
     device = checked_device(arguments.device)
     load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK where that is installed
-    from clickseg.training.train import train
+    from clickseg.training.processes import joined
+    from clickseg.training.train import split_cases, train
 
-    package = train(arguments.data, arguments.run_folder, how, part, device, os.environ, progress, reading)
+    cases = split_cases(arguments.data, how, arguments.fold, arguments.folds)
+    with joined(os.environ, device) as processes:
+        package = train(cases, how, arguments.run_folder, processes, progress, reading)
     return [f"model    {package}"]
-
-
-def _part(arguments: argparse.Namespace) -> Part | None:
-    return None if arguments.fold is None else Part(arguments.fold, arguments.folds)

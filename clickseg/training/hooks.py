@@ -29,6 +29,9 @@ class Hooks:
     def after_epoch(self, engine: SupervisedTrainer, state: State) -> None:
         """Is called after each epoch."""
 
+    def close(self) -> None:
+        """Is called after the last epoch."""
+
 
 class FirstHooks(Hooks):
     """Those of the process that writes and tells."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clickseg.models.spec import InputSpec
 from clickseg.training.config import Training
@@ -11,23 +13,27 @@ _KEPT = {"largest": "the largest component", "clicked": "clicked components, whe
 
 
 def model_card(how: Training, summary: Mapping[str, str]) -> str:
-    """Returns a model card in Markdown.
+    """Returns a model card in Markdown, rendered from ``templates/model_card.md.j2``; values are escaped as HTML is.
 
     Args:
         how: The run.
         summary: What is said of the training, by headings.
     """
-    parts = [
-        f"# {how.name}",
-        f"{how.card.title}. {how.card.intended_use}",
-        _table(_model_rows(how)),
-        "## Training",
-        _table([*_training_rows(how), *summary.items()]),
-    ]
-    if how.card.data_source or how.card.references or how.card.copyright:
-        parts += ["## Licence and attribution", *filter(None, (how.card.copyright, how.card.data_source))]
-        parts += ["\n".join(f"- {each}" for each in how.card.references)] if how.card.references else []
-    return "\n\n".join(parts) + "\n"
+    environment = Environment(
+        loader=PackageLoader("clickseg.training"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = _cell
+    return environment.get_template("model_card.md.j2").render(
+        name=how.name,
+        card=how.card,
+        model=_model_rows(how),
+        training=[*_training_rows(how), *summary.items()],
+    )
 
 
 def _model_rows(how: Training) -> list[tuple[str, str]]:
@@ -64,5 +70,6 @@ def _training_rows(how: Training) -> list[tuple[str, str]]:
     ]
 
 
-def _table(rows: Sequence[tuple[str, str]]) -> str:
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+def _cell(text: str) -> str:
+    """Returns a text for a cell of a Markdown table, which ends at a bar and at the end of the line."""
+    return " ".join(text.splitlines()).replace("|", "\\|")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.folds import Fold, fold_of, make_folds, patient_of
 from clickseg.engines.device_arrays import out_of_memory
@@ -22,8 +21,7 @@ from clickseg.training.gathering import gather
 from clickseg.training.hooks import FirstHooks, Hooks
 from clickseg.training.network import make_network
 from clickseg.training.network_check import LESS_MEMORY
-from clickseg.training.part import Part
-from clickseg.training.processes import Processes, joined
+from clickseg.training.processes import Processes
 from clickseg.training.run_folder import CASES, CURVES, initial_digest, open_folder, record_of
 from clickseg.training.trainer import Run, make_run
 from clickseg.training.validation import validate
@@ -33,24 +31,20 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    data: Path,
-    folder: Path,
+    cases: Fold,
     how: Training,
-    part: Part | None,
-    device: str,
-    environ: Mapping[str, str],
+    folder: Path,
+    processes: Processes,
     progress: Progress,
     reading: Progress = no_progress,
 ) -> Path:
     """Trains a network, or goes on with a run that was ended.
 
     Args:
-        data: The dataset.
+        cases: What is learnt from, and what is held out.
+        how: What the run is told.
         folder: The run's folder.
-        how: What it is told.
-        part: What is held out; None to learn from all cases.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        environ: The environment, with what ``torchrun`` says.
+        processes: Those that train together, and the device of this one.
         progress: Told after each batch.
         reading: Told after each case that is read.
 
@@ -58,64 +52,63 @@ def train(
         The folder of the model package.
 
     Raises:
-        InputError: The dataset does not fit the model, or the folder holds another run.
+        InputError: A case does not fit the model, or the folder holds another run.
         ModelError: The network cannot be built, or does not fit the model.
-        EngineError: There is no such device, it has too little memory, or weights became infinite.
+        EngineError: The device has too little memory, or weights became infinite.
         OutputError: The folder cannot be written to.
     """
-    cases = _learnt(_fold(find_cases_for(data, how.model), part), how)
-    package = folder / how.name
-    with joined(environ, device) as processes:
-        network = make_network(how, folder, processes)
-        if processes.is_first:
-            initial = initial_digest(how, folder)
-            open_folder(folder, how, record_of(how, cases.training, cases.held_out, processes.count, initial))
-            for _ in gather((*cases.training, *cases.held_out), how, folder / CASES, reading):
-                pass
-        _wait_for_first(processes)
-        _run(cases, how, network, folder, processes, progress, package)
-    return package
-
-
-def _fold(files: Sequence[CaseFiles], part: Part | None) -> Fold:
-    """Returns what is learnt from and what is held out: by the names of the cases alone, whatever the run's seed."""
-    if part is None:
-        return Fold(0, tuple(files), ())
-    fold = fold_of(make_folds(files, part.folds), part.fold)
-    for what, cases in (("learnt from", fold.training), ("held out", fold.held_out)):
-        patients = {patient_of(case.name) for case in cases}
-        logger.info("%s: %s of %s", what, counted(len(cases), "case"), counted(len(patients), "patient"))
-    return fold
-
-
-def _learnt(fold: Fold, how: Training) -> Fold:
-    """Returns a fold without the cases that no sample is of, so that no record says that they were learnt from."""
-    return replace(fold, training=()) if how.synthesis.share == 1 else fold
-
-
-def _run(
-    cases: Fold,
-    how: Training,
-    network: torch.nn.Module,
-    folder: Path,
-    processes: Processes,
-    progress: Progress,
-    package: Path,
-) -> None:
+    network = make_network(how, folder, processes)
+    if processes.is_first:
+        initial = initial_digest(how, folder)
+        open_folder(folder, how, record_of(how, cases.training, cases.held_out, processes.count, initial))
+        for _ in gather((*cases.training, *cases.held_out), how, folder / CASES, reading):
+            pass
+    _wait_for_first(processes)
     learnt = tuple(gather(cases.training, how, folder / CASES, no_progress))
-    held_out = tuple(gather(cases.held_out, how, folder / CASES, no_progress))
-    if not processes.is_first:
-        go_on(make_run(how, network, learnt, folder, processes, Hooks()), how)
-        return
-    hooks = FirstHooks(
-        folder, progress, lambda state: validate(how, held_out, state, processes.device), how.validate_every
-    )
+    hooks = _hooks(cases, how, folder, processes, progress)
     run = make_run(how, network, learnt, folder, processes, hooks)
     go_on(run, how)
     hooks.close()
-    write_curves(run.state.history, folder / CURVES)
-    summary = _summary(cases, run.state.history, initial_digest(how, folder))
-    write_bundle(how, run.state.best_network, summary, package)
+    package = folder / how.name
+    if processes.is_first:
+        write_curves(run.state.history, folder / CURVES)
+        summary = _summary(cases, run.state.history, initial_digest(how, folder))
+        write_bundle(how, run.state.best_network, summary, package)
+    return package
+
+
+def split_cases(data: Path, how: Training, fold: int | None, folds: int) -> Fold:
+    """Returns the cases that a run learns from, and those that are held out.
+
+    They are split by the names of the cases alone, whatever the run's seed. Where all samples are synthetic no case is
+    learnt from.
+
+    Args:
+        data: The dataset.
+        how: The run, with its model.
+        fold: The number of the fold that is held out; None to learn from all cases.
+        folds: How many folds there are, where the dataset does not say it.
+
+    Raises:
+        InputError: The dataset does not fit the model, or has too few patients.
+        UsageError: There is no such fold.
+    """
+    files = find_cases_for(data, how.model)
+    split = Fold(0, files, ()) if fold is None else fold_of(make_folds(files, folds), fold)
+    if fold is not None:
+        for what, cases in (("learnt from", split.training), ("held out", split.held_out)):
+            patients = {patient_of(case.name) for case in cases}
+            logger.info("%s: %s of %s", what, counted(len(cases), "case"), counted(len(patients), "patient"))
+    return replace(split, training=()) if how.synthesis.share == 1 else split
+
+
+def _hooks(cases: Fold, how: Training, folder: Path, processes: Processes, progress: Progress) -> Hooks:
+    if not processes.is_first:
+        return Hooks()
+    held_out = tuple(gather(cases.held_out, how, folder / CASES, no_progress))
+    return FirstHooks(
+        folder, progress, lambda state: validate(how, held_out, state, processes.device), how.validate_every
+    )
 
 
 def go_on(run: Run, how: Training) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clickseg.errors import InputError, ModelError
-from clickseg.evaluation.case import evaluate_case
+from clickseg.evaluation.case import SessionOptions, evaluate_case
 from clickseg.evaluation.protocols.cvpr2025 import Cvpr2025
 from clickseg.evaluation.scores import WITHOUT_CLICKS
 from tests import phantoms
@@ -105,7 +105,7 @@ def test_postprocessing_is_as_users_get_it_or_off(tmp_path: Path) -> None:
     case = toys.case(toys.mask(SHAPE, PART), found)
 
     (on,) = evaluate_case(case, package, engine, Cvpr2025(steps=1)).curves
-    (off,) = evaluate_case(case, package, engine, Cvpr2025(steps=1), postprocessing=False).curves
+    (off,) = evaluate_case(case, package, engine, Cvpr2025(steps=1), SessionOptions(postprocessing=False)).curves
 
     assert on.scores[0].agreement.dice == 1
     assert off.scores[0].agreement.dice == pytest.approx(2 * 60 / (60 + 61))

@@ -120,13 +120,14 @@ def test_the_page_needs_nothing_beside_itself_and_escapes_names() -> None:
     evil = '<script>alert("x")</script>\x1b[31m$\\frac'
     cases = [evaluated(evil, curve(0.1, 0.2, 0.3)), *CASES]
     failed = [Failed(evil, None, InputError(f"{evil} cannot be read"))]
-    facts = {"model": "m & m 1", "protocol": "cvpr2025"}
-    plots = {"Dice over clicks": draw_dice(summarized(cases)), "Dice in each case": draw_heat_map(cases)}
+    facts = {"model": "m & m 1", "protocol": evil}
+    plots = {"Dice over clicks": draw_dice(summarized(cases)), evil: draw_heat_map(cases)}
 
     page = make_page(Content(facts, summarized(cases), cases, failed, plots)).decode()
 
     assert "<script" not in page
     assert "\x1b" not in page
+    assert 'alert("x")' not in page
     assert "&lt;script&gt;" in page
     assert "m &amp; m 1" in page
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)

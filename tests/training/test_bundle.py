@@ -15,6 +15,7 @@ from clickseg.models.package import load_package
 from clickseg.training.bundle import write_bundle
 from clickseg.training.config import Training
 from clickseg.training.config_files import read_config
+from clickseg.training.model_card import model_card
 from tests.training.conftest import SMALL
 
 
@@ -91,6 +92,17 @@ def test_the_card_says_that_clicks_are_needed(tmp_path: Path) -> None:
         "| clicks | balls of radius 2 voxels, 2 channels; only series with a foreground click are segmented |" in card
     )
     assert "| postprocessing | keeps clicked components" in card
+
+
+def test_the_card_escapes_names_and_keeps_its_tables_whole() -> None:
+    evil = "<script>alert(1)</script>"
+    how = read_config(["pet_lesion"], [*SMALL, f"card.title='{evil}'", f"card.references=['{evil}']"])
+
+    card = model_card(how, {evil: "1 | 2\n| 3"})
+
+    assert "<script" not in card
+    assert card.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 3
+    assert "&lt;/script&gt; | 1 \\| 2 \\| 3 |\n" in card
 
 
 def test_the_package_says_what_it_is(tmp_path: Path) -> None:

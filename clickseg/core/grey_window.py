@@ -1,0 +1,41 @@
+"""Which image values are shown as which grey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clickseg.arrays import Values
+
+
+@dataclass(frozen=True, slots=True)
+class GreyWindow:
+    """The range of values that a picture shows; values beyond it are clipped.
+
+    Attributes:
+        lower: The lowest value.
+        upper: The highest value.
+        is_inverted: Whether the highest value is black, as PET is shown.
+    """
+
+    lower: float
+    upper: float
+    is_inverted: bool = False
+
+
+_WINDOWS = {"HU": GreyWindow(-160.0, 240.0), "SUVbw": GreyWindow(0.0, 10.0, is_inverted=True)}
+_PERCENTILES = (1, 99)
+
+
+def grey_window(values: Values, unit: str) -> GreyWindow:
+    """Returns the grey window of an image: soft tissue in CT, SUV 0 to 10 in PET, else the 1st to 99th percentile.
+
+    Args:
+        values: All values of the image, of any shape.
+        unit: Their unit: ``HU``, ``SUVbw``, or any other.
+    """
+    if unit in _WINDOWS:
+        return _WINDOWS[unit]
+    lower, upper = np.percentile(values, _PERCENTILES)
+    return GreyWindow(float(lower), float(upper))
