@@ -45,7 +45,7 @@ format: .venv-dev/.ready
 	$(DEV)/ruff format .
 
 clean:
-	rm -rf .venv .venv-dev .venv-locks $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-dev .venv-locks $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
 # Python with venv, and dciodvfy and dcmdump as independent judges of what is written; installed where they are missing.
 system:
