@@ -9,7 +9,7 @@ RUN := .venv/bin
 DEV := .venv-dev/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test container-test locks lint format system clean
+.PHONY: demo test compare-results container-test locks lint format system clean
 
 demo: .venv/.ready
 	$(RUN)/clickseg demo --study-only --output $(DEMO)
@@ -17,6 +17,13 @@ demo: .venv/.ready
 
 test: .venv-dev/.ready lint
 	$(DEV)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+
+# Compares the results of two versions, git revisions or folders: docs/development.md. UIDS=may-differ allows new UIDs.
+compare-results: OLD ?= HEAD
+compare-results: NEW ?= .
+compare-results: UIDS ?= same
+compare-results: .venv-dev/.ready
+	$(DEV)/python -m scripts.compare_results $(OLD) $(NEW) --uids $(UIDS)
 
 # Builds the container images and runs them: docs/container.md.
 container-test: .venv-dev/.ready
@@ -38,7 +45,7 @@ format: .venv-dev/.ready
 	$(DEV)/ruff format .
 
 clean:
-	rm -rf .venv .venv-dev .venv-locks $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .venv-dev .venv-locks $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
 # Python with venv, and dciodvfy and dcmdump as independent judges of what is written; installed where they are missing.
 system:

@@ -18,7 +18,7 @@ _INSTALLED = _PACKAGE / "_build"
 
 _LOCKS = {"cpu": ("cpu.txt", "tools.txt"), "gpu": ("gpu.txt", "torch.txt", "tools.txt")}
 _SCRIPTS = ("assemble", "clickseg", "main.py", "map", "environment/keep_base.py", "environment/make")
-_NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*", "_build")
+_NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*", "_build", "_models")
 
 
 @dataclass(frozen=True, slots=True)

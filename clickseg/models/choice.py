@@ -10,7 +10,7 @@ from pathlib import Path
 from clickseg.errors import ModelError
 from clickseg.models.package import METADATA, ModelPackage, is_package, load_package, package_name
 
-_CHECKOUT = Path(__file__).resolve().parents[2] / "models"
+_CLICKSEG = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,20 @@ def model_paths(explicit: Path | None, environ: Mapping[str, str]) -> tuple[Mode
     if environ.get("CLICKSEG_MODELS"):
         return (ModelPath(Path(environ["CLICKSEG_MODELS"]), is_required=True),)
     holoscan = environ.get("HOLOSCAN_MODEL_PATH")
-    places = [ModelPath(Path("models"), is_required=False), ModelPath(_CHECKOUT, is_required=False)]
+    places = [ModelPath(path, is_required=False) for path in (Path("models"), default_models(_CLICKSEG))]
     if holoscan:  # a container names a folder that may be empty, but not one that is not there
         places.insert(0, ModelPath(Path(holoscan), is_required=not Path(holoscan).exists()))
     return tuple(places)
+
+
+def default_models(clickseg: Path) -> Path:
+    """Returns the folder of the model packages that come with ClickSeg.
+
+    Args:
+        clickseg: The folder of the Python package, in a checkout or where a wheel is installed.
+    """
+    installed = clickseg / "_models"
+    return installed if installed.is_dir() else clickseg.parent / "models"
 
 
 def find_packages(paths: Sequence[ModelPath], name: str | None = None) -> tuple[ModelPackage, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clickseg.errors import ModelError
-from clickseg.models.choice import choose_package, find_packages, model_paths
+from clickseg.models.choice import choose_package, default_models, find_packages, model_paths
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
 from tests import phantoms
@@ -134,6 +134,15 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_checkout(
     assert found(None, {"HOLOSCAN_MODEL_PATH": str(tmp_path / "empty")}) == "cwd"
     monkeypatch.chdir(tmp_path)
     assert found(None, {}) == "lesion pet_lesion"
+
+
+def test_the_default_models_are_those_of_the_wheel_or_of_the_checkout(tmp_path: Path) -> None:
+    (tmp_path / "site-packages" / "clickseg" / "_models").mkdir(parents=True)
+
+    assert (
+        default_models(tmp_path / "site-packages" / "clickseg") == tmp_path / "site-packages" / "clickseg" / "_models"
+    )
+    assert default_models(tmp_path / "checkout" / "clickseg") == tmp_path / "checkout" / "models"
 
 
 @pytest.mark.parametrize("environ", [{}, {"CLICKSEG_MODELS": "nowhere"}])

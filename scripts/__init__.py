@@ -1,0 +1,1 @@
+"""Developers' tools: ``python -m scripts.NAME``, and shell scripts."""
