@@ -189,20 +189,18 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _package(arguments: argparse.Namespace) -> int:
-    from clickseg.package_command import Image, checked_tag, content_of, package, warn_of_ignored
+    from clickseg.package_command import Image, checked_tag, content_of, package
 
-    warn_of_ignored(vars(arguments), arguments.platform)
     image = Image(
         checked_tag(arguments.tag),
         arguments.app_version,
+        arguments.target,
         arguments.base_image,
         arguments.network,
         not arguments.no_cache,
     )
     models = () if arguments.no_models else arguments.model
-    content = content_of(
-        arguments.app, models, os.environ, docs=arguments.docs, target=arguments.target, wheels=arguments.wheels
-    )
+    content = content_of(arguments.app, models, os.environ, docs=arguments.docs, wheels=arguments.wheels)
     tell(package(content, image, arguments.tar_folder))
     return 0
 
