@@ -206,11 +206,20 @@ def _package(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from clickseg.container.run import Job
     from clickseg.run_image_command import run_image
 
-    folders = (arguments.input, arguments.results)
-    options = {name: getattr(arguments, name) for name in ("clicks", "models", "cache", "gpus")}
-    return run_image(arguments.image, folders, os.environ, **options)
+    job = Job(
+        arguments.image,
+        arguments.input,
+        arguments.results,
+        user=(os.getuid(), os.getgid()),
+        clicks=tuple(arguments.clicks),
+        models=arguments.models,
+        cache=arguments.cache,
+        gpus=arguments.gpus,
+    )
+    return run_image(job, os.environ)
 
 
 _COMMANDS: dict[str, Run] = {
