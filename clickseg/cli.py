@@ -189,30 +189,37 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _package(arguments: argparse.Namespace) -> int:
-    from clickseg.package_command import Image, checked_tag, content_of, package, warn_of_ignored
+    from clickseg.package_command import Image, checked_tag, content_of, package
 
-    warn_of_ignored(vars(arguments), arguments.platform)
     image = Image(
         checked_tag(arguments.tag),
         arguments.app_version,
+        arguments.target,
         arguments.base_image,
         arguments.network,
         not arguments.no_cache,
     )
     models = () if arguments.no_models else arguments.model
-    content = content_of(
-        arguments.app, models, os.environ, docs=arguments.docs, target=arguments.target, wheels=arguments.wheels
-    )
+    content = content_of(arguments.app, models, os.environ, docs=arguments.docs, wheels=arguments.wheels)
     tell(package(content, image, arguments.tar_folder))
     return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from clickseg.container.run import Job
     from clickseg.run_image_command import run_image
 
-    folders = (arguments.input, arguments.results)
-    options = {name: getattr(arguments, name) for name in ("clicks", "models", "cache", "gpus")}
-    return run_image(arguments.image, folders, os.environ, **options)
+    job = Job(
+        arguments.image,
+        arguments.input,
+        arguments.results,
+        user=(os.getuid(), os.getgid()),
+        clicks=tuple(arguments.clicks),
+        models=arguments.models,
+        cache=arguments.cache,
+        gpus=arguments.gpus,
+    )
+    return run_image(job, os.environ)
 
 
 _COMMANDS: dict[str, Run] = {

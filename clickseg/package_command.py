@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import subprocess
 import sys
@@ -12,16 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickseg.container.context import Content, build_files, checked_app, chosen_models, write_context
-from clickseg.container.old_options import IGNORED, check_platform
 from clickseg.container.program import ContainerProgram, find_program
 from clickseg.container.provenance import Provenance, provenance_of
 from clickseg.errors import ContainerError, InputError, OutputError, UsageError
 from clickseg.models.choice import ModelPath, find_packages, model_paths
 
-logger = logging.getLogger(__name__)
-
 _TAG = re.compile(r"[a-z0-9][\w.\-/:]*")
-_BASE_ARGUMENTS = {"cpu": "CPU_BASE_IMAGE", "gpu": "BASE_IMAGE"}
+_GPU_BASE = "nvcr.io/nvidia/pytorch:26.07-py3"
+"""The default base image of ``gpu``; that of ``cpu`` is the Dockerfile's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +28,15 @@ class Image:
     Attributes:
         tag: Its name.
         version: Of the application.
-        base: The base image; None for the Dockerfile's.
+        target: ``cpu`` or ``gpu``.
+        base: The base image; None for the target's default.
         network: What the builder's steps may reach; None for the builder's default.
         use_cache: Whether steps of earlier builds count.
     """
 
     tag: str
     version: str
+    target: str = "cpu"
     base: str | None = None
     network: str | None = None
     use_cache: bool = True
@@ -63,7 +62,7 @@ def package(content: Content, image: Image, output: Path | None) -> list[str]:
         raise OutputError(f"{output}: expected a folder")
     with tempfile.TemporaryDirectory(prefix="clickseg-package-") as folder:
         write_context(content, build_files(), Path(folder))
-        _run(build_command(program, content.target, image, provenance_of(content.app), Path(folder)), program)
+        _run(build_command(program, image, provenance_of(content.app), Path(folder)), program)
     if not program.has_image(image.tag):
         raise ContainerError(
             f"{program.name} built {image.tag} and kept it elsewhere", hint="docker buildx use default"
@@ -78,7 +77,6 @@ def content_of(
     environ: Mapping[str, str],
     *,
     docs: Path | None,
-    target: str,
     wheels: Path | None,
 ) -> Content:
     """Returns what goes into an image.
@@ -88,7 +86,6 @@ def content_of(
         models: Packages, or folders of them; None for those that the application would find.
         environ: Environment variables.
         docs: A folder of documents; None for ClickSeg's own.
-        target: ``cpu`` or ``gpu``.
         wheels: A folder of wheels.
 
     Raises:
@@ -103,25 +100,25 @@ def content_of(
     )
     found = _first_with_models(places) if models is None else chosen_models(places)
     own_docs = build_files() / "docs"
-    return Content(checked_app(app), found, docs or (own_docs if own_docs.is_dir() else None), target, wheels)
+    return Content(checked_app(app), found, docs or (own_docs if own_docs.is_dir() else None), wheels)
 
 
-def build_command(
-    program: ContainerProgram, target: str, image: Image, provenance: Provenance, context: Path
-) -> list[str]:
+def build_command(program: ContainerProgram, image: Image, provenance: Provenance, context: Path) -> list[str]:
     """Returns the command that builds an image."""
     arguments = {
+        "TARGET": image.target,
         "TITLE": image.tag.rpartition("/")[2].partition(":")[0],
         "VERSION": image.version,
         "REVISION": provenance.revision,
         "SOURCE": provenance.url,
     }
-    if image.base is not None:
-        arguments[_BASE_ARGUMENTS[target]] = image.base
+    base = image.base or (_GPU_BASE if image.target == "gpu" else None)
+    if base is not None:
+        arguments["BASE_IMAGE"] = base
     words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     words += ["--network", image.network] if image.network else []
     words += [] if image.use_cache else ["--no-cache"]
-    return program.command("build", "--target", target, "--tag", image.tag, *words, str(context))
+    return program.command("build", "--tag", image.tag, *words, str(context))
 
 
 def checked_tag(tag: str) -> str:
@@ -133,18 +130,6 @@ def checked_tag(tag: str) -> str:
     if not _TAG.fullmatch(tag):
         raise UsageError(f"tag {tag!r}: expected a name in small letters, such as clickseg:cpu")
     return tag
-
-
-def warn_of_ignored(given: Mapping[str, object], platform: str | None) -> None:
-    """Says which options of ``monai-deploy package`` have nothing to do here.
-
-    Raises:
-        UsageError: The platform is one that there is no image for.
-    """
-    check_platform(platform)
-    for name, why in IGNORED.items():
-        if given.get(name.replace("-", "_")) is not None:
-            logger.warning("--%s is ignored: %s", name, why)
 
 
 def _first_with_models(places: Iterable[ModelPath]) -> tuple[Path, ...]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from clickseg.container.program import find_program
@@ -16,26 +15,12 @@ from clickseg.errors import ContainerError, InputError, OutputError
 logger = logging.getLogger(__name__)
 
 
-def run_image(
-    image: str,
-    folders: tuple[Path, Path],
-    environ: Mapping[str, str],
-    *,
-    clicks: Sequence[str],
-    models: Path | None,
-    cache: Path | None,
-    gpus: str | None,
-) -> int:
+def run_image(job: Job, environ: Mapping[str, str]) -> int:
     """Runs an image on a folder.
 
     Args:
-        image: The image, on this machine.
-        folders: Input, and output, which is made where it is not there.
+        job: What the container works on; the folders of its results and its cache are made where they are not there.
         environ: Environment variables; the application's settings among them hold in the container too.
-        clicks: Click files; or ``none``.
-        models: Model packages instead of those in the image.
-        cache: A folder that compiled networks are kept in from run to run.
-        gpus: What ``docker run --gpus`` takes.
 
     Returns:
         The container's exit code.
@@ -46,26 +31,25 @@ def run_image(
         OutputError: The output folder cannot be made.
     """
     program = find_program()
-    source, output = folders
-    for path in (source, *(Path(file) for file in clicks if file != "none"), *([models] if models else [])):
+    clicks = (Path(file) for file in job.clicks if file != "none")
+    for path in (job.input, *clicks, *([job.models] if job.models else [])):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-    if not program.has_image(image):
+    if not program.has_image(job.image):
         raise ContainerError(
-            f"no image {image} on this machine", hint=f"clickseg package -t {image}, or {program.name} pull"
+            f"no image {job.image} on this machine", hint=f"clickseg package -t {job.image}, or {program.name} pull"
         )
-    is_new = _made(output)
-    if cache is not None:
-        _made(cache)
-    job = Job(image, source, output, tuple(clicks), models, cache, gpus, (os.getuid(), os.getgid()))
+    is_new = _made(job.output)
+    if job.cache is not None:
+        _made(job.cache)
     settings = passed_on(environ, shows_progress=sys.stderr.isatty())
-    logger.info("running %s on %s with %s", image, source, program.name)
+    logger.info("running %s on %s with %s", job.image, job.input, program.name)
     try:
         return wait_for(run_command(program, job, settings), program)
     finally:
         if is_new:
             with contextlib.suppress(OSError):  # what is in it stays
-                output.rmdir()
+                job.output.rmdir()
 
 
 def _made(folder: Path) -> bool:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clickseg.container.old_options import IGNORED
 from clickseg.core.version import __version__
-
-_SHORT = {"config": ("-c",)}
 
 
 def add_package(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +14,7 @@ def add_package(parser: argparse.ArgumentParser) -> None:
     add("app", nargs="?", type=Path, default=Path("app"), metavar="APP", help="application's folder (default: ./app)")
     add("-t", "--tag", required=True, help="name of the image, such as clickseg:cpu")
     add("--target", choices=("cpu", "gpu"), default="cpu", help="default: cpu")
-    add("-b", "--base-image", metavar="IMAGE", help="base image (default: that of the Dockerfile)")
+    add("-b", "--base-image", metavar="IMAGE", help="base image (default: docs/container.md)")
     add("-m", "--model", "--models", action="append", type=Path, metavar="DIR", help="model package, or folder of them")
     add("--no-models", action="store_true", help="none in the image: they are mounted when it is run")
     add("-d", "--docs", type=Path, metavar="DIR", help="documents for the image (default: those of ClickSeg)")
@@ -26,11 +23,6 @@ def add_package(parser: argparse.ArgumentParser) -> None:
     add("--network", metavar="MODE", help="network of the build, as the builder names it")
     add("-n", "--no-cache", action="store_true", help="do not use steps of earlier builds")
     add("--version", dest="app_version", default=__version__, metavar="VERSION", help=f"default: {__version__}")
-    add("--platform", help="x86_64")
-    ignored = parser.add_argument_group("options of monai-deploy package that have nothing to do here")
-    for name in IGNORED:
-        nargs = "*" if name == "includes" else None
-        ignored.add_argument(*_SHORT.get(name, ()), f"--{name}", nargs=nargs, help=argparse.SUPPRESS)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

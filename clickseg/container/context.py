@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clickseg.container.stages import stages_for
 from clickseg.errors import UsageError
 from clickseg.models.choice import ModelPath, find_packages
 
@@ -16,8 +15,6 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "_build"
 """What the build needs beside the package, where ClickSeg is installed from a wheel; else it lies in the checkout."""
 
-_LOCKS = {"cpu": ("cpu.txt", "tools.txt"), "gpu": ("gpu.txt", "torch.txt", "tools.txt")}
-_SCRIPTS = ("assemble", "clickseg", "main.py", "map", "environment/keep_base.py", "environment/make")
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*", "_build", "_models")
 
 
@@ -29,14 +26,12 @@ class Content:
         app: The application's folder; the package ``operators`` beside it comes along.
         models: Model packages: folders, or TorchScript files.
         docs: A folder of documents, if any.
-        target: ``cpu`` or ``gpu``.
         wheels: A folder of wheels that are installed instead of an index's.
     """
 
     app: Path
     models: tuple[Path, ...]
     docs: Path | None
-    target: str
     wheels: Path | None = None
 
 
@@ -79,34 +74,25 @@ def write_context(content: Content, files: Path, folder: Path) -> None:
         files: The folder with the Dockerfile and ``container/``.
         folder: Where to; empty.
     """
-    (folder / "Dockerfile").write_text(stages_for((files / "Dockerfile").read_text(), content.target))
-    for name in ("LICENSE", "pyproject.toml"):
+    for name in ("Dockerfile", "LICENSE", "pyproject.toml"):
         shutil.copy(files / name, folder / name)
-    _copy_container(files / "container", content, folder / "container")
+    shutil.copytree(files / "container", folder / "container", ignore=shutil.ignore_patterns("__pycache__", "wheels"))
     folders = {"app": content.app, "operators": content.app.parent / "operators", "clickseg": _PACKAGE}
-    _copy_folders(folders | ({"docs": content.docs} if content.docs else {}), folder)
+    for name, path in (folders | ({"docs": content.docs} if content.docs else {})).items():
+        if path.is_dir():
+            shutil.copytree(path, folder / name, ignore=_NOT_COPIED)
     (folder / "models").mkdir()
     for model in content.models:
         copy = shutil.copytree if model.is_dir() else shutil.copy
         copy(model, folder / "models" / model.name)
-
-
-def _copy_folders(folders: Mapping[str, Path], into: Path) -> None:
-    for name, path in folders.items():
-        if path.is_dir():
-            shutil.copytree(path, into / name, ignore=_NOT_COPIED)
-
-
-def _copy_container(files: Path, content: Content, into: Path) -> None:
-    locks = [f"environment/locks/{name}" for name in _LOCKS[content.target]]
-    for name in (*_SCRIPTS, *locks):
-        (into / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(files / name, into / name)
     if content.wheels is not None:
-        wheels = into / "environment" / "wheels"
-        wheels.mkdir()
-        for wheel in content.wheels.glob("*.whl"):
-            _link(wheel, wheels / wheel.name)
+        _copy_wheels(content.wheels, folder / "container" / "environment" / "wheels")
+
+
+def _copy_wheels(wheels: Path, into: Path) -> None:
+    into.mkdir()
+    for wheel in wheels.glob("*.whl"):
+        _link(wheel, into / wheel.name)
 
 
 def _link(path: Path, link: Path) -> None:

@@ -30,22 +30,22 @@ class Job:
     Attributes:
         image: The image.
         input: A folder of DICOM.
-        output: The folder for the results; it is there.
+        output: The folder for the results.
+        user: uid and gid that the container runs as.
         clicks: Click files; or ``none``.
         models: A model package or folder of them instead of those in the image.
         cache: A folder that compiled networks are kept in from run to run.
         gpus: What ``docker run --gpus`` takes; None for none.
-        user: uid and gid.
     """
 
     image: str
     input: Path
     output: Path
-    clicks: tuple[str, ...]
-    models: Path | None
-    cache: Path | None
-    gpus: str | None
     user: tuple[int, int]
+    clicks: tuple[str, ...] = ()
+    models: Path | None = None
+    cache: Path | None = None
+    gpus: str | None = None
 
 
 def run_command(program: ContainerProgram, job: Job, settings: Mapping[str, str]) -> list[str]:

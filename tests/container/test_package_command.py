@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,31 +40,41 @@ def test_the_context_holds_the_application_and_nothing_else_of_the_checkout(dock
         "operators",
         "pyproject.toml",
     }
-    assert {"app/main.py", "operators/ports.py", "clickseg/cli.py", "container/map"} <= set(call["files"])
+    assert {"app/main.py", "operators/ports.py", "clickseg/__main__.py", "container/entrypoint"} <= set(call["files"])
+    assert {"container/assemble", "container/environment/install-python"} <= set(call["files"])
+    assert call["dockerfile"] == (REPOSITORY / "Dockerfile").read_text()
     assert "models/pet_lesion/configs/metadata.json" in call["files"]
     assert not [name for name in call["files"] if "__pycache__" in name or ".git" in name or "tests" in name]
 
 
-@pytest.mark.parametrize("target", ["cpu", "gpu"])
-def test_the_builder_gets_the_stages_and_locks_of_the_target_alone(docker: FakeProgram, target: str) -> None:
-    other = {"cpu": "gpu", "gpu": "cpu"}[target]
+def build_arguments(call: dict[str, object]) -> dict[str, str]:
+    words = call["words"]
+    assert isinstance(words, list)
+    return dict(word.split("=", 1) for option, word in pairwise(words) if option == "--build-arg")
 
-    package(docker, "-t", "clickseg", "--target", target)
+
+def test_the_target_is_an_argument_of_the_build_and_so_is_the_base_image(docker: FakeProgram) -> None:
+    package(docker, "-t", "x/clickseg:1", "--target", "gpu", "-b", "local:base", "--version", "2.1")
 
     (call,) = docker.calls("build")
-    assert re.findall(r"^FROM .* AS (\S+)$", call["dockerfile"], re.M) == [f"{target}-base", f"{target}-build", target]
-    assert f"container/environment/locks/{target}.txt" in call["files"]
-    assert f"container/environment/locks/{other}.txt" not in call["files"]
+    arguments = build_arguments(call)
+    assert {name: arguments[name] for name in ("TARGET", "BASE_IMAGE", "TITLE", "VERSION")} == {
+        "TARGET": "gpu",
+        "BASE_IMAGE": "local:base",
+        "TITLE": "clickseg",
+        "VERSION": "2.1",
+    }
+    assert set(arguments) <= set(re.findall(r"^ARG (\w+)", call["dockerfile"], re.MULTILINE))
+    assert call["words"][call["words"].index("--tag") + 1] == "x/clickseg:1"
 
 
-@pytest.mark.parametrize(("target", "argument"), [("cpu", "CPU_BASE_IMAGE"), ("gpu", "BASE_IMAGE")])
-def test_the_base_image_is_the_argument_of_the_target(docker: FakeProgram, target: str, argument: str) -> None:
-    package(docker, "-t", "x/clickseg:1", "--target", target, "-b", "local:base", "--version", "2.1")
+def test_each_target_has_a_default_base_image_and_that_of_cpu_is_the_dockerfiles(docker: FakeProgram) -> None:
+    package(docker, "-t", "clickseg")
+    package(docker, "-t", "clickseg", "--target", "gpu")
 
-    words = docker.calls("build")[0]["words"]
-    assert {f"{argument}=local:base", "TITLE=clickseg", "VERSION=2.1"} <= set(words)
-    assert words[words.index("--target") + 1] == target
-    assert words[words.index("--tag") + 1] == "x/clickseg:1"
+    cpu, gpu = (build_arguments(call) for call in docker.calls("build"))
+    assert (cpu["TARGET"], cpu.get("BASE_IMAGE")) == ("cpu", None)
+    assert (gpu["TARGET"], gpu["BASE_IMAGE"]) == ("gpu", "nvcr.io/nvidia/pytorch:26.07-py3")
 
 
 def test_the_models_are_those_that_were_named(docker: FakeProgram, tmp_path: Path) -> None:
@@ -109,29 +120,20 @@ def test_wheels_are_in_the_context_so_that_no_index_is_asked(docker: FakeProgram
     assert call["words"][call["words"].index("--network") + 1] == "none"
 
 
-def test_what_monai_deploy_package_took_is_taken_or_ignored_with_a_reason(docker: FakeProgram, tmp_path: Path) -> None:
-    old = ["app", "-c", "app.yaml", "-t", "x:1", "--platform", "x64-workstation", "-m", "models", "--includes", "torch"]
-
-    ended = package(docker, *old, "--uid", "1000")
-
-    assert ended.returncode == 0, ended.stderr
-    assert "--config is ignored: the application is set by CLICKSEG_* variables\n" in ended.stderr
-    assert "--includes is ignored: " in ended.stderr
-    assert "--uid is ignored: " in ended.stderr
-
-
-def test_another_platform_is_refused(docker: FakeProgram) -> None:
-    ended = package(docker, "-t", "x", "--platform", "jetson")
-
-    assert ended.returncode == 2
-    assert ended.stderr.startswith("error: platform jetson: expected x86_64")
-
-
-@pytest.mark.parametrize("words", [["-t", "Not A Tag"], ["nowhere", "-t", "x"]])
+@pytest.mark.parametrize("words", [["-t", "Not A Tag"], ["nowhere", "-t", "x"], ["-t", "x", "--target", "tpu"]])
 def test_wrong_use_builds_nothing(docker: FakeProgram, words: list[str]) -> None:
     ended = package(docker, *words)
 
     assert (ended.returncode, docker.calls("build")) == (2, [])
+
+
+def test_an_option_of_monai_deploy_package_that_has_no_counterpart_is_an_error_that_names_it(
+    docker: FakeProgram,
+) -> None:
+    ended = package(docker, "app", "-t", "x", "-c", "app.yaml", "--platform", "x86_64")
+
+    assert (ended.returncode, docker.calls("build")) == (2, [])
+    assert ended.stderr.splitlines()[-1].endswith("unrecognized arguments: -c app.yaml --platform x86_64")
 
 
 def test_a_build_that_fails_is_one_error(docker: FakeProgram, tmp_path: Path) -> None:
