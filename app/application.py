@@ -8,13 +8,13 @@ from pathlib import Path
 
 from monai.deploy.core import AppContext, Application
 
+from clickseg.batch.metadata import Metadata
+from clickseg.batch.plan import make_plan
+from clickseg.batch.run import log_plan
+from clickseg.batch.settings import read_settings
+from clickseg.batch.steps import Inference
+from clickseg.batch.writer import Results
 from clickseg.errors import ClickSegError, OutputError
-from clickseg.job import Inference
-from clickseg.metadata import Metadata
-from clickseg.plan import make_plan
-from clickseg.results import Results
-from clickseg.run import log_plan
-from clickseg.settings import read_settings
 from clickseg.terminal import begin, progress_bar, set_up
 from operators import ports
 from operators.inference import InferenceOperator

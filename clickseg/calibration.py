@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from clickseg.arrays import Values
+from clickseg.batch.plan import make_plan
+from clickseg.batch.settings import Settings
+from clickseg.batch.steps import load_cases
 from clickseg.case import Prepared
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Precision
@@ -15,11 +18,8 @@ from clickseg.incremental.live import Live
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.sliding_window import SlidingWindow, constants_of
-from clickseg.job import load_cases
-from clickseg.plan import make_plan
 from clickseg.preparation import prepare
 from clickseg.progress import no_progress
-from clickseg.settings import Settings
 
 _WINDOWS = 64
 

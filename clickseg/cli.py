@@ -21,7 +21,7 @@ from clickseg.interruption import end, interruptible, raise_when_terminated
 from clickseg.terminal import begin, conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
 
 if TYPE_CHECKING:
-    from clickseg.settings import Settings
+    from clickseg.batch.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,19 +60,19 @@ def _segment(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     begin(settings.output, os.environ)
     if arguments.session is None:
-        from clickseg.run import run
+        from clickseg.batch.run import run
 
         results = run(settings, progress_bar())
     else:
-        from clickseg.session_run import open_session
+        from clickseg.batch.session_run import open_session
 
         results = open_session(settings, arguments.session, progress_bar())
     return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
 
 
 def _refine(arguments: argparse.Namespace) -> int:
+    from clickseg.batch.session_run import refine
     from clickseg.refine_command import edit_of
-    from clickseg.session_run import refine
 
     settings = _settings(arguments)
     begin(settings.output, os.environ)
@@ -81,7 +81,7 @@ def _refine(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    from clickseg.settings import read_settings
+    from clickseg.batch.settings import read_settings
 
     return read_settings(arguments.input, arguments.output, arguments.models, options_of(arguments), os.environ)
 
@@ -109,10 +109,10 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 def _clicks(arguments: argparse.Namespace) -> int:
+    from clickseg.batch.settings import choice
     from clickseg.clicks.grand_challenge import Frame
     from clickseg.clicks_command import convert, show
     from clickseg.clock import read_clock
-    from clickseg.settings import choice
     from clickseg.staging import write_bytes
 
     frame = choice(Frame, arguments.clicks_frame, "clicks-frame")
@@ -135,9 +135,9 @@ def _exec(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from clickseg.batch.run import run
+    from clickseg.batch.settings import read_settings
     from clickseg.phantom.study import write_study
-    from clickseg.run import run
-    from clickseg.settings import read_settings
 
     study = arguments.output / "study"
     try:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from clickseg.assignment import for_series, is_for
+from clickseg.batch.click_assignment import for_series, is_for
+from clickseg.batch.selection import check_all, listed
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.grand_challenge import Frame
 from clickseg.clicks.pending import AnyClicks, Voxel, placed
@@ -17,7 +18,6 @@ from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.series import CheckedSeries
 from clickseg.errors import ClickError, UsageError
 from clickseg.inference.binding import check_inside
-from clickseg.selection import check_all, listed
 
 
 def show(path: Path, folder: Path | None, frame: Frame) -> list[str]:

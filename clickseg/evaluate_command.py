@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clickseg.batch.settings import Settings
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.digest import digests_of
 from clickseg.datasets.find import find_cases_for
@@ -23,7 +24,6 @@ from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.models.choice import find_packages
 from clickseg.models.package import ModelPackage, is_package, load_package
 from clickseg.progress import Progress
-from clickseg.settings import Settings
 from clickseg.staging import Staging
 from clickseg.wording import counted
 

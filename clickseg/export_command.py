@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from clickseg.batch.settings import read_settings
 from clickseg.errors import UsageError
 from clickseg.models.package import load_package
-from clickseg.settings import read_settings
 
 
 def export(

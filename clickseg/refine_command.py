@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from clickseg.batch.session_run import Edit
 from clickseg.case import Case
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.errors import UsageError
 from clickseg.incremental import Change, Session
-from clickseg.session_run import Edit
 
 
 def edit_of(arguments: argparse.Namespace) -> Edit:

@@ -11,9 +11,9 @@ from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
+from clickseg.batch.metadata import METADATA, Metadata, is_wanted, may_replace, with_error, write_metadata
 from clickseg.errors import ClickSegError, Killed, UsageError
 from clickseg.interruption import raise_again
-from clickseg.metadata import METADATA, Metadata, is_wanted, may_replace, with_error, write_metadata
 from clickseg.progress import Progress
 from clickseg.wording import printable
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.job import finish_case
-from clickseg.settings import Settings
+from clickseg.batch.settings import Settings
+from clickseg.batch.steps import finish_case
 from operators import ports
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monai.deploy.core import ExecutionContext, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.job import prepare_case
+from clickseg.batch.steps import prepare_case
 from operators import ports
 
 

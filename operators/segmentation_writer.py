@@ -6,7 +6,7 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.results import Results
+from clickseg.batch.writer import Results
 from operators import ports
 
 

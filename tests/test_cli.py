@@ -15,11 +15,11 @@ import SimpleITK
 from PIL import Image
 from pydicom import dcmread
 
-from clickseg import run
+from clickseg.batch import run
+from clickseg.batch.plan import Plan
+from clickseg.batch.settings import Settings
 from clickseg.cli import main
 from clickseg.clicks.click import Polarity
-from clickseg.plan import Plan
-from clickseg.settings import Settings
 from tests import phantoms, runs
 from tests.dicom.results import violations
 from tests.runs import clickseg

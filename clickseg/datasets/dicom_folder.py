@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clickseg.batch.selection import PassedOver, check_all, is_corrected
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.channels import OtherModalityError
 from clickseg.datasets.dicom_names import names_of
@@ -18,7 +19,6 @@ from clickseg.dicom.part10 import Instance, is_dicom
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.series import CheckedSeries
 from clickseg.errors import InputError
-from clickseg.selection import PassedOver, check_all, is_corrected
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from clickseg.batch.selection import check_all, is_corrected, listed
 from clickseg.datasets.dicom_truth import refers_to
 from clickseg.dicom.files import scan
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.series import CheckedSeries
 from clickseg.errors import InputError
-from clickseg.selection import check_all, is_corrected, listed
 
 
 def open_series(path: Path, modality: str, truth: Instance | None, frame_uid: str | None) -> CheckedSeries:

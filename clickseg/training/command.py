@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 
+from clickseg.batch.settings import checked_device
 from clickseg.cuda_runtime import load_cuda_runtime
 from clickseg.libraries import TRAINING, check_libraries
 from clickseg.progress import Progress
-from clickseg.settings import checked_device
 from clickseg.training.part import Part
 
 

@@ -124,7 +124,7 @@ BROKEN = """
 import sys
 from contextlib import nullcontext
 sys.path.insert(0, {repository!r})
-import clickseg.job, clickseg.results
+import clickseg.batch.steps, clickseg.batch.writer
 def broken(*_):
     raise ZeroDivisionError("in the middle")
 {place} = broken
@@ -133,7 +133,7 @@ raise SystemExit(main(["app", *sys.argv[1:]]))
 """
 
 
-@pytest.mark.parametrize("place", ["clickseg.job.prepare", "clickseg.results.Results.add"])
+@pytest.mark.parametrize("place", ["clickseg.batch.steps.prepare", "clickseg.batch.writer.Results.add"])
 def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
     tmp_path: Path, study: Path, models: Path, place: str
 ) -> None:

@@ -12,12 +12,12 @@ import pytest
 from pydicom import dcmread
 
 from clickseg import cli
+from clickseg.batch.settings import read_settings
 from clickseg.datasets.digest import digests_of
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.folds import make_folds
 from clickseg.evaluate_command import Wanted, evaluate
 from clickseg.evaluation.protocols.choice import ProtocolName
-from clickseg.settings import read_settings
 from tests import phantoms, runs
 from tests.datasets.dicom_files import rtstruct
 from tests.datasets.folders import nifti

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from holoscan.core import Fragment
 
+from clickseg.batch.outcome import Outcome
+from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.settings import Settings, read_settings
+from clickseg.batch.steps import Inference, load_cases
+from clickseg.batch.writer import Results
 from clickseg.case import Case, Predicted, Prepared, Result
 from clickseg.errors import ClickSegError, InputError
-from clickseg.job import Inference, load_cases
-from clickseg.outcome import Outcome
-from clickseg.plan import Plan, make_plan
 from clickseg.progress import no_progress
-from clickseg.results import Results
-from clickseg.settings import Settings, read_settings
 from operators import ports
 from operators.inference import InferenceOperator
 from operators.loader import LoaderOperator

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from clickseg.batch.metadata import may_replace, run_metadata, with_error
+from clickseg.batch.plan import make_plan
+from clickseg.batch.settings import read_settings
+from clickseg.batch.steps import Inference, finish_case, load_cases, prepare_case
+from clickseg.batch.writer import Results
 from clickseg.errors import InputError
-from clickseg.job import Inference, finish_case, load_cases, prepare_case
-from clickseg.metadata import may_replace, run_metadata, with_error
-from clickseg.plan import make_plan
 from clickseg.progress import no_progress
-from clickseg.results import Results
-from clickseg.settings import read_settings
 from tests import runs
 from tests.test_interruption import started, wait_until_it_runs, write_slow_model
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clickseg.batch.settings import Settings, read_settings
 from clickseg.clock import read_clock
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.segmentation_type import SegmentationType
@@ -15,7 +16,6 @@ from clickseg.engines.engine import Precision
 from clickseg.errors import UsageError
 from clickseg.memory import Memory
 from clickseg.options import OPTIONS, variable
-from clickseg.settings import Settings, read_settings
 
 
 def settings(options: dict[str, str], environ: dict[str, str]) -> Settings:

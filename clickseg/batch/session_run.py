@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.run import log_plan
+from clickseg.batch.settings import Settings
+from clickseg.batch.steps import load_cases
+from clickseg.batch.writer import Results
 from clickseg.boxes import Box
 from clickseg.case import Case, Result
 from clickseg.clicks.read import NONE
@@ -14,12 +19,7 @@ from clickseg.errors import SessionError, UsageError
 from clickseg.incremental import Change, Session
 from clickseg.incremental.record import subject_of
 from clickseg.inference.kernel_choice import KernelChoice
-from clickseg.job import load_cases
-from clickseg.plan import Plan, make_plan
 from clickseg.progress import Progress
-from clickseg.results import Results
-from clickseg.run import log_plan
-from clickseg.settings import Settings
 from clickseg.wording import counted
 
 Edit = Callable[[Session, Case], Change | None]

@@ -10,6 +10,11 @@ from typing import Any
 
 from typing_extensions import Self
 
+from clickseg.batch.metadata import Metadata, run_metadata
+from clickseg.batch.outcome import Outcome
+from clickseg.batch.plan import Plan
+from clickseg.batch.report import Segment, Written, run_report, series_entry
+from clickseg.batch.settings import Settings
 from clickseg.case import Result
 from clickseg.dicom.algorithm import Algorithm
 from clickseg.dicom.identity import Document
@@ -17,13 +22,8 @@ from clickseg.dicom.predecessor import predecessors
 from clickseg.dicom.report import make_report
 from clickseg.dicom.segmentation import make_segmentation
 from clickseg.errors import ClickSegError, OutputError
-from clickseg.metadata import Metadata, run_metadata
 from clickseg.nifti import write_nifti
-from clickseg.outcome import Outcome
-from clickseg.plan import Plan
 from clickseg.preview import draw_preview
-from clickseg.run_report import Segment, Written, run_report, series_entry
-from clickseg.settings import Settings
 from clickseg.staging import Staging, write_bytes
 from clickseg.wording import counted
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from clickseg.batch.selection import Inputs
 from clickseg.errors import MemoryLimitError
 from clickseg.memory import Memory
-from clickseg.selection import Inputs
 
 _VALUE_BYTES, _LABEL_BYTES = 4, 1
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clickseg.assignment import assign, find_reports
-from clickseg.capacity import too_large
+from clickseg.batch.capacity import too_large
+from clickseg.batch.click_assignment import assign, find_reports
+from clickseg.batch.selection import (
+    Inputs,
+    PassedOver,
+    check_all,
+    match_inputs,
+    references,
+    wanted_series,
+)
+from clickseg.batch.settings import Settings
 from clickseg.clicks.click import Clicks, say_what_is_meant
 from clickseg.clicks.read import find_clicks
 from clickseg.dicom.files import scan
@@ -16,15 +25,6 @@ from clickseg.dicom.series import Candidate, CheckedSeries
 from clickseg.errors import ClickError, InputError
 from clickseg.models.choice import choose_package, find_packages
 from clickseg.models.package import ModelPackage
-from clickseg.selection import (
-    Inputs,
-    PassedOver,
-    check_all,
-    match_inputs,
-    references,
-    wanted_series,
-)
-from clickseg.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage
 
+from clickseg.batch.selection import Inputs, listed
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.pending import AnyClicks, ImagePoint, PendingClicks, placed
 from clickseg.clicks.read import FoundClicks
@@ -15,7 +16,6 @@ from clickseg.dicom.part10 import Instance
 from clickseg.dicom.predecessor import EarlierResult, is_own
 from clickseg.dicom.series import CheckedSeries
 from clickseg.errors import ClickError
-from clickseg.selection import Inputs, listed
 from clickseg.wording import counted
 
 _REPORTS = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage)

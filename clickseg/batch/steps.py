@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from clickseg.batch.outcome import Outcome
+from clickseg.batch.plan import Plan, Task
+from clickseg.batch.settings import Settings
 from clickseg.case import Case, Predicted, Prepared, Result
 from clickseg.dicom.volume import read_series
 from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.models.package import ModelPackage
-from clickseg.outcome import Outcome
 from clickseg.pipeline import finish, infer
-from clickseg.plan import Plan, Task
 from clickseg.preparation import make_case, prepare
 from clickseg.progress import Progress
-from clickseg.settings import Settings
 
 
 def load_cases(plan: Plan) -> Iterator[Outcome[Case]]:

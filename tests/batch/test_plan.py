@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.settings import read_settings
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import write_clicks_json
 from clickseg.errors import ClickError, InputError, MemoryLimitError, ModelError, SeriesError, UsageError
 from clickseg.memory import Memory
-from clickseg.plan import Plan, make_plan
-from clickseg.settings import read_settings
 from tests import phantoms
 
 VOLUME = phantoms.distinct(phantoms.oblique_geometry())

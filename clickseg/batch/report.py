@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from clickseg import __version__
+from clickseg.batch.outcome import Outcome
+from clickseg.batch.plan import Plan
+from clickseg.batch.settings import Settings
 from clickseg.case import Result
 from clickseg.clicks.click import Clicks, Polarity
 from clickseg.dicom.series import Candidate
 from clickseg.errors import ClickSegError
 from clickseg.measure import Measured
-from clickseg.outcome import Outcome
-from clickseg.plan import Plan
-from clickseg.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
+from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.settings import Settings
+from clickseg.batch.steps import Inference, finish_case, load_cases, prepare_case
+from clickseg.batch.writer import Results
 from clickseg.clicks.click import Clicks, Polarity
-from clickseg.job import Inference, finish_case, load_cases, prepare_case
-from clickseg.plan import Plan, make_plan
 from clickseg.progress import Progress
-from clickseg.results import Results
-from clickseg.settings import Settings
 from clickseg.wording import counted
 
 logger = logging.getLogger(__name__)
