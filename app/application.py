@@ -49,7 +49,7 @@ class ClickSegApplication(Application):
         self.results = Results(plan, settings)
         loader = LoaderOperator(self, plan=plan, name="loader")
         preprocessing = PreprocessingOperator(self, name="preprocessing")
-        inference = InferenceOperator(self, inference=Inference(settings, progress_bar()), name="inference")
+        inference = InferenceOperator(self, inference=Inference(settings.runtime, progress_bar()), name="inference")
         postprocessing = PostprocessingOperator(self, settings=settings, name="postprocessing")
         writer = SegmentationWriterOperator(self, results=self.results, name="segmentation_writer")
         self.add_flow(loader, preprocessing, {(ports.CASE, ports.CASE)})

@@ -21,7 +21,7 @@ from clickseg.interruption import end, interruptible, raise_when_terminated
 from clickseg.terminal import begin, conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
 
 if TYPE_CHECKING:
-    from clickseg.batch.settings import Settings
+    from clickseg.batch.settings import RunSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def _refine(arguments: argparse.Namespace) -> int:
     return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def _settings(arguments: argparse.Namespace) -> RunSettings:
     from clickseg.batch.settings import read_settings
 
     return read_settings(arguments.input, arguments.output, arguments.models, options_of(arguments), os.environ)
@@ -109,10 +109,10 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 def _clicks(arguments: argparse.Namespace) -> int:
-    from clickseg.batch.settings import choice
     from clickseg.clicks.grand_challenge import Frame
     from clickseg.clicks_command import convert, show
     from clickseg.clock import read_clock
+    from clickseg.options import choice
     from clickseg.staging import write_bytes
 
     frame = choice(Frame, arguments.clicks_frame, "clicks-frame")
@@ -156,19 +156,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from clickseg.libraries import EVALUATION, check_libraries
 
     check_libraries(EVALUATION)
-    from clickseg.evaluate_command import Wanted, evaluate
-    from clickseg.evaluation.protocols.choice import ProtocolName
+    from clickseg.evaluate_command import evaluate, settings_of
 
-    truth = tuple(tuple(names.split(",")) for names in arguments.truth)
-    wanted = Wanted(
-        ProtocolName(arguments.protocol),
-        arguments.steps,
-        arguments.seed,
-        tuple(arguments.fold),
-        arguments.folds,
-        truth,
-    )
-    found = evaluate(_settings(arguments), wanted, progress_bar("step"))
+    found = evaluate(settings_of(arguments, options_of(arguments), os.environ), progress_bar("step"))
     tell(found.lines)
     return fail(found.errors, None, os.environ) if found.errors else 0
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.batch.settings import Settings
+from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import finish_case
 from operators import ports
 
@@ -14,7 +14,7 @@ from operators import ports
 class PostprocessingOperator(Operator):
     """Applies the postprocessing of the model package."""
 
-    def __init__(self, fragment: Fragment, *args: Any, settings: Settings, **kwargs: Any) -> None:
+    def __init__(self, fragment: Fragment, *args: Any, settings: RunSettings, **kwargs: Any) -> None:
         self._settings = settings
         super().__init__(fragment, *args, **kwargs)  # last: Holoscan calls setup() from here
 

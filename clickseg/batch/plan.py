@@ -15,7 +15,7 @@ from clickseg.batch.selection import (
     references,
     wanted_series,
 )
-from clickseg.batch.settings import Settings
+from clickseg.batch.settings import RunSettings
 from clickseg.clicks.click import Clicks, say_what_is_meant
 from clickseg.clicks.read import find_clicks
 from clickseg.dicom.files import scan
@@ -73,7 +73,7 @@ class Plan:
         return len(self.tasks) + len(self.lacking)
 
 
-def make_plan(settings: Settings, *, clicks_follow: bool = False) -> Plan:
+def make_plan(settings: RunSettings, *, clicks_follow: bool = False) -> Plan:
     """Decides what to run.
 
     Args:
@@ -107,7 +107,7 @@ def make_plan(settings: Settings, *, clicks_follow: bool = False) -> Plan:
     else:
         failed = (*failed, *unclicked)
     tasks = [task for task in tasks if id(task.candidate) not in {id(each.candidate) for each in unclicked}]
-    reasons = too_large([task.series for task in tasks], settings.memory)
+    reasons = too_large([task.series for task in tasks], settings.runtime.memory)
     lacking += [PassedOver(task.candidate, reason) for task, reason in zip(tasks, reasons, strict=True) if reason]
     used = {id(series.candidate) for each in matched for series in each} | {id(each.candidate) for each in lacking}
     unused = tuple(_unused(series, package, is_named=is_named) for series in formed if id(series.candidate) not in used)
@@ -121,7 +121,7 @@ def make_plan(settings: Settings, *, clicks_follow: bool = False) -> Plan:
     )
 
 
-def _package(settings: Settings, wanted: Sequence[CheckedSeries], formed: Sequence[CheckedSeries]) -> ModelPackage:
+def _package(settings: RunSettings, wanted: Sequence[CheckedSeries], formed: Sequence[CheckedSeries]) -> ModelPackage:
     """Returns the package that was asked for, else the one that fits the series."""
     packages = find_packages(settings.models, settings.model)
     if settings.model is not None:

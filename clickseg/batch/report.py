@@ -13,7 +13,7 @@ import numpy as np
 from clickseg import __version__
 from clickseg.batch.outcome import Outcome
 from clickseg.batch.plan import Plan
-from clickseg.batch.settings import Settings
+from clickseg.batch.settings import RunSettings
 from clickseg.case import Result
 from clickseg.clicks.click import Clicks, Polarity
 from clickseg.dicom.series import Candidate
@@ -53,7 +53,7 @@ class Written:
     files: Mapping[str, str]
 
 
-def series_entry(outcome: Outcome[Written], settings: Settings) -> dict[str, Any]:
+def series_entry(outcome: Outcome[Written], settings: RunSettings) -> dict[str, Any]:
     """Returns the report's entry for one series: what was written of it, or the error that stopped it."""
     entry = {**_identity(outcome.candidate), "seconds": {k: round(v, 3) for k, v in outcome.seconds.items()}}
     if isinstance(outcome.value, ClickSegError):
@@ -72,7 +72,7 @@ def series_entry(outcome: Outcome[Written], settings: Settings) -> dict[str, Any
     }
 
 
-def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: Settings) -> dict[str, Any]:
+def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: RunSettings) -> dict[str, Any]:
     """Returns the whole report."""
     return {
         "clickseg": __version__,
@@ -124,14 +124,14 @@ def _clicks(clicks: Clicks) -> dict[str, Any]:
     }
 
 
-def _postprocessing(result: Result, settings: Settings) -> dict[str, Any] | None:
+def _postprocessing(result: Result, settings: RunSettings) -> dict[str, Any] | None:
     if not settings.postprocessing:
         return None
     rules = result.case.package.spec.postprocessing
     return {**rules.model_dump(), "removed": [_rounded(asdict(removed)) for removed in result.removed]}
 
 
-def _segment(segment: Segment, result: Result, settings: Settings) -> dict[str, Any]:
+def _segment(segment: Segment, result: Result, settings: RunSettings) -> dict[str, Any]:
     measured = segment.measured
     entry = {
         "number": segment.number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from clickseg.batch.plan import Plan, make_plan
-from clickseg.batch.settings import Settings
+from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Inference, finish_case, load_cases, prepare_case
 from clickseg.batch.writer import Results
 from clickseg.clicks.click import Clicks, Polarity
@@ -15,7 +15,7 @@ from clickseg.wording import counted
 logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings, progress: Progress) -> Results:
+def run(settings: RunSettings, progress: Progress) -> Results:
     """Segments every series that the model is for, and writes what was found.
 
     Args:
@@ -30,7 +30,7 @@ def run(settings: Settings, progress: Progress) -> Results:
     """
     plan = make_plan(settings)
     log_plan(plan)
-    infer = Inference(settings, progress)
+    infer = Inference(settings.runtime, progress)
     with Results(plan, settings) as results:
         for case in load_cases(plan):
             results.add(finish_case(infer(prepare_case(case)), settings))

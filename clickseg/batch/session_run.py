@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clickseg.batch.plan import Plan, make_plan
 from clickseg.batch.run import log_plan
-from clickseg.batch.settings import Settings
+from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import load_cases
 from clickseg.batch.writer import Results
 from clickseg.boxes import Box
@@ -26,7 +26,7 @@ Edit = Callable[[Session, Case], Change | None]
 """What a user does in a session; nothing where it is only opened."""
 
 
-def open_session(settings: Settings, folder: Path, progress: Progress) -> Results:
+def open_session(settings: RunSettings, folder: Path, progress: Progress) -> Results:
     """Segments a series with its clicks, and keeps what clicks that follow need.
 
     Args:
@@ -48,7 +48,7 @@ def open_session(settings: Settings, folder: Path, progress: Progress) -> Result
     return _run(plan, settings, folder, begin, progress)
 
 
-def refine(settings: Settings, folder: Path, edit: Edit, progress: Progress) -> Results:
+def refine(settings: RunSettings, folder: Path, edit: Edit, progress: Progress) -> Results:
     """Goes on with a session, and writes the result.
 
     Args:
@@ -66,14 +66,14 @@ def refine(settings: Settings, folder: Path, edit: Edit, progress: Progress) -> 
     return _run(_plan(of_session), of_session, folder, edit, progress)
 
 
-def _plan(settings: Settings) -> Plan:
+def _plan(settings: RunSettings) -> Plan:
     plan = make_plan(settings, clicks_follow=True)
     if len(plan) != 1:
         raise UsageError(f"a session is of one series, got {len(plan)} to be segmented", hint="name it with --series")
     return plan
 
 
-def _run(plan: Plan, settings: Settings, folder: Path, edit: Edit, progress: Progress) -> Results:
+def _run(plan: Plan, settings: RunSettings, folder: Path, edit: Edit, progress: Progress) -> Results:
     said: list[str] = []
 
     def in_session(case: Case) -> Result:
@@ -89,15 +89,15 @@ def _run(plan: Plan, settings: Settings, folder: Path, edit: Edit, progress: Pro
     return results
 
 
-def _opened(case: Case, settings: Settings, folder: Path, progress: Progress) -> Session:
-    engine = make_engine(case.package, settings.runtime, settings.device, settings.precision, settings.cache)
+def _opened(case: Case, settings: RunSettings, folder: Path, progress: Progress) -> Session:
+    engine = make_engine(case.package, settings.runtime)
     return Session(
         case.series,
         case.package,
         engine,
         folder=folder,
-        memory=settings.memory,
-        kernels=KernelChoice(settings.cache),
+        memory=settings.runtime.memory,
+        kernels=KernelChoice(settings.runtime.cache),
         postprocessing=settings.postprocessing,
         progress=progress,
         earlier=case.earlier,

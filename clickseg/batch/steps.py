@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from clickseg.batch.outcome import Outcome
 from clickseg.batch.plan import Plan, Task
-from clickseg.batch.settings import Settings
+from clickseg.batch.settings import RunSettings
 from clickseg.case import Case, Predicted, Prepared, Result
 from clickseg.dicom.volume import read_series
 from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine
 from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.inference.runtime_settings import RuntimeSettings
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import finish, infer
 from clickseg.preparation import make_case, prepare
@@ -31,7 +32,7 @@ def prepare_case(outcome: Outcome[Case]) -> Outcome[Prepared]:
     return outcome.then("preprocessing", prepare)
 
 
-def finish_case(outcome: Outcome[Predicted], settings: Settings) -> Outcome[Result]:
+def finish_case(outcome: Outcome[Predicted], settings: RunSettings) -> Outcome[Result]:
     """Applies the model package's postprocessing, unless the user switched it off."""
     return outcome.then("postprocessing", lambda each: finish(each, postprocessing=settings.postprocessing))
 
@@ -39,7 +40,7 @@ def finish_case(outcome: Outcome[Predicted], settings: Settings) -> Outcome[Resu
 class Inference:
     """The step that runs the network; it is loaded for the first series."""
 
-    def __init__(self, settings: Settings, progress: Progress) -> None:
+    def __init__(self, settings: RuntimeSettings, progress: Progress) -> None:
         self._settings = settings
         self._progress = progress
         self._loaded: Engine | None = None
@@ -56,8 +57,7 @@ class Inference:
 
     def _engine(self, package: ModelPackage) -> Engine:
         if self._loaded is None:
-            settings = self._settings
-            self._loaded = make_engine(package, settings.runtime, settings.device, settings.precision, settings.cache)
+            self._loaded = make_engine(package, self._settings)
         return self._loaded
 
 

@@ -14,7 +14,7 @@ from clickseg.batch.metadata import Metadata, run_metadata
 from clickseg.batch.outcome import Outcome
 from clickseg.batch.plan import Plan
 from clickseg.batch.report import Segment, Written, run_report, series_entry
-from clickseg.batch.settings import Settings
+from clickseg.batch.settings import RunSettings
 from clickseg.case import Result
 from clickseg.dicom.algorithm import Algorithm
 from clickseg.dicom.identity import Document
@@ -44,7 +44,7 @@ class Results:
         is_published: Whether they are in the output folder.
     """
 
-    def __init__(self, plan: Plan, settings: Settings) -> None:
+    def __init__(self, plan: Plan, settings: RunSettings) -> None:
         self._plan = plan
         self._settings = settings
         self._staging = Staging(settings.output, REPORT)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from clickseg.batch.settings import checked_device
 from clickseg.cuda_runtime import load_cuda_runtime
+from clickseg.inference.runtime_settings import RuntimeSettings, checked_device
 from clickseg.libraries import TRAINING, check_libraries
 from clickseg.progress import Progress
 from clickseg.training.part import Part
@@ -31,11 +31,11 @@ def train_command(arguments: argparse.Namespace, progress: Progress, reading: Pr
     how, part = read_config(arguments.config or ["pet_lesion"], arguments.set), _part(arguments)
     if arguments.print_config:
         return as_yaml(how).splitlines()
-    device = checked_device(arguments.device)
+    runtime = RuntimeSettings(device=checked_device(arguments.device))
     load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK where that is installed
     from clickseg.training.train import train
 
-    package = train(arguments.data, arguments.run_folder, how, part, device, os.environ, progress, reading)
+    package = train(arguments.data, arguments.run_folder, how, part, runtime, os.environ, progress, reading)
     return [f"model    {package}"]
 
 

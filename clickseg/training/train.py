@@ -14,6 +14,7 @@ from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.folds import Fold, fold_of, make_folds, patient_of
 from clickseg.engines.device_arrays import out_of_memory
 from clickseg.errors import DeviceMemoryError
+from clickseg.inference.runtime_settings import RuntimeSettings
 from clickseg.progress import Progress, no_progress
 from clickseg.training.bundle import write_bundle
 from clickseg.training.config import Training
@@ -37,7 +38,7 @@ def train(
     folder: Path,
     how: Training,
     part: Part | None,
-    device: str,
+    runtime: RuntimeSettings,
     environ: Mapping[str, str],
     progress: Progress,
     reading: Progress = no_progress,
@@ -49,7 +50,7 @@ def train(
         folder: The run's folder.
         how: What it is told.
         part: What is held out; None to learn from all cases.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        runtime: The device; torch trains, in the precision of the configuration.
         environ: The environment, with what ``torchrun`` says.
         progress: Told after each batch.
         reading: Told after each case that is read.
@@ -65,7 +66,7 @@ def train(
     """
     cases = _learnt(_fold(find_cases_for(data, how.model), part), how)
     package = folder / how.name
-    with joined(environ, device) as processes:
+    with joined(environ, runtime.device) as processes:
         network = make_network(how, folder, processes)
         if processes.is_first:
             initial = initial_digest(how, folder)

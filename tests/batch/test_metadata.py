@@ -146,7 +146,7 @@ def test_no_dicom_file_is_to_be_seen_before_the_last_series_is_done(tmp_path: Pa
     models = runs.write_model(tmp_path / "models")
     settings = read_settings(study, output, models, {}, {"CLICKSEG_CACHE": str(tmp_path / "cache")})
     plan = make_plan(settings)
-    infer, cases = Inference(settings, no_progress), load_cases(plan)
+    infer, cases = Inference(settings.runtime, no_progress), load_cases(plan)
 
     with Results(plan, settings) as results:
         results.add(finish_case(infer(prepare_case(next(cases))), settings))
