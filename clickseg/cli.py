@@ -62,22 +62,22 @@ def _segment(arguments: argparse.Namespace) -> int:
     if arguments.session is None:
         from clickseg.batch.run import run
 
-        results = run(settings, progress_bar())
-    else:
-        from clickseg.batch.session_run import open_session
+        return conclude(run(settings, progress_bar()), settings.output, os.environ)
+    from clickseg.batch.session_run import open_session
+    from clickseg.refine_command import summary_of
 
-        results = open_session(settings, arguments.session, progress_bar())
-    return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
+    opened = open_session(settings, arguments.session, progress_bar())
+    return conclude(summary_of(opened), settings.output, os.environ)
 
 
 def _refine(arguments: argparse.Namespace) -> int:
     from clickseg.batch.session_run import refine
-    from clickseg.refine_command import edit_of
+    from clickseg.refine_command import edit_of, summary_of
 
     settings = _settings(arguments)
     begin(settings.output, os.environ)
-    results = refine(settings, arguments.session, edit_of(arguments), progress_bar())
-    return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
+    refined = refine(settings, arguments.session, edit_of(arguments), progress_bar())
+    return conclude(summary_of(refined), settings.output, os.environ)
 
 
 def _settings(arguments: argparse.Namespace) -> RunSettings:
@@ -148,8 +148,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.study_only:
         return 0
     settings = read_settings(study, arguments.output / "result", arguments.models, {}, os.environ)
-    results = run(settings, progress_bar())
-    return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
+    return conclude(run(settings, progress_bar()), settings.output, os.environ)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
 from clickseg.batch.settings import RunSettings
-from clickseg.batch.steps import finish_case
+from clickseg.batch.steps import postprocess_case
 from operators import ports
 
 
@@ -25,4 +25,4 @@ class PostprocessingOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Finishes one case."""
-        op_output.emit(finish_case(op_input.receive(ports.PREDICTED), self._settings), ports.RESULT)
+        op_output.emit(postprocess_case(op_input.receive(ports.PREDICTED), self._settings), ports.RESULT)

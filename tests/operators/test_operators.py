@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from holoscan.core import Fragment
 
-from clickseg.batch.outcome import Outcome
 from clickseg.batch.plan import Plan, make_plan
 from clickseg.batch.settings import RunSettings, read_settings
-from clickseg.batch.steps import Inference, load_cases
-from clickseg.batch.writer import Results
+from clickseg.batch.steps import Inference, Outcome, load_cases
+from clickseg.batch.writer import ResultWriter
 from clickseg.case import Case, Predicted, Prepared, Result
 from clickseg.errors import ClickSegError, InputError
 from clickseg.progress import no_progress
@@ -93,13 +92,13 @@ def test_an_error_goes_through_all_of_them_untouched(settings: RunSettings, plan
 
 
 def test_the_writer_opens_and_closes_what_it_writes_to(settings: RunSettings, plan: Plan) -> None:
-    results = Results(plan, settings)
-    writer = SegmentationWriterOperator(Fragment(), results=results, name="writer")
+    writer = ResultWriter(plan, settings)
+    operator = SegmentationWriterOperator(Fragment(), writer=writer, name="writer")
     (case,) = load_cases(plan)
 
-    writer.start()
-    writer.compute(Port(Outcome(case.candidate, ClickSegError("no"), {})), Port(), None)
-    writer.stop()
+    operator.start()
+    operator.compute(Port(Outcome(case.candidate, ClickSegError("no"), {})), Port(), None)
+    operator.stop()
 
-    assert [str(error) for error in results.errors] == ["no"]
+    assert [str(error) for error in writer.summary.errors] == ["no"]
     assert not settings.output.exists()
