@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from monai.deploy.core import AppContext, Application
 
-from clickseg.errors import ClickSegError, OutputError
-from clickseg.job import Inference
-from clickseg.metadata import Metadata
-from clickseg.plan import make_plan
-from clickseg.results import Results
-from clickseg.run import log_plan
-from clickseg.settings import read_settings
+from clickseg.batch.plan import make_plan
+from clickseg.batch.report import log_plan
+from clickseg.batch.settings import read_settings
+from clickseg.batch.steps import Inference
+from clickseg.batch.writer import ResultWriter, RunSummary
+from clickseg.errors import OutputError
 from clickseg.terminal import begin, progress_bar, set_up
 from operators import ports
 from operators.inference import InferenceOperator
@@ -31,11 +29,11 @@ class ClickSegApplication(Application):
 
     Attributes:
         output: The output folder; None until the arguments were read.
-        results: What was written; None until it is decided what to run.
+        writer: What writes the results; None until it is decided what to run.
     """
 
     output: Path | None = None
-    results: Results | None = None
+    writer: ResultWriter | None = None
 
     def compose(self) -> None:
         """Reads the settings, decides what to run, and connects the operators."""
@@ -46,36 +44,21 @@ class ClickSegApplication(Application):
         settings = read_settings(Path(context.input_path), self.output, Path(model) if model else None, {}, os.environ)
         plan = make_plan(settings)
         log_plan(plan)
-        self.results = Results(plan, settings)
+        self.writer = ResultWriter(plan, settings)
         loader = LoaderOperator(self, plan=plan, name="loader")
         preprocessing = PreprocessingOperator(self, name="preprocessing")
-        inference = InferenceOperator(self, inference=Inference(settings, progress_bar()), name="inference")
+        inference = InferenceOperator(self, inference=Inference(settings.runtime, progress_bar()), name="inference")
         postprocessing = PostprocessingOperator(self, settings=settings, name="postprocessing")
-        writer = SegmentationWriterOperator(self, results=self.results, name="segmentation_writer")
+        writer = SegmentationWriterOperator(self, writer=self.writer, name="segmentation_writer")
         self.add_flow(loader, preprocessing, {(ports.CASE, ports.CASE)})
         self.add_flow(preprocessing, inference, {(ports.PREPARED, ports.PREPARED)})
         self.add_flow(inference, postprocessing, {(ports.PREDICTED, ports.PREDICTED)})
         self.add_flow(postprocessing, writer, {(ports.RESULT, ports.RESULT)})
 
     @property
-    def summary(self) -> Sequence[str]:
-        """What was found and where it lies, a line each."""
-        return self.results.summary if self.results else ()
-
-    @property
-    def is_published(self) -> bool:
-        """Whether results are in the output folder."""
-        return self.results is not None and self.results.is_published
-
-    @property
-    def errors(self) -> Sequence[ClickSegError]:
-        """The errors of the series that failed."""
-        return self.results.errors if self.results else ()
-
-    @property
-    def metadata(self) -> Metadata:
-        """What a workflow engine is told of the run."""
-        return self.results.metadata if self.results else {}
+    def summary(self) -> RunSummary | None:
+        """What came of the run so far; None until it is decided what to run."""
+        return self.writer.summary if self.writer else None
 
     def _read_arguments(self) -> AppContext:
         """Reads arguments and environment as every MONAI Deploy application does.

@@ -45,25 +45,24 @@ class Process:
         except Exception as error:
             logger.debug("an operator failed", exc_info=error)
             return self.fail(unexpected(error))
-        if not application.is_published and not application.errors:
+        summary = application.summary
+        if summary is None or not (summary.is_published or summary.errors):
             return self.fail(OutputError("the application ended before its results were published"))
-        return self._conclude(application)
+        return conclude(summary, application.output, os.environ)
 
     def interrupt(self) -> int:
         """Cleans up after a run that is ended from outside, and returns the exit code."""
         application = self._application
-        if application is not None and application.results is not None:
-            application.results.__exit__(None, None, None)
-            if application.is_published:  # too late: the results are there, and whole
-                return self._conclude(application)
+        if application is not None and application.writer is not None:
+            application.writer.__exit__(None, None, None)
+            summary = application.writer.summary
+            if summary.is_published:  # too late: the results are there, and whole
+                return conclude(summary, application.output, os.environ)
         return self.fail(Interrupted("interrupted"))
 
     def fail(self, error: ClickSegError) -> int:
         """Says why the run failed, and returns the exit code."""
         return fail([error], self._application and self._application.output, os.environ)
-
-    def _conclude(self, application: ClickSegApplication) -> int:
-        return conclude(application.summary, application.errors, application.metadata, application.output, os.environ)
 
 
 def main(argv: Sequence[str]) -> int:

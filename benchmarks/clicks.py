@@ -18,12 +18,13 @@ from benchmarks.table import Row, publish
 from clickseg.arrays import Doubles, Numbers
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.export import export_openvino
 from clickseg.engines.quantize import quantize
 from clickseg.engines.weights_files import list_weights
 from clickseg.incremental import Session
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.phantom.dicom import write_series
@@ -58,7 +59,7 @@ def run(data: Path) -> None:
 
 
 def _row(case: _Case) -> Row:
-    engine = make_engine(case.package, Runtime.OPENVINO, "cpu", case.precision)
+    engine = make_engine(case.package, RuntimeSettings(Runtime.OPENVINO, "cpu", case.precision))
     places = _places(case)
     with Session([case.series], case.package, engine) as session:
         session.wait()

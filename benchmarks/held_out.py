@@ -10,8 +10,9 @@ from pathlib import Path
 from clickseg.datasets.case import LabelledCase
 from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.read import read_case
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.training.run_folder import RECORD
 
@@ -40,7 +41,7 @@ def held_out(data: Path, runs: Path) -> Iterator[HeldOut]:
     """
     for folder in sorted(runs.iterdir()):
         package, names = package_in(folder), json.loads((folder / RECORD).read_text())["held_out"]
-        engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.AUTO)
+        engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
         for files in find_cases_for(data, package.spec):
             if files.name in names:
                 yield HeldOut(read_case(files), package, engine)

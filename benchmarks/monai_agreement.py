@@ -14,11 +14,12 @@ from benchmarks.cases import whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.arrays import Values
 from clickseg.boxes import whole
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.torch_engine import load_state
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitch import collected
 from clickseg.inference.windows import Window
@@ -41,9 +42,9 @@ def run(data: Path) -> None:
     channels = inputs.window(everything, inputs.part(whole(inputs.shape)))
     network = load_state(package).eval()
     engines = {
-        "OpenVINO f32": make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32),
-        "torch f32": make_engine(package, Runtime.TORCH, "cpu", Precision.F32),
-        "OpenVINO auto": make_engine(package, Runtime.OPENVINO, "cpu", Precision.AUTO),
+        "OpenVINO f32": make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)),
+        "torch f32": make_engine(package, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)),
+        "OpenVINO auto": make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO)),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ("MONAI", *engines)}
     for _ in range(_REPEATS):

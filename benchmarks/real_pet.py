@@ -11,9 +11,10 @@ from benchmarks.cases import Case, dice, whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.arrays import Mask
 from clickseg.clicks.click import Clicks
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Precision
 from clickseg.engines.quantize import quantize
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow, constants_of
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.pipeline import segment
@@ -56,7 +57,7 @@ def _with_int8(case: Case, folder: Path) -> ModelPackage:
 def _measured(
     case: Case, package: ModelPackage, precision: Precision, postprocessing: bool, clicks: Clicks
 ) -> tuple[Row, Mask]:
-    engine = make_engine(package, Runtime.OPENVINO, "cpu", precision)
+    engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", precision))
     start = perf_counter()
     result = segment([case.series], clicks, package, engine, postprocessing=postprocessing)
     seconds, found = perf_counter() - start, result.labels.mask(1)

@@ -11,9 +11,10 @@ from benchmarks.cases import Case, dice, position_mm, whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.arrays import Mask
 from clickseg.clicks.click import Click, Point, Polarity
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.incremental.session import Session
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.simulation.clicker import Choice, Clicker
 from clickseg.simulation.regions import Regions
@@ -26,7 +27,7 @@ _FAR_MM = 50.0
 def run(data: Path) -> None:
     """Measures, prints and keeps the table."""
     case, package = whole_body_pet(data), load_package(_MODEL)
-    engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.AUTO)
+    engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
     far = edt.edt(~case.tumour, anisotropy=_spacing(case)) > _FAR_MM
     rows = [*_background_clicks(case, far, package, engine), _one_click(case, far, package, engine)]
     publish("whole_body", "Clicks in the whole body of STS_001 (a training patient), one after another", rows)

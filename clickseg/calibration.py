@@ -5,26 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from clickseg.arrays import Values
+from clickseg.batch.plan import make_plan
+from clickseg.batch.settings import RunSettings
+from clickseg.batch.steps import load_cases
 from clickseg.case import Prepared
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Precision
 from clickseg.errors import ClickSegError, InputError
 from clickseg.incremental.live import Live
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow, constants_of
-from clickseg.job import load_cases
-from clickseg.plan import make_plan
 from clickseg.preparation import prepare
 from clickseg.progress import no_progress
-from clickseg.settings import Settings
 
 _WINDOWS = 64
 
 
-def calibration_windows(settings: Settings) -> list[Values]:
+def calibration_windows(settings: RunSettings) -> list[Values]:
     """Returns up to 64 windows of an input, evenly spaced; those of one value, such as air, are left out.
 
     Half of them at most are windows that clicks are in: few are, and without them 8 bits would know nothing of clicks.
@@ -53,21 +55,22 @@ def _spread(numbers: Sequence[int], most: int) -> Sequence[int]:
     return numbers[:: math.ceil(len(numbers) / most)] if numbers else ()
 
 
-def _windows(settings: Settings) -> Iterator[tuple[Values, bool]]:
+def _windows(settings: RunSettings) -> Iterator[tuple[Values, bool]]:
     """Yields what the network is given in each window, and whether there are clicks in it."""
     for outcome in load_cases(make_plan(settings)):
         if isinstance(outcome.value, ClickSegError):
             raise outcome.value
         prepared = prepare(outcome.value)
-        inputs = _replayed(prepared, settings) if prepared.case.package.spec.previous_mask else prepared.inputs
+        inputs = _replayed(prepared, settings.runtime) if prepared.case.package.spec.previous_mask else prepared.inputs
         for channels in SlidingWindow(inputs, prepared.case.package.spec).channels():
             if constants_of(channels) is None:
                 yield channels, bool(channels[len(prepared.case.package.spec.inputs) :].any())
 
 
-def _replayed(prepared: Prepared, settings: Settings) -> ModelInput:
+def _replayed(prepared: Prepared, settings: RuntimeSettings) -> ModelInput:
     """Returns what a model that is given its own result is given for the last click."""
-    engine = make_engine(prepared.case.package, Runtime.OPENVINO, "cpu", Precision.F32, settings.cache)
+    exact = replace(settings, runtime=Runtime.OPENVINO, device="cpu", precision=Precision.F32)
+    engine = make_engine(prepared.case.package, exact)
     with closing(Live(prepared, engine, settings.memory, KernelChoice(settings.cache))) as live:
         live.run_all(prepared.case.clicks.points, no_progress)
         return live.inputs

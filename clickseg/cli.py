@@ -21,7 +21,7 @@ from clickseg.interruption import end, interruptible, raise_when_terminated
 from clickseg.terminal import begin, conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
 
 if TYPE_CHECKING:
-    from clickseg.settings import Settings
+    from clickseg.batch.settings import RunSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,28 +60,28 @@ def _segment(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     begin(settings.output, os.environ)
     if arguments.session is None:
-        from clickseg.run import run
+        from clickseg.batch.run import run
 
-        results = run(settings, progress_bar())
-    else:
-        from clickseg.session_run import open_session
+        return conclude(run(settings, progress_bar()), settings.output, os.environ)
+    from clickseg.batch.session_run import open_session
+    from clickseg.refine_command import summary_of
 
-        results = open_session(settings, arguments.session, progress_bar())
-    return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
+    opened = open_session(settings, arguments.session, progress_bar())
+    return conclude(summary_of(opened), settings.output, os.environ)
 
 
 def _refine(arguments: argparse.Namespace) -> int:
-    from clickseg.refine_command import edit_of
-    from clickseg.session_run import refine
+    from clickseg.batch.session_run import refine
+    from clickseg.refine_command import edit_of, summary_of
 
     settings = _settings(arguments)
     begin(settings.output, os.environ)
-    results = refine(settings, arguments.session, edit_of(arguments), progress_bar())
-    return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
+    refined = refine(settings, arguments.session, edit_of(arguments), progress_bar())
+    return conclude(summary_of(refined), settings.output, os.environ)
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    from clickseg.settings import read_settings
+def _settings(arguments: argparse.Namespace) -> RunSettings:
+    from clickseg.batch.settings import read_settings
 
     return read_settings(arguments.input, arguments.output, arguments.models, options_of(arguments), os.environ)
 
@@ -112,7 +112,7 @@ def _clicks(arguments: argparse.Namespace) -> int:
     from clickseg.clicks.grand_challenge import Frame
     from clickseg.clicks_command import convert, show
     from clickseg.clock import read_clock
-    from clickseg.settings import choice
+    from clickseg.options import choice
     from clickseg.staging import write_bytes
 
     frame = choice(Frame, arguments.clicks_frame, "clicks-frame")
@@ -135,9 +135,9 @@ def _exec(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
+    from clickseg.batch.run import run
+    from clickseg.batch.settings import read_settings
     from clickseg.phantom.study import write_study
-    from clickseg.run import run
-    from clickseg.settings import read_settings
 
     study = arguments.output / "study"
     try:
@@ -148,27 +148,16 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.study_only:
         return 0
     settings = read_settings(study, arguments.output / "result", arguments.models, {}, os.environ)
-    results = run(settings, progress_bar())
-    return conclude(results.summary, results.errors, results.metadata, settings.output, os.environ)
+    return conclude(run(settings, progress_bar()), settings.output, os.environ)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from clickseg.libraries import EVALUATION, check_libraries
 
     check_libraries(EVALUATION)
-    from clickseg.evaluate_command import Wanted, evaluate
-    from clickseg.evaluation.protocols.choice import ProtocolName
+    from clickseg.evaluate_command import evaluate, settings_of
 
-    truth = tuple(tuple(names.split(",")) for names in arguments.truth)
-    wanted = Wanted(
-        ProtocolName(arguments.protocol),
-        arguments.steps,
-        arguments.seed,
-        tuple(arguments.fold),
-        arguments.folds,
-        truth,
-    )
-    found = evaluate(_settings(arguments), wanted, progress_bar("step"))
+    found = evaluate(settings_of(arguments, options_of(arguments), os.environ), progress_bar("step"))
     tell(found.lines)
     return fail(found.errors, None, os.environ) if found.errors else 0
 

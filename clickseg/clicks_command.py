@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from clickseg.assignment import for_series, is_for
+from clickseg.batch.click_assignment import for_series, is_for
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.grand_challenge import Frame
 from clickseg.clicks.pending import AnyClicks, Voxel, placed
@@ -14,10 +14,9 @@ from clickseg.clicks.read import read_clicks
 from clickseg.clicks.write import FORMS, written
 from clickseg.dicom.files import scan
 from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.series import CheckedSeries
+from clickseg.dicom.series import CheckedSeries, check_all, listed
 from clickseg.errors import ClickError, UsageError
 from clickseg.inference.binding import check_inside
-from clickseg.selection import check_all, listed
 
 
 def show(path: Path, folder: Path | None, frame: Frame) -> list[str]:
@@ -82,12 +81,12 @@ def _series(folder: Path, clicks: AnyClicks) -> CheckedSeries:
     """Returns the one series of a folder that clicks may be for."""
     found = scan(folder)
     found.check_undamaged()
-    formed, failed = check_all(found, Remedies())
+    formed, rejected = check_all(found, Remedies())
     fitting = [series for series in formed if is_for(clicks, series)]
     if len(fitting) == 1:
         return fitting[0]
-    if not formed and failed:
-        raise failed[0].reason
+    if not formed and rejected:
+        raise rejected[0].error
     raise ClickError(
         f"{clicks.source}: expected one series that the clicks are for, got {len(fitting)} of: "
         f"{listed([series.candidate for series in formed]) or 'none'}",

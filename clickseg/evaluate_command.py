@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
+from clickseg.clock import read_clock
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.digest import digests_of
 from clickseg.datasets.find import find_cases_for
@@ -21,10 +24,11 @@ from clickseg.evaluation.protocols.choice import ProtocolName, make_protocol
 from clickseg.evaluation.report import SUMMARY, write_report
 from clickseg.evaluation.summary import Summary
 from clickseg.inference.kernel_choice import KernelChoice
-from clickseg.models.choice import find_packages
+from clickseg.inference.runtime_settings import RuntimeSettings, read_runtime_settings
+from clickseg.models.choice import ModelPath, find_packages, model_paths
 from clickseg.models.package import ModelPackage, is_package, load_package
+from clickseg.options import option_value, switch
 from clickseg.progress import Progress
-from clickseg.settings import Settings
 from clickseg.staging import Staging
 from clickseg.wording import counted
 
@@ -32,19 +36,33 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is evaluated how.
+class EvaluationSettings:
+    """The settings of an evaluation.
 
     Attributes:
+        data: The labelled cases: a folder, or a datalist.
+        output: The folder for the report.
+        models: Where to look for model packages, in order.
+        model: The name of the model package, or its path.
         protocol: The name of the protocol.
-        steps: How many steps its user makes; None for as many as it says.
+        runtime: How the network is run.
+        clock: The time that is stamped on the report.
+        postprocessing: Whether the model package's postprocessing is applied.
+        steps: How many steps its user makes; None for as many as the protocol says.
         seed: What its random choices begin with; None for its own.
         chosen: The parts of a cross-validation whose cases are taken, from 0; none for all.
         folds: How many parts there are, where the dataset does not say it.
         truth: The names of each class in SEG and RTSTRUCT; none for those of the model.
     """
 
+    data: Path
+    output: Path
+    models: tuple[ModelPath, ...]
+    model: str
     protocol: ProtocolName
+    runtime: RuntimeSettings
+    clock: datetime
+    postprocessing: bool = True
     steps: int | None = None
     seed: int | None = None
     chosen: tuple[int, ...] = ()
@@ -65,32 +83,61 @@ class Evaluations:
     errors: tuple[ClickSegError, ...]
 
 
-def evaluate(settings: Settings, wanted: Wanted, progress: Progress) -> Evaluations:
+def settings_of(
+    arguments: argparse.Namespace, options: Mapping[str, str | None], environ: Mapping[str, str]
+) -> EvaluationSettings:
+    """Returns the settings of an evaluation.
+
+    Args:
+        arguments: The arguments of the command.
+        options: Those of them that a run has too, by name; they win over the environment.
+        environ: Environment variables.
+
+    Raises:
+        UsageError: An option does not take its value.
+    """
+    return EvaluationSettings(
+        data=arguments.input,
+        output=arguments.output,
+        models=model_paths(arguments.models, environ),
+        model=arguments.model,
+        protocol=ProtocolName(arguments.protocol),
+        runtime=read_runtime_settings(options, environ, arguments.output),
+        clock=read_clock(environ),
+        postprocessing=switch(option_value("postprocessing", options, environ) or "on", "postprocessing"),
+        steps=arguments.steps,
+        seed=arguments.seed,
+        chosen=tuple(arguments.fold),
+        folds=arguments.folds,
+        truth=tuple(tuple(names.split(",")) for names in arguments.truth),
+    )
+
+
+def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluations:
     """Evaluates a model, and writes a report of it, unless no case could be evaluated.
 
     Args:
-        settings: The model by its name or path, the dataset as input, the report's folder as output, and the engine.
-        wanted: What is evaluated how.
+        settings: The settings.
         progress: Told after each step of each case.
 
     Raises:
         ClickSegError: There is no such model, or no case; or the report cannot be written.
     """
-    protocol = make_protocol(wanted.protocol, wanted.steps, wanted.seed)
+    protocol = make_protocol(settings.protocol, settings.steps, settings.seed)
     package = _package(settings)
-    classes = _names(wanted.truth, package)
-    cases = _chosen(find_cases_for(settings.input, package.spec), wanted)
+    classes = _names(settings.truth, package)
+    cases = _chosen(find_cases_for(settings.data, package.spec), settings)
     logger.info("%s: model %s, protocol %s", counted(len(cases), "case"), package.name, protocol.name)
     evaluation = Evaluation(
         package,
-        make_engine(package, settings.runtime, settings.device, settings.precision, settings.cache),
+        make_engine(package, settings.runtime),
         protocol,
-        SessionOptions(settings.postprocessing, settings.memory, KernelChoice(settings.cache)),
+        SessionOptions(settings.postprocessing, settings.runtime.memory, KernelChoice(settings.runtime.cache)),
         read=lambda files: read_case(files, classes),
     )
     with Staging(settings.output, SUMMARY) as staging:
         outcomes = list(evaluation.of(cases, progress))
-        lines = _published(cases, outcomes, evaluation, wanted, settings, staging)
+        lines = _published(cases, outcomes, evaluation, settings, staging)
     return Evaluations(lines, tuple(_error(each) for each in outcomes if isinstance(each, Failed)))
 
 
@@ -98,8 +145,7 @@ def _published(
     cases: Sequence[CaseFiles],
     outcomes: Sequence[Evaluated | Failed],
     evaluation: Evaluation,
-    wanted: Wanted,
-    settings: Settings,
+    settings: EvaluationSettings,
     staging: Staging,
 ) -> tuple[str, ...]:
     """Publishes the report, and returns what is said of it; nothing where no case could be evaluated."""
@@ -109,18 +155,17 @@ def _published(
         return ()
     names = {each.name for each in done}
     sha256 = digests_of([case for case in cases if case.name in names]).sha256
-    dataset = EvaluatedDataset(done, failed, wanted.chosen, sha256)
+    dataset = EvaluatedDataset(done, failed, settings.chosen, sha256)
     summaries = write_report(staging, evaluation, dataset, settings.clock)
     staging.publish()
     return _lines(summaries, settings.output)
 
 
-def _package(settings: Settings) -> ModelPackage:
+def _package(settings: EvaluationSettings) -> ModelPackage:
     """Returns the model: the package at a path, else the one of the name."""
-    name = settings.model or ""
-    if is_package(Path(name)):
-        return load_package(Path(name))
-    return find_packages(settings.models, name)[0]
+    if is_package(Path(settings.model)):
+        return load_package(Path(settings.model))
+    return find_packages(settings.models, settings.model)[0]
 
 
 def _names(truth: Classes, package: ModelPackage) -> Classes:
@@ -132,12 +177,12 @@ def _names(truth: Classes, package: ModelPackage) -> Classes:
     return names_of(truth, classes)
 
 
-def _chosen(cases: Sequence[CaseFiles], wanted: Wanted) -> tuple[CaseFiles, ...]:
+def _chosen(cases: Sequence[CaseFiles], settings: EvaluationSettings) -> tuple[CaseFiles, ...]:
     """Returns the cases that are evaluated, each with its fold where folds were asked for."""
-    if not wanted.chosen:
+    if not settings.chosen:
         return tuple(cases)
-    folds = make_folds(cases, wanted.folds)
-    chosen = [fold_of(folds, number) for number in sorted({*wanted.chosen})]
+    folds = make_folds(cases, settings.folds)
+    chosen = [fold_of(folds, number) for number in sorted({*settings.chosen})]
     return tuple(replace(case, fold=fold.number) for fold in chosen for case in fold.held_out)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clickseg.errors import UsageError
+from clickseg.inference.runtime_settings import read_runtime_settings
 from clickseg.models.package import load_package
-from clickseg.settings import read_settings
 
 
 def export(
@@ -44,11 +44,12 @@ def _openvino(package: Path) -> list[str]:
 def _tensorrt(package: Path, options: Mapping[str, str | None], environ: Mapping[str, str]) -> list[str]:
     from clickseg.engines.export import export_tensorrt
 
-    settings = read_settings(package, package, package, options, environ)
-    return [str(export_tensorrt(load_package(package), settings.device, settings.precision, settings.cache))]
+    settings = read_runtime_settings(options, environ, package)
+    return [str(export_tensorrt(load_package(package), settings))]
 
 
 def _int8(package: Path, calibrate: Path | None, environ: Mapping[str, str]) -> list[str]:
+    from clickseg.batch.settings import read_settings
     from clickseg.calibration import calibration_windows
     from clickseg.engines.quantize import quantize
 

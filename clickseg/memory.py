@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,11 @@ class Memory:
                 f"{_mb(self.limit_bytes)} MB",
                 hint="raise --memory-limit, or the limit of the container",
             )
+
+
+def machine_memory() -> Memory:
+    """Returns the memory of the machine or the container; what does not fit is kept in the temporary folder."""
+    return Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
 
 
 def read_size(value: str) -> int:

@@ -1,14 +1,18 @@
-"""``clickseg refine``: what a user does in a session, by command line arguments."""
+"""``clickseg refine``: what a user does in a session, by command line arguments, and what the user is told of it."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
+from clickseg.batch.session_run import Edit, SessionRun, SessionStep
+from clickseg.batch.writer import RunSummary
+from clickseg.boxes import Box
 from clickseg.case import Case
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.errors import UsageError
 from clickseg.incremental import Change, Session
-from clickseg.session_run import Edit
+from clickseg.wording import counted
 
 
 def edit_of(arguments: argparse.Namespace) -> Edit:
@@ -42,3 +46,21 @@ def _place(text: str) -> Point:
     except ValueError as error:
         raise UsageError(f"--add: expected three numbers X,Y,Z (LPS mm), got {text!r}") from error
     return x, y, z
+
+
+def summary_of(run: SessionRun) -> RunSummary:
+    """Returns what came of a run in a session; its first line says what the step changed, where one was made."""
+    lines = () if run.step is None else (_step_line(run.step),)
+    return replace(run.summary, lines=(*lines, *run.summary.lines))
+
+
+def _step_line(step: SessionStep) -> str:
+    change = step.change
+    ran = f"{change.windows_run} of {counted(step.windows, 'window')} run in {change.seconds:.1f} s"
+    return f"changed  {_box(change.box) if change.box else 'nothing'} ({ran}; {counted(step.clicks, 'click')})"
+
+
+def _box(box: Box) -> str:
+    """Returns a box as slices, rows and columns, first to last."""
+    names = ("slices", "rows", "columns")
+    return ", ".join(f"{name} {part.start}-{part.stop - 1}" for name, part in zip(names, box, strict=True))

@@ -10,12 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from clickseg.batch.metadata import METADATA, Metadata, is_wanted, may_replace, with_error, write_metadata
 from clickseg.errors import ClickSegError, Killed, UsageError
 from clickseg.interruption import raise_again
-from clickseg.metadata import METADATA, Metadata, is_wanted, may_replace, with_error, write_metadata
 from clickseg.progress import Progress
 from clickseg.wording import printable
+
+if TYPE_CHECKING:
+    from clickseg.batch.writer import RunSummary
 
 _STDERR = 2
 
@@ -68,34 +72,26 @@ def begin(output: Path, environ: Mapping[str, str]) -> None:
             write_metadata(with_error(killed), output)
 
 
-def conclude(
-    summary: Sequence[str],
-    errors: Sequence[ClickSegError],
-    metadata: Metadata,
-    output: Path | None,
-    environ: Mapping[str, str],
-) -> int:
+def conclude(summary: RunSummary, output: Path | None, environ: Mapping[str, str]) -> int:
     """Ends a run: prints what was found on standard output, and what failed on standard error.
 
     Args:
-        summary: Lines.
-        errors: The errors of the series that failed.
-        metadata: What a workflow engine is told, where it asks.
+        summary: What came of the run.
         output: The output folder, where there is one.
         environ: As for ``fail``.
 
     Returns:
         The exit code.
     """
-    tell(summary)
-    if errors:
-        return fail(errors, output, environ, metadata)
+    tell(summary.lines)
+    if summary.errors:
+        return fail(summary.errors, output, environ, summary.metadata)
     if output is None or not is_wanted(environ):
         return 0
     if not may_replace(output):
         logging.getLogger(__name__).warning("%s is there already, and not of ClickSeg: it is left as it is", METADATA)
         return 0
-    return 0 if _leave(metadata, output) else 1
+    return 0 if _leave(summary.metadata, output) else 1
 
 
 def tell(lines: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.job import Inference
+from clickseg.batch.steps import Inference
 from operators import ports
 
 

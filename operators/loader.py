@@ -7,8 +7,8 @@ from typing import Any
 from monai.deploy.conditions import BooleanCondition
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.job import load_cases
-from clickseg.plan import Plan
+from clickseg.batch.plan import Plan
+from clickseg.batch.steps import load_cases
 from operators import ports
 
 

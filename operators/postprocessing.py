@@ -6,15 +6,15 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.job import finish_case
-from clickseg.settings import Settings
+from clickseg.batch.settings import RunSettings
+from clickseg.batch.steps import postprocess_case
 from operators import ports
 
 
 class PostprocessingOperator(Operator):
     """Applies the postprocessing of the model package."""
 
-    def __init__(self, fragment: Fragment, *args: Any, settings: Settings, **kwargs: Any) -> None:
+    def __init__(self, fragment: Fragment, *args: Any, settings: RunSettings, **kwargs: Any) -> None:
         self._settings = settings
         super().__init__(fragment, *args, **kwargs)  # last: Holoscan calls setup() from here
 
@@ -25,4 +25,4 @@ class PostprocessingOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Finishes one case."""
-        op_output.emit(finish_case(op_input.receive(ports.PREDICTED), self._settings), ports.RESULT)
+        op_output.emit(postprocess_case(op_input.receive(ports.PREDICTED), self._settings), ports.RESULT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monai.deploy.core import ExecutionContext, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.job import prepare_case
+from clickseg.batch.steps import preprocess_case
 from operators import ports
 
 
@@ -18,4 +18,4 @@ class PreprocessingOperator(Operator):
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Prepares one case."""
-        op_output.emit(prepare_case(op_input.receive(ports.CASE)), ports.PREPARED)
+        op_output.emit(preprocess_case(op_input.receive(ports.CASE)), ports.PREPARED)

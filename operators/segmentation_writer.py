@@ -6,15 +6,15 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.results import Results
+from clickseg.batch.writer import ResultWriter
 from operators import ports
 
 
 class SegmentationWriterOperator(Operator):
     """Adds each result to those of the run, which are published when the last one has come."""
 
-    def __init__(self, fragment: Fragment, *args: Any, results: Results, **kwargs: Any) -> None:
-        self._results = results
+    def __init__(self, fragment: Fragment, *args: Any, writer: ResultWriter, **kwargs: Any) -> None:
+        self._writer = writer
         super().__init__(fragment, *args, **kwargs)  # last: Holoscan calls setup() from here
 
     def setup(self, spec: OperatorSpec) -> None:
@@ -23,12 +23,12 @@ class SegmentationWriterOperator(Operator):
 
     def start(self) -> None:
         """Opens the folder that results are written to before they are published."""
-        self._results.__enter__()
+        self._writer.__enter__()
 
     def stop(self) -> None:
         """Removes what was not published."""
-        self._results.__exit__(None, None, None)
+        self._writer.__exit__(None, None, None)
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Writes one result."""
-        self._results.add(op_input.receive(ports.RESULT))
+        self._writer.write(op_input.receive(ports.RESULT))

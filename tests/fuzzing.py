@@ -28,7 +28,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from clickseg.assignment import assign, find_reports
+from clickseg.batch.click_assignment import assign, find_reports
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.pending import placed
 from clickseg.clicks.read import FoundClicks, read_clicks

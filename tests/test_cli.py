@@ -15,11 +15,11 @@ import SimpleITK
 from PIL import Image
 from pydicom import dcmread
 
-from clickseg import run
+from clickseg.batch import run
+from clickseg.batch.plan import Plan
+from clickseg.batch.settings import RunSettings
 from clickseg.cli import main
 from clickseg.clicks.click import Polarity
-from clickseg.plan import Plan
-from clickseg.settings import Settings
 from tests import phantoms, runs
 from tests.dicom.results import violations
 from tests.runs import clickseg
@@ -351,7 +351,7 @@ def test_a_slice_that_vanishes_while_it_is_run_is_one_error_and_leaves_nothing(
     study, planned = runs.write_input(tmp_path / "in"), run.make_plan
     slices = sorted((study / "CT").iterdir())
 
-    def plan_and_lose_a_slice(settings: Settings) -> Plan:
+    def plan_and_lose_a_slice(settings: RunSettings) -> Plan:
         plan = planned(settings)
         slices[3].unlink()
         return plan

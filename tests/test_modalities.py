@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from clickseg.batch.settings import read_settings
 from clickseg.calibration import calibration_windows
 from clickseg.clicks.click import Click, Clicks
 from clickseg.clicks.clicks_json import write_clicks_json
@@ -17,7 +18,6 @@ from clickseg.errors import ModelError
 from clickseg.models.package import load_package
 from clickseg.phantom.dicom import becquerel_per_ml
 from clickseg.preparation import make_case
-from clickseg.settings import read_settings
 from tests import phantoms, runs
 from tests.runs import REPOSITORY, clickseg, process
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from clickseg.clicks.click import Clicks, Polarity
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Precision
 from clickseg.errors import ModelError
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.pipeline import segment
 from tests import phantoms, runs
@@ -21,7 +22,7 @@ BG = Polarity.BACKGROUND
 def run(folder: Path, *clicks: object, **changes: object) -> np.ndarray:
     series = phantoms.read(runs.write_input(folder / "in") / "CT")
     package = load_package(runs.write_model(folder / "models", **changes) / "thresholder")
-    engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+    engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     result = segment([series], Clicks(clicks), package, engine)
     return result.labels.mask(1)
 
@@ -45,7 +46,7 @@ def test_postprocessing_is_applied_and_can_be_switched_off(tmp_path: Path) -> No
     far = runs.click(9, 11, 13)
     series = phantoms.read(runs.write_input(tmp_path / "in") / "CT")
     package = load_package(runs.write_model(tmp_path / "m", postprocessing={"keep": "clicked"}) / "thresholder")
-    engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+    engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
     on = segment([series], Clicks((far,)), package, engine)
     off = segment([series], Clicks((far,)), package, engine, postprocessing=False)
@@ -77,7 +78,7 @@ def test_a_second_input_is_put_on_the_grid_of_the_first(tmp_path: Path) -> None:
     plane = (60 * (i + 2 * j - k - 5)).reshape(fine.spatial_shape).astype(np.float32)
     ct = phantoms.read(phantoms.write(tmp_path / "ct", fine.with_array(plane), "CT"))
     package = two_inputs(tmp_path / "model")
-    engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+    engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
     found = segment([pet, ct], Clicks(), package, engine).labels.mask(1)
 
@@ -92,7 +93,7 @@ def test_a_second_input_is_put_on_the_grid_of_the_first(tmp_path: Path) -> None:
 def test_a_series_of_another_modality_is_refused(tmp_path: Path) -> None:
     series = phantoms.read(runs.write_input(tmp_path / "in", modality="MR") / "MR")
     package = load_package(runs.write_model(tmp_path / "models") / "thresholder")
-    engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+    engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
     with pytest.raises(ModelError, match="input ct: expected CT HU, got MR"):
         segment([series], Clicks(), package, engine)

@@ -16,9 +16,8 @@ from clickseg.datasets.files import HINT, listed
 from clickseg.dicom.files import scan
 from clickseg.dicom.part10 import Instance, is_dicom
 from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.series import CheckedSeries
+from clickseg.dicom.series import CheckedSeries, RejectedSeries, check_all, is_corrected
 from clickseg.errors import InputError
-from clickseg.selection import PassedOver, check_all, is_corrected
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +48,10 @@ def find_dicom(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]
     """
     found = scan(data)
     found.check_undamaged()
-    formed, failed = check_all(found, Remedies())
+    formed, rejected = check_all(found, Remedies())
     truths = truths_in(found)
     for truth in truths:
-        _check_refers(truth, formed, failed)
+        _check_refers(truth, formed, rejected)
     studies: dict[str, list[CheckedSeries]] = {}
     for series in formed:
         studies.setdefault(series.candidate.study_uid, []).append(series)
@@ -66,13 +65,13 @@ def find_dicom(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]
     )
 
 
-def _check_refers(truth: Instance, formed: Sequence[CheckedSeries], failed: Sequence[PassedOver]) -> None:
+def _check_refers(truth: Instance, formed: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries]) -> None:
     """Refuses a truth of what is not here, or is no volume."""
     if any(refers_to(truth, series.candidate) for series in formed):
         return
-    for each in failed:
+    for each in rejected:
         if each.candidate.instances and refers_to(truth, each.candidate):
-            raise each.reason
+            raise each.error
     raise InputError(f"{truth.name}: refers to no CT, MR or PET series here")
 
 

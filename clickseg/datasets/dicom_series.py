@@ -9,10 +9,9 @@ from clickseg.datasets.dicom_truth import refers_to
 from clickseg.dicom.files import scan
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.series import CheckedSeries
+from clickseg.dicom.series import CheckedSeries, check_all, is_corrected
+from clickseg.dicom.series import listed as listed_series
 from clickseg.errors import InputError
-from clickseg.selection import check_all, is_corrected
-from clickseg.selection import listed as listed_series
 
 
 def open_series(path: Path, modality: str, truth: Instance | None, frame_uid: str | None) -> CheckedSeries:
@@ -29,12 +28,12 @@ def open_series(path: Path, modality: str, truth: Instance | None, frame_uid: st
     """
     found = scan(path)
     found.check_undamaged()
-    formed, failed = check_all(found, Remedies())
+    formed, rejected = check_all(found, Remedies())
     ofs = [series for series in formed if series.candidate.modality == modality]
     named = [series for series in ofs if truth is not None and refers_to(truth, series.candidate)]
     fitting = named or [series for series in ofs if is_corrected(series)]
-    if not formed and len(failed) == 1:
-        raise failed[0].reason
+    if not formed and len(rejected) == 1:
+        raise rejected[0].error
     return one_beside(fitting, modality, frame_uid, path.name)
 
 

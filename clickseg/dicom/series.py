@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from clickseg.dicom.attributes import check_attributes
 from clickseg.dicom.consistency import check_size, check_uids, check_whole
+from clickseg.dicom.files import Scan
 from clickseg.dicom.multi_volume import choose_volume
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.pixels import check_decodable
@@ -15,8 +16,9 @@ from clickseg.dicom.planes import planes_of
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.sop_classes import MULTI_FRAME, SINGLE_FRAME
 from clickseg.dicom.stack import Stack, make_stack
+from clickseg.dicom.suv import is_attenuation_corrected
 from clickseg.dicom.uids import content_uid
-from clickseg.errors import SeriesError
+from clickseg.errors import InputError, SeriesError
 from clickseg.wording import counted
 
 MAX_VOXELS = 1 << 31
@@ -67,6 +69,14 @@ class Candidate:
         """The folder of the first instance, relative to the scanned one."""
         return self.first.name.rpartition("/")[0] or "."
 
+    @property
+    def key(self) -> str:
+        """What tells the candidates of a scan apart: the first file, since one series may hold several volumes."""
+        return self.first.name
+
+    def __str__(self) -> str:
+        return f"{self.modality or 'no modality'} {self.series_uid or 'without UID'} in {self.folder}"
+
     def noted(self, remedy: str) -> Candidate:
         """Returns the candidate with one more remedy that was used."""
         return replace(self, remedies_used=(*self.remedies_used, remedy))
@@ -83,6 +93,43 @@ class CheckedSeries:
 
     candidate: Candidate
     stack: Stack
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedSeries:
+    """A candidate that forms no volume.
+
+    Attributes:
+        candidate: Its instances.
+        error: What is wrong with it.
+    """
+
+    candidate: Candidate
+    error: InputError
+
+
+def check_all(found: Scan, remedies: Remedies) -> tuple[tuple[CheckedSeries, ...], tuple[RejectedSeries, ...]]:
+    """Returns the series of a scan that form a volume, and those that do not."""
+    formed: list[CheckedSeries] = []
+    rejected: list[RejectedSeries] = []
+    for candidate in group(found.instances):
+        try:
+            found.check_series(candidate.series_uid)
+            formed.append(check(candidate, remedies))
+        except InputError as error:
+            rejected.append(RejectedSeries(candidate, error))
+    return tuple(formed), tuple(rejected)
+
+
+def is_corrected(series: CheckedSeries) -> bool:
+    """Whether a series is no PET, or PET that is corrected for attenuation."""
+    return series.candidate.modality != "PT" or is_attenuation_corrected(series.candidate.first.header)
+
+
+def listed(candidates: Sequence[Candidate]) -> str:
+    """Returns series as messages list them."""
+    shown = [str(candidate) for candidate in candidates[:6]]
+    return ", ".join(shown + ["..."] * (len(candidates) > len(shown)))
 
 
 def group(instances: Iterable[Instance]) -> tuple[Candidate, ...]:

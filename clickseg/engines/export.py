@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from clickseg.engines.choice import Runtime, make_engine
-from clickseg.engines.engine import Precision
+from clickseg.engines.choice import make_engine
 from clickseg.engines.weights_files import save_openvino
 from clickseg.errors import ModelError, OutputError
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 
 
@@ -42,16 +43,14 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     return save_openvino(converted, package, GRAPH, in_16_bits=in_16_bits)
 
 
-def export_tensorrt(package: ModelPackage, device: str, precision: Precision, cache: Path) -> Path:
+def export_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Path:
     """Compiles a package's torch weights for the GPU of this machine, unless that has been done.
 
     Nothing is written to the package: what TensorRT compiles is of use on this GPU only.
 
     Args:
         package: The model.
-        device: ``auto``, ``cuda`` or ``cuda:N``.
-        precision: f16 or f32; ``auto`` is f16.
-        cache: The folder for compiled networks.
+        settings: The GPU, the precision (f16 or f32; ``auto`` is f16), and the folder for compiled networks.
 
     Returns:
         The file in the cache.
@@ -61,10 +60,10 @@ def export_tensorrt(package: ModelPackage, device: str, precision: Precision, ca
         ModelError: The package's weights do not fit.
         OutputError: The cache cannot be written to.
     """
-    engine = make_engine(package, Runtime.TENSORRT, device, precision, cache)
+    engine = make_engine(package, replace(settings, runtime=Runtime.TENSORRT))
     from clickseg.engines.tensorrt_engine import TensorRtEngine  # TensorRT is installed, since an engine was made
 
     file = engine.plan_file if isinstance(engine, TensorRtEngine) else None
     if file is None or not file.is_file():
-        raise OutputError(f"{cache}: cannot be written to", hint="--cache DIR")
+        raise OutputError(f"{settings.cache}: cannot be written to", hint="--cache DIR")
     return file

@@ -6,9 +6,9 @@ import argparse
 import os
 
 from clickseg.cuda_runtime import load_cuda_runtime
+from clickseg.inference.runtime_settings import RuntimeSettings, checked_device
 from clickseg.libraries import TRAINING, check_libraries
 from clickseg.progress import Progress
-from clickseg.settings import checked_device
 
 
 def train_command(arguments: argparse.Namespace, progress: Progress, reading: Progress) -> list[str]:
@@ -30,12 +30,12 @@ def train_command(arguments: argparse.Namespace, progress: Progress, reading: Pr
     how = read_config(arguments.config or ["pet_lesion"], arguments.set)
     if arguments.print_config:
         return as_yaml(how).splitlines()
-    device = checked_device(arguments.device)
+    runtime = RuntimeSettings(device=checked_device(arguments.device))
     load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK where that is installed
     from clickseg.training.processes import joined
     from clickseg.training.train import split_cases, train
 
     cases = split_cases(arguments.data, how, arguments.fold, arguments.folds)
-    with joined(os.environ, device) as processes:
+    with joined(os.environ, runtime.device) as processes:
         package = train(cases, how, arguments.run_folder, processes, progress, reading)
     return [f"model    {package}"]

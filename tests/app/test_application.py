@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from app.main import Process
+from clickseg.batch.writer import RunSummary
 from tests import phantoms, runs
 from tests.runs import REPOSITORY, process
 from tests.test_cli import error_lines, written
@@ -122,9 +122,8 @@ def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, 
 
 BROKEN = """
 import sys
-from contextlib import nullcontext
 sys.path.insert(0, {repository!r})
-import clickseg.job, clickseg.results
+import clickseg.batch.steps, clickseg.batch.writer
 def broken(*_):
     raise ZeroDivisionError("in the middle")
 {place} = broken
@@ -133,7 +132,7 @@ raise SystemExit(main(["app", *sys.argv[1:]]))
 """
 
 
-@pytest.mark.parametrize("place", ["clickseg.job.prepare", "clickseg.results.Results.add"])
+@pytest.mark.parametrize("place", ["clickseg.batch.steps.prepare", "clickseg.batch.writer.ResultWriter.write"])
 def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
     tmp_path: Path, study: Path, models: Path, place: str
 ) -> None:
@@ -252,9 +251,11 @@ class Published:
     """An application whose results are in the output folder."""
 
     def __init__(self, output: Path) -> None:
-        self.output, self.results = output, nullcontext()
-        self.summary, self.errors, self.metadata = ("hook 0.3 ml",), (), {"clickseg": "0.1.0", "status": "success"}
-        self.is_published = True
+        self.output, self.writer = output, self
+        self.summary = RunSummary(("hook 0.3 ml",), (), {"clickseg": "0.1.0", "status": "success"}, is_published=True)
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def test_a_signal_that_comes_when_the_results_are_there_makes_them_no_failure(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from clickseg import __version__
+from clickseg.batch.metadata import VARIABLE, run_metadata
 from clickseg.dicom.sop_classes import IMAGES, SEGMENTATIONS
-from clickseg.metadata import VARIABLE, run_metadata
 from clickseg.options import OPTIONS, variable
 from tests.deploy import contracts, definitions
 from tests.deploy.definitions import ARGO, DEPLOY, DOCKER, REVIEW, WORKFLOWS

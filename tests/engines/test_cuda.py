@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 from tests.engines.test_engines import NETWORK, package
 from tests.oracles import torch
@@ -27,7 +28,7 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> ModelPackage:
 
 
 def on_gpu(model: ModelPackage, precision: Precision) -> Engine:
-    return make_engine(model, Runtime.TORCH, "cuda", precision)
+    return make_engine(model, RuntimeSettings(Runtime.TORCH, "cuda", precision))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def on_gpu(model: ModelPackage, precision: Precision) -> Engine:
 def test_a_gpu_says_what_the_cpu_says_and_the_same_bytes_again(
     model: ModelPackage, precision: Precision, tolerance: float
 ) -> None:
-    exact = make_engine(model, Runtime.TORCH, "cpu", Precision.F32).infer(BATCH)
+    exact = make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(BATCH)
     engine = on_gpu(model, precision)
 
     first = engine.infer(BATCH)
@@ -91,14 +92,14 @@ def test_tensorrt_says_what_the_cpu_says_and_from_the_cache_the_same_bytes_again
 ) -> None:
     pytest.importorskip("tensorrt")
     pytest.importorskip("onnxscript")
-    exact = make_engine(model, Runtime.TORCH, "cpu", Precision.F32).infer(BATCH)
-    engine = make_engine(model, Runtime.TENSORRT, "cuda", precision, tmp_path)
+    exact = make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(BATCH)
+    engine = make_engine(model, RuntimeSettings(Runtime.TENSORRT, "cuda", precision, tmp_path))
 
     first = engine.infer(BATCH)
 
     np.testing.assert_allclose(first, exact, atol=tolerance)
     assert np.array_equal(engine.infer(BATCH), first)
-    again = make_engine(model, Runtime.TENSORRT, "cuda", precision, tmp_path)
+    again = make_engine(model, RuntimeSettings(Runtime.TENSORRT, "cuda", precision, tmp_path))
     assert again.describe() == engine.describe()
     assert np.array_equal(again.infer(BATCH), first)
 

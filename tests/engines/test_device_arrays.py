@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from clickseg.engines.batch import windows_at_once
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.device_arrays import as_tensor
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import DeviceMemoryError, EngineError
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
 from tests import phantoms
@@ -77,7 +78,7 @@ def model(tmp_path: Path) -> ModelPackage:
 
 @pytest.fixture
 def engine(model: ModelPackage) -> Engine:
-    return make_engine(model, Runtime.TORCH, "cpu", Precision.F32)
+    return make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
 
 def test_an_array_of_another_library_gives_one_of_its_own_with_the_same_bytes(
@@ -186,7 +187,7 @@ def test_half_the_batch_is_the_same_network_until_one_window_is_left(engine: Eng
 def test_openvino_has_no_smaller_batch(tmp_path: Path) -> None:
     made = phantoms.linear_model(tmp_path / "model", phantoms.metadata(), [[1], [2]], [0, 0])
 
-    assert make_engine(load_package(made), Runtime.OPENVINO, "cpu", Precision.F32).smaller() is None
+    assert make_engine(load_package(made), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).smaller() is None
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Precision
 from clickseg.engines.export import export_openvino
 from clickseg.engines.network_def import build_network
 from clickseg.engines.weights_files import list_weights
 from clickseg.errors import EngineError, ModelError
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests import phantoms
 from tests.oracles import nets, torch
@@ -57,8 +58,8 @@ def batch() -> np.ndarray:
 
 
 def test_openvino_says_what_torch_says(both: ModelPackage, batch: np.ndarray) -> None:
-    torch_logits = make_engine(both, Runtime.TORCH, "cpu", Precision.F32).infer(batch)
-    openvino_logits = make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32).infer(batch)
+    torch_logits = make_engine(both, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(batch)
+    openvino_logits = make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).infer(batch)
 
     assert openvino_logits.shape == (1, 2, 8, 8, 8)
     np.testing.assert_allclose(openvino_logits, torch_logits, atol=1e-4)
@@ -66,31 +67,31 @@ def test_openvino_says_what_torch_says(both: ModelPackage, batch: np.ndarray) ->
 
 @pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.TORCH])
 def test_an_engine_says_the_same_bytes_again(both: ModelPackage, batch: np.ndarray, runtime: Runtime) -> None:
-    engine = make_engine(both, runtime, "cpu", Precision.AUTO)
+    engine = make_engine(both, RuntimeSettings(runtime, "cpu", Precision.AUTO))
 
     first = engine.infer(batch).copy()
     engine.infer(batch * 2)
 
     assert np.array_equal(engine.infer(batch), first)
-    assert np.array_equal(make_engine(both, runtime, "cpu", Precision.AUTO).infer(batch), first)
+    assert np.array_equal(make_engine(both, RuntimeSettings(runtime, "cpu", Precision.AUTO)).infer(batch), first)
 
 
 @pytest.mark.parametrize(("runtime", "shape"), [(Runtime.OPENVINO, (1, 3, 4, 4, 4)), (Runtime.TORCH, (1, 2, 8, 8, 8))])
 def test_a_runtime_that_fails_is_an_engine_error(both: ModelPackage, runtime: Runtime, shape: tuple[int, ...]) -> None:
-    engine = make_engine(both, runtime, "cpu", Precision.F32)
+    engine = make_engine(both, RuntimeSettings(runtime, "cpu", Precision.F32))
 
     with pytest.raises(EngineError, match=r"failed .*in a window of"):
         engine.infer(np.zeros(shape, np.float32))
 
 
 def test_bf16_is_close_to_f32_where_the_processor_has_it(both: ModelPackage, batch: np.ndarray) -> None:
-    exact = make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32).infer(batch).copy()
-    fastest = make_engine(both, Runtime.OPENVINO, "cpu", Precision.AUTO)
+    exact = make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).infer(batch).copy()
+    fastest = make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
     if fastest.precision == "f32":
         with pytest.raises(EngineError, match="computes in f32 on this processor, not in bf16"):
-            make_engine(both, Runtime.OPENVINO, "cpu", Precision.BF16)
+            make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.BF16))
         return
-    engine = make_engine(both, Runtime.OPENVINO, "cpu", Precision.BF16)
+    engine = make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.BF16))
     difference = np.linalg.norm(engine.infer(batch) - exact) / np.linalg.norm(exact)
 
     assert engine.precision == "bf16"
@@ -98,8 +99,8 @@ def test_bf16_is_close_to_f32_where_the_processor_has_it(both: ModelPackage, bat
 
 
 def test_torch_computes_in_bf16_when_asked_to(both: ModelPackage, batch: np.ndarray) -> None:
-    exact = make_engine(both, Runtime.TORCH, "cpu", Precision.F32).infer(batch)
-    engine = make_engine(both, Runtime.TORCH, "cpu", Precision.BF16)
+    exact = make_engine(both, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(batch)
+    engine = make_engine(both, RuntimeSettings(Runtime.TORCH, "cpu", Precision.BF16))
 
     logits = engine.infer(batch)
 
@@ -114,12 +115,12 @@ def test_torch_computes_in_bf16_by_itself_where_the_processor_does(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instruction: True, "amx_fp16": False})
 
-    assert make_engine(both, Runtime.TORCH, "cpu", Precision.AUTO).precision == precision
+    assert make_engine(both, RuntimeSettings(Runtime.TORCH, "cpu", Precision.AUTO)).precision == precision
 
 
 def test_the_fingerprint_names_what_the_bits_depend_on(both: ModelPackage) -> None:
     for runtime in (Runtime.OPENVINO, Runtime.TORCH):
-        fingerprint = make_engine(both, runtime, "cpu", Precision.F32).describe()
+        fingerprint = make_engine(both, RuntimeSettings(runtime, "cpu", Precision.F32)).describe()
         assert {"engine", "version", "device", "processor", "precision", "threads", "batch"} == set(fingerprint)
         assert json.dumps(fingerprint)
 
@@ -129,31 +130,31 @@ def test_auto_takes_openvino_on_the_cpu_and_torch_where_there_is_nothing_else(
 ) -> None:
     monkeypatch.setattr("clickseg.engines.choice.has_cuda_device", lambda: False)
 
-    assert make_engine(both, Runtime.AUTO, "auto", Precision.F32).describe()["engine"] == "openvino"
+    assert make_engine(both, RuntimeSettings(Runtime.AUTO, "auto", Precision.F32)).describe()["engine"] == "openvino"
     torch_only = package(tmp_path / "torch_only")
-    assert make_engine(torch_only, Runtime.AUTO, "auto", Precision.F32).describe()["engine"] == "torch"
+    assert make_engine(torch_only, RuntimeSettings(Runtime.AUTO, "auto", Precision.F32)).describe()["engine"] == "torch"
 
 
 def test_auto_takes_torch_where_there_is_a_cuda_device(both: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clickseg.engines.choice.has_cuda_device", lambda: True)
 
-    assert make_engine(both, Runtime.AUTO, "auto", Precision.F32).describe()["engine"] == "torch"
+    assert make_engine(both, RuntimeSettings(Runtime.AUTO, "auto", Precision.F32)).describe()["engine"] == "torch"
 
 
 def test_a_device_that_is_not_there_is_an_error(both: ModelPackage) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(EngineError, match="torch finds no CUDA device"):
-        make_engine(both, Runtime.TORCH, "cuda", Precision.AUTO)
+        make_engine(both, RuntimeSettings(Runtime.TORCH, "cuda", Precision.AUTO))
     with pytest.raises(EngineError, match="OpenVINO runs on the CPU here, not on cuda"):
-        make_engine(both, Runtime.OPENVINO, "cuda", Precision.AUTO)
+        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cuda", Precision.AUTO))
 
 
 def test_a_package_without_weights_is_an_error(tmp_path: Path) -> None:
     phantoms.write_package(tmp_path / "bare", SECTION, NETWORK)
 
     with pytest.raises(EngineError, match=r"model bare: no weights for a runtime here"):
-        make_engine(load_package(tmp_path / "bare"), Runtime.AUTO, "cpu", Precision.AUTO)
+        make_engine(load_package(tmp_path / "bare"), RuntimeSettings(Runtime.AUTO, "cpu", Precision.AUTO))
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.xml", "model.pt"])
@@ -162,7 +163,9 @@ def test_weights_with_another_digest_stop_the_run(both: ModelPackage, name: str)
     path.write_bytes(path.read_bytes() + b" ")
 
     with pytest.raises(ModelError, match=rf"{name}: expected SHA-256 [0-9a-f]{{64}}, got [0-9a-f]{{64}}"):
-        make_engine(both, Runtime.TORCH if name == "model.pt" else Runtime.OPENVINO, "cpu", Precision.F32)
+        make_engine(
+            both, RuntimeSettings(Runtime.TORCH if name == "model.pt" else Runtime.OPENVINO, "cpu", Precision.F32)
+        )
 
 
 def test_weights_that_the_metadata_do_not_list_stop_the_run(tmp_path: Path) -> None:
@@ -170,7 +173,7 @@ def test_weights_that_the_metadata_do_not_list_stop_the_run(tmp_path: Path) -> N
     phantoms.write_package(made.path, SECTION, NETWORK)
 
     with pytest.raises(ModelError, match=r"model\.pt: expected SHA-256 in clickseg\.weights"):
-        make_engine(load_package(made.path), Runtime.TORCH, "cpu", Precision.F32)
+        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
 
 def test_weights_of_another_network_stop_the_run(tmp_path: Path) -> None:
@@ -179,7 +182,7 @@ def test_weights_of_another_network_stop_the_run(tmp_path: Path) -> None:
     phantoms.write_package(made.path, section, NETWORK | {"channels": [4, 16]})
 
     with pytest.raises(EngineError, match=r"model\.pt does not fit network_def"):
-        make_engine(load_package(made.path), Runtime.TORCH, "cpu", Precision.F32)
+        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
 
 class Bomb:
@@ -199,7 +202,7 @@ def test_weights_that_are_none_stop_the_run(tmp_path: Path, content: bytes) -> N
     list_weights(made, ("model.pt",))
 
     with pytest.raises(EngineError, match=r"model\.pt does not fit"):
-        make_engine(load_package(made.path), Runtime.TORCH, "cpu", Precision.F32)
+        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -211,7 +214,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
     list_weights(made, ("model.pt",))
 
     with pytest.raises(EngineError, match=r"model\.pt does not fit .*: it holds something else than tensors$"):
-        make_engine(load_package(made.path), Runtime.TORCH, "cpu", Precision.F32)
+        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
     assert not target.exists()
 
@@ -246,7 +249,7 @@ def test_a_network_from_the_cache_says_the_same_bytes(
     both: ModelPackage, batch: np.ndarray, tmp_path: Path, precision: Precision
 ) -> None:
     said = [
-        make_engine(both, Runtime.OPENVINO, "cpu", precision, cache).infer(batch).tobytes()
+        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", precision, cache)).infer(batch).tobytes()
         for cache in (None, tmp_path, tmp_path)
     ]
 
@@ -258,19 +261,26 @@ def test_a_network_from_the_cache_says_the_same_bytes(
 def test_a_damaged_cache_is_made_anew(
     both: ModelPackage, batch: np.ndarray, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
-    expected = make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path).infer(batch).tobytes()
+    expected = (
+        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
+    )
     (path,) = (tmp_path / "openvino").iterdir()
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
 
-    assert make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path).infer(batch).tobytes() == expected
+    assert (
+        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
+        == expected
+    )
     assert path.read_bytes() == whole
 
 
 def test_a_network_that_another_build_compiled_is_compiled_anew(
     both: ModelPackage, batch: np.ndarray, tmp_path: Path
 ) -> None:
-    expected = make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path).infer(batch).tobytes()
+    expected = (
+        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
+    )
     (path,) = (tmp_path / "openvino").iterdir()
     whole = path.read_bytes()
     foreign = whole[32:].replace(b"2026", b"1999")
@@ -278,7 +288,10 @@ def test_a_network_that_another_build_compiled_is_compiled_anew(
     (path.parent / ".clickseg-part-1-a").touch()
     os.utime(path.parent / ".clickseg-part-1-a", (0, 0))
 
-    assert make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path).infer(batch).tobytes() == expected
+    assert (
+        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
+        == expected
+    )
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
@@ -292,13 +305,18 @@ def test_logits_in_another_type_are_refused(both: ModelPackage) -> None:
     list_weights(both, ("model.xml", "model.bin"))
 
     with pytest.raises(EngineError, match="expected logits in f32, got f16"):
-        make_engine(load_package(both.path), Runtime.OPENVINO, "cpu", Precision.F32)
+        make_engine(load_package(both.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
 
 def test_a_cache_that_cannot_be_written_to_is_none(both: ModelPackage, batch: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    assert make_engine(both, Runtime.OPENVINO, "cpu", Precision.F32, tmp_path / "file").infer(batch).shape[0] == 1
+    assert (
+        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path / "file"))
+        .infer(batch)
+        .shape[0]
+        == 1
+    )
 
 
 def test_a_graph_that_is_none_is_an_error(both: ModelPackage) -> None:
@@ -306,7 +324,7 @@ def test_a_graph_that_is_none_is_an_error(both: ModelPackage) -> None:
     list_weights(both, ("model.xml",))
 
     with pytest.raises(EngineError, match="OpenVINO cannot run"):
-        make_engine(load_package(both.path), Runtime.OPENVINO, "cpu", Precision.F32)
+        make_engine(load_package(both.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
 
 def test_a_graph_with_another_number_of_classes_is_an_error(both: ModelPackage) -> None:
@@ -314,9 +332,9 @@ def test_a_graph_with_another_number_of_classes_is_an_error(both: ModelPackage) 
     phantoms.write_package(both.path, section | {"output_channels": 3}, NETWORK)
 
     with pytest.raises(EngineError, match=r"expected one output \[1, 3, 8, 8, 8\], got 1, the first \[1, 2, 8, 8, 8\]"):
-        make_engine(load_package(both.path), Runtime.OPENVINO, "cpu", Precision.F32)
+        make_engine(load_package(both.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     with pytest.raises(EngineError, match="expected logits"):
-        make_engine(load_package(both.path), Runtime.TORCH, "cpu", Precision.F32).infer(
+        make_engine(load_package(both.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(
             np.zeros((1, 3, 8, 8, 8), np.float32)
         )
 
@@ -332,7 +350,7 @@ def test_torchscript_runs_where_it_was_asked_for(tmp_path: Path, batch: np.ndarr
     loaded = load_package(path)
 
     assert (loaded.name, loaded.version) == ("organ", "2")
-    engine = make_engine(loaded, Runtime.AUTO, "cpu", Precision.F32)
+    engine = make_engine(loaded, RuntimeSettings(Runtime.AUTO, "cpu", Precision.F32))
     with torch.no_grad():
         np.testing.assert_allclose(engine.infer(batch), network(torch.from_numpy(batch)).numpy(), atol=1e-5)
     assert engine.weights[0].sha256
@@ -346,8 +364,13 @@ def test_torchscript_in_a_package_counts_only_where_torch_was_asked_for(tmp_path
     list_weights(made, ("model.ts",))
 
     with pytest.raises(EngineError, match="no weights for a runtime here"):
-        make_engine(load_package(made.path), Runtime.AUTO, "cpu", Precision.AUTO)
-    assert make_engine(load_package(made.path), Runtime.TORCH, "cpu", Precision.AUTO).infer(batch).shape[1] == 2
+        make_engine(load_package(made.path), RuntimeSettings(Runtime.AUTO, "cpu", Precision.AUTO))
+    assert (
+        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.AUTO))
+        .infer(batch)
+        .shape[1]
+        == 2
+    )
 
 
 @pytest.mark.parametrize("content", [b"no archive", b""])

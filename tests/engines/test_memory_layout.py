@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Precision
 from clickseg.engines.memory_layout import memory_layout
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from tests.engines.test_engines import NETWORK, package
 from tests.oracles import nets, torch
 
@@ -29,7 +30,7 @@ BATCH = np.random.default_rng(0).normal(size=(1, 3, 8, 8, 8)).astype(np.float32)
     ids=lambda network: network["_target_"].rpartition(".")[2],
 )
 def test_a_network_says_the_same_in_another_layout(tmp_path: Path, network: dict[str, object]) -> None:
-    engine = make_engine(package(tmp_path / "net", network), Runtime.TORCH, "cpu", Precision.F32)
+    engine = make_engine(package(tmp_path / "net", network), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
     assert engine._layout is torch.channels_last_3d
     last = engine.infer(BATCH)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from clickseg import calibration
+from clickseg.batch.settings import read_settings
 from clickseg.calibration import calibration_windows
 from clickseg.engines.export import export_openvino
 from clickseg.engines.quantize import quantize
 from clickseg.errors import EngineError, InputError, ModelError
 from clickseg.models.package import load_package
-from clickseg.settings import read_settings
 from tests import phantoms, runs
 from tests.engines.test_engines import NETWORK, package
 from tests.runs import clickseg

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.weights_files import list_weights
 from clickseg.errors import DeviceMemoryError, EngineError, ModelError
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests import phantoms
 from tests.engines.tensorrt_stand_in import TensorRt
@@ -65,7 +66,7 @@ def test_the_compiled_network_says_what_torch_says(
     tensorrt: TensorRt, tmp_path: Path, network: dict[str, object], precision: Precision, tolerance: float
 ) -> None:
     made = package(tmp_path / "net", network)
-    exact = make_engine(made, Runtime.TORCH, "cpu", Precision.F32).infer(BATCH)
+    exact = make_engine(made, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(BATCH)
 
     engine = engine_of(made, precision)
     said = engine.infer(BATCH)
@@ -244,16 +245,16 @@ def test_a_package_without_a_network_is_an_error(tensorrt: TensorRt, model: Mode
 
 def test_it_runs_on_cuda_only(tensorrt: TensorRt, model: ModelPackage) -> None:
     with pytest.raises(EngineError, match="TensorRT runs on CUDA, not on cpu"):
-        make_engine(model, Runtime.TENSORRT, "cpu", Precision.AUTO)
+        make_engine(model, RuntimeSettings(Runtime.TENSORRT, "cpu", Precision.AUTO))
     if not torch.cuda.is_available():
         with pytest.raises(EngineError, match="torch finds no CUDA device"):
-            make_engine(model, Runtime.TENSORRT, "auto", Precision.AUTO)
+            make_engine(model, RuntimeSettings(Runtime.TENSORRT, "auto", Precision.AUTO))
 
 
 def test_auto_does_not_take_it(tensorrt: TensorRt, model: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clickseg.engines.choice.has_cuda_device", lambda: True)
 
-    assert make_engine(model, Runtime.AUTO, "auto", Precision.F32).describe()["engine"] == "torch"
+    assert make_engine(model, RuntimeSettings(Runtime.AUTO, "auto", Precision.F32)).describe()["engine"] == "torch"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed")
@@ -273,12 +274,14 @@ def test_a_plan_that_cannot_be_kept_is_no_export(
     from clickseg.engines.export import export_tensorrt
     from clickseg.errors import OutputError
 
-    monkeypatch.setattr("clickseg.engines.export.make_engine", lambda *args: engine_of(model, cache=args[-1]))
+    monkeypatch.setattr(
+        "clickseg.engines.export.make_engine", lambda model, settings: engine_of(model, cache=settings.cache)
+    )
     (tmp_path / "file").touch()
 
-    assert export_tensorrt(model, "auto", Precision.AUTO, tmp_path / "cache").is_file()
+    assert export_tensorrt(model, RuntimeSettings(cache=tmp_path / "cache")).is_file()
     with pytest.raises(OutputError, match="file: cannot be written to"):
-        export_tensorrt(model, "auto", Precision.AUTO, tmp_path / "file")
+        export_tensorrt(model, RuntimeSettings(cache=tmp_path / "file"))
 
 
 def test_openvino_weights_are_not_exported_in_f16(model: ModelPackage) -> None:

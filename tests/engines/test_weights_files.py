@@ -11,10 +11,11 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Precision
 from clickseg.engines.weights_files import save_openvino
 from clickseg.errors import ModelError, OutputError
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import load_package
 from tests import phantoms, runs
 
@@ -27,7 +28,7 @@ def linear(folder: Path, factor: float) -> Path:
 
 def said(folder: Path) -> float:
     """What the model says of the first voxel, as a factor of its value."""
-    engine = make_engine(load_package(folder), Runtime.OPENVINO, "cpu", Precision.F32)
+    engine = make_engine(load_package(folder), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     return float(engine.infer(BATCH)[0, 0, 0, 0, 0] / BATCH[0, 0, 0, 0, 0])
 
 

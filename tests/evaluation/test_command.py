@@ -12,12 +12,13 @@ import pytest
 from pydicom import dcmread
 
 from clickseg import cli
+from clickseg.clock import read_clock
 from clickseg.datasets.digest import digests_of
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.folds import make_folds
-from clickseg.evaluate_command import Wanted, evaluate
+from clickseg.evaluate_command import EvaluationSettings, evaluate
 from clickseg.evaluation.protocols.choice import ProtocolName
-from clickseg.settings import read_settings
+from clickseg.inference.runtime_settings import RuntimeSettings
 from tests import phantoms, runs
 from tests.datasets.dicom_files import rtstruct
 from tests.datasets.folders import nifti
@@ -45,6 +46,11 @@ def write_data(data: Path) -> Path:
 
 def write_model(folder: Path) -> Path:
     return toys.write_model(folder, radius_vox=2, modality="PT")
+
+
+def settings_of(model: Path, data: Path, report: Path, steps: int) -> EvaluationSettings:
+    runtime = RuntimeSettings(device="cpu")
+    return EvaluationSettings(data, report, (), str(model), ProtocolName.CVPR2025, runtime, read_clock({}), steps=steps)
 
 
 def rows(report: Path) -> list[dict[str, str]]:
@@ -307,7 +313,7 @@ def test_a_missing_library_is_one_error_with_a_hint(
 @pytest.mark.usefixtures("clean_environ")
 def test_an_interrupted_evaluation_leaves_nothing(tmp_path: Path) -> None:
     data, model = write_data(tmp_path / "data"), write_model(tmp_path / "model")
-    settings = read_settings(data, tmp_path / "report", None, {"model": str(model), "device": "cpu"}, {})
+    settings = settings_of(model, data, tmp_path / "report", steps=2)
     done = []
 
     def interrupting(count: int, _all: int) -> None:
@@ -316,7 +322,7 @@ def test_an_interrupted_evaluation_leaves_nothing(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(settings, Wanted(ProtocolName.CVPR2025, 2), interrupting)
+        evaluate(settings, interrupting)
 
     assert done == [1, 2, 3, 4]
     assert not (tmp_path / "report").exists()
@@ -326,10 +332,10 @@ def test_an_interrupted_evaluation_leaves_nothing(tmp_path: Path) -> None:
 def test_progress_comes_to_its_end_though_cases_fail(tmp_path: Path) -> None:
     data, model = write_data(tmp_path / "data"), write_model(tmp_path / "model")
     (data / "imagesTr" / "empty.nii.gz").write_bytes(b"no image")
-    settings = read_settings(data, tmp_path / "report", None, {"model": str(model), "device": "cpu"}, {})
+    settings = settings_of(model, data, tmp_path / "report", steps=1)
     told = []
 
-    evaluate(settings, Wanted(ProtocolName.CVPR2025, 1), lambda *counts: told.append(counts))
+    evaluate(settings, lambda *counts: told.append(counts))
 
     assert told == [(count, 6) for count in range(1, 7)]
 

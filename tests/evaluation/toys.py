@@ -9,8 +9,9 @@ import highdicom as hd
 import numpy as np
 
 from clickseg.datasets.case import LabelledCase, LabelledImage
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests import phantoms
 
@@ -75,4 +76,4 @@ def model(folder: Path, **options: object) -> tuple[ModelPackage, Engine]:
 def loaded(folder: Path) -> tuple[ModelPackage, Engine]:
     """A package, and its network."""
     package = load_package(folder)
-    return package, make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+    return package, make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))

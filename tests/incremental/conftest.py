@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.export import export_openvino
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
 from tests import phantoms
@@ -74,7 +75,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
 @pytest.fixture(scope="module")
 def engines(models: dict[str, ModelPackage]) -> dict[tuple[str, Runtime], Engine]:
     return {
-        (name, runtime): make_engine(package, runtime, "cpu", Precision.F32)
+        (name, runtime): make_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32))
         for name, package in models.items()
         for runtime in (Runtime.OPENVINO, Runtime.TORCH)
     }

@@ -10,9 +10,9 @@ import pytest
 
 from clickseg.clicks.click import Clicks
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import Runtime
 from clickseg.engines.engine import Engine
 from clickseg.incremental import Session
+from clickseg.inference.runtime_settings import Runtime
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import segment
 from clickseg.staging import replace_whole

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from clickseg.arrays import Mask
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import OutputError
 from clickseg.incremental import Session
@@ -21,6 +21,7 @@ from clickseg.inference import guidance
 from clickseg.inference.decision import Decision
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import ModelInput
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.pipeline import segment
@@ -83,7 +84,9 @@ def test_only_windows_whose_clicks_or_mask_changed_run_again(series: Series, tmp
     refining = section(guidance=phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]})
     weights = [[0, 0, 0, 0], [1, 5, -5, 2]]  # by voxel: image, both clicks, and what was found stays
     package = load_package(phantoms.linear_model(tmp_path / "model", refining, weights, bias=[0, 0]))
-    with Session([series], package, make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)) as session:
+    with Session(
+        [series], package, make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
+    ) as session:
         session.wait()
         first = session.add_click(click(series, *THIRD))  # with the mask of the first run, which is new to all windows
         second = session.add_click(click(series, *CORNER))  # with the mask in which the first click's ball is new

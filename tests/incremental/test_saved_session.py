@@ -16,11 +16,12 @@ import pytest
 
 from clickseg.clicks.click import Clicks
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import OutputError, SessionError
 from clickseg.incremental import Session
 from clickseg.incremental.record import MAX_STEPS, SESSION
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import segment
 from tests import phantoms, runs
@@ -36,7 +37,7 @@ def package(models: dict[str, ModelPackage]) -> ModelPackage:
 
 @pytest.fixture
 def engine(package: ModelPackage) -> Engine:
-    return make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+    return make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
 
 def test_another_session_goes_on_and_runs_nothing_again(
@@ -163,10 +164,10 @@ def test_other_data_weights_or_engines_are_refused(
     other = phantoms.read(runs.write_input(tmp_path / "in") / "CT")
     with pytest.raises(SessionError, match="the session is of another series 1: expected"):
         Session([other], package, engine, folder=tmp_path / "s")
-    torch = make_engine(package, Runtime.TORCH, "cpu", Precision.F32)
+    torch = make_engine(package, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
     with pytest.raises(SessionError, match="the session is of another engine engine: expected torch, got openvino"):
         Session([series], package, torch, folder=tmp_path / "s")
-    softmax = make_engine(models["softmax"], Runtime.OPENVINO, "cpu", Precision.F32)
+    softmax = make_engine(models["softmax"], RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     with pytest.raises(SessionError, match="the session is of another model: expected softmax"):
         Session([series], models["softmax"], softmax, folder=tmp_path / "s")
 
@@ -261,7 +262,8 @@ sys.path.insert(0, {repository!r})
 import numpy as np
 from pathlib import Path
 from clickseg.clicks.click import Click, Polarity
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.engines.engine import Precision
 from clickseg.errors import ClickError
 from clickseg.incremental import Session

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import Runtime
 from clickseg.engines.engine import Engine
 from clickseg.errors import ClickError, EngineError, MemoryLimitError, SessionError
 from clickseg.incremental import Session
 from clickseg.incremental import window_logits as logits_module
 from clickseg.incremental.window_inputs import keys_of_nothing
 from clickseg.inference.resample import OnModelGrid
+from clickseg.inference.runtime_settings import Runtime
 from clickseg.inference.windows import WindowGrid
 from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage

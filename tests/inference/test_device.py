@@ -15,7 +15,7 @@ import pytest
 from clickseg.case import Predicted, Prepared
 from clickseg.clicks.click import Clicks, Polarity
 from clickseg.cuda_runtime import has_cuda_device
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import DeviceMemoryError
 from clickseg.incremental.live import Live
@@ -23,6 +23,7 @@ from clickseg.inference.device import HOST, Cuda, Device, device_of
 from clickseg.inference.intensity import fitted
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import Scaled, Whole
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.memory import Memory
 from clickseg.models.package import load_package
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
@@ -59,7 +60,9 @@ def prepared(folder: Path, **changes: object) -> tuple[Prepared, Engine]:
     series = phantoms.read(runs.write_input(folder / "in") / "CT")
     package = load_package(runs.write_model(folder / "models", **changes) / "thresholder")
     clicks = Clicks((runs.click(9, 11, 13), runs.click(3, 3, 4, polarity=Polarity.BACKGROUND)))
-    return prepare(make_case([series], clicks, package)), make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+    return prepare(make_case([series], clicks, package)), make_engine(
+        package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)
+    )
 
 
 def inferred(device: Device, case: Prepared, engine: Engine, folder: Path) -> Predicted:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.export import export_openvino
 from clickseg.errors import EngineError
@@ -18,6 +18,7 @@ from clickseg.inference.decision import Decision, deciding
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.resample import model_geometry
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitch import Planes, collected
 from clickseg.label_map import LabelMap
@@ -98,8 +99,8 @@ def test_labels_are_those_of_monais_sliding_window_inferer(
     rng = np.random.default_rng(7)
     image = rng.normal(size=(1, *shape)).astype(np.float32)
     clicked = tuple(rng.integers(0, shape, size=(40, 3)) for _ in POLARITIES)
-    engine = make_engine(made, runtime, "cpu", Precision.F32)
-    network = make_engine(made, Runtime.TORCH, "cpu", Precision.F32)._network
+    engine = make_engine(made, RuntimeSettings(runtime, "cpu", Precision.F32))
+    network = make_engine(made, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))._network
     inferer = SlidingWindowInferer(spec.window.roi, sw_batch_size=2, overlap=spec.window.overlap, mode="gaussian")
 
     logits = blended(given(image, *clicked), engine, spec)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from clickseg.clicks.click import Clicks
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Precision
 from clickseg.errors import MemoryLimitError, OutputError
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.kernels import PlainKernels
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.spool import Spool
 from clickseg.inference.stitch import Slab, Stitching
 from clickseg.inference.stitch_choice import StitchChoice
@@ -152,7 +153,7 @@ def test_a_run_with_little_memory_gives_the_same_bytes_and_says_so(
     series = phantoms.read(runs.write_input(tmp_path / "in") / "CT")
     package = load_package(runs.write_model(tmp_path / "models", activation=activation) / "thresholder")
     prepared = prepare(make_case([series], Clicks((runs.click(9, 11, 13),)), package))
-    engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+    engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     found = []
     for slab_bytes in (0, 1 << 50):
         monkeypatch.setattr(Slab, "bytes_of", lambda *_, size=slab_bytes: size)

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from holoscan.core import Fragment
 
+from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.settings import RunSettings, read_settings
+from clickseg.batch.steps import Inference, Outcome, load_cases
+from clickseg.batch.writer import ResultWriter
 from clickseg.case import Case, Predicted, Prepared, Result
 from clickseg.errors import ClickSegError, InputError
-from clickseg.job import Inference, load_cases
-from clickseg.outcome import Outcome
-from clickseg.plan import Plan, make_plan
 from clickseg.progress import no_progress
-from clickseg.results import Results
-from clickseg.settings import Settings, read_settings
 from operators import ports
 from operators.inference import InferenceOperator
 from operators.loader import LoaderOperator
@@ -42,14 +41,14 @@ class Port:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> RunSettings:
     models = runs.write_model(tmp_path / "models", postprocessing={"keep": "largest"})
     runs.write_input(tmp_path / "in", runs.click(9, 11, 13))
     return read_settings(tmp_path / "in", tmp_path / "out", models, {"precision": "f32"}, {})
 
 
 @pytest.fixture
-def plan(settings: Settings) -> Plan:
+def plan(settings: RunSettings) -> Plan:
     return make_plan(settings)
 
 
@@ -61,12 +60,12 @@ def computed(operator: Any, value: object, name: str) -> Any:
     return emitted.value
 
 
-def test_a_case_goes_from_operator_to_operator(settings: Settings, plan: Plan) -> None:
+def test_a_case_goes_from_operator_to_operator(settings: RunSettings, plan: Plan) -> None:
     fragment = Fragment()
     loaded = Port()
     LoaderOperator(fragment, plan=plan, name="loader").compute(Port(), loaded, None)
     preprocessing = PreprocessingOperator(fragment, name="preprocessing")
-    inference = InferenceOperator(fragment, inference=Inference(settings, no_progress), name="inference")
+    inference = InferenceOperator(fragment, inference=Inference(settings.runtime, no_progress), name="inference")
     postprocessing = PostprocessingOperator(fragment, settings=settings, name="postprocessing")
 
     prepared = computed(preprocessing, loaded.value, ports.CASE)
@@ -78,13 +77,13 @@ def test_a_case_goes_from_operator_to_operator(settings: Settings, plan: Plan) -
     assert list(result.seconds) == ["reading", "preprocessing", "inference", "postprocessing"]
 
 
-def test_an_error_goes_through_all_of_them_untouched(settings: Settings, plan: Plan) -> None:
+def test_an_error_goes_through_all_of_them_untouched(settings: RunSettings, plan: Plan) -> None:
     fragment, error = Fragment(), InputError("in reading")
     value: Any = Outcome(plan.tasks[0].candidate, error, {})
 
     for operator, name in (
         (PreprocessingOperator(fragment, name="a"), ports.CASE),
-        (InferenceOperator(fragment, inference=Inference(settings, no_progress), name="b"), ports.PREPARED),
+        (InferenceOperator(fragment, inference=Inference(settings.runtime, no_progress), name="b"), ports.PREPARED),
         (PostprocessingOperator(fragment, settings=settings, name="c"), ports.PREDICTED),
     ):
         value = computed(operator, value, name)
@@ -92,14 +91,14 @@ def test_an_error_goes_through_all_of_them_untouched(settings: Settings, plan: P
     assert value.value is error
 
 
-def test_the_writer_opens_and_closes_what_it_writes_to(settings: Settings, plan: Plan) -> None:
-    results = Results(plan, settings)
-    writer = SegmentationWriterOperator(Fragment(), results=results, name="writer")
+def test_the_writer_opens_and_closes_what_it_writes_to(settings: RunSettings, plan: Plan) -> None:
+    writer = ResultWriter(plan, settings)
+    operator = SegmentationWriterOperator(Fragment(), writer=writer, name="writer")
     (case,) = load_cases(plan)
 
-    writer.start()
-    writer.compute(Port(Outcome(case.candidate, ClickSegError("no"), {})), Port(), None)
-    writer.stop()
+    operator.start()
+    operator.compute(Port(Outcome(case.candidate, ClickSegError("no"), {})), Port(), None)
+    operator.stop()
 
-    assert [str(error) for error in results.errors] == ["no"]
+    assert [str(error) for error in writer.summary.errors] == ["no"]
     assert not settings.output.exists()

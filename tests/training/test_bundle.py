@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clickseg.engines.choice import Runtime, make_engine
+from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Precision
 from clickseg.engines.network_def import network_of
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import load_package
 from clickseg.training.bundle import write_bundle
 from clickseg.training.config import Training
@@ -34,7 +35,7 @@ def test_both_runtimes_compute_what_was_trained(small: Training, tmp_path: Path)
 
     package = load_package(tmp_path / "small")
     for runtime in (Runtime.TORCH, Runtime.OPENVINO):
-        found = make_engine(package, runtime, "cpu", Precision.F32).infer(window)
+        found = make_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32)).infer(window)
         assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
 
 
@@ -76,7 +77,7 @@ def test_what_16_bits_cannot_hold_stays_as_it_is(tmp_path: Path) -> None:
     assert torch.equal(state[name], variance)
     window = np.random.default_rng(0).random((1, 3, 16, 16, 16)).astype(np.float32)
     found = [
-        make_engine(load_package(tmp_path / "small"), runtime, "cpu", Precision.F32).infer(window)
+        make_engine(load_package(tmp_path / "small"), RuntimeSettings(runtime, "cpu", Precision.F32)).infer(window)
         for runtime in (Runtime.TORCH, Runtime.OPENVINO)
     ]
     np.testing.assert_allclose(*found, atol=1e-3 * np.abs(found[0]).max())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from clickseg.dicom.files import Scan
-from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.series import Candidate, CheckedSeries, check, group
-from clickseg.dicom.suv import is_attenuation_corrected
+from clickseg.dicom.series import Candidate, CheckedSeries, RejectedSeries, is_corrected, listed
 from clickseg.errors import ClickSegError, InputError, ModelError
 from clickseg.models.package import ModelPackage
 from clickseg.wording import counted
@@ -19,28 +17,22 @@ Inputs: TypeAlias = tuple[CheckedSeries, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
-    """A series that is not segmented, and why."""
+class Skipped:
+    """A series that is not segmented.
+
+    Attributes:
+        candidate: The series.
+        reason: Why not.
+        is_error: Whether that makes the run fail in part: the series is one to segment, and cannot be.
+    """
 
     candidate: Candidate
     reason: ClickSegError
-
-
-def check_all(found: Scan, remedies: Remedies) -> tuple[tuple[CheckedSeries, ...], tuple[PassedOver, ...]]:
-    """Returns the series of a scan that form a volume, and those that do not."""
-    formed: list[CheckedSeries] = []
-    failed: list[PassedOver] = []
-    for candidate in group(found.instances):
-        try:
-            found.check_series(candidate.series_uid)
-            formed.append(check(candidate, remedies))
-        except InputError as error:
-            failed.append(PassedOver(candidate, error))
-    return tuple(formed), tuple(failed)
+    is_error: bool
 
 
 def wanted_series(
-    formed: Sequence[CheckedSeries], failed: Sequence[PassedOver], uids: Sequence[str], found: Scan
+    formed: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries], uids: Sequence[str], found: Scan
 ) -> tuple[CheckedSeries, ...]:
     """Returns the series that were asked for, or all; at least one.
 
@@ -48,14 +40,14 @@ def wanted_series(
         InputError: One that was asked for is not there or forms no volume, or none forms one.
     """
     for uid in uids:
-        _check_usable(uid, formed, failed)
+        _check_usable(uid, formed, rejected)
     wanted = tuple(series for series in formed if not uids or series.candidate.series_uid in uids)
     if wanted:
         return wanted
-    images = [each for each in failed if each.candidate.instances]
+    images = [each for each in rejected if each.candidate.instances]
     if len(images) == 1:
-        raise images[0].reason
-    reasons = "; ".join(f"{_named(each.candidate)}: {each.reason}" for each in (images or failed)[:4])
+        raise images[0].error
+    reasons = "; ".join(f"{each.candidate}: {each.error}" for each in (images or rejected)[:4])
     raise InputError(
         f"no CT, MR or PET series in the input forms a volume ({counted(len(found.instances), 'DICOM file')}): "
         f"{reasons or 'there are none'}",
@@ -63,14 +55,14 @@ def wanted_series(
     )
 
 
-def _check_usable(uid: str, formed: Sequence[CheckedSeries], failed: Sequence[PassedOver]) -> None:
+def _check_usable(uid: str, formed: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries]) -> None:
     """Refuses a series that was asked for and is not there, or forms no volume."""
     if any(series.candidate.series_uid == uid for series in formed):
         return
-    for each in failed:
+    for each in rejected:
         if each.candidate.series_uid == uid:
-            raise each.reason
-    known = [series.candidate for series in formed] + [each.candidate for each in failed]
+            raise each.error
+    known = [each.candidate for each in formed] + [each.candidate for each in rejected]
     raise InputError(f"no series {uid} in the input: there are {listed(known) or 'none'}")
 
 
@@ -94,9 +86,9 @@ def references(wanted: Sequence[CheckedSeries], package: ModelPackage, *, is_nam
     )
 
 
-def is_corrected(series: CheckedSeries) -> bool:
-    """Whether a series is no PET, or PET that is corrected for attenuation."""
-    return series.candidate.modality != "PT" or is_attenuation_corrected(series.candidate.first.header)
+def keys_of(series: Iterable[CheckedSeries | Skipped]) -> set[str]:
+    """Returns the keys of series, by which they are looked up."""
+    return {each.candidate.key for each in series}
 
 
 def match_inputs(
@@ -104,22 +96,22 @@ def match_inputs(
     formed: Sequence[CheckedSeries],
     wanted: Sequence[CheckedSeries],
     package: ModelPackage,
-) -> tuple[list[Inputs], list[PassedOver]]:
+) -> tuple[list[Inputs], list[Skipped]]:
     """Returns a series for each input of the model, for each reference; and the references that lack one.
 
     Raises:
         InputError: Every reference lacks one.
     """
     inputs: list[Inputs] = []
-    lacking: list[PassedOver] = []
+    incomplete: list[Skipped] = []
     for reference in references:
         try:
             inputs.append(_inputs(reference, formed, wanted, package))
         except InputError as error:
-            lacking.append(PassedOver(reference.candidate, error))
+            incomplete.append(Skipped(reference.candidate, error, is_error=True))
     if not inputs:
-        raise lacking[0].reason
-    return inputs, lacking
+        raise incomplete[0].reason
+    return inputs, incomplete
 
 
 def _inputs(
@@ -129,10 +121,11 @@ def _inputs(
 
     Of several that fit, the one that was asked for is taken.
     """
-    inputs = [reference]
+    inputs, wanted_keys = [reference], keys_of(wanted)
     for spec in package.spec.inputs[1:]:
-        matching = [each for each in formed if each not in inputs and _fits(each, spec.modality, reference)]
-        chosen = matching if len(matching) == 1 else [each for each in matching if each in wanted]
+        others = [each for each in formed if each.candidate.key not in keys_of(inputs)]
+        matching = [each for each in others if _fits(each, spec.modality, reference)]
+        chosen = matching if len(matching) == 1 else [each for each in matching if each.candidate.key in wanted_keys]
         if len(chosen) != 1:
             raise InputError(
                 f"model {package.name}: input {spec.name}: expected one {spec.modality} series in frame of reference "
@@ -148,13 +141,3 @@ def _fits(series: CheckedSeries, modality: str, reference: CheckedSeries) -> boo
     candidate = series.candidate
     is_beside = candidate.frame_of_reference_uid == reference.candidate.frame_of_reference_uid
     return candidate.modality == modality and is_beside and is_corrected(series)
-
-
-def listed(candidates: Sequence[Candidate]) -> str:
-    """Returns series as messages list them."""
-    shown = [_named(candidate) for candidate in candidates[:6]]
-    return ", ".join(shown + ["..."] * (len(candidates) > len(shown)))
-
-
-def _named(candidate: Candidate) -> str:
-    return f"{candidate.modality or 'no modality'} {candidate.series_uid or 'without UID'} in {candidate.folder}"

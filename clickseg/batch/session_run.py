@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clickseg.boxes import Box
+from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.report import log_plan
+from clickseg.batch.settings import RunSettings
+from clickseg.batch.steps import load_cases, run_step
+from clickseg.batch.writer import ResultWriter, RunSummary
 from clickseg.case import Case, Result
 from clickseg.clicks.read import NONE
 from clickseg.engines.choice import make_engine
@@ -14,19 +18,41 @@ from clickseg.errors import SessionError, UsageError
 from clickseg.incremental import Change, Session
 from clickseg.incremental.record import subject_of
 from clickseg.inference.kernel_choice import KernelChoice
-from clickseg.job import load_cases
-from clickseg.plan import Plan, make_plan
 from clickseg.progress import Progress
-from clickseg.results import Results
-from clickseg.run import log_plan
-from clickseg.settings import Settings
-from clickseg.wording import counted
 
 Edit = Callable[[Session, Case], Change | None]
 """What a user does in a session; nothing where it is only opened."""
 
 
-def open_session(settings: Settings, folder: Path, progress: Progress) -> Results:
+@dataclass(frozen=True, slots=True)
+class SessionStep:
+    """A step that was made in a session.
+
+    Attributes:
+        change: What it changed.
+        windows: How many windows the session has.
+        clicks: How many clicks there are after it.
+    """
+
+    change: Change
+    windows: int
+    clicks: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRun:
+    """What came of a run in a session.
+
+    Attributes:
+        summary: What was written.
+        step: What was done in the session; None where nothing was.
+    """
+
+    summary: RunSummary
+    step: SessionStep | None
+
+
+def open_session(settings: RunSettings, folder: Path, progress: Progress) -> SessionRun:
     """Segments a series with its clicks, and keeps what clicks that follow need.
 
     Args:
@@ -48,7 +74,7 @@ def open_session(settings: Settings, folder: Path, progress: Progress) -> Result
     return _run(plan, settings, folder, begin, progress)
 
 
-def refine(settings: Settings, folder: Path, edit: Edit, progress: Progress) -> Results:
+def refine(settings: RunSettings, folder: Path, edit: Edit, progress: Progress) -> SessionRun:
     """Goes on with a session, and writes the result.
 
     Args:
@@ -66,51 +92,38 @@ def refine(settings: Settings, folder: Path, edit: Edit, progress: Progress) -> 
     return _run(_plan(of_session), of_session, folder, edit, progress)
 
 
-def _plan(settings: Settings) -> Plan:
+def _plan(settings: RunSettings) -> Plan:
     plan = make_plan(settings, clicks_follow=True)
     if len(plan) != 1:
         raise UsageError(f"a session is of one series, got {len(plan)} to be segmented", hint="name it with --series")
     return plan
 
 
-def _run(plan: Plan, settings: Settings, folder: Path, edit: Edit, progress: Progress) -> Results:
-    said: list[str] = []
+def _run(plan: Plan, settings: RunSettings, folder: Path, edit: Edit, progress: Progress) -> SessionRun:
+    steps: list[SessionStep] = []
 
     def in_session(case: Case) -> Result:
         with _opened(case, settings, folder, progress) as session:
             change = edit(session, case)
-            said.extend([] if change is None else [_said(change, session)])
+            if change is not None:  # noted at once: the session keeps the step, even if its result cannot be written
+                steps.append(SessionStep(change, session.windows, len(session.clicks)))
             return session.result()
 
-    with Results(plan, settings) as results:
-        (outcome,) = load_cases(plan)
-        results.add(outcome.then("inference", in_session))
-    results.summary = [*said, *results.summary]
-    return results
+    with ResultWriter(plan, settings) as writer:
+        (case,) = load_cases(plan)
+        writer.write(run_step(case, "inference", in_session))
+    return SessionRun(writer.summary, steps[0] if steps else None)
 
 
-def _opened(case: Case, settings: Settings, folder: Path, progress: Progress) -> Session:
-    engine = make_engine(case.package, settings.runtime, settings.device, settings.precision, settings.cache)
+def _opened(case: Case, settings: RunSettings, folder: Path, progress: Progress) -> Session:
     return Session(
         case.series,
         case.package,
-        engine,
+        make_engine(case.package, settings.runtime),
         folder=folder,
-        memory=settings.memory,
-        kernels=KernelChoice(settings.cache),
+        memory=settings.runtime.memory,
+        kernels=KernelChoice(settings.runtime.cache),
         postprocessing=settings.postprocessing,
         progress=progress,
         earlier=case.earlier,
     )
-
-
-def _said(change: Change, session: Session) -> str:
-    """Returns what a step changed, in a line."""
-    ran = f"{change.windows_run} of {counted(session.windows, 'window')} run in {change.seconds:.1f} s"
-    return f"changed  {_box(change.box) if change.box else 'nothing'} ({ran}; {counted(len(session.clicks), 'click')})"
-
-
-def _box(box: Box) -> str:
-    """Returns a box as slices, rows and columns, first to last."""
-    names = ("slices", "rows", "columns")
-    return ", ".join(f"{name} {part.start}-{part.stop - 1}" for name, part in zip(names, box, strict=True))

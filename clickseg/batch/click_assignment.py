@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage
 
+from clickseg.batch.selection import Inputs
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.pending import AnyClicks, ImagePoint, PendingClicks, placed
 from clickseg.clicks.read import FoundClicks
 from clickseg.clicks.structured_report import clicks_of_report, series_of_report
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.predecessor import EarlierResult, is_own
-from clickseg.dicom.series import CheckedSeries
+from clickseg.dicom.series import CheckedSeries, listed
 from clickseg.errors import ClickError
-from clickseg.selection import Inputs, listed
 from clickseg.wording import counted
 
 _REPORTS = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage)

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from clickseg.batch.metadata import may_replace, run_metadata, with_error
+from clickseg.batch.plan import make_plan
+from clickseg.batch.settings import read_settings
+from clickseg.batch.steps import Inference, load_cases, postprocess_case, preprocess_case
+from clickseg.batch.writer import ResultWriter
 from clickseg.errors import InputError
-from clickseg.job import Inference, finish_case, load_cases, prepare_case
-from clickseg.metadata import may_replace, run_metadata, with_error
-from clickseg.plan import make_plan
 from clickseg.progress import no_progress
-from clickseg.results import Results
-from clickseg.settings import read_settings
 from tests import runs
 from tests.test_interruption import started, wait_until_it_runs, write_slow_model
 
@@ -146,12 +146,12 @@ def test_no_dicom_file_is_to_be_seen_before_the_last_series_is_done(tmp_path: Pa
     models = runs.write_model(tmp_path / "models")
     settings = read_settings(study, output, models, {}, {"CLICKSEG_CACHE": str(tmp_path / "cache")})
     plan = make_plan(settings)
-    infer, cases = Inference(settings, no_progress), load_cases(plan)
+    infer, cases = Inference(settings.runtime, no_progress), load_cases(plan)
 
-    with Results(plan, settings) as results:
-        results.add(finish_case(infer(prepare_case(next(cases))), settings))
+    with ResultWriter(plan, settings) as writer:
+        writer.write(postprocess_case(infer(preprocess_case(next(cases))), settings))
         staged = [path.name for path in output.rglob("*") if path.is_file()]
-        results.add(finish_case(infer(prepare_case(next(cases))), settings))
+        writer.write(postprocess_case(infer(preprocess_case(next(cases))), settings))
 
     assert sum(".dcm" in name for name in staged) == 2
     assert not any(name.endswith(".dcm") for name in staged)

@@ -7,36 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from clickseg.batch.settings import RunSettings, read_settings
 from clickseg.clock import read_clock
 from clickseg.dicom.remedies import Remedies
 from clickseg.dicom.segmentation_type import SegmentationType
-from clickseg.engines.choice import Runtime
 from clickseg.engines.engine import Precision
 from clickseg.errors import UsageError
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.memory import Memory
 from clickseg.options import OPTIONS, variable
-from clickseg.settings import Settings, read_settings
 
 
-def settings(options: dict[str, str], environ: dict[str, str]) -> Settings:
+def settings(options: dict[str, str], environ: dict[str, str]) -> RunSettings:
     return read_settings(Path("in"), Path("out"), None, options, environ)
 
 
 def test_the_defaults() -> None:
     read = settings({}, {})
 
-    assert (read.model, read.clicks, read.series_uids, read.runtime, read.device) == (
-        None,
-        (),
-        (),
-        Runtime.AUTO,
-        "auto",
-    )
-    assert (read.precision, read.remedies, read.segmentation_type) == (
-        Precision.AUTO,
-        Remedies(),
-        SegmentationType.BINARY,
-    )
+    assert (read.model, read.clicks, read.series_uids) == (None, (), ())
+    assert (read.remedies, read.segmentation_type) == (Remedies(), SegmentationType.BINARY)
     assert (read.postprocessing, read.nifti, read.statistics) == (True, False, False)
 
 
@@ -61,24 +51,18 @@ def test_every_option_is_read_from_the_environment() -> None:
     read = settings({}, environ)
 
     assert {variable(name) for name in OPTIONS} == set(environ)
-    assert (read.model, read.clicks, read.series_uids, read.device) == ("m", ("c.json",), ("1.2", "3.4"), "cuda:1")
-    assert (read.runtime, read.precision) == (Runtime.TORCH, Precision.BF16)
+    assert (read.model, read.clicks, read.series_uids) == ("m", ("c.json",), ("1.2", "3.4"))
     assert read.remedies == Remedies(resample=True, volume=2)
     assert read.segmentation_type is SegmentationType.LABELMAP
     assert (read.postprocessing, read.nifti, read.statistics) == (False, True, True)
-    assert read.cache == Path("/cache")
-    assert read.memory == Memory(8 << 30, Path("out"))
-
-
-def test_the_cache_is_where_the_user_keeps_caches() -> None:
-    assert settings({}, {"HOME": "/home/a"}).cache == Path("/home/a/.cache/clickseg")
-    assert settings({}, {"HOME": "/home/a", "XDG_CACHE_HOME": "/var/cache"}).cache == Path("/var/cache/clickseg")
+    memory = Memory(8 << 30, Path("out"))
+    assert read.runtime == RuntimeSettings(Runtime.TORCH, "cuda:1", Precision.BF16, Path("/cache"), memory)
 
 
 def test_arguments_win_over_the_environment() -> None:
     read = settings({"device": "cpu", "clicks": "none"}, {"CLICKSEG_DEVICE": "cuda", "CLICKSEG_CLICKS": "c.json"})
 
-    assert (read.device, read.clicks) == ("cpu", ("none",))
+    assert (read.runtime.device, read.clicks) == ("cpu", ("none",))
 
 
 def test_an_empty_variable_is_as_none() -> None:
@@ -88,10 +72,7 @@ def test_an_empty_variable_is_as_none() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "onnx"}, "engine: expected auto, openvino, torch, tensorrt, got 'onnx'"),
-        ({"device": "gpu"}, "device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
-        ({"device": "cuda:x"}, "device: expected"),
-        ({"precision": "int4"}, "precision: expected auto, f32, bf16, f16, int8, got 'int4'"),
+        ({"clicks-frame": "ras"}, "clicks-frame: expected voxel, lps, got 'ras'"),
         ({"segmentation-type": "FRACTIONAL"}, "segmentation-type: expected BINARY, LABELMAP"),
         ({"postprocessing": "maybe"}, "postprocessing: expected on or off, got 'maybe'"),
         ({"remedy": "magic"}, "unknown remedy 'magic'"),

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.settings import read_settings
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import write_clicks_json
 from clickseg.errors import ClickError, InputError, MemoryLimitError, ModelError, SeriesError, UsageError
 from clickseg.memory import Memory
-from clickseg.plan import Plan, make_plan
-from clickseg.settings import read_settings
 from tests import phantoms
 
 VOLUME = phantoms.distinct(phantoms.oblique_geometry())
@@ -54,6 +54,10 @@ def that_needs_clicks(folder: Path) -> Path:
 
 def plan(folder: Path, models: Path, **options: str) -> Plan:
     return make_plan(read_settings(folder / "in", folder / "out", models, options, {}))
+
+
+def set_uid(dataset: Dataset, uid: str) -> None:
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
 
 
 def chosen(made: Plan) -> list[list[str]]:
@@ -304,7 +308,7 @@ def test_a_series_that_lacks_an_input_does_not_take_the_others_along(tmp_path: P
     made = plan(tmp_path, models(tmp_path, "PT", "CT"))
 
     assert chosen(made) == [[series_uid("PT", "b"), series_uid("CT", "b")]]
-    (lacking,) = made.lacking
+    (lacking,) = made.failures
     assert lacking.candidate.series_uid == series_uid("PT", "a")
     assert "input ct: expected one CT series" in str(lacking.reason)
     assert made.series_passed_over == ()
@@ -381,10 +385,28 @@ def test_a_series_too_large_for_memory_does_not_take_the_others_along(
     made = plan(tmp_path, models(tmp_path, "CT"))
 
     assert chosen(made) == [[series_uid("CT", "small")]]
-    (too_large,) = made.lacking
+    (too_large,) = made.failures
     assert too_large.candidate.series_uid == series_uid("CT", "large")
     assert isinstance(too_large.reason, MemoryLimitError)
     assert "for 9 x 12 x 14 voxels" in str(too_large.reason)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # highdicom's legacy converter
+def test_of_two_volumes_of_one_series_only_the_one_that_is_too_large_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, shape in enumerate([(7, 11, 13), (9, 12, 14)], 1):
+        slices = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry(shape)), "CT")
+        folder = phantoms.legacy_enhanced(tmp_path / "in" / f"volume{number}", slices)
+        phantoms.change(folder, lambda dataset, uid=f"2.25.{number}": set_uid(dataset, uid))
+    monkeypatch.setattr(Memory, "left", lambda _: 7 * 11 * 13 * 5)
+
+    made = plan(tmp_path, models(tmp_path, "CT"))
+
+    assert [task.candidate.folder for task in made.tasks] == ["volume1"]
+    (too_large,) = made.skipped
+    assert (too_large.candidate.folder, too_large.is_error) == ("volume2", True)
+    assert too_large.candidate.series_uid == made.tasks[0].candidate.series_uid
 
 
 def test_memory_for_no_series_is_an_error_before_any_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,7 +425,7 @@ def test_a_model_that_needs_clicks_is_not_run_on_series_without(tmp_path: Path) 
     made = plan(tmp_path, that_needs_clicks(tmp_path))
 
     assert chosen(made) == [[series_uid("CT", "b")]]
-    assert not made.lacking
+    assert not made.failures
     (unclicked,) = made.series_passed_over
     assert unclicked.candidate.series_uid == series_uid("CT", "a")
     assert "model clicked: expected a foreground click, got none" in str(unclicked.reason)
@@ -418,7 +440,7 @@ def test_a_series_that_was_named_and_not_clicked_is_an_error_of_its_own(tmp_path
     made = plan(tmp_path, that_needs_clicks(tmp_path), series=named)
 
     assert chosen(made) == [[series_uid("CT", "b")]]
-    assert [each.candidate.series_uid for each in made.lacking] == [series_uid("CT", "a")]
+    assert [each.candidate.series_uid for each in made.failures] == [series_uid("CT", "a")]
 
 
 @pytest.mark.parametrize("polarity", [None, Polarity.BACKGROUND])

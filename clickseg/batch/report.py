@@ -1,7 +1,11 @@
-"""report.json: what was run on what, how, for how long, and what came of it; never a name, an ID or a date of birth."""
+"""What a run says of itself: the plan in the log, and report.json; never a name, an ID or a date of birth.
+
+The report names what was run on what, how, for how long, and what came of it.
+"""
 
 from __future__ import annotations
 
+import logging
 import platform
 import resource
 from collections.abc import Mapping, Sequence
@@ -10,15 +14,24 @@ from typing import Any
 
 import numpy as np
 
+from clickseg.batch.plan import Plan
+from clickseg.batch.settings import RunSettings
+from clickseg.batch.steps import Outcome
 from clickseg.case import Result
 from clickseg.clicks.click import Clicks, Polarity
 from clickseg.core.version import __version__
 from clickseg.dicom.series import Candidate
 from clickseg.errors import ClickSegError
 from clickseg.measure import Measured
-from clickseg.outcome import Outcome
-from clickseg.plan import Plan
-from clickseg.settings import Settings
+from clickseg.wording import counted
+
+logger = logging.getLogger(__name__)
+
+_USUAL = ("not DICOM", "DICOMDIR", "DICOM without a series", "copy of another file")
+"""What folders of DICOM hold besides."""
+
+_RESULTS = ("SEG", "SR")
+"""Modalities of results, such as those of earlier runs; whether their clicks count is said on its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,13 @@ class Written:
     files: Mapping[str, str]
 
 
-def series_entry(outcome: Outcome[Written], settings: Settings) -> dict[str, Any]:
+def log_plan(plan: Plan) -> None:
+    """Logs what is run and what is not."""
+    _log_tasks(plan)
+    _log_passed_over(plan)
+
+
+def series_entry(outcome: Outcome[Written], settings: RunSettings) -> dict[str, Any]:
     """Returns the report's entry for one series: what was written of it, or the error that stopped it."""
     entry = {**_identity(outcome.candidate), "seconds": {k: round(v, 3) for k, v in outcome.seconds.items()}}
     if isinstance(outcome.value, ClickSegError):
@@ -72,7 +91,7 @@ def series_entry(outcome: Outcome[Written], settings: Settings) -> dict[str, Any
     }
 
 
-def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: Settings) -> dict[str, Any]:
+def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: RunSettings) -> dict[str, Any]:
     """Returns the whole report."""
     return {
         "clickseg": __version__,
@@ -124,14 +143,14 @@ def _clicks(clicks: Clicks) -> dict[str, Any]:
     }
 
 
-def _postprocessing(result: Result, settings: Settings) -> dict[str, Any] | None:
+def _postprocessing(result: Result, settings: RunSettings) -> dict[str, Any] | None:
     if not settings.postprocessing:
         return None
     rules = result.case.package.spec.postprocessing
     return {**rules.model_dump(), "removed": [_rounded(asdict(removed)) for removed in result.removed]}
 
 
-def _segment(segment: Segment, result: Result, settings: Settings) -> dict[str, Any]:
+def _segment(segment: Segment, result: Result, settings: RunSettings) -> dict[str, Any]:
     measured = segment.measured
     entry = {
         "number": segment.number,
@@ -153,3 +172,40 @@ def _statistics(segment: Segment, result: Result) -> dict[str, Any]:
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
+
+
+def _log_tasks(plan: Plan) -> None:
+    for task in plan.tasks:
+        clicks = _described(task.clicks)
+        candidate = task.candidate
+        logger.info("%s series in %s: model %s, %s", candidate.modality, candidate.folder, plan.package.name, clicks)
+        for remedy in candidate.remedies_used:
+            logger.warning("%s series in %s: %s", candidate.modality, candidate.folder, remedy)
+        has_foreground = any(click.polarity is Polarity.FOREGROUND for click in task.clicks.points)
+        if not has_foreground and plan.package.spec.postprocessing.keep == "clicked":
+            logger.warning(
+                "model %s is made for foreground clicks: without any it paints organs too", plan.package.name
+            )
+
+
+def _log_passed_over(plan: Plan) -> None:
+    for each in plan.series_passed_over:
+        if each.candidate.modality in _RESULTS:
+            continue
+        level = logging.WARNING if each.candidate.modality in plan.package.modalities else logging.INFO
+        logger.log(level, "passed over: %s in %s: %s", each.candidate.modality, each.candidate.folder, each.reason)
+    for each in plan.failures:
+        logger.warning("%s in %s cannot be segmented: %s", each.candidate.modality, each.candidate.folder, each.reason)
+    for reason, count in plan.files_passed_over.items():
+        if reason not in _USUAL:
+            logger.warning("passed over: %s: %s", counted(count, "file"), reason)
+    for name in plan.clicks_passed_over:
+        logger.warning("passed over: the clicks of %s", name)
+
+
+def _described(clicks: Clicks) -> str:
+    polarities = [click.polarity for click in clicks.points]
+    said = ", ".join(f"{polarities.count(each)} {each.value}" for each in Polarity if each in polarities)
+    if clicks.source:
+        return f"{counted(len(clicks.points), 'click')} of {clicks.source}{f' ({said})' if said else ''}"
+    return "no clicks"

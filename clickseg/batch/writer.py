@@ -1,15 +1,22 @@
-"""Writing what a run found: SEG, SR, preview, NIfTI, and report.json last."""
+"""Writing the results of a run: SEG, SR, preview, NIfTI, and report.json last."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from typing_extensions import Self
 
+from clickseg.batch.metadata import Metadata, run_metadata
+from clickseg.batch.plan import Plan
+from clickseg.batch.report import Segment, Written, run_report, series_entry
+from clickseg.batch.settings import RunSettings
+from clickseg.batch.steps import Outcome, run_step
 from clickseg.case import Result
 from clickseg.dicom.algorithm import Algorithm, Provenance
 from clickseg.dicom.identity import Document
@@ -17,13 +24,8 @@ from clickseg.dicom.predecessor import predecessors
 from clickseg.dicom.report import make_report
 from clickseg.dicom.segmentation import make_segmentation
 from clickseg.errors import ClickSegError, OutputError
-from clickseg.metadata import Metadata, run_metadata
 from clickseg.nifti import write_nifti
-from clickseg.outcome import Outcome
-from clickseg.plan import Plan
 from clickseg.preview import draw_preview
-from clickseg.run_report import Segment, Written, run_report, series_entry
-from clickseg.settings import Settings
 from clickseg.staging import Staging, write_bytes
 from clickseg.wording import counted
 
@@ -32,26 +34,38 @@ logger = logging.getLogger(__name__)
 REPORT = "report.json"
 
 
-class Results:
-    """The results of a run: nothing of them is to be seen until the last one has come.
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What came of a run.
+
+    Attributes:
+        lines: What was found and where it lies, for a terminal.
+        errors: The errors of the series that failed.
+        metadata: What a workflow engine is told.
+        is_published: Whether results are in the output folder.
+    """
+
+    lines: tuple[str, ...]
+    errors: tuple[ClickSegError, ...]
+    metadata: Metadata
+    is_published: bool
+
+
+class ResultWriter:
+    """Writes the results of a run: nothing of them is to be seen until the last one has come.
 
     Used as a context manager; what was not published when it is left is removed. Of each result only its files and its
     entry in the report are kept, so that memory does not grow with the number of series.
-
-    Attributes:
-        errors: The errors of the series that failed so far.
-        summary: What was found and where it lies, a line each.
-        is_published: Whether they are in the output folder.
     """
 
-    def __init__(self, plan: Plan, settings: Settings) -> None:
+    def __init__(self, plan: Plan, settings: RunSettings) -> None:
         self._plan = plan
         self._settings = settings
         self._staging = Staging(settings.output, REPORT)
         self._entries: list[dict[str, Any]] = []
-        self.errors: list[ClickSegError] = []
-        self.summary: list[str] = []
-        self.is_published = False
+        self._errors: list[ClickSegError] = []
+        self._lines: list[str] = []
+        self._is_published = False
 
     def __enter__(self) -> Self:
         self._staging.__enter__()
@@ -63,32 +77,42 @@ class Results:
         self._staging.__exit__(kind, error, trace)
 
     @property
-    def metadata(self) -> Metadata:
-        """What a workflow engine is told of the run."""
-        return run_metadata(self._entries)
+    def summary(self) -> RunSummary:
+        """What came of the run so far."""
+        return RunSummary(tuple(self._lines), tuple(self._errors), run_metadata(self._entries), self._is_published)
 
-    def add(self, outcome: Outcome[Result]) -> None:
+    def write_all(self, outcomes: Iterable[Outcome[Result]]) -> None:
+        """Writes the results of a run as they come.
+
+        Raises:
+            OutputError: The results cannot be published.
+        """
+        for outcome in outcomes:
+            self.write(outcome)
+            del outcome  # else its volume would be kept while the next one is read
+
+    def write(self, outcome: Outcome[Result]) -> None:
         """Writes the result of one series; with the last one, publishes all, unless every series failed.
 
         Raises:
             OutputError: The results cannot be published.
         """
-        written = outcome.then("writing", self._write)
+        written = run_step(outcome, "writing", self._write)
         _warn(outcome)
         self._entries.append(series_entry(written, self._settings))
         if isinstance(written.value, ClickSegError):
-            self.errors.append(written.value)
+            self._errors.append(written.value)
         else:
-            self.summary += _lines(written.value, self._settings.output)
-        if len(self._entries) == len(self._plan) and len(self.errors) < len(self._entries):
+            self._lines += _described(written.value, self._settings.output)
+        if len(self._entries) == len(self._plan) and len(self._errors) < len(self._entries):
             self._publish()
 
     def _publish(self) -> None:
         report = json.dumps(run_report(self._entries, self._plan, self._settings), indent=2) + "\n"
         write_bytes(self._staging.folder / REPORT, report.encode())
         self._staging.publish()
-        self.is_published = True
-        self.summary.append(f"report   {self._settings.output / REPORT}")
+        self._is_published = True
+        self._lines.append(f"report   {self._settings.output / REPORT}")
 
     def _write(self, result: Result) -> Written:
         """Writes one result to the staging folder."""
@@ -150,7 +174,8 @@ def _warn(outcome: Outcome[Result]) -> None:
             )
 
 
-def _lines(written: Written, output: Path) -> list[str]:
+def _described(written: Written, output: Path) -> list[str]:
+    """Returns a line for each segment and each file of a result."""
     found = [f"{segment.label:8} {segment.measured.volume_ml:.1f} ml" for segment in written.segments]
     return [
         *(found or ["nothing was found"]),

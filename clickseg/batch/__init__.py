@@ -1,0 +1,1 @@
+"""One run from folder to folder: plan, load, preprocess, infer, postprocess, write."""

@@ -1,0 +1,90 @@
+"""How networks are run: runtime, device, precision, cache and memory; for every command that loads a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from clickseg.engines.engine import Precision
+from clickseg.errors import UsageError
+from clickseg.memory import Memory, machine_limit_bytes, machine_memory, read_size
+from clickseg.options import choice, option_value
+
+
+class Runtime(str, Enum):
+    """The runtimes by name; ``auto`` is resolved before one is made."""
+
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    TORCH = "torch"
+    TENSORRT = "tensorrt"
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How networks are run.
+
+    Attributes:
+        runtime: The inference runtime; ``auto`` takes torch on a CUDA device, else OpenVINO, and never TensorRT.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: What the network computes in; ``auto`` takes f16 on CUDA, bf16 where the processor computes in it,
+            else f32.
+        cache: The folder for compiled networks and loops; None for no cache.
+        memory: The memory that the process may take; by default that of the machine or the container.
+    """
+
+    runtime: Runtime = Runtime.AUTO
+    device: str = "auto"
+    precision: Precision = Precision.AUTO
+    cache: Path | None = None
+    memory: Memory = field(default_factory=machine_memory)
+
+
+def default_runtime_settings(environ: Mapping[str, str]) -> RuntimeSettings:
+    """Returns the settings of a user who sets nothing: ``auto``, and the user's cache folder.
+
+    Args:
+        environ: ``XDG_CACHE_HOME`` and ``HOME``, as in the XDG Base Directory Specification.
+    """
+    caches = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/", ".cache")
+    return RuntimeSettings(cache=Path(caches, "clickseg"))
+
+
+def read_runtime_settings(
+    options: Mapping[str, str | None], environ: Mapping[str, str], spool: Path
+) -> RuntimeSettings:
+    """Reads the settings from options and environment.
+
+    Args:
+        options: Values by the names in ``OPTIONS``; these win over the environment.
+        environ: Environment variables.
+        spool: The folder for logits that do not fit into memory.
+
+    Raises:
+        UsageError: An option does not take its value.
+    """
+
+    def value(name: str) -> str | None:
+        return option_value(name, options, environ)
+
+    default, limit = default_runtime_settings(environ), value("memory-limit")
+    return RuntimeSettings(
+        runtime=choice(Runtime, value("engine") or default.runtime.value, "engine"),
+        device=checked_device(value("device") or default.device),
+        precision=choice(Precision, value("precision") or default.precision.value, "precision"),
+        cache=Path(cache) if (cache := value("cache")) else default.cache,
+        memory=Memory(machine_limit_bytes() if limit is None else read_size(limit), spool),
+    )
+
+
+def checked_device(value: str) -> str:
+    """Returns the name of a device.
+
+    Raises:
+        UsageError: There is no device of this name.
+    """
+    if value in ("auto", "cpu", "cuda") or (value.startswith("cuda:") and value[5:].isdecimal()):
+        return value
+    raise UsageError(f"device: expected auto, cpu, cuda or cuda:N, got {value!r}")
