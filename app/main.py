@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clickseg.clock import read_clock
-from clickseg.collector import end_quickly
+from clickseg.collector import tune_collector
 from clickseg.cuda_runtime import load_cuda_runtime
 from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.interruption import call_when_terminated
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         The exit code: 0 done, 1 failed, 2 wrong use.
     """
     open_streams()
-    end_quickly()
+    tune_collector()
     process = Process()
     call_when_terminated(process.interrupt)
     return process.run(argv)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from clickseg.arguments import Run, options_of, parsed
 from clickseg.clock import read_clock
-from clickseg.collector import end_quickly
+from clickseg.collector import tune_collector
 from clickseg.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.interruption import end, interruptible, raise_when_terminated
 from clickseg.terminal import begin, conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output: Path | None = getattr(arguments, "output", None)
     set_up("DEBUG" if arguments.debug else "WARNING" if arguments.quiet else "INFO")
     raise_when_terminated()
-    end_quickly()
+    tune_collector()
     try:
         read_clock(os.environ)  # libraries read it too, and do not say what is wrong with it
         command: Callable[[argparse.Namespace], int] = arguments.command

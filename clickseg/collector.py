@@ -1,34 +1,25 @@
-"""Python's cyclic garbage collector."""
+"""Python's cyclic garbage collector, for a process that is a run: its entry point tunes it, and nothing else does."""
 
 from __future__ import annotations
 
 import atexit
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+_THRESHOLDS = (2_000, 10, 1_000)
+"""Young objects are looked at after 2,000 more of them, all objects after 20 million; by default after 700 and 70,000.
+
+Reading a series makes hundreds of thousands of small objects that stay, and with the libraries of a run in memory each
+look at all objects takes up to half a second, to find nothing: 0.1 of 1.0 s of ``clickseg inspect`` on 267 slices, 0.4
+of 3.3 s of ``clickseg segment``.
+"""
 
 
-@contextmanager
-def paused_collector() -> Iterator[None]:
-    """Pauses the collector while many small objects are made that all stay.
-
-    Each time that their number has grown by a quarter it looks at every object of the process, to find nothing: with
-    the libraries of a run in memory that takes up to half a second. What is without cycles is freed all the same.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def end_quickly() -> None:
-    """Keeps the collector from looking at every object of the process when it ends, which takes up to half a second.
+def tune_collector() -> None:
+    """Makes the collector look at all objects of the process seldom, and not once more when the process ends.
 
     Memory goes back to the system with the process. What has to be done before has been done: files are closed by who
     opened them.
     """
+    gc.set_threshold(*_THRESHOLDS)
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)

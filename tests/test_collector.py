@@ -1,61 +1,46 @@
-"""The garbage collector rests where it would find nothing, and is as it was afterwards."""
+"""The garbage collector is tuned by the entry point of a process; the library leaves it as it is."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
+import ast
 from pathlib import Path
 
-import pytest
-
-from clickseg.collector import paused_collector
+import clickseg
 from tests import runs
 
-
-@pytest.fixture(autouse=True)
-def enabled() -> Iterator[None]:
-    yield
-    gc.enable()
-
-
-def test_it_is_paused_and_then_goes_on() -> None:
-    with paused_collector():
-        assert not gc.isenabled()
-        with paused_collector():
-            assert not gc.isenabled()
-        assert not gc.isenabled()
-
-    assert gc.isenabled()
-
-
-def test_it_goes_on_after_an_error() -> None:
-    with pytest.raises(ValueError, match="of this test"), paused_collector():
-        raise ValueError("of this test")
-
-    assert gc.isenabled()
-
-
-def test_one_that_was_switched_off_stays_so() -> None:
-    gc.disable()
-
-    with paused_collector():
-        pass
-
-    assert not gc.isenabled()
-
+ROOT = Path(clickseg.__file__).parents[1]
 
 END = """
 import atexit, gc, sys
-atexit.register(lambda: print(gc.get_freeze_count() > 10000))  # runs after what is registered later
+before = gc.get_threshold()
+atexit.register(lambda: print(gc.isenabled(), gc.get_threshold() > before, gc.get_freeze_count() > 10000))  # runs last
 from clickseg.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_run_ends_without_a_last_look_at_all_objects(tmp_path: Path) -> None:
+def test_a_run_looks_at_all_objects_seldom_and_not_when_it_ends(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
 
     ended = runs.process(["python", "-c", END, "segment", study, "-o", tmp_path / "out", "-m", models])
 
     assert ended.returncode == 0
-    assert ended.stdout.splitlines()[-1] == "True"
+    assert ended.stdout.splitlines()[-1] == "True True True"
+
+
+def test_only_the_entry_points_tune_it() -> None:
+    assert importers("gc") == {"clickseg.collector"}
+    assert importers("clickseg.collector") == {"app.main", "clickseg.cli"}
+
+
+def importers(name: str) -> set[str]:
+    """The modules of the product that import a module."""
+    paths = [path for folder in ("app", "clickseg", "operators") for path in (ROOT / folder).rglob("*.py")]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths if name in imported(path)}
+
+
+def imported(path: Path) -> set[str]:
+    """The names of all modules that a file imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
+    return plain | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from clickseg.collector import paused_collector
 from clickseg.dicom.conversions import Conversions
 from clickseg.dicom.part10 import TEXTS, Damage, Instance, is_dicom, read_header
 from clickseg.digest import file_sha256
@@ -70,7 +69,6 @@ class Scan:
             )
 
 
-@paused_collector()
 def scan(path: Path) -> Scan:
     """Finds every DICOM instance below a folder, whatever its file is called.
 

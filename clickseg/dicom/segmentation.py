@@ -12,7 +12,6 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from clickseg.arrays import Numbers
-from clickseg.collector import paused_collector
 from clickseg.core.version import __version__
 from clickseg.dicom.algorithm import Algorithm, Provenance
 from clickseg.dicom.identity import PLACEHOLDER, Document, identify
@@ -28,7 +27,6 @@ SERIES_NUMBER_OFFSET = 9000
 _MAX_SERIES_NUMBER = 2**31 - 1
 
 
-@paused_collector()
 def make_segmentation(
     series: Series,
     labels: LabelMap,

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from clickseg.collector import paused_collector
 from clickseg.dicom.attributes import check_attributes
 from clickseg.dicom.consistency import check_size, check_uids, check_whole
 from clickseg.dicom.multi_volume import choose_volume
@@ -94,7 +93,6 @@ def group(instances: Iterable[Instance]) -> tuple[Candidate, ...]:
     return tuple(candidate for members in series.values() for candidate in _candidates(members))
 
 
-@paused_collector()
 def check(candidate: Candidate, remedies: Remedies) -> CheckedSeries:
     """Checks, by headers alone, that a candidate forms one volume.
 

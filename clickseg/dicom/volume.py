@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from clickseg.arrays import Numbers, Values
-from clickseg.collector import paused_collector
 from clickseg.dicom.pixels import is_padding, read_frames
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.quantity import Quantity, quantity_of
@@ -53,7 +52,6 @@ class Series:
         return chosen
 
 
-@paused_collector()
 def read_series(series: CheckedSeries) -> Series:
     """Decodes a series, rescales every frame by its own attributes, and stacks them.
 
