@@ -20,7 +20,6 @@ from clickseg.clicks.plain_pickle import PickleError, plain_value
 from clickseg.errors import ClickError
 from clickseg.validation import parse
 
-SUFFIX = ".npz"
 _CLICKS, _ORDER = "clicks.npy", "clicks_order.npy"
 _MAX_BYTES = 16 << 20
 _POLARITIES = {"fg": Polarity.FOREGROUND, "bg": Polarity.BACKGROUND}
