@@ -66,18 +66,6 @@ class Part:
     peak: float = -math.inf
 
 
-def measure(mask: Mask, volume: hd.Volume, unit: str) -> Measured:
-    """Returns the measurements of a segment.
-
-    Args:
-        mask: Its voxels [K, J, I]; at least one.
-        volume: The series, in its unit.
-        unit: The unit.
-    """
-    parts = (measure_part(mask[first : first + BLOCK], first, volume, unit) for first in range(0, len(mask), BLOCK))
-    return combined(list(parts), volume, unit)
-
-
 def measure_part(mask: Mask, first: int, volume: hd.Volume, unit: str) -> Part:
     """Returns what is measured of one block of slices: it depends on no other block.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 from pydicom import Dataset, dcmread
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from clickseg.dicom.files import scan
 from clickseg.dicom.remedies import Remedies
@@ -17,7 +17,7 @@ from clickseg.dicom.series import CheckedSeries, check, group
 from clickseg.dicom.volume import Series, read_series
 from clickseg.engines.weights_files import list_weights
 from clickseg.models.package import load_package
-from clickseg.phantom.dicom import ct_header, mr_header, pet_header, slices_of, study_header, write_series
+from clickseg.phantom.dicom import ct_header, pet_header, series_header, slices_of, study_header, write_series
 
 SHAPE = (7, 11, 13)
 ROW_SPACING, COLUMN_SPACING, SLICE_SPACING = 1.7, 0.9, 3.1
@@ -69,6 +69,20 @@ def hook(geometry: hd.VolumeGeometry, inside: float = 1.0, outside: float = 0.0)
     array[k : k + 2, j : 3 * shape[1] // 4, i : i + 2] = inside
     array[k : k + 2, j : j + 2, i : shape[2] // 2] = inside
     return geometry.with_array(array)
+
+
+def mr_header(study: Dataset) -> Dataset:
+    """The attributes of an MR series of a study."""
+    header = series_header(study, "MR", MRImageStorage, 3, ["ORIGINAL", "PRIMARY", "M", "SE"])
+    header.PatientPosition = "HFS"
+    header.ScanningSequence = "SE"
+    header.SequenceVariant = "NONE"
+    header.ScanOptions = ""
+    header.MRAcquisitionType = "3D"
+    header.RepetitionTime = "500"
+    header.EchoTime = "10"
+    header.EchoTrainLength = 1
+    return header
 
 
 def header(modality: str, name: str = "test") -> Dataset:

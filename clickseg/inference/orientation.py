@@ -55,11 +55,6 @@ class Turn:
             back[axis] = slice(count - part.stop, count - part.start) if number in self.flipped else part
         return back[0], back[1], back[2]
 
-    def undo(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Returns an array of a turned grid, with the axes of the grid as it was; axes after the third stay."""
-        back = [int(axis) for axis in np.argsort(self.permutation)]
-        return np.ascontiguousarray(np.flip(array, self.flipped).transpose(*back, *range(3, array.ndim)))
-
 
 def turn_to(geometry: hd.VolumeGeometry | hd.Volume, orientation: str) -> Turn:
     """Returns the turn that brings the axes of a grid closest to an orientation.

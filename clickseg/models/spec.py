@@ -21,7 +21,6 @@ def _short_text(length: int) -> str:
 MAX_WINDOW_VOXELS = 1 << 27
 """The largest window that is allocated: 512 x 512 x 512."""
 
-Positive = Annotated[float, Field(gt=0)]
 SpacingMm = Annotated[float, Field(ge=0.05, le=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 WeightsName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]

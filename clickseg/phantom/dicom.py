@@ -1,4 +1,4 @@
-"""Writing volumes as classic CT, MR and PET series, with all that their IODs ask for."""
+"""Writing volumes as classic CT and PET series, with all that their IODs ask for."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import (
-    CTImageStorage,
-    ExplicitVRLittleEndian,
-    MRImageStorage,
-    PositronEmissionTomographyImageStorage,
-)
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, PositronEmissionTomographyImageStorage
 
 from clickseg.arrays import Values
 from clickseg.dicom.uids import content_uid
@@ -47,9 +42,34 @@ def study_header(name: str) -> Dataset:
     return header
 
 
+def series_header(study: Dataset, modality: str, sop_class: str, number: int, image_type: list[str]) -> Dataset:
+    """Returns the attributes that a series of a study has whatever its modality.
+
+    Args:
+        study: The study, by ``study_header``.
+        modality: Such as ``CT``.
+        sop_class: The SOP Class UID of its images.
+        number: Series Number (0020,0011).
+        image_type: Image Type (0008,0008).
+    """
+    header = deepcopy(study)
+    header.Modality = modality
+    header.SOPClassUID = sop_class
+    header.SeriesInstanceUID = content_uid(study.StudyInstanceUID, modality)
+    header.SeriesNumber = number
+    header.SeriesDescription = f"Phantom {modality}"
+    header.SeriesDate = header.AcquisitionDate = header.ContentDate = DATE
+    header.SeriesTime = header.AcquisitionTime = header.ContentTime = SCAN_TIME
+    header.Manufacturer = "ClickSeg"
+    header.ManufacturerModelName = "Phantom"
+    header.BodyPartExamined = "ABDOMEN"
+    header.ImageType = image_type
+    return header
+
+
 def ct_header(study: Dataset) -> Dataset:
     """Returns the attributes of a CT series of a study."""
-    header = _series_header(study, "CT", CTImageStorage, 2, ["ORIGINAL", "PRIMARY", "AXIAL"])
+    header = series_header(study, "CT", CTImageStorage, 2, ["ORIGINAL", "PRIMARY", "AXIAL"])
     header.PatientPosition = "HFS"
     header.KVP = "120"
     header.AcquisitionNumber = 1
@@ -57,23 +77,9 @@ def ct_header(study: Dataset) -> Dataset:
     return header
 
 
-def mr_header(study: Dataset) -> Dataset:
-    """Returns the attributes of an MR series of a study."""
-    header = _series_header(study, "MR", MRImageStorage, 3, ["ORIGINAL", "PRIMARY", "M", "SE"])
-    header.PatientPosition = "HFS"
-    header.ScanningSequence = "SE"
-    header.SequenceVariant = "NONE"
-    header.ScanOptions = ""
-    header.MRAcquisitionType = "3D"
-    header.RepetitionTime = "500"
-    header.EchoTime = "10"
-    header.EchoTrainLength = 1
-    return header
-
-
 def pet_header(study: Dataset) -> Dataset:
     """Returns the attributes of an FDG PET series of a study: Bq/ml, corrected for attenuation and decay."""
-    header = _series_header(study, "PT", PositronEmissionTomographyImageStorage, 1, ["ORIGINAL", "PRIMARY"])
+    header = series_header(study, "PT", PositronEmissionTomographyImageStorage, 1, ["ORIGINAL", "PRIMARY"])
     header.Units = "BQML"
     header.CountsSource = "EMISSION"
     header.SeriesType = ["STATIC", "IMAGE"]
@@ -112,22 +118,6 @@ def write_series(folder: Path, volume: hd.Volume, header: Dataset) -> None:
 def slices_of(volume: hd.Volume, header: Dataset) -> list[Dataset]:
     """Returns the instances that ``write_series`` writes."""
     return [_slice(volume, index, header) for index in range(volume.spatial_shape[0])]
-
-
-def _series_header(study: Dataset, modality: str, sop_class: str, number: int, image_type: list[str]) -> Dataset:
-    header = deepcopy(study)
-    header.Modality = modality
-    header.SOPClassUID = sop_class
-    header.SeriesInstanceUID = content_uid(study.StudyInstanceUID, modality)
-    header.SeriesNumber = number
-    header.SeriesDescription = f"Phantom {modality}"
-    header.SeriesDate = header.AcquisitionDate = header.ContentDate = DATE
-    header.SeriesTime = header.AcquisitionTime = header.ContentTime = SCAN_TIME
-    header.Manufacturer = "ClickSeg"
-    header.ManufacturerModelName = "Phantom"
-    header.BodyPartExamined = "ABDOMEN"
-    header.ImageType = image_type
-    return header
 
 
 def _slice(volume: hd.Volume, index: int, header: Dataset) -> Dataset:

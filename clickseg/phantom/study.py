@@ -15,7 +15,7 @@ import highdicom as hd
 import numpy as np
 from scipy import ndimage
 
-from clickseg.arrays import Mask, Values
+from clickseg.arrays import Values
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.clicks_json import write_clicks_json
 from clickseg.phantom.dicom import becquerel_per_ml, ct_header, pet_header, study_header, write_series
@@ -121,12 +121,6 @@ def draw_suv(geometry: hd.VolumeGeometry) -> Values:
 def draw_hounsfield(geometry: hd.VolumeGeometry) -> Values:
     """Returns Hounsfield units on a grid [K, J, I]."""
     return _draw(geometry, [(part, part.hounsfield) for part in (*BODY, *LESIONS)], outside=-1000.0)
-
-
-def draw_lesions(geometry: hd.VolumeGeometry) -> Mask:
-    """Returns the voxels of a grid [K, J, I] whose centres lie in a lesion."""
-    lesions: Mask = _draw(geometry, [(part, 1.0) for part in LESIONS], outside=0.0) > 0
-    return lesions
 
 
 def _draw(geometry: hd.VolumeGeometry, parts: Sequence[tuple[Ellipsoid, float]], outside: float) -> Values:

@@ -20,8 +20,7 @@ from clickseg.dicom.segmentation import make_segmentation
 from clickseg.dicom.segmentation_type import SegmentationType
 from clickseg.dicom.volume import Series
 from clickseg.label_map import LabelMap
-from clickseg.measure import measure
-from clickseg.measures import found_classes
+from clickseg.measures import Measures
 from clickseg.models.spec import ModelSpec
 from tests import phantoms
 
@@ -63,7 +62,7 @@ def make_results(
     labels, model = labels or hook_labels(series), model or spec()
     provenance = Provenance(Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32"), clock)
     seg = make_segmentation(series, labels, model, provenance, segmentation_type=segmentation_type)
-    measured = [measure(labels.mask(n), series.volume, series.unit) for n in found_classes(series, labels)]
+    measured = list(Measures(series).of(labels).values())
     segmentation = None if seg is None else seg.dataset
     report = make_report(series.sources, segmentation, measured, clicks, model, provenance)
     return Made(labels, segmentation, report.dataset, tuple(each for each in (seg, report) if each is not None))
