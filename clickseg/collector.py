@@ -5,11 +5,12 @@ from __future__ import annotations
 import atexit
 import gc
 
-_THRESHOLDS = (100_000, 20, 10)
-"""Young objects are looked at each time that there are 100,000 more of them; all objects after 20 million more.
+_THRESHOLDS = (2_000, 10, 1_000)
+"""Young objects are looked at after 2,000 more of them, all objects after 20 million; by default after 700 and 70,000.
 
-By default it is 700 and 70,000: reading a series makes hundreds of thousands of small objects that stay, and with the
-libraries of a run in memory each look at all objects takes up to half a second, to find nothing.
+Reading a series makes hundreds of thousands of small objects that stay, and with the libraries of a run in memory each
+look at all objects takes up to half a second, to find nothing: 0.1 of 1.0 s of ``clickseg inspect`` on 267 slices, 0.4
+of 3.3 s of ``clickseg segment``.
 """
 
 
