@@ -11,7 +11,7 @@ from clickseg.case import Prepared
 from clickseg.engines.choice import Runtime, make_engine
 from clickseg.engines.engine import Precision
 from clickseg.errors import ClickSegError, InputError
-from clickseg.incremental.live import Live
+from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.sliding_window import SlidingWindow, constants_of
@@ -68,6 +68,7 @@ def _windows(settings: Settings) -> Iterator[tuple[Values, bool]]:
 def _replayed(prepared: Prepared, settings: Settings) -> ModelInput:
     """Returns what a model that is given its own result is given for the last click."""
     engine = make_engine(prepared.case.package, Runtime.OPENVINO, "cpu", Precision.F32, settings.cache)
-    with closing(Live(prepared, engine, settings.memory, KernelChoice(settings.cache))) as live:
-        live.run_all(prepared.case.clicks.points, no_progress)
-        return live.inputs
+    kernels = KernelChoice(settings.cache)
+    with closing(IncrementalInference(prepared, engine, settings.memory, kernels)) as inference:
+        inference.run_all(prepared.case.clicks.points, no_progress)
+        return inference.inputs

@@ -7,7 +7,7 @@ import argparse
 from clickseg.case import Case
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.errors import UsageError
-from clickseg.incremental import Change, Session
+from clickseg.session.session import Change, Session
 from clickseg.session_run import Edit
 
 

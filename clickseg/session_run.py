@@ -11,14 +11,14 @@ from clickseg.case import Case, Result
 from clickseg.clicks.read import NONE
 from clickseg.engines.choice import make_engine
 from clickseg.errors import SessionError, UsageError
-from clickseg.incremental import Change, Session
-from clickseg.incremental.record import subject_of
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.job import load_cases
 from clickseg.plan import Plan, make_plan
 from clickseg.progress import Progress
 from clickseg.results import Results
 from clickseg.run import log_plan
+from clickseg.session.record import subject_of
+from clickseg.session.session import Change, Session, SessionOptions
 from clickseg.settings import Settings
 from clickseg.wording import counted
 
@@ -91,17 +91,14 @@ def _run(plan: Plan, settings: Settings, folder: Path, edit: Edit, progress: Pro
 
 def _opened(case: Case, settings: Settings, folder: Path, progress: Progress) -> Session:
     engine = make_engine(case.package, settings.runtime, settings.device, settings.precision, settings.cache)
-    return Session(
-        case.series,
-        case.package,
-        engine,
-        folder=folder,
+    options = SessionOptions(
         memory=settings.memory,
         kernels=KernelChoice(settings.cache),
         postprocessing=settings.postprocessing,
         progress=progress,
         earlier=case.earlier,
     )
+    return Session(case.series, case.package, folder=folder, engine=engine, options=options)
 
 
 def _said(change: Change, session: Session) -> str:

@@ -12,11 +12,11 @@ from clickseg.evaluation.methods import Method, Model
 from clickseg.evaluation.protocols.protocol import Protocol
 from clickseg.evaluation.scores import MODEL, CaseScores
 from clickseg.evaluation.trial import trial_of
-from clickseg.incremental.session import Session
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage
 from clickseg.progress import Progress, no_progress
+from clickseg.session.session import Session, SessionOptions
 
 Look = Callable[[Method], None]
 """Shown a method when its last step is done."""
@@ -58,9 +58,8 @@ def evaluate_case(
     """
     trial = trial_of(case, package.spec, protocol)
     opened = time.perf_counter()
-    with Session(
-        series_of(case), package, engine, memory=memory, kernels=kernels, postprocessing=postprocessing
-    ) as session:
+    options = SessionOptions(memory=memory, kernels=kernels, postprocessing=postprocessing)
+    with Session(series_of(case), package, engine=engine, options=options) as session:
         method = Model(session, case, package.spec, opened)
         curves = trial.play(method, MODEL, progress)
         look(method)
