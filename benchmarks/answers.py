@@ -50,6 +50,9 @@ class Answers:
         """Returns nothing that matters."""
         return {}
 
+    def close(self) -> None:
+        """Has nothing to free."""
+
 
 def ct_spec(channels: int, roi: Triple, spacing_mm: float) -> ModelSpec:
     """Returns a CT model of classes that exclude each other, the first channel the background."""

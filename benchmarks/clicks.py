@@ -23,13 +23,13 @@ from clickseg.engines.engine import Engine, Precision
 from clickseg.engines.export import export_openvino
 from clickseg.engines.quantize import quantize
 from clickseg.engines.weights_files import list_weights
-from clickseg.incremental import Session
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.phantom.dicom import write_series
 from clickseg.pipeline import segment
 from clickseg.preparation import make_case, prepare
+from clickseg.session.session import Session
 from tests import phantoms
 
 _PET_LESION = Path(__file__).parents[1] / "models" / "pet_lesion"
@@ -61,7 +61,7 @@ def run(data: Path) -> None:
 def _row(case: _Case) -> Row:
     engine = make_engine(case.package, RuntimeSettings(Runtime.OPENVINO, "cpu", case.precision))
     places = _places(case)
-    with Session([case.series], case.package, engine) as session:
+    with Session(case.series, case.package, engine=engine) as session:
         session.wait()
         before = _resident_bytes()
         changes = [session.add_click(click) for click in places]

@@ -10,10 +10,11 @@ import numpy as np
 from benchmarks.held_out import HeldOut, held_out, package_in
 from benchmarks.table import Row, publish
 from clickseg.datasets.case import LabelledCase
-from clickseg.evaluation.case import SessionOptions, evaluate_case
+from clickseg.evaluation.case import evaluate_case
 from clickseg.evaluation.protocols.choice import ProtocolName, make_protocol
 from clickseg.evaluation.region_growing import grow_regions
 from clickseg.evaluation.scores import Curve
+from clickseg.session.session import SessionOptions
 
 _SHOWN = (0, 1, 3, 5, 10)
 _AVID_SUV, _AVID_SHARE = 1.5, 0.7
@@ -44,7 +45,9 @@ def _curves(each: HeldOut) -> Iterator[tuple[str, Curve]]:
     """Returns how well each method does, by what it is called."""
     protocol = make_protocol(ProtocolName.CVPR2025, max(_SHOWN), None)
     for method, postprocessing in (("the model", True), ("the model, without postprocessing", False)):
-        scores = evaluate_case(each.case, each.package, each.engine, protocol, SessionOptions(postprocessing))
+        scores = evaluate_case(
+            each.case, each.package, each.engine, protocol, SessionOptions(postprocessing=postprocessing)
+        )
         yield from ((method, curve) for curve in scores.curves)
     yield from (("region growing", curve) for curve in grow_regions(each.case, each.package.spec, protocol))
 

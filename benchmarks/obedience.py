@@ -21,7 +21,7 @@ from clickseg.clicks.click import Polarity
 from clickseg.evaluation.in_memory import series_of
 from clickseg.evaluation.methods import Model
 from clickseg.evaluation.protocols.choice import ProtocolName, make_protocol
-from clickseg.incremental.session import Session
+from clickseg.session.session import Session, SessionOptions
 from clickseg.simulation.regions import Regions
 
 _CLICKS = 10
@@ -71,7 +71,8 @@ def _trials(each: HeldOut) -> Iterator[_Trial]:
     case, image = each.case, each.case.images[0]
     truth = case.truth.array > 0
     user = make_protocol(ProtocolName.CVPR2025, _CLICKS, None).user(truth, image)
-    with Session(series_of(case), each.package, each.engine, postprocessing=False) as session:
+    options = SessionOptions(postprocessing=False)
+    with Session(series_of(case), each.package, engine=each.engine, options=options) as session:
         method = Model(session, case, each.package.spec, perf_counter())
         method.start()
         for step in range(1, _CLICKS + 1):

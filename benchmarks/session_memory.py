@@ -14,10 +14,10 @@ from benchmarks.answers import Answers
 from benchmarks.memory import resident_bytes
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Polarity
-from clickseg.incremental import Session
 from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.phantom.dicom import write_series
+from clickseg.session.session import Session, SessionOptions
 from tests import phantoms
 
 _SHAPE = (326, 400, 400)
@@ -62,7 +62,7 @@ def _smooth_answers() -> Answers:
 def _session(study: Path, package: ModelPackage, answers: Answers, memory: Memory) -> None:
     series = phantoms.read(study)
     places = np.random.default_rng(3).uniform(0, np.array(_SHAPE) - 1, (_CLICKS, 3))
-    with Session([series], package, answers, memory=memory) as session:
+    with Session(series, package, engine=answers, options=SessionOptions(memory=memory)) as session:
         session.wait()
         for x, y, z in series.volume.map_indices_to_reference(places):
             session.add_click(Click("hook", Polarity.FOREGROUND, (float(x), float(y), float(z))))

@@ -13,9 +13,9 @@ from clickseg.arrays import Mask
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
-from clickseg.incremental.session import Session
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
+from clickseg.session.session import Session, SessionOptions
 from clickseg.simulation.clicker import Choice, Clicker
 from clickseg.simulation.regions import Regions
 
@@ -35,7 +35,7 @@ def run(data: Path) -> None:
 
 def _background_clicks(case: Case, far: Mask, package: ModelPackage, engine: Engine) -> list[Row]:
     """Clicks into the deepest voxel of each of the largest false regions, without postprocessing."""
-    with Session([case.series], package, engine, postprocessing=False) as session:
+    with Session(case.series, package, engine=engine, options=SessionOptions(postprocessing=False)) as session:
         session.wait()
         organs = _largest(session.labels.mask(1) & ~case.tumour, _ORGANS)
         rows = [_row(case, far, "none", session.labels.mask(1), None)]
@@ -47,7 +47,7 @@ def _background_clicks(case: Case, far: Mask, package: ModelPackage, engine: Eng
 
 
 def _one_click(case: Case, far: Mask, package: ModelPackage, engine: Engine) -> Row:
-    with Session([case.series], package, engine) as session:
+    with Session(case.series, package, engine=engine) as session:
         session.add_clicks([_click(case, case.tumour, Polarity.FOREGROUND)])
         return _row(case, far, "foreground, in the tumour; postprocessing on", session.labels.mask(1), None)
 

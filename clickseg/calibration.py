@@ -15,7 +15,7 @@ from clickseg.case import Prepared
 from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Precision
 from clickseg.errors import ClickSegError, InputError
-from clickseg.incremental.live import Live
+from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
@@ -70,7 +70,7 @@ def _windows(settings: RunSettings) -> Iterator[tuple[Values, bool]]:
 def _replayed(prepared: Prepared, settings: RuntimeSettings) -> ModelInput:
     """Returns what a model that is given its own result is given for the last click."""
     exact = replace(settings, runtime=Runtime.OPENVINO, device="cpu", precision=Precision.F32)
-    engine = make_engine(prepared.case.package, exact)
-    with closing(Live(prepared, engine, settings.memory, KernelChoice(settings.cache))) as live:
-        live.run_all(prepared.case.clicks.points, no_progress)
-        return live.inputs
+    engine, kernels = make_engine(prepared.case.package, exact), KernelChoice(settings.cache)
+    with closing(IncrementalInference(prepared, engine, settings.memory, kernels)) as inference:
+        inference.run_all(prepared.case.clicks.points, no_progress)
+        return inference.inputs

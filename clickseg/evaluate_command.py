@@ -18,7 +18,6 @@ from clickseg.datasets.read import read_case
 from clickseg.datasets.regions import Classes, names_of
 from clickseg.engines.choice import make_engine
 from clickseg.errors import ClickSegError, UsageError
-from clickseg.evaluation.case import SessionOptions
 from clickseg.evaluation.dataset import Evaluated, EvaluatedDataset, Evaluation, Failed
 from clickseg.evaluation.protocols.choice import ProtocolName, make_protocol
 from clickseg.evaluation.report import SUMMARY, write_report
@@ -29,6 +28,7 @@ from clickseg.models.choice import ModelPath, find_packages, model_paths
 from clickseg.models.package import ModelPackage, is_package, load_package
 from clickseg.options import option_value, switch
 from clickseg.progress import Progress
+from clickseg.session.session import SessionOptions
 from clickseg.staging import Staging
 from clickseg.wording import counted
 
@@ -132,7 +132,7 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluations:
         package,
         make_engine(package, settings.runtime),
         protocol,
-        SessionOptions(settings.postprocessing, settings.runtime.memory, KernelChoice(settings.runtime.cache)),
+        SessionOptions(settings.runtime.memory, KernelChoice(settings.runtime.cache), settings.postprocessing),
         read=lambda files: read_case(files, classes),
     )
     with Staging(settings.output, SUMMARY) as staging:

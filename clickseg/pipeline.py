@@ -16,6 +16,7 @@ from clickseg.engines.engine import Engine
 from clickseg.errors import DeviceMemoryError
 from clickseg.inference.decision import Decision, deciding_channels
 from clickseg.inference.device import HOST, Device, device_of
+from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.postprocess import Removed, postprocess
@@ -126,11 +127,9 @@ def _decided(
     """Returns the label map, and how many windows there were; nothing else outlives it on the device."""
     spec, source = prepared.case.package.spec, prepared.case.reference.volume.get_geometry()
     if spec.previous_mask:
-        from clickseg.incremental.live import Live  # no other run needs it
-
-        with closing(Live(prepared, engine, memory, choose_kernels, device=device)) as live:
-            live.run_all(prepared.case.clicks.points, progress)
-            return live.labels, Windows(live.windows, live.repeated, live.logits_at)
+        with closing(IncrementalInference(prepared, engine, memory, choose_kernels, device=device)) as inference:
+            inference.run_all(prepared.case.clicks.points, progress)
+            return inference.labels, Windows(len(inference.grid), inference.repeated, inference.logits_at)
     window = SlidingWindow(prepared.inputs.on(device), spec)
     kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
     decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels, device)

@@ -30,8 +30,13 @@ def make_case(
 
     Raises:
         ClickError: A click does not belong to the series or the model.
-        ModelError: A series is of another modality or unit.
+        ModelError: A series is of another modality or unit, or there are not as many as the model has inputs.
     """
+    if len(series) != len(package.spec.inputs):
+        names = " and ".join(each.name for each in package.spec.inputs)
+        raise ModelError(
+            f"model {package.name}: expected {len(package.spec.inputs)} series ({names}), got {len(series)}"
+        )
     for each, spec in zip(series, package.spec.inputs, strict=True):
         expected = [f"{choice.modality} {choice.unit}".strip() for choice in spec.choices]
         got = f"{each.candidate.modality} {each.unit}".strip()

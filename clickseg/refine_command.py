@@ -11,7 +11,7 @@ from clickseg.boxes import Box
 from clickseg.case import Case
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.errors import UsageError
-from clickseg.incremental import Change, Session
+from clickseg.session.session import Change, Session
 from clickseg.wording import counted
 
 

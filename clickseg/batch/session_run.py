@@ -15,10 +15,10 @@ from clickseg.case import Case, Result
 from clickseg.clicks.read import NONE
 from clickseg.engines.choice import make_engine
 from clickseg.errors import SessionError, UsageError
-from clickseg.incremental import Change, Session
-from clickseg.incremental.record import subject_of
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.progress import Progress
+from clickseg.session.record import subject_of
+from clickseg.session.session import Change, Session, SessionOptions
 
 Edit = Callable[[Session, Case], Change | None]
 """What a user does in a session; nothing where it is only opened."""
@@ -116,14 +116,12 @@ def _run(plan: Plan, settings: RunSettings, folder: Path, edit: Edit, progress: 
 
 
 def _opened(case: Case, settings: RunSettings, folder: Path, progress: Progress) -> Session:
-    return Session(
-        case.series,
-        case.package,
-        make_engine(case.package, settings.runtime),
-        folder=folder,
+    options = SessionOptions(
         memory=settings.runtime.memory,
         kernels=KernelChoice(settings.runtime.cache),
         postprocessing=settings.postprocessing,
         progress=progress,
         earlier=case.earlier,
     )
+    engine = make_engine(case.package, settings.runtime)
+    return Session(case.series, case.package, folder=folder, engine=engine, options=options)

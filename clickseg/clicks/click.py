@@ -54,6 +54,10 @@ class Click:
         object.__setattr__(self, "position_mm", (x, y, z))
 
 
+Points: TypeAlias = tuple[Click, ...]
+"""Clicks in the order in which they were made."""
+
+
 def say_what_is_meant(clicks: Iterable[Click]) -> bool:
     """Whether there is a foreground click among some: without one a model that needs clicks finds nothing."""
     return any(click.polarity is Polarity.FOREGROUND for click in clicks)
@@ -70,7 +74,7 @@ class Clicks:
         source: The file they came from, for messages and the report.
     """
 
-    points: tuple[Click, ...] = ()
+    points: Points = ()
     frame_of_reference_uid: str | None = None
     series_instance_uid: str | None = None
     source: str = ""

@@ -61,3 +61,7 @@ class Engine(Protocol):
     def describe(self) -> Mapping[str, str | int]:
         """Returns the engine fingerprint: all on which the bits of its results depend."""
         ...
+
+    def close(self) -> None:
+        """Frees the network's memory; the engine runs nothing afterwards."""
+        ...

@@ -71,6 +71,10 @@ class OpenVinoEngine:
             "batch": self.batch,
         }
 
+    def close(self) -> None:
+        """Frees the network's memory; the engine runs nothing afterwards."""
+        del self._request, self._network
+
     def _compile(self, core: ov.Core, package: ModelPackage, cache: Path | None) -> ov.CompiledModel:
         spec, (constants, graph) = package.spec, self.weights
         options = {

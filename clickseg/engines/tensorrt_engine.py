@@ -96,6 +96,11 @@ class TensorRtEngine:
             "plan": self._digest,
         }
 
+    def close(self) -> None:
+        """Frees the network's memory, also for other processes; the engine runs nothing afterwards."""
+        del self._plan
+        torch.cuda.empty_cache()
+
     def _logits(self, windows: torch.Tensor) -> torch.Tensor:
         given = windows.contiguous()
         logits = torch.empty(self._said, device=windows.device)

@@ -87,6 +87,12 @@ class TorchEngine:
             "batch": self.batch,
         }
 
+    def close(self) -> None:
+        """Frees the network's memory, also for other processes; the engine runs nothing afterwards."""
+        del self._network
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
+
     def _logits(self, windows: torch.Tensor) -> torch.Tensor:
         with self._autocast(), torch.backends.cudnn.flags(**_CUDNN):
             logits: torch.Tensor = self._network(windows.contiguous(memory_format=self._layout))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from clickseg.datasets.case import LabelledCase
 from clickseg.engines.engine import Engine
@@ -12,26 +11,9 @@ from clickseg.evaluation.methods import Model
 from clickseg.evaluation.protocols.protocol import Protocol
 from clickseg.evaluation.scores import MODEL, CaseScores
 from clickseg.evaluation.trial import trial_of
-from clickseg.incremental.session import Session
-from clickseg.inference.kernel_choice import KernelChoice
-from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage
 from clickseg.progress import Progress, no_progress
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """How sessions with a model are run.
-
-    Attributes:
-        postprocessing: Whether the package's postprocessing is applied.
-        memory: What a session may take; by default what the machine has.
-        kernels: The loops over voxels.
-    """
-
-    postprocessing: bool = True
-    memory: Memory | None = None
-    kernels: KernelChoice | None = None
+from clickseg.session.session import Session, SessionOptions
 
 
 def evaluate_case(
@@ -60,13 +42,6 @@ def evaluate_case(
     options = options or SessionOptions()
     trial = trial_of(case, package.spec, protocol)
     opened = time.perf_counter()
-    with Session(
-        series_of(case),
-        package,
-        engine,
-        memory=options.memory,
-        kernels=options.kernels,
-        postprocessing=options.postprocessing,
-    ) as session:
+    with Session(series_of(case), package, engine=engine, options=options) as session:
         curves = trial.play(Model(session, case, package.spec, opened), MODEL, progress)
         return CaseScores(case.name, curves, session.labels)

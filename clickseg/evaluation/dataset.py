@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from clickseg.datasets.case import CaseFiles, LabelledCase
 from clickseg.engines.engine import Engine
 from clickseg.errors import ClickSegError, unexpected
-from clickseg.evaluation.case import SessionOptions, evaluate_case
+from clickseg.evaluation.case import evaluate_case
 from clickseg.evaluation.picture import draw_picture
 from clickseg.evaluation.protocols.protocol import Protocol
 from clickseg.evaluation.region_growing import grow_regions
@@ -18,6 +18,7 @@ from clickseg.interruption import interruptible
 from clickseg.label_map import LabelMap
 from clickseg.models.package import ModelPackage
 from clickseg.progress import Progress
+from clickseg.session.session import SessionOptions
 
 logger = logging.getLogger(__name__)
 

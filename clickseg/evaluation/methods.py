@@ -13,8 +13,8 @@ from clickseg.boxes import Triple
 from clickseg.clicks.click import Click, Point
 from clickseg.datasets.case import LabelledCase
 from clickseg.evaluation.scores import Effort
-from clickseg.incremental.session import Session
 from clickseg.models.spec import ModelSpec
+from clickseg.session.session import Session
 from clickseg.simulation.clicker import VoxelClick
 
 ClassClick = tuple[int, VoxelClick]

@@ -1,5 +1,1 @@
-"""Sessions: clicks one after another, each of which runs only the windows that it touches."""
-
-from clickseg.incremental.session import Change, Session
-
-__all__ = ["Change", "Session"]
+"""Files of one session that are checked when they are read."""

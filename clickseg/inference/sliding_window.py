@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from clickseg.arrays import Values
-from clickseg.boxes import Box, around, whole
+from clickseg.boxes import Box, Triple, around, whole
 from clickseg.engines.engine import Engine
 from clickseg.inference.decision import deciding, deciding_channels
 from clickseg.inference.held_images import HeldImages
@@ -37,8 +37,17 @@ class Kept(Protocol):
         ...
 
 
-class NothingKept:
-    """Nothing is known, and nothing is kept."""
+class NullStore:
+    """Keeps nothing: each window is run whenever it is needed.
+
+    Attributes:
+        keys: Ignored; as of the stores that keep logits by what each window is given.
+    """
+
+    bytes_to_come = 0
+
+    def __init__(self) -> None:
+        self.keys: Mapping[Triple, bytes] = {}
 
     def has(self, window: Window) -> bool:  # noqa: ARG002 - of any window
         """See ``Kept``."""
@@ -50,6 +59,9 @@ class NothingKept:
 
     def put(self, window: Window, logits: Values) -> None:
         """See ``Kept``."""
+
+    def close(self) -> None:
+        """Has nothing to free."""
 
 
 class SlidingWindow:
@@ -75,7 +87,7 @@ class SlidingWindow:
         self.grid = WindowGrid.over(inputs.shape, spec.window)
         self.repeated = self.ran = 0
         self._inputs, self._spec = inputs, spec
-        self._kept = kept or NothingKept()
+        self._kept = kept or NullStore()
         self._constant: _Constant | None = None
         self._images = HeldImages(inputs, self.grid.axis)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import pickle
+import weakref
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +76,18 @@ def test_an_engine_says_the_same_bytes_again(both: ModelPackage, batch: np.ndarr
 
     assert np.array_equal(engine.infer(batch), first)
     assert np.array_equal(make_engine(both, RuntimeSettings(runtime, "cpu", Precision.AUTO)).infer(batch), first)
+
+
+@pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.TORCH])
+def test_an_engine_that_is_closed_frees_its_network(both: ModelPackage, batch: np.ndarray, runtime: Runtime) -> None:
+    engine = make_engine(both, runtime, "cpu", Precision.F32)
+    engine.infer(batch)
+    network = weakref.ref(engine._network)
+
+    engine.close()
+
+    gc.collect()
+    assert network() is None
 
 
 @pytest.mark.parametrize(("runtime", "shape"), [(Runtime.OPENVINO, (1, 3, 4, 4, 4)), (Runtime.TORCH, (1, 2, 8, 8, 8))])

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import json
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,6 +95,15 @@ def test_convolutions_are_in_f16_and_normalizations_in_f32() -> None:
     assert {("Conv", onnx.TensorProto.FLOAT16), ("InstanceNormalization", onnx.TensorProto.FLOAT)} <= said
     assert {("Conv", onnx.TensorProto.FLOAT), ("InstanceNormalization", onnx.TensorProto.FLOAT16)} & said == set()
     assert {types["windows"], types["logits"]} == {onnx.TensorProto.FLOAT}
+
+
+def test_an_engine_that_is_closed_frees_its_plan(tensorrt: TensorRt, model: ModelPackage) -> None:
+    engine = engine_of(model)
+    plan = weakref.ref(engine._plan)
+
+    engine.close()
+
+    assert plan() is None
 
 
 def test_a_plan_is_compiled_once_and_taken_from_the_cache(

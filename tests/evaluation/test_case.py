@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from clickseg.errors import InputError, ModelError
-from clickseg.evaluation.case import SessionOptions, evaluate_case
+from clickseg.evaluation.case import evaluate_case
 from clickseg.evaluation.protocols.cvpr2025 import Cvpr2025
 from clickseg.evaluation.scores import WITHOUT_CLICKS
+from clickseg.session.session import SessionOptions
 from tests import phantoms
 from tests.evaluation import toys
 

@@ -18,8 +18,8 @@ from clickseg.cuda_runtime import has_cuda_device
 from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import DeviceMemoryError
-from clickseg.incremental.live import Live
 from clickseg.inference.device import HOST, Cuda, Device, device_of
+from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.intensity import fitted
 from clickseg.inference.kernel_choice import KernelChoice
 from clickseg.inference.model_input import Scaled, Whole
@@ -294,12 +294,12 @@ def test_a_session_is_on_the_device_and_keeps_logits_there_where_they_fit(tmp_pa
     labels = []
 
     for each, device in zip((engine, Stays(engine)), devices, strict=True):
-        live = Live(case, each, Memory(1 << 40, tmp_path), KernelChoice(), device=device)
-        live.run_all((), no_progress)
-        live.move_to(points, no_progress)
-        live.move_to(points[:1], no_progress)
-        labels.append(live.labels.array.tobytes())
-        assert type(live._said._kept).__name__ == ("InMemory" if each is engine or room else "Nowhere")
+        inference = IncrementalInference(case, each, Memory(1 << 40, tmp_path), KernelChoice(), device=device)
+        inference.run_all((), no_progress)
+        inference.move_to(points, no_progress)
+        inference.move_to(points[:1], no_progress)
+        labels.append(inference.labels.array.tobytes())
+        assert type(inference._logits).__name__ == ("InMemory" if each is engine or room else "NullStore")
 
     assert labels[0] == labels[1]
     assert any(labels[0])

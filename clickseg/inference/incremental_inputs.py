@@ -1,31 +1,100 @@
-"""What the network said after each click, for models that are given their own result: by the clicks until then."""
+"""What the network is given click by click: a digest for each window, the windows that a change touches, and masks.
+
+Masks show a model its own result after the clicks before; they are kept by these clicks.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import highdicom as hd
 import numpy as np
 
 from clickseg.arrays import Mask
-from clickseg.boxes import Triple
-from clickseg.clicks.click import Clicks
-from clickseg.incremental.history import Points
+from clickseg.boxes import Triple, around, bounds_of, meet
+from clickseg.clicks.click import Click, Clicks, Points
 from clickseg.incremental.sealed import SealedFolder
+from clickseg.inference.guidance import balls, inside
+from clickseg.inference.model_input import ModelInput
+from clickseg.inference.windows import Window, WindowGrid
 from clickseg.label_map import LabelMap
-from clickseg.models.spec import ModelSpec
+from clickseg.models.spec import GuidanceSpec, ModelSpec
 
-_KEPT = 64
-"""After how many different clicks masks are kept; what is older is made anew from those before it."""
+Keys = Mapping[Triple, bytes]
+"""For each window, by its first voxel, a digest of its clicks and masks; the images of a session never change."""
 
 Masks = tuple[Mask, ...]
 """For each mask channel the voxels [I, J, K] of the model grid that are 1."""
 
+EMPTY = b""
+"""The key of a window without clicks and without mask voxels."""
 
-def shown_in(labels: LabelMap, spec: ModelSpec) -> Masks:
+_KEPT = 64
+"""After how many different clicks masks are kept; older ones are made again from those before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInput:
+    """The input of a network: one value, so that its parts belong to the same clicks wherever work is interrupted.
+
+    Attributes:
+        points: The clicks.
+        inputs: Images, clicks and masks on the model grid.
+        keys: The digest of clicks and masks in each window.
+    """
+
+    points: Points
+    inputs: ModelInput
+    keys: Keys
+
+
+def empty_keys(grid: WindowGrid) -> Keys:
+    """Returns the keys of windows without clicks and without mask voxels."""
+    return {window.start: EMPTY for window in grid}
+
+
+def key_of(window: Window, inputs: ModelInput) -> bytes:
+    """Returns the key of a window."""
+    voxels = [np.unique(inside(each - window.start, window.roi), axis=0).astype(np.int32) for each in inputs.balls]
+    masks = [mask[window.place] for mask in inputs.masks]
+    if not any(len(each) for each in voxels) and not any(mask.any() for mask in masks):
+        return EMPTY
+    digest = hashlib.blake2b(digest_size=16)
+    for each in voxels:
+        digest.update(len(each).to_bytes(8, "little") + each.tobytes())
+    for mask in masks:
+        digest.update(np.packbits(mask).tobytes())
+    return digest.digest()
+
+
+def windows_with_changed_clicks(
+    before: Iterable[Click], after: Iterable[Click], grid: WindowGrid, geometry: hd.VolumeGeometry, spec: GuidanceSpec
+) -> tuple[Window, ...]:
+    """Returns the windows, in grid order, that hold a voxel of a click that came or went."""
+    had, has = Counter(before), Counter(after)
+    changed = balls([*(had - has), *(has - had)], geometry, spec)
+    return grid.holding(np.concatenate(changed))
+
+
+def windows_with_changed_mask(before: Masks, after: Masks, grid: WindowGrid) -> tuple[Window, ...]:
+    """Returns the windows, in grid order, in which masks [I, J, K] differ."""
+    differs = [one != other for one, other in zip(before, after, strict=True) if one is not other]
+    bounds = [box for box in map(bounds_of, differs) if box is not None]
+    if not bounds:
+        return ()
+    box = around(bounds)
+    near = (window for window in grid if meet(window.place, box))
+    return tuple(window for window in near if any(each[window.place].any() for each in differs))
+
+
+def masks_of(labels: LabelMap, spec: ModelSpec) -> Masks:
     """Returns what the mask channels of a model show of a label map [I, J, K] on the model grid."""
     numbers = {each.name: number for number, each in enumerate(spec.classes, 1)}
     return tuple(
@@ -34,8 +103,8 @@ def shown_in(labels: LabelMap, spec: ModelSpec) -> Masks:
     )
 
 
-def empty(shape: Triple, spec: ModelSpec) -> Masks:
-    """Returns what they show before anything was run."""
+def empty_masks(shape: Triple, spec: ModelSpec) -> Masks:
+    """Returns the masks before the first run."""
     return (np.broadcast_to(np.False_, shape),) * len(spec.previous_mask)
 
 

@@ -15,9 +15,8 @@ from clickseg.dicom.volume import Series
 from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import OutputError
-from clickseg.incremental import Session
-from clickseg.incremental import masks as masks_module
 from clickseg.inference import guidance
+from clickseg.inference import incremental_inputs as masks_module
 from clickseg.inference.decision import Decision
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import ModelInput
@@ -27,9 +26,10 @@ from clickseg.models.package import ModelPackage, load_package
 from clickseg.pipeline import segment
 from clickseg.preparation import make_case, prepare
 from clickseg.progress import no_progress
+from clickseg.session.session import Session
 from tests import phantoms
-from tests.incremental.conftest import section
-from tests.incremental.sessions import click, place
+from tests.session.conftest import section
+from tests.session.sessions import click, place
 
 Engines = dict[tuple[str, Runtime], Engine]
 FIRST, SECOND, THIRD, CORNER = (0.5, 0.4, 0.6), (0.45, 0.5, 0.55), (0.1, 0.9, 0.2), (1.0, 0.0, 1.0)
@@ -84,9 +84,8 @@ def test_only_windows_whose_clicks_or_mask_changed_run_again(series: Series, tmp
     refining = section(guidance=phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]})
     weights = [[0, 0, 0, 0], [1, 5, -5, 2]]  # by voxel: image, both clicks, and what was found stays
     package = load_package(phantoms.linear_model(tmp_path / "model", refining, weights, bias=[0, 0]))
-    with Session(
-        [series], package, make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
-    ) as session:
+    engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
+    with Session(series, package, engine=engine) as session:
         session.wait()
         first = session.add_click(click(series, *THIRD))  # with the mask of the first run, which is new to all windows
         second = session.add_click(click(series, *CORNER))  # with the mask in which the first click's ball is new
@@ -100,7 +99,7 @@ def test_a_click_that_comes_before_the_first_run_is_over_counts_from_what_that_s
     series: Series, models: dict[str, ModelPackage], engines: Engines
 ) -> None:
     engine = engines["refining", Runtime.OPENVINO]
-    with Session([series], models["refining"], engine) as session:
+    with Session(series, models["refining"], engine=engine) as session:
         session.add_click(click(series, *FIRST))  # at once
 
         expected = naive(series, session.clicks, models["refining"], engine)
@@ -113,7 +112,7 @@ def test_removing_an_early_click_replays_those_after_it(
     series: Series, models: dict[str, ModelPackage], engines: Engines
 ) -> None:
     engine = engines["refining", Runtime.OPENVINO]
-    with Session([series], models["refining"], engine) as session:
+    with Session(series, models["refining"], engine=engine) as session:
         session.add_clicks([click(series, *each) for each in (FIRST, SECOND, THIRD)])
 
         session.remove_click(1)
@@ -128,7 +127,7 @@ def test_masks_that_are_not_kept_are_made_anew(
 ) -> None:
     monkeypatch.setattr(masks_module, "_KEPT", 1)
     engine = engines["refining both", Runtime.OPENVINO]
-    with Session([series], models["refining both"], engine) as session:
+    with Session(series, models["refining both"], engine=engine) as session:
         session.add_clicks([click(series, *each) for each in (FIRST, SECOND, THIRD)])
         session.undo()
         session.undo()
@@ -142,7 +141,7 @@ def test_another_process_goes_on_with_the_masks_or_makes_them_anew(
     series: Series, models: dict[str, ModelPackage], engines: Engines, tmp_path: Path, what: str
 ) -> None:
     package, engine, folder = models["refining"], engines["refining", Runtime.OPENVINO], tmp_path / "s"
-    with Session([series], package, engine, folder=folder) as session:
+    with Session(series, package, engine=engine, folder=folder) as session:
         session.add_clicks([click(series, *FIRST), click(series, *SECOND)])
     for path in sorted((folder / "masks").iterdir()):
         content = path.read_bytes()
@@ -154,9 +153,9 @@ def test_another_process_goes_on_with_the_masks_or_makes_them_anew(
         }[what]
         path.unlink() if changed is None else path.write_bytes(changed)
 
-    with Session([series], package, engine, folder=folder) as session:
+    with Session(series, package, engine=engine, folder=folder) as session:
         session.wait()
-        assert (session._live.ran == 0) == (what == "whole")
+        assert (session._inference.ran == 0) == (what == "whole")
         session.add_click(click(series, *THIRD))
 
         expected = naive(series, session.clicks, package, engine)
@@ -167,7 +166,7 @@ def test_a_step_whose_masks_cannot_be_kept_leaves_all_as_it_was(
     series: Series, models: dict[str, ModelPackage], engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package, engine = models["refining"], engines["refining", Runtime.OPENVINO]
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.add_click(click(series, *FIRST))
         session.wait()
         before = session.labels.array.copy()

@@ -11,12 +11,12 @@ import pytest
 from clickseg.clicks.click import Clicks
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
-from clickseg.incremental import Session
 from clickseg.inference.runtime_settings import Runtime
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import segment
+from clickseg.session.session import Session
 from clickseg.staging import replace_whole
-from tests.incremental.sessions import click
+from tests.session.sessions import click
 
 FIRST, SECOND = (0.5, 0.4, 0.6), (0.1, 0.9, 0.2)
 
@@ -54,7 +54,7 @@ def test_wherever_a_step_is_interrupted_it_was_done_or_was_not(
     package, engine = models[name], engines[name, Runtime.OPENVINO]
     clicks = (click(series, *FIRST), click(series, *SECOND))
     full = {each: segment([series], Clicks(each), package, engine) for each in (clicks[:1], clicks)}
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.add_click(clicks[0])
         session.wait()
         for _ in range(2):  # the second time all is known that can be
@@ -78,7 +78,7 @@ def test_wherever_a_step_is_interrupted_it_was_done_or_was_not(
             if session.clicks == clicks:
                 session.undo()
         assert interrupted > len(places) / 2
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         assert session.clicks == clicks[:1]
 
 
@@ -95,10 +95,10 @@ def test_a_step_that_is_interrupted_when_it_was_kept_counts(
         replace_whole(path, content)
         raise KeyboardInterrupt
 
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
         with monkeypatch.context() as patch:
-            patch.setattr("clickseg.incremental.record.replace_whole", kept_and_interrupted)
+            patch.setattr("clickseg.session.record.replace_whole", kept_and_interrupted)
             with pytest.raises(KeyboardInterrupt):
                 session.add_click(click(series, *FIRST))
 

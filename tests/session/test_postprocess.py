@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickseg.clicks.click import Click, Polarity
-from clickseg.incremental.live_postprocess import LivePostprocess
-from clickseg.incremental.shown import AsAWhole
 from clickseg.inference.postprocess import postprocess
 from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
+from clickseg.session.postprocess import FullPostprocess, IncrementalPostprocess
 from tests import phantoms
 
 SHAPE = (6, 7, 8)
@@ -55,7 +54,7 @@ def test_after_any_changes_it_gives_what_the_whole_gives(
     is_sigmoid = activation == "sigmoid"
     shape = (*SHAPE, 1) if is_sigmoid else SHAPE
     labels = LabelMap(np.zeros(shape, np.uint8), is_sigmoid, 2)
-    live, whole = LivePostprocess(labels, volume, spec), AsAWhole(labels, volume, spec)
+    live, whole = IncrementalPostprocess(labels, volume, spec), FullPostprocess(labels, volume, spec)
     clicks: tuple[Click, ...] = ()
     for _ in range(6):
         low = [int(rng.integers(0, count)) for count in SHAPE]

@@ -19,13 +19,13 @@ from clickseg.dicom.volume import Series
 from clickseg.engines.choice import make_engine
 from clickseg.engines.engine import Engine, Precision
 from clickseg.errors import OutputError, SessionError
-from clickseg.incremental import Session
-from clickseg.incremental.record import MAX_STEPS, SESSION
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import segment
+from clickseg.session.record import MAX_STEPS, SESSION
+from clickseg.session.session import Session
 from tests import phantoms, runs
-from tests.incremental.sessions import click
+from tests.session.sessions import click
 
 FIRST, SECOND = (0.5, 0.4, 0.6), (0.1, 0.9, 0.2)
 
@@ -46,15 +46,15 @@ def test_another_session_goes_on_and_runs_nothing_again(
     engine: Engine,
     tmp_path: Path,
 ) -> None:
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.add_click(click(series, *FIRST), user="ann")
         session.wait()
         before = session.labels.array.copy()
 
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
         assert session.labels.array.tobytes() == before.tobytes()
-        assert session._live.ran == 0
+        assert session._inference.ran == 0
         assert [step.user for step in session.steps] == ["ann"]
         session.add_click(click(series, *SECOND), user="bob")
         session.undo()
@@ -67,7 +67,7 @@ def test_its_steps_can_be_replayed_to_the_same_bytes(
     engine: Engine,
     tmp_path: Path,
 ) -> None:
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.add_clicks([click(series, *FIRST), click(series, *SECOND)])
         session.remove_click(1)
         session.undo()
@@ -75,7 +75,7 @@ def test_its_steps_can_be_replayed_to_the_same_bytes(
         session.wait()
         found, steps = session.labels.array.copy(), session.steps
 
-    with Session([series], package, engine) as replay:
+    with Session(series, package, engine=engine) as replay:
         for step in steps:
             match step.action.value:
                 case "add":
@@ -94,16 +94,16 @@ def test_a_damaged_file_of_logits_is_run_again(
     engine: Engine,
     tmp_path: Path,
 ) -> None:
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
         before = session.labels.array.copy()
     files = sorted((tmp_path / "s" / "logits").iterdir())
     files[0].write_bytes(files[0].read_bytes()[:-4] + b"abcd")
     files[1].write_bytes(b"")
 
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-        assert session._live.ran == 2
+        assert session._inference.ran == 2
         assert session.labels.array.tobytes() == before.tobytes()
 
 
@@ -111,13 +111,13 @@ def test_logits_of_another_session_are_run_again_where_its_record_is_gone(
     series: Series, package: ModelPackage, engine: Engine, tmp_path: Path
 ) -> None:
     other = replace(series, volume=series.volume.with_array(series.volume.array[::-1].copy()))
-    with Session([other], package, engine, folder=tmp_path / "s") as session:
+    with Session(other, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
     (tmp_path / "s" / SESSION).unlink()
 
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         found = session.result().labels
-        assert session._live.ran > 0
+        assert session._inference.ran > 0
     assert found.array.tobytes() == segment([series], Clicks(), package, engine).labels.array.tobytes()
 
 
@@ -128,28 +128,28 @@ def test_a_session_that_cannot_be_opened_leaves_its_folder_free(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("clickseg.incremental.session.prepare", fails)
+        patch.setattr("clickseg.session.session.prepare", fails)
         with pytest.raises(MemoryError) as kept_alive:
-            Session([series], package, engine, folder=tmp_path / "s")
+            Session(series, package, engine=engine, folder=tmp_path / "s")
 
-    Session([series], package, engine, folder=tmp_path / "s").close()
+    Session(series, package, engine=engine, folder=tmp_path / "s").close()
     assert kept_alive.value
 
 
 def test_files_of_logits_count_as_room_for_themselves(
     series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.add_click(click(series, *FIRST))
         session.wait()
         size = 2 * session.windows * 8**3 * 4
     held = sum(path.stat().st_size for path in (tmp_path / "s" / "logits").iterdir())
     left = SimpleNamespace(free=2 * size - held)
-    monkeypatch.setattr("clickseg.incremental.window_logits.shutil.disk_usage", lambda _: left)
+    monkeypatch.setattr("clickseg.inference.incremental_logits.shutil.disk_usage", lambda _: left)
 
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-        assert session._live.ran == 0
+        assert session._inference.ran == 0
 
 
 def test_other_data_weights_or_engines_are_refused(
@@ -159,17 +159,17 @@ def test_other_data_weights_or_engines_are_refused(
     package: ModelPackage,
     tmp_path: Path,
 ) -> None:
-    Session([series], package, engine, folder=tmp_path / "s").close()
+    Session(series, package, engine=engine, folder=tmp_path / "s").close()
 
     other = phantoms.read(runs.write_input(tmp_path / "in") / "CT")
     with pytest.raises(SessionError, match="the session is of another series 1: expected"):
-        Session([other], package, engine, folder=tmp_path / "s")
+        Session(other, package, engine=engine, folder=tmp_path / "s")
     torch = make_engine(package, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
     with pytest.raises(SessionError, match="the session is of another engine engine: expected torch, got openvino"):
-        Session([series], package, torch, folder=tmp_path / "s")
+        Session(series, package, engine=torch, folder=tmp_path / "s")
     softmax = make_engine(models["softmax"], RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     with pytest.raises(SessionError, match="the session is of another model: expected softmax"):
-        Session([series], models["softmax"], softmax, folder=tmp_path / "s")
+        Session(series, models["softmax"], engine=softmax, folder=tmp_path / "s")
 
 
 def test_a_session_is_of_one_process_at_a_time(
@@ -179,10 +179,10 @@ def test_a_session_is_of_one_process_at_a_time(
     tmp_path: Path,
 ) -> None:
     with (
-        Session([series], package, engine, folder=tmp_path / "s"),
+        Session(series, package, engine=engine, folder=tmp_path / "s"),
         pytest.raises(SessionError, match="in use by another process"),
     ):
-        Session([series], package, engine, folder=tmp_path / "s")
+        Session(series, package, engine=engine, folder=tmp_path / "s")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"version": 2, "identity": {}, "steps": []}', "[1"])
@@ -196,7 +196,7 @@ def test_a_damaged_record_is_one_clear_error(
     (tmp_path / SESSION).write_text(content)
 
     with pytest.raises(SessionError, match=SESSION):
-        Session([series], package, engine, folder=tmp_path)
+        Session(series, package, engine=engine, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -212,21 +212,21 @@ def test_a_damaged_record_is_one_clear_error(
 def test_steps_that_make_no_history_are_one_clear_error(
     series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, steps: list[dict[str, object]], message: str
 ) -> None:
-    Session([series], package, engine, folder=tmp_path).close()
+    Session(series, package, engine=engine, folder=tmp_path).close()
     record = json.loads((tmp_path / SESSION).read_text())
     record["steps"] = [{"user": "", "time": "", **step} for step in steps]
     (tmp_path / SESSION).write_text(json.dumps(record))
 
     with pytest.raises(SessionError, match=SESSION) as found:
-        Session([series], package, engine, folder=tmp_path)
+        Session(series, package, engine=engine, folder=tmp_path)
     assert message in str(found.value)
 
 
 def test_a_record_that_would_not_be_read_again_is_not_written(
     series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clickseg.incremental.record.MAX_STEPS", 1)
-    with Session([series], package, engine, folder=tmp_path) as session:
+    monkeypatch.setattr("clickseg.session.record.MAX_STEPS", 1)
+    with Session(series, package, engine=engine, folder=tmp_path) as session:
         session.add_click(click(series, *FIRST))
         with pytest.raises(SessionError, match="expected at most 1 steps and 16777216 bytes, got 2"):
             session.reset()
@@ -240,14 +240,14 @@ def test_a_step_that_cannot_be_kept_is_not_done(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with Session([series], package, engine, folder=tmp_path / "s") as session:
+    with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
         before = session.labels.array.copy()
 
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("clickseg.incremental.record.replace_whole", full)
+        monkeypatch.setattr("clickseg.session.record.replace_whole", full)
         with pytest.raises(OutputError, match="No space left"):
             session.add_click(click(series, *FIRST))
 
@@ -266,14 +266,14 @@ from clickseg.engines.choice import make_engine
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.engines.engine import Precision
 from clickseg.errors import ClickError
-from clickseg.incremental import Session
+from clickseg.session.session import Session
 from clickseg.models.package import load_package
 from tests import phantoms
 series = phantoms.read(Path({study!r}))
 package = load_package(Path({model!r}))
 engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
 rng = np.random.default_rng({seed})
-with Session([series], package, engine, folder=Path({folder!r})) as session:
+with Session(series, package, engine=engine, folder=Path({folder!r})) as session:
     print(len(session.steps), flush=True)
     while True:
         kind = rng.choice(["add", "add", "add", "remove", "undo", "redo", "reset"], p=[.25, .25, .2, .1, .1, .08, .02])
@@ -323,7 +323,7 @@ def test_after_kills_a_session_goes_on_from_the_step_last_acknowledged(
         process.stdout.close()
         kills += 1
 
-    with Session([series], package, engine, folder=folder) as session:
+    with Session(series, package, engine=engine, folder=folder) as session:
         assert acknowledged <= len(session.steps) <= acknowledged + 1
         session.wait()
         full = segment([series], Clicks(session.clicks), package, engine)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from enum import Enum
 
-from clickseg.clicks.click import Click
-from clickseg.errors import ClickError
+from typing_extensions import Self
 
-Points = tuple[Click, ...]
+from clickseg.clicks.click import Click, Points
+from clickseg.errors import ClickError, SessionError
+
+_LONGEST_USER = 200
 
 
 class Action(str, Enum):
@@ -39,6 +43,19 @@ class Step:
     click: Click | None = None
     number: int | None = None
 
+    @classmethod
+    def now(cls, action: Action, user: str, *, click: Click | None = None, number: int | None = None) -> Self:
+        """Returns a step that a user makes at this moment.
+
+        Raises:
+            SessionError: The user's name could not be read back from the record.
+        """
+        if not (user.isprintable() and len(user) <= _LONGEST_USER):
+            raise SessionError(
+                f"user: expected a name of at most {_LONGEST_USER} characters that can be printed, got {user!a:.80}"
+            )
+        return cls(action, user, datetime.now(timezone.utc).isoformat(timespec="milliseconds"), click, number)
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -56,12 +73,15 @@ class History:
     past: tuple[Points, ...] = ()
     future: tuple[Points, ...] = ()
 
-    def after(self, step: Step) -> History:
-        """Returns the history with one more step.
+    def after(self, *steps: Step) -> History:
+        """Returns the history with more steps.
 
         Raises:
             ClickError: There is nothing to undo, redo or remove.
         """
+        return functools.reduce(History._with, steps, self)
+
+    def _with(self, step: Step) -> History:
         return replace(self._changed(step), steps=(*self.steps, step))
 
     def _changed(self, step: Step) -> History:

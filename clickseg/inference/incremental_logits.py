@@ -14,8 +14,9 @@ import numpy as np
 from clickseg.arrays import Values
 from clickseg.boxes import Triple
 from clickseg.incremental.sealed import SEAL_BYTES, SealedFolder
-from clickseg.incremental.window_inputs import Keys
 from clickseg.inference.device import Device
+from clickseg.inference.incremental_inputs import Keys
+from clickseg.inference.sliding_window import NullStore
 from clickseg.inference.windows import Window
 from clickseg.memory import Memory
 from clickseg.scratch import Scratch
@@ -233,34 +234,7 @@ class OnDisk:
         return f"{place}_{self.keys[window.start].hex() or 'none'}.f32"
 
 
-class Nowhere:
-    """No logits: windows beside those that changed are run again too.
-
-    Attributes:
-        keys: What each window is given now.
-    """
-
-    bytes_to_come = 0
-
-    def __init__(self, keys: Keys) -> None:
-        self.keys = keys
-
-    def has(self, window: Window) -> bool:  # noqa: ARG002 - of any window
-        """See ``Kept``."""
-        return False
-
-    def get(self, window: Window) -> Values | None:  # noqa: ARG002 - of any window
-        """See ``Kept``."""
-        return None
-
-    def put(self, window: Window, logits: Values) -> None:
-        """See ``Kept``."""
-
-    def close(self) -> None:
-        """Nothing is left behind."""
-
-
-WindowLogits = InMemory | InScratch | OnDisk | Nowhere
+WindowLogits = InMemory | InScratch | OnDisk | NullStore
 
 
 def window_logits(
@@ -280,12 +254,12 @@ def window_logits(
     """
     size = _VERSIONS * len(keys) * math.prod(shape) * FLOAT_BYTES
     if device.is_host and folder is not None:
-        return OnDisk(keys, folder, shape, session) if size <= _disk_bytes(folder) // 2 else Nowhere(keys)
+        return OnDisk(keys, folder, shape, session) if size <= _disk_bytes(folder) // 2 else NullStore()
     if size <= device.left(memory) // 2:
         return InMemory(keys, shape)
     if device.is_host and size <= _disk_bytes(memory.spool) // 2:
         return InScratch(keys, memory.spool, shape)
-    return Nowhere(keys)
+    return NullStore()
 
 
 def _disk_bytes(folder: Path) -> int:

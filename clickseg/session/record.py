@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +23,8 @@ from clickseg.dicom.volume import Series
 from clickseg.digest import file_sha256
 from clickseg.engines.engine import Engine
 from clickseg.errors import ClickError, OutputError, SessionError
-from clickseg.incremental.history import Action, History, Step
 from clickseg.models.package import CONFIG
+from clickseg.session.history import Action, History, Step
 from clickseg.staging import remove_parts, replace_whole
 from clickseg.validation import MAX_JSON_BYTES, Strict, parse, read_json
 
@@ -161,7 +161,7 @@ class Record:
                     hint="begin a new session in another folder",
                 )
         try:
-            return replayed(_step(each) for each in file.steps)
+            return History().after(*map(_step, file.steps))
         except ClickError as error:
             raise SessionError(f"{self._folder / SESSION}: its steps cannot be replayed: {error}") from error
 
@@ -200,14 +200,6 @@ def _locked(folder: Path) -> int:
             raise SessionError(f"{folder}: the session is in use by another process") from error
         raise OutputError(f"{folder}: cannot be locked: {error.strerror}") from error
     return file
-
-
-def replayed(steps: Iterable[Step]) -> History:
-    """Returns the history that some steps make."""
-    history = History()
-    for step in steps:
-        history = history.after(step)
-    return history
 
 
 def subject(case: Case, engine: Engine) -> Subject:

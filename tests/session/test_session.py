@@ -17,17 +17,18 @@ from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.dicom.volume import Series
 from clickseg.engines.engine import Engine
 from clickseg.errors import ClickError, EngineError, MemoryLimitError, SessionError
-from clickseg.incremental import Session
-from clickseg.incremental import window_logits as logits_module
-from clickseg.incremental.window_inputs import keys_of_nothing
+from clickseg.inference import incremental_logits as logits_module
+from clickseg.inference.incremental_inputs import empty_keys
 from clickseg.inference.resample import OnModelGrid
 from clickseg.inference.runtime_settings import Runtime
 from clickseg.inference.windows import WindowGrid
 from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage
 from clickseg.pipeline import segment
+from clickseg.session.session import Session, SessionOptions
+from clickseg.session.state import State, Validity
 from tests import runs
-from tests.incremental.sessions import click, place
+from tests.session.sessions import click, place
 
 PLACES = ("memory", "scratch", "disk", "nowhere")
 MODELS = ("softmax", "sigmoid", "two labels", "clicked", "refining", "refining both")
@@ -74,7 +75,7 @@ def test_each_step_gives_the_bytes_of_a_full_run(
     runtime: Runtime,
 ) -> None:
     keep_at(place_of_logits, tmp_path, monkeypatch)
-    with Session([series], models[name], engines[name, runtime]) as session:
+    with Session(series, models[name], engine=engines[name, runtime]) as session:
         session.wait()
         for step in steps:
             before = session.labels.array.copy()
@@ -91,9 +92,9 @@ def keep_at(where: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "memory": lambda keys, shape, **_: logits_module.InMemory(keys, shape),
         "scratch": lambda keys, shape, **_: logits_module.InScratch(keys, folder, shape),
         "disk": lambda keys, shape, **_: logits_module.OnDisk(keys, folder / uuid.uuid4().hex, shape, b""),
-        "nowhere": lambda keys, *_, **__: logits_module.Nowhere(keys),
+        "nowhere": lambda *_, **__: logits_module.NullStore(),
     }
-    monkeypatch.setattr("clickseg.incremental.redecided.window_logits", kinds[where])
+    monkeypatch.setattr("clickseg.inference.incremental.window_logits", kinds[where])
 
 
 CLICK = (0.5, 0.4, 0.6)
@@ -105,7 +106,7 @@ def test_a_click_runs_only_the_windows_that_hold_its_ball_and_says_what_changed(
     series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     engine = engines["softmax", Runtime.OPENVINO]
-    with Session([series], models["softmax"], engine) as session:
+    with Session(series, models["softmax"], engine=engine) as session:
         session.wait()
         before = session.labels.array.copy()
 
@@ -133,7 +134,7 @@ def test_a_click_makes_only_the_part_of_the_image_that_its_windows_hold(
         made.append(found.size)
         return found
 
-    with Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session:
+    with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         session.wait()
         monkeypatch.setattr(OnModelGrid, "part", noted)
         change = session.add_click(click(series, *CORNER))
@@ -152,7 +153,7 @@ def test_the_last_step_is_undone_without_running_anything_whatever_came_before(
     place_of_logits: str,
 ) -> None:
     keep_at(place_of_logits, tmp_path, monkeypatch)
-    with Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session:
+    with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         session.wait()
         for parts in (CLICK, (0.5, 0.4, 0.7), CLICK, (0.4, 0.4, 0.6)):
             assert session.add_click(click(series, *parts)).windows_run > 0 or parts == CLICK
@@ -168,16 +169,21 @@ def test_a_session_without_a_folder_leaves_no_name_on_the_disk(
     memory = Memory(1, tmp_path)  # so little that nothing is kept in memory
     with (
         contextlib.suppress(MemoryLimitError),
-        Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO], memory=memory) as session,
+        Session(
+            series,
+            models["softmax"],
+            engine=engines["softmax", Runtime.OPENVINO],
+            options=SessionOptions(memory=memory),
+        ) as session,
     ):
-        assert isinstance(session._live._said._kept, logits_module.InScratch)
+        assert isinstance(session._inference._logits, logits_module.InScratch)
         assert not list(tmp_path.iterdir())
         session.wait()
 
 
 def test_what_the_logits_will_take_is_left_to_them(series: Series, models: dict[str, ModelPackage]) -> None:
     grid = WindowGrid.over((20, 9, 8), models["softmax"].spec.window)
-    kept = logits_module.InMemory(keys_of_nothing(grid), (1, 8, 8, 8))
+    kept = logits_module.InMemory(empty_keys(grid), (1, 8, 8, 8))
     size = 8**3 * 4
     assert kept.bytes_to_come == 2 * len(grid) * size
 
@@ -191,7 +197,7 @@ def test_what_the_logits_will_take_is_left_to_them(series: Series, models: dict[
 def test_the_same_click_again_changes_nothing_and_runs_nothing(
     series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
-    with Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session:
+    with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         session.add_click(click(series, *CLICK))
 
         again = session.add_click(click(series, *CLICK))
@@ -202,7 +208,7 @@ def test_the_same_click_again_changes_nothing_and_runs_nothing(
 def test_clicks_added_together_are_steps_of_their_own(
     series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
-    with Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session:
+    with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         session.add_clicks([click(series, *CLICK), click(series, *OTHER)], user="ann")
         session.undo()
 
@@ -237,7 +243,7 @@ def test_a_click_goes_before_the_run_in_the_background(
     series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     slow = Slow(engines["softmax", Runtime.OPENVINO])
-    with Session([series], models["softmax"], slow) as session:
+    with Session(series, models["softmax"], engine=slow) as session:
         assert slow.began.wait(60)
         threading.Timer(0.2, slow.go_on.set).start()
 
@@ -255,7 +261,7 @@ def test_a_session_that_is_closed_early_stops_its_work(
     series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     slow = Slow(engines["softmax", Runtime.OPENVINO])
-    session = Session([series], models["softmax"], slow)
+    session = Session(series, models["softmax"], engine=slow)
     assert slow.began.wait(60)
     threading.Timer(0.2, slow.go_on.set).start()
 
@@ -269,7 +275,7 @@ def test_a_step_that_fails_leaves_all_as_it_was(
 ) -> None:
     slow = Slow(engines["softmax", Runtime.OPENVINO])
     slow.go_on.set()
-    with Session([series], models["softmax"], slow) as session:
+    with Session(series, models["softmax"], engine=slow) as session:
         session.add_click(click(series, *OTHER))
         session.wait()
         before = session.labels.array.copy()
@@ -296,9 +302,9 @@ def test_an_interrupted_step_is_made_up_for_before_anything_else(
     name: str,
     where: str,
 ) -> None:
-    with Session([series], models[name], engines[name, Runtime.OPENVINO]) as session:
+    with Session(series, models[name], engine=engines[name, Runtime.OPENVINO]) as session:
         session.wait()
-        owner = session._live if where == "move_to" else session._shown
+        owner = session._inference if where == "move_to" else session._view
         function, calls = getattr(owner, where), []
 
         def interrupted(*arguments: object) -> None:
@@ -309,9 +315,11 @@ def test_an_interrupted_step_is_made_up_for_before_anything_else(
         with pytest.raises(KeyboardInterrupt):  # where nothing is as it was: the way back is interrupted too
             session.add_click(click(series, *CLICK))
         monkeypatch.undo()
+        assert session._state.validity is (Validity.STALE if where == "move_to" else Validity.IN_DOUBT)
 
         full = segment([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
         assert session.result().labels.array.tobytes() == full.labels.array.tobytes()
+        assert session._state == State(Validity.CLEAN, session.clicks)
         session.add_click(click(series, *OTHER))
         full = segment([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
         assert session.labels.array.tobytes() == full.labels.array.tobytes()
@@ -320,7 +328,7 @@ def test_an_interrupted_step_is_made_up_for_before_anything_else(
 
 ENDS_EARLY = """
 import time
-from clickseg.incremental.first_run import FirstRun
+from clickseg.session.background import FirstRun
 
 def run_all(progress):
     try:
@@ -344,7 +352,7 @@ def test_a_process_that_ends_without_closing_its_session_stops_its_work_first() 
 def test_a_closed_session_says_so_and_gives_no_part_of_a_result(
     series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
-    session = Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO])
+    session = Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO])
     session.close()
     session.close()
 
@@ -359,7 +367,7 @@ def test_a_name_that_could_not_be_read_again_is_refused(
     series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine], user: str
 ) -> None:
     with (
-        Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session,
+        Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session,
         pytest.raises(SessionError, match="user: expected a name of at most 200 characters that can be printed, got"),
     ):
         session.reset(user)
@@ -371,7 +379,10 @@ def test_an_error_of_the_run_in_the_background_is_raised_where_it_is_waited_for(
     slow = Slow(engines["softmax", Runtime.OPENVINO])
     slow.fails = True
     slow.go_on.set()
-    with Session([series], models["softmax"], slow) as session, pytest.raises(EngineError, match="the network fails"):
+    with (
+        Session(series, models["softmax"], engine=slow) as session,
+        pytest.raises(EngineError, match="the network fails"),
+    ):
         session.wait()
 
 
@@ -379,7 +390,7 @@ def test_an_error_of_the_run_in_the_background_is_raised_where_it_is_waited_for(
 def test_what_cannot_be_done_is_one_error_and_changes_nothing(
     series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine], step: tuple
 ) -> None:
-    with Session([series], models["softmax"], engines["softmax", Runtime.OPENVINO]) as session:
+    with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         assert not done(session, series, step)
         assert (session.clicks, session.steps) == ((), ())
 
@@ -389,7 +400,8 @@ def test_the_progress_of_the_run_in_the_background_never_goes_back(
 ) -> None:
     told: list[tuple[int, int]] = []
     slow = Slow(engines["softmax", Runtime.OPENVINO])
-    with Session([series], models["softmax"], slow, progress=lambda *each: told.append(each)) as session:
+    options = SessionOptions(progress=lambda *each: told.append(each))
+    with Session(series, models["softmax"], engine=slow, options=options) as session:
         assert slow.began.wait(60)
         threading.Timer(0.2, slow.go_on.set).start()
         session.add_click(click(series, *CORNER))

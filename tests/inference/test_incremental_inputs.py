@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickseg.incremental.masks import KeptMasks
 from clickseg.incremental.sealed import SealedFolder
+from clickseg.inference.incremental_inputs import KeptMasks
 
 SHAPE = (5, 6, 7)
 MASKS = tuple(np.random.default_rng(1).random((2, *SHAPE)) < 0.5)
