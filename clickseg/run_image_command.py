@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clickseg.container.program import find_program
 from clickseg.container.run import Job, passed_on, run_command, wait_for
+from clickseg.core.owned_files import user_and_group
 from clickseg.errors import ContainerError, InputError, OutputError
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def run_image(
     is_new = _made(output)
     if cache is not None:
         _made(cache)
-    job = Job(image, source, output, tuple(clicks), models, cache, gpus, (os.getuid(), os.getgid()))
+    job = Job(image, source, output, tuple(clicks), models, cache, gpus, user_and_group())
     settings = passed_on(environ, shows_progress=sys.stderr.isatty())
     logger.info("running %s on %s with %s", image, source, program.name)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from clickseg import __version__
 from clickseg.case import Result
 from clickseg.clicks.click import Clicks, Polarity
+from clickseg.core.machine import peak_memory_bytes
 from clickseg.dicom.series import Candidate
 from clickseg.errors import ClickSegError
 from clickseg.measure import Measured
@@ -85,7 +85,7 @@ def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: Setti
             "clicks": list(plan.clicks_passed_over),
             "files": plan.files_passed_over,
         },
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mb": round(peak_memory_bytes() / (1 << 20)),
     }
 
 

@@ -130,8 +130,9 @@ def choice(choices: type[E], value: str, name: str) -> E:
 
 
 def _default_cache(environ: Mapping[str, str]) -> Path:
-    """Returns the folder of the XDG Base Directory Specification."""
-    return Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/", ".cache"), "clickseg")
+    """Returns the folder of the XDG Base Directory Specification; on Windows that of the user's local data."""
+    folder = environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA")
+    return Path(folder or Path(environ.get("HOME") or "/", ".cache"), "clickseg")
 
 
 def _limit(value: str | None) -> int:

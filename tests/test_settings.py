@@ -73,6 +73,7 @@ def test_every_option_is_read_from_the_environment() -> None:
 def test_the_cache_is_where_the_user_keeps_caches() -> None:
     assert settings({}, {"HOME": "/home/a"}).cache == Path("/home/a/.cache/clickseg")
     assert settings({}, {"HOME": "/home/a", "XDG_CACHE_HOME": "/var/cache"}).cache == Path("/var/cache/clickseg")
+    assert settings({}, {"LOCALAPPDATA": "/data"}).cache == Path("/data/clickseg")  # Windows
 
 
 def test_arguments_win_over_the_environment() -> None:
