@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from clickseg.core.owned_files import open_itself
 from clickseg.staging import remove_parts, replace_whole
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Slot:
         if self.path is None:
             return None
         try:
-            with os.fdopen(_opened(self.path), "rb") as file:
+            with open_itself(self.path) as file:
                 content = file.read() if is_trusted(os.fstat(file.fileno())) else b""
         except OSError:
             return None
@@ -63,8 +64,3 @@ class Slot:
             replace_whole(self.path, hashlib.sha256(compiled).digest() + compiled, _OURS)
         except OSError as error:
             logger.debug("not kept: %s: %s", self.path, error.strerror)
-
-
-def _opened(path: Path) -> int:
-    """Opens a file, and neither what a link leads to nor a pipe that nobody writes to."""
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

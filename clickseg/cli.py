@@ -196,13 +196,14 @@ def _package(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from clickseg.container.run import Job
+    from clickseg.core.owned_files import user_and_group
     from clickseg.run_image_command import run_image
 
     job = Job(
         arguments.image,
         arguments.input,
         arguments.results,
-        user=(os.getuid(), os.getgid()),
+        user=user_and_group(),
         clicks=tuple(arguments.clicks),
         models=arguments.models,
         cache=arguments.cache,

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+_SIGNALS: tuple[signal.Signals, ...] = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+"""Those of the system at hand: a terminal that is closed sends SIGHUP, on Windows SIGBREAK."""
 
 
 def raise_when_terminated() -> None:
@@ -58,6 +60,7 @@ def call_when_terminated(function: Callable[[], int]) -> None:
 
     For a process whose main thread is in a library that takes the signals for itself: they are blocked, in this thread
     and those that it starts, and a thread of their own waits for them. So it comes before any library starts threads.
+    POSIX only, as Holoscan is.
 
     Args:
         function: Cleans up, and returns the exit code.

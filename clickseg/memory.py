@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from clickseg.core.machine import available_memory_bytes, control_group_limits, resident_memory_bytes
 from clickseg.errors import MemoryLimitError, UsageError
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -31,7 +30,7 @@ class Memory:
 
     def left(self) -> int:
         """Returns how many bytes this process may still take; below 0 where it took too many."""
-        return int(self.limit_bytes * _USED) - _resident_bytes()
+        return int(self.limit_bytes * _USED) - resident_memory_bytes()
 
     def check(self, needed_bytes: int, what: str) -> None:
         """Refuses what does not fit.
@@ -74,47 +73,10 @@ def machine_limit_bytes(root: Path = Path("/")) -> int:
     """Returns what this process may grow to: by what the machine has left, and by the limits of its control groups.
 
     Args:
-        root: Where ``proc`` and ``sys`` are.
+        root: Where the control groups are looked up, below ``proc`` and ``sys``.
     """
-    available = re.search(
-        r"^MemAvailable:\s*(\d+) kB", (root / "proc/meminfo").read_text(encoding="ascii"), re.MULTILINE
-    )
-    machine = int(available[1]) * 1024 + _resident_bytes() if available else _physical_bytes()
-    return min([machine, *_control_group_limits(root)])
-
-
-def _control_group_limits(root: Path) -> Iterator[int]:
-    """Yields the limits of version 2 (memory.max, of a group and those above it) and version 1 (limit_in_bytes)."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        mount, name = ("memory", "memory.limit_in_bytes") if controllers else ("", "memory.max")
-        top = root / "sys/fs/cgroup" / mount
-        group = top / path.lstrip("/")
-        for folder in (group, *group.parents):
-            limit = _text(folder / name).strip()
-            if limit.isdecimal():
-                yield int(limit)
-            if folder == top:
-                break
+    return min([available_memory_bytes() + resident_memory_bytes(), *control_group_limits(root)])
 
 
 def _mb(size: int) -> int:
     return -(-size // 1_000_000)
-
-
-def _physical_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def _resident_bytes() -> int:
-    """Returns the resident set size of this process (proc(5), statm)."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

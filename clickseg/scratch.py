@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class Scratch:
             OutputError: Nothing can be written there.
         """
         self._folder = folder
+        self._at_work = threading.Lock()  # the file has one position
         try:
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed with the object
         except OSError as error:
@@ -45,12 +47,13 @@ class Scratch:
         """
         left = np.ascontiguousarray(values).data.cast("B")
         try:
-            while left:  # a disk that is all but full takes less than it is given
-                done = os.pwrite(self._file.fileno(), left, offset)
-                left, offset = left[done:], offset + done
+            with self._at_work:
+                self._file.seek(offset)
+                while left:  # a disk that is all but full takes less than it is given
+                    left = left[self._file.write(left) :]
         except OSError as error:
             raise self._failed(error) from error
-        return offset
+        return offset + values.nbytes
 
     def read_into(self, values: Values, offset: int) -> None:
         """Fills an array in C order.
@@ -60,8 +63,10 @@ class Scratch:
         """
         left = values.data.cast("B")
         try:
-            while left and (done := os.preadv(self._file.fileno(), [left], offset)):
-                left, offset = left[done:], offset + done
+            with self._at_work:
+                self._file.seek(offset)
+                while left and (done := self._file.readinto(left)):
+                    left = left[done:]
         except OSError as error:
             raise self._failed(error) from error
         if left:

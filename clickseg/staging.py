@@ -7,7 +7,6 @@ marker last: its presence says that the set is whole. What a run that was killed
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -18,13 +17,17 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
 from clickseg.errors import OutputError
 
+if TYPE_CHECKING:
+    from clickseg.core.file_locks import FileLock
+
 _PREFIX = ".clickseg-"
-_LOCK, _JOURNAL, _NEW = ".lock", ".journal", ".new"
+_LOCK, _JOURNAL = ".lock", ".journal"
 _WAITING = ".waiting"
 """What is added to the name of a file that nobody may take for a result before it is published."""
 
@@ -49,7 +52,7 @@ class Staging:
         self._marker = marker
         self._made: list[Path] = []
         self._folder: Path | None = None
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
         self._at_work = threading.Lock()  # an interrupted run is cleaned up by another thread
 
     @property
@@ -67,11 +70,13 @@ class Staging:
         return self.folder / f"{name}{_WAITING}"
 
     def __enter__(self) -> Self:
+        from clickseg.core.file_locks import create_locked  # takes a while: not between the folder and its lock
+
         try:
             self._made = _make_folders(self._output)
             remove_leftovers(self._output, self._marker)
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._output))
-            self._lock = _locked(self._folder)
+            self._lock = create_locked(self._folder / _LOCK)
         except OSError as error:
             self._remove()
             raise OutputError(f"{self._output}: cannot be written to: {error.strerror}") from error
@@ -109,11 +114,11 @@ class Staging:
     def _clear(self) -> None:
         """Removes the staging folder, and the output folders that were made for nothing."""
         if self._folder is not None:
-            _discard(self._folder)
+            self._folder = _renamed(self._folder)  # before it is unlocked, which would make it an abandoned one
+            if self._lock is not None:
+                self._lock.close()
+            _discard(self._folder)  # after it is unlocked: Windows neither renames nor removes open files
             self._folder = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
         with contextlib.suppress(OSError):  # one that is not empty stays
             while self._made:
                 self._made.pop().rmdir()
@@ -134,10 +139,17 @@ def remove_leftovers(output: Path, marker: str) -> None:
 
 def _discard(folder: Path) -> None:
     """Removes a folder; first it gets a name that says so, for a run that is killed while it removes its files."""
-    discarded = folder.with_name(f"{_DISCARDED}{uuid.uuid4().hex}")
-    with contextlib.suppress(OSError):
-        folder = folder.rename(discarded)
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(_renamed(folder), ignore_errors=True)
+
+
+def _renamed(folder: Path) -> Path:
+    """Renames a folder to one whose files are being removed; returns its name, the old one where that is impossible."""
+    if folder.name.startswith(_DISCARDED):
+        return folder
+    try:
+        return folder.rename(folder.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
+    except OSError:
+        return folder
 
 
 def _make_folders(path: Path) -> list[Path]:
@@ -147,35 +159,26 @@ def _make_folders(path: Path) -> list[Path]:
     return missing
 
 
-def _locked(folder: Path) -> int:
-    """Makes and holds a folder's lock; it has its name only when it is held, so that one that is free is abandoned."""
-    lock = os.open(folder / f"{_LOCK}{_NEW}", os.O_CREAT | os.O_RDWR)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    (folder / f"{_LOCK}{_NEW}").rename(folder / _LOCK)
-    return lock
-
-
 def _is_abandoned(folder: Path) -> bool:
     """Whether no run holds the lock of a folder."""
+    from clickseg.core.file_locks import NEW, try_lock
+
     try:
-        lock = os.open(folder / _LOCK, os.O_RDWR)
+        lock = try_lock(folder / _LOCK, create=False)
     except FileNotFoundError:
-        return _was_never_born(folder)
+        return _was_never_born(folder, f"{_LOCK}{NEW}")
     except OSError:  # another user's, or none of ours
         return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if lock is None:
         return False
-    finally:
-        os.close(lock)
+    lock.close()
     return True
 
 
-def _was_never_born(folder: Path) -> bool:
+def _was_never_born(folder: Path, new_lock: str) -> bool:
     """Whether a run was killed between making its folder and naming its lock: then nothing else is in it."""
     try:
-        is_empty = {path.name for path in folder.iterdir()} <= {f"{_LOCK}{_NEW}"}
+        is_empty = {path.name for path in folder.iterdir()} <= {new_lock}
         return is_empty and time.time() - folder.stat().st_mtime > _BIRTH_S
     except OSError:
         return False

@@ -63,6 +63,7 @@ def test_operators_and_application_know_no_pixel() -> None:
 def test_no_module_hides_one_of_the_standard_library_or_of_a_dependency() -> None:
     """A MAP puts every folder on PYTHONPATH, and ``python app`` starts there."""
     dependencies = {"cupy", "highdicom", "monai", "numpy", "openvino", "pydicom", "scipy", "SimpleITK", "torch"}
+    dependencies |= {"filelock", "psutil"}
     files = sources("app", "operators", "clickseg")
     names = {path.stem for path in files} | {path.parent.name for path in files}
 
@@ -75,7 +76,7 @@ from clickseg.cli import main
 try:
     main(["--version"])
 except SystemExit:
-    print([name for name in ("pydicom", "highdicom", "openvino", "scipy") if name in sys.modules])
+    print([name for name in ("pydicom", "highdicom", "openvino", "scipy", "filelock", "psutil") if name in sys.modules])
 """
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from clickseg.errors import UsageError
@@ -11,13 +13,16 @@ from clickseg.memory import Memory, machine_limit_bytes, read_size
 from tests import runs
 
 GB = 1 << 30
-PLENTY = "MemTotal: 64000000000 kB\nMemAvailable:   48000000000 kB\n"
 
 
-def machine(folder: Path, meminfo: str = PLENTY, groups: str = "", **limits: str) -> Path:
+def set_available(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Has the machine a number of bytes left."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=size))
+
+
+def machine(folder: Path, groups: str = "", **limits: str) -> Path:
     """A tree of ``proc`` and ``sys``; limits by path, with ``__`` for a slash."""
     (folder / "proc/self").mkdir(parents=True)
-    (folder / "proc/meminfo").write_text(meminfo)
     (folder / "proc/self/cgroup").write_text(groups)
     for name, limit in limits.items():
         path = folder / "sys/fs/cgroup" / name.replace("__", "/")
@@ -40,19 +45,27 @@ def test_what_is_no_size_is_wrong_use(said: str) -> None:
         read_size(said)
 
 
-def test_the_machine_counts_by_what_it_has_left(tmp_path: Path) -> None:
-    little = machine(tmp_path, "MemTotal: 64000000 kB\nMemAvailable:   1000 kB\n")
+def test_the_machine_counts_by_what_it_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_available(monkeypatch, 1_024_000)
 
-    assert 1_024_000 < machine_limit_bytes(little) < 1_024_000 + 4 * GB  # and what this process has already
+    assert 1_024_000 < machine_limit_bytes(machine(tmp_path)) < 1_024_000 + 4 * GB  # and what this process has already
 
 
-def test_the_smallest_limit_of_the_groups_above_counts(tmp_path: Path) -> None:
+def test_without_control_groups_no_group_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_available(monkeypatch, 7 * GB)
+
+    assert 7 * GB < machine_limit_bytes(tmp_path) < 11 * GB
+
+
+def test_the_smallest_limit_of_the_groups_above_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_available(monkeypatch, 1000 * GB)
     groups = {"a__b__memorymax": "max\n", "a__memorymax": f"{2 * GB}\n", "memorymax": f"{3 * GB}\n"}
 
     assert machine_limit_bytes(machine(tmp_path, groups="0::/a/b\n", **groups)) == 2 * GB
 
 
-def test_a_group_of_version_1_counts_from_within_a_container(tmp_path: Path) -> None:
+def test_a_group_of_version_1_counts_from_within_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_available(monkeypatch, 1000 * GB)
     groups = "5:cpu:/docker/abc\n4:hugetlb,memory:/docker/abc\n"
 
     root = machine(tmp_path, groups=groups, memory__memorylimit_in_bytes=f"{5 * GB}\n")

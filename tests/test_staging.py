@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from clickseg.core import file_locks
 from clickseg.errors import OutputError
 from clickseg.staging import Staging
 
@@ -293,7 +294,10 @@ def test_foreign_files_with_a_name_like_ours_are_not_touched(tmp_path: Path) -> 
     assert names(tmp_path) == [".clickseg-folder", ".clickseg-link", ".clickseg-notes", "elsewhere"]
 
 
-def test_a_run_that_goes_on_is_let_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("renames", [True, False], ids=["open files are renamed", "they are not, as on Windows"])
+def test_a_run_that_goes_on_is_let_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool) -> None:
+    monkeypatch.setattr(file_locks, "RENAMES_OPEN_FILES", renames)
+
     with Staging(tmp_path, MARKER) as first, Staging(tmp_path, MARKER) as second:
         assert first.folder.is_dir()
         fill(second, "a.dcm", MARKER)

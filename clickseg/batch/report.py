@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome
 from clickseg.case import Result
 from clickseg.clicks.click import Clicks, Polarity
+from clickseg.core.machine import peak_memory_bytes
 from clickseg.core.version import __version__
 from clickseg.dicom.series import Candidate
 from clickseg.errors import ClickSegError
@@ -104,7 +104,7 @@ def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: RunSe
             "clicks": list(plan.clicks_passed_over),
             "files": plan.files_passed_over,
         },
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mb": round(peak_memory_bytes() / (1 << 20)),
     }
 
 

@@ -67,4 +67,4 @@ def clicks_json(clicks: Clicks) -> dict[str, Any]:
 
 def write_clicks_json(clicks: Clicks, path: Path) -> None:
     """Writes the native form."""
-    path.write_text(json.dumps(clicks_json(clicks), indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(clicks_json(clicks), indent=2) + "\n", encoding="utf-8", newline="\n")

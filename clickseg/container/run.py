@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,9 @@ from clickseg.options import OPTIONS, variable
 
 _CLICKS = "/mnt/clicks"
 _CACHE = "/mnt/cache"
+_PATH_SEPARATOR = ":"
+"""Of the container, whatever the system around it."""
+
 _PATHS = ("cache", "clicks", "models")
 """Options whose values are paths of this machine."""
 
@@ -31,7 +32,7 @@ class Job:
         image: The image.
         input: A folder of DICOM.
         output: The folder for the results.
-        user: uid and gid that the container runs as.
+        user: uid and gid that the container runs as; None for the image's own user.
         clicks: Click files; or ``none``.
         models: A model package or folder of them instead of those in the image.
         cache: A folder that compiled networks are kept in from run to run.
@@ -41,7 +42,7 @@ class Job:
     image: str
     input: Path
     output: Path
-    user: tuple[int, int]
+    user: tuple[int, int] | None
     clicks: tuple[str, ...] = ()
     models: Path | None = None
     cache: Path | None = None
@@ -58,11 +59,12 @@ def run_command(program: ContainerProgram, job: Job, settings: Mapping[str, str]
     """
     mounts, environ = _mounts(job), dict(settings)
     if job.clicks:
-        environ[variable("clicks")] = os.pathsep.join(_seen_clicks(job.clicks))
+        environ[variable("clicks")] = _PATH_SEPARATOR.join(_seen_clicks(job.clicks))
     if job.cache is not None:
         environ[variable("cache")] = _CACHE
     words = ["run", "--rm", "--read-only", "--network", "none", "--cap-drop", "ALL"]
-    words += ["--security-opt", "no-new-privileges", "--tmpfs", "/tmp", "--user", f"{job.user[0]}:{job.user[1]}"]  # noqa: S108
+    words += ["--security-opt", "no-new-privileges", "--tmpfs", "/tmp"]  # noqa: S108
+    words += ["--user", f"{job.user[0]}:{job.user[1]}"] if job.user else []
     words += _podman_words(job) if program.name == "podman" else _docker_words(job)
     words += [word for mount in mounts for word in ("--mount", mount)]
     words += [word for name, value in environ.items() for word in ("--env", f"{name}={value}")]
@@ -100,7 +102,7 @@ def _ended(process: subprocess.Popen[bytes]) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:  # the application cleans up and ends; the program hands the signal on to it
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
 
 
 def _mounts(job: Job) -> list[str]:
@@ -139,5 +141,5 @@ def _docker_words(job: Job) -> list[str]:
 def _podman_words(job: Job) -> list[str]:
     """Podman without root makes the caller root, unless it keeps the id; its GPUs have other names."""
     words = ["--security-opt", "label=disable"]
-    words += ["--userns", "keep-id"] if job.user[0] != 0 else []
+    words += ["--userns", "keep-id"] if job.user and job.user[0] != 0 else []
     return [*words, "--device", f"nvidia.com/gpu={job.gpus}"] if job.gpus else words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from clickseg.arrays import Numbers, Values
+from clickseg.core.machine import processor_count
 from clickseg.dicom.pixels import is_padding, read_frames
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.quantity import Quantity, quantity_of
@@ -89,7 +89,7 @@ def _values(stack: Stack, quantity: Quantity) -> Values:
             index for index in indices if _fill(values[index], frames, stack.planes[index], quantity.factors[index])
         ]
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(processor_count()) as pool:
         padded = [index for some in pool.map(read, by_instance.values()) for index in some]
     if padded:
         _replace_padding(values, padded, stack.planes[0].name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import openvino as ov
 
 from clickseg.arrays import Values
 from clickseg.cache import Slot
+from clickseg.core.machine import processor_count
 from clickseg.engines.engine import Precision
 from clickseg.errors import EngineError
 from clickseg.models.package import ModelPackage, Weights
@@ -40,7 +40,7 @@ class OpenVinoEngine:
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         chosen = _precision(precision, capabilities)
         self.precision: str = chosen.value
-        self._threads = len(os.sched_getaffinity(0))
+        self._threads = processor_count()
         self._processor = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} ({' '.join(sorted(capabilities))})"
         self.weights: tuple[Weights, ...] = _weights(package, chosen)
         self._network = self._compile(core, package, cache)

@@ -11,9 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import platform
-import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -26,12 +24,11 @@ import numba
 import numpy as np
 
 from clickseg.cache import Slot
+from clickseg.core.owned_files import is_ours, knows_owners
 from clickseg.inference import loops
 from clickseg.inference.loops import Loops, compile_loops
 
 logger = logging.getLogger(__name__)
-
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def kept_loops(cache: Path | None) -> Loops:
@@ -40,12 +37,12 @@ def kept_loops(cache: Path | None) -> Loops:
     Args:
         cache: The folder for compiled things; None for none.
     """
-    if cache is None:
+    if cache is None or not knows_owners():
         return compile_loops(keep=False)
     try:
         slot = Slot(cache, "numba", _depends_on(), ".zip")
         with tempfile.TemporaryDirectory() as folder, _numba_folder(folder):
-            content = slot.read(_is_ours)
+            content = slot.read(is_ours)
             if content is not None:
                 _unpack(content, Path(folder))
             made = compile_loops(keep=True)
@@ -66,12 +63,6 @@ def _depends_on() -> dict[str, object]:
         "versions": [platform.python_version(), numba.__version__, llvmlite.__version__, np.__version__],
         "processor": [llvmlite.binding.get_host_cpu_name(), llvmlite.binding.get_host_cpu_features().flatten()],
     }
-
-
-def _is_ours(found: os.stat_result) -> bool:
-    """Returns whether nobody but this user and root could have written a file."""
-    is_owned = stat.S_ISREG(found.st_mode) and found.st_uid in (0, os.geteuid())
-    return is_owned and not found.st_mode & _OTHERS_MAY_WRITE
 
 
 def _packed(folder: Path) -> bytes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 
+from clickseg.core.machine import processor_count
 from clickseg.inference.kernels import Kernels, PlainKernels
 
 _WORTH_COMPILING = 1 << 27
@@ -35,5 +35,5 @@ class KernelChoice:
         if self._compiled is None:
             from clickseg.inference.compiled_kernels import CompiledKernels
 
-            self._compiled = CompiledKernels(len(os.sched_getaffinity(0)), self._cache)
+            self._compiled = CompiledKernels(processor_count(), self._cache)
         return self._compiled

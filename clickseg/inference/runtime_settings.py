@@ -46,10 +46,11 @@ def default_runtime_settings(environ: Mapping[str, str]) -> RuntimeSettings:
     """Returns the settings of a user who sets nothing: ``auto``, and the user's cache folder.
 
     Args:
-        environ: ``XDG_CACHE_HOME`` and ``HOME``, as in the XDG Base Directory Specification.
+        environ: ``XDG_CACHE_HOME`` and ``HOME``, as in the XDG Base Directory Specification; ``LOCALAPPDATA``
+            on Windows.
     """
-    caches = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "/", ".cache")
-    return RuntimeSettings(cache=Path(caches, "clickseg"))
+    folder = environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA")
+    return RuntimeSettings(cache=Path(folder or Path(environ.get("HOME") or "/", ".cache"), "clickseg"))
 
 
 def read_runtime_settings(

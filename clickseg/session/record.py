@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing_extensions import Self
 from clickseg.case import Case
 from clickseg.clicks.click import Click, Polarity
 from clickseg.clicks.clicks_json import Position
+from clickseg.core.file_locks import FileLock, try_lock
 from clickseg.core.version import __version__
 from clickseg.dicom.volume import Series
 from clickseg.digest import file_sha256
@@ -104,7 +103,7 @@ class Record:
             OutputError: The folder cannot be written to.
         """
         self._folder, self.subject = folder, subject
-        self._lock: int | None = _locked(folder)
+        self._lock = _locked(folder)
         self._history: History | None = None
         try:
             remove_parts(folder)
@@ -147,9 +146,7 @@ class Record:
 
     def close(self) -> None:
         """Gives the session free for other processes."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.close()
 
     def _read(self) -> History:
         file, ours = _file(self._folder), self.subject.identity
@@ -185,21 +182,16 @@ def _file(folder: Path) -> _File:
     return parse(_File, read_json(path, SessionError), str(path), SessionError)
 
 
-def _locked(folder: Path) -> int:
-    """Returns an open file that no other process has locked; the lock ends with the process, however it ends."""
+def _locked(folder: Path) -> FileLock:
+    """Locks a session; the lock ends with the process, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = try_lock(folder / _LOCK)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(file)
-        if isinstance(error, BlockingIOError):
-            raise SessionError(f"{folder}: the session is in use by another process") from error
-        raise OutputError(f"{folder}: cannot be locked: {error.strerror}") from error
-    return file
+    if lock is None:
+        raise SessionError(f"{folder}: the session is in use by another process")
+    return lock
 
 
 def subject(case: Case, engine: Engine) -> Subject:

@@ -59,6 +59,14 @@ def test_every_option_is_read_from_the_environment() -> None:
     assert read.runtime == RuntimeSettings(Runtime.TORCH, "cuda:1", Precision.BF16, Path("/cache"), memory)
 
 
+def test_the_cache_is_where_the_user_keeps_caches() -> None:
+    assert settings({}, {"HOME": "/home/a"}).runtime.cache == Path("/home/a/.cache/clickseg")
+    assert settings({}, {"HOME": "/home/a", "XDG_CACHE_HOME": "/var/cache"}).runtime.cache == Path(
+        "/var/cache/clickseg"
+    )
+    assert settings({}, {"LOCALAPPDATA": "/data"}).runtime.cache == Path("/data/clickseg")  # Windows
+
+
 def test_arguments_win_over_the_environment() -> None:
     read = settings({"device": "cpu", "clicks": "none"}, {"CLICKSEG_DEVICE": "cuda", "CLICKSEG_CLICKS": "c.json"})
 

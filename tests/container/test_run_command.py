@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from clickseg.container.program import ContainerProgram
+from clickseg.container.run import Job, run_command
 from tests import runs
 from tests.container.fake_program import FakeProgram
 
@@ -130,6 +132,19 @@ def test_what_is_not_there_is_not_mounted(docker: FakeProgram, tmp_path: Path) -
     assert ended.returncode == 1
     assert ended.stderr == f"error: {tmp_path / 'absent'}: no such file or folder\n"
     assert docker.calls("run") == []
+
+
+@pytest.mark.parametrize("name", ["docker", "podman"])
+def test_a_container_on_windows_runs_as_the_images_user_and_has_paths_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(os, "pathsep", ";")
+    job = Job("i", tmp_path, tmp_path, ("a.json", "b.json"), None, None, None, user=None)
+
+    words = run_command(ContainerProgram(name, name), job, {})
+
+    assert not {"--user", "--userns"} & set(words)
+    assert "CLICKSEG_CLICKS=/mnt/clicks/0/a.json:/mnt/clicks/1/b.json" in words
 
 
 def test_podman_keeps_the_callers_id(tmp_path: Path, study: Path) -> None:

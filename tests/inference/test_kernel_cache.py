@@ -133,3 +133,15 @@ def test_a_cache_that_cannot_be_made_costs_only_time(tmp_path: Path) -> None:
     found.add(total, np.ones_like(total), weights, (0, 0, 0), (0, 0, 0), (1, 1, 2), 0, 1)
     assert total.sum() == 2
     assert (tmp_path / "file").read_text() == ""
+
+
+def test_nothing_is_kept_where_the_system_does_not_tell_whose_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numba unpickles what it reads: on Windows it could be anybody's."""
+    monkeypatch.delattr(os, "geteuid")
+
+    found = kept_loops(tmp_path / "cache")
+
+    assert not found.add.stats.cache_hits
+    assert list(tmp_path.iterdir()) == []

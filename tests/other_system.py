@@ -1,0 +1,105 @@
+"""Runs the ``clickseg`` command without what only Linux, or only POSIX, has, as a stand-in for Windows.
+
+It shows that ClickSeg itself needs nothing of that. It is not Windows: Python, the disk, OpenVINO and all other
+libraries are those of Linux. psutil and filelock bring each system's own calls, which cannot be had here. So both are
+imported first; filelock keeps the locks of Linux, and psutil's answers are replaced by such as it gives on Windows.
+
+``python -m tests.other_system JSON`` takes a list of commands, each a list of arguments.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import filelock  # noqa: F401 - before `fcntl` is gone
+import psutil
+
+MODULES = ("fcntl", "grp", "pwd", "resource", "termios")
+SIGNALS = ("SIGHUP", "SIGKILL", "SIG_BLOCK", "pthread_kill", "pthread_sigmask", "sigwait")
+_FLAGS = ("O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "O_TMPFILE")
+_FILES = ("chown", "fchmod", "fchown", "mkfifo", "posix_fadvise", "pread", "preadv", "pwrite", "pwritev", "sync")
+_USERS = ("getegid", "geteuid", "getgid", "getuid", "setegid", "seteuid", "setgid", "setuid")
+_MACHINE = ("fork", "getloadavg", "nice", "sched_getaffinity", "sched_setaffinity", "sysconf")
+OF_OS = frozenset(_FLAGS + _FILES + _USERS + _MACHINE)
+PEAK_BYTES = 321 << 20
+
+
+def take_away() -> None:
+    """Takes away what the system at hand has and others have not, for the rest of the process."""
+    processors = list(range(len(os.sched_getaffinity(0))))  # the same: threads are part of the engine fingerprint
+    used = SimpleNamespace(rss=200 << 20, peak_wset=PEAK_BYTES)
+    psutil.virtual_memory = lambda: SimpleNamespace(available=4 << 30)
+    psutil.Process = lambda: SimpleNamespace(memory_info=lambda: used, cpu_affinity=lambda: processors)
+    for name in MODULES:
+        sys.modules[name] = None  # an import of it raises ImportError
+    for module, names in ((os, OF_OS), (signal, SIGNALS)):
+        for name in names:
+            delattr(module, name)
+    tempfile.TemporaryFile = tempfile.NamedTemporaryFile  # files without a name are POSIX's
+    shutil._use_fd_functions = False
+    sys.addaudithook(Refusals())
+
+
+class Refusals:
+    """Raises what Windows raises: it has no ``/proc`` and ``/sys``, and neither renames nor removes open files."""
+
+    def __init__(self) -> None:
+        self._state = threading.local()
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        if getattr(self._state, "is_looking", False):
+            return
+        if event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], (str, bytes, os.PathLike)):
+            path = os.fsdecode(arguments[0])
+            if path.startswith(("/proc", "/sys")):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if event in ("os.rename", "os.remove", "os.rmdir"):
+            names = arguments[:2] if event == "os.rename" else arguments[:1]
+            self._refuse_open([os.path.realpath(os.fsdecode(name)) for name in names])
+
+    def _refuse_open(self, paths: list[str]) -> None:
+        self._state.is_looking = True
+        try:
+            files = list(open_files())
+        finally:
+            self._state.is_looking = False
+        for path in paths:
+            if any(file == path or file.startswith(f"{path}{os.sep}") for file in files):
+                raise PermissionError(errno.EACCES, "The file is being used by another process", path)
+
+
+def open_files() -> Iterator[str]:
+    """Yields what this process has open or mapped into its memory."""
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            yield str(link.readlink())
+        except FileNotFoundError:  # that of the folder itself
+            continue
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+        _, slash, path = line.partition("/")
+        yield f"{slash}{path}"
+
+
+def main(commands: list[list[str]]) -> int:
+    """Runs commands until one of them fails; returns the exit code of the last one."""
+    take_away()
+    from clickseg.cli import main as clickseg
+    from clickseg.core import file_locks
+
+    file_locks.RENAMES_OPEN_FILES = False
+
+    return next((code for code in map(clickseg, commands) if code), 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(json.loads(sys.argv[1])))
