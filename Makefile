@@ -39,6 +39,7 @@ lint: .venv-dev/.ready
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
+	$(DEV)/lint-imports
 
 format: .venv-dev/.ready
 	$(DEV)/ruff check --fix .

@@ -12,8 +12,8 @@ from clickseg.batch.report import log_plan
 from clickseg.batch.settings import read_settings
 from clickseg.batch.steps import Inference
 from clickseg.batch.writer import ResultWriter, RunSummary
-from clickseg.errors import OutputError
-from clickseg.terminal import begin, progress_bar, set_up
+from clickseg.cli.terminal import begin, progress_bar, set_up
+from clickseg.core.errors import OutputError
 from operators import ports
 from operators.inference import InferenceOperator
 from operators.loader import LoaderOperator

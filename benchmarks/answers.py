@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clickseg.arrays import Values
-from clickseg.boxes import Triple
+from clickseg.core.arrays import Triple, Values
 from clickseg.models.spec import ModelSpec
 
 _ANSWERS = 3

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from pydicom import dcmread
 
-from clickseg.arrays import Doubles, Mask
 from clickseg.clicks.click import Click, Clicks, Point, Polarity
-from clickseg.datasets.structure_set import contoured
+from clickseg.core.arrays import Doubles, Mask
+from clickseg.datasets.rtstruct import contoured
 from clickseg.dicom.files import scan
-from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.series import check, group
+from clickseg.dicom.series import Remedies, check, group
 from clickseg.dicom.volume import Series, read_series
 
 _FAR_MM = 150.0

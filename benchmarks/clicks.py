@@ -15,22 +15,21 @@ from scipy.ndimage import zoom
 from benchmarks.cases import whole_body_pet
 from benchmarks.one_window import SW_FASTEDIT, sw_fastedit
 from benchmarks.table import Row, publish
-from clickseg.arrays import Doubles, Numbers
 from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.core.arrays import Doubles, Numbers
+from clickseg.datasets.phantom import write_series
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine, Precision
-from clickseg.engines.export import export_openvino
-from clickseg.engines.quantize import quantize
-from clickseg.engines.weights_files import list_weights
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine, Precision
+from clickseg.inference.engines.export import export_openvino, list_weights
+from clickseg.inference.engines.quantize import quantize
+from clickseg.inference.pipeline import segment
+from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.phantom.dicom import write_series
-from clickseg.pipeline import segment
-from clickseg.preparation import make_case, prepare
 from clickseg.session.session import Session
-from tests import phantoms
+from tests.helpers import phantoms
 
 _PET_LESION = Path(__file__).parents[1] / "models" / "pet_lesion"
 _SHAPE = (326, 400, 400)

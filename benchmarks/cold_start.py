@@ -14,8 +14,8 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.table import Row, publish
-from clickseg.phantom.dicom import write_series
-from tests import phantoms
+from clickseg.datasets.phantom import write_series
+from tests.helpers import phantoms
 
 _ROOT = Path(__file__).parents[1]
 _SHAPE, _SPACING_MM = (120, 512, 512), (2.5, 0.8, 0.8)

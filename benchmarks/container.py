@@ -14,9 +14,9 @@ from time import perf_counter
 from typing import TypeAlias
 
 from benchmarks.table import Row, publish
-from clickseg.container.program import find_program
-from clickseg.phantom.study import write_study
-from tests import runs
+from clickseg.cli.container_program import find_program
+from clickseg.datasets.phantom import write_study
+from tests.helpers import runs
 
 _ROOT = Path(__file__).parents[1]
 _REPEATS = 5

@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.held_out import HeldOut, held_out, package_in
 from benchmarks.table import Row, publish
 from clickseg.datasets.case import LabelledCase
-from clickseg.evaluation.case import evaluate_case
-from clickseg.evaluation.protocols.choice import ProtocolName, make_protocol
+from clickseg.evaluation.evaluate import evaluate_case
+from clickseg.evaluation.protocols import ProtocolName, make_protocol
 from clickseg.evaluation.region_growing import grow_regions
 from clickseg.evaluation.scores import Curve
 from clickseg.session.session import SessionOptions

@@ -10,11 +10,11 @@ from pathlib import Path
 from clickseg.datasets.case import LabelledCase
 from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.read import read_case
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine, Precision
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.training.run_folder import RECORD
+from clickseg.training.checkpoint import RECORD
 
 
 @dataclass(frozen=True, slots=True)

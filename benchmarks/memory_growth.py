@@ -18,17 +18,15 @@ from monai.transforms import Spacing
 from benchmarks.answers import Answers, ct_spec
 from benchmarks.memory import peak_bytes
 from benchmarks.table import Row, publish
-from clickseg.arrays import Values
-from clickseg.boxes import Triple
+from clickseg.core.arrays import Triple, Values
+from clickseg.core.progress import no_progress
 from clickseg.inference.decision import Decision
-from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.resample import OnModelGrid, model_geometry
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.spool import Spool
-from clickseg.inference.stitch import MakeStitching, Slab
+from clickseg.inference.stitching import MakeStitching, Slab, Spool
 from clickseg.inference.windows import WindowGrid
-from clickseg.progress import no_progress
 
 _ROI = (96, 96, 96)
 _MODEL_MM = 1.5

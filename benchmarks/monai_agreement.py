@@ -12,21 +12,20 @@ from monai.inferers import SlidingWindowInferer
 
 from benchmarks.cases import whole_body_pet
 from benchmarks.table import Row, publish
-from clickseg.arrays import Values
-from clickseg.boxes import whole
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine, Precision
-from clickseg.engines.torch_engine import load_state
-from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.core.arrays import Values, whole
+from clickseg.core.progress import no_progress
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine, Precision
+from clickseg.inference.engines.torch_engine import load_state
+from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.model_input import ModelInput
+from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitch import collected
+from clickseg.inference.stitching import collected
 from clickseg.inference.windows import Window
 from clickseg.models.package import load_package
 from clickseg.models.spec import ModelSpec, WindowSpec
-from clickseg.preparation import make_case, prepare
-from clickseg.progress import no_progress
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 _REPEATS = 5

@@ -15,14 +15,13 @@ import numpy as np
 
 from benchmarks.held_out import HeldOut, held_out, package_in
 from benchmarks.table import Row, publish
-from clickseg.arrays import Doubles, Indices, Mask
-from clickseg.boxes import Triple
 from clickseg.clicks.click import Polarity
-from clickseg.evaluation.in_memory import series_of
-from clickseg.evaluation.methods import Model
-from clickseg.evaluation.protocols.choice import ProtocolName, make_protocol
+from clickseg.clicks.simulated.regions import Regions
+from clickseg.core.arrays import Doubles, Indices, Mask, Triple
+from clickseg.evaluation.evaluate import series_of
+from clickseg.evaluation.protocols import ProtocolName, make_protocol
+from clickseg.evaluation.trial import Model
 from clickseg.session.session import Session, SessionOptions
-from clickseg.simulation.regions import Regions
 
 _CLICKS = 10
 _NEAR_MM = 20.0

@@ -17,8 +17,8 @@ import torch
 from monai.networks.nets import DynUNet, SegResNet
 
 from benchmarks.table import Row, publish
-from clickseg.arrays import Mask, Values
-from clickseg.engines.quantize import quantized
+from clickseg.core.arrays import Mask, Values
+from clickseg.inference.engines.quantize import quantized
 
 SW_FASTEDIT: dict[str, Any] = {
     "spatial_dims": 3,

@@ -19,18 +19,16 @@ from pydicom import dcmread
 from pydicom.sr.codedict import codes
 
 from benchmarks.table import Row, publish
-from clickseg.arrays import Values
-from clickseg.dicom.algorithm import Algorithm, Provenance
+from clickseg.core.arrays import Values
+from clickseg.core.label_map import LabelMap
+from clickseg.datasets.phantom import write_series
 from clickseg.dicom.files import scan
-from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.segmentation import make_segmentation
-from clickseg.dicom.segmentation_type import SegmentationType
-from clickseg.dicom.series import check, group
+from clickseg.dicom.series import Remedies, check, group
 from clickseg.dicom.volume import read_series
-from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
-from clickseg.phantom.dicom import write_series
-from tests import phantoms
+from clickseg.results.identity import Algorithm, Provenance
+from clickseg.results.segmentation import SegmentationType, make_segmentation
+from tests.helpers import phantoms
 
 _SHAPE = (600, 512, 512)
 _REPEATS = 5

@@ -9,16 +9,16 @@ from time import perf_counter
 
 from benchmarks.cases import Case, dice, whole_body_pet
 from benchmarks.table import Row, publish
-from clickseg.arrays import Mask
 from clickseg.clicks.click import Clicks
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Precision
-from clickseg.engines.quantize import quantize
+from clickseg.core.arrays import Mask
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Precision
+from clickseg.inference.engines.quantize import quantize
+from clickseg.inference.pipeline import segment
+from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow, constants_of
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.pipeline import segment
-from clickseg.preparation import make_case, prepare
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 

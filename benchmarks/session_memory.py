@@ -14,11 +14,11 @@ from benchmarks.answers import Answers
 from benchmarks.memory import resident_bytes
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Polarity
-from clickseg.memory import Memory
+from clickseg.core.memory import Memory
+from clickseg.datasets.phantom import write_series
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.phantom.dicom import write_series
 from clickseg.session.session import Session, SessionOptions
-from tests import phantoms
+from tests.helpers import phantoms
 
 _SHAPE = (326, 400, 400)
 _SPACING_MM = (3.0, 2.04, 2.05)

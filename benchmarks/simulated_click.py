@@ -11,8 +11,8 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from benchmarks.table import Row, publish
-from clickseg.arrays import Mask
-from clickseg.simulation.clicker import Choice, Clicker
+from clickseg.clicks.simulated.clicker import Choice, Clicker
+from clickseg.core.arrays import Mask
 
 _SHAPE = (400, 400, 326)
 _REPEATS = 5

@@ -15,14 +15,13 @@ from monai.inferers import sliding_window_inference
 from benchmarks.answers import Answers, ct_spec
 from benchmarks.memory import peak_bytes
 from benchmarks.table import Row, publish
-from clickseg.arrays import Numbers, Values
-from clickseg.boxes import Triple
+from clickseg.core.arrays import Numbers, Triple, Values
+from clickseg.core.progress import no_progress
 from clickseg.inference.decision import Decision
-from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.windows import WindowGrid
-from clickseg.progress import no_progress
 
 _SHAPE: Triple = (224, 224, 256)
 _ROI: Triple = (96, 96, 96)

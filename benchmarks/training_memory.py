@@ -10,12 +10,11 @@ import numpy as np
 import torch
 
 from benchmarks.table import Row, publish
-from clickseg.training.config_files import read_config
-from clickseg.training.grid_case import GridCase
-from clickseg.training.hooks import FirstHooks
+from clickseg.training.cases import GridCase
+from clickseg.training.config import read_config
 from clickseg.training.network import make_network
 from clickseg.training.processes import Processes
-from clickseg.training.trainer import make_run
+from clickseg.training.trainer import FirstHooks, make_run
 
 _BATCHES, _EVERY = 400, 50
 _CHANGES = ("epochs=1", f"steps={_BATCHES}", "patch=[24,24,24]", "clicking.most=4", "network.filters=[8,16,32,64]")

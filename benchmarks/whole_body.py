@@ -9,15 +9,15 @@ import numpy as np
 
 from benchmarks.cases import Case, dice, position_mm, whole_body_pet
 from benchmarks.table import Row, publish
-from clickseg.arrays import Mask
 from clickseg.clicks.click import Click, Point, Polarity
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine, Precision
+from clickseg.clicks.simulated.clicker import Choice, Clicker
+from clickseg.clicks.simulated.regions import Regions
+from clickseg.core.arrays import Mask
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.session.session import Session, SessionOptions
-from clickseg.simulation.clicker import Choice, Clicker
-from clickseg.simulation.regions import Regions
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 _ORGANS = 3

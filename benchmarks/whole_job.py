@@ -23,13 +23,12 @@ from scipy.ndimage import zoom
 
 from benchmarks.answers import ct_spec
 from benchmarks.table import Row, publish
-from clickseg.arrays import Numbers
-from clickseg.cli import main
-from clickseg.engines.export import export_openvino
-from clickseg.engines.weights_files import list_weights
+from clickseg.cli.main import main
+from clickseg.core.arrays import Numbers
+from clickseg.datasets.phantom import write_series
+from clickseg.inference.engines.export import export_openvino, list_weights
 from clickseg.models.package import load_package
-from clickseg.phantom.dicom import write_series
-from tests import phantoms
+from tests.helpers import phantoms
 
 _SHAPE = (300, 512, 512)
 _MODEL_MM = 1.5

@@ -93,7 +93,7 @@ def open_files() -> Iterator[str]:
 def main(commands: list[list[str]]) -> int:
     """Runs commands until one of them fails; returns the exit code of the last one."""
     take_away()
-    from clickseg.cli import main as clickseg
+    from clickseg.cli.main import main as clickseg
     from clickseg.core import file_locks
 
     file_locks.RENAMES_OPEN_FILES = False

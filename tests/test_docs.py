@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from clickseg import __version__
-from clickseg.clicks.clicks_json import parse_clicks_json
-from clickseg.dicom.remedies import REMEDY_NAMES
+from clickseg.clicks.formats.clicks_json import parse_clicks_json
+from clickseg.core.options import OPTIONS, variable
+from clickseg.dicom.series import REMEDY_NAMES
 from clickseg.models.spec import Alternative, InputSpec, ModelSpec
-from clickseg.options import OPTIONS, variable
 
 REPOSITORY = Path(__file__).parents[1]
 PATTERNS = ("README.md", "docs/*.md", "benchmarks/*.md", "deploy/*/*.md")

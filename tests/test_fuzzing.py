@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzzing import KINDS, feed, limits, targets
+from tests.helpers.fuzzing import KINDS, feed, limits, targets
 
 ROOT = Path(__file__).parents[1]
 
 ENDLESS = """
 import contextlib, time
 from clickseg.dicom.part10 import READ_ERRORS
-from tests.fuzzing import Target, feed, limits
+from tests.helpers.fuzzing import Target, feed, limits
 
 def endless(_):
     with contextlib.suppress(*READ_ERRORS):
@@ -28,7 +28,7 @@ with limits():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_mutated_input_is_read_or_refused(kind: str) -> None:
-    ended = python("-m", "tests.fuzzing", "--count", "120", "--seed", "20261120", "--only", kind)
+    ended = python("-m", "tests.helpers.fuzzing", "--count", "120", "--seed", "20261120", "--only", kind)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"{kind:14} refused" in ended.stdout

@@ -7,12 +7,12 @@ import json
 import sys
 from pathlib import Path
 
-from tests import runs
+from tests.helpers import runs
 
 REPOSITORY = Path(__file__).parents[1]
 SEGMENT = """
 import json, sys
-from clickseg.cli import main
+from clickseg.cli.main import main
 code = main(sys.argv[1:])
 print(json.dumps([code, sorted(name for name in sys.modules if "." not in name)]))
 """
@@ -72,7 +72,7 @@ def test_no_module_hides_one_of_the_standard_library_or_of_a_dependency() -> Non
 
 ANSWER = """
 import sys
-from clickseg.cli import main
+from clickseg.cli.main import main
 try:
     main(["--version"])
 except SystemExit:

@@ -11,15 +11,15 @@ import pytest
 from pydicom import dcmread
 
 from clickseg.batch.settings import read_settings
-from clickseg.calibration import calibration_windows
+from clickseg.cli.export import calibration_windows
 from clickseg.clicks.click import Click, Clicks
-from clickseg.clicks.clicks_json import write_clicks_json
-from clickseg.errors import ModelError
+from clickseg.clicks.formats.clicks_json import write_clicks_json
+from clickseg.core.errors import ModelError
+from clickseg.datasets.phantom import becquerel_per_ml
+from clickseg.inference.preprocess import make_case
 from clickseg.models.package import load_package
-from clickseg.phantom.dicom import becquerel_per_ml
-from clickseg.preparation import make_case
-from tests import phantoms, runs
-from tests.runs import REPOSITORY, clickseg, process
+from tests.helpers import phantoms, runs
+from tests.helpers.runs import REPOSITORY, clickseg, process
 
 FAR = runs.click(9, 11, 13)
 INSIDE_OUTSIDE = {"PT": (8, 1), "CT": (500, 100), "MR": (50, 20)}

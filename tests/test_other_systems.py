@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import other_system, runs
+from tests import other_system
+from tests.helpers import runs
 
 SYSTEM_MODULES = {"file_locks.py", "interruption.py", "machine.py", "owned_files.py"}
 """The modules that may know the system."""

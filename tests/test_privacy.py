@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from tests import phantoms, runs
-from tests.runs import REPOSITORY, clickseg, process
+from tests.helpers import phantoms, runs
+from tests.helpers.runs import REPOSITORY, clickseg, process
 
 SECRETS = {"PatientName": "Geheimnis^Anna", "PatientID": "SECRET-ID-77", "PatientBirthDate": "19330303"}
 WORDS = ("Geheimnis", "Anna", "SECRET-ID-77", "19330303", "1933-03-03")

@@ -11,14 +11,14 @@ import pytest
 
 from benchmarks.cases import dice, position_mm, whole_body_pet
 from clickseg.clicks.click import Click, Clicks
-from clickseg.clicks.clicks_json import write_clicks_json
+from clickseg.clicks.formats.clicks_json import write_clicks_json
+from clickseg.clicks.simulated.clicker import Choice, Clicker
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.read import read_case
 from clickseg.dicom.volume import read_series
-from clickseg.simulation.clicker import Choice, Clicker
-from tests import phantoms, runs
-from tests.dicom.results import violations
-from tests.test_demo import mask_of
+from tests.cli.test_demo import mask_of
+from tests.helpers import phantoms, runs
+from tests.helpers.dicom_results import violations
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

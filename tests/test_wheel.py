@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from clickseg.phantom.study import write_study
-from tests import runs
-from tests.container.fake_program import FakeProgram
+from clickseg.datasets.phantom import write_study
+from tests.helpers import runs
+from tests.helpers.fake_program import FakeProgram
 
 pytestmark = pytest.mark.slow
 

@@ -9,14 +9,14 @@ from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, Enhanc
 
 from clickseg.batch.selection import Inputs
 from clickseg.clicks.click import Clicks
-from clickseg.clicks.pending import AnyClicks, ImagePoint, PendingClicks, placed
-from clickseg.clicks.read import FoundClicks
-from clickseg.clicks.structured_report import clicks_of_report, series_of_report
+from clickseg.clicks.find import FoundClicks
+from clickseg.clicks.formats.structured_report import clicks_of_report, series_of_report
+from clickseg.clicks.image_clicks import AnyClicks, ImagePoint, PendingClicks, placed
+from clickseg.core.errors import ClickError
+from clickseg.core.text import counted
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.predecessor import EarlierResult, is_own
 from clickseg.dicom.series import CheckedSeries, listed
-from clickseg.errors import ClickError
-from clickseg.wording import counted
 
 _REPORTS = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage)
 

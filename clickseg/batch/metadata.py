@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from clickseg.core.errors import ClickSegError
+from clickseg.core.staging import replace_whole
 from clickseg.core.version import __version__
-from clickseg.errors import ClickSegError
-from clickseg.staging import replace_whole
 
 METADATA = "metadata.json"
 SUCCESS, PARTIAL, FAILURE = "success", "partial", "failure"

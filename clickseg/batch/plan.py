@@ -10,15 +10,15 @@ from clickseg.batch.click_assignment import assign, find_reports
 from clickseg.batch.selection import Inputs, Skipped, keys_of, match_inputs, references, wanted_series
 from clickseg.batch.settings import RunSettings
 from clickseg.clicks.click import Clicks, say_what_is_meant
-from clickseg.clicks.read import find_clicks
+from clickseg.clicks.find import find_clicks
+from clickseg.core.errors import ClickError, ClickSegError, InputError
+from clickseg.core.memory import Memory
 from clickseg.dicom.files import scan
 from clickseg.dicom.predecessor import EarlierResult
-from clickseg.dicom.segmentation_type import check_encoding
 from clickseg.dicom.series import Candidate, CheckedSeries, check_all
-from clickseg.errors import ClickError, ClickSegError, InputError
-from clickseg.memory import Memory
-from clickseg.models.choice import choose_package, find_packages
+from clickseg.models.find import choose_package, find_packages
 from clickseg.models.package import ModelPackage
+from clickseg.results.segmentation import check_encoding
 
 _VALUE_BYTES, _LABEL_BYTES = 4, 1
 

@@ -16,14 +16,14 @@ import numpy as np
 from clickseg.batch.plan import Plan
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome
-from clickseg.case import Result
 from clickseg.clicks.click import Clicks, Polarity
+from clickseg.core.errors import ClickSegError
 from clickseg.core.machine import peak_memory_bytes
+from clickseg.core.text import counted
 from clickseg.core.version import __version__
 from clickseg.dicom.series import Candidate
-from clickseg.errors import ClickSegError
-from clickseg.measure import Measured
-from clickseg.wording import counted
+from clickseg.inference.case import Result
+from clickseg.inference.measurements import Measured
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from clickseg.batch.report import log_plan
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Inference, load_cases, postprocess_case, preprocess_case
 from clickseg.batch.writer import ResultWriter, RunSummary
-from clickseg.progress import Progress
+from clickseg.core.progress import Progress
 
 
 def run(settings: RunSettings, progress: Progress) -> RunSummary:

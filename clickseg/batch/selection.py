@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from clickseg.core.errors import ClickSegError, InputError, ModelError
+from clickseg.core.text import counted
 from clickseg.dicom.files import Scan
 from clickseg.dicom.series import Candidate, CheckedSeries, RejectedSeries, is_corrected, listed
-from clickseg.errors import ClickSegError, InputError, ModelError
 from clickseg.models.package import ModelPackage
-from clickseg.wording import counted
 
 Inputs: TypeAlias = tuple[CheckedSeries, ...]
 """One series for each input of a model; the result refers to the first."""

@@ -11,12 +11,12 @@ from clickseg.batch.report import log_plan
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import load_cases, run_step
 from clickseg.batch.writer import ResultWriter, RunSummary
-from clickseg.case import Case, Result
-from clickseg.clicks.read import NONE
-from clickseg.engines.choice import make_engine
-from clickseg.errors import SessionError, UsageError
-from clickseg.inference.kernel_choice import KernelChoice
-from clickseg.progress import Progress
+from clickseg.clicks.find import NONE
+from clickseg.core.errors import SessionError, UsageError
+from clickseg.core.progress import Progress
+from clickseg.inference.case import Case, Result
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.kernels import KernelChoice
 from clickseg.session.record import subject_of
 from clickseg.session.session import Change, Session, SessionOptions
 

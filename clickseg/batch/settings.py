@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clickseg.clicks.grand_challenge import Frame
-from clickseg.clock import read_clock
-from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.segmentation_type import SegmentationType
+from clickseg.clicks.formats.grand_challenge import Frame
+from clickseg.core.options import choice, option_value, switch
+from clickseg.core.progress import read_clock
+from clickseg.dicom.series import Remedies
 from clickseg.inference.runtime_settings import RuntimeSettings, read_runtime_settings
-from clickseg.models.choice import ModelPath, model_paths
-from clickseg.options import choice, option_value, switch
+from clickseg.models.find import ModelPath, model_paths
+from clickseg.results.segmentation import SegmentationType
 
 
 @dataclass(frozen=True, slots=True)

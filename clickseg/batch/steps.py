@@ -10,19 +10,19 @@ from typing import Generic, TypeVar
 
 from clickseg.batch.plan import Plan, Task
 from clickseg.batch.settings import RunSettings
-from clickseg.case import Case, Predicted, Prepared, Result
+from clickseg.core.errors import ClickSegError, unexpected
+from clickseg.core.interruption import interruptible
+from clickseg.core.progress import Progress
 from clickseg.dicom.series import Candidate
 from clickseg.dicom.volume import read_series
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine
-from clickseg.errors import ClickSegError, unexpected
-from clickseg.inference.kernel_choice import KernelChoice
+from clickseg.inference.case import Case, Predicted, Prepared, Result
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine
+from clickseg.inference.kernels import KernelChoice
+from clickseg.inference.pipeline import finish, infer
+from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import RuntimeSettings
-from clickseg.interruption import interruptible
 from clickseg.models.package import ModelPackage
-from clickseg.pipeline import finish, infer
-from clickseg.preparation import make_case, prepare
-from clickseg.progress import Progress
 
 logger = logging.getLogger(__name__)
 

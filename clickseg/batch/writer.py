@@ -17,17 +17,16 @@ from clickseg.batch.plan import Plan
 from clickseg.batch.report import Segment, Written, run_report, series_entry
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome, run_step
-from clickseg.case import Result
-from clickseg.dicom.algorithm import Algorithm, Provenance
-from clickseg.dicom.identity import Document
+from clickseg.core.errors import ClickSegError, OutputError
+from clickseg.core.staging import Staging, write_bytes
+from clickseg.core.text import counted
 from clickseg.dicom.predecessor import predecessors
-from clickseg.dicom.report import make_report
-from clickseg.dicom.segmentation import make_segmentation
-from clickseg.errors import ClickSegError, OutputError
-from clickseg.nifti import write_nifti
-from clickseg.preview import draw_preview
-from clickseg.staging import Staging, write_bytes
-from clickseg.wording import counted
+from clickseg.inference.case import Result
+from clickseg.results.identity import Algorithm, Document, Provenance
+from clickseg.results.nifti import write_nifti
+from clickseg.results.preview import draw_preview
+from clickseg.results.segmentation import make_segmentation
+from clickseg.results.structured_report import make_report
 
 logger = logging.getLogger(__name__)
 

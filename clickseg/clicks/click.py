@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from clickseg.errors import ClickError
+from clickseg.core.errors import ClickError
 
 Point: TypeAlias = tuple[float, float, float]
 """LPS mm."""

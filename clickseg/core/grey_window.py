@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clickseg.arrays import Values
+from clickseg.core.arrays import Values
 
 
 @dataclass(frozen=True, slots=True)

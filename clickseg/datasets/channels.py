@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clickseg.errors import InputError
-from clickseg.validation import parse, read_json
-from clickseg.wording import counted
+from clickseg.core.errors import InputError
+from clickseg.core.text import counted
+from clickseg.core.validation import parse, read_json
 
 DESCRIPTION = "dataset.json"
 _IGNORED = "ignore"

@@ -3,21 +3,125 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from clickseg.core.errors import InputError
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.channels import OtherModalityError
-from clickseg.datasets.dicom_names import names_of
-from clickseg.datasets.dicom_series import one_beside
 from clickseg.datasets.dicom_truth import refers_to, truths_in
-from clickseg.datasets.files import HINT, listed
+from clickseg.datasets.image_file import HINT, listed
 from clickseg.dicom.files import scan
 from clickseg.dicom.part10 import Instance, is_dicom
-from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.series import CheckedSeries, RejectedSeries, check_all, is_corrected
-from clickseg.errors import InputError
+from clickseg.dicom.series import Candidate, CheckedSeries, RejectedSeries, Remedies, check_all, is_corrected
+from clickseg.dicom.series import listed as listed_series
+
+
+def names_of(firsts: Sequence[Candidate], instances: Iterable[Instance], modalities: Sequence[str]) -> list[str]:
+    """Returns a name for each case: patient, study and series as far as there are several, modalities.
+
+    Args:
+        firsts: The first series of each case.
+        instances: All instances of the data, which say whose folder is whose.
+        modalities: Of the images of a case.
+    """
+    patients = _patient_names(instances)
+    studies: dict[str, list[str]] = {}
+    series: dict[str, list[str]] = {}
+    for first in firsts:
+        studies.setdefault(_patient(first.first), []).append(first.study_uid)
+        series.setdefault(first.study_uid, []).append(first.series_uid)
+    return [
+        "_".join(
+            [
+                patients[_patient(first.first)],
+                *_numbered("study", first.study_uid, studies[_patient(first.first)]),
+                *_numbered("series", first.series_uid, series[first.study_uid]),
+                *modalities,
+            ]
+        )
+        for first in firsts
+    ]
+
+
+def _numbered(kind: str, uid: str, uids: Iterable[str]) -> list[str]:
+    """Returns which of several something is, in the order of their UIDs; nothing of one alone."""
+    known = sorted({*uids})
+    return [f"{kind}{known.index(uid) + 1}"] if len(known) > 1 else []
+
+
+def _patient(instance: Instance) -> str:
+    """Returns what tells patients apart; not to be shown."""
+    return instance.text("PatientID") or instance.text("StudyInstanceUID")
+
+
+def _patient_names(instances: Iterable[Instance]) -> dict[str, str]:
+    """Returns the folder that holds all that is of a patient, or a number where that is no folder of their own."""
+    folders: dict[str, list[str]] = {}
+    for instance in instances:
+        folders.setdefault(_patient(instance), []).append(str(PurePosixPath(instance.name).parent))
+    own = {patient: os.path.commonpath(paths) for patient, paths in folders.items()}
+    names: dict[str, str] = {}
+    for number, (patient, folder) in enumerate(own.items(), 1):
+        name = re.sub(r"[^\w.-]+", "_", folder)
+        is_shared = any(
+            path == folder or path.startswith(f"{folder}/")
+            for other, paths in folders.items()
+            for path in paths
+            if other != patient
+        )
+        is_told = bool(folder.strip(".")) and not is_shared and name not in names.values()
+        names[patient] = name if is_told else f"patient{number}"
+    return names
+
+
+def open_series(path: Path, modality: str, truth: Instance | None, frame_uid: str | None) -> CheckedSeries:
+    """Returns the one series of a modality in a folder that is an image of a case.
+
+    Args:
+        path: The folder, or a file of several frames.
+        modality: Its modality.
+        truth: What may refer to it; among several series it is the one that is referred to.
+        frame_uid: The frame of reference of the first image, where that is known.
+
+    Raises:
+        InputError: There is none, or there are several.
+    """
+    found = scan(path)
+    found.check_undamaged()
+    formed, rejected = check_all(found, Remedies())
+    ofs = [series for series in formed if series.candidate.modality == modality]
+    named = [series for series in ofs if truth is not None and refers_to(truth, series.candidate)]
+    fitting = named or [series for series in ofs if is_corrected(series)]
+    if not formed and len(rejected) == 1:
+        raise rejected[0].error
+    return one_beside(fitting, modality, frame_uid, path.name)
+
+
+def one_beside(series: Sequence[CheckedSeries], modality: str, frame_uid: str | None, where: str) -> CheckedSeries:
+    """Returns the one series of a modality in a frame of reference.
+
+    Args:
+        series: Those to choose from.
+        modality: Its modality; PET is corrected for attenuation.
+        frame_uid: The frame of reference; None for any.
+        where: What to call them in messages.
+
+    Raises:
+        InputError: There is none, or there are several.
+    """
+    fitting = [
+        each
+        for each in series
+        if each.candidate.modality == modality and frame_uid in (None, each.candidate.frame_of_reference_uid)
+    ]
+    if len(fitting) != 1:
+        beside = f" in frame of reference {frame_uid}" if frame_uid else ""
+        found = listed_series([each.candidate for each in fitting]) or "none"
+        raise InputError(f"{where}: expected one {modality} series{beside}, got {len(fitting)}: {found}")
+    return fitting[0]
 
 
 @dataclass(frozen=True, slots=True)

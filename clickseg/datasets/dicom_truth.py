@@ -9,14 +9,14 @@ import highdicom as hd
 from pydicom import Dataset
 from pydicom.uid import RTStructureSetStorage
 
+from clickseg.core.errors import ClickSegError, InputError
 from clickseg.datasets.regions import Classes
+from clickseg.datasets.rtstruct import contoured
 from clickseg.datasets.segmentation import segmented
-from clickseg.datasets.structure_set import contoured
+from clickseg.dicom.codes import SEGMENTATIONS
 from clickseg.dicom.files import Scan, scan
 from clickseg.dicom.part10 import READ_ERRORS, Instance
 from clickseg.dicom.series import Candidate
-from clickseg.dicom.sop_classes import SEGMENTATIONS
-from clickseg.errors import ClickSegError, InputError
 
 _TRUTHS = SEGMENTATIONS | {RTStructureSetStorage}
 

@@ -7,15 +7,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from clickseg.core.errors import InputError
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.channels import OtherModalityError
-from clickseg.datasets.datalist import find_datalist, is_datalist
 from clickseg.datasets.dicom_folder import find_dicom, has_dicom
-from clickseg.datasets.files import listed
-from clickseg.datasets.nnunet import find_nnunet, is_nnunet
-from clickseg.datasets.paired_folders import find_monai_label, find_paired, is_monai_label, is_paired
-from clickseg.datasets.patient_folders import find_patient_folders, is_patient_folders
-from clickseg.errors import InputError
+from clickseg.datasets.formats import (
+    find_datalist,
+    find_monai_label,
+    find_nnunet,
+    find_paired,
+    find_patient_folders,
+    is_datalist,
+    is_monai_label,
+    is_nnunet,
+    is_paired,
+    is_patient_folders,
+)
+from clickseg.datasets.image_file import listed
 from clickseg.models.spec import ModelSpec
 
 

@@ -9,12 +9,10 @@ import highdicom as hd
 import numpy as np
 
 from clickseg.datasets.case import CaseFiles, LabelledCase, LabelledImage
-from clickseg.datasets.dicom_series import open_series
+from clickseg.datasets.dicom_folder import open_series
 from clickseg.datasets.dicom_truth import class_numbers, read_truth, refers_to
-from clickseg.datasets.files import ending_of
-from clickseg.datasets.image_file import read_image, read_label_map
-from clickseg.datasets.placing import on_grid
-from clickseg.datasets.regions import Classes
+from clickseg.datasets.image_file import ending_of, read_image, read_label_map
+from clickseg.datasets.regions import Classes, on_grid
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.series import Candidate
 from clickseg.dicom.volume import read_series

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from clickseg.arrays import Doubles, Mask
+from clickseg.core.arrays import Doubles, Mask
+from clickseg.core.errors import InputError
 from clickseg.datasets.regions import Classes, Region, class_of_each
 from clickseg.dicom.planes import frame_attribute
 from clickseg.dicom.series import MAX_VOXELS
-from clickseg.errors import InputError
 
 _ORGANS = (("SCT", "123037004"), ("SCT", "91723000"), ("SRT", "T-D000A"))
 """Segmented Property Category (0062,0003) of anatomical structures, by its codes then and now."""

@@ -1,1 +1,1 @@
-"""DICOM in (files, series, volumes, SUV) and out (SEG, SR)."""
+"""Reading DICOM: files, series, volumes, SUV."""

@@ -2,9 +2,51 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
+
 from pydicom.sr.coding import Code
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SegmentationStorage,
+)
 
 SEED_POINT = Code("128139", "DCM", "Seed point")
 CLICK_POLARITY = Code("polarity", "99CLICKSEG", "Click polarity")
 CLICK_ORDER = Code("order", "99CLICKSEG", "Click order")
 IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+
+SINGLE_FRAME = frozenset({CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage})
+MULTI_FRAME = frozenset(
+    {
+        EnhancedCTImageStorage,
+        EnhancedMRImageStorage,
+        EnhancedPETImageStorage,
+        LegacyConvertedEnhancedCTImageStorage,
+        LegacyConvertedEnhancedMRImageStorage,
+        LegacyConvertedEnhancedPETImageStorage,
+    }
+)
+IMAGES = SINGLE_FRAME | MULTI_FRAME
+SEGMENTATIONS = frozenset({SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"})  # the second: Label Map Segmentation
+
+
+def content_uid(*parts: str | bytes) -> str:
+    """Returns the ``2.25`` UID (PS3.5, B.2) of a hash over some content.
+
+    Args:
+        parts: The content, in an order that belongs to it.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return f"2.25.{uuid.UUID(bytes=digest.digest()[:16], version=5).int}"

@@ -30,8 +30,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from clickseg.core.errors import PixelDataError
 from clickseg.dicom.part10 import PARSE_ERRORS
-from clickseg.errors import PixelDataError
 
 DECODE_ERRORS = (*PARSE_ERRORS, MemoryError, OSError, RuntimeError)
 """What decoders raise, and pydicom on a damaged file."""

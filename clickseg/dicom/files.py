@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from clickseg.dicom.conversions import Conversions
-from clickseg.dicom.part10 import TEXTS, Damage, Instance, is_dicom, read_header
-from clickseg.digest import file_sha256
-from clickseg.errors import InputError
-from clickseg.wording import counted
+from clickseg.core.errors import InputError
+from clickseg.core.files import file_sha256
+from clickseg.core.text import counted
+from clickseg.dicom.part10 import TEXTS, Conversions, Damage, Instance, is_dicom, read_header
 
 _LOOKED_AT = 1000
 """How many files behind a link are looked at for one that is DICOM."""

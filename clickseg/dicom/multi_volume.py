@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
-from clickseg.dicom.alignment import SAME_POSITION_MM, offsets_mm
+from clickseg.core.errors import SeriesError
 from clickseg.dicom.planes import Plane
-from clickseg.errors import SeriesError
+from clickseg.dicom.stack import SAME_POSITION_MM, offsets_mm
 
 _DISTINGUISHING = (
     "TemporalPositionIdentifier",

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
-from clickseg.arrays import Mask
+from clickseg.core.arrays import Mask
+from clickseg.core.errors import PixelDataError
+from clickseg.core.text import first_line
+from clickseg.dicom.codes import SINGLE_FRAME
 from clickseg.dicom.decoding import DECODE_ERRORS, check_transfer_syntax, decode
-from clickseg.dicom.part10 import Instance
-from clickseg.dicom.sop_classes import SINGLE_FRAME
-from clickseg.dicom.stored import read_stored
-from clickseg.errors import PixelDataError
-from clickseg.wording import first_line
+from clickseg.dicom.part10 import Instance, read_stored
 
 
 def check_decodable(instance: Instance) -> None:

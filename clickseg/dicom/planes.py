@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset
 
-from clickseg.arrays import Doubles
+from clickseg.core.arrays import Doubles
+from clickseg.core.errors import SeriesError
+from clickseg.dicom.codes import MULTI_FRAME
 from clickseg.dicom.part10 import Instance
-from clickseg.dicom.sop_classes import MULTI_FRAME
-from clickseg.errors import SeriesError
 
 _MACROS = {
     "ImageOrientationPatient": "PlaneOrientationSequence",

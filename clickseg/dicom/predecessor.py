@@ -15,8 +15,8 @@ from pydicom import Dataset
 from pydicom import Sequence as DicomSequence
 from pydicom.uid import UID
 
+from clickseg.dicom.codes import SEGMENTATIONS
 from clickseg.dicom.part10 import READ_ERRORS
-from clickseg.dicom.sop_classes import SEGMENTATIONS
 
 MANUFACTURER = "ClickSeg"
 """Manufacturer (0008,0070) and Manufacturer's Model Name (0008,1090) of all that ClickSeg writes."""

@@ -6,20 +6,58 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from clickseg.dicom.attributes import check_attributes
-from clickseg.dicom.consistency import check_size, check_uids, check_whole
+from clickseg.core.errors import InputError, SeriesError, UsageError
+from clickseg.core.text import counted
+from clickseg.dicom.checks import check_attributes, check_size, check_uids, check_whole
+from clickseg.dicom.codes import MULTI_FRAME, SINGLE_FRAME, content_uid
 from clickseg.dicom.files import Scan
 from clickseg.dicom.multi_volume import choose_volume
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.pixels import check_decodable
 from clickseg.dicom.planes import planes_of
-from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.sop_classes import MULTI_FRAME, SINGLE_FRAME
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
-from clickseg.dicom.uids import content_uid
-from clickseg.errors import InputError, SeriesError
-from clickseg.wording import counted
+
+REMEDY_NAMES = ("drop-localizers", "frame-of-reference", "resample", "volume=N")
+
+
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """The remedies that the user asked for.
+
+    Attributes:
+        drop_localizers: Leave localizers and secondary captures out of a series.
+        frame_of_reference: Give a series without Frame of Reference UID one of its own, made from its Series UID.
+        resample: Interpolate linearly onto a uniform grid where slices are missing or unevenly spaced.
+        volume: Of a series that holds several volumes (time points, b-values, echoes), take this one, from 1.
+    """
+
+    drop_localizers: bool = False
+    frame_of_reference: bool = False
+    resample: bool = False
+    volume: int | None = None
+
+    @classmethod
+    def parse(cls, names: Iterable[str]) -> Remedies:
+        """Reads remedies by their names.
+
+        Raises:
+            UsageError: A name is unknown.
+        """
+        remedies = cls()
+        for name in names:
+            remedies = remedies._with(name.strip())
+        return remedies
+
+    def _with(self, name: str) -> Remedies:
+        key, _, value = name.partition("=")
+        if key == "volume" and value.isdecimal() and int(value) > 0:
+            return replace(self, volume=int(value))
+        field = name.replace("-", "_")
+        if field not in ("drop_localizers", "frame_of_reference", "resample"):
+            raise UsageError(f"unknown remedy {name!r}: expected {', '.join(REMEDY_NAMES)}")
+        return replace(self, **{field: True})
+
 
 MAX_VOXELS = 1 << 31
 """The largest volume that is allocated: 2048 slices of 1024 x 1024."""

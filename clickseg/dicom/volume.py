@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from clickseg.arrays import Numbers, Values
+from clickseg.core.arrays import Numbers, Values
+from clickseg.core.errors import PixelDataError
 from clickseg.core.machine import processor_count
 from clickseg.dicom.pixels import is_padding, read_frames
 from clickseg.dicom.planes import Plane
-from clickseg.dicom.quantity import Quantity, quantity_of
-from clickseg.dicom.reference import reference_headers
-from clickseg.dicom.rescaling import write_values
 from clickseg.dicom.series import Candidate, CheckedSeries
+from clickseg.dicom.source_headers import reference_headers
 from clickseg.dicom.stack import Stack
-from clickseg.errors import PixelDataError
+from clickseg.dicom.values import Quantity, quantity_of, write_values
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clickseg.arrays import Mask, Values
+from clickseg.core.arrays import Mask, Values
 from clickseg.core.grey_window import grey_window
 from clickseg.inference.orientation import turn_to
 

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from clickseg.evaluation.dataset import Evaluated
+from clickseg.core.text import printable
+from clickseg.evaluation.evaluate import Evaluated
 from clickseg.evaluation.picture import png
 from clickseg.evaluation.scores import MODEL, Curve
 from clickseg.evaluation.summary import Summary
-from clickseg.wording import printable
 
 _NAMED: Final = 150
 """Up to how many rows of the heat map are named."""

@@ -10,16 +10,14 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from clickseg.arrays import Mask
-from clickseg.boxes import Box, Triple
 from clickseg.clicks.click import Polarity
+from clickseg.core.arrays import Box, Mask, Triple
+from clickseg.core.progress import no_progress
 from clickseg.datasets.case import LabelledCase, LabelledImage
-from clickseg.evaluation.methods import ClassClick
-from clickseg.evaluation.protocols.protocol import Protocol
+from clickseg.evaluation.protocols import Protocol
 from clickseg.evaluation.scores import REGION_GROWING, Curve, Effort
-from clickseg.evaluation.trial import trial_of
+from clickseg.evaluation.trial import ClassClick, trial_of
 from clickseg.models.spec import ModelSpec
-from clickseg.progress import no_progress
 
 SHARE: Final = 0.41
 RADIUS_MM: Final = 15.0

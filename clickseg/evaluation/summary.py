@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from clickseg.evaluation.dataset import Evaluated
+from clickseg.evaluation.evaluate import Evaluated
 from clickseg.evaluation.scores import Curve, Effort
 
 DICE_GOALS = (0.8, 0.85, 0.9)

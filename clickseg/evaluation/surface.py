@@ -10,9 +10,8 @@ from typing import Any, Final
 import numpy as np
 from surface_distance import compute_surface_distances
 
-from clickseg.arrays import Mask
-from clickseg.boxes import Box
-from clickseg.simulation.regions import Regions
+from clickseg.clicks.simulated.regions import Regions
+from clickseg.core.arrays import Box, Mask
 
 TOLERANCE_MM: Final = 2.0
 """That of the CVPR 2025 challenge."""

@@ -7,15 +7,13 @@ import math
 import highdicom as hd
 import numpy as np
 
-from clickseg.arrays import Numbers, Values
-from clickseg.boxes import Box, whole
-from clickseg.inference.device import HOST, Device
+from clickseg.core.arrays import Box, Numbers, Values, whole
+from clickseg.core.device import HOST, Device
+from clickseg.core.label_map import LabelMap
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import source_coordinates
-from clickseg.inference.stitch import FLOAT_BYTES, Planes
-from clickseg.inference.taps import Between, Taps
-from clickseg.label_map import LabelMap
+from clickseg.inference.resample import Between, Taps, source_coordinates
+from clickseg.inference.stitching import FLOAT_BYTES, Planes
 from clickseg.models.spec import ModelSpec
 
 _PLANES = 16

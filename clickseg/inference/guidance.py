@@ -12,9 +12,9 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clickseg.arrays import Indices
 from clickseg.clicks.click import Click
-from clickseg.errors import ClickError
+from clickseg.core.arrays import Indices
+from clickseg.core.errors import ClickError
 from clickseg.models.spec import GuidanceSpec
 
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clickseg.arrays import Indices
-from clickseg.boxes import Box, apart, around, grown, whole
-from clickseg.case import Prepared
 from clickseg.clicks.click import Points
-from clickseg.engines.engine import Engine
+from clickseg.core.arrays import Box, Indices, apart, around, grown, whole
+from clickseg.core.device import Device, device_of
+from clickseg.core.label_map import LabelMap
+from clickseg.core.memory import Memory
+from clickseg.core.progress import Progress
 from clickseg.inference import guidance
+from clickseg.inference.case import Prepared
 from clickseg.inference.decision import Decision, deciding_channels
-from clickseg.inference.device import Device, device_of
+from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental_inputs import (
     KeptMasks,
     Masks,
@@ -26,15 +28,11 @@ from clickseg.inference.incremental_inputs import (
     windows_with_changed_mask,
 )
 from clickseg.inference.incremental_logits import window_logits
-from clickseg.inference.kernel_choice import KernelChoice
-from clickseg.inference.kernels import PlainKernels
+from clickseg.inference.kernels import KernelChoice, PlainKernels
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitch_choice import StitchChoice
+from clickseg.inference.stitching import StitchChoice
 from clickseg.inference.windows import Window
-from clickseg.label_map import LabelMap
-from clickseg.memory import Memory
-from clickseg.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,13 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 
-from clickseg.arrays import Mask
-from clickseg.boxes import Triple, around, bounds_of, meet
 from clickseg.clicks.click import Click, Clicks, Points
-from clickseg.incremental.sealed import SealedFolder
+from clickseg.core.arrays import Mask, Triple, around, bounds_of, meet
+from clickseg.core.label_map import LabelMap
+from clickseg.core.sealed import SealedFolder
 from clickseg.inference.guidance import balls, inside
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.windows import Window, WindowGrid
-from clickseg.label_map import LabelMap
 from clickseg.models.spec import GuidanceSpec, ModelSpec
 
 Keys = Mapping[Triple, bytes]

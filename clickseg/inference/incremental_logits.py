@@ -11,15 +11,14 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from clickseg.arrays import Values
-from clickseg.boxes import Triple
-from clickseg.incremental.sealed import SEAL_BYTES, SealedFolder
-from clickseg.inference.device import Device
+from clickseg.core.arrays import Triple, Values
+from clickseg.core.device import Device
+from clickseg.core.memory import Memory
+from clickseg.core.scratch import Scratch
+from clickseg.core.sealed import SEAL_BYTES, SealedFolder
 from clickseg.inference.incremental_inputs import Keys
 from clickseg.inference.sliding_window import NullStore
 from clickseg.inference.windows import Window
-from clickseg.memory import Memory
-from clickseg.scratch import Scratch
 
 FLOAT_BYTES = 4
 _VERSIONS = 2

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from typing_extensions import assert_never
 
-from clickseg.arrays import Values
+from clickseg.core.arrays import Values
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
 
 Scaler = Callable[[Values], Values]

@@ -6,15 +6,17 @@ bytes.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from clickseg.arrays import Numbers, Values
-from clickseg.boxes import Box, Triple
-from clickseg.inference.taps import Between, mixed
+from clickseg.core.arrays import Box, Numbers, Triple, Values
+from clickseg.core.machine import processor_count
+from clickseg.inference.resample import Between, mixed
 
 
 class Kernels(Protocol):
@@ -115,3 +117,34 @@ def _interpolated(planes: Values, between: Between) -> Iterator[Values]:
         plane = mixed(planes[lower], planes[upper], weight)
         plane = mixed(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
         yield mixed(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
+
+
+_WORTH_COMPILING = 1 << 27
+"""Additions of a logit from which on compiling takes less time than it saves."""
+
+
+class KernelChoice:
+    """The kernels for one job after another; they are compiled once, for the first that is large enough."""
+
+    def __init__(self, cache: Path | None = None) -> None:
+        """Compiles nothing yet.
+
+        Args:
+            cache: A folder for compiled loops; None for none.
+        """
+        self._cache = cache
+        self._compiled: Kernels | None = None
+
+    def __call__(self, additions: int) -> Kernels:
+        """Returns the kernels for a job; the result has the same bytes with any.
+
+        Args:
+            additions: How many logits will be added.
+        """
+        if additions < _WORTH_COMPILING or importlib.util.find_spec("numba") is None:
+            return PlainKernels()
+        if self._compiled is None:
+            from clickseg.inference.compiled import CompiledKernels
+
+            self._compiled = CompiledKernels(processor_count(), self._cache)
+        return self._compiled

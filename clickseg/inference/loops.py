@@ -10,7 +10,7 @@ import numpy as np
 from numba import float32, int64, uint8, uint16
 from numba.extending import register_jitable
 
-from clickseg.inference.taps import Taps
+from clickseg.inference.resample import Taps
 
 _EXPONENT = np.int32(0x7F800000)
 """The exponent of a float32; all of its bits are set where it is no finite number (IEEE 754)."""

@@ -13,7 +13,7 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 
-from clickseg.boxes import Box
+from clickseg.core.arrays import Box
 
 _DIRECTIONS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 """For each letter the axis of the patient (LPS) and the sign along it."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from clickseg.engines.engine import Precision
-from clickseg.errors import UsageError
-from clickseg.memory import Memory, machine_limit_bytes, machine_memory, read_size
-from clickseg.options import choice, option_value
+from clickseg.core.errors import UsageError
+from clickseg.core.memory import Memory, machine_limit_bytes, machine_memory, read_size
+from clickseg.core.options import choice, option_value
+from clickseg.inference.engines.engine import Precision
 
 
 class Runtime(str, Enum):

@@ -8,17 +8,15 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from clickseg.arrays import Values
-from clickseg.boxes import Box, Triple, around, whole
-from clickseg.engines.engine import Engine
+from clickseg.core.arrays import Box, Triple, Values, around, whole
+from clickseg.core.progress import Progress
 from clickseg.inference.decision import deciding, deciding_channels
-from clickseg.inference.held_images import HeldImages
+from clickseg.inference.engines.engine import Engine
 from clickseg.inference.kernels import Kernels
-from clickseg.inference.model_input import ModelInput
-from clickseg.inference.stitch import MakeStitching, Planes, Slab, Stitching
+from clickseg.inference.model_input import HeldImages, ModelInput
+from clickseg.inference.stitching import MakeStitching, Planes, Slab, Stitching
 from clickseg.inference.windows import Window, WindowGrid, importance
 from clickseg.models.spec import ModelSpec
-from clickseg.progress import Progress
 
 
 class Kept(Protocol):

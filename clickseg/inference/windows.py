@@ -9,8 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from clickseg.arrays import Indices, Values
-from clickseg.boxes import Box, Triple
+from clickseg.core.arrays import Box, Indices, Triple, Values
 from clickseg.inference.guidance import inside
 from clickseg.models.spec import WindowSpec
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from typing_extensions import Self
 
-from clickseg.digest import file_sha256
-from clickseg.errors import ModelError
+from clickseg.core.errors import ModelError
+from clickseg.core.files import file_sha256
+from clickseg.core.validation import MAX_JSON_BYTES, load_json, parse, read_json
 from clickseg.models.spec import ModelSpec
-from clickseg.validation import MAX_JSON_BYTES, load_json, parse, read_json
 
 TORCHSCRIPT = "model.ts"
 METADATA = Path("configs", "metadata.json")

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from clickseg.clicks.click import Polarity
-from clickseg.validation import Strict
+from clickseg.core.validation import Strict
 
 
 def _short_text(length: int) -> str:

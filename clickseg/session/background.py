@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from clickseg.errors import SessionError
-from clickseg.progress import Progress
+from clickseg.core.errors import SessionError
+from clickseg.core.progress import Progress
 
 _LOOKS_AGAIN_S = 0.02
 """After how long the run looks again whether a step waits: one that is interrupted cannot be relied on to say so."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine
-from clickseg.errors import SessionError
+from clickseg.core.errors import SessionError
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine
 from clickseg.inference.runtime_settings import checked_device, default_runtime_settings
 from clickseg.models.package import ModelPackage
 

@@ -10,7 +10,7 @@ from enum import Enum
 from typing_extensions import Self
 
 from clickseg.clicks.click import Click, Points
-from clickseg.errors import ClickError, SessionError
+from clickseg.core.errors import ClickError, SessionError
 
 _LONGEST_USER = 200
 

@@ -10,12 +10,10 @@ from typing import Protocol
 import highdicom as hd
 import numpy as np
 
-from clickseg.arrays import Mask, Numbers
-from clickseg.boxes import Box, around, bounds_of, placed, whole
 from clickseg.clicks.click import Click, Polarity, say_what_is_meant
-from clickseg.inference.components import Components
-from clickseg.inference.postprocess import Removed, judged, low_voxels, postprocess
-from clickseg.label_map import LabelMap
+from clickseg.core.arrays import Box, Mask, Numbers, around, bounds_of, placed, whole
+from clickseg.core.label_map import LabelMap
+from clickseg.inference.postprocess import Components, Removed, judged, low_voxels, postprocess
 from clickseg.models.spec import ModelSpec
 
 

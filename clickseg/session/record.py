@@ -13,19 +13,19 @@ import numpy as np
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from clickseg.case import Case
 from clickseg.clicks.click import Click, Polarity
-from clickseg.clicks.clicks_json import Position
+from clickseg.clicks.formats.clicks_json import Position
+from clickseg.core.errors import ClickError, OutputError, SessionError
 from clickseg.core.file_locks import FileLock, try_lock
+from clickseg.core.files import file_sha256
+from clickseg.core.staging import remove_parts, replace_whole
+from clickseg.core.validation import MAX_JSON_BYTES, Strict, parse, read_json
 from clickseg.core.version import __version__
 from clickseg.dicom.volume import Series
-from clickseg.digest import file_sha256
-from clickseg.engines.engine import Engine
-from clickseg.errors import ClickError, OutputError, SessionError
+from clickseg.inference.case import Case
+from clickseg.inference.engines.engine import Engine
 from clickseg.models.package import CONFIG
 from clickseg.session.history import Action, History, Step
-from clickseg.staging import remove_parts, replace_whole
-from clickseg.validation import MAX_JSON_BYTES, Strict, parse, read_json
 
 SESSION = "session.json"
 _LOCK = "lock"

@@ -18,22 +18,21 @@ from types import TracebackType
 import numpy as np
 from typing_extensions import Self
 
-from clickseg.boxes import Box, whole
-from clickseg.case import Predicted, Result, Windows
 from clickseg.clicks.click import Click, Clicks, Points
+from clickseg.core.arrays import Box, whole
+from clickseg.core.label_map import LabelMap
+from clickseg.core.memory import Memory, machine_limit_bytes
+from clickseg.core.progress import Progress, no_progress
 from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
-from clickseg.engines.engine import Engine
-from clickseg.inference.binding import bind
+from clickseg.inference.case import Predicted, Result, Windows
+from clickseg.inference.click_binding import bind
+from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental import IncrementalInference, Persistence
-from clickseg.inference.kernel_choice import KernelChoice
-from clickseg.label_map import LabelMap
-from clickseg.measure import Measured
-from clickseg.measures import Measures
-from clickseg.memory import Memory, machine_limit_bytes
+from clickseg.inference.kernels import KernelChoice
+from clickseg.inference.measurements import Measured, Measures
+from clickseg.inference.preprocess import make_case, prepare
 from clickseg.models.package import ModelPackage
-from clickseg.preparation import make_case, prepare
-from clickseg.progress import Progress, no_progress
 from clickseg.session.background import FirstRun
 from clickseg.session.engine import open_engine
 from clickseg.session.history import Action, History, Step

@@ -8,13 +8,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from clickseg.arrays import Mask, Numbers
 from clickseg.clicks.click import Polarity
+from clickseg.clicks.simulated.clicker import Clicker, Noise, VoxelClick
+from clickseg.clicks.simulated.regions import Depth, depth_on_host
+from clickseg.core.arrays import Mask, Numbers
 from clickseg.inference.guidance import ball_offsets, inside
 from clickseg.models.spec import GuidanceSpec, ModelSpec
-from clickseg.simulation.clicker import Clicker, VoxelClick
-from clickseg.simulation.depth import Depth, depth_on_host
-from clickseg.simulation.noise import Noise
 from clickseg.training.config import Clicking, Strategy
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import (
     PolynomialLR,
 )
 
-from clickseg.engines.torch_engine import computes_in_bf16
+from clickseg.inference.engines.torch_engine import computes_in_bf16
 from clickseg.training.config import Loss, Optimization, Training
 
 _LOSSES: dict[str, type[torch.nn.Module]] = {

@@ -10,8 +10,8 @@ from datetime import timedelta
 import torch
 import torch.distributed
 
-from clickseg.engines.torch_engine import cuda_or_cpu
-from clickseg.errors import EngineError
+from clickseg.core.errors import EngineError
+from clickseg.inference.engines.torch_engine import cuda_or_cpu
 
 _PATIENCE = timedelta(days=7)
 """How long processes wait for the first one, which reads the dataset and looks at cases that are held out."""

@@ -7,20 +7,59 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, radians
 from typing import TypedDict
 
 import numpy as np
 import torch
+from monai.transforms import (
+    Compose,
+    RandAdjustContrastd,
+    RandAffined,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandScaleIntensityd,
+    RandSimulateLowResolutiond,
+)
 from torch.utils.data import Dataset
 
-from clickseg.arrays import Indices, Numbers, Values
-from clickseg.boxes import Triple
-from clickseg.training.augmentation import IMAGE, OBJECTS, TRUTH, augmentation
-from clickseg.training.config import Training
-from clickseg.training.grid_case import GridCase
-from clickseg.training.synthetic import Look, blob, painted, scene
-from clickseg.training.synthetic_range import as_scaled, looks_of, ranges
+from clickseg.core.arrays import Indices, Numbers, Triple, Values
+from clickseg.training.cases import GridCase
+from clickseg.training.config import Augmentation, Training
+from clickseg.training.synthetic import Look, as_scaled, blob, looks_of, painted, ranges, scene
+
+IMAGE, TRUTH, OBJECTS = "image", "truth", "objects"
+
+
+def augmentation(how: Augmentation, patch: Triple) -> Compose:
+    """Returns what changes a sample, and cuts a patch of its middle.
+
+    Args:
+        how: What is changed, and how often.
+        patch: The size of the patch.
+    """
+    keys, axes = (IMAGE, TRUTH, OBJECTS), range(3)
+    return Compose(
+        [
+            RandAffined(
+                keys,
+                spatial_size=patch,
+                prob=how.affine_share,
+                rotate_range=[radians(how.rotation_degrees)] * 3,
+                scale_range=[how.scaling] * 3,
+                mode=("bilinear", "nearest", "nearest"),
+                padding_mode="zeros",
+            ),
+            *(RandFlipd(keys, prob=how.flip_share, spatial_axis=axis) for axis in axes),
+            RandSimulateLowResolutiond(IMAGE, prob=how.low_resolution_share, zoom_range=(0.5, 1.0)),
+            RandGaussianSmoothd(IMAGE, prob=how.blur_share, sigma_x=(0.2, 0.8), sigma_y=(0.2, 0.8), sigma_z=(0.2, 0.8)),
+            RandAdjustContrastd(IMAGE, prob=how.contrast_share, gamma=how.contrast),
+            RandScaleIntensityd(IMAGE, prob=how.intensity_share, factors=how.intensity),
+            RandGaussianNoised(IMAGE, prob=how.noise_share, std=how.noise),
+        ]
+    )
+
 
 _MARGIN = 0.15
 """How much more is cut on each side of a patch, as a part of it, so that few voxels lack a value when it is turned."""

@@ -9,23 +9,20 @@ from pathlib import Path
 
 import torch
 
+from clickseg.core.errors import DeviceMemoryError
+from clickseg.core.progress import Progress, no_progress
+from clickseg.core.text import counted, first_line
 from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.folds import Fold, fold_of, make_folds, patient_of
-from clickseg.engines.device_arrays import out_of_memory
-from clickseg.errors import DeviceMemoryError
-from clickseg.progress import Progress, no_progress
-from clickseg.training.bundle import write_bundle
+from clickseg.inference.engines.cuda import out_of_memory
+from clickseg.training.cases import gather
+from clickseg.training.checkpoint import CASES, CURVES, initial_digest, open_folder, record_of
 from clickseg.training.config import Training
-from clickseg.training.curves import write_curves
-from clickseg.training.gathering import gather
-from clickseg.training.hooks import FirstHooks, Hooks
-from clickseg.training.network import make_network
-from clickseg.training.network_check import LESS_MEMORY
+from clickseg.training.network import LESS_MEMORY, make_network
+from clickseg.training.package import write_bundle, write_curves
 from clickseg.training.processes import Processes
-from clickseg.training.run_folder import CASES, CURVES, initial_digest, open_folder, record_of
-from clickseg.training.trainer import Run, make_run
+from clickseg.training.trainer import FirstHooks, Hooks, Run, make_run
 from clickseg.training.validation import validate
-from clickseg.wording import counted, first_line
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 
-from clickseg.arrays import Numbers
-from clickseg.simulation.clicker import Choice
+from clickseg.clicks.simulated.clicker import Choice
+from clickseg.core.arrays import Numbers
+from clickseg.training.cases import GridCase
 from clickseg.training.checkpoint import State
 from clickseg.training.clicking import BatchClicks
 from clickseg.training.config import Clicking, Strategy, Training
-from clickseg.training.grid_case import GridCase
 from clickseg.training.interaction import mask_channels
 from clickseg.training.objective import make_cast
 

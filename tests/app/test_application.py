@@ -10,9 +10,9 @@ import pytest
 
 from app.main import Process
 from clickseg.batch.writer import RunSummary
-from tests import phantoms, runs
-from tests.runs import REPOSITORY, process
-from tests.test_cli import error_lines, written
+from tests.cli.test_main import error_lines, written
+from tests.helpers import phantoms, runs
+from tests.helpers.runs import REPOSITORY, process
 
 BIN = Path(sys.executable).parent
 FAR = runs.click(9, 11, 13)

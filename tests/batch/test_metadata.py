@@ -16,10 +16,10 @@ from clickseg.batch.plan import make_plan
 from clickseg.batch.settings import read_settings
 from clickseg.batch.steps import Inference, load_cases, postprocess_case, preprocess_case
 from clickseg.batch.writer import ResultWriter
-from clickseg.errors import InputError
-from clickseg.progress import no_progress
-from tests import runs
-from tests.test_interruption import started, wait_until_it_runs, write_slow_model
+from clickseg.core.errors import InputError
+from clickseg.core.progress import no_progress
+from tests.core.test_interruption import started, wait_until_it_runs, write_slow_model
+from tests.helpers import runs
 
 FAR = runs.click(9, 11, 13)
 APP = ("python", runs.REPOSITORY / "app")

@@ -11,10 +11,10 @@ from pydicom import Dataset
 from clickseg.batch.plan import Plan, make_plan
 from clickseg.batch.settings import read_settings
 from clickseg.clicks.click import Click, Clicks, Polarity
-from clickseg.clicks.clicks_json import write_clicks_json
-from clickseg.errors import ClickError, InputError, MemoryLimitError, ModelError, SeriesError, UsageError
-from clickseg.memory import Memory
-from tests import phantoms
+from clickseg.clicks.formats.clicks_json import write_clicks_json
+from clickseg.core.errors import ClickError, InputError, MemoryLimitError, ModelError, SeriesError, UsageError
+from clickseg.core.memory import Memory
+from tests.helpers import phantoms
 
 VOLUME = phantoms.distinct(phantoms.oblique_geometry())
 

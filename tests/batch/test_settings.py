@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from clickseg.batch.settings import RunSettings, read_settings
-from clickseg.clock import read_clock
-from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.segmentation_type import SegmentationType
-from clickseg.engines.engine import Precision
-from clickseg.errors import UsageError
+from clickseg.core.errors import UsageError
+from clickseg.core.memory import Memory
+from clickseg.core.options import OPTIONS, variable
+from clickseg.core.progress import read_clock
+from clickseg.dicom.series import Remedies
+from clickseg.inference.engines.engine import Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
-from clickseg.memory import Memory
-from clickseg.options import OPTIONS, variable
+from clickseg.results.segmentation import SegmentationType
 
 
 def settings(options: dict[str, str], environ: dict[str, str]) -> RunSettings:

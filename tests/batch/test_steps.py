@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from clickseg.batch.steps import Outcome, run_step
+from clickseg.core.errors import ClickSegError, InputError
 from clickseg.dicom.series import Candidate
-from clickseg.errors import ClickSegError, InputError
 
 SERIES = Candidate(())
 

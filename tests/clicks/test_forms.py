@@ -14,16 +14,16 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.sr.coding import Code
 
+from clickseg.cli.clicks import FORMS, written
 from clickseg.clicks.click import Click, Clicks, Polarity
-from clickseg.clicks.grand_challenge import Frame
-from clickseg.clicks.pending import ImagePoint, Voxel, placed
-from clickseg.clicks.read import clicks_in, read_clicks
-from clickseg.clicks.structured_report import clicks_of_report
-from clickseg.clicks.write import FORMS, written
+from clickseg.clicks.find import clicks_in, read_clicks
+from clickseg.clicks.formats.grand_challenge import Frame
+from clickseg.clicks.formats.structured_report import clicks_of_report
+from clickseg.clicks.image_clicks import ImagePoint, Voxel, placed
+from clickseg.core.errors import ClickError, UsageError
 from clickseg.dicom.series import CheckedSeries
-from clickseg.errors import ClickError, UsageError
-from tests import phantoms
-from tests.dicom.results import CLOCK, violations
+from tests.helpers import phantoms
+from tests.helpers.dicom_results import CLOCK, violations
 
 FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
 VOXELS = ((2, 3, 1), (11, 8, 5), (0, 10, 6))

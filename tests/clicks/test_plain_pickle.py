@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickseg.clicks.plain_pickle import PickleError, plain_value
+from clickseg.clicks.formats.plain_pickle import PickleError, plain_value
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=5) | st.floats(allow_nan=False),

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from clickseg.clicks.click import Click, Clicks, Polarity
-from clickseg.clicks.clicks_json import write_clicks_json
-from clickseg.clicks.grand_challenge import Frame
+from clickseg.clicks.find import find_clicks, read_clicks
+from clickseg.clicks.formats.clicks_json import write_clicks_json
+from clickseg.clicks.formats.grand_challenge import Frame
 from clickseg.clicks.names import split_name
-from clickseg.clicks.read import find_clicks, read_clicks
-from clickseg.errors import ClickError
+from clickseg.core.errors import ClickError
 
 FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
 NATIVE = {

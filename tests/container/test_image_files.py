@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from clickseg import __version__
-from clickseg.container.manifests import ENVIRONMENT, application_manifest, package_manifest, write_manifests
-from clickseg.container.provenance import provenance_of, web_address
-from tests import runs
-from tests.runs import REPOSITORY
+from clickseg.cli.manifests import ENVIRONMENT, application_manifest, package_manifest, write_manifests
+from clickseg.cli.package import provenance_of, web_address
+from tests.helpers import runs
+from tests.helpers.runs import REPOSITORY
 
 LOCKS = REPOSITORY / "container" / "environment" / "locks"
 GIT = shutil.which("git") or "git"

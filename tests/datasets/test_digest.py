@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from clickseg.core.errors import InputError
 from clickseg.datasets.case import CaseFiles
-from clickseg.datasets.digest import digests_of
-from clickseg.errors import InputError
+from clickseg.datasets.folds import digests_of
 
 
 def write(folder: Path) -> list[CaseFiles]:

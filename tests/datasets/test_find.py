@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from clickseg.core.errors import InputError
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases, find_cases_for
-from clickseg.errors import InputError
 from clickseg.models.spec import ModelSpec
-from tests import phantoms
-from tests.datasets.folders import empty, write_json
+from tests.helpers import phantoms
+from tests.helpers.dataset_folders import empty, write_json
 
 
 def nnunet(folder: Path, channels: dict[str, str] | None = None, names: str = "AB", count: int = 2) -> Path:

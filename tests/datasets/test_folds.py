@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clickseg.core.errors import InputError, UsageError
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.folds import fold_of, make_folds, patient_of
-from clickseg.errors import InputError, UsageError
 
 
 def case(name: str, fold: int | None = None) -> CaseFiles:

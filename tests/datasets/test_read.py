@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from clickseg.core.errors import InputError
 from clickseg.datasets import image_file
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.read import read_case
-from clickseg.errors import InputError
-from tests import phantoms, runs
-from tests.datasets.folders import LPS_TO_RAS, empty, labels, nifti
+from tests.helpers import phantoms, runs
+from tests.helpers.dataset_folders import LPS_TO_RAS, empty, labels, nifti
 
 DETACHED = {
     "late.nrrd": b"NRRD0004\n" + b"# said at length\n" * 9000 + b"data file: b.raw\nencoding: raw\n\n",

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from clickseg import __version__
-from tests import phantoms, runs
-from tests.deploy import definitions
-from tests.deploy.definitions import DEPLOY
+from tests.helpers import phantoms, runs
+from tests.helpers import workflow_definitions as definitions
+from tests.helpers.workflow_definitions import DEPLOY
 
 SCRIPT = DEPLOY / "kubernetes" / "many-studies" / "one-of-many.sh"
 VERSIONS = ("1.31", "1.33")

@@ -14,9 +14,9 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
 from clickseg.clicks.click import Clicks
-from clickseg.clicks.clicks_json import write_clicks_json
-from tests import phantoms, runs
-from tests.deploy.orthanc import Orthanc, running
+from clickseg.clicks.formats.clicks_json import write_clicks_json
+from tests.helpers import phantoms, runs
+from tests.helpers.orthanc import Orthanc, running
 
 Application: TypeAlias = Callable[[Path, Path], int]
 """Segments a folder of DICOM into another folder, and returns the exit code."""

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from tests import runs
-from tests.deploy.plug_ins import Machine, PlugIn, plug_ins
-from tests.test_interruption import write_slow_model
+from tests.core.test_interruption import write_slow_model
+from tests.helpers import runs
+from tests.helpers.plug_ins import Machine, PlugIn, plug_ins
 
 USER = 10001
 IMAGE = {

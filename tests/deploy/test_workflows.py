@@ -11,11 +11,12 @@ import pytest
 
 from clickseg import __version__
 from clickseg.batch.metadata import VARIABLE, run_metadata
-from clickseg.dicom.sop_classes import IMAGES, SEGMENTATIONS
-from clickseg.options import OPTIONS, variable
-from tests.deploy import contracts, definitions
-from tests.deploy.definitions import ARGO, DEPLOY, DOCKER, REVIEW, WORKFLOWS
-from tests.runs import REPOSITORY
+from clickseg.core.options import OPTIONS, variable
+from clickseg.dicom.codes import IMAGES, SEGMENTATIONS
+from tests.helpers import workflow_contracts as contracts
+from tests.helpers import workflow_definitions as definitions
+from tests.helpers.runs import REPOSITORY
+from tests.helpers.workflow_definitions import ARGO, DEPLOY, DOCKER, REVIEW, WORKFLOWS
 
 HOLOSCAN = {"HOLOSCAN_INPUT_PATH", "HOLOSCAN_OUTPUT_PATH", "HOLOSCAN_MODEL_PATH", "HOLOSCAN_WORKDIR"}
 READ = {variable(name) for name in OPTIONS} | HOLOSCAN | {VARIABLE, "CLICKSEG_MODELS", "SOURCE_DATE_EPOCH"}

@@ -8,8 +8,8 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
-from clickseg.dicom.conversions import Conversions
-from tests import phantoms
+from clickseg.dicom.part10 import Conversions
+from tests.helpers import phantoms
 
 KEYWORDS = ("ImageOrientationPatient", "PatientName", "PixelPaddingValue", "Rows", "SOPInstanceUID", "SliceThickness")
 

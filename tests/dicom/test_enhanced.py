@@ -10,11 +10,11 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from clickseg.core.errors import PixelDataError, SeriesError, SuvError
+from clickseg.datasets.phantom import becquerel_per_ml
 from clickseg.dicom.files import scan
 from clickseg.dicom.series import group
-from clickseg.errors import PixelDataError, SeriesError, SuvError
-from clickseg.phantom.dicom import becquerel_per_ml
-from tests import phantoms
+from tests.helpers import phantoms
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # highdicom's legacy converter
 

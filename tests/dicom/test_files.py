@@ -11,11 +11,11 @@ from pydicom import Dataset, dcmread
 from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from clickseg.clicks.read import read_clicks
+from clickseg.clicks.find import read_clicks
+from clickseg.core.errors import ClickError, InputError
 from clickseg.dicom import part10
 from clickseg.dicom.files import scan
-from clickseg.errors import ClickError, InputError
-from tests import phantoms
+from tests.helpers import phantoms
 
 COLOR_PALETTE = "1.2.840.10008.5.1.4.39.1"
 

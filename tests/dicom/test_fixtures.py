@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from clickseg.core.errors import InputError
+from clickseg.core.label_map import LabelMap
 from clickseg.dicom.files import scan
-from clickseg.dicom.identity import encoded
-from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.series import check, group
+from clickseg.dicom.series import Remedies, check, group
 from clickseg.dicom.volume import Series, read_series
-from clickseg.errors import InputError
-from clickseg.label_map import LabelMap
-from tests.dicom.results import make_results, violations
+from clickseg.results.identity import encoded
+from tests.helpers.dicom_results import make_results, violations
 
 DOCS = Path(__file__).parents[2] / "docs" / "fixtures.md"
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

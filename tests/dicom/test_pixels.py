@@ -26,12 +26,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from clickseg.dicom.conversions import Conversions
+from clickseg.core.errors import PixelDataError
 from clickseg.dicom.decoding import frame_size
-from clickseg.dicom.part10 import TEXTS, Instance, read_header
+from clickseg.dicom.part10 import TEXTS, Conversions, Instance, read_header
 from clickseg.dicom.pixels import read_frames
-from clickseg.errors import PixelDataError
-from tests import phantoms
+from tests.helpers import phantoms
 
 Encoder = Callable[[np.ndarray], bytes]
 

@@ -9,12 +9,11 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from clickseg.core.errors import PixelDataError, SeriesError, UsageError
 from clickseg.dicom import series as series_module
 from clickseg.dicom.files import scan
-from clickseg.dicom.remedies import Remedies
-from clickseg.dicom.series import check, group
-from clickseg.errors import PixelDataError, SeriesError, UsageError
-from tests import phantoms
+from clickseg.dicom.series import Remedies, check, group
+from tests.helpers import phantoms
 
 
 @pytest.fixture

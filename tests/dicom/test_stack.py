@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 
+from clickseg.core.errors import SeriesError
 from clickseg.dicom.stack import Stack
-from clickseg.errors import SeriesError
-from tests import phantoms
+from tests.helpers import phantoms
 
 
 def itk_image(folder: Path) -> SimpleITK.Image:

@@ -14,10 +14,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from clickseg.dicom.conversions import Conversions
-from clickseg.dicom.part10 import TEXTS, Instance, read_header
-from clickseg.dicom.stored import read_stored
-from tests import phantoms
+from clickseg.dicom.part10 import TEXTS, Conversions, Instance, read_header, read_stored
+from tests.helpers import phantoms
 
 
 def instance(path: Path) -> Instance:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
+from clickseg.core.errors import PixelDataError, SuvError
+from clickseg.datasets.phantom import pet_header, study_header
 from clickseg.dicom.suv import Suv, is_attenuation_corrected, suv_of
-from clickseg.errors import PixelDataError, SuvError
-from clickseg.phantom.dicom import pet_header, study_header
-from tests import phantoms
+from tests.helpers import phantoms
 
 HALF_LIFE_S = 6000.0
 WEIGHT_KG, DOSE_BQ = 80.0, 4e8

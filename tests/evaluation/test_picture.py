@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 
 from clickseg.evaluation.picture import FOUND_COLOUR, TRUTH_COLOUR, draw_picture
-from tests import phantoms
-from tests.evaluation import toys
+from tests.helpers import phantoms, toys
 
 GEOMETRY = phantoms.oblique_geometry((10, 40, 40), axes=np.eye(3), pixel_spacing=(2, 2))
 """Slices [K] run to the feet, rows [J] to the back, columns [I] to the left."""

@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from clickseg.clicks.click import Polarity
-from clickseg.errors import InputError
-from clickseg.evaluation.case import evaluate_case
-from clickseg.evaluation.protocols.autopet4 import AutoPet4
-from clickseg.evaluation.protocols.cvpr2025 import Cvpr2025
-from clickseg.evaluation.protocols.sw_fastedit import SwFastEdit
+from clickseg.core.errors import InputError
+from clickseg.evaluation.evaluate import evaluate_case
+from clickseg.evaluation.protocols import AutoPet4, Cvpr2025, SwFastEdit
 from clickseg.evaluation.scores import Curve
-from tests.evaluation import toys
+from tests.helpers import toys
 
 SHAPE = (12, 12, 12)
 CUBE = (slice(1, 4),) * 3

@@ -9,14 +9,13 @@ import pytest
 import SimpleITK
 
 from clickseg.clicks.click import Polarity
+from clickseg.clicks.simulated.clicker import VoxelClick
 from clickseg.datasets.case import LabelledImage
-from clickseg.evaluation.protocols.cvpr2025 import Cvpr2025
+from clickseg.evaluation.protocols import Cvpr2025
 from clickseg.evaluation.region_growing import RADIUS_MM, RegionGrowing, grow_regions
 from clickseg.evaluation.scores import REGION_GROWING
 from clickseg.models.spec import ModelSpec
-from clickseg.simulation.clicker import VoxelClick
-from tests import phantoms
-from tests.evaluation import toys
+from tests.helpers import phantoms, toys
 
 SHAPE = (12, 14, 16)
 SPACING = (4.0, 3.0, 5.0)

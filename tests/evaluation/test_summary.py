@@ -9,13 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from clickseg.errors import InputError
-from clickseg.evaluation.dataset import Evaluated, Failed
-from clickseg.evaluation.page import Content, make_page
+from clickseg.core.errors import InputError
+from clickseg.evaluation.evaluate import Evaluated, Failed
 from clickseg.evaluation.plots import draw_dice, draw_heat_map
+from clickseg.evaluation.report import COLUMNS, Content, as_csv, as_json, make_page
 from clickseg.evaluation.scores import MODEL, Agreement, Curve, Effort, Score
 from clickseg.evaluation.summary import spread_of, summarized
-from clickseg.evaluation.tables import COLUMNS, as_csv, as_json
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import runs
-from tests.runs import REPOSITORY
+from tests.helpers import runs
+from tests.helpers.runs import REPOSITORY
 
 if "CLICKSEG_CONTAINER_TEST" not in os.environ:
     collect_ignore_glob = ["test_*.py"]

@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import runs
-from tests.images.containers import LEAST, command, docker, require_nvidia_runtime
-from tests.test_cli import written
-from tests.test_interruption import wait_until_it_runs, write_slow_model
+from tests.cli.test_main import written
+from tests.core.test_interruption import wait_until_it_runs, write_slow_model
+from tests.helpers import runs
+from tests.helpers.containers import LEAST, command, docker, require_nvidia_runtime
 
 
 def test_its_bytes_are_those_of_a_run_outside(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_what_it_holds_is_extracted_to_what_is_mounted(cpu_image: str, out: Path
     assert (whole.returncode, part.returncode, nothing.returncode) == (0, 0, 1), whole.stderr + part.stderr
     assert {path.name for path in out.iterdir()} == {"app", "config", "docs", "models"}
     assert {path.name for path in (out / "config").iterdir()} == {"app.json", "app.yaml", "pkg.json"}
-    assert (out / "app" / "clickseg" / "cli.py").is_file()
+    assert (out / "app" / "clickseg" / "cli" / "main.py").is_file()
     assert {path.name for path in models.iterdir()} == {"lesion", "pet_lesion"}
     assert nothing.stderr.startswith("error: nothing is mounted at /var/run/holoscan/export")
 

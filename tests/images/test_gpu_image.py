@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import runs
+from tests.cli.test_main import written
+from tests.helpers import runs
+from tests.helpers.containers import command, docker
 from tests.images.conftest import GPU, make_base, package
-from tests.images.containers import command, docker
-from tests.test_cli import written
 
 OLD_DRIVER = """
 int cuInit(unsigned flags) { return 0; }

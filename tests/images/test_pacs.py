@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import runs
 from tests.deploy.test_pacs import (
     Application,
     test_results_are_found_in_the_study_that_they_are_of,
@@ -14,8 +13,9 @@ from tests.deploy.test_pacs import (
     test_the_pacs_gives_back_what_was_written,
     test_the_pacs_knows_one_study_of_one_patient_with_all_modalities,
 )
+from tests.helpers import runs
+from tests.helpers.containers import command, docker
 from tests.images.conftest import open_to_all
-from tests.images.containers import command, docker
 
 __all__ = [
     "test_results_are_found_in_the_study_that_they_are_of",

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import runs
-from tests.deploy.plug_ins import plug_ins
+from tests.core.test_interruption import wait_until_it_runs, write_slow_model
 from tests.deploy.test_plug_ins import (
     test_a_broken_study_exports_nothing_and_says_why,
     test_a_study_gives_a_segmentation_and_a_report,
@@ -22,8 +21,9 @@ from tests.deploy.test_plug_ins import (
     test_the_time_limit_of_the_docker_definition_ends_a_run_that_can_still_say_so,
     test_two_studies_in_one_folder_have_each_its_own_result,
 )
-from tests.images.containers import Container, docker
-from tests.test_interruption import wait_until_it_runs, write_slow_model
+from tests.helpers import runs
+from tests.helpers.containers import Container, docker
+from tests.helpers.plug_ins import plug_ins
 
 __all__ = [
     "test_a_broken_study_exports_nothing_and_says_why",

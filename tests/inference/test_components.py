@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from clickseg.inference.components import Components
+from clickseg.inference.postprocess import Components
 
 
 @given(st.tuples(*[st.integers(1, 9)] * 3), st.integers(1, 6), st.floats(0.05, 0.6), st.integers(0, 100_000))

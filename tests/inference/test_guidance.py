@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickseg.clicks.click import Click, Polarity
-from clickseg.errors import ClickError
+from clickseg.core.errors import ClickError
 from clickseg.inference.guidance import ball_offsets, balls, voxels_of
 from clickseg.models.spec import GuidanceSpec
-from tests import phantoms
+from tests.helpers import phantoms
 
 FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
 SPEC = GuidanceSpec.model_validate(phantoms.GUIDANCE)

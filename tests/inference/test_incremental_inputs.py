@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickseg.incremental.sealed import SealedFolder
+from clickseg.core.sealed import SealedFolder
 from clickseg.inference.incremental_inputs import KeptMasks
 
 SHAPE = (5, 6, 7)

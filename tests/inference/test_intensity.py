@@ -7,7 +7,7 @@ import pytest
 
 from clickseg.inference.intensity import fitted
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
-from tests.oracles import NormalizeIntensity, ScaleIntensityRange, ScaleIntensityRangePercentiles
+from tests.helpers.oracles import NormalizeIntensity, ScaleIntensityRange, ScaleIntensityRangePercentiles
 
 
 def scale(values: np.ndarray, scaling: Scaling) -> np.ndarray:

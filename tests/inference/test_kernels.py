@@ -12,12 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.inference.compiled_kernels import CompiledKernels
-from clickseg.inference.kernel_choice import KernelChoice
-from clickseg.inference.kernels import Kernels, PlainKernels
-from clickseg.inference.spool import Spool
-from clickseg.inference.stitch import MakeStitching, Slab, collected
-from clickseg.inference.taps import Between, Taps
+from clickseg.inference.compiled import CompiledKernels
+from clickseg.inference.kernels import KernelChoice, Kernels, PlainKernels
+from clickseg.inference.resample import Between, Taps
+from clickseg.inference.stitching import MakeStitching, Slab, Spool, collected
 from clickseg.inference.windows import WindowGrid, importance
 from clickseg.models.spec import WindowSpec
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import OnModelGrid, model_geometry
 from clickseg.models.spec import ModelSpec
-from tests import phantoms
+from tests.helpers import phantoms
 from tests.inference.test_resample import whole
 from tests.inference.test_sliding_window import decided
 

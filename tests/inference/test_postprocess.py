@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from clickseg.clicks.click import Click, Polarity
+from clickseg.core.label_map import LabelMap
 from clickseg.inference.postprocess import postprocess
-from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
-from tests import phantoms
+from tests.helpers import phantoms
 
 FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
 GEOMETRY = phantoms.oblique_geometry((12, 14, 16))

@@ -7,19 +7,19 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.boxes import around, grown, whole
-from clickseg.inference.compiled_kernels import CompiledKernels
+from clickseg.core.arrays import around, grown, whole
+from clickseg.core.progress import no_progress
+from clickseg.inference.compiled import CompiledKernels
 from clickseg.inference.decision import Decision
 from clickseg.inference.kernels import Kernels, PlainKernels
 from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import model_geometry
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitch import Slab
+from clickseg.inference.stitching import Slab
 from clickseg.inference.windows import Window
 from clickseg.models.spec import ModelSpec
-from clickseg.progress import no_progress
-from tests import phantoms
+from tests.helpers import phantoms
 from tests.inference.test_sliding_window import Network
 
 KERNELS: tuple[Kernels, ...] = (PlainKernels(), CompiledKernels(2))

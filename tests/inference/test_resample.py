@@ -9,15 +9,14 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg import boxes
-from clickseg.errors import ModelError
+from clickseg.core import arrays
+from clickseg.core.errors import ModelError
+from clickseg.core.sitk import to_sitk
 from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import OnModelGrid, model_geometry, source_coordinates, to_geometry
-from clickseg.inference.taps import Taps, interpolate
-from clickseg.itk import to_sitk
+from clickseg.inference.resample import OnModelGrid, Taps, interpolate, model_geometry, source_coordinates, to_geometry
 from clickseg.models.spec import GridSpec
-from tests import phantoms
-from tests.oracles import MetaTensor, Orientation, Spacing, torch
+from tests.helpers import phantoms
+from tests.helpers.oracles import MetaTensor, Orientation, Spacing, torch
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -61,10 +60,10 @@ def test_values_and_places_are_those_of_monai(
 
 def whole(image: OnModelGrid) -> np.ndarray:
     """All of it, which is the same bytes however it is asked for."""
-    array = image.part(boxes.whole(image.shape))
+    array = image.part(arrays.whole(image.shape))
     for axis, count in enumerate(image.shape):
         cuts = [slice(first, min(first + 3, count)) for first in range(0, count, 3)]
-        parts = [image.part(boxes.cut(boxes.whole(image.shape), axis, each)) for each in cuts]
+        parts = [image.part(arrays.cut(arrays.whole(image.shape), axis, each)) for each in cuts]
         assert np.concatenate(parts, axis=axis).tobytes() == array.tobytes()
     inner = tuple(slice(count // 3, count // 3 + 2) for count in image.shape)
     assert image.part(inner).tobytes() == array[inner].tobytes()

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from clickseg.engines.engine import Precision
-from clickseg.errors import UsageError
+from clickseg.core.errors import UsageError
+from clickseg.core.memory import Memory
+from clickseg.inference.engines.engine import Precision
 from clickseg.inference.runtime_settings import (
     Runtime,
     RuntimeSettings,
     default_runtime_settings,
     read_runtime_settings,
 )
-from clickseg.memory import Memory
 
 
 def settings(options: dict[str, str], environ: dict[str, str]) -> RuntimeSettings:

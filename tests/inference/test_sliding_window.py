@@ -10,24 +10,24 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine, Precision
-from clickseg.engines.export import export_openvino
-from clickseg.errors import EngineError
+from clickseg.core.errors import EngineError
+from clickseg.core.label_map import LabelMap
+from clickseg.core.progress import no_progress
 from clickseg.inference.decision import Decision, deciding
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine, Precision
+from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.resample import model_geometry
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitch import Planes, collected
-from clickseg.label_map import LabelMap
+from clickseg.inference.stitching import Planes, collected
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
-from clickseg.progress import no_progress
-from tests import phantoms
-from tests.engines.test_engines import package
-from tests.oracles import SlidingWindowInferer, torch
+from tests.helpers import phantoms
+from tests.helpers.oracles import SlidingWindowInferer, torch
+from tests.inference.engines.test_engines import package
 
 SPEC = ModelSpec.model_validate(phantoms.metadata())
 THREE = ModelSpec.model_validate(phantoms.metadata(output_channels=3))

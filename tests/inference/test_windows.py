@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clickseg.inference.windows import WindowGrid, importance
 from clickseg.models.spec import WindowSpec
-from tests.oracles import compute_importance_map, dense_patch_slices
+from tests.helpers.oracles import compute_importance_map, dense_patch_slices
 
 shapes = st.tuples(*[st.integers(1, 40)] * 3)
 rois = st.tuples(*[st.integers(1, 16)] * 3)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from clickseg.errors import ModelError
-from clickseg.models.choice import choose_package, default_models, find_packages, model_paths
+from clickseg.core.errors import ModelError
+from clickseg.models.find import choose_package, default_models, find_packages, model_paths
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
-from tests import phantoms
-from tests.oracles import nets
+from tests.helpers import phantoms
+from tests.helpers.oracles import nets
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = ("lesion", "pet_lesion")

@@ -12,16 +12,16 @@ from clickseg.batch.plan import Plan, make_plan
 from clickseg.batch.settings import RunSettings, read_settings
 from clickseg.batch.steps import Inference, Outcome, load_cases
 from clickseg.batch.writer import ResultWriter
-from clickseg.case import Case, Predicted, Prepared, Result
-from clickseg.errors import ClickSegError, InputError
-from clickseg.progress import no_progress
+from clickseg.core.errors import ClickSegError, InputError
+from clickseg.core.progress import no_progress
+from clickseg.inference.case import Case, Predicted, Prepared, Result
 from operators import ports
 from operators.inference import InferenceOperator
 from operators.loader import LoaderOperator
 from operators.postprocessing import PostprocessingOperator
 from operators.preprocessing import PreprocessingOperator
 from operators.segmentation_writer import SegmentationWriterOperator
-from tests import runs
+from tests.helpers import runs
 
 
 class Port:

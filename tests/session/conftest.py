@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine, Precision
-from clickseg.engines.export import export_openvino
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine, Precision
+from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
-from tests import phantoms
-from tests.engines.test_engines import package as network_package
+from tests.helpers import phantoms
+from tests.inference.engines.test_engines import package as network_package
 
 NETWORK = {
     "_target_": "monai.networks.nets.DynUNet",

@@ -9,14 +9,14 @@ from types import FrameType
 import pytest
 
 from clickseg.clicks.click import Clicks
+from clickseg.core.staging import replace_whole
 from clickseg.dicom.volume import Series
-from clickseg.engines.engine import Engine
+from clickseg.inference.engines.engine import Engine
+from clickseg.inference.pipeline import segment
 from clickseg.inference.runtime_settings import Runtime
 from clickseg.models.package import ModelPackage
-from clickseg.pipeline import segment
 from clickseg.session.session import Session
-from clickseg.staging import replace_whole
-from tests.session.sessions import click
+from tests.helpers.sessions import click
 
 FIRST, SECOND = (0.5, 0.4, 0.6), (0.1, 0.9, 0.2)
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from clickseg.clicks.click import Clicks
+from clickseg.core.errors import EngineError, ModelError, SessionError
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import Runtime, make_engine
-from clickseg.engines.engine import Engine, Precision
-from clickseg.errors import EngineError, ModelError, SessionError
+from clickseg.inference.engines.choice import Runtime, make_engine
+from clickseg.inference.engines.engine import Engine, Precision
+from clickseg.inference.pipeline import segment
 from clickseg.models.package import ModelPackage
-from clickseg.pipeline import segment
 from clickseg.session.record import SESSION
 from clickseg.session.session import Session
-from tests.session.sessions import click
+from tests.helpers.sessions import click
 
 CLICK = (0.5, 0.4, 0.6)
 

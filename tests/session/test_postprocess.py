@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickseg.clicks.click import Click, Polarity
+from clickseg.core.label_map import LabelMap
 from clickseg.inference.postprocess import postprocess
-from clickseg.label_map import LabelMap
 from clickseg.models.spec import ModelSpec
 from clickseg.session.postprocess import FullPostprocess, IncrementalPostprocess
-from tests import phantoms
+from tests.helpers import phantoms
 
 SHAPE = (6, 7, 8)
 GEOMETRY = phantoms.oblique_geometry(SHAPE)

@@ -9,27 +9,27 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clickseg.arrays import Mask
 from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.core.arrays import Mask
+from clickseg.core.errors import OutputError
+from clickseg.core.progress import no_progress
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine, Precision
-from clickseg.errors import OutputError
 from clickseg.inference import guidance
 from clickseg.inference import incremental_inputs as masks_module
 from clickseg.inference.decision import Decision
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import ModelInput
+from clickseg.inference.pipeline import segment
+from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.pipeline import segment
-from clickseg.preparation import make_case, prepare
-from clickseg.progress import no_progress
 from clickseg.session.session import Session
-from tests import phantoms
+from tests.helpers import phantoms
+from tests.helpers.sessions import click, place
 from tests.session.conftest import section
-from tests.session.sessions import click, place
 
 Engines = dict[tuple[str, Runtime], Engine]
 FIRST, SECOND, THIRD, CORNER = (0.5, 0.4, 0.6), (0.45, 0.5, 0.55), (0.1, 0.9, 0.2), (1.0, 0.0, 1.0)
@@ -172,7 +172,7 @@ def test_a_step_whose_masks_cannot_be_kept_leaves_all_as_it_was(
         before = session.labels.array.copy()
 
         with monkeypatch.context() as full:
-            full.setattr("clickseg.incremental.sealed.replace_whole", _disk_is_full)
+            full.setattr("clickseg.core.sealed.replace_whole", _disk_is_full)
             with pytest.raises(OutputError, match="cannot be kept"):
                 session.add_click(click(series, *SECOND))
 

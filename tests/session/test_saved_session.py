@@ -15,17 +15,17 @@ from types import SimpleNamespace
 import pytest
 
 from clickseg.clicks.click import Clicks
+from clickseg.core.errors import OutputError, SessionError
 from clickseg.dicom.volume import Series
-from clickseg.engines.choice import make_engine
-from clickseg.engines.engine import Engine, Precision
-from clickseg.errors import OutputError, SessionError
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine, Precision
+from clickseg.inference.pipeline import segment
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
-from clickseg.pipeline import segment
 from clickseg.session.record import MAX_STEPS, SESSION
 from clickseg.session.session import Session
-from tests import phantoms, runs
-from tests.session.sessions import click
+from tests.helpers import phantoms, runs
+from tests.helpers.sessions import click
 
 FIRST, SECOND = (0.5, 0.4, 0.6), (0.1, 0.9, 0.2)
 
@@ -262,13 +262,13 @@ sys.path.insert(0, {repository!r})
 import numpy as np
 from pathlib import Path
 from clickseg.clicks.click import Click, Polarity
-from clickseg.engines.choice import make_engine
+from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
-from clickseg.engines.engine import Precision
-from clickseg.errors import ClickError
+from clickseg.inference.engines.engine import Precision
+from clickseg.core.errors import ClickError
 from clickseg.session.session import Session
 from clickseg.models.package import load_package
-from tests import phantoms
+from tests.helpers import phantoms
 series = phantoms.read(Path({study!r}))
 package = load_package(Path({model!r}))
 engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)

@@ -14,21 +14,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.core.errors import ClickError, EngineError, MemoryLimitError, SessionError
+from clickseg.core.memory import Memory
 from clickseg.dicom.volume import Series
-from clickseg.engines.engine import Engine
-from clickseg.errors import ClickError, EngineError, MemoryLimitError, SessionError
 from clickseg.inference import incremental_logits as logits_module
+from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental_inputs import empty_keys
+from clickseg.inference.pipeline import segment
 from clickseg.inference.resample import OnModelGrid
 from clickseg.inference.runtime_settings import Runtime
 from clickseg.inference.windows import WindowGrid
-from clickseg.memory import Memory
 from clickseg.models.package import ModelPackage
-from clickseg.pipeline import segment
 from clickseg.session.session import Session, SessionOptions
 from clickseg.session.state import State, Validity
-from tests import runs
-from tests.session.sessions import click, place
+from tests.helpers import runs
+from tests.helpers.sessions import click, place
 
 PLACES = ("memory", "scratch", "disk", "nowhere")
 MODELS = ("softmax", "sigmoid", "two labels", "clicked", "refining", "refining both")

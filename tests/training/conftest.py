@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clickseg.training.config import Training
-from clickseg.training.config_files import read_config
+from clickseg.training.config import Training, read_config
 
 SMALL = (
     "patch=[16,16,16]",

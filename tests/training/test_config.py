@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from clickseg.engines.network_def import network_of
-from clickseg.errors import InputError, UsageError
-from clickseg.training.config_files import as_yaml, merged, preset_names, read_config
-from clickseg.training.network_check import check_network
+from clickseg.core.errors import InputError, UsageError
+from clickseg.inference.engines.network import network_of
+from clickseg.training.config import as_yaml, merged, preset_names, read_config
+from clickseg.training.network import check_network
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from clickseg.cli.parser import add_train
 from clickseg.models.package import load_package
-from clickseg.training.arguments import add_train
-from clickseg.training.config import Training
-from clickseg.training.config_files import read_config
+from clickseg.training.config import Training, read_config
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "scripts" / "train-default-models"

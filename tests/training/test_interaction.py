@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from clickseg.arrays import Mask, Values
 from clickseg.clicks.click import Point
-from clickseg.simulation.depth import Depth, depth_on_host
-from clickseg.training.config import Training
-from clickseg.training.config_files import read_config
+from clickseg.clicks.simulated.regions import Depth, depth_on_host
+from clickseg.core.arrays import Mask, Values
+from clickseg.training.config import Training, read_config
 from clickseg.training.interaction import Interaction, Stepper, mask_channels
 from clickseg.training.objective import make_cast, make_inferer, make_loss
 from tests.training.conftest import SMALL

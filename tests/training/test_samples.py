@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from clickseg.training.config import Training
-from clickseg.training.config_files import read_config
-from clickseg.training.grid_case import GridCase
+from clickseg.training.cases import GridCase
+from clickseg.training.config import Training, read_config
 from clickseg.training.samples import MOST_PLACES, Samples, places
 from tests.training.conftest import SMALL
 

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import torch
 
-from clickseg import cli
+from clickseg.cli.main import main
 from clickseg.models.package import load_package
-from tests import phantoms, runs
+from tests.helpers import phantoms, runs
+from tests.helpers.training_cases import write_dataset
 from tests.training.conftest import SMALL
-from tests.training.datasets import write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +265,7 @@ def test_a_missing_library_is_one_error_with_a_hint(
     find_spec = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in ("edt", "ignite") else find_spec(name))
 
-    code = cli.main(["train", str(tmp_path), "-o", str(tmp_path / "run")])
+    code = main(["train", str(tmp_path), "-o", str(tmp_path / "run")])
 
     assert code == 1
     assert capsys.readouterr().err == "error: not installed: edt, pytorch-ignite\nhint: pip install 'clickseg[train]'\n"

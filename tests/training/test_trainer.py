@@ -10,18 +10,15 @@ import pytest
 import torch
 from monai.engines import SupervisedTrainer
 
-from clickseg.engines.network_def import network_of
-from clickseg.errors import DeviceMemoryError, EngineError, InputError, ModelError
-from clickseg.training.bundle import write_bundle
-from clickseg.training.checkpoint import State, save
-from clickseg.training.config import Training
-from clickseg.training.config_files import read_config
-from clickseg.training.hooks import Hooks
+from clickseg.core.errors import DeviceMemoryError, EngineError, InputError, ModelError
+from clickseg.inference.engines.network import network_of
+from clickseg.training.checkpoint import CHECKPOINT, State, initial_digest, open_folder, record_of, save
+from clickseg.training.config import Training, read_config
 from clickseg.training.network import make_network
+from clickseg.training.package import write_bundle
 from clickseg.training.processes import Processes, joined
-from clickseg.training.run_folder import CHECKPOINT, initial_digest, open_folder, record_of
 from clickseg.training.train import go_on
-from clickseg.training.trainer import Run, make_run
+from clickseg.training.trainer import Hooks, Run, make_run
 from tests.training.conftest import SMALL
 
 ALONE = Processes(0, 1, torch.device("cpu"))

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from clickseg.inference.guidance import ball_offsets
+from clickseg.training.cases import GridCase
 from clickseg.training.config import Training
-from clickseg.training.grid_case import GridCase
 from clickseg.training.validation import SHOWN, validate
 
 CPU = torch.device("cpu")

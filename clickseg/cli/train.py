@@ -1,0 +1,41 @@
+"""``clickseg train`` as the command line has it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from clickseg.core.extras import TRAINING, check_libraries
+from clickseg.core.progress import Progress
+from clickseg.inference.engines.cuda import load_cuda_runtime
+from clickseg.inference.runtime_settings import RuntimeSettings, checked_device
+
+
+def train_command(arguments: argparse.Namespace, progress: Progress, reading: Progress) -> list[str]:
+    """Trains, and returns lines that say what was made.
+
+    Args:
+        arguments: What the command line says.
+        progress: Told after each batch.
+        reading: Told after each case that is read.
+
+    Raises:
+        UsageError: The arguments do not go together.
+        LibraryError: A library is missing.
+        ClickSegError: As ``split_cases``, ``joined`` and ``train``.
+    """
+    check_libraries(TRAINING)
+    from clickseg.training.config import as_yaml, read_config
+
+    how = read_config(arguments.config or ["pet_lesion"], arguments.set)
+    if arguments.print_config:
+        return as_yaml(how).splitlines()
+    runtime = RuntimeSettings(device=checked_device(arguments.device))
+    load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK where that is installed
+    from clickseg.training.processes import joined
+    from clickseg.training.train import split_cases, train
+
+    cases = split_cases(arguments.data, how, arguments.fold, arguments.folds)
+    with joined(os.environ, runtime.device) as processes:
+        package = train(cases, how, arguments.run_folder, processes, progress, reading)
+    return [f"model    {package}"]

@@ -1,0 +1,1 @@
+"""Readers and writers of click files, one module per format."""

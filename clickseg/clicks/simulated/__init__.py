@@ -1,0 +1,1 @@
+"""Simulated clicks, for training and evaluation."""

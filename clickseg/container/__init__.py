@@ -1,1 +1,0 @@
-"""The MONAI Application Package: building it, and running one."""

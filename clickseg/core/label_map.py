@@ -1,0 +1,60 @@
+"""Label maps: which classes each voxel belongs to, for classes that exclude each other and for classes that overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from clickseg.core.arrays import Mask, Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMap:
+    """Classes per voxel, on a grid.
+
+    Attributes:
+        array: Where classes exclude each other: the class number [K, J, I], 0 for none. Where they overlap: bits
+            [K, J, I, bytes], the first class the lowest bit of the first byte.
+        overlapping: Which of the two.
+        count: How many classes there are; they are numbered from 1.
+    """
+
+    array: Numbers
+    overlapping: bool
+    count: int
+
+    def mask(self, number: int) -> Mask:
+        """Returns where a class is."""
+        mask: Mask = self.array == number
+        if self.overlapping:
+            byte, bit = divmod(number - 1, 8)
+            mask = (self.array[..., byte] >> bit & 1).astype(bool)
+        return mask
+
+    def without(self, number: int, voxels: Mask) -> LabelMap:
+        """Returns the label map with a class taken away from some voxels."""
+        array = self.array.copy()
+        if self.overlapping:
+            byte, bit = divmod(number - 1, 8)
+            array[voxels, byte] &= np.uint8(~(1 << bit) & 0xFF)
+        else:
+            for plane, inside in zip(array, voxels, strict=True):
+                plane[inside & (plane == number)] = 0
+        return replace(self, array=array)
+
+    def copied(self) -> LabelMap:
+        """Returns a label map of its own memory."""
+        return replace(self, array=self.array.copy())
+
+    def present(self) -> tuple[int, ...]:
+        """Returns the numbers of the classes that have a voxel."""
+        if not self.overlapping:
+            is_present = np.zeros(self.count + 1, dtype=bool)
+            for plane in self.array:  # one at a time: as indices they take eight times the memory
+                values = plane.ravel()
+                is_present[values[:1]] = True
+                is_present[values[1:][values[1:] != values[:-1]]] = True  # what is there begins a run
+            return tuple(int(number) for number in np.flatnonzero(is_present) if number)
+        union = np.bitwise_or.reduce(self.array.reshape(-1, self.array.shape[-1]), axis=0)
+        return tuple(n for n in range(1, self.count + 1) if union[(n - 1) // 8] >> (n - 1) % 8 & 1)

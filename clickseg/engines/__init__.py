@@ -1,1 +1,0 @@
-"""Inference runtimes: one file each, behind one Protocol."""

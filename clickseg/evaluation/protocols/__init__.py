@@ -1,1 +1,0 @@
-"""Protocols: how others simulate the users of interactive segmentation, each by itself."""

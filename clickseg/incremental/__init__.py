@@ -1,1 +1,0 @@
-"""Files of one session that are checked when they are read."""

@@ -1,0 +1,77 @@
+"""Choosing the runtime by name, in one place; nothing else asks which one it is."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from clickseg.core.errors import EngineError
+from clickseg.inference.engines.cuda import has_cuda_device
+from clickseg.inference.engines.engine import Engine
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
+from clickseg.models.package import TORCHSCRIPT, ModelPackage
+
+
+def make_engine(package: ModelPackage, settings: RuntimeSettings) -> Engine:
+    """Loads a package's network into a runtime.
+
+    Args:
+        package: The model.
+        settings: Runtime, device, precision, and the folder for compiled networks.
+
+    Raises:
+        EngineError: The runtime is not installed, or cannot run the package on this device.
+        ModelError: The package's weights are missing or not those that its metadata name.
+    """
+    runtime = settings.runtime
+    if runtime is Runtime.AUTO:
+        runtime = _resolve(package, settings.device)
+    if runtime is Runtime.OPENVINO:
+        return _openvino(package, settings)
+    if runtime is Runtime.TENSORRT:
+        return _tensorrt(package, settings)
+    return _torch(package, settings)
+
+
+def _openvino(package: ModelPackage, settings: RuntimeSettings) -> Engine:
+    if settings.device not in ("auto", "cpu"):
+        raise EngineError(f"OpenVINO runs on the CPU here, not on {settings.device}", hint="--engine torch")
+    from clickseg.inference.engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(package, settings.precision, settings.cache)
+
+
+def _tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Engine:
+    if settings.device == "cpu":
+        raise EngineError("TensorRT runs on CUDA, not on cpu", hint="--engine openvino")
+    if not (_has_torch() and importlib.util.find_spec("tensorrt")):
+        raise EngineError("TensorRT is not installed", hint="pip install 'clickseg[tensorrt]'")
+    from clickseg.inference.engines.tensorrt_engine import TensorRtEngine
+    from clickseg.inference.engines.torch_engine import cuda_or_cpu
+
+    device = cuda_or_cpu("cuda" if settings.device == "auto" else settings.device)
+    return TensorRtEngine(package, device, settings.precision, settings.cache)
+
+
+def _torch(package: ModelPackage, settings: RuntimeSettings) -> Engine:
+    if not _has_torch():
+        raise EngineError("torch is not installed", hint="pip install 'clickseg[gpu]'")
+    from clickseg.inference.engines.torch_engine import TorchEngine
+
+    return TorchEngine(package, settings.device, settings.precision)
+
+
+def _resolve(package: ModelPackage, device: str) -> Runtime:
+    """Returns the runtime for a device; TorchScript in a package counts only where torch was asked for."""
+    has_torch_weights = package.has("model.pt") or (package.path.is_file() and package.has(TORCHSCRIPT))
+    wants_cuda = device.startswith("cuda") or (device == "auto" and has_cuda_device())
+    if wants_cuda and has_torch_weights and (_has_torch() or device != "auto"):
+        return Runtime.TORCH
+    if package.has("model.xml") and not device.startswith("cuda"):
+        return Runtime.OPENVINO
+    if has_torch_weights:
+        return Runtime.TORCH
+    raise EngineError(f"model {package.name}: no weights for a runtime here: expected model.xml or model.pt")
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None

@@ -1,0 +1,161 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import openvino as ov
+
+from clickseg.core.arrays import Values
+from clickseg.core.errors import EngineError
+from clickseg.core.machine import processor_count
+from clickseg.core.scratch import Slot
+from clickseg.inference.engines.engine import Precision
+from clickseg.models.package import ModelPackage, Weights
+
+GRAPH, CONSTANTS = "model.xml", "model.bin"
+INT8_GRAPH, INT8_CONSTANTS = "model_int8.xml", "model_int8.bin"
+
+
+class OpenVinoEngine:
+    """A network compiled for one window at a time and a fixed number of threads.
+
+    Both are part of the fingerprint: other numbers change the logits in their last bits.
+    """
+
+    device = "cpu"
+    batch = 1
+
+    def __init__(self, package: ModelPackage, precision: Precision, cache: Path | None = None) -> None:
+        """Compiles a network, or takes it from a cache.
+
+        Args:
+            package: The model.
+            precision: What to compute in.
+            cache: A folder for compiled networks.
+        """
+        core = ov.Core()
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        chosen = _precision(precision, capabilities)
+        self.precision: str = chosen.value
+        self._threads = processor_count()
+        self._processor = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} ({' '.join(sorted(capabilities))})"
+        self.weights: tuple[Weights, ...] = _weights(package, chosen)
+        self._network = self._compile(core, package, cache)
+        self._request = self._network.create_infer_request()
+
+    def infer(self, batch: Values) -> Values:
+        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]; the array is the caller's until the next call."""
+        try:
+            outputs = self._request.infer([batch], share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed in a window of {list(batch.shape)}: {_last_line(error)}") from error
+        logits: Values = outputs[0]
+        return logits
+
+    def smaller(self) -> None:
+        """Returns nothing: it is given one window at a time."""
+        return
+
+    def describe(self) -> Mapping[str, str | int]:
+        """Returns the engine fingerprint."""
+        return {
+            "engine": "openvino",
+            "version": ov.__version__.partition("-")[0],
+            "device": self.device,
+            "processor": self._processor,
+            "precision": self.precision,
+            "threads": self._threads,
+            "batch": self.batch,
+        }
+
+    def close(self) -> None:
+        """Frees the network's memory; the engine runs nothing afterwards."""
+        del self._request, self._network
+
+    def _compile(self, core: ov.Core, package: ModelPackage, cache: Path | None) -> ov.CompiledModel:
+        spec, (constants, graph) = package.spec, self.weights
+        options = {
+            "INFERENCE_PRECISION_HINT": "f32" if self.precision == Precision.INT8.value else self.precision,
+            "INFERENCE_NUM_THREADS": self._threads,
+            "NUM_STREAMS": 1,
+        }
+
+        def compile_network() -> ov.CompiledModel:
+            network = core.read_model(str(graph.path), str(constants.path))
+            network.reshape([self.batch, spec.input_channels, *spec.window.roi])
+            return core.compile_model(network, "CPU", options)
+
+        depends_on = {
+            "weights": [each.sha256 for each in self.weights],
+            "roi": spec.window.roi,
+            "build": ov.__version__,
+        }
+        slot = Slot(
+            cache, "openvino", {**options, **self.describe(), **depends_on, "inputs": spec.input_channels}, ".blob"
+        )
+        try:
+            compiled = _imported(core, slot, options) or _exported(compile_network(), slot)
+        except RuntimeError as error:
+            raise EngineError(
+                f"model {package.name}: OpenVINO cannot run {graph.path.name}: {_last_line(error)}"
+            ) from error
+        _check_output(compiled, package)
+        return compiled
+
+
+def _precision(wanted: Precision, capabilities: list[str]) -> Precision:
+    """Returns bf16 where the processor computes in it, unless another precision is wanted."""
+    able = (Precision.F32, *((Precision.BF16,) if "BF16" in capabilities else ()), Precision.INT8)
+    if wanted is Precision.AUTO:
+        return Precision.BF16 if Precision.BF16 in able else Precision.F32
+    if wanted not in able:
+        known = ", ".join(each.value for each in able)
+        raise EngineError(f"OpenVINO computes in {known} on this processor, not in {wanted.value}")
+    return wanted
+
+
+def _weights(package: ModelPackage, precision: Precision) -> tuple[Weights, ...]:
+    if precision is not Precision.INT8:
+        return package.weights(CONSTANTS), package.weights(GRAPH)
+    if not package.has(INT8_GRAPH):
+        raise EngineError(
+            f"model {package.name}: no weights in int8",
+            hint=f"clickseg export {package.path} --precision int8 --calibrate DIR",
+        )
+    return package.weights(INT8_CONSTANTS), package.weights(INT8_GRAPH)
+
+
+def _imported(core: ov.Core, slot: Slot, options: Mapping[str, object]) -> ov.CompiledModel | None:
+    content = slot.read()
+    try:
+        return None if content is None else core.import_model(content, "CPU", options)
+    except RuntimeError:  # OpenVINO refuses what another build of it wrote
+        return None
+
+
+def _exported(compiled: ov.CompiledModel, slot: Slot) -> ov.CompiledModel:
+    with contextlib.suppress(RuntimeError):  # not every network can be kept
+        if slot.path is not None:
+            slot.write(compiled.export_model().getvalue())
+    return compiled
+
+
+def _check_output(compiled: ov.CompiledModel, package: ModelPackage) -> None:
+    expected = (1, package.spec.output_channels, *package.spec.window.roi)
+    found = tuple(compiled.output(0).shape)
+    kind = compiled.output(0).element_type.get_type_name()
+    if kind != "f32":
+        raise EngineError(f"model {package.name}: expected logits in f32, got {kind}")
+    if len(compiled.outputs) != 1 or found != expected:
+        raise EngineError(
+            f"model {package.name}: expected one output {list(expected)}, got {len(compiled.outputs)}, "
+            f"the first {list(found)}"
+        )
+
+
+def _last_line(error: RuntimeError) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,184 @@
+"""torch on the CPU and on CUDA: MONAI networks with a state dict, and TorchScript where it was asked for."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from clickseg.core.arrays import Values
+from clickseg.core.errors import EngineError
+from clickseg.core.text import first_line
+from clickseg.inference.engines.cuda import call, check_driver, has_cuda_device
+from clickseg.inference.engines.engine import Precision, windows_at_once
+from clickseg.inference.engines.network import build_network
+from clickseg.models.package import TORCHSCRIPT, ModelPackage, Weights
+
+
+def memory_layout(network: torch.nn.Module, device: str, precision: Precision) -> torch.memory_format:
+    """Returns the layout that a network is faster in.
+
+    Channels last is what the convolutions of CPUs work in, and of GPUs below f32. torch normalizes instances channels
+    first: a network that does is as slow or slower, since each of its tensors would be laid anew, twice. TorchScript
+    may take views that this layout has not.
+    """
+    stays_first = isinstance(network, torch.jit.ScriptModule) or any(
+        isinstance(module, torch.nn.InstanceNorm3d) for module in network.modules()
+    )
+    pays = device == "cpu" or precision is not Precision.F32
+    return torch.channels_last_3d if pays and not stays_first else torch.contiguous_format
+
+
+def lay_out(network: torch.nn.Module, layout: torch.memory_format) -> None:
+    """Lays out the kernels of a network's 3D convolutions."""
+    for parameter in network.parameters():
+        if parameter.dim() == 5:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+STATE_DICT = "model.pt"
+_LOAD_ERRORS = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+_CUDNN = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
+"""The same kernel each time, and f32 that is f32."""
+
+_TYPES = {Precision.F32: torch.float32, Precision.BF16: torch.bfloat16, Precision.F16: torch.float16}
+
+
+class TorchEngine:
+    """A network in evaluation mode, in f32 or under autocast."""
+
+    def __init__(self, package: ModelPackage, device: str, precision: Precision) -> None:
+        self.device = cuda_or_cpu(device)
+        self._precision = _resolve(precision, self.device)
+        self.batch = 1 if self.device == "cpu" else windows_at_once(package.spec)
+        self.weights: tuple[Weights, ...] = (package.weights(STATE_DICT if package.has(STATE_DICT) else TORCHSCRIPT),)
+        network = load_state(package) if package.has(STATE_DICT) else _load_script(package)
+        self._network = network.eval().to(self.device)
+        self._layout = memory_layout(network, self.device, self._precision)
+        lay_out(network, self._layout)
+        self._package = package
+
+    @property
+    def precision(self) -> str:
+        """What it computes in."""
+        return self._precision.value
+
+    def infer(self, batch: Values) -> Values:
+        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
+        logits = call(self._logits, batch, self.device, "torch")
+        expected = (len(batch), self._package.spec.output_channels, *batch.shape[2:])
+        if logits.shape != expected:
+            raise EngineError(f"model {self._package.name}: expected logits {expected}, got {logits.shape}")
+        return logits
+
+    def smaller(self) -> TorchEngine | None:
+        """Returns the same network for half as many windows at once; None where it is one already."""
+        if self.batch == 1:
+            return None
+        torch.cuda.empty_cache()
+        half = copy.copy(self)
+        half.batch = self.batch // 2
+        return half
+
+    def describe(self) -> Mapping[str, str | int]:
+        """Returns the engine fingerprint."""
+        on_cpu = self.device == "cpu"
+        return {
+            "engine": "torch",
+            "version": torch.__version__,
+            "device": self.device,
+            "processor": torch.backends.cpu.get_cpu_capability() if on_cpu else gpu(self.device),
+            "precision": self.precision,
+            "threads": torch.get_num_threads(),
+            "batch": self.batch,
+        }
+
+    def close(self) -> None:
+        """Frees the network's memory, also for other processes; the engine runs nothing afterwards."""
+        del self._network
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
+
+    def _logits(self, windows: torch.Tensor) -> torch.Tensor:
+        with self._autocast(), torch.backends.cudnn.flags(**_CUDNN):
+            logits: torch.Tensor = self._network(windows.contiguous(memory_format=self._layout))
+        return logits
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        dtype = _TYPES[self._precision]
+        return torch.autocast(self.device.partition(":")[0], dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def cuda_or_cpu(device: str) -> str:
+    """Returns the device that a setting means.
+
+    Raises:
+        EngineError: torch sees no CUDA device, and one is wanted; or there is one whose driver is too old.
+    """
+    if device == "cpu" or torch.cuda.is_available():
+        return "cuda" if device == "auto" else device
+    if device != "auto" or (torch.version.cuda is not None and has_cuda_device()):
+        check_driver()
+    if device == "auto":
+        return "cpu"
+    if device.startswith("cuda"):
+        raise EngineError("torch finds no CUDA device here")
+    return device
+
+
+def gpu(device: str) -> str:
+    """Returns the GPU, and the versions of CUDA and cuDNN: they choose the kernels."""
+    name = torch.cuda.get_device_name(device)
+    cudnn_version: Callable[[], int] = torch.backends.cudnn.version
+    return f"{name} (CUDA {torch.version.cuda}, cuDNN {cudnn_version()})"
+
+
+def _resolve(wanted: Precision, device: str) -> Precision:
+    """Returns f16 on CUDA, bf16 on processors that compute in it, else f32, unless another precision is wanted."""
+    if wanted is Precision.AUTO:
+        return Precision.F16 if device != "cpu" else Precision.BF16 if computes_in_bf16() else Precision.F32
+    if wanted not in _TYPES:
+        raise EngineError(f"torch computes in {', '.join(each.value for each in _TYPES)}, not in {wanted.value}")
+    return wanted
+
+
+def computes_in_bf16() -> bool:
+    """Whether this processor is made for bf16."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def load_state(package: ModelPackage) -> torch.nn.Module:
+    """Builds the network that ``inference.json`` defines and gives it the weights; every key must fit."""
+    weights = package.weights(STATE_DICT)
+    network = build_network(package)
+    try:
+        state = torch.load(weights.path, map_location="cpu", weights_only=True)
+        network.load_state_dict(state.get("model", state) if isinstance(state, dict) else state, strict=True)
+    except _LOAD_ERRORS as error:
+        is_refused = isinstance(error, pickle.UnpicklingError)  # whose advice is to load it all the same
+        reason = "it holds something else than tensors" if is_refused else first_line(error)
+        raise EngineError(f"model {package.name}: {STATE_DICT} does not fit network_def: {reason}") from error
+    return network
+
+
+def _load_script(package: ModelPackage) -> torch.nn.Module:
+    try:
+        load: Callable[..., torch.nn.Module] = torch.jit.load
+        network = load(str(package.weights(TORCHSCRIPT).path), map_location="cpu")
+    except RuntimeError as error:
+        raise EngineError(f"model {package.name}: {TORCHSCRIPT} cannot be loaded: {first_line(error)}") from error
+    return network

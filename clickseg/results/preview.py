@@ -1,0 +1,161 @@
+"""A picture of a result: three orthogonal slices through the largest segment, with outlines and clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from clickseg.clicks.click import Click, Polarity
+from clickseg.core.arrays import Mask, Numbers, Values
+from clickseg.core.grey_window import GreyWindow, grey_window
+from clickseg.core.label_map import LabelMap
+from clickseg.inference.guidance import voxels_of
+from clickseg.inference.orientation import turn_to
+from clickseg.models.spec import ModelSpec
+
+_HEIGHT_PX = 480
+_MARGIN_PX = 8
+_NEAR_MM = 10.0
+_FOREGROUND_RGB, _BACKGROUND_RGB = (60, 220, 90), (255, 70, 70)
+
+Rgb = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One direction to look from, in a volume whose axes run to inferior, posterior and left.
+
+    ``axis`` is the one looked along; the other two are the picture's rows and columns.
+    """
+
+    axis: int
+
+    def cut(self, array: NDArray[Any], index: int) -> NDArray[Any]:
+        return array.take([index], self.axis).squeeze(self.axis)
+
+    def place(self, point: Sequence[float]) -> tuple[float, float]:
+        """Returns row and column of a point."""
+        row, column = (value for axis, value in enumerate(point) if axis != self.axis)
+        return row, column
+
+
+_VIEWS = (_View(0), _View(1), _View(2))  # axial, coronal, sagittal
+
+
+def draw_preview(
+    volume: hd.Volume, unit: str, labels: LabelMap, clicks: Sequence[Click], spec: ModelSpec
+) -> Image.Image:
+    """Draws the preview.
+
+    Args:
+        volume: The series [K, J, I], in LPS mm.
+        unit: Its unit, which decides how grey values are shown: PET dark on white from SUV 0 to 10, CT from -160 to
+            240 HU, MR from its 1st to its 99th percentile.
+        labels: The label map on the same grid.
+        clicks: Drawn as green (foreground) and red (background) crosses in slices at most 10 mm away.
+        spec: The classes, for their colours.
+
+    Returns:
+        The axial, coronal and sagittal slice side by side, as radiologists look at them, in their true proportions.
+    """
+    standing = _standing(volume)
+    sizes = {number: int(labels.mask(number).sum()) for number in labels.present()}
+    largest = labels.mask(max(sizes, key=sizes.__getitem__)) if sizes else None
+    centre = _centre(None if largest is None else _standing(volume.with_array(largest)).array, standing, clicks)
+    window = grey_window(volume.array, unit)
+    panels = [_panel(view, standing, centre, window) for view in _VIEWS]
+    for number in sizes:
+        mask = _standing(volume.with_array(labels.mask(number))).array
+        for view, panel in zip(_VIEWS, panels, strict=True):
+            _outline(panel, view.cut(mask, centre[view.axis]), spec.classes[number - 1].colour)
+    for view, panel in zip(_VIEWS, panels, strict=True):
+        for click in clicks:
+            _cross(panel, view, click, centre, standing)
+    return _side_by_side(panels)
+
+
+def _standing(volume: hd.Volume) -> hd.Volume:
+    return turn_to(volume, "IPL").apply(volume)
+
+
+def _centre(mask: Mask | None, volume: hd.Volume, clicks: Sequence[Click]) -> tuple[int, ...]:
+    """Returns a voxel in the middle of the segment, else the first click's, else the middle of the volume."""
+    if mask is not None:
+        return _inner(mask)
+    shape = volume.spatial_shape
+    voxel = voxels_of([clicks[0].position_mm], volume)[0] if clicks else np.array(shape) // 2
+    return tuple(int(value) for value in np.clip(voxel, 0, np.array(shape) - 1))
+
+
+def _inner(mask: Mask) -> tuple[int, int, int]:
+    """Returns a voxel of a segment: in its fullest axial slice, there in the fullest row, there in the middle."""
+    plane = int(np.count_nonzero(mask, axis=(1, 2)).argmax())
+    row = int(np.count_nonzero(mask[plane], axis=1).argmax())
+    columns = np.flatnonzero(mask[plane, row])
+    return plane, row, int(columns[len(columns) // 2])
+
+
+def _grey(values: Values, window: GreyWindow) -> Numbers:
+    black, white = (window.upper, window.lower) if window.is_inverted else (window.lower, window.upper)
+    scale = (white - black) or 1.0
+    grey: Numbers = (255 * np.clip((values - black) / scale, 0, 1)).astype(np.uint8)
+    return grey
+
+
+def _panel(view: _View, volume: hd.Volume, centre: tuple[int, ...], window: GreyWindow) -> Image.Image:
+    """Draws one slice in its true proportions."""
+    grey = _grey(view.cut(volume.array, centre[view.axis]), window)
+    pixels_per_mm = _pixels_per_mm(volume)
+    rows, columns = (
+        max(round(count * step_mm * pixels_per_mm), 1)
+        for count, step_mm in zip(grey.shape, view.place(volume.spacing), strict=True)
+    )
+    return Image.fromarray(grey).resize((columns, rows), Image.Resampling.BILINEAR).convert("RGB")
+
+
+def _pixels_per_mm(volume: hd.Volume) -> float:
+    return _HEIGHT_PX / max(n * step_mm for n, step_mm in zip(volume.spatial_shape, volume.spacing, strict=True))
+
+
+def _outline(picture: Image.Image, mask: Mask, colour: Rgb) -> None:
+    large = np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize(picture.size, Image.Resampling.NEAREST)) > 0
+    edge = large & ~_eroded(_eroded(large))
+    picture.paste(colour, mask=Image.fromarray(edge.astype(np.uint8) * 255))
+
+
+def _eroded(mask: Mask) -> Mask:
+    """Returns the pixels [R, C] whose four neighbours are in a mask too; what lies outside the picture counts as in."""
+    wide = np.pad(mask, 1, constant_values=True)
+    upright: Mask = wide[:-2, 1:-1] & wide[2:, 1:-1]
+    return mask & upright & wide[1:-1, :-2] & wide[1:-1, 2:]
+
+
+def _cross(picture: Image.Image, view: _View, click: Click, centre: tuple[int, ...], volume: hd.Volume) -> None:
+    index = volume.map_reference_to_indices(np.array([click.position_mm]))[0]
+    if abs(index[view.axis] - centre[view.axis]) * volume.spacing[view.axis] > _NEAR_MM:
+        return
+    pixels_per_mm = _pixels_per_mm(volume)
+    row, column = (
+        (value + 0.5) * step_mm * pixels_per_mm
+        for value, step_mm in zip(view.place(list(index)), view.place(volume.spacing), strict=True)
+    )
+    colour = _FOREGROUND_RGB if click.polarity is Polarity.FOREGROUND else _BACKGROUND_RGB
+    draw = ImageDraw.Draw(picture)
+    draw.line((column - 6, row, column + 6, row), fill=colour, width=2)
+    draw.line((column, row - 6, column, row + 6), fill=colour, width=2)
+
+
+def _side_by_side(panels: Sequence[Image.Image]) -> Image.Image:
+    width = sum(panel.width for panel in panels) + _MARGIN_PX * (len(panels) + 1)
+    picture = Image.new("RGB", (width, max(panel.height for panel in panels) + 2 * _MARGIN_PX), "black")
+    left = _MARGIN_PX
+    for panel in panels:
+        picture.paste(panel, (left, (picture.height - panel.height) // 2))
+        left += panel.width + _MARGIN_PX
+    return picture

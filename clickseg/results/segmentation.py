@@ -1,0 +1,145 @@
+"""Writing a label map as DICOM Segmentation (PS3.3, A.51).
+
+Frames are written from an array in the order of the source planes, each with its source's own plane position and
+reference: a volume's uniform grid would lose both on a series whose slices jitter.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import highdicom as hd
+import numpy as np
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from clickseg.core.arrays import Numbers
+from clickseg.core.errors import UsageError
+from clickseg.core.label_map import LabelMap
+from clickseg.core.version import __version__
+from clickseg.dicom.predecessor import MANUFACTURER, add_earlier_segmentations
+from clickseg.dicom.volume import Series
+from clickseg.inference.measurements import found_classes
+from clickseg.models.spec import ClassSpec, ModelSpec
+from clickseg.models.spec import Code as SpecCode
+from clickseg.results.identity import PLACEHOLDER, Algorithm, Document, Provenance, identify
+
+
+class SegmentationType(str, Enum):
+    """Segmentation Type (0062,0001)."""
+
+    BINARY = "BINARY"
+    LABELMAP = "LABELMAP"
+
+
+def check_encoding(spec: ModelSpec, segmentation_type: SegmentationType) -> None:
+    """Refuses an encoding that cannot hold the result of a model.
+
+    Raises:
+        UsageError: LABELMAP is wanted of classes that overlap.
+    """
+    if spec.activation == "sigmoid" and segmentation_type is SegmentationType.LABELMAP:
+        raise UsageError("a LABELMAP segmentation cannot hold classes that overlap", hint="write it as BINARY")
+
+
+SERIES_NUMBER_OFFSET = 9000
+_MAX_SERIES_NUMBER = 2**31 - 1
+
+
+def make_segmentation(
+    series: Series,
+    labels: LabelMap,
+    spec: ModelSpec,
+    provenance: Provenance,
+    *,
+    segmentation_type: SegmentationType,
+) -> Document[hd.seg.Segmentation] | None:
+    """Returns the SEG of a result, or None where no class has a voxel.
+
+    Args:
+        series: The series that was segmented; every one of its instances is referenced.
+        labels: Its label map on the volume's grid [K, J, I].
+        spec: The model's classes, with their codes.
+        provenance: What made the result, when, and what it carries on.
+        segmentation_type: BINARY, or LABELMAP for classes that do not overlap.
+
+    Returns:
+        One segment for each class that was found, numbered from 1 in the model's order.
+
+    Raises:
+        UsageError: LABELMAP is wanted of classes that overlap.
+    """
+    check_encoding(spec, segmentation_type)
+    algorithm = provenance.algorithm
+    present = found_classes(series, labels)
+    if not present:
+        return None
+    segmentation = hd.seg.Segmentation(
+        source_images=series.sources,
+        pixel_array=_at_frames(series, segment_pixels(series, labels, present)),
+        segmentation_type=segmentation_type.value,
+        segment_descriptions=[
+            _description(order, spec.classes[number - 1], algorithm) for order, number in enumerate(present, 1)
+        ],
+        series_instance_uid=PLACEHOLDER,
+        series_number=series_number(series.sources[0], SERIES_NUMBER_OFFSET),
+        sop_instance_uid=PLACEHOLDER,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MANUFACTURER,
+        software_versions=__version__,
+        device_serial_number="0",
+        content_label="SEGMENTATION",
+        content_description=algorithm.name,
+        series_description=algorithm.name,
+    )
+    add_earlier_segmentations(segmentation, provenance.documents)
+    return identify(segmentation, provenance.clock)
+
+
+def series_number(source: Dataset, offset: int) -> int:
+    """Returns the series number of a result: that of its source, moved to where scanners do not number."""
+    number = int(source.get("SeriesNumber") or 0)
+    return offset + number if 0 <= number <= _MAX_SERIES_NUMBER - offset else offset
+
+
+def to_code(code: SpecCode) -> Code:
+    """Returns a coded concept of a model package."""
+    return Code(code.value, code.scheme, code.meaning)
+
+
+def segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) -> Numbers:
+    """Returns segment numbers [K, J, I], or masks [K, J, I, segments] where classes overlap, at the source planes."""
+    if labels.overlapping:
+        return series.at_planes(np.stack([labels.mask(number) for number in present], axis=-1).astype(np.uint8))
+    classes = series.at_planes(labels.array)
+    if present == tuple(range(1, len(present) + 1)):
+        return classes
+    numbers = np.zeros(labels.count + 1, dtype=classes.dtype)
+    numbers[list(present)] = np.arange(1, len(present) + 1)
+    return numbers[classes]
+
+
+def _at_frames(series: Series, pixels: Numbers) -> Numbers:
+    """Puts planes in the order of a multi-frame instance's frames; frames that are not in the volume stay empty."""
+    first = series.stack.planes[0]
+    if first.frame_number is None:
+        return pixels
+    frames = np.zeros((int(first.instance.header.NumberOfFrames), *pixels.shape[1:]), dtype=pixels.dtype)
+    frames[[(plane.frame_number or 1) - 1 for plane in series.stack.planes]] = pixels
+    return frames
+
+
+def _description(number: int, spec: ClassSpec, algorithm: Algorithm) -> hd.seg.SegmentDescription:
+    return hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=spec.name,
+        segmented_property_category=to_code(spec.category),
+        segmented_property_type=to_code(spec.type),
+        algorithm_type=algorithm.type,
+        algorithm_identification=algorithm.identification(),
+        tracking_id=spec.name,
+        tracking_uid=PLACEHOLDER,
+        anatomic_regions=[to_code(spec.anatomic_region)] if spec.anatomic_region else None,
+        display_color=hd.color.CIELabColor.from_rgb(*spec.colour),
+    )

@@ -1,1 +1,0 @@
-"""Clicks that a user might make, from what is there and what was found."""

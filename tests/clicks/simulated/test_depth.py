@@ -1,0 +1,116 @@
+"""Depth in a mask, against SciPy's distance transform: on the host, on a GPU, and on a double of one."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from clickseg.clicks.simulated.clicker import Choice, Clicker
+from clickseg.clicks.simulated.regions import depth_on, depth_on_host
+from clickseg.core.device import HOST, device_of
+from clickseg.core.errors import DeviceMemoryError
+from clickseg.inference.engines.cuda import has_cuda_device
+from tests.helpers.duck import Duck, FakeDevice
+
+SHAPE = (14, 11, 17)
+SPACING = (1.7, 0.9, 3.1)
+
+
+def mask_of(seed: int, share: float) -> np.ndarray:
+    return np.random.default_rng(seed).random(SHAPE) < share
+
+
+def expected(mask: np.ndarray) -> np.ndarray:
+    """Distances in the volume, beyond which nothing is."""
+    distances = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=SPACING)
+    return np.asarray(distances)[1:-1, 1:-1, 1:-1]
+
+
+class FullDevice(FakeDevice):
+    """A device without room for anything."""
+
+    def working(self) -> AbstractContextManager[None]:
+        raise DeviceMemoryError("CUDA device 0: out of memory")
+
+
+@pytest.fixture
+def cupyx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy's distance transform, which counts nothing beyond the array and takes no arrays of the host."""
+
+    def transform(image: Duck, sampling: Sequence[float], *, float64_distances: bool) -> Duck:
+        assert isinstance(image, Duck)
+        dtype = np.float64 if float64_distances else np.float32
+        return Duck(np.asarray(ndimage.distance_transform_edt(image.there, sampling=sampling), dtype))
+
+    module = types.ModuleType("cupyx.scipy.ndimage")
+    module.distance_transform_edt = transform  # type: ignore[attr-defined]
+    for name in ("cupyx", "cupyx.scipy"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@given(st.integers(0, 2**31), st.floats(0.05, 1))
+@settings(max_examples=30, deadline=None)
+def test_depth_is_that_of_scipy(seed: int, share: float) -> None:
+    mask = mask_of(seed, share)
+
+    assert depth_on_host(mask, SPACING) == pytest.approx(expected(mask), rel=1e-5)
+
+
+@pytest.mark.usefixtures("cupyx")
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 1])
+def test_depth_on_a_device_is_that_of_the_host(share: float) -> None:
+    mask = mask_of(3, share)
+
+    found = depth_on(FakeDevice())(mask, SPACING)
+
+    assert found == pytest.approx(expected(mask), rel=1e-5)
+    assert found.shape == mask.shape
+
+
+def test_where_a_device_is_full_the_host_does_it() -> None:
+    mask = mask_of(3, 0.5)
+
+    assert np.array_equal(depth_on(FullDevice())(mask, SPACING), depth_on_host(mask, SPACING))
+
+
+def test_the_host_needs_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupyx", None)
+
+    assert depth_on(HOST) is depth_on_host
+
+
+@pytest.mark.usefixtures("cupyx")
+@pytest.mark.parametrize("choice", [Choice.LARGEST, Choice.DEPTH])
+def test_a_device_is_shown_no_more_than_the_box_of_what_is_clicked(choice: Choice) -> None:
+    shown = []
+
+    def depth(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+        shown.append(mask.shape)
+        return depth_on(FakeDevice())(mask, spacing)
+
+    mask = np.zeros(SHAPE, bool)
+    mask[2:5, 3:9, 4:6] = True
+
+    voxel = Clicker(choice, SPACING, depth).inside(mask, np.random.default_rng(0))
+
+    assert mask[voxel]
+    assert shown == [(3, 6, 2)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not has_cuda_device(), reason="no CUDA device")
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 1])
+def test_depth_on_a_gpu_is_that_of_the_host(share: float) -> None:
+    pytest.importorskip("cupy")
+    mask = mask_of(3, share)
+
+    assert depth_on(device_of("cuda:0"))(mask, SPACING) == pytest.approx(expected(mask), rel=1e-5)

@@ -1,0 +1,236 @@
+"""Clicks are kept in the DICOM result: it can be repeated from it, and carried on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+
+from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.clicks.formats.clicks_json import write_clicks_json
+from tests.clicks.test_forms import probe, report_of, save, seed_point
+from tests.helpers import phantoms, runs
+from tests.helpers.dicom_results import violations
+
+FIRST = runs.click(9, 11, 13)
+SECOND = runs.click(4, 4, 4, polarity=Polarity.BACKGROUND)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return runs.write_model(tmp_path / "models")
+
+
+def segmented(study: Path, output: Path, models: Path, *options: object, epoch: int = 1700000000) -> dict[str, bytes]:
+    """The DICOM of a run, by name."""
+    ended = runs.clickseg("segment", study, "-o", output, "-m", models, *options, SOURCE_DATE_EPOCH=str(epoch))
+    assert ended.returncode == 0, ended.stderr
+    return {path.name: path.read_bytes() for path in output.glob("*.dcm")}
+
+
+def clicked(path: Path, *clicks: Click) -> Path:
+    write_clicks_json(Clicks(clicks, str(phantoms.header("CT").FrameOfReferenceUID)), path)
+    return path
+
+
+def results(output: Path) -> tuple[Dataset, Dataset]:
+    """SEG and SR of the one series of a run."""
+    (entry,) = json.loads((output / "report.json").read_text())["series"]
+    return dcmread(output / entry["files"]["seg"]), dcmread(output / entry["files"]["sr"])
+
+
+def beside(study: Path, output: Path, name: str) -> None:
+    """Puts the DICOM of a run beside the images."""
+    (study / name).mkdir()
+    for path in output.glob("*.dcm"):
+        shutil.copy(path, study / name)
+
+
+def named(report: Dataset) -> set[str]:
+    """The instances among the predecessor documents of an SR."""
+    return {
+        str(instance.ReferencedSOPInstanceUID)
+        for study in report.get("PredecessorDocumentsSequence") or ()
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
+
+
+def test_a_run_is_repeated_byte_for_byte_from_what_it_wrote(tmp_path: Path, models: Path, dciodvfy: str) -> None:
+    study = runs.write_input(tmp_path / "in")
+    clicks = clicked(tmp_path / "c.json", FIRST, SECOND)
+    first = segmented(study, tmp_path / "first", models, "--clicks", clicks)
+    beside(study, tmp_path / "first", "earlier")
+
+    again = segmented(study, tmp_path / "again", models)
+
+    assert again == first
+    entry = json.loads((tmp_path / "again" / "report.json").read_text())["series"][0]
+    assert entry["clicks"]["source"].startswith("earlier/")
+    assert (entry["clicks"]["foreground"], entry["clicks"]["background"]) == (1, 1)
+    assert all(violations(path, dciodvfy) == [] for path in (tmp_path / "again").glob("*.dcm"))
+
+
+def test_a_chain_of_refinements_can_be_followed_and_repeated(tmp_path: Path, models: Path, dciodvfy: str) -> None:
+    study = runs.write_input(tmp_path / "in")
+    segmented(study, tmp_path / "0", models, epoch=1700000000)
+    beside(study, tmp_path / "0", "r0")
+    segmented(study, tmp_path / "1", models, "--clicks", clicked(tmp_path / "1.json", FIRST), epoch=1700000100)
+    beside(study, tmp_path / "1", "r1")
+    more = clicked(tmp_path / "2.json", FIRST, SECOND)
+    last = segmented(study, tmp_path / "2", models, "--clicks", more, epoch=1700000200)
+
+    chain = [results(tmp_path / str(number)) for number in range(3)]
+    for (seg, report), (later_seg, later_report) in pairwise(chain):
+        assert named(later_report) == {seg.SOPInstanceUID, report.SOPInstanceUID}
+        referenced = [
+            instance.ReferencedSOPInstanceUID
+            for series in later_seg.ReferencedSeriesSequence
+            for instance in series.ReferencedInstanceSequence
+        ]
+        assert seg.SOPInstanceUID in referenced
+    assert named(chain[0][1]) == set()
+    assert all(violations(path, dciodvfy) == [] for path in (tmp_path / "2").glob("*.dcm"))
+
+    (tmp_path / "new").mkdir()
+    shutil.copytree(study / "CT", tmp_path / "new" / "CT")
+    beside(tmp_path / "new", tmp_path / "2", "r2")
+    assert segmented(tmp_path / "new", tmp_path / "again", models, epoch=1700000200) == last
+
+
+def test_the_newest_report_counts_and_the_others_are_named(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    for number, clicks in enumerate(([FIRST], [FIRST, SECOND])):
+        out = tmp_path / str(number)
+        given = clicked(tmp_path / f"{number}.json", *clicks)
+        segmented(study, out, models, "--clicks", given, epoch=1700000000 + number)
+    for number in (1, 0):
+        beside(study, tmp_path / str(number), f"r{number}")
+
+    segmented(study, tmp_path / "out", models)
+
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["series"][0]["clicks"]["source"].startswith("r1/")
+    assert [name.partition("/")[0] for name in report["passed_over"]["clicks"]] == ["r0"]
+
+
+def test_reports_of_another_frame_of_reference_are_passed_over(tmp_path: Path, models: Path) -> None:
+    other = runs.write_input(tmp_path / "other", name="other")
+    frame = str(phantoms.header("CT", "other").FrameOfReferenceUID)
+    write_clicks_json(Clicks((FIRST,), frame), tmp_path / "c.json")
+    segmented(other, tmp_path / "first", models, "--clicks", tmp_path / "c.json")
+    study = runs.write_input(tmp_path / "in")
+    beside(study, tmp_path / "first", "earlier")
+
+    segmented(study, tmp_path / "out", models)
+
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["series"][0]["clicks"]["source"] is None
+    assert len(report["passed_over"]["clicks"]) == 1
+
+
+def foreign_report(frames: dict[str, list[float]], path: Path, **changes: object) -> Path:
+    """An SR of another tool with a seed point in each frame of reference."""
+    report = report_of(*(seed_point(frame, point) for frame, point in frames.items()))
+    for keyword, value in changes.items():
+        setattr(report, keyword, value)
+    path.parent.mkdir(exist_ok=True)
+    return save(report, path)
+
+
+def test_a_report_with_points_in_several_frames_gives_each_series_its_own(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    frame = str(phantoms.header("CT").FrameOfReferenceUID)
+    foreign_report({"1.2.3": [0, 0, 0], frame: list(FIRST.position_mm), "1.2.4": [0, 0, 0]}, study / "sr" / "1.dcm")
+
+    segmented(study, tmp_path / "out", models)
+
+    entry = json.loads((tmp_path / "out" / "report.json").read_text())["series"][0]
+    assert (entry["clicks"]["source"], entry["clicks"]["background"]) == ("sr/1.dcm", 1)
+
+
+def test_points_in_images_go_to_the_series_of_their_image(tmp_path: Path) -> None:
+    study = tmp_path / "in"
+    for name in ("a", "b"):
+        runs.write_input(study / name, name=name)
+    groups = [
+        probe(phantoms.checked(study / name / "CT"), np.zeros(3), in_image=True).ContentSequence[0]
+        for name in ("a", "b", "b")
+    ]
+    (study / "sr").mkdir()
+    save(report_of(*groups), study / "sr" / "1.dcm")
+    models = runs.write_model(tmp_path / "aliased", classes=[phantoms.organ("hook", 1, aliases=["lesion"])])
+
+    segmented(study, tmp_path / "out", models)
+
+    entries = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
+    assert sorted(entry["clicks"]["background"] for entry in entries) == [1, 2]
+
+    only_a = runs.clickseg(
+        "segment", study / "a", "-o", tmp_path / "one", "-m", models, "--clicks", study / "sr" / "1.dcm"
+    )
+    assert (only_a.returncode, "2 clicks in images that are not to be segmented" in only_a.stderr) == (1, True)
+
+
+def test_a_damaged_report_of_our_own_names_no_predecessor(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    named_nothing, odd = Dataset(), Dataset()
+    odd.StudyInstanceUID, odd.ReferencedSeriesSequence = "1.2", [Dataset()]
+    frame = str(phantoms.header("CT").FrameOfReferenceUID)
+    foreign_report(
+        {frame: list(FIRST.position_mm)},
+        study / "sr" / "1.dcm",
+        ManufacturerModelName="ClickSeg",
+        PredecessorDocumentsSequence=[named_nothing, odd],
+        CurrentRequestedProcedureEvidenceSequence=[of_series(study / "CT")],
+    )
+    more = clicked(tmp_path / "c.json", FIRST, SECOND)
+
+    for number, options in enumerate(([], ["--clicks", more])):
+        segmented(study, tmp_path / str(number), models, *options)
+        assert named(results(tmp_path / str(number))[1]) == set()
+
+
+def of_series(folder: Path) -> Dataset:
+    """Evidence of a series."""
+    header = dcmread(next(folder.iterdir()))
+    instance, series, study = Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+    series.SeriesInstanceUID, series.ReferencedSOPSequence = header.SeriesInstanceUID, [instance]
+    study.ReferencedSeriesSequence = [series]
+    return study
+
+
+def test_a_click_file_comes_before_reports(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    segmented(study, tmp_path / "first", models, "--clicks", clicked(tmp_path / "c.json", FIRST))
+    beside(study, tmp_path / "first", "earlier")
+    clicked(study / "clicks.json", SECOND)
+
+    segmented(study, tmp_path / "out", models)
+
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["series"][0]["clicks"]["source"] == "clicks.json"
+
+
+def test_clicks_of_a_class_share_the_tracking_uid_of_its_segment(tmp_path: Path, models: Path) -> None:
+    study = runs.write_input(tmp_path / "in")
+    segmented(study, tmp_path / "out", models, "--clicks", clicked(tmp_path / "c.json", FIRST, SECOND))
+
+    seg, report = results(tmp_path / "out")
+
+    uids = []
+    for group in _groups(report):
+        uid = next(item.UID for item in group.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "112040")
+        uids.append(str(uid))
+    assert uids == [str(seg.SegmentSequence[0].TrackingUID)] * 3
+
+
+def _groups(report: Dataset) -> list[Dataset]:
+    measurements = next(i for i in report.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "126010")
+    return list(measurements.ContentSequence)

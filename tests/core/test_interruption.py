@@ -1,0 +1,116 @@
+"""A run that is ended from outside says so in one line and leaves nothing behind, at every door."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import runs
+
+DOORS: dict[str, list[object]] = {
+    "segment": [Path(sys.executable).with_name("clickseg"), "segment"],
+    "app": [sys.executable, runs.REPOSITORY / "app", "-i"],
+}
+
+
+def write_slow_model(folder: Path) -> Path:
+    """Writes a package of some 130,000 windows, so that a run is in the midst of them for half a minute."""
+    fine = {"spacing_mm": [spacing / 5 for spacing in runs.GRID_SPACING_MM], "orientation": "RAS"}
+    return runs.write_model(folder, grid=fine, window={"roi": [16, 16, 16], "overlap": 0.9375})
+
+
+def started(command: list[object], **environ: str) -> subprocess.Popen[str]:
+    words = [str(word) for word in command]
+    return subprocess.Popen(words, env=runs.environment(**environ), stderr=subprocess.PIPE, text=True)
+
+
+def wait_until_it_runs(output: Path) -> None:
+    for _ in range(600):
+        if output.is_dir() and any(output.glob(".clickseg-*/.lock")):
+            time.sleep(0.3)
+            return
+        time.sleep(0.1)
+    raise TimeoutError("the run has not begun")
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_leaves_nothing_but_the_note(tmp_path: Path, door: str, number: signal.Signals) -> None:
+    study, models, output = runs.write_input(tmp_path / "in"), write_slow_model(tmp_path / "models"), tmp_path / "out"
+
+    run = started([*DOORS[door], study, "-m", models, "-o", output], CLICKSEG_METADATA="1")
+    wait_until_it_runs(output)
+    run.send_signal(number)
+    _, errors = run.communicate(timeout=30)
+
+    assert run.returncode == 1
+    assert errors.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in errors
+    assert [path.name for path in output.iterdir()] == ["metadata.json"]
+    assert json.loads((output / "metadata.json").read_text())["exception"] == "Interrupted"
+
+
+def test_exec_is_the_application_so_that_no_signal_misses_it(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
+    command = [str(Path(sys.executable).with_name("clickseg")), "exec", str(tmp_path / "app.py")]
+
+    with subprocess.Popen(command, env=runs.environment(), stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        pid = int(run.stdout.readline())
+        run.send_signal(signal.SIGTERM)
+        run.wait(timeout=30)
+
+    assert (pid, run.returncode) == (run.pid, -signal.SIGTERM)
+
+
+LOSSES = {
+    "a thread pool that is interrupted while it starts a thread": """
+import threading
+kept = []
+class Interrupted(threading.Thread):
+    def start(self):
+        kept.append(self._args and self._args[0]())  # the pool, which else would end its threads when it is freed
+        super().start()
+        if self.name.startswith("stitch"):
+            os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread = Interrupted
+from clickseg.inference import kernel_choice
+kernel_choice._WORTH_COMPILING = 0
+""",
+    "an import that makes an error of its own of an interruption": """
+def finish(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        raise ImportError
+job.finish = finish
+""",
+    "a library that swallows an interruption": """
+prepare = job.prepare
+def prepare_interrupted(case):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        return prepare(case)
+job.prepare = prepare_interrupted
+""",
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_interruption_gets_lost_in_a_library(tmp_path: Path, loss: str) -> None:
+    study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
+    program = f"import os, signal\nfrom clickseg import cli, job\n{LOSSES[loss]}\nraise SystemExit(cli.main())"
+
+    run = started([sys.executable, "-c", program, "segment", study, "-m", models, "-o", tmp_path / "out"])
+    _, errors = run.communicate(timeout=60)
+
+    assert errors.splitlines()[1:] == ["error: interrupted"]
+    assert run.returncode == 1
+    assert not (tmp_path / "out").exists()

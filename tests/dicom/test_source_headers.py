@@ -1,0 +1,135 @@
+"""Headers from which SEG and SR are made: character sets, missing attributes, broken values."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from pydicom import DataElement, dcmread
+
+from clickseg.dicom.source_headers import reference_headers
+from clickseg.results.identity import encoded
+from tests.helpers import phantoms
+from tests.helpers.dicom_results import make_results, violations
+
+JAPANESE = ["ISO 2022 IR 13", "ISO 2022 IR 87"]
+NAMES = {
+    "Latin-1": ("ISO_IR 100", "Müller^Jürgen", "ISO_IR 100"),
+    "UTF-8": ("ISO_IR 192", "Ψυχή^王小東", "ISO_IR 192"),
+    "Chinese GB18030": ("GB18030", "王^小东", "GB18030"),
+    "Japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", ["ISO 2022 IR 6", "ISO 2022 IR 87"]),
+    "Japanese single bytes": (JAPANESE, "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎", JAPANESE),
+    "Korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", "ISO_IR 192"),  # highdicom does not know 149
+    "Cyrillic": ("ISO_IR 144", "Иванов^Иван", "ISO_IR 144"),
+    "empty": ("", "Smith^John", None),
+    "default alone": ("ISO_IR 6", "Smith^John", None),
+    "one with code extensions": ("ISO 2022 IR 100", "Müller^Jürgen", "ISO_IR 100"),
+    "mixed": (["ISO_IR 100", "ISO 2022 IR 87"], "Müller=山田", "ISO_IR 192"),
+}
+
+
+@pytest.mark.parametrize(("character_set", "name", "written"), NAMES.values(), ids=NAMES)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_names_survive_in_every_character_set(
+    tmp_path: Path, dciodvfy: str, character_set: object, name: str, written: object
+) -> None:
+    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    for dataset in datasets:
+        dataset.SpecificCharacterSet = character_set
+        dataset.PatientName = name
+    series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
+
+    results = make_results(series)
+
+    for number, dataset in enumerate((results.segmentation, results.report)):
+        path = tmp_path / f"{number}.dcm"
+        path.write_bytes(encoded(dataset))
+        back = dcmread(path)
+        assert str(back.PatientName) == name
+        assert back.get("SpecificCharacterSet") == written
+        assert violations(path, dciodvfy) == []
+
+
+def test_attributes_that_the_source_lacks_are_empty_in_the_result(tmp_path: Path, dciodvfy: str) -> None:
+    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    for dataset in datasets:
+        for keyword in ("AccessionNumber", "PatientID", "PatientBirthDate", "StudyID", "StudyDate", "SliceThickness"):
+            del dataset[keyword]
+
+    results = make_results(phantoms.read(phantoms.save(tmp_path / "in", datasets)))
+
+    for number, dataset in enumerate((results.segmentation, results.report)):
+        path = tmp_path / f"{number}.dcm"
+        path.write_bytes(encoded(dataset))
+        back = dcmread(path)
+        assert back.PatientID == ""
+        assert back.StudyDate == ""
+        assert violations(path, dciodvfy) == []
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_values_that_break_their_rules_are_left_out_with_a_warning(
+    tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    for dataset in datasets:
+        dataset.PatientAge, dataset.PatientSex, dataset.StudyDate = "0Y", "U", "yesterday"
+        dataset.StudyDescription, dataset.PatientBirthDate = "x" * 70, "19330231"
+    series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
+
+    with caplog.at_level(logging.WARNING):
+        results = make_results(series)
+
+    path = tmp_path / "seg.dcm"
+    path.write_bytes(encoded(results.segmentation))
+    back = dcmread(path)
+    assert "PatientAge" not in back
+    assert (back.PatientSex, back.StudyDate, back.PatientBirthDate) == ("", "", "")
+    assert violations(path, dciodvfy) == []
+    ours = [record.message for record in caplog.records if record.name.startswith("clickseg")]
+    assert sorted(message.split()[0] for message in ours) == [
+        "PatientAge",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyDate",
+        "StudyDescription",
+    ]
+    assert "yesterday" not in " ".join(ours)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("keyword", ["PatientBirthDate", "StudyID", "PatientID", "PatientName"])
+def test_values_of_another_representation_break_nothing(tmp_path: Path, keyword: str) -> None:
+    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    for dataset in datasets:
+        dataset[keyword] = DataElement(keyword, "DS", "72.5")
+
+    results = make_results(phantoms.read(phantoms.save(tmp_path, datasets)))
+
+    expected = "72.5" if keyword in ("PatientID", "PatientName") else ""
+    assert str(results.segmentation[keyword].value or "") == expected
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_patient_is_identified_whatever_the_id_looks_like(tmp_path: Path) -> None:
+    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    for dataset in datasets:
+        dataset.PatientID = "9" * 70
+
+    results = make_results(phantoms.read(phantoms.save(tmp_path, datasets)))
+
+    assert results.segmentation.PatientID == "9" * 70
+
+
+def test_the_sources_are_not_changed(tmp_path: Path) -> None:
+    volume = phantoms.hook(phantoms.oblique_geometry())
+    classic = phantoms.read(phantoms.write(tmp_path / "classic", volume))
+    multi = phantoms.read(phantoms.legacy_enhanced(tmp_path / "multi", phantoms.instances(volume)))
+    headers = [instance.header for series in (classic, multi) for instance in series.candidate.instances]
+    before = [str(header) for header in headers]
+
+    for series in (classic, multi):
+        reference_headers(series.stack)
+
+    assert [str(header) for header in headers] == before

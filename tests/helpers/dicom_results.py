@@ -1,0 +1,72 @@
+"""SEG and SR of made-up results, and their judges."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from pydicom import Dataset
+
+from clickseg.clicks.click import Clicks
+from clickseg.core.label_map import LabelMap
+from clickseg.dicom.volume import Series
+from clickseg.inference.measurements import Measures
+from clickseg.models.spec import ModelSpec
+from clickseg.results.identity import Algorithm, Document, Provenance
+from clickseg.results.segmentation import SegmentationType, make_segmentation
+from clickseg.results.structured_report import make_report
+from tests.helpers import phantoms
+
+CLOCK = datetime(2026, 1, 2, 3, 4, 5)
+
+
+@dataclass
+class Made:
+    """A result and what was written of it."""
+
+    labels: LabelMap
+    segmentation: hd.seg.Segmentation | None
+    report: Dataset
+    documents: tuple[Document[Any], ...]
+
+
+def spec(*classes: dict[str, object], activation: str = "softmax") -> ModelSpec:
+    """A model with the given classes; a hook by default."""
+    named = list(classes) or [phantoms.organ("hook", 1)]
+    section = phantoms.metadata(classes=named, activation=activation, output_channels=len(named) + 1)
+    return ModelSpec.model_validate(section)
+
+
+def hook_labels(series: Series) -> LabelMap:
+    """The hook on the grid of a series, as class 1."""
+    return LabelMap(phantoms.hook(series.volume.get_geometry()).array.astype(np.uint8), False, 1)
+
+
+def make_results(
+    series: Series,
+    labels: LabelMap | None = None,
+    model: ModelSpec | None = None,
+    *,
+    clicks: Clicks = Clicks(),  # noqa: B008 - frozen
+    segmentation_type: SegmentationType = SegmentationType.BINARY,
+    clock: datetime = CLOCK,
+) -> Made:
+    """Makes SEG and SR; of a hook by default."""
+    labels, model = labels or hook_labels(series), model or spec()
+    provenance = Provenance(Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32"), clock)
+    seg = make_segmentation(series, labels, model, provenance, segmentation_type=segmentation_type)
+    measured = list(Measures(series).of(labels).values())
+    segmentation = None if seg is None else seg.dataset
+    report = make_report(series.sources, segmentation, measured, clicks, model, provenance)
+    return Made(labels, segmentation, report.dataset, tuple(each for each in (seg, report) if each is not None))
+
+
+def violations(path: Path, dciodvfy: str) -> list[str]:
+    """The errors that dciodvfy finds in a file."""
+    ended = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, errors="replace", check=False)
+    return [line for line in ended.stderr.splitlines() if line.startswith("Error")]

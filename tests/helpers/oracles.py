@@ -1,0 +1,37 @@
+"""MONAI and torch, as judges: imported here once, with the warnings that they give at import silenced."""
+
+from __future__ import annotations
+
+import warnings
+
+from clickseg.inference.engines.cuda import load_cuda_runtime
+
+load_cuda_runtime()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import torch
+    from monai.data import MetaTensor
+    from monai.data.utils import compute_importance_map, dense_patch_slices
+    from monai.inferers import SlidingWindowInferer
+    from monai.networks import nets
+    from monai.transforms import (
+        NormalizeIntensity,
+        Orientation,
+        ScaleIntensityRange,
+        ScaleIntensityRangePercentiles,
+        Spacing,
+    )
+
+__all__ = [
+    "MetaTensor",
+    "NormalizeIntensity",
+    "Orientation",
+    "ScaleIntensityRange",
+    "ScaleIntensityRangePercentiles",
+    "SlidingWindowInferer",
+    "Spacing",
+    "compute_importance_map",
+    "dense_patch_slices",
+    "nets",
+    "torch",
+]

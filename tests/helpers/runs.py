@@ -1,0 +1,71 @@
+"""Whole runs on made-up input: a CT with a hook, and a network whose answer is known."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.clicks.formats.clicks_json import write_clicks_json
+from tests.helpers import phantoms
+
+REPOSITORY = Path(__file__).parents[2]
+GEOMETRY = phantoms.oblique_geometry((12, 14, 16))
+GRID_SPACING_MM = [round(float(value), 6) for value in GEOMETRY.to_patient_orientation("RAS").spacing]
+INSIDE_HU, OUTSIDE_HU, THRESHOLD_HU = 500.0, -700.0, 0.0
+
+
+def write_input(folder: Path, *clicks: Click, modality: str = "CT", name: str = "test") -> Path:
+    """Writes a series with a hook, and clicks where there are any."""
+    phantoms.write(folder / modality, phantoms.hook(GEOMETRY, INSIDE_HU, OUTSIDE_HU), modality, name)
+    if clicks:
+        frame = str(phantoms.header(modality, name).FrameOfReferenceUID)
+        write_clicks_json(Clicks(clicks, frame), folder / "clicks.json")
+    return folder
+
+
+def write_model(folder: Path, name: str = "thresholder", **changes: object) -> Path:
+    """Writes a package that finds what is above 0 HU, but for the balls of clicks; returns the folder of packages."""
+    grid = {"spacing_mm": GRID_SPACING_MM, "orientation": "RAS"}
+    section = phantoms.metadata(**{"grid": grid, "guidance": phantoms.GUIDANCE} | changes)
+    phantoms.linear_model(folder / name, section, weights=[[0, 0, 0], [1, 100, -100]], bias=[0, 0])
+    return folder
+
+
+def click(*index: float, polarity: Polarity = Polarity.FOREGROUND, label: str = "hook") -> Click:
+    """A click at a voxel of the series, [K, J, I]."""
+    x, y, z = GEOMETRY.map_indices_to_reference(np.array([index]))[0]
+    return Click(label, polarity, (float(x), float(y), float(z)))
+
+
+def expected(*clicks: Click) -> np.ndarray:
+    """The label map that the network must give, worked out voxel by voxel."""
+    labels = phantoms.hook(GEOMETRY).array.astype(bool)
+    voxels = np.indices(GEOMETRY.spatial_shape).reshape(3, -1).T
+    for each in clicks:
+        centre = np.floor(GEOMETRY.map_reference_to_indices(np.array([each.position_mm])) + 0.5)
+        ball = (((voxels - centre) ** 2).sum(axis=1) <= 4).reshape(labels.shape)
+        labels[ball] = each.polarity is Polarity.FOREGROUND
+    return labels
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a process, without the settings of this machine."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CLICKSEG_", "HOLOSCAN_", "SOURCE_DATE"))}
+    return {**kept, "SOURCE_DATE_EPOCH": "1700000000", **changes}
+
+
+def process(command: Sequence[object], cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in a process of its own, with this Python where it says ``python``."""
+    words = [sys.executable if word == "python" else str(word) for word in command]
+    return subprocess.run(words, cwd=cwd, env=environment(**environ), capture_output=True, text=True, check=False)
+
+
+def clickseg(*arguments: object, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs the ``clickseg`` command as a user does."""
+    return process([Path(sys.executable).with_name("clickseg"), *arguments], cwd, **environ)

@@ -1,0 +1,347 @@
+"""The SEG is in the right place, says what it is, and is the same bytes for the same input."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+import SimpleITK
+from pydicom import Dataset, dcmread
+from scipy.spatial import KDTree
+
+from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.core.errors import UsageError
+from clickseg.core.label_map import LabelMap
+from clickseg.dicom.volume import Series
+from clickseg.results.identity import encoded
+from clickseg.results.segmentation import SegmentationType
+from tests.helpers import phantoms
+from tests.helpers.dicom_results import CLOCK, Made, hook_labels, make_results, spec, violations
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Series:
+    return phantoms.read(phantoms.write(tmp_path / "in", phantoms.distinct(phantoms.oblique_geometry())))
+
+
+CLICKED = Clicks((Click("hook", Polarity.FOREGROUND, (1.0, 2.0, 3.0)),))
+
+
+def written(made: Made, folder: Path) -> Path:
+    path = folder / "seg.dcm"
+    path.write_bytes(encoded(made.segmentation))
+    return path
+
+
+def points_of(series: Series, mask: np.ndarray) -> np.ndarray:
+    """The LPS positions of voxels, by their source instances: each plane's own position, not the fitted grid's."""
+    points = []
+    for k, j, i in np.argwhere(series.at_planes(mask.astype(np.uint8))):
+        plane = series.stack.planes[k]
+        row, column = plane.orientation[:3], plane.orientation[3:]
+        points.append(plane.position_mm + j * plane.pixel_spacing_mm[0] * column + i * plane.pixel_spacing_mm[1] * row)
+    return np.array(sorted(map(tuple, np.round(points, 3))))
+
+
+def seg_points(path: Path) -> np.ndarray:
+    """The LPS positions of the voxels of a SEG, by highdicom's plane positions of its frames."""
+    segmentation = hd.seg.segread(path)
+    frames = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns)
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    orientation = [float(x) for x in shared.PlaneOrientationSequence[0].ImageOrientationPatient]
+    spacing = [float(x) for x in shared.PixelMeasuresSequence[0].PixelSpacing]
+    points = []
+    for frame, groups in zip(frames, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
+        position = [float(x) for x in groups.PlanePositionSequence[0].ImagePositionPatient]
+        to_reference = hd.spatial.PixelToReferenceTransformer(position, orientation, spacing)
+        points.extend(to_reference(np.argwhere(frame)[:, ::-1]))
+    return np.array(sorted(map(tuple, np.round(points, 3))))
+
+
+def itk_points(path: Path, folder: Path) -> np.ndarray:
+    """The LPS positions of the voxels of a SEG, as dcmqi reads it for 3D Slicer."""
+    folder.mkdir()
+    command = [str(Path(sys.executable).with_name("segimage2itkimage"))]
+    subprocess.run([*command, "--inputDICOM", path, "--outputDirectory", folder], check=True, capture_output=True)
+    image = SimpleITK.ReadImage(str(folder / "1.nrrd"))
+    voxels = np.argwhere(SimpleITK.GetArrayFromImage(image))[:, ::-1]
+    points = [image.TransformIndexToPhysicalPoint(voxel.tolist()) for voxel in voxels]
+    return np.array(sorted(map(tuple, np.round(points, 3))))
+
+
+def jittered(datasets: list[Dataset]) -> list[Dataset]:
+    for dataset, shift in zip(datasets, [0.06, -0.07, 0.08, 0, -0.05, 0.1, 0], strict=True):
+        normal = np.cross(dataset.ImageOrientationPatient[:3], dataset.ImageOrientationPatient[3:])
+        position = np.array(dataset.ImagePositionPatient, dtype=float) + shift * normal
+        dataset.ImagePositionPatient = [f"{value:.8g}" for value in position]
+    return datasets
+
+
+ORDERS = {
+    "as stacked": lambda datasets: datasets,
+    "reversed": lambda datasets: datasets[::-1],
+    "shuffled": lambda datasets: [datasets[index] for index in (4, 0, 6, 2, 5, 1, 3)],
+    "jittered": jittered,
+}
+
+
+@pytest.mark.parametrize("arrange", ORDERS.values(), ids=ORDERS)
+def test_every_voxel_lies_where_its_source_does(tmp_path: Path, arrange: object) -> None:
+    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    series = phantoms.read(phantoms.save(tmp_path / "in", arrange(datasets)))
+    made = make_results(series)
+    path = written(made, tmp_path)
+
+    expected = points_of(series, made.labels.mask(1))
+
+    np.testing.assert_allclose(seg_points(path), expected, atol=2e-3)
+    if arrange is not jittered:  # dcmqi puts slices on one uniform grid
+        np.testing.assert_allclose(itk_points(path, tmp_path / "itk"), expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("decimals", [3, 4, 6])
+@pytest.mark.parametrize("angles", [(0.3, -0.2, 0.5), (1.1, 0.4, -0.9), (0.001, 0.002, 0.0007)])
+def test_voxels_of_a_series_whose_cosines_are_rounded_lie_where_their_source_does(
+    tmp_path: Path, decimals: int, angles: tuple[float, float, float]
+) -> None:
+    geometry = phantoms.oblique_geometry((40, 11, 13), axes=phantoms.rotation(*angles))
+    datasets = phantoms.instances(phantoms.distinct(geometry))
+    for dataset in datasets:
+        dataset.ImageOrientationPatient = [round(float(c), decimals) for c in dataset.ImageOrientationPatient]
+    series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
+    made = make_results(series)
+    path = written(made, tmp_path)
+
+    voxels = np.argwhere(made.labels.mask(1))
+    exact = geometry.map_indices_to_reference(voxels)
+    np.testing.assert_allclose(series.volume.map_indices_to_reference(voxels), exact, atol=0.05)
+    for found in (seg_points(path), itk_points(path, tmp_path / "itk")):
+        distance, nearest = KDTree(exact).query(found)
+        assert distance.max() < 0.1
+        assert len(found) == len(exact) == len(set(nearest))
+
+
+def test_every_voxel_of_a_multi_frame_series_lies_where_its_source_does(tmp_path: Path) -> None:
+    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    series = phantoms.read(phantoms.legacy_enhanced(tmp_path / "in", datasets))
+    made = make_results(series)
+    path = written(made, tmp_path)
+
+    np.testing.assert_allclose(seg_points(path), points_of(series, made.labels.mask(1)), atol=2e-3)
+
+
+def test_every_voxel_of_a_resampled_series_lies_where_its_source_does(tmp_path: Path) -> None:
+    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    del datasets[3]
+    series = phantoms.read(phantoms.save(tmp_path / "in", datasets), "resample")
+    made = make_results(series)
+    path = written(made, tmp_path)
+
+    assert series.volume.spatial_shape[0] == 7
+    assert "SpacingBetweenSlices" not in series.sources[0]
+    np.testing.assert_allclose(seg_points(path), points_of(series, made.labels.mask(1)), atol=2e-3)
+
+
+def test_every_frame_references_its_source_and_the_instance_all_of_them(tmp_path: Path, series: Series) -> None:
+    segmentation = dcmread(written(make_results(series), tmp_path))
+
+    by_position = {tuple(np.round(p.position_mm, 4)): p.instance.text("SOPInstanceUID") for p in series.stack.planes}
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        position = tuple(np.round(np.array(frame.PlanePositionSequence[0].ImagePositionPatient, dtype=float), 4))
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        assert source.ReferencedSOPInstanceUID == by_position[position]
+    (referenced,) = segmentation.ReferencedSeriesSequence
+    assert len(referenced.ReferencedInstanceSequence) == 7
+    assert referenced.SeriesInstanceUID == series.candidate.series_uid
+
+
+def test_every_frame_references_its_frame_of_a_multi_frame_source(tmp_path: Path) -> None:
+    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    shuffled = [datasets[index] for index in (4, 0, 6, 2, 5, 1, 3)]
+    series = phantoms.read(phantoms.legacy_enhanced(tmp_path / "in", shuffled))
+
+    segmentation = dcmread(written(make_results(series), tmp_path))
+
+    by_position = {tuple(np.round(p.position_mm, 4)): p.frame_number for p in series.stack.planes}
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        position = tuple(np.round(np.array(frame.PlanePositionSequence[0].ImagePositionPatient, dtype=float), 4))
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        assert source.ReferencedFrameNumber == by_position[position]
+
+
+@pytest.mark.parametrize("kind", ["classic", "multi-frame"])
+def test_dciodvfy_finds_no_error(tmp_path: Path, dciodvfy: str, kind: str) -> None:
+    volume = phantoms.distinct(phantoms.oblique_geometry())
+    write = phantoms.write if kind == "classic" else lambda f, v: phantoms.legacy_enhanced(f, phantoms.instances(v))
+
+    path = written(make_results(phantoms.read(write(tmp_path / "in", volume))), tmp_path)
+
+    assert violations(path, dciodvfy) == []
+
+
+@pytest.mark.parametrize(("clicks", "expected"), [(Clicks(), "AUTOMATIC"), (CLICKED, "SEMIAUTOMATIC")])
+def test_the_algorithm_is_semiautomatic_where_clicks_were_used(series: Series, clicks: Clicks, expected: str) -> None:
+    (segment,) = make_results(series, clicks=clicks).segmentation.SegmentSequence
+
+    assert segment.SegmentAlgorithmType == expected
+    algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
+    assert algorithm.AlgorithmName == "ClickSeg test"
+    assert f"weights_sha256={'ab' * 32}" in algorithm.AlgorithmParameters
+    assert ("clicks_sha256=" in algorithm.AlgorithmParameters) == bool(clicks.points)
+
+
+def two_organs(series: Series) -> LabelMap:
+    """Class 1 nowhere, class 2 the hook, class 3 one corner."""
+    array = 2 * hook_labels(series).array
+    array[-1, -1, -1] = 3
+    return LabelMap(array, False, 3)
+
+
+def test_there_is_one_segment_for_each_class_that_was_found(series: Series) -> None:
+    liver = phantoms.organ("liver", 1)
+    spleen = phantoms.organ("spleen", 2, type={"value": "78961009", "scheme": "SCT", "meaning": "Spleen"})
+    cyst = phantoms.organ("cyst", 3, anatomic_region={"value": "10200004", "scheme": "SCT", "meaning": "Liver"})
+
+    segmentation = make_results(series, two_organs(series), spec(liver, spleen, cyst)).segmentation
+
+    assert [(s.SegmentNumber, s.SegmentLabel) for s in segmentation.SegmentSequence] == [(1, "spleen"), (2, "cyst")]
+    first, second = segmentation.SegmentSequence
+    assert first.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Spleen"
+    assert second.AnatomicRegionSequence[0].CodeValue == "10200004"
+    assert first.TrackingUID != second.TrackingUID
+
+
+@pytest.mark.parametrize("segmentation_type", SegmentationType)
+def test_classes_come_back_as_they_were(tmp_path: Path, series: Series, segmentation_type: SegmentationType) -> None:
+    model = spec(*(phantoms.organ(name, channel) for channel, name in enumerate(["a", "b", "c"], 1)))
+    labels = two_organs(series)
+
+    made = make_results(series, labels, model, segmentation_type=segmentation_type)
+
+    back = hd.seg.segread(written(made, tmp_path))
+    sources = [plane.instance.text("SOPInstanceUID") for plane in series.stack.planes]
+    pixels = back.get_pixels_by_source_instance(
+        sources, segment_numbers=[1, 2], ignore_spatial_locations=True, assert_missing_frames_are_empty=True
+    )
+    np.testing.assert_array_equal(pixels[..., 0] > 0, labels.mask(2))
+    np.testing.assert_array_equal(pixels[..., 1] > 0, labels.mask(3))
+
+
+def overlapping(series: Series) -> LabelMap:
+    """Ten classes as bits: class 1 the hook, class 9 its lower half, class 10 one corner."""
+    inside = hook_labels(series).mask(1)
+    array = np.zeros((*inside.shape, 2), dtype=np.uint8)
+    array[inside, 0] = 1
+    array[4:][inside[4:], 1] |= 1
+    array[0, 0, 0, 1] |= 2
+    return LabelMap(array, True, 10)
+
+
+def test_overlapping_classes_come_back_as_they_were(tmp_path: Path, dciodvfy: str, series: Series) -> None:
+    model = spec(*(phantoms.organ(f"c{n}", n) for n in range(10)), activation="sigmoid")
+    labels = overlapping(series)
+
+    made = make_results(series, labels, model)
+
+    path = written(made, tmp_path)
+    back = hd.seg.segread(path)
+    assert [segment.SegmentLabel for segment in back.SegmentSequence] == ["c0", "c8", "c9"]
+    sources = [plane.instance.text("SOPInstanceUID") for plane in series.stack.planes]
+    pixels = back.get_pixels_by_source_instance(
+        sources, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
+    )
+    for place, number in enumerate((1, 9, 10)):
+        np.testing.assert_array_equal(pixels[..., place] > 0, labels.mask(number))
+    assert violations(path, dciodvfy) == []
+
+
+def test_overlapping_classes_cannot_be_a_labelmap(series: Series) -> None:
+    model = spec(*(phantoms.organ(f"c{n}", n) for n in range(10)), activation="sigmoid")
+
+    with pytest.raises(UsageError, match="LABELMAP segmentation cannot hold classes that overlap"):
+        make_results(series, overlapping(series), model, segmentation_type=SegmentationType.LABELMAP)
+
+
+def test_nothing_found_is_no_segmentation(series: Series) -> None:
+    empty = LabelMap(np.zeros(series.volume.spatial_shape, np.uint8), False, 1)
+
+    assert make_results(series, empty).segmentation is None
+
+
+@pytest.mark.parametrize("character_set", ["ISO_IR 100", None])
+def test_names_in_any_script_come_back(tmp_path: Path, dciodvfy: str, character_set: str | None) -> None:
+    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    for dataset in datasets:
+        dataset.SpecificCharacterSet, dataset.PatientName = character_set, "Müller^J" if character_set else "Miller^J"
+    series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
+    model = spec(phantoms.organ("病変 Läsion", 1))
+
+    made = make_results(series, model=model)
+
+    path = written(made, tmp_path)
+    back = dcmread(path)
+    assert back.SpecificCharacterSet == "ISO_IR 192"
+    assert back.SegmentSequence[0].SegmentLabel == "病変 Läsion"
+    assert str(back.PatientName) == str(datasets[0].PatientName)
+    assert violations(path, dciodvfy) == []
+    (tmp_path / "sr.dcm").write_bytes(encoded(made.report))
+    assert "病変 Läsion" in str(dcmread(tmp_path / "sr.dcm").ContentSequence)
+    assert violations(tmp_path / "sr.dcm", dciodvfy) == []
+
+
+def test_the_same_input_gives_the_same_bytes(series: Series) -> None:
+    first, second = make_results(series), make_results(series)
+
+    assert encoded(first.segmentation) == encoded(second.segmentation)
+    assert encoded(first.report) == encoded(second.report)
+
+
+@pytest.mark.parametrize("segmentation_type", SegmentationType)
+def test_what_is_written_is_what_pydicom_writes_of_the_object(
+    series: Series, segmentation_type: SegmentationType
+) -> None:
+    made = make_results(series, clicks=CLICKED, segmentation_type=segmentation_type)
+
+    assert len(made.documents) == 2
+    for document in made.documents:
+        file = BytesIO()
+        document.dataset.save_as(file, enforce_file_format=True)
+        assert document.content == file.getvalue()
+        assert document.uid == str(dcmread(BytesIO(document.content)).SOPInstanceUID)
+
+
+@pytest.mark.parametrize("difference", ["clock", "voxel", "patient", "clicks"])
+def test_no_uid_names_two_contents(tmp_path: Path, series: Series, difference: str) -> None:
+    labels, clock, clicks, other = hook_labels(series), CLOCK, Clicks(), series
+    if difference == "clock":
+        clock = datetime(2026, 1, 2, 3, 4, 6)
+    elif difference == "voxel":
+        labels.array[-1, -1, -1] = 1
+    elif difference == "clicks":
+        clicks = CLICKED
+    else:
+        folder = phantoms.write(tmp_path / "other", phantoms.distinct(phantoms.oblique_geometry()))
+        other = phantoms.read(phantoms.change(folder, lambda dataset: setattr(dataset, "PatientAge", "044Y")))
+
+    first = make_results(series)
+    second = make_results(other, labels, clock=clock, clicks=clicks)
+
+    for one, two in ((first.segmentation, second.segmentation), (first.report, second.report)):
+        assert one.SOPInstanceUID != two.SOPInstanceUID
+        assert one.SeriesInstanceUID != two.SeriesInstanceUID
+    assert first.segmentation.SegmentSequence[0].TrackingUID != second.segmentation.SegmentSequence[0].TrackingUID
+
+
+def test_dates_are_those_of_the_clock(series: Series) -> None:
+    made = make_results(series)
+
+    for dataset in (made.segmentation, made.report):
+        for what in ("Content", "Series", "InstanceCreation"):
+            assert str(dataset[f"{what}Date"].value) == "20260102"
+            assert str(dataset[f"{what}Time"].value) == "030405"

@@ -1,0 +1,122 @@
+"""What training ends in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Precision
+from clickseg.inference.engines.network import network_of
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
+from clickseg.models.package import load_package
+from clickseg.training.config import Training, read_config
+from clickseg.training.package import model_card, write_bundle
+from tests.training.conftest import SMALL
+
+
+def written(how: Training, folder: Path) -> torch.nn.Module:
+    torch.manual_seed(1)
+    network = network_of(how.network, "network").eval()
+    write_bundle(how, network, {"cases": "7"}, folder)
+    return network
+
+
+def test_both_runtimes_compute_what_was_trained(small: Training, tmp_path: Path) -> None:
+    network = written(small, tmp_path / "small")
+    window = np.random.default_rng(0).random((1, 3, 16, 16, 16)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(window)).numpy()
+
+    package = load_package(tmp_path / "small")
+    for runtime in (Runtime.TORCH, Runtime.OPENVINO):
+        found = make_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32)).infer(window)
+        assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_weights_take_two_bytes_each(small: Training, tmp_path: Path) -> None:
+    network = written(small, tmp_path / "small")
+    count = sum(each.numel() for each in network.parameters())
+
+    for name in ("model.pt", "model.bin"):
+        assert (tmp_path / "small" / "models" / name).stat().st_size < 2 * count + 30_000
+
+
+def test_whole_numbers_are_not_rounded(tmp_path: Path) -> None:
+    layers = "spatial_dims: 3, in_channels: 3, out_channels: 2, channels: [4, 8], strides: [2], norm: batch"
+    how = read_config(["pet_lesion"], [*SMALL, f"network={{_target_: monai.networks.nets.UNet, {layers}}}"])
+    network = network_of(how.network, "network").eval()
+    counts = [each for name, each in network.named_buffers() if name.endswith("num_batches_tracked")]
+    for count in counts:
+        count.fill_(70_001)
+
+    write_bundle(how, network, {}, tmp_path / "small")
+
+    state = torch.load(tmp_path / "small" / "models" / "model.pt", weights_only=True)
+    assert counts
+    assert (tmp_path / "small" / "models" / "model.bin").stat().st_size < 3 * sum(
+        each.numel() for each in state.values()
+    )
+    assert [int(each) for name, each in state.items() if name.endswith("num_batches_tracked")] == [70_001] * len(counts)
+
+
+def test_what_16_bits_cannot_hold_stays_as_it_is(tmp_path: Path) -> None:
+    how = read_config(["pet_lesion"], [*SMALL, "network.norm_name=batch"])
+    network = network_of(how.network, "network").eval()
+    name, variance = next((name, each) for name, each in network.named_buffers() if name.endswith("running_var"))
+    variance.fill_(1e5)
+
+    write_bundle(how, network, {}, tmp_path / "small")
+
+    state = torch.load(tmp_path / "small" / "models" / "model.pt", weights_only=True)
+    assert torch.equal(state[name], variance)
+    window = np.random.default_rng(0).random((1, 3, 16, 16, 16)).astype(np.float32)
+    found = [
+        make_engine(load_package(tmp_path / "small"), RuntimeSettings(runtime, "cpu", Precision.F32)).infer(window)
+        for runtime in (Runtime.TORCH, Runtime.OPENVINO)
+    ]
+    np.testing.assert_allclose(*found, atol=1e-3 * np.abs(found[0]).max())
+
+
+def test_the_card_says_that_clicks_are_needed(tmp_path: Path) -> None:
+    how = read_config(["pet_lesion", "lesion"], SMALL)
+
+    written(how, tmp_path / "small")
+
+    card = (tmp_path / "small" / "docs" / "README.md").read_text()
+    assert (
+        "| clicks | balls of radius 2 voxels, 2 channels; only series with a foreground click are segmented |" in card
+    )
+    assert "| postprocessing | keeps clicked components" in card
+
+
+def test_the_card_escapes_names_and_keeps_its_tables_whole() -> None:
+    evil = "<script>alert(1)</script>"
+    how = read_config(["pet_lesion"], [*SMALL, f"card.title='{evil}'", f"card.references=['{evil}']"])
+
+    card = model_card(how, {evil: "1 | 2\n| 3"})
+
+    assert "<script" not in card
+    assert card.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 3
+    assert "&lt;/script&gt; | 1 \\| 2 \\| 3 |\n" in card
+
+
+def test_the_package_says_what_it_is(tmp_path: Path) -> None:
+    how = read_config(["pet_lesion"], [*SMALL, "card.references=['A, B (2020) C 1, 2']", "card.copyright=CC BY 3.0"])
+    written(how, tmp_path / "small")
+
+    metadata = json.loads((tmp_path / "small" / "configs" / "metadata.json").read_text())
+    card = (tmp_path / "small" / "docs" / "README.md").read_text()
+
+    assert metadata["network_data_format"]["inputs"]["image"]["channel_def"] == {
+        "0": "pet",
+        "1": "foreground clicks of lesion",
+        "2": "background clicks of lesion",
+    }
+    assert load_package(tmp_path / "small").spec.model_copy(update={"weights": {}}) == how.model
+    assert "| cases | 7 |" in card
+    assert "- A, B (2020) C 1, 2" in card
+    assert "CC BY 3.0" in card
