@@ -14,7 +14,7 @@ from clickseg.core.errors import ClickSegError, Interrupted, OutputError, unexpe
 from clickseg.core.garbage_collector import tune_collector
 from clickseg.core.interruption import call_when_terminated
 from clickseg.core.progress import read_clock
-from clickseg.inference.engines.cuda import load_cuda_runtime
+from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 
 if TYPE_CHECKING:
     from app.application import ClickSegApplication

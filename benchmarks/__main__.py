@@ -6,7 +6,7 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-from clickseg.inference.engines.cuda import load_cuda_runtime
+from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 
 _DATA = Path("../shared/data/fixtures")
 _ENVIRONMENT = Path(".venv")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from clickseg.inference.engines.cuda import load_cuda_runtime
+from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 
 load_cuda_runtime()  # plain MONAI imports the MONAI Deploy App SDK where that is installed, which needs it
 

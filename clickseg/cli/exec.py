@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from clickseg.core.errors import UsageError
-from clickseg.inference.engines.cuda import library_folders
+from clickseg.inference.engines.cuda_runtime import library_folders
 
 _FLAGS = {"input": "-i", "output": "-o", "model": "-m", "workdir": "-w", "log_level": "-l"}
 

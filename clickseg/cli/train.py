@@ -7,7 +7,7 @@ import os
 
 from clickseg.core.extras import TRAINING, check_libraries
 from clickseg.core.progress import Progress
-from clickseg.inference.engines.cuda import load_cuda_runtime
+from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 from clickseg.inference.runtime_settings import RuntimeSettings, checked_device
 
 

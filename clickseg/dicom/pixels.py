@@ -13,7 +13,8 @@ from clickseg.core.errors import PixelDataError
 from clickseg.core.text import first_line
 from clickseg.dicom.codes import SINGLE_FRAME
 from clickseg.dicom.decoding import DECODE_ERRORS, check_transfer_syntax, decode
-from clickseg.dicom.part10 import Instance, read_stored
+from clickseg.dicom.part10 import Instance
+from clickseg.dicom.stored import read_stored
 
 
 def check_decodable(instance: Instance) -> None:

@@ -19,7 +19,7 @@ from clickseg.core.memory import Memory
 from clickseg.core.progress import no_progress
 from clickseg.inference.case import Predicted, Prepared
 from clickseg.inference.engines.choice import make_engine
-from clickseg.inference.engines.cuda import has_cuda_device
+from clickseg.inference.engines.cuda_runtime import has_cuda_device
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.intensity import fitted

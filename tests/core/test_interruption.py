@@ -80,25 +80,27 @@ class Interrupted(threading.Thread):
         if self.name.startswith("stitch"):
             os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread = Interrupted
-from clickseg.inference import kernel_choice
-kernel_choice._WORTH_COMPILING = 0
+from clickseg.inference import kernels
+kernels._WORTH_COMPILING = 0
 """,
     "an import that makes an error of its own of an interruption": """
+from clickseg.batch import steps
 def finish(*_, **__):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except KeyboardInterrupt:
         raise ImportError
-job.finish = finish
+steps.finish = finish
 """,
     "a library that swallows an interruption": """
-prepare = job.prepare
+from clickseg.batch import steps
+prepare = steps.prepare
 def prepare_interrupted(case):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except KeyboardInterrupt:
         return prepare(case)
-job.prepare = prepare_interrupted
+steps.prepare = prepare_interrupted
 """,
 }
 
@@ -106,7 +108,7 @@ job.prepare = prepare_interrupted
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_interruption_gets_lost_in_a_library(tmp_path: Path, loss: str) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
-    program = f"import os, signal\nfrom clickseg import cli, job\n{LOSSES[loss]}\nraise SystemExit(cli.main())"
+    program = f"import os, signal\nfrom clickseg.cli.main import main\n{LOSSES[loss]}\nraise SystemExit(main())"
 
     run = started([sys.executable, "-c", program, "segment", study, "-m", models, "-o", tmp_path / "out"])
     _, errors = run.communicate(timeout=60)

@@ -14,7 +14,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from clickseg.dicom.part10 import TEXTS, Conversions, Instance, read_header, read_stored
+from clickseg.dicom.part10 import TEXTS, Conversions, Instance, read_header
+from clickseg.dicom.stored import read_stored
 from tests.helpers import phantoms
 
 

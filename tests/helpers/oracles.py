@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from clickseg.inference.engines.cuda import load_cuda_runtime
+from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 
 load_cuda_runtime()
 with warnings.catch_warnings():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from clickseg.core.errors import EngineError
-from clickseg.inference.engines.cuda import has_cuda_device
+from clickseg.inference.engines.cuda_runtime import has_cuda_device
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import TORCHSCRIPT, ModelPackage

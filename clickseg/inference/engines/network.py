@@ -8,7 +8,7 @@ import torch
 
 from clickseg.core.errors import ModelError
 from clickseg.core.validation import read_json
-from clickseg.inference.engines.cuda import load_cuda_runtime
+from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 from clickseg.models.package import CONFIG, ModelPackage
 
 _BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)

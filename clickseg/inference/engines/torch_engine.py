@@ -13,7 +13,8 @@ import torch
 from clickseg.core.arrays import Values
 from clickseg.core.errors import EngineError
 from clickseg.core.text import first_line
-from clickseg.inference.engines.cuda import call, check_driver, has_cuda_device
+from clickseg.inference.engines.cuda import call
+from clickseg.inference.engines.cuda_runtime import check_driver, has_cuda_device
 from clickseg.inference.engines.engine import Precision, windows_at_once
 from clickseg.inference.engines.network import build_network
 from clickseg.models.package import TORCHSCRIPT, ModelPackage, Weights

@@ -17,7 +17,7 @@ from clickseg.clicks.simulated.clicker import Choice, Clicker
 from clickseg.clicks.simulated.regions import depth_on, depth_on_host
 from clickseg.core.device import HOST, device_of
 from clickseg.core.errors import DeviceMemoryError
-from clickseg.inference.engines.cuda import has_cuda_device
+from clickseg.inference.engines.cuda_runtime import has_cuda_device
 from tests.helpers.duck import Duck, FakeDevice
 
 SHAPE = (14, 11, 17)

@@ -7,7 +7,7 @@ import ctypes
 import pytest
 
 from clickseg.core.errors import EngineError
-from clickseg.inference.engines.cuda import check_driver, driver_version, has_cuda_device
+from clickseg.inference.engines.cuda_runtime import check_driver, driver_version, has_cuda_device
 
 
 class Driver:

@@ -83,7 +83,7 @@ def test_convolutions_are_in_f16_and_normalizations_in_f32() -> None:
     pytest.importorskip("onnxscript")
     import onnx
 
-    from clickseg.inference.engines.tensorrt_engine import to_onnx
+    from clickseg.inference.engines.onnx_export import to_onnx
 
     network = nets.UNet(**{key: value for key, value in NETWORK.items() if key != "_target_"}).eval()
     made = onnx.load_model_from_string(to_onnx(network, BATCH.shape, Precision.F16))
