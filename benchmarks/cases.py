@@ -13,7 +13,7 @@ from clickseg.core.arrays import Doubles, Mask
 from clickseg.datasets.rtstruct import contoured
 from clickseg.dicom.files import scan
 from clickseg.dicom.series import Remedies, check, group
-from clickseg.dicom.volume import Series, read_series
+from clickseg.dicom.volume import Series, load_volume
 
 _FAR_MM = 150.0
 
@@ -37,7 +37,7 @@ def whole_body_pet(data: Path) -> Case:
     """Returns patient STS_001 of Soft-tissue-Sarcoma (Vallieres et al., CC BY 3.0)."""
     folder = data / "pet_raw_sts001" / "FDG_PET"
     (candidate,) = group(scan(folder / "image").instances)
-    series = read_series(check(candidate, Remedies()))
+    series = load_volume(check(candidate, Remedies()))
     structures = dcmread(folder / "mask" / "1-1.dcm")
     tumour = contoured(structures, series.volume, (("GTV_Mass",),), "1-1.dcm").array > 0
     centre = np.argwhere(tumour).mean(axis=0)

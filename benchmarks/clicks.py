@@ -23,13 +23,13 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.engines.export import export_openvino, list_weights
 from clickseg.inference.engines.quantize import quantize
-from clickseg.inference.pipeline import segment
 from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.session.session import Session
 from tests.helpers import phantoms
+from tests.helpers.full_run import segment_series
 
 _PET_LESION = Path(__file__).parents[1] / "models" / "pet_lesion"
 _SHAPE = (326, 400, 400)
@@ -84,7 +84,7 @@ def _row(case: _Case) -> Row:
 
 def _full(case: _Case, engine: Engine, clicks: list[Click]) -> tuple[float, Numbers]:
     start = perf_counter()
-    result = segment([case.series], Clicks(tuple(clicks)), case.package, engine)
+    result = segment_series([case.series], Clicks(tuple(clicks)), case.package, engine)
     return perf_counter() - start, result.labels.array
 
 

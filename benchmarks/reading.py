@@ -24,7 +24,7 @@ from clickseg.core.label_map import LabelMap
 from clickseg.datasets.phantom import write_series
 from clickseg.dicom.files import scan
 from clickseg.dicom.series import Remedies, check, group
-from clickseg.dicom.volume import read_series
+from clickseg.dicom.volume import load_volume
 from clickseg.models.spec import ModelSpec
 from clickseg.results.identity import Algorithm, Provenance
 from clickseg.results.segmentation import SegmentationType, make_segmentation
@@ -72,7 +72,7 @@ def _write(folder: Path) -> None:
 
 def _ours(study: Path, output: Path) -> Values:
     (candidate,) = group(scan(study).instances)
-    series = read_series(check(candidate, Remedies()))
+    series = load_volume(check(candidate, Remedies()))
     labels = LabelMap(_liver(), overlapping=False, count=1)
     spec = ModelSpec.model_validate(phantoms.metadata())
     provenance = Provenance(Algorithm("benchmark", "1", "0" * 64, "", "f32"), datetime(2026, 1, 1))

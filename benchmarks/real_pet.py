@@ -14,11 +14,11 @@ from clickseg.core.arrays import Mask
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.engines.quantize import quantize
-from clickseg.inference.pipeline import segment
 from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow, constants_of
 from clickseg.models.package import ModelPackage, load_package
+from tests.helpers.full_run import segment_series
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 
@@ -59,7 +59,7 @@ def _measured(
 ) -> tuple[Row, Mask]:
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", precision))
     start = perf_counter()
-    result = segment([case.series], clicks, package, engine, postprocessing=postprocessing)
+    result = segment_series([case.series], clicks, package, engine, postprocessing=postprocessing)
     seconds, found = perf_counter() - start, result.labels.mask(1)
     row: Row = {
         "precision": engine.precision,

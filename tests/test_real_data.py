@@ -15,7 +15,7 @@ from clickseg.clicks.formats.clicks_json import write_clicks_json
 from clickseg.clicks.simulated.clicker import Choice, Clicker
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.read import read_case
-from clickseg.dicom.volume import read_series
+from clickseg.dicom.volume import load_volume
 from tests.cli.test_demo import mask_of
 from tests.helpers import phantoms, runs
 from tests.helpers.dicom_results import violations
@@ -48,7 +48,7 @@ def test_clicks_alone_find_a_tumour_in_ct_and_mr(fixtures: Path, tmp_path: Path,
     study = fixtures / "petct_ibsi" / "STS_002" / folder
     case = read_case(CaseFiles(folder, (folder[:2],), (study / "image",), study / "mask" / "RS.dcm"))
     truth = case.truth.array > 0
-    series = read_series(phantoms.checked(study / "image"))
+    series = load_volume(phantoms.checked(study / "image"))
     clicker, found, clicks = Clicker(Choice.LARGEST, case.truth.spacing), np.zeros_like(truth), list[Click]()
 
     for _ in range(5):

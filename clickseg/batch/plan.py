@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clickseg.batch.click_assignment import assign, find_reports
-from clickseg.batch.selection import Inputs, Skipped, keys_of, match_inputs, references, wanted_series
+from clickseg.batch.selection import Inputs, Skipped, keys_of, match_inputs, references
 from clickseg.batch.settings import RunSettings
 from clickseg.clicks.click import Clicks, say_what_is_meant
 from clickseg.clicks.find import find_clicks
@@ -15,7 +15,9 @@ from clickseg.core.errors import ClickError, ClickSegError, InputError
 from clickseg.core.memory import Memory
 from clickseg.dicom.files import scan
 from clickseg.dicom.predecessor import EarlierResult
+from clickseg.dicom.read import wanted_series
 from clickseg.dicom.series import Candidate, CheckedSeries, check_all
+from clickseg.dicom.volume import Series
 from clickseg.models.find import choose_package, find_packages
 from clickseg.models.package import ModelPackage
 from clickseg.results.segmentation import check_encoding
@@ -114,10 +116,34 @@ def make_plan(settings: RunSettings, *, clicks_follow: bool = False) -> Plan:
     return Plan(package, tuple(tasks), (*skipped, *unused), assigned.passed_over, dict(found.passed_over))
 
 
+def plan_series(series: Inputs, settings: RunSettings) -> Plan:
+    """Plans a run on one series, or on one series for each input of the model.
+
+    Args:
+        series: The series; the result refers to the first.
+        settings: The run.
+
+    Raises:
+        ClickError: Clicks cannot be read, are not for the series, or the model needs one and there is none.
+        ModelError: No model fits, or not just one does.
+        MemoryLimitError: The series do not fit into memory.
+        UsageError: The result of the model cannot be encoded as it was asked for.
+    """
+    package = _choose_package(settings, series[:1], series)
+    check_encoding(package.spec, settings.segmentation_type)
+    assigned = assign([series], find_clicks(settings.clicks, settings.input, settings.clicks_frame), ())
+    task = Task(series, assigned.clicks[0])
+    _check_clicked(task, package)
+    _check_memory(task, settings.runtime.memory)
+    return Plan(package, (task,), (), assigned.passed_over, {})
+
+
 def _choose_package(
     settings: RunSettings, wanted: Sequence[CheckedSeries], formed: Sequence[CheckedSeries]
 ) -> ModelPackage:
     """Returns the package that was asked for, else the one that fits the series."""
+    if isinstance(settings.model, ModelPackage):
+        return settings.model
     packages = find_packages(settings.models, settings.model)
     if settings.model is not None:
         return packages[0]
@@ -159,7 +185,8 @@ def _check_memory(task: Task, memory: Memory) -> None:
     Whatever else a run takes comes on top: ``StitchChoice`` knows more once there is a network.
     """
     shapes = [series.stack.geometry.spatial_shape for series in task.series]
-    needed = sum(math.prod(shape) for shape in shapes) * _VALUE_BYTES + math.prod(shapes[0]) * _LABEL_BYTES
+    unread = [shape for shape, series in zip(shapes, task.series, strict=True) if not isinstance(series, Series)]
+    needed = sum(math.prod(shape) for shape in unread) * _VALUE_BYTES + math.prod(shapes[0]) * _LABEL_BYTES
     memory.check(needed, f"{' and '.join(' x '.join(map(str, shape)) for shape in shapes)} voxels")
 
 

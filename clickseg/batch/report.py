@@ -23,7 +23,7 @@ from clickseg.core.text import counted
 from clickseg.core.version import __version__
 from clickseg.dicom.series import Candidate
 from clickseg.inference.case import Result
-from clickseg.inference.measurements import Measured
+from clickseg.results.documents import Documents, Segment
 
 logger = logging.getLogger(__name__)
 
@@ -35,34 +35,15 @@ _RESULTS = ("SEG", "SR")
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """One segment of a result.
-
-    Attributes:
-        number: Its segment number in the SEG.
-        class_number: The number of its class in the label map.
-        label: Its class.
-        measured: Its measurements.
-    """
-
-    number: int
-    class_number: int
-    label: str
-    measured: Measured
-
-
-@dataclass(frozen=True, slots=True)
 class Written:
     """A result that was written.
 
     Attributes:
-        result: The result.
-        segments: Its segments, empty where nothing was found.
-        files: The files' names by kind: ``seg``, ``sr``, ``preview``, ``nifti``.
+        documents: The result with its documents.
+        files: The files' names by kind: ``seg``, ``sr``, ``preview``, ``nifti``; empty in a run that writes nothing.
     """
 
-    result: Result
-    segments: tuple[Segment, ...]
+    documents: Documents
     files: Mapping[str, str]
 
 
@@ -72,16 +53,31 @@ def log_plan(plan: Plan) -> None:
     _log_passed_over(plan)
 
 
+def log_result(outcome: Outcome[Result]) -> None:
+    """Logs which clicks hit nothing: it is the likeliest mistake of a user."""
+    if isinstance(outcome.value, ClickSegError):
+        return
+    for removed in outcome.value.removed:
+        if removed.clicks_beside:
+            logger.warning(
+                "%s of %s %s in nothing that the network found; --postprocessing off keeps all of it",
+                counted(removed.clicks_beside, "foreground click"),
+                removed.label,
+                "lies" if removed.clicks_beside == 1 else "lie",
+            )
+
+
 def series_entry(outcome: Outcome[Written], settings: RunSettings) -> dict[str, Any]:
     """Returns the report's entry for one series: what was written of it, or the error that stopped it."""
     entry = {**_identity(outcome.candidate), "seconds": {k: round(v, 3) for k, v in outcome.seconds.items()}}
     if isinstance(outcome.value, ClickSegError):
         return {**entry, "error": str(outcome.value)}
-    result = outcome.value.result
+    documents = outcome.value.documents
+    result = documents.result
     return {
         **entry,
         "files": dict(outcome.value.files),
-        "segments": [_segment(segment, result, settings) for segment in outcome.value.segments],
+        "segments": [_segment(segment, result, settings) for segment in documents.segments],
         "input": _input(result),
         "clicks": _clicks(result.case.clicks),
         "engine": dict(result.predicted.engine),

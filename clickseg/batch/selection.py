@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from clickseg.core.errors import ClickSegError, InputError, ModelError
-from clickseg.core.text import counted
-from clickseg.dicom.files import Scan
-from clickseg.dicom.series import Candidate, CheckedSeries, RejectedSeries, is_corrected, listed
+from clickseg.dicom.series import Candidate, CheckedSeries, is_corrected, listed
 from clickseg.models.package import ModelPackage
 
 Inputs: TypeAlias = tuple[CheckedSeries, ...]
@@ -29,41 +27,6 @@ class Skipped:
     candidate: Candidate
     reason: ClickSegError
     is_error: bool
-
-
-def wanted_series(
-    formed: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries], uids: Sequence[str], found: Scan
-) -> tuple[CheckedSeries, ...]:
-    """Returns the series that were asked for, or all; at least one.
-
-    Raises:
-        InputError: One that was asked for is not there or forms no volume, or none forms one.
-    """
-    for uid in uids:
-        _check_usable(uid, formed, rejected)
-    wanted = tuple(series for series in formed if not uids or series.candidate.series_uid in uids)
-    if wanted:
-        return wanted
-    images = [each for each in rejected if each.candidate.instances]
-    if len(images) == 1:
-        raise images[0].error
-    reasons = "; ".join(f"{each.candidate}: {each.error}" for each in (images or rejected)[:4])
-    raise InputError(
-        f"no CT, MR or PET series in the input forms a volume ({counted(len(found.instances), 'DICOM file')}): "
-        f"{reasons or 'there are none'}",
-        hint="clickseg inspect shows every series and what is wrong with it",
-    )
-
-
-def _check_usable(uid: str, formed: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries]) -> None:
-    """Refuses a series that was asked for and is not there, or forms no volume."""
-    if any(series.candidate.series_uid == uid for series in formed):
-        return
-    for each in rejected:
-        if each.candidate.series_uid == uid:
-            raise each.error
-    known = [each.candidate for each in formed] + [each.candidate for each in rejected]
-    raise InputError(f"no series {uid} in the input: there are {listed(known) or 'none'}")
 
 
 def references(wanted: Sequence[CheckedSeries], package: ModelPackage, *, is_named: bool) -> tuple[CheckedSeries, ...]:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.grand_challenge import Frame
 from clickseg.core.options import choice, option_value, switch
 from clickseg.core.progress import read_clock
 from clickseg.dicom.series import Remedies
 from clickseg.inference.runtime_settings import RuntimeSettings, read_runtime_settings
 from clickseg.models.find import ModelPath, model_paths
+from clickseg.models.package import ModelPackage
 from clickseg.results.segmentation import SegmentationType
 
 
@@ -23,10 +25,10 @@ class RunSettings:
 
     Attributes:
         input: A folder of DICOM, or one file.
-        output: The folder for the results.
+        output: The folder for the results, and for logits that do not fit into memory.
         models: Where to look for model packages, in order.
-        model: The model package asked for.
-        clicks: Click files, or ``none``; empty to look in the input folder.
+        model: The model package asked for: its name, or the loaded package; None for the one that fits the series.
+        clicks: Click files, or ``none``; empty to look in the input folder; or clicks in memory.
         clicks_frame: What the numbers of a click file are that names no frame.
         series_uids: The series asked for; none for all.
         remedies: What may be done with a series that is no volume as it is.
@@ -41,8 +43,8 @@ class RunSettings:
     input: Path
     output: Path
     models: tuple[ModelPath, ...]
-    model: str | None
-    clicks: tuple[str, ...]
+    model: str | ModelPackage | None
+    clicks: tuple[str, ...] | Clicks
     clicks_frame: Frame
     series_uids: tuple[str, ...]
     remedies: Remedies

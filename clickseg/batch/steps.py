@@ -14,7 +14,7 @@ from clickseg.core.errors import ClickSegError, unexpected
 from clickseg.core.interruption import interruptible
 from clickseg.core.progress import Progress
 from clickseg.dicom.series import Candidate
-from clickseg.dicom.volume import read_series
+from clickseg.dicom.volume import Series, load_volume
 from clickseg.inference.case import Case, Predicted, Prepared, Result
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine
@@ -83,7 +83,7 @@ def preprocess_case(outcome: Outcome[Case]) -> Outcome[Prepared]:
 
 
 class Inference:
-    """The step that runs the network; it is loaded for the first series."""
+    """The step that runs the network; it is loaded for the first series, and freed by ``close``."""
 
     def __init__(self, settings: RuntimeSettings, progress: Progress) -> None:
         self._settings = settings
@@ -94,6 +94,11 @@ class Inference:
     def __call__(self, outcome: Outcome[Prepared]) -> Outcome[Predicted]:
         """Runs the network of a case."""
         return run_step(outcome, "inference", self._infer)
+
+    def close(self) -> None:
+        """Frees the network, if it was loaded."""
+        if self._loaded is not None:
+            self._loaded.close()
 
     def _infer(self, prepared: Prepared) -> Predicted:
         engine = self._engine(prepared.case.package)
@@ -111,4 +116,5 @@ def postprocess_case(outcome: Outcome[Predicted], settings: RunSettings) -> Outc
 
 
 def _load(task: Task, package: ModelPackage) -> Case:
-    return make_case([read_series(series) for series in task.series], task.clicks, package, task.earlier)
+    series = [each if isinstance(each, Series) else load_volume(each) for each in task.series]
+    return make_case(series, task.clicks, package, task.earlier)

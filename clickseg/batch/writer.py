@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +13,16 @@ from typing_extensions import Self
 
 from clickseg.batch.metadata import Metadata, run_metadata
 from clickseg.batch.plan import Plan
-from clickseg.batch.report import Segment, Written, run_report, series_entry
+from clickseg.batch.report import Written, log_result, run_report, series_entry
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.core.errors import ClickSegError, OutputError
 from clickseg.core.staging import Staging, write_bytes
-from clickseg.core.text import counted
-from clickseg.dicom.predecessor import predecessors
 from clickseg.inference.case import Result
-from clickseg.results.identity import Algorithm, Document, Provenance
+from clickseg.results.documents import make_documents
+from clickseg.results.identity import Document
 from clickseg.results.nifti import write_nifti
 from clickseg.results.preview import draw_preview
-from clickseg.results.segmentation import make_segmentation
-from clickseg.results.structured_report import make_report
-
-logger = logging.getLogger(__name__)
 
 REPORT = "report.json"
 
@@ -90,14 +84,17 @@ class ResultWriter:
             self.write(outcome)
             del outcome  # else its volume would be kept while the next one is read
 
-    def write(self, outcome: Outcome[Result]) -> None:
+    def write(self, outcome: Outcome[Result]) -> Outcome[Written]:
         """Writes the result of one series; with the last one, publishes all, unless every series failed.
+
+        Returns:
+            What was written of it, or the error that stopped it.
 
         Raises:
             OutputError: The results cannot be published.
         """
         written = run_step(outcome, "writing", self._write)
-        _warn(outcome)
+        log_result(outcome)
         self._entries.append(series_entry(written, self._settings))
         if isinstance(written.value, ClickSegError):
             self._errors.append(written.value)
@@ -105,6 +102,7 @@ class ResultWriter:
             self._lines += _described(written.value, self._settings.output)
         if len(self._entries) == len(self._plan) and len(self._errors) < len(self._entries):
             self._publish()
+        return written
 
     def _publish(self) -> None:
         report = json.dumps(run_report(self._entries, self._plan, self._settings), indent=2) + "\n"
@@ -115,32 +113,13 @@ class ResultWriter:
 
     def _write(self, result: Result) -> Written:
         """Writes one result to the staging folder."""
-        settings, case = self._settings, result.case
-        segments = _segments(result)
-        documents = predecessors(case.earlier, case.clicks.digest)
-        provenance = Provenance(_algorithm(result), settings.clock, documents)
-        segmentation = make_segmentation(
-            case.reference,
-            result.labels,
-            case.package.spec,
-            provenance,
-            segmentation_type=settings.segmentation_type,
-        )
-        report = make_report(
-            case.reference.sources,
-            None if segmentation is None else segmentation.dataset,
-            [segment.measured for segment in segments],
-            case.clicks,
-            case.package.spec,
-            provenance,
-        )
-        main = report.uid if segmentation is None else segmentation.uid
-        files = {"sr": self._save(report), "preview": self._draw(result, main)}
-        if segmentation is not None:
-            files["seg"] = self._save(segmentation)
-        if settings.nifti:
-            files["nifti"] = write_nifti(result, self._staging.folder / f"{main}.nii.gz")
-        return Written(result, segments, files)
+        documents = make_documents(result, self._settings.clock, self._settings.segmentation_type)
+        files = {"sr": self._save(documents.report), "preview": self._draw(result, documents.uid)}
+        if documents.segmentation is not None:
+            files["seg"] = self._save(documents.segmentation)
+        if self._settings.nifti:
+            files["nifti"] = write_nifti(result, self._staging.folder / f"{documents.uid}.nii.gz")
+        return Written(documents, files)
 
     def _save(self, document: Document[Any]) -> str:
         name = f"{document.uid}.dcm"
@@ -159,44 +138,10 @@ class ResultWriter:
         return name
 
 
-def _warn(outcome: Outcome[Result]) -> None:
-    """Says which clicks hit nothing: it is the likeliest mistake of a user."""
-    if isinstance(outcome.value, ClickSegError):
-        return
-    for removed in outcome.value.removed:
-        if removed.clicks_beside:
-            logger.warning(
-                "%s of %s %s in nothing that the network found; --postprocessing off keeps all of it",
-                counted(removed.clicks_beside, "foreground click"),
-                removed.label,
-                "lies" if removed.clicks_beside == 1 else "lie",
-            )
-
-
 def _described(written: Written, output: Path) -> list[str]:
     """Returns a line for each segment and each file of a result."""
-    found = [f"{segment.label:8} {segment.measured.volume_ml:.1f} ml" for segment in written.segments]
+    found = [f"{segment.label:8} {segment.measured.volume_ml:.1f} ml" for segment in written.documents.segments]
     return [
         *(found or ["nothing was found"]),
         *(f"{kind:8} {output / name}" for kind, name in sorted(written.files.items())),
     ]
-
-
-def _algorithm(result: Result) -> Algorithm:
-    package, predicted = result.case.package, result.predicted
-    return Algorithm(
-        model=package.name,
-        model_version=package.version,
-        weights_sha256=predicted.weights[0].sha256,
-        clicks_sha256=result.case.clicks.digest,
-        precision=str(predicted.engine["precision"]),
-    )
-
-
-def _segments(result: Result) -> tuple[Segment, ...]:
-    """Returns the segments of a result, numbered as in its SEG."""
-    classes = result.case.package.spec.classes
-    return tuple(
-        Segment(order, number, classes[number - 1].name, measured)
-        for order, (number, measured) in enumerate(result.measured.items(), 1)
-    )

@@ -44,11 +44,11 @@ class FoundClicks:
     passed_over: tuple[str, ...] = ()
 
 
-def find_clicks(sources: Sequence[str], folder: Path, frame: Frame) -> FoundClicks:
+def find_clicks(sources: Sequence[str] | Clicks, folder: Path, frame: Frame) -> FoundClicks:
     """Returns the clicks of explicit sources, else those of the one click file in a folder tree.
 
     Args:
-        sources: Click files; ``none`` for no clicks at all; nothing to look in the folder.
+        sources: Click files; ``none`` for no clicks at all; nothing to look in the folder; or clicks in memory.
         folder: The input; where it is a file, there is nothing to look in.
         frame: What the numbers of a file are that names no frame.
 
@@ -56,6 +56,8 @@ def find_clicks(sources: Sequence[str], folder: Path, frame: Frame) -> FoundClic
         ClickError: A file cannot be read, the folder holds several, or the one that it holds is a link out of it.
     """
     found = _click_files(folder)
+    if isinstance(sources, Clicks):
+        return FoundClicks(sources, passed_over=tuple(found))
     if tuple(sources) == (NONE,):
         return FoundClicks(Clicks(), passed_over=tuple(found))
     if sources:

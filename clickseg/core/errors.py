@@ -1,7 +1,7 @@
 """The one family of errors: each also is the builtin that a caller would expect.
 
 A message says what is wrong, where, what was expected and what was found, in one line and without patient data.
-``hint``, where there is one, says what the user can do about it.
+``hint``, where there is one, says what the user can do about it; Python 3.11 and later show it below a traceback.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ class ClickSegError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        if hint and hasattr(self, "add_note"):  # new in Python 3.11
+            self.add_note(f"hint: {hint}")
 
 
 def unexpected(error: Exception) -> ClickSegError:

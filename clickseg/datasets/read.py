@@ -15,7 +15,7 @@ from clickseg.datasets.image_file import ending_of, read_image, read_label_map
 from clickseg.datasets.regions import Classes, on_grid
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.series import Candidate
-from clickseg.dicom.volume import read_series
+from clickseg.dicom.volume import load_volume
 
 _UNITS = {"CT": "HU", "PT": "SUVbw"}
 """What the values of files are that do not say it."""
@@ -57,7 +57,7 @@ def read_case(files: CaseFiles, classes: Classes = ()) -> LabelledCase:
 def _open(path: Path, modality: str, truth: Instance | None, frame_uid: str | None) -> _Opened:
     if ending_of(path) is not None:
         return _Opened(LabelledImage(modality, _UNITS.get(modality, ""), read_image(path)))
-    series = read_series(open_series(path, modality, truth, frame_uid))
+    series = load_volume(open_series(path, modality, truth, frame_uid))
     return _Opened(LabelledImage(modality, series.unit, series.volume), series.candidate)
 
 

@@ -17,27 +17,23 @@ from clickseg.core.errors import PixelDataError
 from clickseg.core.machine import processor_count
 from clickseg.dicom.pixels import is_padding, read_frames
 from clickseg.dicom.planes import Plane
-from clickseg.dicom.series import Candidate, CheckedSeries
+from clickseg.dicom.series import CheckedSeries
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.dicom.stack import Stack
 from clickseg.dicom.values import Quantity, quantity_of, write_values
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class Series(CheckedSeries):
     """A series in memory.
 
     Attributes:
-        candidate: Its instances, headers only.
-        stack: Its planes in the order of the volume's slices.
         sources: Headers in the order of the planes, from which SEG and SR are made.
         volume: Its values [K, J, I] (slice, row, column), float32, in LPS mm.
         unit: ``HU``, ``SUVbw``, or empty.
         unit_rule: Where the unit comes from, for the report.
     """
 
-    candidate: Candidate
-    stack: Stack
     sources: tuple[Dataset, ...]
     volume: hd.Volume
     unit: str
@@ -51,7 +47,7 @@ class Series:
         return chosen
 
 
-def read_series(series: CheckedSeries) -> Series:
+def load_volume(series: CheckedSeries) -> Series:
     """Decodes a series, rescales every frame by its own attributes, and stacks them.
 
     Padding takes the lowest value that is not padding. The result is float32 whatever the stored type, so that no slice

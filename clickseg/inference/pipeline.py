@@ -1,21 +1,17 @@
-"""The whole job for one series: sliding window, classes, postprocessing, measurements."""
+"""The network's part of a run: sliding window, classes, postprocessing, measurements."""
 
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
-from clickseg.clicks.click import Clicks
 from clickseg.core.device import HOST, Device, device_of
 from clickseg.core.errors import DeviceMemoryError
 from clickseg.core.label_map import LabelMap
-from clickseg.core.memory import Memory, machine_limit_bytes
-from clickseg.core.progress import Progress, no_progress
-from clickseg.dicom.volume import Series
+from clickseg.core.memory import Memory
+from clickseg.core.progress import Progress
 from clickseg.inference.case import Predicted, Prepared, Result, Windows
 from clickseg.inference.decision import Decision, deciding_channels
 from clickseg.inference.engines.engine import Engine
@@ -23,41 +19,10 @@ from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.kernels import KernelChoice, PlainKernels
 from clickseg.inference.measurements import Measures
 from clickseg.inference.postprocess import Removed, postprocess
-from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitching import StitchChoice
-from clickseg.models.package import ModelPackage
 
 logger = logging.getLogger(__name__)
-
-
-def segment(
-    series: Sequence[Series],
-    clicks: Clicks,
-    package: ModelPackage,
-    engine: Engine,
-    *,
-    postprocessing: bool = True,
-    progress: Progress = no_progress,
-) -> Result:
-    """Segments a series, guided by clicks.
-
-    Args:
-        series: One series for each input of the model; the result refers to the first.
-        clicks: Clicks in LPS mm; may be empty.
-        package: The model.
-        engine: Its network, loaded.
-        postprocessing: Whether the package's postprocessing is applied.
-        progress: Told after each window.
-
-    Raises:
-        ClickError: A click does not belong to the series or the model.
-        ModelError: A series is not what the model takes.
-    """
-    case = make_case(series, clicks, package)
-    memory = Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
-    predicted = infer(prepare(case), engine, progress, KernelChoice(), memory)
-    return finish(predicted, postprocessing=postprocessing)
 
 
 def infer(

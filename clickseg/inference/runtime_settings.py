@@ -42,15 +42,20 @@ class RuntimeSettings:
     memory: Memory = field(default_factory=machine_memory)
 
 
-def default_runtime_settings(environ: Mapping[str, str]) -> RuntimeSettings:
+def default_runtime_settings(environ: Mapping[str, str], device: str = "auto") -> RuntimeSettings:
     """Returns the settings of a user who sets nothing: ``auto``, and the user's cache folder.
 
     Args:
         environ: ``XDG_CACHE_HOME`` and ``HOME``, as in the XDG Base Directory Specification; ``LOCALAPPDATA``
             on Windows.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UsageError: There is no device of this name.
     """
     folder = environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA")
-    return RuntimeSettings(cache=Path(folder or Path(environ.get("HOME") or "/", ".cache"), "clickseg"))
+    cache = Path(folder or Path(environ.get("HOME") or "/", ".cache"), "clickseg")
+    return RuntimeSettings(device=checked_device(device), cache=cache)
 
 
 def read_runtime_settings(

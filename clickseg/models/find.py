@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -77,6 +78,27 @@ def find_packages(paths: Sequence[ModelPath], name: str | None = None) -> tuple[
     raise ModelError(
         f"no model package in any of: {', '.join(str(place.path) for place in paths)}", hint="name one with -m"
     )
+
+
+def load_model(name_or_path: str | os.PathLike[str]) -> ModelPackage:
+    """Loads the description of a model; its network is loaded when it runs.
+
+    Args:
+        name_or_path: The path of a model package or of a TorchScript file; or the name of a package in ``./models`` or
+            of one that comes with ClickSeg. A string is a path where a package is there, or where it has a slash.
+
+    Raises:
+        ModelError: There is no such model, the path holds several, or its metadata do not fit.
+    """
+    path = Path(name_or_path)
+    is_name = isinstance(name_or_path, str) and path.name == name_or_path and not is_package(path)
+    if is_name:
+        return find_packages(model_paths(None, {}), str(name_or_path))[0]
+    packages = find_packages([ModelPath(path, is_required=True)])
+    if len(packages) > 1:
+        names = ", ".join(package.name for package in packages)
+        raise ModelError(f"{path}: expected one model package, got {len(packages)}: {names}")
+    return packages[0]
 
 
 def list_packages(paths: Sequence[ModelPath]) -> tuple[tuple[ModelPackage, ...], tuple[ModelError, ...]]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 
 from clickseg.core.errors import SessionError
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine
-from clickseg.inference.runtime_settings import checked_device, default_runtime_settings
+from clickseg.inference.runtime_settings import default_runtime_settings
 from clickseg.models.package import ModelPackage
 
 
@@ -30,8 +29,7 @@ def open_engine(model: ModelPackage, device: str, shared: Engine | None) -> Iter
         UsageError: There is no device of this name.
     """
     if shared is None:
-        settings = replace(default_runtime_settings(os.environ), device=checked_device(device))
-        with closing(make_engine(model, settings)) as engine:
+        with closing(make_engine(model, default_runtime_settings(os.environ, device))) as engine:
             yield engine
         return
     if device != "auto" and _numbered(device) != _numbered(shared.device):

@@ -7,7 +7,7 @@ are run, the step is kept, the result is shown.
 
 from __future__ import annotations
 
-import tempfile
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ from typing_extensions import Self
 from clickseg.clicks.click import Click, Clicks, Points
 from clickseg.core.arrays import Box, whole
 from clickseg.core.label_map import LabelMap
-from clickseg.core.memory import Memory, machine_limit_bytes
+from clickseg.core.memory import Memory, machine_memory
 from clickseg.core.progress import Progress, no_progress
 from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
@@ -94,7 +94,7 @@ class Session:
         series: Series | Sequence[Series],
         model: ModelPackage,
         *,
-        folder: Path | None = None,
+        folder: str | os.PathLike[str] | None = None,
         device: str = "auto",
         engine: Engine | None = None,
         options: SessionOptions = _DEFAULTS,
@@ -117,15 +117,16 @@ class Session:
                 runs on another device.
             OutputError: The folder cannot be written to.
         """
+        path = None if folder is None else Path(folder)
         several = (series,) if isinstance(series, Series) else tuple(series)
         self._case = make_case(several, Clicks(), model, options.earlier)
-        self._memory = options.memory or Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
+        self._memory = options.memory or machine_memory()
         self._postprocessing = options.postprocessing
         self._owned = ExitStack()
         with ExitStack() as undo:
             undo.callback(self._owned.close)
             self._engine = self._owned.enter_context(open_engine(model, device, engine))
-            self._record = Record(folder, subject(self._case, self._engine)) if folder else None
+            self._record = Record(path, subject(self._case, self._engine)) if path else None
             if self._record:
                 undo.callback(self._record.close)
             self._inference = IncrementalInference(
@@ -133,7 +134,7 @@ class Session:
                 self._engine,
                 self._memory,
                 options.kernels or KernelChoice(),
-                persistence=Persistence(folder, self._record.subject.digest) if folder and self._record else None,
+                persistence=Persistence(path, self._record.subject.digest) if path and self._record else None,
             )
             undo.callback(self._inference.close)
             self.windows = len(self._inference.grid)

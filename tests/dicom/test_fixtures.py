@@ -12,7 +12,7 @@ from clickseg.core.errors import InputError
 from clickseg.core.label_map import LabelMap
 from clickseg.dicom.files import scan
 from clickseg.dicom.series import Remedies, check, group
-from clickseg.dicom.volume import Series, read_series
+from clickseg.dicom.volume import Series, load_volume
 from clickseg.results.identity import encoded
 from tests.helpers.dicom_results import make_results, violations
 
@@ -32,7 +32,7 @@ def outcomes(folder: Path, remedies: str) -> Iterator[tuple[str, Series | None]]
     asked = Remedies.parse(remedies.split())
     for candidate in group(scan(folder).instances):
         try:
-            series = read_series(check(candidate, asked))
+            series = load_volume(check(candidate, asked))
         except InputError as error:
             yield f"{candidate.modality}: {error}", None
         else:

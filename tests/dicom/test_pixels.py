@@ -319,7 +319,7 @@ def test_a_file_that_vanishes_is_an_error(tmp_path: Path, slices: list[Dataset])
     path.unlink()
 
     with pytest.raises(PixelDataError, match=path.name):
-        phantoms.read_series(checked)
+        phantoms.load_volume(checked)
 
 
 LOSSY_HU = {"JPEG2000TransferSyntax": 5, "JPEGLSLossyTransferSyntax": 2}

@@ -89,7 +89,7 @@ def test_a_series_of_uncompressed_images_is_parsed_once(tmp_path: Path, monkeypa
     checked = phantoms.checked(phantoms.write(tmp_path, volume))
     monkeypatch.setattr("clickseg.dicom.pixels.dcmread", None)
 
-    series = phantoms.read_series(checked)
+    series = phantoms.load_volume(checked)
 
     np.testing.assert_array_equal(series.volume.array, volume.array)
 

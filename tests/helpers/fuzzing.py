@@ -37,7 +37,7 @@ from clickseg.core.errors import ClickError, ClickSegError
 from clickseg.dicom.files import scan
 from clickseg.dicom.predecessor import EarlierResult, predecessors
 from clickseg.dicom.series import CheckedSeries, Remedies, check, group
-from clickseg.dicom.volume import read_series
+from clickseg.dicom.volume import load_volume
 from clickseg.inference.click_binding import bind
 from clickseg.models.package import load_package
 from clickseg.models.spec import ModelSpec
@@ -171,12 +171,12 @@ def _read_series(path: Path) -> None:
     found.check_undamaged()
     for candidate in group(found.instances):
         found.check_series(candidate.series_uid)
-        make_results(read_series(check(candidate, Remedies(drop_localizers=True, resample=True, volume=1))))
+        make_results(load_volume(check(candidate, Remedies(drop_localizers=True, resample=True, volume=1))))
 
 
 def _report(series: CheckedSeries) -> bytes:
     """The SR of a run with clicks that carries on another run."""
-    read = read_series(series)
+    read = load_volume(series)
     clicks = _clicks_in(series)
     first = make_results(read, clicks=clicks).report
     documents = predecessors((EarlierResult(first, "another"),), clicks.digest)

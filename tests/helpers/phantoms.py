@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from clickseg.datasets.phantom import ct_header, pet_header, series_header, slices_of, study_header, write_series
 from clickseg.dicom.files import scan
 from clickseg.dicom.series import CheckedSeries, Remedies, check, group
-from clickseg.dicom.volume import Series, read_series
+from clickseg.dicom.volume import Series, load_volume
 from clickseg.inference.engines.export import list_weights
 from clickseg.models.package import load_package
 
@@ -126,7 +126,7 @@ def checked(folder: Path, *remedies: str) -> CheckedSeries:
 
 def read(folder: Path, *remedies: str) -> Series:
     """The one series of a folder, in memory."""
-    return read_series(checked(folder, *remedies))
+    return load_volume(checked(folder, *remedies))
 
 
 def legacy_enhanced(folder: Path, datasets: Sequence[Dataset]) -> Path:

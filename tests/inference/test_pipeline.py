@@ -11,10 +11,10 @@ from clickseg.clicks.click import Clicks, Polarity
 from clickseg.core.errors import ModelError
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
-from clickseg.inference.pipeline import segment
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms, runs
+from tests.helpers.full_run import segment_series
 
 BG = Polarity.BACKGROUND
 
@@ -23,7 +23,7 @@ def run(folder: Path, *clicks: object, **changes: object) -> np.ndarray:
     series = phantoms.read(runs.write_input(folder / "in") / "CT")
     package = load_package(runs.write_model(folder / "models", **changes) / "thresholder")
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
-    result = segment([series], Clicks(clicks), package, engine)
+    result = segment_series([series], Clicks(clicks), package, engine)
     return result.labels.mask(1)
 
 
@@ -48,8 +48,8 @@ def test_postprocessing_is_applied_and_can_be_switched_off(tmp_path: Path) -> No
     package = load_package(runs.write_model(tmp_path / "m", postprocessing={"keep": "clicked"}) / "thresholder")
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
-    on = segment([series], Clicks((far,)), package, engine)
-    off = segment([series], Clicks((far,)), package, engine, postprocessing=False)
+    on = segment_series([series], Clicks((far,)), package, engine)
+    off = segment_series([series], Clicks((far,)), package, engine, postprocessing=False)
 
     assert on.labels.mask(1).sum() == 33
     assert on.removed[0].components == 1
@@ -80,7 +80,7 @@ def test_a_second_input_is_put_on_the_grid_of_the_first(tmp_path: Path) -> None:
     package = two_inputs(tmp_path / "model")
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
-    found = segment([pet, ct], Clicks(), package, engine).labels.mask(1)
+    found = segment_series([pet, ct], Clicks(), package, engine).labels.mask(1)
 
     i, j, k = np.indices(runs.GEOMETRY.spatial_shape)
     value = 60 * (i + 2 * j - k - 5)
@@ -96,4 +96,4 @@ def test_a_series_of_another_modality_is_refused(tmp_path: Path) -> None:
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
     with pytest.raises(ModelError, match="input ct: expected CT HU, got MR"):
-        segment([series], Clicks(), package, engine)
+        segment_series([series], Clicks(), package, engine)

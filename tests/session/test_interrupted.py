@@ -12,10 +12,10 @@ from clickseg.clicks.click import Clicks
 from clickseg.core.staging import replace_whole
 from clickseg.dicom.volume import Series
 from clickseg.inference.engines.engine import Engine
-from clickseg.inference.pipeline import segment
 from clickseg.inference.runtime_settings import Runtime
 from clickseg.models.package import ModelPackage
 from clickseg.session.session import Session
+from tests.helpers.full_run import segment_series
 from tests.helpers.sessions import click
 
 FIRST, SECOND = (0.5, 0.4, 0.6), (0.1, 0.9, 0.2)
@@ -53,7 +53,7 @@ def test_wherever_a_step_is_interrupted_it_was_done_or_was_not(
 ) -> None:
     package, engine = models[name], engines[name, Runtime.OPENVINO]
     clicks = (click(series, *FIRST), click(series, *SECOND))
-    full = {each: segment([series], Clicks(each), package, engine) for each in (clicks[:1], clicks)}
+    full = {each: segment_series([series], Clicks(each), package, engine) for each in (clicks[:1], clicks)}
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.add_click(clicks[0])
         session.wait()
@@ -105,5 +105,5 @@ def test_a_step_that_is_interrupted_when_it_was_kept_counts(
         found = session.result()
 
         assert session.clicks == (click(series, *FIRST),)
-        expected = segment([series], Clicks(session.clicks), package, engine)
+        expected = segment_series([series], Clicks(session.clicks), package, engine)
         assert found.labels.array.tobytes() == expected.labels.array.tobytes()

@@ -10,12 +10,13 @@ import pytest
 from clickseg.clicks.click import Clicks
 from clickseg.core.errors import EngineError, ModelError, SessionError
 from clickseg.dicom.volume import Series
-from clickseg.inference.engines.choice import Runtime, make_engine
-from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.pipeline import segment
+from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.engine import Engine
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 from clickseg.session.record import SESSION
 from clickseg.session.session import Session
+from tests.helpers.full_run import segment_series
 from tests.helpers.sessions import click
 
 CLICK = (0.5, 0.4, 0.6)
@@ -61,8 +62,8 @@ def test_a_session_loads_its_network_for_a_device_and_gives_what_segment_gives(
         session.add_click(click(series, *CLICK))
         found = session.result()
 
-    engine = make_engine(model, Runtime.OPENVINO, "cpu", Precision.AUTO)
-    expected = segment([series], Clicks(session.clicks), model, engine)
+    engine = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu"))
+    expected = segment_series([series], Clicks(session.clicks), model, engine)
     assert found.predicted.engine == engine.describe()
     assert found.labels.array.tobytes() == expected.labels.array.tobytes()
 

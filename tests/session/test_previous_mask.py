@@ -21,13 +21,13 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import ModelInput
-from clickseg.inference.pipeline import segment
 from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.session.session import Session
 from tests.helpers import phantoms
+from tests.helpers.full_run import segment_series
 from tests.helpers.sessions import click, place
 from tests.session.conftest import section
 
@@ -66,7 +66,7 @@ def test_it_is_defined_by_runs_of_all_windows_in_the_order_of_the_clicks(
 ) -> None:
     points = tuple(Click("hook", polarity, place(series, *parts)) for *parts, polarity in places)
 
-    found = segment([series], Clicks(points), models[name], engines[name, runtime])
+    found = segment_series([series], Clicks(points), models[name], engines[name, runtime])
 
     assert found.labels.array.tobytes() == naive(series, points, models[name], engines[name, runtime]).tobytes()
 
@@ -75,7 +75,7 @@ def test_the_order_of_clicks_matters(series: Series, models: dict[str, ModelPack
     points = (click(series, *FIRST), click(series, *SECOND, polarity=Polarity.BACKGROUND))
     package, engine = models["refining"], engines["refining", Runtime.OPENVINO]
 
-    one, other = (segment([series], Clicks(each), package, engine) for each in (points, points[::-1]))
+    one, other = (segment_series([series], Clicks(each), package, engine) for each in (points, points[::-1]))
 
     assert (one.labels.array != other.labels.array).any()
 

@@ -19,12 +19,12 @@ from clickseg.core.errors import OutputError, SessionError
 from clickseg.dicom.volume import Series
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.pipeline import segment
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 from clickseg.session.record import MAX_STEPS, SESSION
 from clickseg.session.session import Session
 from tests.helpers import phantoms, runs
+from tests.helpers.full_run import segment_series
 from tests.helpers.sessions import click
 
 FIRST, SECOND = (0.5, 0.4, 0.6), (0.1, 0.9, 0.2)
@@ -118,7 +118,7 @@ def test_logits_of_another_session_are_run_again_where_its_record_is_gone(
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         found = session.result().labels
         assert session._inference.ran > 0
-    assert found.array.tobytes() == segment([series], Clicks(), package, engine).labels.array.tobytes()
+    assert found.array.tobytes() == segment_series([series], Clicks(), package, engine).labels.array.tobytes()
 
 
 def test_a_session_that_cannot_be_opened_leaves_its_folder_free(
@@ -326,7 +326,7 @@ def test_after_kills_a_session_goes_on_from_the_step_last_acknowledged(
     with Session(series, package, engine=engine, folder=folder) as session:
         assert acknowledged <= len(session.steps) <= acknowledged + 1
         session.wait()
-        full = segment([series], Clicks(session.clicks), package, engine)
+        full = segment_series([series], Clicks(session.clicks), package, engine)
         assert session.labels.array.tobytes() == full.labels.array.tobytes()
     assert kills >= 3
 

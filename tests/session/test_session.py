@@ -20,7 +20,6 @@ from clickseg.dicom.volume import Series
 from clickseg.inference import incremental_logits as logits_module
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental_inputs import empty_keys
-from clickseg.inference.pipeline import segment
 from clickseg.inference.resample import OnModelGrid
 from clickseg.inference.runtime_settings import Runtime
 from clickseg.inference.windows import WindowGrid
@@ -28,6 +27,7 @@ from clickseg.models.package import ModelPackage
 from clickseg.session.session import Session, SessionOptions
 from clickseg.session.state import State, Validity
 from tests.helpers import runs
+from tests.helpers.full_run import segment_series
 from tests.helpers.sessions import click, place
 
 PLACES = ("memory", "scratch", "disk", "nowhere")
@@ -80,7 +80,7 @@ def test_each_step_gives_the_bytes_of_a_full_run(
         for step in steps:
             before = session.labels.array.copy()
             if done(session, series, step):
-                full = segment([series], Clicks(session.clicks), models[name], engines[name, runtime])
+                full = segment_series([series], Clicks(session.clicks), models[name], engines[name, runtime])
                 assert session.labels.array.tobytes() == full.labels.array.tobytes()
                 assert session.measured() == full.measured
             else:
@@ -252,7 +252,7 @@ def test_a_click_goes_before_the_run_in_the_background(
         assert slow.calls < session.windows
         assert change.windows_run > 0
         session.wait()
-        full = segment([series], Clicks(session.clicks), models["softmax"], engines["softmax", Runtime.OPENVINO])
+        full = segment_series([series], Clicks(session.clicks), models["softmax"], engines["softmax", Runtime.OPENVINO])
         assert session.labels.array.tobytes() == full.labels.array.tobytes()
         assert slow.calls <= session.windows + change.windows_run  # nothing was run twice
 
@@ -288,7 +288,7 @@ def test_a_step_that_fails_leaves_all_as_it_was(
         assert session.labels.array.tobytes() == before.tobytes()
         assert session.clicks == (click(series, *OTHER),)
         session.add_click(click(series, *CLICK))
-        full = segment([series], Clicks(session.clicks), models["softmax"], engines["softmax", Runtime.OPENVINO])
+        full = segment_series([series], Clicks(session.clicks), models["softmax"], engines["softmax", Runtime.OPENVINO])
         assert session.labels.array.tobytes() == full.labels.array.tobytes()
 
 
@@ -317,11 +317,11 @@ def test_an_interrupted_step_is_made_up_for_before_anything_else(
         monkeypatch.undo()
         assert session._state.validity is (Validity.STALE if where == "move_to" else Validity.IN_DOUBT)
 
-        full = segment([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
+        full = segment_series([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
         assert session.result().labels.array.tobytes() == full.labels.array.tobytes()
         assert session._state == State(Validity.CLEAN, session.clicks)
         session.add_click(click(series, *OTHER))
-        full = segment([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
+        full = segment_series([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
         assert session.labels.array.tobytes() == full.labels.array.tobytes()
         assert calls
 

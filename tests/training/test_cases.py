@@ -16,7 +16,7 @@ from clickseg.core.sitk import to_sitk
 from clickseg.datasets.case import LabelledCase, LabelledImage
 from clickseg.dicom.files import scan
 from clickseg.dicom.series import Remedies, check, group
-from clickseg.dicom.volume import Series, read_series
+from clickseg.dicom.volume import Series, load_volume
 from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.resample import model_geometry
 from clickseg.models.package import ModelPackage
@@ -30,7 +30,7 @@ from tests.training.conftest import SMALL
 def series(tmp_path: Path) -> Series:
     phantoms.write(tmp_path, phantoms.hook(runs.GEOMETRY, 8.0, 0.3), "PT", "test")
     (candidate,) = group(scan(tmp_path).instances)
-    return read_series(check(candidate, Remedies()))
+    return load_volume(check(candidate, Remedies()))
 
 
 @pytest.fixture

@@ -1,0 +1,101 @@
+"""The DICOM documents of a result, made in memory: SEG and SR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import highdicom as hd
+
+from clickseg.dicom.predecessor import predecessors
+from clickseg.inference.case import Result
+from clickseg.inference.measurements import Measured
+from clickseg.results.identity import Algorithm, Document, Provenance
+from clickseg.results.segmentation import SegmentationType, make_segmentation
+from clickseg.results.structured_report import make_report
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment of a result.
+
+    Attributes:
+        number: Its segment number in the SEG.
+        class_number: The number of its class in the label map.
+        label: The name of its class.
+        measured: Its measurements.
+    """
+
+    number: int
+    class_number: int
+    label: str
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """A result with its documents.
+
+    Attributes:
+        result: The result.
+        segments: Its segments, numbered as in the SEG; empty where nothing was found.
+        segmentation: The SEG; None where nothing was found.
+        report: The SR.
+    """
+
+    result: Result
+    segments: tuple[Segment, ...]
+    segmentation: Document[hd.seg.Segmentation] | None
+    report: Document[hd.sr.Comprehensive3DSR]
+
+    @property
+    def uid(self) -> str:
+        """SOP Instance UID of the SEG, or of the SR where nothing was found: it names the other files of the result."""
+        return self.report.uid if self.segmentation is None else self.segmentation.uid
+
+
+def make_documents(result: Result, clock: datetime, segmentation_type: SegmentationType) -> Documents:
+    """Makes SEG and SR of a result.
+
+    Args:
+        result: The result.
+        clock: The time that is stamped on both.
+        segmentation_type: How the SEG is encoded.
+
+    Raises:
+        UsageError: A LABELMAP is wanted of classes that overlap.
+    """
+    case = result.case
+    segments = _segments(result)
+    provenance = Provenance(_algorithm(result), clock, predecessors(case.earlier, case.clicks.digest))
+    segmentation = make_segmentation(
+        case.reference, result.labels, case.package.spec, provenance, segmentation_type=segmentation_type
+    )
+    report = make_report(
+        case.reference.sources,
+        None if segmentation is None else segmentation.dataset,
+        [segment.measured for segment in segments],
+        case.clicks,
+        case.package.spec,
+        provenance,
+    )
+    return Documents(result, segments, segmentation, report)
+
+
+def _algorithm(result: Result) -> Algorithm:
+    package, predicted = result.case.package, result.predicted
+    return Algorithm(
+        model=package.name,
+        model_version=package.version,
+        weights_sha256=predicted.weights[0].sha256,
+        clicks_sha256=result.case.clicks.digest,
+        precision=str(predicted.engine["precision"]),
+    )
+
+
+def _segments(result: Result) -> tuple[Segment, ...]:
+    classes = result.case.package.spec.classes
+    return tuple(
+        Segment(order, number, classes[number - 1].name, measured)
+        for order, (number, measured) in enumerate(result.measured.items(), 1)
+    )
