@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clickseg.clicks.click import Clicks
-from clickseg.core.errors import EngineError, ModelError, SessionError
+from clickseg.core.errors import ModelError, SessionError, UsageError
 from clickseg.dicom.volume import Series
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine
@@ -111,7 +111,7 @@ def test_a_device_beside_a_network_is_the_one_that_it_runs_on(
 
 
 def test_a_device_that_no_runtime_here_has_is_one_clear_error(series: Series, model: ModelPackage) -> None:
-    with pytest.raises(EngineError, match="not on quantum"):
+    with pytest.raises(UsageError, match="device: expected auto, cpu, cuda or cuda:N, got 'quantum'"):
         Session(series, model, device="quantum")
 
 
