@@ -18,7 +18,8 @@ from clickseg.batch.report import Segment, Written, run_report, series_entry
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.core.errors import ClickSegError, OutputError
-from clickseg.core.staging import Staging, write_bytes
+from clickseg.core.files import write_bytes
+from clickseg.core.staging import Staging
 from clickseg.core.text import counted
 from clickseg.dicom.predecessor import predecessors
 from clickseg.inference.case import Result

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from clickseg.core.errors import InputError
-from clickseg.datasets.case import CaseFiles
+from clickseg.core.text import first_names
+from clickseg.datasets.case import DATALIST_HINT, CaseFiles
 from clickseg.datasets.channels import OtherModalityError
 from clickseg.datasets.dicom_truth import refers_to, truths_in
-from clickseg.datasets.image_file import HINT, listed
 from clickseg.dicom.files import scan
 from clickseg.dicom.part10 import Instance, is_dicom
 from clickseg.dicom.series import Candidate, CheckedSeries, RejectedSeries, Remedies, check_all, is_corrected
@@ -190,7 +190,7 @@ def _of_study(
     if firsts and not own:
         raise InputError(
             f"{firsts[0].candidate.folder}: {modalities[0]} series without a SEG or an RTSTRUCT that refers to it",
-            hint=HINT,
+            hint=DATALIST_HINT,
         )
     return own
 
@@ -208,7 +208,7 @@ def _of(series: Sequence[CheckedSeries], truths: Sequence[Instance]) -> list[Ins
     """Returns the truth that refers to some series, if there is one."""
     own = [truth for truth in truths if any(refers_to(truth, each.candidate) for each in series)]
     if len(own) > 1:
-        names = listed([truth.name for truth in own])
+        names = first_names([truth.name for truth in own])
         raise InputError(
             f"{series[0].candidate.folder}: expected one SEG or RTSTRUCT for a series, got {names}",
             hint="take away those that do not count, or name those that do in a JSON datalist",

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from clickseg.core.errors import InputError
-from clickseg.core.text import counted
+from clickseg.core.text import counted, first_names
 from clickseg.core.validation import parse, read_json
-from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.case import DATALIST_HINT, CaseFiles
 from clickseg.datasets.channels import Description, OtherModalityError, channel_names, choose_channels
-from clickseg.datasets.image_file import check_pairs, images_in, listed, stem_of
+from clickseg.datasets.image_file import ENDINGS, images_in, stem_of
 
 _NUMBERED = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
@@ -35,7 +35,7 @@ def find_nnunet(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...
         InputError: Images, labels and channels do not fit together, or the channels are not those of the model.
     """
     images, labels = _by_case(images_in(data / "imagesTr")), images_in(data / "labelsTr")
-    check_pairs(images, labels, data)
+    _check_pairs(images, labels, data)
     count = len(next(iter(images.values())))
     for name, channels in images.items():
         if [*channels] != [*range(count)]:
@@ -90,7 +90,7 @@ def find_monai_label(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles
 
 def _paired(data: Path, images: Path, labels: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]:
     found, truths = images_in(images), images_in(labels)
-    check_pairs(found, truths, data)
+    _check_pairs(found, truths, data)
     choose_channels(channel_names(data), 1, modalities, data.name)
     return tuple(CaseFiles(name, modalities, (path,), truths[name]) for name, path in found.items())
 
@@ -123,7 +123,7 @@ def find_patient_folders(data: Path, modalities: tuple[str, ...]) -> tuple[CaseF
         raise OtherModalityError(f"{data}: no such file in any folder: {cases[0].images[0].name}")
     missing = [path.relative_to(data).as_posix() for path in paths if not path.is_file()]
     if missing:
-        raise InputError(f"{data}: no such file: {listed(missing)}")
+        raise InputError(f"{data}: no such file: {first_names(missing)}")
     return cases
 
 
@@ -171,7 +171,9 @@ def find_datalist(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, .
     paths = [path for case in cases for path in (*case.images, case.truth) if path is not None]
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
-        raise InputError(f"{data.name}: no such file or folder: {listed(missing)}", hint="paths are relative to it")
+        raise InputError(
+            f"{data.name}: no such file or folder: {first_names(missing)}", hint="paths are relative to it"
+        )
     return cases
 
 
@@ -188,3 +190,18 @@ def _names(images: Sequence[str]) -> list[str]:
     if len({*short}) == len(short):
         return short
     return ["_".join(part for part in (*path.parent.parts, stem_of(path)) if part.strip("./")) for path in paths]
+
+
+def _check_pairs(images: Collection[str], labels: Collection[str], where: Path) -> None:
+    """Refuses images without labels and labels without images, by their names.
+
+    Raises:
+        InputError: There are some, or there is nothing at all.
+    """
+    alone, over = sorted({*images} - {*labels}), sorted({*labels} - {*images})
+    if alone or over:
+        kinds = [(alone, "image", "a label"), (over, "label", "an image")]
+        said = [f"{counted(len(names), kind)} without {of}: {first_names(names)}" for names, kind, of in kinds if names]
+        raise InputError(f"{where}: {'; '.join(said)}", hint=DATALIST_HINT)
+    if not images:
+        raise InputError(f"{where}: no images: expected files ending in {', '.join(ENDINGS)}")

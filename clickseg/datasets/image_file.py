@@ -6,7 +6,6 @@ import gzip
 import math
 import re
 import zlib
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from clickseg.core.errors import InputError
 from clickseg.core.sitk import from_sitk
-from clickseg.core.text import counted
 from clickseg.dicom.series import MAX_VOXELS
 
 _PIECE_BYTES = 1 << 20
@@ -82,10 +80,6 @@ def _size(path: Path) -> int:
 ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 """Of images that hold grid and values in one file; those that name another file for their values are left aside."""
 
-_SHOWN = 4
-HINT = "a JSON datalist names the cases that count; one in which there is nothing to be found has no label there"
-"""What to do about images without labels."""
-
 
 def ending_of(path: Path) -> str | None:
     """Returns the ending of an image file's name as ``ENDINGS`` has it; None where it is no image."""
@@ -114,26 +108,6 @@ def images_in(folder: Path) -> dict[str, Path]:
         if other != path:
             raise InputError(f"{folder.name}: {other.name} and {path.name}: expected one file of a name")
     return images
-
-
-def check_pairs(images: Collection[str], labels: Collection[str], where: Path) -> None:
-    """Refuses images without labels and labels without images, by their names.
-
-    Raises:
-        InputError: There are some, or there is nothing at all.
-    """
-    alone, over = sorted({*images} - {*labels}), sorted({*labels} - {*images})
-    if alone or over:
-        kinds = [(alone, "image", "a label"), (over, "label", "an image")]
-        said = [f"{counted(len(names), kind)} without {of}: {listed(names)}" for names, kind, of in kinds if names]
-        raise InputError(f"{where}: {'; '.join(said)}", hint=HINT)
-    if not images:
-        raise InputError(f"{where}: no images: expected files ending in {', '.join(ENDINGS)}")
-
-
-def listed(names: Collection[str]) -> str:
-    """Returns the first names, as messages list them."""
-    return ", ".join([*list(names)[:_SHOWN], *["..."] * (len(names) > _SHOWN)])
 
 
 _NIFTI = "NiftiImageIO"

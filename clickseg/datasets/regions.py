@@ -15,8 +15,7 @@ import numpy as np
 from clickseg.core.arrays import Doubles
 from clickseg.core.errors import InputError
 from clickseg.core.sitk import to_sitk
-from clickseg.core.text import printable
-from clickseg.datasets.image_file import listed
+from clickseg.core.text import first_names, printable
 from clickseg.models.spec import ClassSpec
 
 Classes: TypeAlias = tuple[tuple[str, ...], ...]
@@ -64,8 +63,8 @@ def class_of_each(regions: Sequence[Region], classes: Classes, where: str) -> tu
         found = [(region.number, int(region.is_target or len(regions) == 1)) for region in regions]
     chosen = tuple(sorted((pair for pair in found if pair[1]), key=lambda pair: pair[1]))
     if not chosen:
-        wanted = listed([name for names in classes for name in names]) or "a lesion"
-        names = listed([printable(region.name) for region in regions]) or "none"
+        wanted = first_names([name for names in classes for name in names]) or "a lesion"
+        names = first_names([printable(region.name) for region in regions]) or "none"
         raise InputError(f"{where}: expected {wanted}, got {names}", hint="name the regions of each class")
     return chosen
 

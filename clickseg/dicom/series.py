@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from clickseg.core.errors import InputError, SeriesError, UsageError
-from clickseg.core.text import counted
+from clickseg.core.text import counted, first_names
 from clickseg.dicom.checks import check_attributes, check_size, check_uids, check_whole
 from clickseg.dicom.codes import MULTI_FRAME, SINGLE_FRAME, content_uid
 from clickseg.dicom.files import Scan
@@ -166,8 +166,7 @@ def is_corrected(series: CheckedSeries) -> bool:
 
 def listed(candidates: Sequence[Candidate]) -> str:
     """Returns series as messages list them."""
-    shown = [str(candidate) for candidate in candidates[:6]]
-    return ", ".join(shown + ["..."] * (len(candidates) > len(shown)))
+    return first_names([str(candidate) for candidate in candidates], 6)
 
 
 def group(instances: Iterable[Instance]) -> tuple[Candidate, ...]:
