@@ -1,4 +1,8 @@
-"""A folder of what was compiled: each file is named after all that it depends on, and begins with its SHA-256."""
+"""Compiled networks and loops on disk; what is not what was written is compiled anew.
+
+OpenVINO and Numba have caches of their own, but take what lies there unchecked: a damaged file gives other results
+without a word.
+"""
 
 from __future__ import annotations
 

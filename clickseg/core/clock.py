@@ -1,4 +1,4 @@
-"""The time of a run."""
+"""The time of a run: ``SOURCE_DATE_EPOCH`` where it is set (https://reproducible-builds.org), else now."""
 
 from __future__ import annotations
 

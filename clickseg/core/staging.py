@@ -71,7 +71,7 @@ class Staging:
 
         try:
             self._made = _make_folders(self._output)
-            remove_leftovers(self._output, self._marker)
+            _remove_leftovers(self._output, self._marker)
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._output))
             self._lock = create_locked(self._folder / _LOCK)
         except OSError as error:
@@ -121,7 +121,14 @@ class Staging:
                 self._made.pop().rmdir()
 
 
-def remove_leftovers(output: Path, marker: str) -> None:
+def _make_folders(path: Path) -> list[Path]:
+    """Makes a folder and its parents; returns those that were not there, the outermost first."""
+    missing = [each for each in (path, *path.parents) if not each.exists()][::-1]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove_leftovers(output: Path, marker: str) -> None:
     """Removes what runs have left in a folder that were killed; a running one holds a lock and is let alone."""
     remove_parts(output)
     for folder in output.glob(f"{_PREFIX}*"):
@@ -132,28 +139,6 @@ def remove_leftovers(output: Path, marker: str) -> None:
         if (folder / marker).exists():
             _undo(folder, output)
         _discard(folder)
-
-
-def _discard(folder: Path) -> None:
-    """Removes a folder; first it gets a name that says so, for a run that is killed while it removes its files."""
-    shutil.rmtree(_renamed(folder), ignore_errors=True)
-
-
-def _renamed(folder: Path) -> Path:
-    """Renames a folder to one whose files are being removed; returns its name, the old one where that is impossible."""
-    if folder.name.startswith(_DISCARDED):
-        return folder
-    try:
-        return folder.rename(folder.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
-    except OSError:
-        return folder
-
-
-def _make_folders(path: Path) -> list[Path]:
-    """Makes a folder and its parents; returns those that were not there, the outermost first."""
-    missing = [each for each in (path, *path.parents) if not each.exists()][::-1]
-    path.mkdir(parents=True, exist_ok=True)
-    return missing
 
 
 def _is_abandoned(folder: Path) -> bool:
@@ -196,3 +181,18 @@ def _journal(folder: Path) -> dict[str, int]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _discard(folder: Path) -> None:
+    """Removes a folder; first it gets a name that says so, for a run that is killed while it removes its files."""
+    shutil.rmtree(_renamed(folder), ignore_errors=True)
+
+
+def _renamed(folder: Path) -> Path:
+    """Renames a folder to one whose files are being removed; returns its name, the old one where that is impossible."""
+    if folder.name.startswith(_DISCARDED):
+        return folder
+    try:
+        return folder.rename(folder.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
+    except OSError:
+        return folder
