@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clickseg.cli.terminal import conclude, fail, open_streams
+from clickseg.core.clock import read_clock
 from clickseg.core.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.core.garbage_collector import tune_collector
 from clickseg.core.interruption import call_when_terminated
-from clickseg.core.progress import read_clock
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 
 if TYPE_CHECKING:

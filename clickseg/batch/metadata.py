@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from clickseg.core.errors import ClickSegError
-from clickseg.core.staging import replace_whole
+from clickseg.core.files import replace_whole
 from clickseg.core.version import __version__
 
 METADATA = "metadata.json"

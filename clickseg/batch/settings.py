@@ -10,8 +10,8 @@ from pathlib import Path
 
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.grand_challenge import Frame
+from clickseg.core.clock import read_clock
 from clickseg.core.options import choice, option_value, switch
-from clickseg.core.progress import read_clock
 from clickseg.dicom.series import Remedies
 from clickseg.inference.runtime_settings import RuntimeSettings, read_runtime_settings
 from clickseg.models.find import ModelPath, model_paths

@@ -17,7 +17,8 @@ from clickseg.batch.report import Written, log_result, run_report, series_entry
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.core.errors import ClickSegError, OutputError
-from clickseg.core.staging import Staging, write_bytes
+from clickseg.core.files import write_bytes
+from clickseg.core.staging import Staging
 from clickseg.inference.case import Result
 from clickseg.results.documents import make_documents
 from clickseg.results.identity import Document

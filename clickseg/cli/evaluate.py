@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from clickseg.core.clock import read_clock
 from clickseg.core.errors import ClickSegError, UsageError
 from clickseg.core.options import option_value, switch
-from clickseg.core.progress import Progress, read_clock
+from clickseg.core.progress import Progress
 from clickseg.core.staging import Staging
 from clickseg.core.text import counted
-from clickseg.datasets.case import CaseFiles
+from clickseg.datasets.case import CaseFiles, digests_of
 from clickseg.datasets.find import find_cases_for
-from clickseg.datasets.folds import digests_of, fold_of, make_folds
+from clickseg.datasets.folds import fold_of, make_folds
 from clickseg.datasets.read import read_case
 from clickseg.datasets.regions import Classes, names_of
 from clickseg.evaluation.evaluate import Evaluated, EvaluatedDataset, Evaluation, Failed

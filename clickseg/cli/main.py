@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from clickseg.cli.parser import Run, options_of, parsed
 from clickseg.cli.terminal import begin, conclude, fail, open_streams, progress_bar, set_up, tell, tell_bytes
+from clickseg.core.clock import read_clock
 from clickseg.core.errors import ClickSegError, Interrupted, OutputError, unexpected
 from clickseg.core.garbage_collector import tune_collector
 from clickseg.core.interruption import end, interruptible, raise_when_terminated
-from clickseg.core.progress import read_clock
 
 if TYPE_CHECKING:
     from clickseg.batch.settings import RunSettings
@@ -111,9 +111,9 @@ def _models(arguments: argparse.Namespace) -> int:
 def _clicks(arguments: argparse.Namespace) -> int:
     from clickseg.cli.clicks import convert, show
     from clickseg.clicks.formats.grand_challenge import Frame
+    from clickseg.core.clock import read_clock
+    from clickseg.core.files import write_bytes
     from clickseg.core.options import choice
-    from clickseg.core.progress import read_clock
-    from clickseg.core.staging import write_bytes
 
     frame = choice(Frame, arguments.clicks_frame, "clicks-frame")
     if arguments.to is None:

@@ -1,4 +1,7 @@
-"""The array types that travel through ClickSeg; shapes and axes are in the docstrings of the functions."""
+"""The array types that travel through ClickSeg, and boxes of voxels: parts of a volume along its axes.
+
+Shapes and axes of arrays are in the docstrings of the functions.
+"""
 
 from __future__ import annotations
 

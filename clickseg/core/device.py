@@ -19,6 +19,8 @@ from clickseg.core.errors import DeviceMemoryError
 from clickseg.core.memory import Memory
 from clickseg.core.text import first_line
 
+logger = logging.getLogger(__name__)
+
 A = TypeVar("A", bound=NDArray[Any])
 
 
@@ -91,8 +93,6 @@ class Host:
         """Returns what is left of it."""
         return memory.left()
 
-
-logger = logging.getLogger(__name__)
 
 HOST = Host()
 
@@ -167,18 +167,6 @@ class Cuda:
         return pool.malloc(size)
 
 
-def _let_kernels_be_kept() -> None:
-    """Has CuPy keep its kernels in memory where its folder for them cannot be written, without which it fails."""
-    folder = Path(os.environ.get("CUPY_CACHE_DIR") or Path("~", ".cupy", "kernel_cache").expanduser())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        is_writable = os.access(folder, os.W_OK)
-    except OSError:
-        is_writable = False
-    if not is_writable:
-        os.environ |= {"CUPY_CACHE_IN_MEMORY": "1", "CUPY_CACHE_DIR": tempfile.gettempdir()}
-
-
 def device_of(engine_device: str) -> Device:
     """Returns where the arrays for an engine lie: on its GPU where CuPy is installed, else on the host.
 
@@ -193,3 +181,15 @@ def device_of(engine_device: str) -> Device:
     except ImportError as error:  # as where it is for another CUDA than the one at hand
         logger.warning("CuPy cannot be used, the host does its work: %s", first_line(error))
         return HOST
+
+
+def _let_kernels_be_kept() -> None:
+    """Has CuPy keep its kernels in memory where its folder for them cannot be written, without which it fails."""
+    folder = Path(os.environ.get("CUPY_CACHE_DIR") or Path("~", ".cupy", "kernel_cache").expanduser())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_writable = os.access(folder, os.W_OK)
+    except OSError:
+        is_writable = False
+    if not is_writable:
+        os.environ |= {"CUPY_CACHE_IN_MEMORY": "1", "CUPY_CACHE_DIR": tempfile.gettempdir()}

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from clickseg.core.errors import OutputError
-from clickseg.core.staging import remove_parts, replace_whole
+from clickseg.core.files import remove_parts, replace_whole
 
 SEAL_BYTES = 32
 """How long the SHA-256 before the content is."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import Self
 
 from clickseg.core.errors import OutputError
+from clickseg.core.files import remove_parts, replace_whole
 
 if TYPE_CHECKING:
     from clickseg.core.file_locks import FileLock
@@ -30,9 +30,6 @@ _PREFIX = ".clickseg-"
 _LOCK, _JOURNAL = ".lock", ".journal"
 _WAITING = ".waiting"
 """What is added to the name of a file that nobody may take for a result before it is published."""
-
-_PART = f"{_PREFIX}part-"
-"""What a file is called that will replace another one when it is whole."""
 
 _DISCARDED = f"{_PREFIX}discarded-"
 """What a folder is called whose files are being removed."""
@@ -74,7 +71,7 @@ class Staging:
 
         try:
             self._made = _make_folders(self._output)
-            remove_leftovers(self._output, self._marker)
+            _remove_leftovers(self._output, self._marker)
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._output))
             self._lock = create_locked(self._folder / _LOCK)
         except OSError as error:
@@ -124,7 +121,14 @@ class Staging:
                 self._made.pop().rmdir()
 
 
-def remove_leftovers(output: Path, marker: str) -> None:
+def _make_folders(path: Path) -> list[Path]:
+    """Makes a folder and its parents; returns those that were not there, the outermost first."""
+    missing = [each for each in (path, *path.parents) if not each.exists()][::-1]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove_leftovers(output: Path, marker: str) -> None:
     """Removes what runs have left in a folder that were killed; a running one holds a lock and is let alone."""
     remove_parts(output)
     for folder in output.glob(f"{_PREFIX}*"):
@@ -135,28 +139,6 @@ def remove_leftovers(output: Path, marker: str) -> None:
         if (folder / marker).exists():
             _undo(folder, output)
         _discard(folder)
-
-
-def _discard(folder: Path) -> None:
-    """Removes a folder; first it gets a name that says so, for a run that is killed while it removes its files."""
-    shutil.rmtree(_renamed(folder), ignore_errors=True)
-
-
-def _renamed(folder: Path) -> Path:
-    """Renames a folder to one whose files are being removed; returns its name, the old one where that is impossible."""
-    if folder.name.startswith(_DISCARDED):
-        return folder
-    try:
-        return folder.rename(folder.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
-    except OSError:
-        return folder
-
-
-def _make_folders(path: Path) -> list[Path]:
-    """Makes a folder and its parents; returns those that were not there, the outermost first."""
-    missing = [each for each in (path, *path.parents) if not each.exists()][::-1]
-    path.mkdir(parents=True, exist_ok=True)
-    return missing
 
 
 def _is_abandoned(folder: Path) -> bool:
@@ -201,50 +183,16 @@ def _journal(folder: Path) -> dict[str, int]:
     return content if isinstance(content, dict) else {}
 
 
-def part_of(path: Path) -> Path:
-    """Returns a name beside a file, for what will replace it when it is whole; ``remove_parts`` knows it."""
-    return path.with_name(f"{_PART}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
+def _discard(folder: Path) -> None:
+    """Removes a folder; first it gets a name that says so, for a run that is killed while it removes its files."""
+    shutil.rmtree(_renamed(folder), ignore_errors=True)
 
 
-def replace_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Writes a file that is either whole, or what it was; a link of that name is replaced, not followed.
-
-    Args:
-        path: The file.
-        content: What it shall hold.
-        mode: Who may read and write it at most; the process's umask counts too.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    part = part_of(path)
+def _renamed(folder: Path) -> Path:
+    """Renames a folder to one whose files are being removed; returns its name, the old one where that is impossible."""
+    if folder.name.startswith(_DISCARDED):
+        return folder
     try:
-        part.touch(mode)
-        part.write_bytes(content)
-        part.replace(path)
+        return folder.rename(folder.with_name(f"{_DISCARDED}{uuid.uuid4().hex}"))
     except OSError:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def remove_parts(folder: Path) -> None:
-    """Removes parts in a folder whose writers were killed; what another run writes at the moment is younger."""
-    for path in folder.glob(f"{_PART}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.lstat().st_mtime > _BIRTH_S:
-                path.unlink()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file that is either whole, or what it was; to a device or a pipe as it comes.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)
-        else:
-            replace_whole(Path(os.path.realpath(path)), content)
-    except OSError as error:
-        raise OutputError(f"{path.name}: cannot be written: {error.strerror}") from error
+        return folder

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 def counted(number: int, noun: str) -> str:
     """Returns a number with its noun: ``1 slice``, ``2 slices``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def first_names(names: Collection[str], most: int = 4) -> str:
+    """Returns the first names, separated by commas; ``...`` stands for the others."""
+    return ", ".join([*list(names)[:most], *["..."] * (len(names) > most)])
 
 
 def first_line(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clickseg.core.errors import InputError
+from clickseg.core.text import first_names
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.channels import OtherModalityError
 from clickseg.datasets.dicom_folder import find_dicom, has_dicom
@@ -23,7 +24,6 @@ from clickseg.datasets.formats import (
     is_paired,
     is_patient_folders,
 )
-from clickseg.datasets.image_file import listed
 from clickseg.models.spec import ModelSpec
 
 
@@ -102,7 +102,7 @@ def find_cases_for(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
 def _check_names(cases: Sequence[CaseFiles], data: Path) -> None:
     twice = [name for name, count in Counter(case.name for case in cases).items() if count > 1]
     if twice:
-        raise InputError(f"{data}: expected a name of its own for each case, got several {listed(twice)}")
+        raise InputError(f"{data}: expected a name of its own for each case, got several {first_names(twice)}")
 
 
 def _check_clear(cases: Sequence[CaseFiles], data: Path) -> None:

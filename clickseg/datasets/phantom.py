@@ -19,170 +19,16 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, PositronEmissionTomographyImageStorage
 from scipy import ndimage
 
-from clickseg.clicks.click import Click, Clicks, Polarity
+from clickseg.clicks.click import Click, Clicks, Point, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
 from clickseg.core.arrays import Values
 from clickseg.dicom.codes import content_uid
 
 DATE, STUDY_TIME, INJECTION_TIME, SCAN_TIME = "20260102", "090000", "083000", "093000"
 WEIGHT_KG, DOSE_BQ, HALF_LIFE_S = 72.5, 3.1e8, 6586.2
-
-
-def study_header(name: str) -> Dataset:
-    """Returns the attributes of patient and study.
-
-    Args:
-        name: What the UIDs are made from: another name is another study.
-    """
-    header = Dataset()
-    header.SpecificCharacterSet = "ISO_IR 192"
-    header.PatientName = "Phantom^Demo"
-    header.PatientID = "PHANTOM-1"
-    header.PatientBirthDate = "19700101"
-    header.PatientSex = "O"
-    header.PatientWeight = str(WEIGHT_KG)
-    header.StudyInstanceUID = content_uid(name, "study")
-    header.StudyDate = DATE
-    header.StudyTime = STUDY_TIME
-    header.StudyID = "1"
-    header.AccessionNumber = ""
-    header.ReferringPhysicianName = ""
-    header.FrameOfReferenceUID = content_uid(name, "frame of reference")
-    header.PositionReferenceIndicator = ""
-    return header
-
-
-def series_header(study: Dataset, modality: str, sop_class: str, number: int, image_type: list[str]) -> Dataset:
-    """Returns the attributes that a series of a study has whatever its modality.
-
-    Args:
-        study: The study, by ``study_header``.
-        modality: Such as ``CT``.
-        sop_class: The SOP Class UID of its images.
-        number: Series Number (0020,0011).
-        image_type: Image Type (0008,0008).
-    """
-    header = deepcopy(study)
-    header.Modality = modality
-    header.SOPClassUID = sop_class
-    header.SeriesInstanceUID = content_uid(study.StudyInstanceUID, modality)
-    header.SeriesNumber = number
-    header.SeriesDescription = f"Phantom {modality}"
-    header.SeriesDate = header.AcquisitionDate = header.ContentDate = DATE
-    header.SeriesTime = header.AcquisitionTime = header.ContentTime = SCAN_TIME
-    header.Manufacturer = "ClickSeg"
-    header.ManufacturerModelName = "Phantom"
-    header.BodyPartExamined = "ABDOMEN"
-    header.ImageType = image_type
-    return header
-
-
-def ct_header(study: Dataset) -> Dataset:
-    """Returns the attributes of a CT series of a study."""
-    header = series_header(study, "CT", CTImageStorage, 2, ["ORIGINAL", "PRIMARY", "AXIAL"])
-    header.PatientPosition = "HFS"
-    header.KVP = "120"
-    header.AcquisitionNumber = 1
-    header.RescaleType = "HU"
-    return header
-
-
-def pet_header(study: Dataset) -> Dataset:
-    """Returns the attributes of an FDG PET series of a study: Bq/ml, corrected for attenuation and decay."""
-    header = series_header(study, "PT", PositronEmissionTomographyImageStorage, 1, ["ORIGINAL", "PRIMARY"])
-    header.Units = "BQML"
-    header.CountsSource = "EMISSION"
-    header.SeriesType = ["STATIC", "IMAGE"]
-    header.CorrectedImage = ["DECY", "ATTN", "SCAT", "NORM"]
-    header.DecayCorrection = "START"
-    header.CollimatorType = "NONE"
-    header.ActualFrameDuration = "120000"
-    header.FrameReferenceTime = "0"
-    header.DecayFactor = "1"
-    header.RadiopharmaceuticalInformationSequence = [_fdg()]
-    header.PatientOrientationCodeSequence = [_code("102538003", "recumbent")]
-    header.PatientGantryRelationshipCodeSequence = [_code("102540001", "headfirst")]
-    return header
-
-
-def becquerel_per_ml(suv: Values) -> Values:
-    """Returns the activity concentration of SUVbw in a series of ``pet_header``."""
-    elapsed_s = 3600.0  # from INJECTION_TIME to SCAN_TIME
-    dose_bq = DOSE_BQ * 2 ** (-elapsed_s / HALF_LIFE_S)
-    return (suv * (dose_bq / (1000 * WEIGHT_KG))).astype(np.float32)
-
-
-def write_series(folder: Path, volume: hd.Volume, header: Dataset) -> None:
-    """Writes a volume as single-frame instances.
-
-    Args:
-        folder: Where to; made where it does not exist.
-        volume: Values [K, J, I] in the unit of the series. PET slices get a rescale slope each, from their maximum.
-        header: The attributes of the series.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for index, plane in enumerate(slices_of(volume, header), 1):
-        plane.save_as(folder / f"{index:04d}.dcm", enforce_file_format=True)
-
-
-def slices_of(volume: hd.Volume, header: Dataset) -> list[Dataset]:
-    """Returns the instances that ``write_series`` writes."""
-    return [_slice(volume, index, header) for index in range(volume.spatial_shape[0])]
-
-
-def _slice(volume: hd.Volume, index: int, header: Dataset) -> Dataset:
-    plane = deepcopy(header)  # data sets made with update() would share their elements
-    plane.InstanceNumber = index + 1
-    plane.SOPInstanceUID = content_uid(header.SeriesInstanceUID, str(index))
-    geometry = volume.get_geometry()
-    for sequence in (
-        geometry.get_plane_position(index),
-        geometry.get_plane_orientation(),
-        geometry.get_pixel_measures(),
-    ):
-        plane.update(sequence[0])
-    if header.Modality == "PT":
-        plane.ImageIndex = index + 1
-        plane.NumberOfSlices = volume.spatial_shape[0]
-    _set_pixels(plane, volume.array[index])
-    plane.file_meta = FileMetaDataset()
-    plane.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return plane
-
-
-def _set_pixels(plane: Dataset, values: Values) -> None:
-    """Stores values as 16 bits: PET with a slope for the slice, the others with slope 1."""
-    slope = float(f"{max(float(values.max()), 1e-3) / 32767:.9g}") if plane.Modality == "PT" else 1.0
-    plane.SamplesPerPixel = 1
-    plane.PhotometricInterpretation = "MONOCHROME2"
-    plane.Rows, plane.Columns = values.shape
-    plane.BitsAllocated, plane.BitsStored, plane.HighBit = 16, 16, 15
-    plane.PixelRepresentation = 1
-    if plane.Modality != "MR":
-        plane.RescaleSlope, plane.RescaleIntercept = f"{slope:.9g}", "0"
-    plane.PixelData = np.round(values / slope).astype("<i2").tobytes()
-    plane["PixelData"].VR = "OW"
-
-
-def _fdg() -> Dataset:
-    tracer = Dataset()
-    tracer.Radiopharmaceutical = "Fluorodeoxyglucose"
-    tracer.RadiopharmaceuticalStartTime = INJECTION_TIME
-    tracer.RadionuclideTotalDose = f"{DOSE_BQ:.0f}"
-    tracer.RadionuclideHalfLife = str(HALF_LIFE_S)
-    tracer.RadionuclidePositronFraction = "0.967"
-    tracer.RadionuclideCodeSequence = [_code("77004003", "^18^Fluorine")]
-    tracer.RadiopharmaceuticalCodeSequence = [_code("35321007", "Fluorodeoxyglucose F^18^")]
-    return tracer
-
-
-def _code(value: str, meaning: str) -> Dataset:
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "SCT", meaning
-    return code
-
-
-Point = tuple[float, float, float]
+_AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+_POINT_SPREAD_MM = 2.5
+_NOISE = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +69,6 @@ CLICKS = (
     Click("lesion", Polarity.FOREGROUND, LESIONS[2].centre_mm),
     Click("lesion", Polarity.BACKGROUND, BODY[4].centre_mm),
 )
-
-_AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-_POINT_SPREAD_MM = 2.5
-_NOISE = 0.06
 
 
 def write_study(folder: Path) -> None:
@@ -285,6 +127,112 @@ def draw_hounsfield(geometry: hd.VolumeGeometry) -> Values:
     return _draw(geometry, [(part, part.hounsfield) for part in (*BODY, *LESIONS)], outside=-1000.0)
 
 
+def study_header(name: str) -> Dataset:
+    """Returns the attributes of patient and study.
+
+    Args:
+        name: What the UIDs are made from: another name is another study.
+    """
+    header = Dataset()
+    header.SpecificCharacterSet = "ISO_IR 192"
+    header.PatientName = "Phantom^Demo"
+    header.PatientID = "PHANTOM-1"
+    header.PatientBirthDate = "19700101"
+    header.PatientSex = "O"
+    header.PatientWeight = str(WEIGHT_KG)
+    header.StudyInstanceUID = content_uid(name, "study")
+    header.StudyDate = DATE
+    header.StudyTime = STUDY_TIME
+    header.StudyID = "1"
+    header.AccessionNumber = ""
+    header.ReferringPhysicianName = ""
+    header.FrameOfReferenceUID = content_uid(name, "frame of reference")
+    header.PositionReferenceIndicator = ""
+    return header
+
+
+def pet_header(study: Dataset) -> Dataset:
+    """Returns the attributes of an FDG PET series of a study: Bq/ml, corrected for attenuation and decay."""
+    header = series_header(study, "PT", PositronEmissionTomographyImageStorage, 1, ["ORIGINAL", "PRIMARY"])
+    header.Units = "BQML"
+    header.CountsSource = "EMISSION"
+    header.SeriesType = ["STATIC", "IMAGE"]
+    header.CorrectedImage = ["DECY", "ATTN", "SCAT", "NORM"]
+    header.DecayCorrection = "START"
+    header.CollimatorType = "NONE"
+    header.ActualFrameDuration = "120000"
+    header.FrameReferenceTime = "0"
+    header.DecayFactor = "1"
+    header.RadiopharmaceuticalInformationSequence = [_fdg()]
+    header.PatientOrientationCodeSequence = [_code("102538003", "recumbent")]
+    header.PatientGantryRelationshipCodeSequence = [_code("102540001", "headfirst")]
+    return header
+
+
+def ct_header(study: Dataset) -> Dataset:
+    """Returns the attributes of a CT series of a study."""
+    header = series_header(study, "CT", CTImageStorage, 2, ["ORIGINAL", "PRIMARY", "AXIAL"])
+    header.PatientPosition = "HFS"
+    header.KVP = "120"
+    header.AcquisitionNumber = 1
+    header.RescaleType = "HU"
+    return header
+
+
+def series_header(study: Dataset, modality: str, sop_class: str, number: int, image_type: list[str]) -> Dataset:
+    """Returns the attributes that a series of a study has whatever its modality.
+
+    Args:
+        study: The study, by ``study_header``.
+        modality: Such as ``CT``.
+        sop_class: The SOP Class UID of its images.
+        number: Series Number (0020,0011).
+        image_type: Image Type (0008,0008).
+    """
+    header = deepcopy(study)
+    header.Modality = modality
+    header.SOPClassUID = sop_class
+    header.SeriesInstanceUID = content_uid(study.StudyInstanceUID, modality)
+    header.SeriesNumber = number
+    header.SeriesDescription = f"Phantom {modality}"
+    header.SeriesDate = header.AcquisitionDate = header.ContentDate = DATE
+    header.SeriesTime = header.AcquisitionTime = header.ContentTime = SCAN_TIME
+    header.Manufacturer = "ClickSeg"
+    header.ManufacturerModelName = "Phantom"
+    header.BodyPartExamined = "ABDOMEN"
+    header.ImageType = image_type
+    return header
+
+
+def becquerel_per_ml(suv: Values) -> Values:
+    """Returns the activity concentration of SUVbw in a series of ``pet_header``."""
+    elapsed_s = 3600.0  # from INJECTION_TIME to SCAN_TIME
+    dose_bq = DOSE_BQ * 2 ** (-elapsed_s / HALF_LIFE_S)
+    return (suv * (dose_bq / (1000 * WEIGHT_KG))).astype(np.float32)
+
+
+def write_series(folder: Path, volume: hd.Volume, header: Dataset) -> None:
+    """Writes a volume as single-frame instances.
+
+    Args:
+        folder: Where to; made where it does not exist.
+        volume: Values [K, J, I] in the unit of the series. PET slices get a rescale slope each, from their maximum.
+        header: The attributes of the series.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, plane in enumerate(slices_of(volume, header), 1):
+        plane.save_as(folder / f"{index:04d}.dcm", enforce_file_format=True)
+
+
+def slices_of(volume: hd.Volume, header: Dataset) -> list[Dataset]:
+    """Returns the instances that ``write_series`` writes."""
+    return [_slice(volume, index, header) for index in range(volume.spatial_shape[0])]
+
+
+def _volume(values: Values, geometry: hd.VolumeGeometry) -> hd.Volume:
+    return geometry.with_array(values)
+
+
 def _draw(geometry: hd.VolumeGeometry, parts: Sequence[tuple[Ellipsoid, float]], outside: float) -> Values:
     indices = np.indices(geometry.spatial_shape).reshape(3, -1).T
     points_mm = geometry.map_indices_to_reference(indices)
@@ -294,5 +242,53 @@ def _draw(geometry: hd.VolumeGeometry, parts: Sequence[tuple[Ellipsoid, float]],
     return values.reshape(geometry.spatial_shape)
 
 
-def _volume(values: Values, geometry: hd.VolumeGeometry) -> hd.Volume:
-    return geometry.with_array(values)
+def _fdg() -> Dataset:
+    tracer = Dataset()
+    tracer.Radiopharmaceutical = "Fluorodeoxyglucose"
+    tracer.RadiopharmaceuticalStartTime = INJECTION_TIME
+    tracer.RadionuclideTotalDose = f"{DOSE_BQ:.0f}"
+    tracer.RadionuclideHalfLife = str(HALF_LIFE_S)
+    tracer.RadionuclidePositronFraction = "0.967"
+    tracer.RadionuclideCodeSequence = [_code("77004003", "^18^Fluorine")]
+    tracer.RadiopharmaceuticalCodeSequence = [_code("35321007", "Fluorodeoxyglucose F^18^")]
+    return tracer
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "SCT", meaning
+    return code
+
+
+def _slice(volume: hd.Volume, index: int, header: Dataset) -> Dataset:
+    plane = deepcopy(header)  # data sets made with update() would share their elements
+    plane.InstanceNumber = index + 1
+    plane.SOPInstanceUID = content_uid(header.SeriesInstanceUID, str(index))
+    geometry = volume.get_geometry()
+    for sequence in (
+        geometry.get_plane_position(index),
+        geometry.get_plane_orientation(),
+        geometry.get_pixel_measures(),
+    ):
+        plane.update(sequence[0])
+    if header.Modality == "PT":
+        plane.ImageIndex = index + 1
+        plane.NumberOfSlices = volume.spatial_shape[0]
+    _set_pixels(plane, volume.array[index])
+    plane.file_meta = FileMetaDataset()
+    plane.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return plane
+
+
+def _set_pixels(plane: Dataset, values: Values) -> None:
+    """Stores values as 16 bits: PET with a slope for the slice, the others with slope 1."""
+    slope = float(f"{max(float(values.max()), 1e-3) / 32767:.9g}") if plane.Modality == "PT" else 1.0
+    plane.SamplesPerPixel = 1
+    plane.PhotometricInterpretation = "MONOCHROME2"
+    plane.Rows, plane.Columns = values.shape
+    plane.BitsAllocated, plane.BitsStored, plane.HighBit = 16, 16, 15
+    plane.PixelRepresentation = 1
+    if plane.Modality != "MR":
+        plane.RescaleSlope, plane.RescaleIntercept = f"{slope:.9g}", "0"
+    plane.PixelData = np.round(values / slope).astype("<i2").tobytes()
+    plane["PixelData"].VR = "OW"

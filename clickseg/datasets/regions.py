@@ -1,4 +1,4 @@
-"""Which segments of a SEG and which regions of interest of an RTSTRUCT are which class."""
+"""Which segments of a SEG or regions of interest of an RTSTRUCT are which class, and truth on the grid of its image."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ import numpy as np
 from clickseg.core.arrays import Doubles
 from clickseg.core.errors import InputError
 from clickseg.core.sitk import to_sitk
-from clickseg.core.text import printable
-from clickseg.datasets.image_file import listed
+from clickseg.core.text import first_names, printable
 from clickseg.models.spec import ClassSpec
+
+logger = logging.getLogger(__name__)
 
 Classes: TypeAlias = tuple[tuple[str, ...], ...]
 """The names that each class has, from class 1 on; ``*`` stands for any text, and case does not count."""
+
+_TOLERANCE = 0.05
+"""How far the corners of two grids may lie apart that are the same, as a part of the smallest spacing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +68,10 @@ def class_of_each(regions: Sequence[Region], classes: Classes, where: str) -> tu
         found = [(region.number, int(region.is_target or len(regions) == 1)) for region in regions]
     chosen = tuple(sorted((pair for pair in found if pair[1]), key=lambda pair: pair[1]))
     if not chosen:
-        wanted = listed([name for names in classes for name in names]) or "a lesion"
-        names = listed([printable(region.name) for region in regions]) or "none"
+        wanted = first_names([name for names in classes for name in names]) or "a lesion"
+        names = first_names([printable(region.name) for region in regions]) or "none"
         raise InputError(f"{where}: expected {wanted}, got {names}", hint="name the regions of each class")
     return chosen
-
-
-def _class_of(name: str, classes: Classes) -> int:
-    """Returns the first class that has a name; 0 where none has it."""
-    return next((n for n, names in enumerate(classes, 1) if any(_fits(name, form) for form in names)), 0)
-
-
-def _fits(name: str, form: str) -> bool:
-    pattern = ".*".join(re.escape(part) for part in form.strip().split("*"))
-    return re.fullmatch(pattern, name.strip(), re.IGNORECASE | re.DOTALL) is not None
-
-
-logger = logging.getLogger(__name__)
-
-TOLERANCE = 0.05
-"""How far the corners of two grids may lie apart that are the same, as a part of the smallest spacing."""
 
 
 def on_grid(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> hd.Volume:
@@ -101,7 +89,7 @@ def on_grid(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> hd.Volume:
     frames = {truth.frame_of_reference_uid, image.frame_of_reference_uid} - {None}
     if len(frames) > 1:
         raise InputError(f"{name}: expected the frame of reference of the image, got another one")
-    if is_same_grid(truth, image):
+    if _is_same_grid(truth, image):
         return _with_array(image, truth.array)
     _check_inside(truth, image, name)
     moved = _nearest(truth, image)
@@ -112,13 +100,27 @@ def on_grid(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> hd.Volume:
     return moved
 
 
-def is_same_grid(one: hd.VolumeGeometry | hd.Volume, other: hd.VolumeGeometry | hd.Volume) -> bool:
+def _class_of(name: str, classes: Classes) -> int:
+    """Returns the first class that has a name; 0 where none has it."""
+    return next((n for n, names in enumerate(classes, 1) if any(_fits(name, form) for form in names)), 0)
+
+
+def _fits(name: str, form: str) -> bool:
+    pattern = ".*".join(re.escape(part) for part in form.strip().split("*"))
+    return re.fullmatch(pattern, name.strip(), re.IGNORECASE | re.DOTALL) is not None
+
+
+def _is_same_grid(one: hd.VolumeGeometry | hd.Volume, other: hd.VolumeGeometry | hd.Volume) -> bool:
     """Whether the voxels of two grids lie in the same places."""
     if one.spatial_shape != other.spatial_shape:
         return False
     corners = np.array([*product(*((0, count - 1) for count in one.spatial_shape))])
     apart = one.map_indices_to_reference(corners) - other.map_indices_to_reference(corners)
-    return bool(np.linalg.norm(apart, axis=1).max() <= TOLERANCE * min(other.spacing))
+    return bool(np.linalg.norm(apart, axis=1).max() <= _TOLERANCE * min(other.spacing))
+
+
+def _with_array(image: hd.VolumeGeometry, array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> hd.Volume:
+    return hd.Volume(array, image.affine, "PATIENT", frame_of_reference_uid=image.frame_of_reference_uid)
 
 
 def _check_inside(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> None:
@@ -146,7 +148,3 @@ def _nearest(truth: hd.Volume, image: hd.VolumeGeometry) -> hd.Volume:
         SimpleITK.sitkUInt8,
     )
     return _with_array(image, SimpleITK.GetArrayFromImage(moved))
-
-
-def _with_array(image: hd.VolumeGeometry, array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> hd.Volume:
-    return hd.Volume(array, image.affine, "PATIENT", frame_of_reference_uid=image.frame_of_reference_uid)

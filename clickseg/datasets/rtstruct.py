@@ -13,28 +13,6 @@ from clickseg.core.arrays import Doubles, Mask
 from clickseg.core.errors import InputError
 from clickseg.datasets.regions import Classes, Region, class_of_each
 
-
-def inside(polygons: Iterable[Doubles], shape: tuple[int, int]) -> Mask:
-    """Returns the pixels [J, I] whose centres lie in an odd number of closed polygons.
-
-    Along a row, each edge that crosses it turns inside to outside for all pixels from there on.
-
-    Args:
-        polygons: Corners [N, 2] as row and column, where whole numbers are the centres of pixels.
-        shape: Rows and columns.
-    """
-    turns = np.zeros((shape[0], shape[1] + 1), np.uint32)
-    for corners in polygons:
-        for (row, column), (next_row, next_column) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            low, high = np.clip(np.ceil(np.sort([row, next_row])), 0, shape[0]).astype(int)
-            rows = np.arange(low, high)  # of two edges that meet on a row, one counts there
-            if rows.size:
-                crossed = column + (rows - row) * (next_column - column) / (next_row - row)
-                turns[rows, np.clip(np.ceil(crossed), 0, shape[1]).astype(int)] += 1
-    within: Mask = (np.cumsum(turns[:, :-1], axis=1) % 2).astype(bool)
-    return within
-
-
 _TARGETS = ("", "GTV", "NONE")
 """RT ROI Interpreted Types (3006,00A4) of what is looked for; CTV and PTV are margins around it."""
 
@@ -64,6 +42,27 @@ def contoured(structures: Dataset, volume: hd.Volume, classes: Classes, name: st
         _check_frame(structures, number, volume, name)
         truth[_mask(structures, number, volume, name)] = class_number
     return volume.with_array(truth)
+
+
+def inside(polygons: Iterable[Doubles], shape: tuple[int, int]) -> Mask:
+    """Returns the pixels [J, I] whose centres lie in an odd number of closed polygons.
+
+    Along a row, each edge that crosses it turns inside to outside for all pixels from there on.
+
+    Args:
+        polygons: Corners [N, 2] as row and column, where whole numbers are the centres of pixels.
+        shape: Rows and columns.
+    """
+    turns = np.zeros((shape[0], shape[1] + 1), np.uint32)
+    for corners in polygons:
+        for (row, column), (next_row, next_column) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            low, high = np.clip(np.ceil(np.sort([row, next_row])), 0, shape[0]).astype(int)
+            rows = np.arange(low, high)  # of two edges that meet on a row, one counts there
+            if rows.size:
+                crossed = column + (rows - row) * (next_column - column) / (next_row - row)
+                turns[rows, np.clip(np.ceil(crossed), 0, shape[1]).astype(int)] += 1
+    within: Mask = (np.cumsum(turns[:, :-1], axis=1) % 2).astype(bool)
+    return within
 
 
 def _regions(structures: Dataset) -> list[Region]:

@@ -1,4 +1,7 @@
-"""Whether attributes that ClickSeg computes with hold what PS3.6 says, before anything relies on it."""
+"""Whether the headers of a series hold what PS3.6 says, and agree with each other, before anything relies on it.
+
+Geometry is checked by ``stack``.
+"""
 
 from __future__ import annotations
 
@@ -59,53 +62,6 @@ _READ = (
 )
 """Their values are checked where they are used, with what they are used for."""
 
-
-def check_attributes(instances: Iterable[Instance]) -> None:
-    """Checks that whole numbers are whole numbers, sequences are sequences, and the rest can be read.
-
-    Raises:
-        SeriesError: An attribute holds something else; the message names the file and the tag.
-    """
-    conversions = Conversions((*_INTEGERS, *_SEQUENCES, *_READ))
-    for instance in instances:
-        _check(instance, conversions)
-
-
-def _check(instance: Instance, conversions: Conversions) -> None:
-    for keyword in _INTEGERS:
-        value = _value(instance, keyword, conversions)
-        if value not in (None, "") and not isinstance(value, int):
-            raise _unfit(keyword, instance.name, f"expected a whole number, got {value!r:.60}")
-    for keyword in _SEQUENCES:
-        value = _value(instance, keyword, conversions)
-        if value is not None and not isinstance(value, DicomSequence):
-            raise _unfit(keyword, instance.name, f"expected a sequence, got {type(value).__name__}")
-        _check_items(value or (), keyword, instance.name)
-    for keyword in _READ:
-        _value(instance, keyword, conversions)
-
-
-def _value(instance: Instance, keyword: str, conversions: Conversions) -> Any:
-    """Returns an attribute; pydicom converts it only now, and has no error class for what it cannot convert."""
-    try:
-        return conversions.value(instance.header, keyword)
-    except READ_ERRORS as error:
-        raise _unfit(keyword, instance.name, f"cannot be read: {type(error).__name__}") from error
-
-
-def _check_items(items: DicomSequence | tuple[()], keyword: str, name: str) -> None:
-    try:
-        for item in items:
-            deque(item.iterall(), maxlen=0)
-    except READ_ERRORS as error:
-        raise _unfit(keyword, name, f"an item cannot be read: {type(error).__name__}") from error
-
-
-def _unfit(keyword: str, name: str, problem: str) -> SeriesError:
-    tag = tag_for_keyword(keyword) or 0
-    return SeriesError(f"{name}: {keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X}): {problem}")
-
-
 _UID = re.compile(r"^[0-9.]{0,64}$")
 _UIDS = {
     "StudyInstanceUID": "(0020,000D)",
@@ -116,6 +72,17 @@ _UIDS = {
 
 MAX_PLANE_PIXELS = 1 << 26
 """The largest plane that is allocated: 8192 x 8192."""
+
+
+def check_attributes(instances: Iterable[Instance]) -> None:
+    """Checks that whole numbers are whole numbers, sequences are sequences, and the rest can be read.
+
+    Raises:
+        SeriesError: An attribute holds something else; the message names the file and the tag.
+    """
+    conversions = Conversions((*_INTEGERS, *_SEQUENCES, *_READ))
+    for instance in instances:
+        _check_values(instance, conversions)
 
 
 def check_whole(instances: Sequence[Instance]) -> None:
@@ -157,37 +124,6 @@ def check_uids(instances: Sequence[Instance]) -> None:
         )
 
 
-def _check_uid(instances: Sequence[Instance], keyword: str, tag: str) -> None:
-    """Refuses what no UID can be (PS3.5, 9.1), since the result would repeat it; other oddities are let alone."""
-    for instance in instances:
-        if not _UID.match(instance.text(keyword)):
-            raise SeriesError(f"{instance.name}: {keyword} {tag}: expected a UID, got {instance.text(keyword)!r:.80}")
-
-
-def _check_same_patient(instances: Sequence[Instance]) -> None:
-    """Refuses a series of several patients, without naming them."""
-    for keyword, tag in (("PatientID", "(0010,0020)"), ("PatientName", "(0010,0010)")):
-        values = {instance.text(keyword) for instance in instances}
-        if len(values) > 1:
-            raise SeriesError(f"{keyword} {tag}: expected one patient in a series, got {len(values)} values")
-
-
-def _check_filled(instances: Sequence[Instance], keyword: str, tag: str) -> None:
-    empty = [instance.name for instance in instances if not instance.text(keyword)]
-    if empty:
-        raise SeriesError(
-            f"{keyword} {tag} is empty in {counted(len(empty), 'file')}, such as {empty[0]}: "
-            "a result could not refer to them"
-        )
-
-
-def _check_same(instances: Sequence[Instance], keyword: str, tag: str) -> None:
-    values = Counter(instance.text(keyword) for instance in instances)
-    if len(values) > 1:
-        shown = ", ".join(f"{value or 'nothing'} in {counted(count, 'file')}" for value, count in values.most_common(3))
-        raise SeriesError(f"{keyword} {tag}: expected one value in a series, got {shown}")
-
-
 def check_size(instances: Sequence[Instance]) -> tuple[int, int]:
     """Returns the rows and columns that all instances share.
 
@@ -208,3 +144,69 @@ def check_size(instances: Sequence[Instance]) -> tuple[int, int]:
             f"got {rows} x {columns}"
         )
     return rows, columns
+
+
+def _check_values(instance: Instance, conversions: Conversions) -> None:
+    for keyword in _INTEGERS:
+        value = _value(instance, keyword, conversions)
+        if value not in (None, "") and not isinstance(value, int):
+            raise _unfit(keyword, instance.name, f"expected a whole number, got {value!r:.60}")
+    for keyword in _SEQUENCES:
+        value = _value(instance, keyword, conversions)
+        if value is not None and not isinstance(value, DicomSequence):
+            raise _unfit(keyword, instance.name, f"expected a sequence, got {type(value).__name__}")
+        _check_items(value or (), keyword, instance.name)
+    for keyword in _READ:
+        _value(instance, keyword, conversions)
+
+
+def _value(instance: Instance, keyword: str, conversions: Conversions) -> Any:
+    """Returns an attribute; pydicom converts it only now, and has no error class for what it cannot convert."""
+    try:
+        return conversions.value(instance.header, keyword)
+    except READ_ERRORS as error:
+        raise _unfit(keyword, instance.name, f"cannot be read: {type(error).__name__}") from error
+
+
+def _unfit(keyword: str, name: str, problem: str) -> SeriesError:
+    tag = tag_for_keyword(keyword) or 0
+    return SeriesError(f"{name}: {keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X}): {problem}")
+
+
+def _check_items(items: DicomSequence | tuple[()], keyword: str, name: str) -> None:
+    try:
+        for item in items:
+            deque(item.iterall(), maxlen=0)
+    except READ_ERRORS as error:
+        raise _unfit(keyword, name, f"an item cannot be read: {type(error).__name__}") from error
+
+
+def _check_filled(instances: Sequence[Instance], keyword: str, tag: str) -> None:
+    empty = [instance.name for instance in instances if not instance.text(keyword)]
+    if empty:
+        raise SeriesError(
+            f"{keyword} {tag} is empty in {counted(len(empty), 'file')}, such as {empty[0]}: "
+            "a result could not refer to them"
+        )
+
+
+def _check_uid(instances: Sequence[Instance], keyword: str, tag: str) -> None:
+    """Refuses what no UID can be (PS3.5, 9.1), since the result would repeat it; other oddities are let alone."""
+    for instance in instances:
+        if not _UID.match(instance.text(keyword)):
+            raise SeriesError(f"{instance.name}: {keyword} {tag}: expected a UID, got {instance.text(keyword)!r:.80}")
+
+
+def _check_same_patient(instances: Sequence[Instance]) -> None:
+    """Refuses a series of several patients, without naming them."""
+    for keyword, tag in (("PatientID", "(0010,0020)"), ("PatientName", "(0010,0010)")):
+        values = {instance.text(keyword) for instance in instances}
+        if len(values) > 1:
+            raise SeriesError(f"{keyword} {tag}: expected one patient in a series, got {len(values)} values")
+
+
+def _check_same(instances: Sequence[Instance], keyword: str, tag: str) -> None:
+    values = Counter(instance.text(keyword) for instance in instances)
+    if len(values) > 1:
+        shown = ", ".join(f"{value or 'nothing'} in {counted(count, 'file')}" for value, count in values.most_common(3))
+        raise SeriesError(f"{keyword} {tag}: expected one value in a series, got {shown}")

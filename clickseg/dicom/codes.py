@@ -1,4 +1,4 @@
-"""Coded concepts that ClickSeg reads and writes."""
+"""Coded concepts and SOP classes that ClickSeg reads and writes, and UIDs made from content."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ SEGMENTATIONS = frozenset({SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"})
 
 def content_uid(*parts: str | bytes) -> str:
     """Returns the ``2.25`` UID (PS3.5, B.2) of a hash over some content.
+
+    The same content has the same UID, and no UID names two contents.
 
     Args:
         parts: The content, in an order that belongs to it.

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from clickseg.core.errors import SeriesError
+from clickseg.core.text import first_names
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.stack import SAME_POSITION_MM, offsets_mm
 
@@ -131,5 +132,4 @@ def _sortable(value: str) -> tuple[float, str]:
 
 
 def _described(keywords: Sequence[str], keys: Sequence[Key]) -> str:
-    shown = [" ".join(key) for key in keys[:4]] + ["..."] * (len(keys) > 4)
-    return f"{', '.join(keywords)}: {', '.join(shown)}"
+    return f"{', '.join(keywords)}: {first_names([' '.join(key) for key in keys])}"

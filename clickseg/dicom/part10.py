@@ -1,4 +1,7 @@
-"""Reading the header of one file, if it is DICOM (PS3.10), with all the ways in which it may not be."""
+"""Reading the header of one file, if it is DICOM (PS3.10), with all the ways in which it may not be.
+
+Attributes that all files of a series have in common are converted once.
+"""
 
 from __future__ import annotations
 
@@ -31,50 +34,6 @@ from clickseg.dicom.stored import locate
 _CHARACTER_SET = BaseTag(0x00080005)
 _BY_THE_PIXELS = ("PixelPaddingRangeLimit", "PixelPaddingValue")
 """Without a value representation of their own they have that of the pixels, which another attribute tells."""
-
-
-class Conversions:
-    """Attributes as they were converted before: the same bytes are converted once, for whatever files they stand in.
-
-    pydicom keeps an attribute as bytes until it is asked for, and takes more time for its conversion than for all else
-    in a file. The headers then share what was converted, so their elements are replaced where they differ, and never
-    changed.
-    """
-
-    def __init__(self, keywords: tuple[str, ...]) -> None:
-        """Makes an empty collection.
-
-        Args:
-            keywords: The attributes that will be converted.
-        """
-        self._tags = {keyword: BaseTag(tag_for_keyword(keyword) or 0) for keyword in keywords}
-        self._known: dict[Hashable, DataElement] = {}
-
-    def value(self, header: Dataset, keyword: str) -> Any:
-        """Returns the value of an attribute, None where there is none.
-
-        Raises:
-            Exception: What pydicom raises where it cannot be converted; see ``part10.READ_ERRORS``.
-        """
-        tag = self._tags[keyword]
-        element = header.get_item(tag)
-        if isinstance(element, RawDataElement) and not (element.VR is None and keyword in _BY_THE_PIXELS):
-            return self._converted(header, tag, element).value
-        return None if element is None else header[tag].value
-
-    def _converted(self, header: Dataset, tag: BaseTag, raw: RawDataElement) -> DataElement:
-        encoding = header.get(_CHARACTER_SET)
-        written = (raw.tag, raw.VR, raw.length, raw.value, raw.is_implicit_VR, raw.is_little_endian)
-        key = (*written, str(encoding.value) if encoding is not None else "")
-        known = self._known.get(key)
-        if known is not None:
-            header[tag] = known
-            return known
-        element: DataElement = header[tag]
-        if element.VR != "SQ":  # its items could be changed, and know whose they are
-            self._known[key] = element
-        return element
-
 
 PARSE_ERRORS = (
     AttributeError,
@@ -196,6 +155,76 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
+def inflates_beyond_bounds(file: BinaryIO) -> bool:
+    """Whether a deflated data set is larger than any image that is read; leaves the file at its beginning.
+
+    What is deflated is found as pydicom finds it: behind the last element of the file meta information, which may be
+    of any length, without a preamble too.
+    """
+    file.seek(0)
+    if file.read(_PREAMBLE_BYTES)[128:] != b"DICM":
+        file.seek(0)
+    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        return False
+    inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while size <= MAX_INFLATED_BYTES and not inflate.eof:
+        chunk = inflate.unconsumed_tail or file.read(_CHUNK_BYTES)
+        if not chunk:
+            break
+        size += len(inflate.decompress(chunk, _CHUNK_BYTES))
+    file.seek(0)
+    return size > MAX_INFLATED_BYTES
+
+
+class Conversions:
+    """Attributes as they were converted before: the same bytes are converted once, for whatever files they stand in.
+
+    pydicom keeps an attribute as bytes until it is asked for, and takes more time for its conversion than for all else
+    in a file. The headers then share what was converted, so their elements are replaced where they differ, and never
+    changed.
+    """
+
+    def __init__(self, keywords: tuple[str, ...]) -> None:
+        """Makes an empty collection.
+
+        Args:
+            keywords: The attributes that will be converted.
+        """
+        self._tags = {keyword: BaseTag(tag_for_keyword(keyword) or 0) for keyword in keywords}
+        self._known: dict[Hashable, DataElement] = {}
+
+    def value(self, header: Dataset, keyword: str) -> Any:
+        """Returns the value of an attribute, None where there is none.
+
+        Raises:
+            Exception: What pydicom raises where it cannot be converted; see ``part10.READ_ERRORS``.
+        """
+        tag = self._tags[keyword]
+        element = header.get_item(tag)
+        if isinstance(element, RawDataElement) and not (element.VR is None and keyword in _BY_THE_PIXELS):
+            return self._converted(header, tag, element).value
+        return None if element is None else header[tag].value
+
+    def _converted(self, header: Dataset, tag: BaseTag, raw: RawDataElement) -> DataElement:
+        encoding = header.get(_CHARACTER_SET)
+        written = (raw.tag, raw.VR, raw.length, raw.value, raw.is_implicit_VR, raw.is_little_endian)
+        key = (*written, str(encoding.value) if encoding is not None else "")
+        known = self._known.get(key)
+        if known is not None:
+            header[tag] = known
+            return known
+        element: DataElement = header[tag]
+        if element.VR != "SQ":  # its items could be changed, and know whose they are
+            self._known[key] = element
+        return element
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value).strip()
+
+
 def _parse(file: BinaryIO, path: Path, name: str, conversions: Conversions) -> Instance | Damage | str:
     head = file.read(_PREAMBLE_BYTES)
     if not head:
@@ -209,6 +238,11 @@ def _parse(file: BinaryIO, path: Path, name: str, conversions: Conversions) -> I
     if not has_preamble and "SOPClassUID" not in header:
         return "not DICOM"
     return _no_image(header) or _instance(file, header, path, name, conversions)
+
+
+def _starts_like_dataset(head: bytes) -> bool:
+    """Whether bytes begin with group 0008 or 0002: a data set that was stored without a preamble."""
+    return head[:2] in (b"\x08\x00", b"\x02\x00", b"\x00\x08") and len(head) == _PREAMBLE_BYTES
 
 
 def _no_image(header: Dataset) -> str | None:
@@ -235,8 +269,14 @@ def _instance(file: BinaryIO, header: Dataset, path: Path, name: str, conversion
     return Instance(path, name, header, pixel_bytes, pixel_offset, texts)
 
 
-def _text(value: object) -> str:
-    return "" if value is None else str(value).strip()
+def _complete_meta(header: Dataset) -> None:
+    """Gives a file without file meta information the transfer syntax that it was read with (PS3.10, 7.1)."""
+    if "TransferSyntaxUID" in header.file_meta:
+        return
+    is_implicit, is_little = header.original_encoding
+    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+    header.file_meta = FileMetaDataset(header.file_meta)
+    header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
 
 
 def _series_uid(path: Path) -> str:
@@ -250,41 +290,3 @@ def _series_uid(path: Path) -> str:
             return str(read_partial(file, stop_when=is_behind).get("SeriesInstanceUID") or "")
     except READ_ERRORS:
         return ""
-
-
-def inflates_beyond_bounds(file: BinaryIO) -> bool:
-    """Whether a deflated data set is larger than any image that is read; leaves the file at its beginning.
-
-    What is deflated is found as pydicom finds it: behind the last element of the file meta information, which may be
-    of any length, without a preamble too.
-    """
-    file.seek(0)
-    if file.read(_PREAMBLE_BYTES)[128:] != b"DICM":
-        file.seek(0)
-    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag.group != 2)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        file.seek(0)
-        return False
-    inflate, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    while size <= MAX_INFLATED_BYTES and not inflate.eof:
-        chunk = inflate.unconsumed_tail or file.read(_CHUNK_BYTES)
-        if not chunk:
-            break
-        size += len(inflate.decompress(chunk, _CHUNK_BYTES))
-    file.seek(0)
-    return size > MAX_INFLATED_BYTES
-
-
-def _starts_like_dataset(head: bytes) -> bool:
-    """Whether bytes begin with group 0008 or 0002: a data set that was stored without a preamble."""
-    return head[:2] in (b"\x08\x00", b"\x02\x00", b"\x00\x08") and len(head) == _PREAMBLE_BYTES
-
-
-def _complete_meta(header: Dataset) -> None:
-    """Gives a file without file meta information the transfer syntax that it was read with (PS3.10, 7.1)."""
-    if "TransferSyntaxUID" in header.file_meta:
-        return
-    is_implicit, is_little = header.original_encoding
-    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
-    header.file_meta = FileMetaDataset(header.file_meta)
-    header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit

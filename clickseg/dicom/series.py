@@ -1,4 +1,7 @@
-"""Series: which instances would form one volume, and whether they do."""
+"""Series: which instances would form one volume, whether they do, and the remedies for those that do not.
+
+A remedy is what the user asks for; nothing of it happens unasked.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from clickseg.core.errors import InputError, SeriesError, UsageError
-from clickseg.core.text import counted
+from clickseg.core.text import counted, first_names
 from clickseg.dicom.checks import check_attributes, check_size, check_uids, check_whole
 from clickseg.dicom.codes import MULTI_FRAME, SINGLE_FRAME, content_uid
 from clickseg.dicom.files import Scan
@@ -19,6 +22,8 @@ from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
 
 REMEDY_NAMES = ("drop-localizers", "frame-of-reference", "resample", "volume=N")
+MAX_VOXELS = 1 << 31
+"""The largest volume that is allocated: 2048 slices of 1024 x 1024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,6 @@ class Remedies:
         if field not in ("drop_localizers", "frame_of_reference", "resample"):
             raise UsageError(f"unknown remedy {name!r}: expected {', '.join(REMEDY_NAMES)}")
         return replace(self, **{field: True})
-
-
-MAX_VOXELS = 1 << 31
-"""The largest volume that is allocated: 2048 slices of 1024 x 1024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,7 @@ def is_corrected(series: CheckedSeries) -> bool:
 
 def listed(candidates: Sequence[Candidate]) -> str:
     """Returns series as messages list them."""
-    shown = [str(candidate) for candidate in candidates[:6]]
-    return ", ".join(shown + ["..."] * (len(candidates) > len(shown)))
+    return first_names([str(candidate) for candidate in candidates], 6)
 
 
 def group(instances: Iterable[Instance]) -> tuple[Candidate, ...]:
@@ -234,6 +234,15 @@ def _check_is_image(candidate: Candidate) -> None:
     )
 
 
+def _with_frame_of_reference(candidate: Candidate, remedies: Remedies) -> Candidate:
+    """Gives the series a frame of reference of its own, where it has none and the user wishes it."""
+    if not remedies.frame_of_reference or any(i.text("FrameOfReferenceUID") for i in candidate.instances):
+        return candidate
+    uid = content_uid("frame of reference", candidate.series_uid)
+    instances = tuple(instance.with_attribute("FrameOfReferenceUID", uid) for instance in candidate.instances)
+    return replace(candidate, instances=instances).noted("a frame of reference was made from the Series Instance UID")
+
+
 def _without_localizers(candidate: Candidate, remedies: Remedies) -> Candidate:
     """Leaves out what is no slice of the volume, where the user wishes it; else refuses it."""
     localizers = [instance for instance in candidate.instances if "LOCALIZER" in instance.text("ImageType")]
@@ -251,13 +260,10 @@ def _without_localizers(candidate: Candidate, remedies: Remedies) -> Candidate:
     return Candidate(kept, (), candidate.remedies_used).noted(f"left out {found}")
 
 
-def _with_frame_of_reference(candidate: Candidate, remedies: Remedies) -> Candidate:
-    """Gives the series a frame of reference of its own, where it has none and the user wishes it."""
-    if not remedies.frame_of_reference or any(i.text("FrameOfReferenceUID") for i in candidate.instances):
-        return candidate
-    uid = content_uid("frame of reference", candidate.series_uid)
-    instances = tuple(instance.with_attribute("FrameOfReferenceUID", uid) for instance in candidate.instances)
-    return replace(candidate, instances=instances).noted("a frame of reference was made from the Series Instance UID")
+def _check_voxels(stack: Stack) -> None:
+    slices, rows, columns = stack.geometry.spatial_shape
+    if slices * rows * columns > MAX_VOXELS:
+        raise SeriesError(f"{slices} x {rows} x {columns} voxels: expected at most {MAX_VOXELS}")
 
 
 def _check_frame_of_reference(candidate: Candidate) -> None:
@@ -266,9 +272,3 @@ def _check_frame_of_reference(candidate: Candidate) -> None:
             f"{candidate.first.name}: FrameOfReferenceUID (0020,0052) is missing: nothing says where the series lies",
             hint="--remedy frame-of-reference gives the series a frame of its own",
         )
-
-
-def _check_voxels(stack: Stack) -> None:
-    slices, rows, columns = stack.geometry.spatial_shape
-    if slices * rows * columns > MAX_VOXELS:
-        raise SeriesError(f"{slices} x {rows} x {columns} voxels: expected at most {MAX_VOXELS}")

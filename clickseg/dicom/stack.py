@@ -1,4 +1,4 @@
-"""From aligned planes to the uniform grid of a volume."""
+"""From planes to the uniform grid of a volume: they lie above each other along one normal, or an error says why not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clickseg.core.errors import SeriesError
 from clickseg.core.text import counted
 from clickseg.dicom.planes import Plane
 
-TOLERANCE = 0.05
+_TOLERANCE = 0.05
 """How far a slice may lie from the fitted uniform grid, as a part of the slice spacing: real PET jitters by 2 %."""
 
 SAME_POSITION_MM = 0.01
@@ -24,9 +24,86 @@ _SAME_SPACING = 1e-3
 _ROUNDED_DEGREES = 0.1
 """A tilt up to here is no tilt but cosines that were rounded to three decimals; positions are more exact than they."""
 
+_MAX_UPSAMPLING = 4
+
 
 @dataclass(frozen=True, slots=True)
-class Aligned:
+class Stack:
+    """Planes in the order of the slices of a volume.
+
+    Attributes:
+        planes: The planes, in the order in which ``highdicom.Volume`` stacks slices: against the slice normal.
+        geometry: The uniform grid [K, J, I] (slice, row, column) that fits them, in LPS mm.
+        slices: For each plane its place on axis 0 of the geometry: 0, 1, 2, ... unless the grid was made uniform by
+            resampling.
+    """
+
+    planes: tuple[Plane, ...]
+    geometry: hd.VolumeGeometry
+    slices: Doubles
+
+    @property
+    def is_resampled(self) -> bool:
+        """Whether slices of the geometry lie between planes."""
+        return not np.array_equal(self.slices, np.arange(len(self.planes)))
+
+
+def make_stack(planes: Sequence[Plane], *, rows: int, columns: int, resample: bool) -> Stack:
+    """Orders planes along their common normal and fits a uniform grid to them.
+
+    Args:
+        planes: At least one plane, in any order.
+        rows: Rows of each plane.
+        columns: Columns of each plane.
+        resample: Whether missing and unevenly spaced slices are made up for by resampling.
+
+    Raises:
+        SeriesError: The planes do not lie above each other, have gaps or are unevenly spaced; the message names files
+            and positions.
+    """
+    aligned = _align(planes)
+    try:
+        spacing_mm, slices = _even_slices(aligned)
+    except SeriesError:
+        if not resample:
+            raise
+        spacing_mm, slices = _resampled_slices(aligned)
+    return Stack(aligned.planes, _geometry(aligned, spacing_mm, slices, rows, columns), slices)
+
+
+def offsets_mm(planes: Sequence[Plane]) -> Doubles:
+    """Returns each plane's position along the normal of the first, in mm."""
+    return _offsets(planes, planes[0].normal)
+
+
+def point(position_mm: Doubles) -> str:
+    """Returns a position as messages show it."""
+    return "(" + ", ".join(f"{value:.2f}" for value in position_mm) + ")"
+
+
+def _align(planes: Sequence[Plane]) -> _Aligned:
+    """Orders planes along the line that their positions form.
+
+    Args:
+        planes: At least one plane, in any order.
+
+    Raises:
+        SeriesError: The planes are too few, differ in orientation or spacing, coincide, are sheared (gantry tilt) or do
+            not lie above each other; the message names files and positions.
+    """
+    if len(planes) < 2:
+        raise SeriesError(f"{planes[0].name}: one slice is no volume: expected at least 2, got {len(planes)}")
+    _check_parallel(planes)
+    _check_pixel_spacing(planes)
+    ordered = _ordered(planes, planes[0].normal)
+    _check_distinct(ordered)
+    normal = _normal(ordered)
+    _check_line(ordered, normal)
+    return _Aligned(tuple(ordered), _perpendicular(ordered[0].orientation, normal), _offsets(ordered, normal))
+
+
+@dataclass(frozen=True, slots=True)
+class _Aligned:
     """Planes in the order of the slices of a volume.
 
     Attributes:
@@ -45,37 +122,6 @@ class Aligned:
         return np.cross(self.orientation[:3], self.orientation[3:])
 
 
-def align(planes: Sequence[Plane]) -> Aligned:
-    """Orders planes along the line that their positions form.
-
-    Args:
-        planes: At least one plane, in any order.
-
-    Raises:
-        SeriesError: The planes are too few, differ in orientation or spacing, coincide, are sheared (gantry tilt) or do
-            not lie above each other; the message names files and positions.
-    """
-    if len(planes) < 2:
-        raise SeriesError(f"{planes[0].name}: one slice is no volume: expected at least 2, got {len(planes)}")
-    _check_parallel(planes)
-    _check_pixel_spacing(planes)
-    ordered = _ordered(planes, planes[0].normal)
-    _check_distinct(ordered)
-    normal = _normal(ordered)
-    _check_line(ordered, normal)
-    return Aligned(tuple(ordered), _perpendicular(ordered[0].orientation, normal), _offsets(ordered, normal))
-
-
-def offsets_mm(planes: Sequence[Plane]) -> Doubles:
-    """Returns each plane's position along the normal of the first, in mm."""
-    return _offsets(planes, planes[0].normal)
-
-
-def point(position_mm: Doubles) -> str:
-    """Returns a position as messages show it."""
-    return "(" + ", ".join(f"{value:.2f}" for value in position_mm) + ")"
-
-
 def _check_parallel(planes: Sequence[Plane]) -> None:
     groups = _groups([plane.orientation for plane in planes], _SAME_ORIENTATION)
     if len(groups) > 1:
@@ -83,13 +129,6 @@ def _check_parallel(planes: Sequence[Plane]) -> None:
             f"{len(groups)} orientations in one series: {_examples(planes, groups, 'ImageOrientationPatient')}",
             hint="send each orientation as a series of its own",
         )
-
-
-def _check_pixel_spacing(planes: Sequence[Plane]) -> None:
-    scale = planes[0].pixel_spacing_mm
-    groups = _groups([plane.pixel_spacing_mm / scale for plane in planes], _SAME_SPACING)
-    if len(groups) > 1:
-        raise SeriesError(f"{len(groups)} pixel spacings in one series: {_examples(planes, groups, 'PixelSpacing')}")
 
 
 def _groups(vectors: Sequence[Doubles], tolerance: float) -> list[list[int]]:
@@ -113,13 +152,20 @@ def _examples(planes: Sequence[Plane], groups: Sequence[Sequence[int]], keyword:
     )
 
 
-def _offsets(planes: Sequence[Plane], normal: Doubles) -> Doubles:
-    return np.array([plane.position_mm @ normal for plane in planes])
+def _check_pixel_spacing(planes: Sequence[Plane]) -> None:
+    scale = planes[0].pixel_spacing_mm
+    groups = _groups([plane.pixel_spacing_mm / scale for plane in planes], _SAME_SPACING)
+    if len(groups) > 1:
+        raise SeriesError(f"{len(groups)} pixel spacings in one series: {_examples(planes, groups, 'PixelSpacing')}")
 
 
 def _ordered(planes: Sequence[Plane], normal: Doubles) -> list[Plane]:
     order = np.argsort(-_offsets(planes, normal), kind="stable")
     return [planes[index] for index in order]
+
+
+def _offsets(planes: Sequence[Plane], normal: Doubles) -> Doubles:
+    return np.array([plane.position_mm @ normal for plane in planes])
 
 
 def _check_distinct(ordered: Sequence[Plane]) -> None:
@@ -161,7 +207,7 @@ def _sideways(ordered: Sequence[Plane], normal: Doubles) -> Doubles:
 def _check_line(ordered: Sequence[Plane], normal: Doubles) -> None:
     """Refuses a stack that is not stacked along its own normal."""
     offsets, sideways = _offsets(ordered, normal), _sideways(ordered, normal)
-    limit = TOLERANCE * np.ptp(offsets) / (len(ordered) - 1)
+    limit = _TOLERANCE * np.ptp(offsets) / (len(ordered) - 1)
     if np.linalg.norm(sideways, axis=1).max() <= limit:
         return
     shear = _shear(ordered, normal)
@@ -187,61 +233,14 @@ def _perpendicular(orientation: Doubles, normal: Doubles) -> Doubles:
     return np.concatenate([row, np.cross(normal, row)])
 
 
-_MAX_UPSAMPLING = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """Planes in the order of the slices of a volume.
-
-    Attributes:
-        planes: The planes, in the order in which ``highdicom.Volume`` stacks slices: against the slice normal.
-        geometry: The uniform grid [K, J, I] (slice, row, column) that fits them, in LPS mm.
-        slices: For each plane its place on axis 0 of the geometry: 0, 1, 2, ... unless the grid was made uniform by
-            resampling.
-    """
-
-    planes: tuple[Plane, ...]
-    geometry: hd.VolumeGeometry
-    slices: Doubles
-
-    @property
-    def is_resampled(self) -> bool:
-        """Whether slices of the geometry lie between planes."""
-        return not np.array_equal(self.slices, np.arange(len(self.planes)))
-
-
-def make_stack(planes: Sequence[Plane], *, rows: int, columns: int, resample: bool) -> Stack:
-    """Orders planes along their common normal and fits a uniform grid to them.
-
-    Args:
-        planes: At least one plane, in any order.
-        rows: Rows of each plane.
-        columns: Columns of each plane.
-        resample: Whether missing and unevenly spaced slices are made up for by resampling.
-
-    Raises:
-        SeriesError: The planes do not lie above each other, have gaps or are unevenly spaced; the message names files
-            and positions.
-    """
-    aligned = align(planes)
-    try:
-        spacing_mm, slices = _even_slices(aligned)
-    except SeriesError:
-        if not resample:
-            raise
-        spacing_mm, slices = _resampled_slices(aligned)
-    return Stack(aligned.planes, _geometry(aligned, spacing_mm, slices, rows, columns), slices)
-
-
-def _even_slices(aligned: Aligned) -> tuple[float, Doubles]:
+def _even_slices(aligned: _Aligned) -> tuple[float, Doubles]:
     """Returns the slice spacing, and 0, 1, 2, ..., of a stack that is uniform within the tolerance."""
     offsets, steps = aligned.offsets_mm, -np.diff(aligned.offsets_mm)
     _check_missing(aligned)
     index = np.arange(len(offsets), dtype=np.float64)
     spacing, start = np.polynomial.Polynomial.fit(index, offsets, 1).convert().coef[::-1]
     distance = np.abs(offsets - start - spacing * index)
-    if distance.max() > TOLERANCE * -spacing:
+    if distance.max() > _TOLERANCE * -spacing:
         worst = aligned.planes[int(distance.argmax())]
         raise SeriesError(
             f"slice spacing varies from {steps.min():.3f} to {steps.max():.3f} mm: {worst.name} at "
@@ -251,16 +250,12 @@ def _even_slices(aligned: Aligned) -> tuple[float, Doubles]:
     return float(-spacing), index
 
 
-def _median_step(aligned: Aligned) -> float:
-    return float(np.quantile(-np.diff(aligned.offsets_mm), 0.5, method="lower"))
-
-
-def _check_missing(aligned: Aligned) -> None:
+def _check_missing(aligned: _Aligned) -> None:
     """Refuses a stack whose steps are whole multiples of the median one, with gaps."""
     step = _median_step(aligned)
     ratios = -np.diff(aligned.offsets_mm) / step
     whole = np.round(ratios)
-    if whole.max() < 2 or np.abs(ratios - whole).max() > 2 * TOLERANCE * whole.max():
+    if whole.max() < 2 or np.abs(ratios - whole).max() > 2 * _TOLERANCE * whole.max():
         return
     gaps = np.flatnonzero(whole >= 2)
     above, below = aligned.planes[gaps[0]], aligned.planes[gaps[0] + 1]
@@ -273,7 +268,11 @@ def _check_missing(aligned: Aligned) -> None:
     )
 
 
-def _resampled_slices(aligned: Aligned) -> tuple[float, Doubles]:
+def _median_step(aligned: _Aligned) -> float:
+    return float(np.quantile(-np.diff(aligned.offsets_mm), 0.5, method="lower"))
+
+
+def _resampled_slices(aligned: _Aligned) -> tuple[float, Doubles]:
     """Returns the median slice spacing, and where on the uniform grid of that spacing each plane lies."""
     offsets, step = aligned.offsets_mm, _median_step(aligned)
     slices = (offsets[0] - offsets) / step
@@ -285,7 +284,7 @@ def _resampled_slices(aligned: Aligned) -> tuple[float, Doubles]:
     return step, slices
 
 
-def _geometry(aligned: Aligned, spacing_mm: float, slices: Doubles, rows: int, columns: int) -> hd.VolumeGeometry:
+def _geometry(aligned: _Aligned, spacing_mm: float, slices: Doubles, rows: int, columns: int) -> hd.VolumeGeometry:
     """Returns the grid whose slices, at ``slices``, lie closest to the planes."""
     first = aligned.planes[0]
     positions = np.array([plane.position_mm for plane in aligned.planes])

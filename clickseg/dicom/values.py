@@ -1,4 +1,8 @@
-"""What the numbers of a series are: Hounsfield units, SUVbw, or arbitrary."""
+"""What the numbers of a series are (Hounsfield units, SUVbw, or arbitrary), and how stored values become them.
+
+That takes the modality transformation, and a factor to the unit; or the Real World Value Mapping of an Enhanced PET
+image (PS3.3, C.7.6.16.2.11).
+"""
 
 from __future__ import annotations
 
@@ -18,60 +22,11 @@ from clickseg.dicom.planes import Plane, functional_groups
 from clickseg.dicom.series import CheckedSeries
 from clickseg.dicom.suv import suv_of
 
-_UNITS = {"g/ml{SUVbw}": "GML", "{SUVbw}g/ml": "GML", "Bq/ml": "BQML", "{counts}": "CNTS"}
+_PET_UNITS = {"g/ml{SUVbw}": "GML", "{SUVbw}g/ml": "GML", "Bq/ml": "BQML", "{counts}": "CNTS"}
 """UCUM units, the most wanted first, and what Units (0054,1001) calls them."""
 
-
-@dataclass(frozen=True, slots=True)
-class RealWorldMapping:
-    """How stored values become values.
-
-    Attributes:
-        units: As in Units (0054,1001).
-        slope: Real World Value Slope.
-        intercept: Real World Value Intercept.
-    """
-
-    units: str
-    slope: float
-    intercept: float
-
-
-def real_world_mapping(plane: Plane) -> RealWorldMapping | None:
-    """Returns the mapping of a frame of an Enhanced PET image to a unit of PET, else None.
-
-    Raises:
-        PixelDataError: The mapping is by a table, or has no slope and intercept.
-    """
-    by_unit = {_unit(item): item for item in reversed(_items(plane))}
-    for unit, units in _UNITS.items():
-        if unit in by_unit:
-            slope, intercept = (_real_world_number(by_unit[unit], name, plane) for name in ("Slope", "Intercept"))
-            return RealWorldMapping(units, slope, intercept)
-    return None
-
-
-def _items(plane: Plane) -> list[Dataset]:
-    if plane.frame_number is None or plane.instance.text("Modality") != "PT":
-        return []
-    for group in functional_groups(plane.instance.header, plane.frame_number):
-        items = group.get("RealWorldValueMappingSequence")
-        if items:
-            return list(items)
-    return []
-
-
-def _unit(item: Dataset) -> str:
-    codes = item.get("MeasurementUnitsCodeSequence")
-    return str(codes[0].get("CodeValue") or "") if codes else ""
-
-
-def _real_world_number(item: Dataset, name: str, plane: Plane) -> float:
-    value = item.get(f"RealWorldValue{name}")
-    if not isinstance(value, int | float) or not np.isfinite(value):
-        tag = {"Slope": "(0040,9225)", "Intercept": "(0040,9224)"}[name]
-        raise PixelDataError(f"{plane.name}: RealWorldValue{name} {tag}: expected a number, got {value!r:.40}")
-    return float(value)
+_EXACT = 1 << 24
+"""Up to here float32 holds every whole number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,69 +62,6 @@ def quantity_of(series: CheckedSeries) -> Quantity:
             return Quantity("", np.ones(len(planes)), "")
 
 
-def _suv(series: CheckedSeries) -> Quantity:
-    planes = series.stack.planes
-    for plane in planes:
-        if real_world_mapping(plane) is None:
-            _check_given(plane, "RescaleSlope", "(0028,1053)")
-    headers = [plane.instance.header for plane in planes]
-    scan = [instance.header for instance in series.candidate.instances]
-    units = {_pet_units(plane) for plane in planes}
-    if len(units) > 1:
-        raise SuvError(f"{series.candidate.first.name}: {len(units)} units in one volume: {', '.join(sorted(units))}")
-    try:
-        suv = suv_of(headers, units=units.pop(), scan=scan)
-    except SuvError as error:
-        raise SuvError(f"{series.candidate.first.name}: {error}", hint=error.hint) from error
-    return Quantity("SUVbw", suv.factors, suv.rule)
-
-
-def _pet_units(plane: Plane) -> str:
-    """Returns Units (0054,1001), or what an Enhanced PET image gives in its place."""
-    mapping = real_world_mapping(plane)
-    if mapping is not None:
-        return mapping.units
-    return plane.instance.text("Units") or str(plane.get("RescaleType") or "").strip()
-
-
-def _check_hounsfield(series: CheckedSeries) -> None:
-    """CT numbers are HU unless Rescale Type says otherwise (PS3.3, C.11.1.1.2); derived ones must say so."""
-    for plane in series.stack.planes:
-        if not plane.instance.header.get("ModalityLUTSequence"):
-            _check_given(plane, "RescaleSlope", "(0028,1053)")
-            _check_given(plane, "RescaleIntercept", "(0028,1052)")
-        rescale_type = str(plane.get("RescaleType") or "").strip()
-        is_original = "ORIGINAL" in str(plane.get("ImageType") or plane.get("FrameType") or "")
-        if rescale_type not in ("", "HU") and not (rescale_type == "US" and is_original):
-            raise PixelDataError(
-                f"{plane.name}: RescaleType (0028,1054): expected HU (Hounsfield units), got {rescale_type}"
-            )
-
-
-def _check_given(plane: Plane, keyword: str, tag: str) -> None:
-    if plane.get(keyword) in (None, ""):
-        raise PixelDataError(f"{plane.name}: {keyword} {tag} is missing")
-
-
-_EXACT = 1 << 24
-"""Up to here float32 holds every whole number."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Slope and intercept."""
-
-    slope: float
-    intercept: float
-
-    def is_exact(self, stored: NDArray[Any]) -> bool:
-        """Whether float32 holds whatever the stored values can become, and every step to it."""
-        if not (self.slope.is_integer() and self.intercept.is_integer()) or stored.dtype.itemsize > 2:
-            return False
-        reach = (1 << 8 * stored.dtype.itemsize) * abs(self.slope)
-        return reach + abs(self.intercept) <= _EXACT
-
-
 def write_values(stored: NDArray[Any], plane: Plane, factor: float, out: Values) -> None:
     """Writes the values of one frame: Modality LUT, or Rescale Slope and Intercept (PS3.3, C.11.1), times a factor.
 
@@ -196,11 +88,107 @@ def write_values(stored: NDArray[Any], plane: Plane, factor: float, out: Values)
         raise PixelDataError(f"{plane.name}: values beyond 32 bits: RescaleSlope (0028,1053) is too large")
 
 
+def _suv(series: CheckedSeries) -> Quantity:
+    planes = series.stack.planes
+    for plane in planes:
+        if _real_world_mapping(plane) is None:
+            _check_given(plane, "RescaleSlope", "(0028,1053)")
+    headers = [plane.instance.header for plane in planes]
+    scan = [instance.header for instance in series.candidate.instances]
+    units = {_pet_units(plane) for plane in planes}
+    if len(units) > 1:
+        raise SuvError(f"{series.candidate.first.name}: {len(units)} units in one volume: {', '.join(sorted(units))}")
+    try:
+        suv = suv_of(headers, units=units.pop(), scan=scan)
+    except SuvError as error:
+        raise SuvError(f"{series.candidate.first.name}: {error}", hint=error.hint) from error
+    return Quantity("SUVbw", suv.factors, suv.rule)
+
+
+def _real_world_mapping(plane: Plane) -> _RealWorldMapping | None:
+    """Returns the mapping of a frame of an Enhanced PET image to a unit of PET, else None.
+
+    Raises:
+        PixelDataError: The mapping is by a table, or has no slope and intercept.
+    """
+    by_unit = {_mapped_unit(item): item for item in reversed(_mapping_items(plane))}
+    for unit, units in _PET_UNITS.items():
+        if unit in by_unit:
+            slope, intercept = (_real_world_number(by_unit[unit], name, plane) for name in ("Slope", "Intercept"))
+            return _RealWorldMapping(units, slope, intercept)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _RealWorldMapping:
+    """How stored values become values.
+
+    Attributes:
+        units: As in Units (0054,1001).
+        slope: Real World Value Slope.
+        intercept: Real World Value Intercept.
+    """
+
+    units: str
+    slope: float
+    intercept: float
+
+
+def _mapped_unit(item: Dataset) -> str:
+    codes = item.get("MeasurementUnitsCodeSequence")
+    return str(codes[0].get("CodeValue") or "") if codes else ""
+
+
+def _mapping_items(plane: Plane) -> list[Dataset]:
+    if plane.frame_number is None or plane.instance.text("Modality") != "PT":
+        return []
+    for group in functional_groups(plane.instance.header, plane.frame_number):
+        items = group.get("RealWorldValueMappingSequence")
+        if items:
+            return list(items)
+    return []
+
+
+def _real_world_number(item: Dataset, name: str, plane: Plane) -> float:
+    value = item.get(f"RealWorldValue{name}")
+    if not isinstance(value, int | float) or not np.isfinite(value):
+        tag = {"Slope": "(0040,9225)", "Intercept": "(0040,9224)"}[name]
+        raise PixelDataError(f"{plane.name}: RealWorldValue{name} {tag}: expected a number, got {value!r:.40}")
+    return float(value)
+
+
+def _check_given(plane: Plane, keyword: str, tag: str) -> None:
+    if plane.get(keyword) in (None, ""):
+        raise PixelDataError(f"{plane.name}: {keyword} {tag} is missing")
+
+
+def _pet_units(plane: Plane) -> str:
+    """Returns Units (0054,1001), or what an Enhanced PET image gives in its place."""
+    mapping = _real_world_mapping(plane)
+    if mapping is not None:
+        return mapping.units
+    return plane.instance.text("Units") or str(plane.get("RescaleType") or "").strip()
+
+
+def _check_hounsfield(series: CheckedSeries) -> None:
+    """CT numbers are HU unless Rescale Type says otherwise (PS3.3, C.11.1.1.2); derived ones must say so."""
+    for plane in series.stack.planes:
+        if not plane.instance.header.get("ModalityLUTSequence"):
+            _check_given(plane, "RescaleSlope", "(0028,1053)")
+            _check_given(plane, "RescaleIntercept", "(0028,1052)")
+        rescale_type = str(plane.get("RescaleType") or "").strip()
+        is_original = "ORIGINAL" in str(plane.get("ImageType") or plane.get("FrameType") or "")
+        if rescale_type not in ("", "HU") and not (rescale_type == "US" and is_original):
+            raise PixelDataError(
+                f"{plane.name}: RescaleType (0028,1054): expected HU (Hounsfield units), got {rescale_type}"
+            )
+
+
 def _line(plane: Plane) -> _Line | None:
     """Returns the line that values lie on, else None: they are in a table."""
     if plane.frame_number is None and plane.instance.header.get("ModalityLUTSequence"):
         return None
-    mapping = real_world_mapping(plane)
+    mapping = _real_world_mapping(plane)
     if mapping is not None:
         return _Line(mapping.slope, mapping.intercept)
     slope, intercept = _rescale_number(plane, "RescaleSlope", 1.0), _rescale_number(plane, "RescaleIntercept", 0.0)
@@ -209,11 +197,19 @@ def _line(plane: Plane) -> _Line | None:
     return _Line(slope, intercept)
 
 
-def _by_table(stored: NDArray[Any], plane: Plane) -> Doubles:
-    try:
-        return np.asarray(apply_modality_lut(stored, plane.instance.header), dtype=np.float64)
-    except DECODE_ERRORS as error:
-        raise PixelDataError(f"{plane.name}: ModalityLUTSequence (0028,3000): {first_line(error)}") from error
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Slope and intercept."""
+
+    slope: float
+    intercept: float
+
+    def is_exact(self, stored: NDArray[Any]) -> bool:
+        """Whether float32 holds whatever the stored values can become, and every step to it."""
+        if not (self.slope.is_integer() and self.intercept.is_integer()) or stored.dtype.itemsize > 2:
+            return False
+        reach = (1 << 8 * stored.dtype.itemsize) * abs(self.slope)
+        return reach + abs(self.intercept) <= _EXACT
 
 
 def _rescale_number(plane: Plane, keyword: str, default: float) -> float:
@@ -227,3 +223,10 @@ def _rescale_number(plane: Plane, keyword: str, default: float) -> float:
     if not np.isfinite(number):
         raise PixelDataError(f"{plane.name}: {keyword}: expected a finite number, got {value}")
     return number
+
+
+def _by_table(stored: NDArray[Any], plane: Plane) -> Doubles:
+    try:
+        return np.asarray(apply_modality_lut(stored, plane.instance.header), dtype=np.float64)
+    except DECODE_ERRORS as error:
+        raise PixelDataError(f"{plane.name}: ModalityLUTSequence (0028,3000): {first_line(error)}") from error

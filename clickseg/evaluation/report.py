@@ -16,7 +16,8 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from clickseg.core.staging import Staging, write_bytes
+from clickseg.core.files import write_bytes
+from clickseg.core.staging import Staging
 from clickseg.core.text import printable
 from clickseg.core.version import __version__
 from clickseg.evaluation.evaluate import Evaluated, EvaluatedDataset, Evaluation, Failed

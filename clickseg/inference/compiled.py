@@ -21,8 +21,8 @@ import numba
 import numpy as np
 
 from clickseg.core.arrays import Box, Numbers, Triple, Values
+from clickseg.core.cache import Slot
 from clickseg.core.owned_files import is_ours, knows_owners
-from clickseg.core.scratch import Slot
 from clickseg.inference import loops
 from clickseg.inference.loops import Loops, compile_loops
 from clickseg.inference.resample import Between

@@ -1,4 +1,4 @@
-"""Dates and UIDs of what is written: the run's clock, and UIDs made from the object's own content."""
+"""What a result is known by: the run's clock, UIDs made from the object's own content, and what made it."""
 
 from __future__ import annotations
 
@@ -56,77 +56,6 @@ class Document(Generic[D]):
     def uid(self) -> str:
         """Its SOP Instance UID."""
         return str(self.dataset.SOPInstanceUID)
-
-
-def identify(dataset: D, clock: datetime) -> Document[D]:
-    """Stamps a new object with a time, and gives it UIDs that are a hash of everything else in it.
-
-    Args:
-        dataset: A new SEG or SR. The UIDs of its instance, its series, its dimension organization and its segments'
-            tracking are replaced, whatever they were.
-        clock: The time of the run.
-    """
-    for keyword in _DATES:
-        setattr(dataset, keyword, DA(clock.date()))
-    for keyword in _TIMES:
-        setattr(dataset, keyword, TM(clock.time()))
-    dataset.ContributingEquipmentSequence[-1].ContributionDateTime = DT(clock.replace(tzinfo=None))  # highdicom's own
-    if not all(str(dataset.get(keyword) or "").isascii() for keyword in _OWN_TEXT):
-        dataset.SpecificCharacterSet = "ISO_IR 192"  # that of the source may not have our letters
-    own = list(_own_uids(dataset))
-    for item, keyword, _ in own:
-        setattr(item, keyword, PLACEHOLDER)
-    half = _half_encoded(dataset)
-    content = encoded(half)
-    for item, keyword, role in own:
-        setattr(item, keyword, content_uid(role, content))
-    return Document(dataset, encoded(half))
-
-
-def encoded(dataset: Dataset) -> bytes:
-    """Returns an object as the bytes of a DICOM file."""
-    file = BytesIO()
-    dcmwrite(file, dataset, enforce_file_format=True)
-    return file.getvalue()
-
-
-def _half_encoded(dataset: Dataset) -> Dataset:
-    """Returns a copy that shares its elements with an object, but whose long sequences are bytes already.
-
-    It is to be written in Explicit VR Little Endian: pydicom then takes what is bytes as it is.
-    """
-    short = Dataset({element.tag: element for element in dataset if element.keyword not in _LONG})
-    correct_ambiguous_vr(short, is_little_endian=True)
-    copy = Dataset({**dict(short.items()), **_long_sequences(dataset)})
-    names = dataset.get("SpecificCharacterSet")
-    copy.set_original_encoding(False, True, convert_encodings(names) if names else default_encoding)
-    copy.file_meta = dataset.file_meta
-    return copy
-
-
-def _long_sequences(dataset: Dataset) -> dict[BaseTag, RawDataElement]:
-    long = {}
-    for keyword in _LONG:
-        if keyword in dataset:
-            tag, file = dataset[keyword].tag, DicomBytesIO()
-            file.is_little_endian, file.is_implicit_VR = True, False
-            write_dataset(file, Dataset({tag: dataset[keyword]}), dataset.get("SpecificCharacterSet", default_encoding))
-            items = file.getvalue()[_SEQUENCE_HEAD:]
-            long[tag] = RawDataElement(tag, "SQ", len(items), items, 0, False, True)
-    return long
-
-
-def _own_uids(dataset: Dataset) -> Iterator[tuple[Dataset, str, str]]:
-    """Yields where an object's own UIDs stand, and the role of each; the same role has the same UID."""
-    yield dataset, "SOPInstanceUID", "instance"
-    yield dataset.file_meta, "MediaStorageSOPInstanceUID", "instance"
-    yield dataset, "SeriesInstanceUID", "series"
-    for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
-        for item in dataset.get(sequence, ()):
-            yield item, "DimensionOrganizationUID", "dimensions"
-    for segment in dataset.get("SegmentSequence", ()):
-        if "TrackingUID" in segment:
-            yield segment, "TrackingUID", f"segment {segment.SegmentNumber}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +116,74 @@ class Provenance:
     algorithm: Algorithm
     clock: datetime
     documents: Sequence[Dataset] = ()
+
+
+def identify(dataset: D, clock: datetime) -> Document[D]:
+    """Stamps a new object with a time, and gives it UIDs that are a hash of everything else in it.
+
+    Args:
+        dataset: A new SEG or SR. The UIDs of its instance, its series, its dimension organization and its segments'
+            tracking are replaced, whatever they were.
+        clock: The time of the run.
+    """
+    for keyword in _DATES:
+        setattr(dataset, keyword, DA(clock.date()))
+    for keyword in _TIMES:
+        setattr(dataset, keyword, TM(clock.time()))
+    dataset.ContributingEquipmentSequence[-1].ContributionDateTime = DT(clock.replace(tzinfo=None))  # highdicom's own
+    if not all(str(dataset.get(keyword) or "").isascii() for keyword in _OWN_TEXT):
+        dataset.SpecificCharacterSet = "ISO_IR 192"  # that of the source may not have our letters
+    own = list(_own_uids(dataset))
+    for item, keyword, _ in own:
+        setattr(item, keyword, PLACEHOLDER)
+    half = _half_encoded(dataset)
+    content = encoded(half)
+    for item, keyword, role in own:
+        setattr(item, keyword, content_uid(role, content))
+    return Document(dataset, encoded(half))
+
+
+def encoded(dataset: Dataset) -> bytes:
+    """Returns an object as the bytes of a DICOM file."""
+    file = BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _own_uids(dataset: Dataset) -> Iterator[tuple[Dataset, str, str]]:
+    """Yields where an object's own UIDs stand, and the role of each; the same role has the same UID."""
+    yield dataset, "SOPInstanceUID", "instance"
+    yield dataset.file_meta, "MediaStorageSOPInstanceUID", "instance"
+    yield dataset, "SeriesInstanceUID", "series"
+    for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+        for item in dataset.get(sequence, ()):
+            yield item, "DimensionOrganizationUID", "dimensions"
+    for segment in dataset.get("SegmentSequence", ()):
+        if "TrackingUID" in segment:
+            yield segment, "TrackingUID", f"segment {segment.SegmentNumber}"
+
+
+def _half_encoded(dataset: Dataset) -> Dataset:
+    """Returns a copy that shares its elements with an object, but whose long sequences are bytes already.
+
+    It is to be written in Explicit VR Little Endian: pydicom then takes what is bytes as it is.
+    """
+    short = Dataset({element.tag: element for element in dataset if element.keyword not in _LONG})
+    correct_ambiguous_vr(short, is_little_endian=True)
+    copy = Dataset({**dict(short.items()), **_long_sequences(dataset)})
+    names = dataset.get("SpecificCharacterSet")
+    copy.set_original_encoding(False, True, convert_encodings(names) if names else default_encoding)
+    copy.file_meta = dataset.file_meta
+    return copy
+
+
+def _long_sequences(dataset: Dataset) -> dict[BaseTag, RawDataElement]:
+    long = {}
+    for keyword in _LONG:
+        if keyword in dataset:
+            tag, file = dataset[keyword].tag, DicomBytesIO()
+            file.is_little_endian, file.is_implicit_VR = True, False
+            write_dataset(file, Dataset({tag: dataset[keyword]}), dataset.get("SpecificCharacterSet", default_encoding))
+            items = file.getvalue()[_SEQUENCE_HEAD:]
+            long[tag] = RawDataElement(tag, "SQ", len(items), items, 0, False, True)
+    return long

@@ -24,6 +24,9 @@ from clickseg.models.spec import ClassSpec, ModelSpec
 from clickseg.models.spec import Code as SpecCode
 from clickseg.results.identity import PLACEHOLDER, Algorithm, Document, Provenance, identify
 
+_SERIES_NUMBER_OFFSET = 9000
+_MAX_SERIES_NUMBER = 2**31 - 1
+
 
 class SegmentationType(str, Enum):
     """Segmentation Type (0062,0001)."""
@@ -40,10 +43,6 @@ def check_encoding(spec: ModelSpec, segmentation_type: SegmentationType) -> None
     """
     if spec.activation == "sigmoid" and segmentation_type is SegmentationType.LABELMAP:
         raise UsageError("a LABELMAP segmentation cannot hold classes that overlap", hint="write it as BINARY")
-
-
-SERIES_NUMBER_OFFSET = 9000
-_MAX_SERIES_NUMBER = 2**31 - 1
 
 
 def make_segmentation(
@@ -76,13 +75,13 @@ def make_segmentation(
         return None
     segmentation = hd.seg.Segmentation(
         source_images=series.sources,
-        pixel_array=_at_frames(series, segment_pixels(series, labels, present)),
+        pixel_array=_at_frames(series, _segment_pixels(series, labels, present)),
         segmentation_type=segmentation_type.value,
         segment_descriptions=[
             _description(order, spec.classes[number - 1], algorithm) for order, number in enumerate(present, 1)
         ],
         series_instance_uid=PLACEHOLDER,
-        series_number=series_number(series.sources[0], SERIES_NUMBER_OFFSET),
+        series_number=series_number(series.sources[0], _SERIES_NUMBER_OFFSET),
         sop_instance_uid=PLACEHOLDER,
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -108,7 +107,17 @@ def to_code(code: SpecCode) -> Code:
     return Code(code.value, code.scheme, code.meaning)
 
 
-def segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) -> Numbers:
+def _at_frames(series: Series, pixels: Numbers) -> Numbers:
+    """Puts planes in the order of a multi-frame instance's frames; frames that are not in the volume stay empty."""
+    first = series.stack.planes[0]
+    if first.frame_number is None:
+        return pixels
+    frames = np.zeros((int(first.instance.header.NumberOfFrames), *pixels.shape[1:]), dtype=pixels.dtype)
+    frames[[(plane.frame_number or 1) - 1 for plane in series.stack.planes]] = pixels
+    return frames
+
+
+def _segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) -> Numbers:
     """Returns segment numbers [K, J, I], or masks [K, J, I, segments] where classes overlap, at the source planes."""
     if labels.overlapping:
         return series.at_planes(np.stack([labels.mask(number) for number in present], axis=-1).astype(np.uint8))
@@ -118,16 +127,6 @@ def segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) -
     numbers = np.zeros(labels.count + 1, dtype=classes.dtype)
     numbers[list(present)] = np.arange(1, len(present) + 1)
     return numbers[classes]
-
-
-def _at_frames(series: Series, pixels: Numbers) -> Numbers:
-    """Puts planes in the order of a multi-frame instance's frames; frames that are not in the volume stay empty."""
-    first = series.stack.planes[0]
-    if first.frame_number is None:
-        return pixels
-    frames = np.zeros((int(first.instance.header.NumberOfFrames), *pixels.shape[1:]), dtype=pixels.dtype)
-    frames[[(plane.frame_number or 1) - 1 for plane in series.stack.planes]] = pixels
-    return frames
 
 
 def _description(number: int, spec: ClassSpec, algorithm: Algorithm) -> hd.seg.SegmentDescription:

@@ -1,4 +1,4 @@
-"""Writing what was measured as a DICOM SR by TID 1500 (PS3.16)."""
+"""Writing clicks and what was measured as a DICOM SR by TID 1500 (PS3.16)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,135 @@ from clickseg.results.identity import PLACEHOLDER, Algorithm, Document, Provenan
 from clickseg.results.segmentation import series_number, to_code
 
 _SCHEME = "99CLICKSEG"
+_MILLILITER = Code("ml", "UCUM", "milliliter")
+_GRAM = Code("g", "UCUM", "gram")
+_SUV = Code("126401", "DCM", "SUVbw")
+_SUV_UNIT = codes.UCUM.StandardizedUptakeValueBodyWeight
+_SERIES_NUMBER_OFFSET = 9500
+
+_Group: TypeAlias = (
+    sr.VolumetricROIMeasurementsAndQualitativeEvaluations
+    | sr.MeasurementsAndQualitativeEvaluations
+    | sr.PlanarROIMeasurementsAndQualitativeEvaluations
+)
 
 
-def click_groups(
+def make_report(
+    sources: Sequence[Dataset],
+    segmentation: hd.seg.Segmentation | None,
+    measured: Sequence[Measured],
+    clicks: Clicks,
+    spec: ModelSpec,
+    provenance: Provenance,
+) -> Document[sr.Comprehensive3DSR]:
+    """Returns the TID 1500 report of a result.
+
+    Args:
+        sources: The headers of the series that was segmented, by ``reference_headers``.
+        segmentation: The SEG, or None where nothing was found.
+        measured: The measurements of each of its segments, in their order.
+        clicks: The clicks that were used, with the names of the model's classes as labels.
+        spec: The model's classes.
+        provenance: What made the result, when, and what it carries on.
+
+    Returns:
+        One TID 1411 group per segment, with the segment's tracking UID, or for an empty result one TID 1501 group of
+        0 ml; and one TID 1410 group per click, with the tracking UID of the segment of its class.
+    """
+    groups: list[_Group] = []
+    algorithm = provenance.algorithm
+    if segmentation is None:
+        groups.append(_empty_group(spec, sources))
+    else:
+        groups += [
+            _segment_group(segmentation, number, each, spec, algorithm) for number, each in enumerate(measured, 1)
+        ]
+    classes = {each.name: each for each in spec.classes}
+    groups += _click_groups(clicks, _frame(sources), classes, _tracking_uids(clicks, sources, segmentation))
+    evidence = [*sources, *([segmentation] if segmentation is not None else [])]
+    return _report(groups, evidence, provenance.documents, algorithm.name, provenance.clock)
+
+
+def make_click_report(sources: Sequence[Dataset], clicks: Clicks, *, clock: datetime) -> Document[sr.Comprehensive3DSR]:
+    """Returns a TID 1500 report of nothing but clicks on a series.
+
+    Args:
+        sources: The headers of the series, by ``reference_headers``.
+        clicks: The clicks, with whatever labels.
+        clock: The time of the report.
+    """
+    groups = _click_groups(clicks, _frame(sources), {}, _tracking_uids(clicks, sources, None))
+    return _report(groups, sources, (), f"{MANUFACTURER} clicks", clock)
+
+
+def _empty_group(spec: ModelSpec, sources: Sequence[Dataset]) -> sr.MeasurementsAndQualitativeEvaluations:
+    """Returns the TID 1501 group that says that nothing was found."""
+    only = spec.classes[0] if len(spec.classes) == 1 else None
+    uid = content_uid("nothing found", *(str(source.SOPInstanceUID) for source in sources))
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=only.name if only else "all classes"),
+        finding_category=to_code(only.category) if only else None,
+        finding_type=to_code(only.type) if only else None,
+        measurements=[_volume(0.0)],
+    )
+
+
+def _volume(volume_ml: float) -> sr.Measurement:
+    """Returns a volume."""
+    return sr.Measurement(name=codes.SCT.Volume, value=volume_ml, unit=_MILLILITER)
+
+
+def _segment_group(
+    segmentation: hd.seg.Segmentation, number: int, measured: Measured, spec: ModelSpec, algorithm: Algorithm
+) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
+    """Returns the TID 1411 group of one segment."""
+    segment = segmentation.get_segment_description(number)
+    found = next(each for each in spec.classes if each.name == segment.segment_label)
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
+        referenced_segment=_reference(segmentation, number),
+        finding_category=to_code(found.category),
+        finding_type=to_code(found.type),
+        finding_sites=_sites(found),
+        algorithm_id=sr.AlgorithmIdentification(algorithm.name, __version__),
+        measurements=_measurements(measured),
+    )
+
+
+def _reference(segmentation: hd.seg.Segmentation, number: int) -> sr.ReferencedSegment:
+    series_uid = segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID
+    return sr.ReferencedSegment(
+        segmentation.SOPClassUID,
+        segmentation.SOPInstanceUID,
+        number,
+        source_series=sr.SourceSeriesForSegmentation(series_uid),
+    )
+
+
+def _sites(spec: ClassSpec) -> list[sr.FindingSite] | None:
+    return [sr.FindingSite(to_code(spec.anatomic_region))] if spec.anatomic_region else None
+
+
+def _measurements(measured: Measured) -> list[sr.Measurement]:
+    """Returns what is measured of a segment (TID 1411): volume, and for PET SUVmax, SUVmean, SUVpeak and TLG."""
+    volume = _volume(measured.volume_ml)
+    return [volume, *(_uptake(measured.uptake) if measured.uptake else [])]
+
+
+def _uptake(uptake: Uptake) -> list[sr.Measurement]:
+    derived = (
+        (uptake.suv_max, codes.SCT.Maximum),
+        (uptake.suv_mean, codes.SCT.Mean),
+        (uptake.suv_peak, codes.DCM.PeakValueWithinROI),
+    )
+    suv = [sr.Measurement(name=_SUV, value=value, unit=_SUV_UNIT, derivation=code) for value, code in derived]
+    return [*suv, sr.Measurement(name=codes.DCM.TotalLesionGlycolysis, value=uptake.tlg_g, unit=_GRAM)]
+
+
+def _click_groups(
     clicks: Clicks, frame_of_reference_uid: str, classes: Mapping[str, ClassSpec], tracking: Mapping[str, str]
 ) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
-    """Returns a group for each click.
+    """Returns a TID 1410 group for each click: a point in the patient whose purpose is to be a seed point.
 
     Args:
         clicks: The clicks, whose labels become tracking identifiers.
@@ -59,116 +182,6 @@ def _click_group(
     )
 
 
-_MILLILITER = Code("ml", "UCUM", "milliliter")
-_GRAM = Code("g", "UCUM", "gram")
-_SUV = Code("126401", "DCM", "SUVbw")
-_SUV_UNIT = codes.UCUM.StandardizedUptakeValueBodyWeight
-
-
-def sr_measurements(measured: Measured) -> list[sr.Measurement]:
-    """Returns the measurements of a segment: volume, and for PET SUVmax, SUVmean, SUVpeak and TLG."""
-    volume = sr_volume(measured.volume_ml)
-    return [volume, *(_uptake(measured.uptake) if measured.uptake else [])]
-
-
-def sr_volume(volume_ml: float) -> sr.Measurement:
-    """Returns a volume."""
-    return sr.Measurement(name=codes.SCT.Volume, value=volume_ml, unit=_MILLILITER)
-
-
-def _uptake(uptake: Uptake) -> list[sr.Measurement]:
-    derived = (
-        (uptake.suv_max, codes.SCT.Maximum),
-        (uptake.suv_mean, codes.SCT.Mean),
-        (uptake.suv_peak, codes.DCM.PeakValueWithinROI),
-    )
-    suv = [sr.Measurement(name=_SUV, value=value, unit=_SUV_UNIT, derivation=code) for value, code in derived]
-    return [*suv, sr.Measurement(name=codes.DCM.TotalLesionGlycolysis, value=uptake.tlg_g, unit=_GRAM)]
-
-
-SERIES_NUMBER_OFFSET = 9500
-
-Group: TypeAlias = (
-    sr.VolumetricROIMeasurementsAndQualitativeEvaluations
-    | sr.MeasurementsAndQualitativeEvaluations
-    | sr.PlanarROIMeasurementsAndQualitativeEvaluations
-)
-
-
-def make_report(
-    sources: Sequence[Dataset],
-    segmentation: hd.seg.Segmentation | None,
-    measured: Sequence[Measured],
-    clicks: Clicks,
-    spec: ModelSpec,
-    provenance: Provenance,
-) -> Document[sr.Comprehensive3DSR]:
-    """Returns the TID 1500 report of a result.
-
-    Args:
-        sources: The headers of the series that was segmented, by ``reference_headers``.
-        segmentation: The SEG, or None where nothing was found.
-        measured: The measurements of each of its segments, in their order.
-        clicks: The clicks that were used, with the names of the model's classes as labels.
-        spec: The model's classes.
-        provenance: What made the result, when, and what it carries on.
-
-    Returns:
-        One TID 1411 group per segment, with the segment's tracking UID, or for an empty result one TID 1501 group of
-        0 ml; and one TID 1410 group per click, with the tracking UID of the segment of its class.
-    """
-    groups: list[Group] = []
-    algorithm = provenance.algorithm
-    if segmentation is None:
-        groups.append(_empty_group(spec, sources))
-    else:
-        groups += [
-            _segment_group(segmentation, number, each, spec, algorithm) for number, each in enumerate(measured, 1)
-        ]
-    classes = {each.name: each for each in spec.classes}
-    groups += click_groups(clicks, _frame(sources), classes, _tracking_uids(clicks, sources, segmentation))
-    evidence = [*sources, *([segmentation] if segmentation is not None else [])]
-    return _report(groups, evidence, provenance.documents, algorithm.name, provenance.clock)
-
-
-def make_click_report(sources: Sequence[Dataset], clicks: Clicks, *, clock: datetime) -> Document[sr.Comprehensive3DSR]:
-    """Returns a TID 1500 report of nothing but clicks on a series.
-
-    Args:
-        sources: The headers of the series, by ``reference_headers``.
-        clicks: The clicks, with whatever labels.
-        clock: The time of the report.
-    """
-    groups = click_groups(clicks, _frame(sources), {}, _tracking_uids(clicks, sources, None))
-    return _report(groups, sources, (), f"{MANUFACTURER} clicks", clock)
-
-
-def _report(
-    groups: Sequence[Group],
-    evidence: Sequence[Dataset],
-    documents: Sequence[Dataset],
-    description: str,
-    clock: datetime,
-) -> Document[sr.Comprehensive3DSR]:
-    report = sr.Comprehensive3DSR(
-        evidence=evidence,
-        content=_content(groups),
-        series_instance_uid=PLACEHOLDER,
-        series_number=series_number(evidence[0], SERIES_NUMBER_OFFSET),
-        sop_instance_uid=PLACEHOLDER,
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MANUFACTURER,
-        software_versions=__version__,
-        device_serial_number="0",
-        is_complete=True,
-        series_description=description,
-    )
-    if documents:
-        report.PredecessorDocumentsSequence = list(documents)
-    return identify(report, clock)
-
-
 def _frame(sources: Sequence[Dataset]) -> str:
     return str(sources[0].FrameOfReferenceUID)
 
@@ -184,7 +197,33 @@ def _tracking_uids(
     return own | tracked
 
 
-def _content(groups: Sequence[Group]) -> sr.MeasurementReport:
+def _report(
+    groups: Sequence[_Group],
+    evidence: Sequence[Dataset],
+    documents: Sequence[Dataset],
+    description: str,
+    clock: datetime,
+) -> Document[sr.Comprehensive3DSR]:
+    report = sr.Comprehensive3DSR(
+        evidence=evidence,
+        content=_content(groups),
+        series_instance_uid=PLACEHOLDER,
+        series_number=series_number(evidence[0], _SERIES_NUMBER_OFFSET),
+        sop_instance_uid=PLACEHOLDER,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MANUFACTURER,
+        software_versions=__version__,
+        device_serial_number="0",
+        is_complete=True,
+        series_description=description,
+    )
+    if documents:
+        report.PredecessorDocumentsSequence = list(documents)
+    return identify(report, clock)
+
+
+def _content(groups: Sequence[_Group]) -> sr.MeasurementReport:
     observer = sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
@@ -200,46 +239,3 @@ def _content(groups: Sequence[Group]) -> sr.MeasurementReport:
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
-
-
-def _segment_group(
-    segmentation: hd.seg.Segmentation, number: int, measured: Measured, spec: ModelSpec, algorithm: Algorithm
-) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
-    """Returns the TID 1411 group of one segment."""
-    segment = segmentation.get_segment_description(number)
-    found = next(each for each in spec.classes if each.name == segment.segment_label)
-    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
-        referenced_segment=_reference(segmentation, number),
-        finding_category=to_code(found.category),
-        finding_type=to_code(found.type),
-        finding_sites=_sites(found),
-        algorithm_id=sr.AlgorithmIdentification(algorithm.name, __version__),
-        measurements=sr_measurements(measured),
-    )
-
-
-def _reference(segmentation: hd.seg.Segmentation, number: int) -> sr.ReferencedSegment:
-    series_uid = segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID
-    return sr.ReferencedSegment(
-        segmentation.SOPClassUID,
-        segmentation.SOPInstanceUID,
-        number,
-        source_series=sr.SourceSeriesForSegmentation(series_uid),
-    )
-
-
-def _empty_group(spec: ModelSpec, sources: Sequence[Dataset]) -> sr.MeasurementsAndQualitativeEvaluations:
-    """Returns the TID 1501 group that says that nothing was found."""
-    only = spec.classes[0] if len(spec.classes) == 1 else None
-    uid = content_uid("nothing found", *(str(source.SOPInstanceUID) for source in sources))
-    return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=only.name if only else "all classes"),
-        finding_category=to_code(only.category) if only else None,
-        finding_type=to_code(only.type) if only else None,
-        measurements=[sr_volume(0.0)],
-    )
-
-
-def _sites(spec: ClassSpec) -> list[sr.FindingSite] | None:
-    return [sr.FindingSite(to_code(spec.anatomic_region))] if spec.anatomic_region else None

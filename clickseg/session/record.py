@@ -17,8 +17,7 @@ from clickseg.clicks.click import Click, Polarity
 from clickseg.clicks.formats.clicks_json import Position
 from clickseg.core.errors import ClickError, OutputError, SessionError
 from clickseg.core.file_locks import FileLock, try_lock
-from clickseg.core.files import file_sha256
-from clickseg.core.staging import remove_parts, replace_whole
+from clickseg.core.files import file_sha256, remove_parts, replace_whole
 from clickseg.core.validation import MAX_JSON_BYTES, Strict, parse, read_json
 from clickseg.core.version import __version__
 from clickseg.dicom.volume import Series

@@ -12,8 +12,8 @@ import numpy as np
 
 from clickseg.core.arrays import Numbers, Values, whole
 from clickseg.core.errors import InputError
+from clickseg.core.files import write_bytes
 from clickseg.core.progress import Progress
-from clickseg.core.staging import write_bytes
 from clickseg.datasets.case import CaseFiles, LabelledCase
 from clickseg.datasets.read import read_case
 from clickseg.datasets.regions import names_of

@@ -20,10 +20,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from clickseg.core.errors import InputError, OutputError
-from clickseg.core.staging import write_bytes
+from clickseg.core.files import write_bytes
 from clickseg.core.version import __version__
-from clickseg.datasets.case import CaseFiles
-from clickseg.datasets.folds import digests_of
+from clickseg.datasets.case import CaseFiles, digests_of
 from clickseg.inference.engines.torch_engine import STATE_DICT
 from clickseg.models.package import load_package
 from clickseg.training.config import Training, as_yaml

@@ -13,7 +13,7 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from clickseg.core.staging import write_bytes
+from clickseg.core.files import write_bytes
 from clickseg.inference.engines.export import export_openvino, list_weights
 from clickseg.inference.engines.torch_engine import STATE_DICT
 from clickseg.models.package import CONFIG, METADATA, load_package

@@ -13,9 +13,10 @@ from pydicom import dcmread
 
 from clickseg.cli.evaluate import EvaluationSettings, evaluate
 from clickseg.cli.main import main
-from clickseg.core.progress import read_clock
+from clickseg.core.clock import read_clock
+from clickseg.datasets.case import digests_of
 from clickseg.datasets.find import find_cases
-from clickseg.datasets.folds import digests_of, make_folds
+from clickseg.datasets.folds import make_folds
 from clickseg.evaluation.protocols import ProtocolName
 from clickseg.inference.runtime_settings import RuntimeSettings
 from tests.helpers import phantoms, runs, toys

@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
-from tests.clicks.test_forms import probe, report_of, save, seed_point
+from tests.clicks.formats.test_registry import probe, report_of, save, seed_point
 from tests.helpers import phantoms, runs
 from tests.helpers.dicom_results import violations
 

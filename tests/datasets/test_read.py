@@ -283,7 +283,7 @@ def test_the_patients_of_soft_tissue_sarcoma(sarcoma: Path, modality: str) -> No
 
 IMPORTED = """
 import sys
-from clickseg.datasets import digest, find, folds, read
+from clickseg.datasets import find, folds, read
 read.read_case(find.find_cases(read.Path(sys.argv[1]), ("PT",))[0])
 print({"torch", "monai", "nibabel", "openvino"} & set(sys.modules))
 """

@@ -9,7 +9,7 @@ from types import FrameType
 import pytest
 
 from clickseg.clicks.click import Clicks
-from clickseg.core.staging import replace_whole
+from clickseg.core.files import replace_whole
 from clickseg.dicom.volume import Series
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.runtime_settings import Runtime

@@ -1,7 +1,8 @@
-"""3D Slicer markups (``.mrk.json``, schema 1.0.x): control points in LPS or RAS.
+"""3D Slicer's point lists, as markups (``.mrk.json``, schema 1.0.x) and as legacy fiducials (``.fcsv``).
 
-The file names no frame of reference, and has no field for the polarity: that stands in the list's name (the file's), or
-in a control point's label or description.
+Markups are in LPS or RAS; a table of fiducials is in RAS unless its header says otherwise. Neither names a frame of
+reference or has a field for the polarity: that stands in the list's name (the file's), or in a point's label or
+description.
 """
 
 from __future__ import annotations
@@ -32,6 +33,97 @@ _SCHEMA = (
 _COPY = re.compile(r" \(\d+\)$")
 _MM = {"mm": 1.0, "um": 1e-3}
 
+FCSV_SUFFIX = ".fcsv"
+_FCSV_HEADER = "# Markups fiducial file"
+_FCSV_SYSTEM = re.compile(r"#\s*CoordinateSystem\s*=\s*(\w+)")
+_FCSV_COLUMNS = re.compile(r"#\s*columns\s*=\s*(.+)")
+_FCSV_SYSTEMS = {"RAS": -1.0, "0": -1.0, "LPS": 1.0, "1": 1.0}
+"""The sign of x and y in LPS."""
+
+_FCSV_DEFAULT_COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID"
+
+
+def is_slicer_markups(data: Any) -> bool:
+    """Whether JSON looks like 3D Slicer markups."""
+    return isinstance(data, dict) and "markups" in data
+
+
+def parse_slicer_markups(data: Any, source: str) -> Clicks:
+    """Reads the defined control points of point lists, in LPS mm.
+
+    Args:
+        data: The JSON.
+        source: The file's name; without ``.mrk.json`` it is the list's name.
+
+    Raises:
+        ClickError: The file holds other markups than point lists, or a unit other than mm and um.
+    """
+    file = parse(_MarkupsFile, data, source, ClickError)
+    list_name = _list_name_of(source)
+    points = tuple(click for markup in file.markups for click in _clicks(markup, list_name, source))
+    return Clicks(points, source=source)
+
+
+def slicer_markups_json(clicks: Clicks) -> dict[str, Any]:
+    """Returns clicks as a point list, in LPS mm; the polarity stands in each point's description."""
+    return {
+        "@schema": _SCHEMA,
+        "markups": [
+            {
+                "type": "Fiducial",
+                "coordinateSystem": "LPS",
+                "coordinateUnits": "mm",
+                "locked": False,
+                "labelFormat": "%N-%d",
+                "controlPoints": [_control_point(number, click) for number, click in enumerate(clicks.points, 1)],
+            }
+        ],
+    }
+
+
+def is_slicer_fcsv(text: str) -> bool:
+    """Whether a text is a table of fiducials."""
+    return text.lstrip("\ufeff").startswith(_FCSV_HEADER)
+
+
+def parse_slicer_fcsv(text: str, source: str) -> Clicks:
+    """Reads a table of fiducials, in LPS mm.
+
+    Args:
+        text: The file.
+        source: Its name; without ``.fcsv`` it is the list's name.
+
+    Raises:
+        ClickError: The coordinate system is unknown, or a line holds no point.
+    """
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    system = _stated_in_comments(_FCSV_SYSTEM, comments, "RAS")
+    if system not in _FCSV_SYSTEMS:
+        raise ClickError(f"{source}: CoordinateSystem: expected RAS or LPS, got {system}")
+    columns = [name.strip() for name in _stated_in_comments(_FCSV_COLUMNS, comments, _FCSV_DEFAULT_COLUMNS).split(",")]
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if len(lines) > MAX_CLICKS:
+        raise ClickError(f"{source}: expected at most {MAX_CLICKS} points, got {len(lines)}")
+    list_name = _list_name_of(source)
+    try:
+        rows = [dict(zip(columns, row, strict=False)) for row in csv.reader(lines)]
+    except csv.Error as error:
+        raise ClickError(f"{source}: no table: {error}") from error
+    sign = _FCSV_SYSTEMS[system]
+    points = (_click_of_row(row, sign, list_name, f"{source}: point {n}") for n, row in enumerate(rows, 1))
+    return Clicks(tuple(points), source=source)
+
+
+def slicer_fcsv(clicks: Clicks) -> str:
+    """Returns clicks as a table of fiducials; the polarity stands in the description."""
+    file = io.StringIO()
+    file.write(f"{_FCSV_HEADER} version = 4.11\n# CoordinateSystem = LPS\n# columns = {_FCSV_DEFAULT_COLUMNS}\n")
+    rows = csv.writer(file, lineterminator="\n")
+    for number, click in enumerate(clicks.points, 1):
+        name = f"{click.label or 'F'}-{number}"
+        rows.writerow([number, *map(repr, click.position_mm), 0, 0, 0, 1, 1, 1, 0, name, click.polarity.value, ""])
+    return file.getvalue()
+
 
 class _Lenient(BaseModel):
     """Slicer writes many fields that do not concern a click."""
@@ -53,32 +145,11 @@ class _Markup(_Lenient):
     control_points: tuple[_ControlPoint, ...] = Field((), alias="controlPoints", max_length=MAX_CLICKS)
 
 
-class _File(_Lenient):
+class _MarkupsFile(_Lenient):
     markups: tuple[_Markup, ...] = Field(min_length=1)
 
 
-def is_slicer_markups(data: Any) -> bool:
-    """Whether JSON looks like 3D Slicer markups."""
-    return isinstance(data, dict) and "markups" in data
-
-
-def parse_slicer_markups(data: Any, source: str) -> Clicks:
-    """Reads the defined control points of point lists, in LPS mm.
-
-    Args:
-        data: The JSON.
-        source: The file's name; without ``.mrk.json`` it is the list's name.
-
-    Raises:
-        ClickError: The file holds other markups than point lists, or a unit other than mm and um.
-    """
-    file = parse(_File, data, source, ClickError)
-    list_name = list_name_of(source)
-    points = tuple(click for markup in file.markups for click in _clicks(markup, list_name, source))
-    return Clicks(points, source=source)
-
-
-def list_name_of(source: str) -> str:
+def _list_name_of(source: str) -> str:
     """Returns the list's name, which is the file's; a browser that saves it twice counts the copies."""
     return _COPY.sub("", source.rpartition("/")[2].removesuffix(".json").removesuffix(".mrk").removesuffix(".fcsv"))
 
@@ -111,12 +182,12 @@ def _click_of_point(
 ) -> Click:
     if position is None:
         raise ClickError(f"{source}: control point {point.label!r} is defined but has no position")
-    label, polarity = label_and_polarity(point.label, point.description, list_name)
+    label, polarity = _label_and_polarity(point.label, point.description, list_name)
     x, y, z = (value * factor for value, factor in zip(position, scale, strict=True))
     return Click(label, polarity, (x, y, z))
 
 
-def label_and_polarity(label: str, description: str, list_name: str) -> tuple[str, Polarity]:
+def _label_and_polarity(label: str, description: str, list_name: str) -> tuple[str, Polarity]:
     """Returns what a point is of: its label comes before the list's name.
 
     A description is free text: it counts where it is just a word for a polarity, and then first of all.
@@ -138,23 +209,6 @@ def label_and_polarity(label: str, description: str, list_name: str) -> tuple[st
     return found, stated[0] if stated else Polarity.FOREGROUND
 
 
-def slicer_markups_json(clicks: Clicks) -> dict[str, Any]:
-    """Returns clicks as a point list, in LPS mm; the polarity stands in each point's description."""
-    return {
-        "@schema": _SCHEMA,
-        "markups": [
-            {
-                "type": "Fiducial",
-                "coordinateSystem": "LPS",
-                "coordinateUnits": "mm",
-                "locked": False,
-                "labelFormat": "%N-%d",
-                "controlPoints": [_control_point(number, click) for number, click in enumerate(clicks.points, 1)],
-            }
-        ],
-    }
-
-
 def _control_point(number: int, click: Click) -> dict[str, Any]:
     return {
         "id": str(number),
@@ -168,62 +222,18 @@ def _control_point(number: int, click: Click) -> dict[str, Any]:
     }
 
 
-FCSV_SUFFIX = ".fcsv"
-_FCSV_HEADER = "# Markups fiducial file"
-_SYSTEM = re.compile(r"#\s*CoordinateSystem\s*=\s*(\w+)")
-_COLUMNS = re.compile(r"#\s*columns\s*=\s*(.+)")
-_SYSTEMS = {"RAS": -1.0, "0": -1.0, "LPS": 1.0, "1": 1.0}
-"""The sign of x and y in LPS."""
-
-_DEFAULT_COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID"
-
-
-def is_slicer_fcsv(text: str) -> bool:
-    """Whether a text is a table of fiducials."""
-    return text.lstrip("\ufeff").startswith(_FCSV_HEADER)
-
-
-def parse_slicer_fcsv(text: str, source: str) -> Clicks:
-    """Reads a table of fiducials, in LPS mm.
-
-    Args:
-        text: The file.
-        source: Its name; without ``.fcsv`` it is the list's name.
-
-    Raises:
-        ClickError: The coordinate system is unknown, or a line holds no point.
-    """
-    comments = [line for line in text.splitlines() if line.startswith("#")]
-    system = _stated(_SYSTEM, comments, "RAS")
-    if system not in _SYSTEMS:
-        raise ClickError(f"{source}: CoordinateSystem: expected RAS or LPS, got {system}")
-    columns = [name.strip() for name in _stated(_COLUMNS, comments, _DEFAULT_COLUMNS).split(",")]
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if len(lines) > MAX_CLICKS:
-        raise ClickError(f"{source}: expected at most {MAX_CLICKS} points, got {len(lines)}")
-    list_name = list_name_of(source)
-    try:
-        rows = [dict(zip(columns, row, strict=False)) for row in csv.reader(lines)]
-    except csv.Error as error:
-        raise ClickError(f"{source}: no table: {error}") from error
-    return Clicks(
-        tuple(_click_of_row(row, _SYSTEMS[system], list_name, f"{source}: point {n}") for n, row in enumerate(rows, 1)),
-        source=source,
-    )
-
-
-def _stated(pattern: re.Pattern[str], comments: Iterable[str], default: str) -> str:
+def _stated_in_comments(pattern: re.Pattern[str], comments: Iterable[str], default: str) -> str:
     return next((match[1] for line in comments if (match := pattern.match(line))), default)
 
 
 def _click_of_row(row: dict[str, str], sign: float, list_name: str, where: str) -> Click:
-    x, y, z = (_number(row.get(axis, ""), f"{where}: {axis}") for axis in "xyz")
-    label, polarity = label_and_polarity(row.get("label", ""), row.get("desc", ""), list_name)
+    x, y, z = (_coordinate(row.get(axis, ""), f"{where}: {axis}") for axis in "xyz")
+    label, polarity = _label_and_polarity(row.get("label", ""), row.get("desc", ""), list_name)
     position: Point = (sign * x, sign * y, z)
     return Click(label, polarity, position)
 
 
-def _number(text: str, where: str) -> float:
+def _coordinate(text: str, where: str) -> float:
     try:
         number = float(text)
     except ValueError as error:
@@ -231,14 +241,3 @@ def _number(text: str, where: str) -> float:
     if not math.isfinite(number):
         raise ClickError(f"{where}: expected a finite number, got {text!r:.60}")
     return number
-
-
-def slicer_fcsv(clicks: Clicks) -> str:
-    """Returns clicks as a table of fiducials; the polarity stands in the description."""
-    file = io.StringIO()
-    file.write(f"{_FCSV_HEADER} version = 4.11\n# CoordinateSystem = LPS\n# columns = {_DEFAULT_COLUMNS}\n")
-    rows = csv.writer(file, lineterminator="\n")
-    for number, click in enumerate(clicks.points, 1):
-        name = f"{click.label or 'F'}-{number}"
-        rows.writerow([number, *map(repr, click.position_mm), 0, 0, 0, 1, 1, 1, 0, name, click.polarity.value, ""])
-    return file.getvalue()

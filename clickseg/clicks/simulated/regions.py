@@ -1,4 +1,4 @@
-"""Connected regions of a mask."""
+"""Connected regions of a mask, and how deep voxels lie in them: by ``edt`` on the host, by CuPy on a GPU."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from clickseg.core.arrays import Box, Indices, Integers, Mask, Values
 from clickseg.core.device import Device
 from clickseg.core.errors import DeviceMemoryError
 
-NEIGHBOURS: Final = ndimage.generate_binary_structure(3, 3)
+_NEIGHBOURS: Final = ndimage.generate_binary_structure(3, 3)
 """Voxels of one region share a corner: as the protocols that evaluate interactive segmentation have it."""
+
+Depth: TypeAlias = Callable[[Mask, Point], Values]
+"""Returns how far each voxel [I, J, K] is from the nearest one outside a mask; beyond the array is outside.
+
+The mask lies on the host. The distance of voxels along each axis is in mm, or 1 for depth in voxels.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Regions:
 
     def __init__(self, mask: Mask) -> None:
         """Finds them."""
-        self._numbers: Integers = ndimage.label(mask, NEIGHBOURS)[0]
+        self._numbers: Integers = ndimage.label(mask, _NEIGHBOURS)[0]
         self._boxes: Sequence[Box] = ndimage.find_objects(self._numbers)
         self.voxels: Indices = np.bincount(self._numbers[mask], minlength=len(self._boxes) + 1)[1:]
 
@@ -65,13 +71,6 @@ class Regions:
     def largest(self) -> int:
         """The number of the region of the most voxels, the first of equal ones; there is at least one."""
         return 1 + int(self.voxels.argmax())
-
-
-Depth: TypeAlias = Callable[[Mask, Point], Values]
-"""Returns how far each voxel [I, J, K] is from the nearest one outside a mask; beyond the array is outside.
-
-The mask lies on the host. The distance of voxels along each axis is in mm, or 1 for depth in voxels.
-"""
 
 
 def depth_on_host(mask: Mask, spacing: Point) -> Values:

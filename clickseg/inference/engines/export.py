@@ -11,8 +11,7 @@ import numpy as np
 import openvino as ov
 
 from clickseg.core.errors import ModelError, OutputError
-from clickseg.core.files import file_sha256
-from clickseg.core.staging import part_of, remove_parts, write_bytes
+from clickseg.core.files import file_sha256, part_of, remove_parts, write_bytes
 from clickseg.core.validation import read_json
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings

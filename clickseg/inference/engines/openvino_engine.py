@@ -9,9 +9,9 @@ from pathlib import Path
 import openvino as ov
 
 from clickseg.core.arrays import Values
+from clickseg.core.cache import Slot
 from clickseg.core.errors import EngineError
 from clickseg.core.machine import processor_count
-from clickseg.core.scratch import Slot
 from clickseg.inference.engines.engine import Precision
 from clickseg.models.package import ModelPackage, Weights
 

@@ -13,8 +13,8 @@ import tensorrt as trt
 import torch
 
 from clickseg.core.arrays import Values
+from clickseg.core.cache import Slot
 from clickseg.core.errors import DeviceMemoryError, EngineError, ModelError
-from clickseg.core.scratch import Slot
 from clickseg.core.validation import read_json
 from clickseg.core.version import __version__
 from clickseg.inference.engines.cuda import call

@@ -1,4 +1,4 @@
-"""Simulated clicks, against ITK's components and SciPy's distance transform of the whole volume."""
+"""Simulated clicks, against ITK's components and SciPy's distance transform; spread over regions, and off like ours."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
 from clickseg.clicks.click import Polarity
-from clickseg.clicks.simulated.clicker import Choice, Clicker
-from clickseg.clicks.simulated.regions import Regions
+from clickseg.clicks.simulated.clicker import Choice, Clicker, Noise, VoxelClick, spread
 
 SHAPE = (14, 11, 17)
 SPACING = (1.7, 0.9, 3.1)
+
+GRID = (14, 14, 14)
+CUBES = ((slice(1, 4),) * 3, (slice(5, 8),) * 3, (slice(9, 12),) * 3)
+CUBE_CENTRES = {(2, 2, 2), (6, 6, 6), (10, 10, 10)}
+
+BALL_SHAPE = (30, 40, 50)
+BALL_SPACING = (3.0, 2.0, 1.0)
+BALL_CENTRE = (15, 20, 25)
 
 
 def blobs(seed: int, share: float = 0.08) -> np.ndarray:
@@ -35,33 +42,6 @@ def components(mask: np.ndarray) -> np.ndarray:
 def depths(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     """Distances of the whole volume, beyond which nothing is."""
     return distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
-
-
-@given(st.integers(0, 2**31), st.floats(0.01, 0.6))
-@settings(max_examples=40, deadline=None)
-def test_regions_are_those_of_itk(seed: int, share: float) -> None:
-    mask = blobs(seed, share)
-    expected = components(mask)
-    count = int(expected.max())
-
-    regions = Regions(mask)
-
-    assert len(regions) == count
-    assert Counter(regions.voxels.tolist()) == Counter(np.bincount(expected.ravel())[1:].tolist())
-    if count:
-        again = np.zeros(SHAPE, bool)
-        for number in range(1, count + 1):
-            region = regions.region(number)
-            assert region.mask.sum() == region.voxels
-            again[region.box] |= region.mask
-        assert (again == mask).all()
-
-
-def test_a_row_of_voxels_has_regions() -> None:
-    regions = Regions(np.array([[[1, 0, 1, 1, 0, 0, 1]]], bool))
-
-    assert regions.voxels.tolist() == [1, 2, 1]
-    assert regions.region(2).first == (0, 0, 2)
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 0.5))
@@ -169,3 +149,90 @@ def test_the_worst_patch_is_clicked() -> None:
     (click,) = Clicker(Choice.LARGEST).patch_based(truth, found, (4, 4, 4), np.random.default_rng(0))
 
     assert click.voxel in {(5, 5, 9), (5, 5, 10)}
+
+
+def cubes() -> np.ndarray:
+    mask = np.zeros(GRID, bool)
+    for cube in CUBES:
+        mask[cube] = True
+    return mask
+
+
+def test_centres_come_first_then_borders_in_the_same_order() -> None:
+    mask = cubes()
+
+    voxels = spread(mask, 8, np.random.default_rng(1))
+
+    assert set(voxels[:3]) == CUBE_CENTRES
+    assert not CUBE_CENTRES & set(voxels[3:])
+    assert all(mask[voxel] for voxel in voxels)
+    cube_of = [voxel[0] // 4 for voxel in voxels]
+    assert cube_of[3:6] == cube_of[:3]
+    assert cube_of[6:] == cube_of[:2]
+
+
+def test_of_more_regions_than_clicks_some_are_drawn() -> None:
+    drawn = {spread(cubes(), 1, np.random.default_rng(seed)) for seed in range(50)}
+
+    assert drawn == {(centre,) for centre in CUBE_CENTRES}
+
+
+def test_a_region_of_one_voxel_is_its_own_centre_and_border() -> None:
+    mask = np.zeros(GRID, bool)
+    mask[0, 13, 5] = True
+
+    assert spread(mask, 3, np.random.default_rng(0)) == ((0, 13, 5),) * 3
+
+
+def test_every_voxel_of_a_border_is_clicked_in_the_long_run() -> None:
+    mask = np.zeros(GRID, bool)
+    mask[CUBES[0]] = True
+
+    borders = set(spread(mask, 600, np.random.default_rng(2))[1:])
+
+    assert borders == {tuple(int(i) for i in voxel) for voxel in np.argwhere(mask)} - {(2, 2, 2)}
+
+
+def test_nothing_is_clicked_where_nothing_is() -> None:
+    assert spread(np.zeros(GRID, bool), 5, np.random.default_rng(0)) == ()
+
+
+def ball(radius_mm: float) -> np.ndarray:
+    places = np.stack(np.meshgrid(*map(np.arange, BALL_SHAPE), indexing="ij"), axis=-1)
+    return np.linalg.norm((places - BALL_CENTRE) * BALL_SPACING, axis=-1) <= radius_mm
+
+
+def test_without_noise_a_click_stays_where_it_is() -> None:
+    click = VoxelClick(BALL_CENTRE, Polarity.FOREGROUND)
+
+    assert Noise().applied(click, ball(8), BALL_SPACING, np.random.default_rng(0)) == click
+
+
+def test_jitter_has_its_standard_deviation_along_each_axis_in_mm() -> None:
+    click, rng = VoxelClick(BALL_CENTRE, Polarity.FOREGROUND), np.random.default_rng(1)
+
+    off = [Noise(jitter_mm=4.0).applied(click, ball(8), BALL_SPACING, rng).voxel for _ in range(4000)]
+
+    assert (np.array(off) - BALL_CENTRE).std(axis=0) * BALL_SPACING == pytest.approx([4.0] * 3, rel=0.06)
+
+
+@pytest.mark.parametrize("polarity", list(Polarity))
+def test_a_click_outside_lies_just_beyond_the_border(polarity: Polarity) -> None:
+    truth = ball(8) if polarity is Polarity.FOREGROUND else ~ball(8)
+    click, rng = VoxelClick(BALL_CENTRE, polarity), np.random.default_rng(2)
+    for _ in range(100):
+        off = Noise(outside=1.0).applied(click, truth, BALL_SPACING, rng)
+
+        distance_mm = np.linalg.norm((np.array(off.voxel) - BALL_CENTRE) * BALL_SPACING)
+        assert off.polarity is polarity
+        assert truth[off.voxel] != (polarity is Polarity.FOREGROUND)
+        assert 8 < distance_mm < 8 + np.linalg.norm(BALL_SPACING)
+
+
+@pytest.mark.parametrize("noise", [Noise(jitter_mm=500.0), Noise(outside=1.0)])
+def test_a_click_stays_in_the_volume(noise: Noise) -> None:
+    everywhere, rng = np.ones(BALL_SHAPE, bool), np.random.default_rng(3)
+    for voxel in (BALL_CENTRE, (0, 0, 0), (29, 39, 49)):
+        off = noise.applied(VoxelClick(voxel, Polarity.FOREGROUND), everywhere, BALL_SPACING, rng)
+
+        assert all(0 <= index < count for index, count in zip(off.voxel, BALL_SHAPE, strict=True))

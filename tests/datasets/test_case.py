@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from clickseg.core.errors import InputError
-from clickseg.datasets.case import CaseFiles
-from clickseg.datasets.folds import digests_of
+from clickseg.datasets.case import CaseFiles, digests_of
 
 
 def write(folder: Path) -> list[CaseFiles]:

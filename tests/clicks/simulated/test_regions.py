@@ -1,20 +1,22 @@
-"""Depth in a mask, against SciPy's distance transform: on the host, on a GPU, and on a double of one."""
+"""Regions of a mask against ITK's components; depth in it against SciPy's: on the host, a GPU, and a double of one."""
 
 from __future__ import annotations
 
 import sys
 import types
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
+import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from clickseg.clicks.simulated.clicker import Choice, Clicker
-from clickseg.clicks.simulated.regions import depth_on, depth_on_host
+from clickseg.clicks.simulated.regions import Regions, depth_on, depth_on_host
 from clickseg.core.device import HOST, device_of
 from clickseg.core.errors import DeviceMemoryError
 from clickseg.inference.engines.cuda_runtime import has_cuda_device
@@ -32,6 +34,13 @@ def expected(mask: np.ndarray) -> np.ndarray:
     """Distances in the volume, beyond which nothing is."""
     distances = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=SPACING)
     return np.asarray(distances)[1:-1, 1:-1, 1:-1]
+
+
+def components(mask: np.ndarray) -> np.ndarray:
+    """The numbers of components whose voxels share a corner."""
+    label = SimpleITK.ConnectedComponentImageFilter()
+    label.FullyConnectedOn()
+    return SimpleITK.GetArrayFromImage(label.Execute(SimpleITK.GetImageFromArray(mask.astype(np.uint8))))
 
 
 class FullDevice(FakeDevice):
@@ -55,6 +64,33 @@ def cupyx(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("cupyx", "cupyx.scipy"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@given(st.integers(0, 2**31), st.floats(0.01, 0.6))
+@settings(max_examples=40, deadline=None)
+def test_regions_are_those_of_itk(seed: int, share: float) -> None:
+    mask = mask_of(seed, share)
+    expected = components(mask)
+    count = int(expected.max())
+
+    regions = Regions(mask)
+
+    assert len(regions) == count
+    assert Counter(regions.voxels.tolist()) == Counter(np.bincount(expected.ravel())[1:].tolist())
+    if count:
+        again = np.zeros(SHAPE, bool)
+        for number in range(1, count + 1):
+            region = regions.region(number)
+            assert region.mask.sum() == region.voxels
+            again[region.box] |= region.mask
+        assert (again == mask).all()
+
+
+def test_a_row_of_voxels_has_regions() -> None:
+    regions = Regions(np.array([[[1, 0, 1, 1, 0, 0, 1]]], bool))
+
+    assert regions.voxels.tolist() == [1, 2, 1]
+    assert regions.region(2).first == (0, 0, 2)
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 1))
