@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from clickseg import __version__
+from clickseg.cli.parser import OPTIONS
 from clickseg.clicks.formats.clicks_json import parse_clicks_json
-from clickseg.core.options import OPTIONS, variable
+from clickseg.core.options import variable
 from clickseg.dicom.series import REMEDY_NAMES
 from clickseg.models.spec import Alternative, InputSpec, ModelSpec
 
