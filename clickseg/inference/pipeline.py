@@ -25,7 +25,7 @@ from clickseg.inference.measurements import Measures
 from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching import StitchChoice
+from clickseg.inference.stitching_choice import StitchChoice
 from clickseg.models.package import ModelPackage
 
 logger = logging.getLogger(__name__)
