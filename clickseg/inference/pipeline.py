@@ -65,15 +65,15 @@ def infer(
 ) -> Predicted:
     """Runs the network window by window, and decides the class of each voxel of the reference series.
 
+    Where a device's memory is full, smaller batches are tried, then blending on the host: the fingerprint names the
+    batch, and ``windows.logits`` where they were blended.
+
     Args:
         prepared: The case on the model grid.
         engine: The network.
         progress: Told after each window.
         choose_kernels: The loops over voxels.
         memory: What the run may take.
-
-    Where a device's memory is full, smaller batches are tried, then blending on the host: the fingerprint names the
-    batch, and ``windows.logits`` where they were blended.
 
     Raises:
         EngineError: The network fails.
