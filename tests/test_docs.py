@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from clickseg import __version__
+from clickseg.cli.parser import OPTIONS
 from clickseg.clicks.formats.clicks_json import parse_clicks_json
-from clickseg.core.options import OPTIONS, variable
+from clickseg.core.options import variable
 from clickseg.dicom.series import REMEDY_NAMES
 from clickseg.models.spec import Alternative, InputSpec, ModelSpec
 
@@ -27,6 +28,12 @@ def text(name: str) -> str:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    for name in re.findall(r"`((?:app|clickseg|operators|scripts|tests)/[\w./-]*)`", page.read_text()):
+        assert (REPOSITORY / name).exists(), name
 
 
 def test_every_option_is_in_the_readme() -> None:

@@ -54,6 +54,14 @@ def test_the_domain_never_imports_the_sdk_or_holoscan() -> None:
         assert path.name == "monai_deploy.py" or not any(name.startswith("holoscan") for name in names), path
 
 
+def test_no_module_imports_a_private_name_of_another() -> None:
+    for path in sources("app", "clickseg", "operators"):
+        froms = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        own = [node for node in froms if str(node.module).partition(".")[0] in ("app", "clickseg", "operators")]
+        names = {alias.name for node in own for alias in node.names}
+        assert not {name for name in names if name.startswith("_") and not name.endswith("__")}, path
+
+
 def test_operators_and_application_know_no_pixel() -> None:
     known = {"app", "clickseg", "monai", "operators"} | set(sys.stdlib_module_names)
     for path in sources("operators", "app"):

@@ -69,7 +69,7 @@ def read_settings(
         input_path: The input.
         output_path: The output folder.
         models: What ``-m`` names, if anything.
-        options: Values by the names in ``OPTIONS``; these win over the environment.
+        options: Values by the names of the options; these win over the environment.
         environ: Environment variables.
 
     Raises:

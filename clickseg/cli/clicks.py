@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from clickseg.batch.click_assignment import for_series, is_for
+from clickseg.cli.terminal import table, tell, tell_bytes
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.find import clicks_in, read_clicks
 from clickseg.clicks.formats.grand_challenge import Frame
 from clickseg.clicks.formats.registry import MM_WRITERS, NUMBERED, VOXEL_WRITERS
 from clickseg.clicks.image_clicks import AnyClicks, Voxel, at_voxels, placed
 from clickseg.clicks.names import bare_label
+from clickseg.core.clock import read_clock
 from clickseg.core.errors import ClickError, UsageError
+from clickseg.core.files import write_bytes
+from clickseg.core.options import choice
 from clickseg.dicom.files import scan
 from clickseg.dicom.series import CheckedSeries, Remedies, check_all, listed
 from clickseg.dicom.source_headers import reference_headers
@@ -23,6 +29,66 @@ from clickseg.results.structured_report import make_click_report
 
 SR = "sr"
 FORMS = (*MM_WRITERS, *VOXEL_WRITERS, SR)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command, and returns the exit code."""
+    frame = choice(Frame, arguments.clicks_frame, "clicks-frame")
+    if arguments.to is None:
+        tell(show(arguments.file, arguments.series, frame))
+        return 0
+    content = convert(arguments.file, arguments.series, frame, arguments.to, read_clock(os.environ))
+    if arguments.to_file is None:
+        tell_bytes(content)
+    else:
+        write_bytes(arguments.to_file, content)
+    return 0
+
+
+def show(path: Path, folder: Path | None, frame: Frame) -> list[str]:
+    """Returns a table of the clicks in a file, with the voxels of a series where one is given.
+
+    Args:
+        path: The file.
+        folder: The folder of the series, if any.
+        frame: What the numbers of a file are that names no frame.
+
+    Raises:
+        ClickError: The file cannot be read, or a click is not in the series.
+    """
+    clicks = read_clicks(path, frame)
+    series = None if folder is None else _series(folder, clicks)
+    if series is None and not isinstance(clicks, Clicks):
+        rows = [(click.label, click.polarity.value, str(click.place)) for click in clicks.points]
+        return table(("LABEL", "POLARITY", "PLACE"), rows)
+    in_mm = _placed(clicks, series)
+    rows = [(c.label, c.polarity.value, " ".join(f"{value:.3f}" for value in c.position_mm)) for c in in_mm.points]
+    if series is None:
+        return table(("LABEL", "POLARITY", "LPS MM"), rows)
+    voxels = [" ".join(str(n) for n in Voxel.at(click.position_mm, series.stack)) for click in in_mm.points]
+    with_voxels = [(*row, voxel) for row, voxel in zip(rows, voxels, strict=True)]
+    return table(("LABEL", "POLARITY", "LPS MM", "VOXEL I J K"), with_voxels)
+
+
+def convert(path: Path, folder: Path | None, frame: Frame, form: str, clock: datetime) -> bytes:
+    """Returns the clicks of a file in another form.
+
+    Args:
+        path: The file.
+        folder: The folder of the series, for forms that refer to one.
+        frame: What the numbers of a file are that names no frame.
+        form: One of ``FORMS``.
+        clock: The time of a DICOM SR.
+
+    Raises:
+        ClickError: The file cannot be read, a click is not in the series, or the form cannot hold the clicks.
+        UsageError: The form is unknown or needs a series.
+    """
+    if form not in FORMS:
+        raise UsageError(f"--to: expected {', '.join(FORMS)}, got {form!r}")
+    clicks = read_clicks(path, frame)
+    series = None if folder is None else _series(folder, clicks)
+    return written(_placed(clicks, series), form, series, clock)
 
 
 def written(clicks: Clicks, form: str, series: CheckedSeries | None, clock: datetime) -> bytes:
@@ -77,52 +143,6 @@ def _content(clicks: Clicks, form: str, series: CheckedSeries | None, only: str)
     return sorted(["" if form in NUMBERED else label, sorted(points, key=str)] for label, points in by_label.items())
 
 
-def show(path: Path, folder: Path | None, frame: Frame) -> list[str]:
-    """Returns a table of the clicks in a file, with the voxels of a series where one is given.
-
-    Args:
-        path: The file.
-        folder: The folder of the series, if any.
-        frame: What the numbers of a file are that names no frame.
-
-    Raises:
-        ClickError: The file cannot be read, or a click is not in the series.
-    """
-    clicks = read_clicks(path, frame)
-    series = None if folder is None else _series(folder, clicks)
-    if series is None and not isinstance(clicks, Clicks):
-        rows = [(click.label, click.polarity.value, str(click.place)) for click in clicks.points]
-        return _table(("LABEL", "POLARITY", "PLACE"), rows)
-    in_mm = _placed(clicks, series)
-    rows = [(c.label, c.polarity.value, " ".join(f"{value:.3f}" for value in c.position_mm)) for c in in_mm.points]
-    if series is None:
-        return _table(("LABEL", "POLARITY", "LPS MM"), rows)
-    voxels = [" ".join(str(n) for n in Voxel.at(click.position_mm, series.stack)) for click in in_mm.points]
-    with_voxels = [(*row, voxel) for row, voxel in zip(rows, voxels, strict=True)]
-    return _table(("LABEL", "POLARITY", "LPS MM", "VOXEL I J K"), with_voxels)
-
-
-def convert(path: Path, folder: Path | None, frame: Frame, form: str, clock: datetime) -> bytes:
-    """Returns the clicks of a file in another form.
-
-    Args:
-        path: The file.
-        folder: The folder of the series, for forms that refer to one.
-        frame: What the numbers of a file are that names no frame.
-        form: One of ``FORMS``.
-        clock: The time of a DICOM SR.
-
-    Raises:
-        ClickError: The file cannot be read, a click is not in the series, or the form cannot hold the clicks.
-        UsageError: The form is unknown or needs a series.
-    """
-    if form not in FORMS:
-        raise UsageError(f"--to: expected {', '.join(FORMS)}, got {form!r}")
-    clicks = read_clicks(path, frame)
-    series = None if folder is None else _series(folder, clicks)
-    return written(_placed(clicks, series), form, series, clock)
-
-
 def _placed(clicks: AnyClicks, series: CheckedSeries | None) -> Clicks:
     """Returns clicks in millimetres, all inside the series where there is one."""
     if series is None:
@@ -150,9 +170,3 @@ def _series(folder: Path, clicks: AnyClicks) -> CheckedSeries:
         f"{listed([series.candidate for series in formed]) or 'none'}",
         hint="--series names the folder of the one that they are on",
     )
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [columns, *rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]

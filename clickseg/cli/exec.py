@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import runpy
 import sys
@@ -15,6 +16,11 @@ from clickseg.core.errors import UsageError
 from clickseg.inference.engines.cuda_runtime import library_folders
 
 _FLAGS = {"input": "-i", "output": "-o", "model": "-m", "workdir": "-w", "log_level": "-l"}
+
+
+def run(arguments: argparse.Namespace) -> NoReturn:
+    """Runs the command: this process becomes the application's."""
+    execute(arguments.app, {name: getattr(arguments, name) for name in _FLAGS}, os.environ)
 
 
 def execute(app: Path, options: Mapping[str, object], environ: Mapping[str, str]) -> NoReturn:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from clickseg.cli.terminal import table, tell
 from clickseg.core.errors import InputError
 from clickseg.core.text import counted
-from clickseg.dicom.files import Scan
+from clickseg.dicom.files import Scan, scan
 from clickseg.dicom.series import Candidate, Remedies, check, group
 from clickseg.dicom.values import quantity_of
 
@@ -43,37 +46,43 @@ class Row:
     hint: str | None = None
 
 
-def inspect_series(scan: Scan, remedies: Remedies) -> tuple[Row, ...]:
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command, and returns the exit code."""
+    found = scan(arguments.input)
+    rows = inspect_series(found, Remedies.parse(arguments.remedy))
+    tell(json.dumps(as_json(found, rows), indent=2).splitlines() if arguments.json else as_text(found, rows))
+    return 0
+
+
+def inspect_series(found: Scan, remedies: Remedies) -> tuple[Row, ...]:
     """Returns a row for each series of a scan, in the order of their folders."""
-    candidates = sorted(group(scan.instances), key=lambda each: (each.folder, each.first.name))
+    candidates = sorted(group(found.instances), key=lambda each: (each.folder, each.first.name))
     return tuple(_row(candidate, remedies) for candidate in candidates)
 
 
-def as_json(scan: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
+def as_json(found: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
     """Returns the table as JSON."""
     return {
-        "instances": len(scan.instances),
-        "damaged": {name: damage.reason for name, damage in scan.damaged.items()},
-        "passed_over": dict(scan.passed_over),
+        "instances": len(found.instances),
+        "damaged": {name: damage.reason for name, damage in found.damaged.items()},
+        "passed_over": dict(found.passed_over),
         "series": [asdict(row) for row in rows],
     }
 
 
-def as_text(scan: Scan, rows: tuple[Row, ...]) -> list[str]:
+def as_text(found: Scan, rows: tuple[Row, ...]) -> list[str]:
     """Returns the table as lines of text."""
     columns = ("MODALITY", "FILES", "SLICES x ROWS x COLUMNS", "SPACING MM", "UNIT", "FOLDER", "DESCRIPTION")
-    cells = [columns, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    lines = table[:1]
-    for row, line in zip(rows, table[1:], strict=True):
+    headings, *shown = table(columns, [_cells(row) for row in rows])
+    lines = [headings]
+    for row, line in zip(rows, shown, strict=True):
         lines += [line, f"    {row.series_instance_uid or 'no Series Instance UID'}"]
         lines += [f"    remedy: {remedy}" for remedy in row.remedies]
         lines += [f"    problem: {row.problem}"] if row.problem else []
         lines += [f"    hint: {row.hint}"] if row.hint else []
-    lines += [f"damaged: {name}: {damage.reason}" for name, damage in scan.damaged.items()]
-    passed = ", ".join(f"{count} {reason}" for reason, count in scan.passed_over.items())
-    lines += ["", f"{counted(len(scan.instances), 'DICOM file')}; passed over: {passed or 'none'}"]
+    lines += [f"damaged: {name}: {damage.reason}" for name, damage in found.damaged.items()]
+    passed = ", ".join(f"{count} {reason}" for reason, count in found.passed_over.items())
+    lines += ["", f"{counted(len(found.instances), 'DICOM file')}; passed over: {passed or 'none'}"]
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from clickseg.cli.container_program import ContainerProgram, find_program
+from clickseg.cli.terminal import tell
 from clickseg.core.errors import ContainerError, InputError, OutputError, UsageError
 from clickseg.models.find import ModelPath, find_packages, model_paths
 
@@ -22,6 +24,10 @@ _INSTALLED = _PACKAGE / "_build"
 """What the build needs beside the package, where ClickSeg is installed from a wheel; else it lies in the checkout."""
 
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*", "_build", "_models")
+
+_TAG = re.compile(r"[a-z0-9][\w.\-/:]*")
+_GPU_BASE = "nvcr.io/nvidia/pytorch:26.07-py3"
+"""The default base image of ``gpu``; that of ``cpu`` is the Dockerfile's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,131 @@ class Content:
     wheels: Path | None = None
 
 
-def build_files() -> Path:
-    """Returns the folder with the Dockerfile and ``container/``."""
-    return _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
+@dataclass(frozen=True, slots=True)
+class Image:
+    """How an image is made.
+
+    Attributes:
+        tag: Its name.
+        version: Of the application.
+        target: ``cpu`` or ``gpu``.
+        base: The base image; None for the target's default.
+        network: What the builder's steps may reach; None for the builder's default.
+        use_cache: Whether steps of earlier builds count.
+    """
+
+    tag: str
+    version: str
+    target: str = "cpu"
+    base: str | None = None
+    network: str | None = None
+    use_cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The source of an application.
+
+    Attributes:
+        revision: The commit, with ``-dirty`` where files differ from it; ``unknown`` outside of a repository.
+        url: The repository; empty where it has no web address.
+    """
+
+    revision: str
+    url: str
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command, and returns the exit code."""
+    image = Image(
+        checked_tag(arguments.tag),
+        arguments.app_version,
+        arguments.target,
+        arguments.base_image,
+        arguments.network,
+        not arguments.no_cache,
+    )
+    models = () if arguments.no_models else arguments.model
+    content = content_of(arguments.app, models, os.environ, docs=arguments.docs, wheels=arguments.wheels)
+    tell(package(content, image, arguments.tar_folder))
+    return 0
+
+
+def package(content: Content, image: Image, output: Path | None) -> list[str]:
+    """Builds an image.
+
+    Args:
+        content: What goes into it.
+        image: How it is made.
+        output: A folder that it is also written to, as a tar.
+
+    Returns:
+        What was made, a line each.
+
+    Raises:
+        ContainerError: There is neither docker nor podman, or the build failed.
+        OutputError: The tar cannot be written.
+    """
+    program = find_program()
+    if output is not None and not output.is_dir():
+        raise OutputError(f"{output}: expected a folder")
+    with tempfile.TemporaryDirectory(prefix="clickseg-package-") as folder:
+        write_context(content, build_files(), Path(folder))
+        _run(build_command(program, image, provenance_of(content.app), Path(folder)), program)
+    if not program.has_image(image.tag):
+        raise ContainerError(
+            f"{program.name} built {image.tag} and kept it elsewhere", hint="docker buildx use default"
+        )
+    made = [f"image    {image.tag}"]
+    return made if output is None else [*made, f"tar      {_save(program, image.tag, output)}"]
+
+
+def checked_tag(tag: str) -> str:
+    """Returns an image's name.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not _TAG.fullmatch(tag):
+        raise UsageError(f"tag {tag!r}: expected a name in small letters, such as clickseg:cpu")
+    return tag
+
+
+def content_of(
+    app: Path,
+    models: Iterable[Path] | None,
+    environ: Mapping[str, str],
+    *,
+    docs: Path | None,
+    wheels: Path | None,
+) -> Content:
+    """Returns what goes into an image.
+
+    Args:
+        app: The application's folder.
+        models: Packages, or folders of them; None for those that the application would find.
+        environ: Environment variables.
+        docs: A folder of documents; None for ClickSeg's own.
+        wheels: A folder of wheels.
+
+    Raises:
+        InputError: The wheels are none.
+        ModelError: A model package is missing, or cannot be used.
+        UsageError: There is no application.
+    """
+    if wheels is not None and not any(wheels.glob("*.whl")):
+        raise InputError(f"no wheels in {wheels}", hint="docs/container.md says how to fill it")
+    places = (
+        model_paths(None, environ) if models is None else tuple(ModelPath(path, is_required=True) for path in models)
+    )
+    found = _first_with_models(places) if models is None else chosen_models(places)
+    own_docs = build_files() / "docs"
+    return Content(checked_app(app), found, docs or (own_docs if own_docs.is_dir() else None), wheels)
+
+
+def _first_with_models(places: Iterable[ModelPath]) -> tuple[Path, ...]:
+    """Returns the packages of the first place that holds any, as a run would find them."""
+    return chosen_models([ModelPath(each.path, is_required=True) for each in find_packages(tuple(places))])
 
 
 def checked_app(app: Path) -> Path:
@@ -70,6 +198,11 @@ def chosen_models(paths: Sequence[ModelPath]) -> tuple[Path, ...]:
     if twice:
         raise UsageError(f"two model packages are called {twice[0]}: expected different names")
     return tuple(found)
+
+
+def build_files() -> Path:
+    """Returns the folder with the Dockerfile and ``container/``."""
+    return _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 
 
 def write_context(content: Content, files: Path, folder: Path) -> None:
@@ -109,19 +242,6 @@ def _link(path: Path, link: Path) -> None:
         shutil.copy(path, link)
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """The source of an application.
-
-    Attributes:
-        revision: The commit, with ``-dirty`` where files differ from it; ``unknown`` outside of a repository.
-        url: The repository; empty where it has no web address.
-    """
-
-    revision: str
-    url: str
-
-
 def provenance_of(folder: Path) -> Provenance:
     """Asks git about a folder."""
     commit = _git(folder, "rev-parse", "HEAD")
@@ -149,93 +269,6 @@ def _git(folder: Path, *arguments: str) -> str:
     return asked.stdout.strip() if asked.returncode == 0 else ""
 
 
-_TAG = re.compile(r"[a-z0-9][\w.\-/:]*")
-_GPU_BASE = "nvcr.io/nvidia/pytorch:26.07-py3"
-"""The default base image of ``gpu``; that of ``cpu`` is the Dockerfile's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """How an image is made.
-
-    Attributes:
-        tag: Its name.
-        version: Of the application.
-        target: ``cpu`` or ``gpu``.
-        base: The base image; None for the target's default.
-        network: What the builder's steps may reach; None for the builder's default.
-        use_cache: Whether steps of earlier builds count.
-    """
-
-    tag: str
-    version: str
-    target: str = "cpu"
-    base: str | None = None
-    network: str | None = None
-    use_cache: bool = True
-
-
-def package(content: Content, image: Image, output: Path | None) -> list[str]:
-    """Builds an image.
-
-    Args:
-        content: What goes into it.
-        image: How it is made.
-        output: A folder that it is also written to, as a tar.
-
-    Returns:
-        What was made, a line each.
-
-    Raises:
-        ContainerError: There is neither docker nor podman, or the build failed.
-        OutputError: The tar cannot be written.
-    """
-    program = find_program()
-    if output is not None and not output.is_dir():
-        raise OutputError(f"{output}: expected a folder")
-    with tempfile.TemporaryDirectory(prefix="clickseg-package-") as folder:
-        write_context(content, build_files(), Path(folder))
-        _run(build_command(program, image, provenance_of(content.app), Path(folder)), program)
-    if not program.has_image(image.tag):
-        raise ContainerError(
-            f"{program.name} built {image.tag} and kept it elsewhere", hint="docker buildx use default"
-        )
-    made = [f"image    {image.tag}"]
-    return made if output is None else [*made, f"tar      {_save(program, image.tag, output)}"]
-
-
-def content_of(
-    app: Path,
-    models: Iterable[Path] | None,
-    environ: Mapping[str, str],
-    *,
-    docs: Path | None,
-    wheels: Path | None,
-) -> Content:
-    """Returns what goes into an image.
-
-    Args:
-        app: The application's folder.
-        models: Packages, or folders of them; None for those that the application would find.
-        environ: Environment variables.
-        docs: A folder of documents; None for ClickSeg's own.
-        wheels: A folder of wheels.
-
-    Raises:
-        InputError: The wheels are none.
-        ModelError: A model package is missing, or cannot be used.
-        UsageError: There is no application.
-    """
-    if wheels is not None and not any(wheels.glob("*.whl")):
-        raise InputError(f"no wheels in {wheels}", hint="docs/container.md says how to fill it")
-    places = (
-        model_paths(None, environ) if models is None else tuple(ModelPath(path, is_required=True) for path in models)
-    )
-    found = _first_with_models(places) if models is None else chosen_models(places)
-    own_docs = build_files() / "docs"
-    return Content(checked_app(app), found, docs or (own_docs if own_docs.is_dir() else None), wheels)
-
-
 def build_command(program: ContainerProgram, image: Image, provenance: Provenance, context: Path) -> list[str]:
     """Returns the command that builds an image."""
     arguments = {
@@ -252,22 +285,6 @@ def build_command(program: ContainerProgram, image: Image, provenance: Provenanc
     words += ["--network", image.network] if image.network else []
     words += [] if image.use_cache else ["--no-cache"]
     return program.command("build", "--tag", image.tag, *words, str(context))
-
-
-def checked_tag(tag: str) -> str:
-    """Returns an image's name.
-
-    Raises:
-        UsageError: It is none.
-    """
-    if not _TAG.fullmatch(tag):
-        raise UsageError(f"tag {tag!r}: expected a name in small letters, such as clickseg:cpu")
-    return tag
-
-
-def _first_with_models(places: Iterable[ModelPath]) -> tuple[Path, ...]:
-    """Returns the packages of the first place that holds any, as a run would find them."""
-    return chosen_models([ModelPath(each.path, is_required=True) for each in find_packages(tuple(places))])
 
 
 def _run(command: list[str], program: ContainerProgram) -> None:

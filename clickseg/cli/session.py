@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 
-from clickseg.batch.session_run import Edit, SessionRun, SessionStep
+from clickseg.batch.session_run import Edit, SessionRun, SessionStep, refine
+from clickseg.batch.settings import read_settings
 from clickseg.batch.writer import RunSummary
+from clickseg.cli.parser import options_of
+from clickseg.cli.terminal import begin, conclude, progress_bar
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.core.arrays import Box
 from clickseg.core.errors import UsageError
 from clickseg.core.text import counted
 from clickseg.inference.case import Case
 from clickseg.session.session import Change, Session
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command, and returns the exit code."""
+    settings = read_settings(arguments.input, arguments.output, arguments.models, options_of(arguments), os.environ)
+    begin(settings.output, os.environ)
+    refined = refine(settings, arguments.session, edit_of(arguments), progress_bar())
+    return conclude(summary_of(refined), settings.output, os.environ)
 
 
 def edit_of(arguments: argparse.Namespace) -> Edit:

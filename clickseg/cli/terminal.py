@@ -94,6 +94,13 @@ def conclude(summary: RunSummary, output: Path | None, environ: Mapping[str, str
     return 0 if _leave(summary.metadata, output) else 1
 
 
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns rows of cells as lines, each column as wide as its widest cell; the first line holds the headings."""
+    cells = [columns, *rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
 def tell(lines: Iterable[str]) -> None:
     """Prints lines on standard output; it is no error where nobody listens any more, as with ``| head``."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"

@@ -5,19 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 
+from clickseg.cli.terminal import progress_bar, tell
 from clickseg.core.extras import TRAINING, check_libraries
-from clickseg.core.progress import Progress
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 from clickseg.inference.runtime_settings import RuntimeSettings, checked_device
 
 
-def train_command(arguments: argparse.Namespace, progress: Progress, reading: Progress) -> list[str]:
-    """Trains, and returns lines that say what was made.
-
-    Args:
-        arguments: What the command line says.
-        progress: Told after each batch.
-        reading: Told after each case that is read.
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command, and returns the exit code.
 
     Raises:
         UsageError: The arguments do not go together.
@@ -29,7 +24,8 @@ def train_command(arguments: argparse.Namespace, progress: Progress, reading: Pr
 
     how = read_config(arguments.config or ["pet_lesion"], arguments.set)
     if arguments.print_config:
-        return as_yaml(how).splitlines()
+        tell(as_yaml(how).splitlines())
+        return 0
     runtime = RuntimeSettings(device=checked_device(arguments.device))
     load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK where that is installed
     from clickseg.training.processes import joined
@@ -37,5 +33,6 @@ def train_command(arguments: argparse.Namespace, progress: Progress, reading: Pr
 
     cases = split_cases(arguments.data, how, arguments.fold, arguments.folds)
     with joined(os.environ, runtime.device) as processes:
-        package = train(cases, how, arguments.run_folder, processes, progress, reading)
-    return [f"model    {package}"]
+        package = train(cases, how, arguments.run_folder, processes, progress_bar("batch"), progress_bar("case"))
+    tell([f"model    {package}"])
+    return 0

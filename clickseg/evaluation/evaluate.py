@@ -30,55 +30,6 @@ from clickseg.inference.engines.engine import Engine
 from clickseg.models.package import ModelPackage
 from clickseg.session.session import Session, SessionOptions
 
-
-def series_of(case: LabelledCase) -> tuple[Series, ...]:
-    """Returns the images of a case as series in memory: modality, values and a UID, no planes, no patient.
-
-    That is all that a session asks a series for. No SEG can be made of them, since they have no source instances.
-    """
-    return tuple(_series(f"{case.name}/{number}", image) for number, image in enumerate(case.images))
-
-
-def _series(name: str, image: LabelledImage) -> Series:
-    header = Dataset()
-    header.Modality = image.modality
-    header.SeriesInstanceUID = content_uid("clickseg evaluation", name)  # never leaves the process
-    candidate = Candidate((Instance(Path(name), name, header, pixel_bytes=0),))
-    stack = Stack((), image.volume.get_geometry(), np.empty(0))
-    return Series(candidate, stack, (), image.volume, image.unit, "as the dataset says")
-
-
-def evaluate_case(
-    case: LabelledCase,
-    package: ModelPackage,
-    engine: Engine,
-    protocol: Protocol,
-    options: SessionOptions | None = None,
-    progress: Progress = no_progress,
-) -> CaseScores:
-    """Returns how well a model does in a case, through the session that users have.
-
-    Args:
-        case: The case.
-        package: The model.
-        engine: Its network, loaded.
-        protocol: How many clicks are made, and where.
-        options: How the session is run.
-        progress: Told after each step, of the result without clicks too.
-
-    Raises:
-        InputError: The truth does not fit the model or the image, or the protocol is not for such images.
-        ModelError: The images are not what the model takes.
-        EngineError: The network fails.
-    """
-    options = options or SessionOptions()
-    trial = trial_of(case, package.spec, protocol)
-    opened = time.perf_counter()
-    with Session(series_of(case), package, engine=engine, options=options) as session:
-        curves = trial.play(Model(session, case, package.spec, opened), MODEL, progress)
-        return CaseScores(case.name, curves, session.labels)
-
-
 logger = logging.getLogger(__name__)
 
 Reader = Callable[[CaseFiles], LabelledCase]
@@ -213,3 +164,51 @@ def _picture(case: LabelledCase, labels: LabelMap) -> bytes:
     return draw_picture(
         image.volume, image.unit, [truth == number for number in numbers], [labels.mask(number) for number in numbers]
     )
+
+
+def evaluate_case(
+    case: LabelledCase,
+    package: ModelPackage,
+    engine: Engine,
+    protocol: Protocol,
+    options: SessionOptions | None = None,
+    progress: Progress = no_progress,
+) -> CaseScores:
+    """Returns how well a model does in a case, through the session that users have.
+
+    Args:
+        case: The case.
+        package: The model.
+        engine: Its network, loaded.
+        protocol: How many clicks are made, and where.
+        options: How the session is run.
+        progress: Told after each step, of the result without clicks too.
+
+    Raises:
+        InputError: The truth does not fit the model or the image, or the protocol is not for such images.
+        ModelError: The images are not what the model takes.
+        EngineError: The network fails.
+    """
+    options = options or SessionOptions()
+    trial = trial_of(case, package.spec, protocol)
+    opened = time.perf_counter()
+    with Session(series_of(case), package, engine=engine, options=options) as session:
+        curves = trial.play(Model(session, case, package.spec, opened), MODEL, progress)
+        return CaseScores(case.name, curves, session.labels)
+
+
+def series_of(case: LabelledCase) -> tuple[Series, ...]:
+    """Returns the images of a case as series in memory: modality, values and a UID, no planes, no patient.
+
+    That is all that a session asks a series for. No SEG can be made of them, since they have no source instances.
+    """
+    return tuple(_series(f"{case.name}/{number}", image) for number, image in enumerate(case.images))
+
+
+def _series(name: str, image: LabelledImage) -> Series:
+    header = Dataset()
+    header.Modality = image.modality
+    header.SeriesInstanceUID = content_uid("clickseg evaluation", name)  # never leaves the process
+    candidate = Candidate((Instance(Path(name), name, header, pixel_bytes=0),))
+    stack = Stack((), image.volume.get_geometry(), np.empty(0))
+    return Series(candidate, stack, (), image.volume, image.unit, "as the dataset says")

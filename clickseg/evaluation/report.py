@@ -1,4 +1,7 @@
-"""What an evaluation leaves: cases.csv, summary.json, two plots and report.html, together or not at all."""
+"""What an evaluation leaves: cases.csv, summary.json, two plots and report.html, together or not at all.
+
+The page needs nothing beside itself; whatever comes from outside is escaped.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,9 @@ from clickseg.evaluation.plots import draw_dice, draw_heat_map
 from clickseg.evaluation.scores import MODEL, Curve
 from clickseg.evaluation.summary import DICE_GOALS, Summary, summarized
 
+SUMMARY: Final = "summary.json"
+"""Published last: its presence marks a whole report."""
+
 COLUMNS = (
     "case",
     "modality",
@@ -41,77 +47,23 @@ COLUMNS = (
     "seconds",
     "windows",
 )
-_DIGITS = 6
-
-
-def as_csv(cases: Sequence[Evaluated]) -> bytes:
-    """Returns a table with a row for each case, class, method and step."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for case in cases:
-        for curve in case.curves:
-            writer.writerows(_rows(case, curve))
-    return text.getvalue().encode("utf-8", "backslashreplace")
-
-
-def as_json(
-    facts: Mapping[str, Any], summaries: Sequence[Summary], cases: Sequence[Evaluated], failed: Sequence[Failed]
-) -> dict[str, Any]:
-    """Returns the summary: what was run, what all cases say together, each case by itself, and what failed."""
-    return {
-        **facts,
-        "methods": [_rounded(asdict(summary)) for summary in summaries],
-        "cases": [_rounded(_case(case, curve)) for case in cases for curve in case.curves],
-        "failed": [{"case": each.name, "fold": each.fold, "error": str(each.error)} for each in failed],
-    }
-
-
-def _rows(case: Evaluated, curve: Curve) -> Iterator[tuple[object, ...]]:
-    for score in curve.scores:
-        agreement = score.agreement
-        yield (
-            case.name,
-            case.modality,
-            "" if case.fold is None else case.fold,
-            curve.label,
-            curve.method,
-            score.step,
-            score.foreground,
-            score.background,
-            *(round(value, _DIGITS) for value in (agreement.dice, agreement.nsd, agreement.fpv_ml, agreement.fnv_ml)),
-            round(score.effort.seconds, 3),
-            score.effort.windows,
-        )
-
-
-def _case(case: Evaluated, curve: Curve) -> dict[str, Any]:
-    return {
-        "case": case.name,
-        "modality": case.modality,
-        "fold": case.fold,
-        "label": curve.label,
-        "method": curve.method,
-        "dice": [score.agreement.dice for score in curve.scores],
-        "dice_auc": curve.dice_auc,
-        "nsd_auc": curve.nsd_auc,
-        "clicks_to": {f"{goal:.2f}": curve.clicks_to(goal) for goal in DICE_GOALS},
-    }
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(each) for each in value]
-    return round(value, _DIGITS) if isinstance(value, float) else value
-
 
 SHOWN_STEPS: Final = (0, 1, 3, 5, 10)
 """The steps that the tables show, with the last one."""
 
 WORST: Final = 6
 """How many of the worst cases are pictured."""
+
+_DIGITS = 6
+
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "edt",
+    "surface-distance-based-measures",
+    "matplotlib",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,62 +83,6 @@ class Content:
     cases: Sequence[Evaluated]
     failed: Sequence[Failed]
     plots: Mapping[str, bytes]
-
-
-def make_page(content: Content) -> bytes:
-    """Returns the page, rendered from ``templates/report.html.j2``."""
-    environment = Environment(
-        loader=PackageLoader("clickseg.evaluation"),
-        autoescape=True,
-        finalize=_printable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["base64"] = _base64
-    worst = sorted(((case, _final_dice(case)) for case in content.cases), key=lambda pair: pair[1])[:WORST]
-    page = environment.get_template("report.html.j2").render(
-        facts=content.facts,
-        failed=content.failed,
-        summaries=content.summaries,
-        steps=_shown_steps(len(content.summaries[0].steps)),
-        plots=content.plots,
-        worst=worst,
-        cases=content.cases,
-    )
-    return page.encode()
-
-
-def _printable(value: Any) -> str:
-    """Returns a value as the page shows it, before it is escaped; markup is finished."""
-    return value if isinstance(value, Markup) else printable(str(value))
-
-
-def _base64(data: bytes) -> Markup:
-    return Markup(base64.b64encode(data).decode())  # noqa: S704 - its alphabet has nothing to escape
-
-
-def _final_dice(case: Evaluated) -> float:
-    """Returns the Dice coefficient of the model after the last step, of its worst class."""
-    return min(curve.scores[-1].agreement.dice for curve in case.curves if curve.method == MODEL)
-
-
-def _shown_steps(count: int) -> list[int]:
-    return sorted({*(step for step in SHOWN_STEPS if step < count), count - 1})
-
-
-SUMMARY: Final = "summary.json"
-"""Published last: its presence marks a whole report."""
-
-_LIBRARIES = (
-    "numpy",
-    "scipy",
-    "SimpleITK",
-    "edt",
-    "surface-distance-based-measures",
-    "matplotlib",
-)
 
 
 def write_report(
@@ -262,3 +158,109 @@ def _words(facts: Mapping[str, Any], cases: int, failed: int) -> dict[str, str]:
 
 def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def as_csv(cases: Sequence[Evaluated]) -> bytes:
+    """Returns a table with a row for each case, class, method and step."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for case in cases:
+        for curve in case.curves:
+            writer.writerows(_rows(case, curve))
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _rows(case: Evaluated, curve: Curve) -> Iterator[tuple[object, ...]]:
+    for score in curve.scores:
+        agreement = score.agreement
+        yield (
+            case.name,
+            case.modality,
+            "" if case.fold is None else case.fold,
+            curve.label,
+            curve.method,
+            score.step,
+            score.foreground,
+            score.background,
+            *(round(value, _DIGITS) for value in (agreement.dice, agreement.nsd, agreement.fpv_ml, agreement.fnv_ml)),
+            round(score.effort.seconds, 3),
+            score.effort.windows,
+        )
+
+
+def as_json(
+    facts: Mapping[str, Any], summaries: Sequence[Summary], cases: Sequence[Evaluated], failed: Sequence[Failed]
+) -> dict[str, Any]:
+    """Returns the summary: what was run, what all cases say together, each case by itself, and what failed."""
+    return {
+        **facts,
+        "methods": [_rounded(asdict(summary)) for summary in summaries],
+        "cases": [_rounded(_case(case, curve)) for case in cases for curve in case.curves],
+        "failed": [{"case": each.name, "fold": each.fold, "error": str(each.error)} for each in failed],
+    }
+
+
+def _case(case: Evaluated, curve: Curve) -> dict[str, Any]:
+    return {
+        "case": case.name,
+        "modality": case.modality,
+        "fold": case.fold,
+        "label": curve.label,
+        "method": curve.method,
+        "dice": [score.agreement.dice for score in curve.scores],
+        "dice_auc": curve.dice_auc,
+        "nsd_auc": curve.nsd_auc,
+        "clicks_to": {f"{goal:.2f}": curve.clicks_to(goal) for goal in DICE_GOALS},
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(each) for each in value]
+    return round(value, _DIGITS) if isinstance(value, float) else value
+
+
+def make_page(content: Content) -> bytes:
+    """Returns the page, rendered from ``templates/report.html.j2``."""
+    environment = Environment(
+        loader=PackageLoader("clickseg.evaluation"),
+        autoescape=True,
+        finalize=_printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["base64"] = _base64
+    worst = sorted(((case, _final_dice(case)) for case in content.cases), key=lambda pair: pair[1])[:WORST]
+    page = environment.get_template("report.html.j2").render(
+        facts=content.facts,
+        failed=content.failed,
+        summaries=content.summaries,
+        steps=_shown_steps(len(content.summaries[0].steps)),
+        plots=content.plots,
+        worst=worst,
+        cases=content.cases,
+    )
+    return page.encode()
+
+
+def _printable(value: Any) -> str:
+    """Returns a value as the page shows it, before it is escaped; markup is finished."""
+    return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _base64(data: bytes) -> Markup:
+    return Markup(base64.b64encode(data).decode())  # noqa: S704 - its alphabet has nothing to escape
+
+
+def _final_dice(case: Evaluated) -> float:
+    """Returns the Dice coefficient of the model after the last step, of its worst class."""
+    return min(curve.scores[-1].agreement.dice for curve in case.curves if curve.method == MODEL)
+
+
+def _shown_steps(count: int) -> list[int]:
+    return sorted({*(step for step in SHOWN_STEPS if step < count), count - 1})

@@ -21,6 +21,9 @@ from clickseg.evaluation.surface import surface_dice
 from clickseg.models.spec import ModelSpec
 from clickseg.session.session import Session
 
+_ROUGH_DICE = 0.2
+"""Up to which Dice coefficient surfaces are not compared, in the CVPR 2025 challenge."""
+
 ClassClick = tuple[int, VoxelClick]
 """A click, and the number of the class that it is of."""
 
@@ -39,47 +42,6 @@ class Method(Contract):
     def found(self, number: int) -> Mask:
         """Returns where a class was found."""
         ...
-
-
-class Model:
-    """A model, as users of a session have it."""
-
-    def __init__(self, session: Session, case: LabelledCase, spec: ModelSpec, opened: float) -> None:
-        """Begins with a session that was just opened.
-
-        Args:
-            session: The session.
-            case: What it is of.
-            spec: The model.
-            opened: When its opening began (``time.perf_counter``).
-        """
-        self._session, self._spec, self._opened = session, spec, opened
-        self._geometry = case.truth.get_geometry()
-
-    def start(self) -> Effort:
-        """Waits until all windows were run."""
-        self._session.wait()
-        return Effort(time.perf_counter() - self._opened, self._session.windows)
-
-    def take(self, clicks: Sequence[ClassClick]) -> Effort:
-        """Adds the clicks to the session."""
-        change = self._session.add_clicks([self._placed(number, click) for number, click in clicks])
-        return Effort(change.seconds, change.windows_run)
-
-    def found(self, number: int) -> Mask:
-        """Returns where the session shows a class."""
-        return self._session.labels.mask(number)
-
-    def _placed(self, number: int, click: VoxelClick) -> Click:
-        return Click(self._spec.classes[number - 1].name, click.polarity, self._position(click.voxel))
-
-    def _position(self, voxel: Triple) -> Point:
-        x, y, z = self._geometry.map_indices_to_reference(np.array([voxel]))[0]
-        return float(x), float(y), float(z)
-
-
-_ROUGH_DICE = 0.2
-"""Up to which Dice coefficient surfaces are not compared, in the CVPR 2025 challenge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,3 +153,40 @@ def agreement(truth: Mask, found: Mask, spacing: tuple[float, ...]) -> Agreement
         fpv_ml=false_positive_ml(truth, found, voxel_ml),
         fnv_ml=false_negative_ml(truth, found, voxel_ml),
     )
+
+
+class Model:
+    """A model, as users of a session have it."""
+
+    def __init__(self, session: Session, case: LabelledCase, spec: ModelSpec, opened: float) -> None:
+        """Begins with a session that was just opened.
+
+        Args:
+            session: The session.
+            case: What it is of.
+            spec: The model.
+            opened: When its opening began (``time.perf_counter``).
+        """
+        self._session, self._spec, self._opened = session, spec, opened
+        self._geometry = case.truth.get_geometry()
+
+    def start(self) -> Effort:
+        """Waits until all windows were run."""
+        self._session.wait()
+        return Effort(time.perf_counter() - self._opened, self._session.windows)
+
+    def take(self, clicks: Sequence[ClassClick]) -> Effort:
+        """Adds the clicks to the session."""
+        change = self._session.add_clicks([self._placed(number, click) for number, click in clicks])
+        return Effort(change.seconds, change.windows_run)
+
+    def found(self, number: int) -> Mask:
+        """Returns where the session shows a class."""
+        return self._session.labels.mask(number)
+
+    def _placed(self, number: int, click: VoxelClick) -> Click:
+        return Click(self._spec.classes[number - 1].name, click.polarity, self._position(click.voxel))
+
+    def _position(self, voxel: Triple) -> Point:
+        x, y, z = self._geometry.map_indices_to_reference(np.array([voxel]))[0]
+        return float(x), float(y), float(z)

@@ -31,7 +31,7 @@ from clickseg.inference.incremental_logits import window_logits
 from clickseg.inference.kernels import KernelChoice, PlainKernels
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching import StitchChoice
+from clickseg.inference.stitching_choice import StitchChoice
 from clickseg.inference.windows import Window
 
 

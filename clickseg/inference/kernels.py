@@ -1,7 +1,7 @@
-"""The loops over voxels: what they do, and how NumPy does it.
+"""The loops over voxels: what they do, how NumPy does it, and the choice between NumPy and Numba.
 
-``compiled_kernels`` holds the same loops for Numba: the same operations on float32 in the same order, so the same
-bytes.
+``compiled`` runs the same loops by Numba, where there is enough to do: the same operations on float32 in the same
+order, so the same bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import numpy as np
 from clickseg.core.arrays import Box, Numbers, Triple, Values
 from clickseg.core.machine import processor_count
 from clickseg.inference.resample import Between, mixed
+
+_WORTH_COMPILING = 1 << 27
+"""Additions of a logit from which on compiling takes less time than it saves."""
 
 
 class Kernels(Protocol):
@@ -117,10 +120,6 @@ def _interpolated(planes: Values, between: Between) -> Iterator[Values]:
         plane = mixed(planes[lower], planes[upper], weight)
         plane = mixed(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
         yield mixed(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
-
-
-_WORTH_COMPILING = 1 << 27
-"""Additions of a logit from which on compiling takes less time than it saves."""
 
 
 class KernelChoice:

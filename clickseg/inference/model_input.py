@@ -1,4 +1,7 @@
-"""What the network sees: image channels, and clicks and masks that are put into a window when it is run."""
+"""What the network sees: image channels, and clicks and masks that are put into a window when it is run.
+
+Images are made layer by layer of windows: what the layer before shared with it is moved on, and not made again.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,60 @@ from clickseg.core.device import HOST, Device
 from clickseg.inference.guidance import inside
 from clickseg.inference.intensity import Scaler
 from clickseg.inference.windows import Window
+
+_PLANES = 16
+"""How many planes are made at once: what that takes beside them does not grow with the window."""
+
+_NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """The input of a network on the model grid.
+
+    Attributes:
+        images: Image channels, scaled.
+        balls: For each guidance channel the voxels [N, 3] that are 1; on the host.
+        masks: For each mask channel the voxels [I, J, K] that are 1; on the host.
+        device: Where the images are.
+    """
+
+    images: tuple[Image, ...]
+    balls: tuple[Indices, ...]
+    masks: tuple[Mask, ...] = ()
+    device: Device = HOST
+
+    @property
+    def shape(self) -> Triple:
+        """The model grid [I, J, K]."""
+        return self.images[0].shape
+
+    def on(self, device: Device) -> ModelInput:
+        """Returns the same input on a device."""
+        return replace(self, images=tuple(image.on(device) for image in self.images), device=device)
+
+    def part(self, box: Box) -> Values:
+        """Returns a part of the image channels [C, I, J, K]."""
+        return np.stack([image.part(box) for image in self.images])
+
+    def window(self, window: Window, images: Values) -> Values:
+        """Returns the channels of one window [C + G + M, I, J, K]; what lies outside the volume is 0.
+
+        Args:
+            window: The window.
+            images: The part of the image channels [C, I, J, K] that it covers.
+        """
+        given = len(images) + len(self.balls)
+        channels = self.device.zeros((given + len(self.masks), *window.roi), np.float32)
+        channels[(slice(len(images)), *window.part)] = images
+        for number, voxels in enumerate(self.balls, len(images)):
+            drawn = inside(voxels - window.start, window.roi)
+            if len(drawn):
+                i, j, k = self.device.put(drawn.T)
+                channels[number][i, j, k] = 1
+        for number, mask in enumerate(self.masks, given):
+            channels[(number, *window.part)] = self.device.put(mask[window.place])
+        return channels
 
 
 class Image(Protocol):
@@ -80,61 +137,6 @@ class Scaled:
     def on(self, device: Device) -> Scaled:
         """Returns the same volume on a device."""
         return Scaled(self.image.on(device), self.scaler)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInput:
-    """The input of a network on the model grid.
-
-    Attributes:
-        images: Image channels, scaled.
-        balls: For each guidance channel the voxels [N, 3] that are 1; on the host.
-        masks: For each mask channel the voxels [I, J, K] that are 1; on the host.
-        device: Where the images are.
-    """
-
-    images: tuple[Image, ...]
-    balls: tuple[Indices, ...]
-    masks: tuple[Mask, ...] = ()
-    device: Device = HOST
-
-    @property
-    def shape(self) -> Triple:
-        """The model grid [I, J, K]."""
-        return self.images[0].shape
-
-    def on(self, device: Device) -> ModelInput:
-        """Returns the same input on a device."""
-        return replace(self, images=tuple(image.on(device) for image in self.images), device=device)
-
-    def part(self, box: Box) -> Values:
-        """Returns a part of the image channels [C, I, J, K]."""
-        return np.stack([image.part(box) for image in self.images])
-
-    def window(self, window: Window, images: Values) -> Values:
-        """Returns the channels of one window [C + G + M, I, J, K]; what lies outside the volume is 0.
-
-        Args:
-            window: The window.
-            images: The part of the image channels [C, I, J, K] that it covers.
-        """
-        given = len(images) + len(self.balls)
-        channels = self.device.zeros((given + len(self.masks), *window.roi), np.float32)
-        channels[(slice(len(images)), *window.part)] = images
-        for number, voxels in enumerate(self.balls, len(images)):
-            drawn = inside(voxels - window.start, window.roi)
-            if len(drawn):
-                i, j, k = self.device.put(drawn.T)
-                channels[number][i, j, k] = 1
-        for number, mask in enumerate(self.masks, given):
-            channels[(number, *window.part)] = self.device.put(mask[window.place])
-        return channels
-
-
-_PLANES = 16
-"""How many planes are made at once: what that takes beside them does not grow with the window."""
-
-_NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
 
 
 class HeldImages:

@@ -20,7 +20,7 @@ from clickseg.inference.kernels import KernelChoice, PlainKernels
 from clickseg.inference.measurements import Measures
 from clickseg.inference.postprocess import Removed, postprocess
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching import StitchChoice
+from clickseg.inference.stitching_choice import StitchChoice
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +30,15 @@ def infer(
 ) -> Predicted:
     """Runs the network window by window, and decides the class of each voxel of the reference series.
 
+    Where a device's memory is full, smaller batches are tried, then blending on the host: the fingerprint names the
+    batch, and ``windows.logits`` where they were blended.
+
     Args:
         prepared: The case on the model grid.
         engine: The network.
         progress: Told after each window.
         choose_kernels: The loops over voxels.
         memory: What the run may take.
-
-    Where a device's memory is full, smaller batches are tried, then blending on the host: the fingerprint names the
-    batch, and ``windows.logits`` where they were blended.
 
     Raises:
         EngineError: The network fails.

@@ -20,6 +20,102 @@ from clickseg.core.sitk import to_sitk
 from clickseg.inference.orientation import turn_to
 from clickseg.models.spec import GridSpec
 
+MAX_VOXELS = 1 << 31
+"""The largest model grid that is allocated."""
+
+
+def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeometry:
+    """Returns the model grid [I, J, K] that covers a source grid.
+
+    Args:
+        source: The source grid, in LPS mm.
+        grid: The spacing and orientation that the model wants.
+
+    Returns:
+        A grid with the source's axes, flipped and permuted; its first voxel centre is the source's, and its shape the
+        one that MONAI's ``Spacing`` gives.
+
+    Raises:
+        ModelError: The model's voxels are so small that the grid would not fit into any memory.
+    """
+    oriented = turn_to(source, grid.orientation).apply(source)
+    shape = [
+        int(np.round((count - 1) * spacing / wanted + 1))
+        for count, spacing, wanted in zip(oriented.spatial_shape, oriented.spacing, grid.spacing_mm, strict=True)
+    ]
+    if math.prod(shape) > MAX_VOXELS:
+        raise ModelError(
+            f"a model grid of {' x '.join(str(count) for count in shape)} voxels of {grid.spacing_mm} mm: expected at "
+            f"most {MAX_VOXELS} voxels"
+        )
+    return hd.VolumeGeometry.from_components(
+        shape,
+        spacing=grid.spacing_mm,
+        position=oriented.position,
+        direction=oriented.direction.tolist(),
+        coordinate_system="PATIENT",
+        frame_of_reference_uid=source.frame_of_reference_uid,
+    )
+
+
+def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[Doubles, ...]:
+    """Returns, for each axis of the oriented source grid, the model index of each of its voxel centres."""
+    oriented = turn_to(source, grid.orientation).apply(source)
+    return tuple(
+        np.arange(count) * float(spacing / wanted)
+        for count, spacing, wanted in zip(oriented.spatial_shape, oriented.spacing, model.spacing, strict=True)
+    )
+
+
+class OnModelGrid:
+    """A volume on the model grid, of which only the planes that are asked for are made.
+
+    Attributes:
+        shape: The model grid [I, J, K].
+    """
+
+    def __init__(self, volume: hd.Volume, grid: GridSpec, device: Device = HOST) -> None:
+        geometry = model_geometry(volume.get_geometry(), grid)
+        i, j, k = (int(count) for count in geometry.spatial_shape)
+        self.shape = (i, j, k)
+        turn = turn_to(volume, grid.orientation)
+        spacing = turn.apply(volume.get_geometry()).spacing
+        self._volume, self._grid, self._device = volume, grid, device
+        self._array: Values = turn.view(device.put(volume.array))
+        self._taps = [
+            Taps.at(np.arange(count) * float(wanted / own), len_)
+            for count, wanted, own, len_ in zip(self.shape, geometry.spacing, spacing, self._array.shape, strict=True)
+        ]
+
+    def on(self, device: Device) -> OnModelGrid:
+        """Returns the same on a device."""
+        return OnModelGrid(self._volume, self._grid, device)
+
+    def part(self, box: Box) -> Values:
+        """Returns a part of it, float32 [I, J, K]: the same values, whatever the part."""
+        some = [each.part(part, 0) for each, part in zip(self._taps, box, strict=True)]
+        lows = [int(each.lower[0]) for each in some]
+        array = self._array[tuple(slice(low, int(each.upper[-1]) + 1) for low, each in zip(lows, some, strict=True))]
+        for axis, (low, each) in enumerate(zip(lows, some, strict=True)):
+            array = interpolate(array, axis, each.part(slice(None), low), self._device)
+        return array
+
+
+def to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Values:
+    """Returns a volume on another grid of the same frame of reference: linear, its minimum outside."""
+    import SimpleITK
+
+    moved = SimpleITK.Resample(
+        to_sitk(volume),
+        to_sitk(hd.Volume(np.zeros(geometry.spatial_shape, np.uint8), geometry.affine, "PATIENT")),
+        SimpleITK.Transform(),
+        SimpleITK.sitkLinear,
+        float(volume.array.min()),
+        SimpleITK.sitkFloat32,
+    )
+    array: Values = SimpleITK.GetArrayFromImage(moved)
+    return array
+
 
 class Taps(NamedTuple):
     """Linear interpolation along one axis: each value lies between two neighbours.
@@ -106,100 +202,3 @@ def mixed(lower: Values, upper: Values, weight: Values | np.float32) -> Values:
     """Returns ``lower * (1 - weight) + upper * weight``, each step rounded to float32."""
     result: Values = lower * (np.float32(1) - weight) + upper * weight
     return result
-
-
-MAX_VOXELS = 1 << 31
-"""The largest model grid that is allocated."""
-
-
-def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeometry:
-    """Returns the model grid [I, J, K] that covers a source grid.
-
-    Args:
-        source: The source grid, in LPS mm.
-        grid: The spacing and orientation that the model wants.
-
-    Returns:
-        A grid with the source's axes, flipped and permuted; its first voxel centre is the source's, and its shape the
-        one that MONAI's ``Spacing`` gives.
-
-    Raises:
-        ModelError: The model's voxels are so small that the grid would not fit into any memory.
-    """
-    oriented = turn_to(source, grid.orientation).apply(source)
-    shape = [
-        int(np.round((count - 1) * spacing / wanted + 1))
-        for count, spacing, wanted in zip(oriented.spatial_shape, oriented.spacing, grid.spacing_mm, strict=True)
-    ]
-    if math.prod(shape) > MAX_VOXELS:
-        raise ModelError(
-            f"a model grid of {' x '.join(str(count) for count in shape)} voxels of {grid.spacing_mm} mm: expected at "
-            f"most {MAX_VOXELS} voxels"
-        )
-    return hd.VolumeGeometry.from_components(
-        shape,
-        spacing=grid.spacing_mm,
-        position=oriented.position,
-        direction=oriented.direction.tolist(),
-        coordinate_system="PATIENT",
-        frame_of_reference_uid=source.frame_of_reference_uid,
-    )
-
-
-class OnModelGrid:
-    """A volume on the model grid, of which only the planes that are asked for are made.
-
-    Attributes:
-        shape: The model grid [I, J, K].
-    """
-
-    def __init__(self, volume: hd.Volume, grid: GridSpec, device: Device = HOST) -> None:
-        geometry = model_geometry(volume.get_geometry(), grid)
-        i, j, k = (int(count) for count in geometry.spatial_shape)
-        self.shape = (i, j, k)
-        turn = turn_to(volume, grid.orientation)
-        spacing = turn.apply(volume.get_geometry()).spacing
-        self._volume, self._grid, self._device = volume, grid, device
-        self._array: Values = turn.view(device.put(volume.array))
-        self._taps = [
-            Taps.at(np.arange(count) * float(wanted / own), len_)
-            for count, wanted, own, len_ in zip(self.shape, geometry.spacing, spacing, self._array.shape, strict=True)
-        ]
-
-    def on(self, device: Device) -> OnModelGrid:
-        """Returns the same on a device."""
-        return OnModelGrid(self._volume, self._grid, device)
-
-    def part(self, box: Box) -> Values:
-        """Returns a part of it, float32 [I, J, K]: the same values, whatever the part."""
-        some = [each.part(part, 0) for each, part in zip(self._taps, box, strict=True)]
-        lows = [int(each.lower[0]) for each in some]
-        array = self._array[tuple(slice(low, int(each.upper[-1]) + 1) for low, each in zip(lows, some, strict=True))]
-        for axis, (low, each) in enumerate(zip(lows, some, strict=True)):
-            array = interpolate(array, axis, each.part(slice(None), low), self._device)
-        return array
-
-
-def to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Values:
-    """Returns a volume on another grid of the same frame of reference: linear, its minimum outside."""
-    import SimpleITK
-
-    moved = SimpleITK.Resample(
-        to_sitk(volume),
-        to_sitk(hd.Volume(np.zeros(geometry.spatial_shape, np.uint8), geometry.affine, "PATIENT")),
-        SimpleITK.Transform(),
-        SimpleITK.sitkLinear,
-        float(volume.array.min()),
-        SimpleITK.sitkFloat32,
-    )
-    array: Values = SimpleITK.GetArrayFromImage(moved)
-    return array
-
-
-def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[Doubles, ...]:
-    """Returns, for each axis of the oriented source grid, the model index of each of its voxel centres."""
-    oriented = turn_to(source, grid.orientation).apply(source)
-    return tuple(
-        np.arange(count) * float(spacing / wanted)
-        for count, spacing, wanted in zip(oriented.spatial_shape, oriented.spacing, model.spacing, strict=True)
-    )

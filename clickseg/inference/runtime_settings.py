@@ -64,7 +64,7 @@ def read_runtime_settings(
     """Reads the settings from options and environment.
 
     Args:
-        options: Values by the names in ``OPTIONS``; these win over the environment.
+        options: Values by the names of the options; these win over the environment.
         environ: Environment variables.
         spool: The folder for logits that do not fit into memory.
 

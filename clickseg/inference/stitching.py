@@ -1,4 +1,4 @@
-"""Blending window logits, one slab of the volume at a time."""
+"""Blending window logits, one slab of the volume at a time: in memory (``Slab``), or kept on disk (``Spool``)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import numpy as np
 from clickseg.core.arrays import Box, Triple, Values
 from clickseg.core.device import HOST, Device
 from clickseg.core.errors import EngineError
-from clickseg.core.memory import Memory
 from clickseg.core.scratch import Scratch
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.windows import Window, WindowGrid
 
 FLOAT_BYTES = 4
+
 _BLOCK_BYTES = 32 << 20
+
 MAX_PLANES = 16
 """How many planes are given out at once, and how much memory they take; neither shows in the result."""
 
@@ -65,13 +66,6 @@ MakeStitching = Callable[[WindowGrid, Values, int, Kernels], Stitching]
 """Takes the windows, the weight of each voxel of a window [I, J, K], the channels of the logits, and the loops."""
 
 
-def planes_at_once(grid: WindowGrid, channels: int) -> int:
-    """Returns how many finished planes are given out together: as many as are quickly worked on."""
-    plane_bytes = channels * math.prod(grid.plane) * FLOAT_BYTES
-    fewest = _FEWEST_OF_LAST_AXIS if grid.axis == len(grid.shape) - 1 else 1
-    return min(max(_BLOCK_BYTES // plane_bytes - 1, fewest), MAX_PLANES, grid.thickness)
-
-
 def collected(blocks: Iterable[Planes], axis: int) -> Values:
     """Returns the logits [C, I, J, K] of all planes: for comparison with what keeps a whole volume in memory."""
     parts: list[Values] = []
@@ -80,43 +74,6 @@ def collected(blocks: Iterable[Planes], axis: int) -> Values:
         parts.append(block.values[done - block.first :].copy())
         done = block.first + len(block.values)
     return np.moveaxis(np.concatenate(parts), [0, 1], [1 + axis, 0])
-
-
-class Blocks:
-    """Blocks of finished planes, in memory that each block takes over from the one before.
-
-    Attributes:
-        done: The first plane that was not given out.
-    """
-
-    def __init__(self, grid: WindowGrid, channels: int, planes: int, device: Device = HOST) -> None:
-        self._axis = grid.axis
-        self._buffer = device.zeros((1 + planes, channels, *grid.plane), np.float32)
-        self._last = 0
-        self.done = 0
-
-    def next(self, count: int, divide: Callable[[Values], bool]) -> Planes:
-        """Returns the next planes, after the last one of the block before.
-
-        Args:
-            count: How many.
-            divide: Writes them [N, C, P, Q], and says whether all of them are finite numbers.
-
-        Raises:
-            EngineError: They are not.
-        """
-        if self.done:
-            self._buffer[0] = self._buffer[self._last]
-        block = self._buffer[1 : 1 + count]
-        if not divide(block):
-            raise EngineError(
-                f"the network gives values that are no finite numbers by plane {self.done} of axis {self._axis}",
-                hint="--precision f32 does not overflow",
-            )
-        made = Planes(self.done - 1, self._buffer[: 1 + count]) if self.done else Planes(0, block)
-        self.done += count
-        self._last = count
-        return made
 
 
 class Slab:
@@ -181,21 +138,6 @@ class Slab:
                 taken = list(part)
                 taken[axis] = slice(start + offset, end + offset)
                 yield (at[0], at[1], at[2]), (taken[0], taken[1], taken[2])
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A window on disk.
-
-    Attributes:
-        place: The part of the volume that it covers; the axis that the volume is worked through comes first.
-        part: That part in the window.
-        offset: Where its logits begin in the file.
-    """
-
-    place: Box
-    part: Box
-    offset: int
 
 
 class Spool:
@@ -287,56 +229,66 @@ class Spool:
         return read
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A window on disk.
+
+    Attributes:
+        place: The part of the volume that it covers; the axis that the volume is worked through comes first.
+        part: That part in the window.
+        offset: Where its logits begin in the file.
+    """
+
+    place: Box
+    part: Box
+    offset: int
+
+
 def _first(box: Box, axis: int) -> Box:
     """Returns a box with an axis put first."""
     rest = [each for index, each in enumerate(box) if index != axis]
     return box[axis], rest[0], rest[1]
 
 
-class StitchChoice:
-    """Chooses by the memory that is left when the network has run its first window.
+class Blocks:
+    """Blocks of finished planes, in memory that each block takes over from the one before.
 
     Attributes:
-        place: What was chosen last: ``gpu``, ``memory`` or ``disk``.
+        done: The first plane that was not given out.
     """
 
-    def __init__(self, memory: Memory, reserved_bytes: int, device: Device = HOST) -> None:
-        """Takes what is known before.
+    def __init__(self, grid: WindowGrid, channels: int, planes: int, device: Device = HOST) -> None:
+        self._axis = grid.axis
+        self._buffer = device.zeros((1 + planes, channels, *grid.plane), np.float32)
+        self._last = 0
+        self.done = 0
+
+    def next(self, count: int, divide: Callable[[Values], bool]) -> Planes:
+        """Returns the next planes, after the last one of the block before.
 
         Args:
-            memory: What the run may take.
-            reserved_bytes: What will be taken besides.
-            device: Where the logits are.
-        """
-        self._memory = memory
-        self._reserved = reserved_bytes
-        self._device = device
-        self.place = "memory" if device.is_host else "gpu"
-
-    def check(self, grid: WindowGrid, channels: int) -> None:
-        """Refuses, before any window is run, what cannot even be blended a plane at a time.
+            count: How many.
+            divide: Writes them [N, C, P, Q], and says whether all of them are finite numbers.
 
         Raises:
-            MemoryLimitError: Not even one plane fits.
+            EngineError: They are not.
         """
-        if self._device.is_host:
-            what = f"{channels} channels of {' x '.join(str(count) for count in grid.shape)} voxels"
-            self._memory.check(Spool.bytes_of(grid, channels, 1) + self._reserved, what)
+        if self.done:
+            self._buffer[0] = self._buffer[self._last]
+        block = self._buffer[1 : 1 + count]
+        if not divide(block):
+            raise EngineError(
+                f"the network gives values that are no finite numbers by plane {self.done} of axis {self._axis}",
+                hint="--precision f32 does not overflow",
+            )
+        made = Planes(self.done - 1, self._buffer[: 1 + count]) if self.done else Planes(0, block)
+        self.done += count
+        self._last = count
+        return made
 
-    def __call__(self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels) -> Stitching:
-        """Returns what blends the windows of a grid; the result has the same bytes with any.
 
-        Raises:
-            MemoryLimitError: Not even one plane fits.
-            OutputError: A slab does not fit, and nothing can be written to the disk.
-        """
-        if not self._device.is_host:
-            return Slab(grid, weight, channels, kernels, self._device)
-        left = self._memory.left() - self._reserved
-        if Slab.bytes_of(grid, channels) <= left:
-            return Slab(grid, weight, channels, kernels)
-        self.place = "disk"
-        self.check(grid, channels)
-        most = min(MAX_PLANES, grid.thickness)
-        planes = next((n for n in range(most, 0, -1) if Spool.bytes_of(grid, channels, n) <= left), 1)
-        return Spool(grid, weight, channels, kernels, folder=self._memory.spool, planes=planes)
+def planes_at_once(grid: WindowGrid, channels: int) -> int:
+    """Returns how many finished planes are given out together: as many as are quickly worked on."""
+    plane_bytes = channels * math.prod(grid.plane) * FLOAT_BYTES
+    fewest = _FEWEST_OF_LAST_AXIS if grid.axis == len(grid.shape) - 1 else 1
+    return min(max(_BLOCK_BYTES // plane_bytes - 1, fewest), MAX_PLANES, grid.thickness)

@@ -39,6 +39,36 @@ class GridCase:
     truth: Numbers
 
 
+def gather(files: Sequence[CaseFiles], how: Training, folder: Path, progress: Progress) -> Iterator[GridCase]:
+    """Yields cases on the model grid; those that were kept in a folder before are taken from there.
+
+    Args:
+        files: The cases.
+        how: The run, with its model.
+        folder: Where they are kept.
+        progress: Told after each.
+
+    Raises:
+        InputError: A case cannot be read, or does not fit the model.
+        OutputError: The folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, each in enumerate(files, 1):
+        images, truth = folder / f"{each.name}.images.npy", folder / f"{each.name}.truth.npy"
+        if not truth.is_file():
+            case = on_grid(read_case(each, names_of(how.truth, how.model.classes)), how.model)
+            _write(case.images, images)
+            _write(case.truth, truth)  # last: it says that both are whole
+        yield GridCase(each.name, each.modalities[0], np.load(images, mmap_mode="r"), np.load(truth, mmap_mode="r"))
+        progress(number, len(files))
+
+
+def _write(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
 def on_grid(case: LabelledCase, spec: ModelSpec) -> GridCase:
     """Brings a case to the model grid.
 
@@ -78,33 +108,3 @@ def _truth(truth: hd.Volume, spec: ModelSpec) -> Numbers:
 def _part_of(truth: hd.Volume, number: int, spec: ModelSpec) -> Values:
     image = resample.OnModelGrid(truth.with_array((truth.array == number).astype(np.float32)), spec.grid)
     return image.part(whole(image.shape))
-
-
-def gather(files: Sequence[CaseFiles], how: Training, folder: Path, progress: Progress) -> Iterator[GridCase]:
-    """Yields cases on the model grid; those that were kept in a folder before are taken from there.
-
-    Args:
-        files: The cases.
-        how: The run, with its model.
-        folder: Where they are kept.
-        progress: Told after each.
-
-    Raises:
-        InputError: A case cannot be read, or does not fit the model.
-        OutputError: The folder cannot be written to.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, each in enumerate(files, 1):
-        images, truth = folder / f"{each.name}.images.npy", folder / f"{each.name}.truth.npy"
-        if not truth.is_file():
-            case = on_grid(read_case(each, names_of(how.truth, how.model.classes)), how.model)
-            _write(case.images, images)
-            _write(case.truth, truth)  # last: it says that both are whole
-        yield GridCase(each.name, each.modalities[0], np.load(images, mmap_mode="r"), np.load(truth, mmap_mode="r"))
-        progress(number, len(files))
-
-
-def _write(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], path: Path) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_bytes(path, buffer.getvalue())

@@ -1,6 +1,7 @@
-"""The state of a run between two epochs: all that the rest of it depends on, in one file.
+"""The folder of a run: what it was told, what it learnt from, and its state between two epochs.
 
-Random numbers are no part of it: those of each epoch are drawn from the seed and its number (``trainer``).
+The state is all that the rest of the run depends on, in one file. Random numbers are no part of it: those of each epoch
+are drawn from the seed and its number (``trainer``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,18 @@ from clickseg.datasets.case import CaseFiles, digests_of
 from clickseg.inference.engines.torch_engine import STATE_DICT
 from clickseg.models.package import load_package
 from clickseg.training.config import Training, as_yaml
+
+CHECKPOINT = "checkpoint.pt"
+
+CONFIG = "config.yaml"
+
+RECORD = "run.json"
+
+CASES = "cases"
+
+CURVES = "curves.png"
+
+_PACKAGES = ("torch", "monai", "numpy")
 
 
 @dataclass(slots=True)
@@ -101,13 +114,9 @@ def _parts(state: State) -> dict[str, Any]:
     return parts if state.average is None else {**parts, "average": state.average}
 
 
-CHECKPOINT = "checkpoint.pt"
-CONFIG = "config.yaml"
-RECORD = "run.json"
-CASES = "cases"
-CURVES = "curves.png"
-
-_PACKAGES = ("torch", "monai", "numpy")
+def is_begun(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return (folder / CHECKPOINT).is_file()
 
 
 def open_folder(folder: Path, how: Training, record: Mapping[str, object]) -> None:
@@ -137,11 +146,6 @@ def open_folder(folder: Path, how: Training, record: Mapping[str, object]) -> No
             )
     for name, content in contents.items():
         write_bytes(folder / name, content.encode())
-
-
-def is_begun(folder: Path) -> bool:
-    """Whether there is a checkpoint to go on from."""
-    return (folder / CHECKPOINT).is_file()
 
 
 def initial_digest(how: Training, folder: Path) -> str | None:

@@ -1,4 +1,7 @@
-"""What a training run is told: one YAML file, in which every value has its place, a default, and a description."""
+"""What a training run is told: every value has its place, a default, and a description.
+
+Presets and YAML files are read each over the one before it, and single values over all of them.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,20 @@ from clickseg.core.errors import InputError, UsageError
 from clickseg.core.validation import Strict, parse
 from clickseg.models.spec import ModelSpec
 
+PRESETS = Path(__file__).parent / "presets"
+
+MAX_YAML_BYTES = 1 << 20
+
+_OVER = "most presets lie over another one: -c pet_lesion -c lesion"
+
 Share = Annotated[float, Field(ge=0, le=1)]
+
 Count = Annotated[int, Field(ge=1)]
+
 Amount = Annotated[float, Field(ge=0)]
+
 Length = Annotated[int, Field(ge=1, le=1024)]
+
 Size = tuple[Length, Length, Length]
 
 
@@ -215,12 +228,6 @@ class Training(Strict):
         if self.synthesis.share and self.model.guidance is None:
             raise ValueError("synthesis.share: expected 0 for a model without guidance: only clicks say what is meant")
         return self
-
-
-PRESETS = Path(__file__).parent / "presets"
-MAX_YAML_BYTES = 1 << 20
-
-_OVER = "most presets lie over another one: -c pet_lesion -c lesion"
 
 
 def read_config(names: Sequence[str], changes: Sequence[str]) -> Training:

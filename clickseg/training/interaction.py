@@ -1,4 +1,7 @@
-"""One iteration: a batch is shown with ever more clicks, each into what the network got wrong."""
+"""One iteration: a batch is shown with ever more clicks, each into what the network got wrong.
+
+Batch normalization learns by the statistics of the batch, or by the running ones, as in use (``set_training``).
+"""
 
 from __future__ import annotations
 
@@ -19,31 +22,6 @@ from clickseg.models.spec import ModelSpec
 from clickseg.training.clicking import BatchClicks
 from clickseg.training.config import Training
 from clickseg.training.samples import Batch
-
-
-def set_training(network: torch.nn.Module, *, is_fixed: bool) -> None:
-    """Makes a network learn.
-
-    Args:
-        network: The network.
-        is_fixed: Whether its running statistics stay as they are, and are gone by: then what it finds in one place
-            depends on nothing that is far from it, and is the same for a patch as for a window.
-    """
-    network.train()
-    for module in network.modules():
-        if is_fixed and isinstance(module, _NormBase) and module.track_running_stats:
-            module.eval()
-
-
-def entries(network: torch.nn.Module) -> frozenset[str]:
-    """Returns the names of all weights and statistics of normalization; modules have all names that they go by."""
-    return frozenset(
-        f"{name}.{entry}"
-        for name, module in network.named_modules(remove_duplicate=False)
-        if isinstance(module, _NormBase)
-        for entry in module.state_dict()
-    )
-
 
 _CERTAIN = 20.0
 """A logit that leaves no doubt, and no gradient."""
@@ -164,3 +142,27 @@ def _settled(logits: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> 
     """Returns logits [B, K, I, J, K] that are right beyond doubt where nobody can know the truth yet."""
     certain = torch.nn.functional.one_hot(truth, logits.shape[1]).movedim(-1, 1).to(logits) * _CERTAIN
     return torch.where(known[:, None], logits, certain)
+
+
+def set_training(network: torch.nn.Module, *, is_fixed: bool) -> None:
+    """Makes a network learn.
+
+    Args:
+        network: The network.
+        is_fixed: Whether its running statistics stay as they are, and are gone by: then what it finds in one place
+            depends on nothing that is far from it, and is the same for a patch as for a window.
+    """
+    network.train()
+    for module in network.modules():
+        if is_fixed and isinstance(module, _NormBase) and module.track_running_stats:
+            module.eval()
+
+
+def entries(network: torch.nn.Module) -> frozenset[str]:
+    """Returns the names of all weights and statistics of normalization; modules have all names that they go by."""
+    return frozenset(
+        f"{name}.{entry}"
+        for name, module in network.named_modules(remove_duplicate=False)
+        if isinstance(module, _NormBase)
+        for entry in module.state_dict()
+    )

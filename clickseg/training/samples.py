@@ -1,6 +1,7 @@
-"""Samples: patches of cases with their surroundings, or synthetic volumes; each is drawn from its own number alone.
+"""Samples: patches of cases with their surroundings, or synthetic volumes, changed at random (MONAI transforms).
 
-So a run that is resumed, or has more worker processes, sees the same samples.
+Each is drawn from its own number alone, so that a run that is resumed, or has more worker processes, sees the same
+samples.
 """
 
 from __future__ import annotations
@@ -30,36 +31,6 @@ from clickseg.training.config import Augmentation, Training
 from clickseg.training.synthetic import Look, as_scaled, blob, looks_of, painted, ranges, scene
 
 IMAGE, TRUTH, OBJECTS = "image", "truth", "objects"
-
-
-def augmentation(how: Augmentation, patch: Triple) -> Compose:
-    """Returns what changes a sample, and cuts a patch of its middle.
-
-    Args:
-        how: What is changed, and how often.
-        patch: The size of the patch.
-    """
-    keys, axes = (IMAGE, TRUTH, OBJECTS), range(3)
-    return Compose(
-        [
-            RandAffined(
-                keys,
-                spatial_size=patch,
-                prob=how.affine_share,
-                rotate_range=[radians(how.rotation_degrees)] * 3,
-                scale_range=[how.scaling] * 3,
-                mode=("bilinear", "nearest", "nearest"),
-                padding_mode="zeros",
-            ),
-            *(RandFlipd(keys, prob=how.flip_share, spatial_axis=axis) for axis in axes),
-            RandSimulateLowResolutiond(IMAGE, prob=how.low_resolution_share, zoom_range=(0.5, 1.0)),
-            RandGaussianSmoothd(IMAGE, prob=how.blur_share, sigma_x=(0.2, 0.8), sigma_y=(0.2, 0.8), sigma_z=(0.2, 0.8)),
-            RandAdjustContrastd(IMAGE, prob=how.contrast_share, gamma=how.contrast),
-            RandScaleIntensityd(IMAGE, prob=how.intensity_share, factors=how.intensity),
-            RandGaussianNoised(IMAGE, prob=how.noise_share, std=how.noise),
-        ]
-    )
-
 
 _MARGIN = 0.15
 """How much more is cut on each side of a patch, as a part of it, so that few voxels lack a value when it is turned."""
@@ -223,3 +194,32 @@ def _with_distractor(patch: Patch, case: GridCase, how: Training, rng: np.random
 def _larger(patch: Triple) -> Triple:
     i, j, k = (count + 2 * ceil(count * _MARGIN) for count in patch)  # as much on both sides: its middle is on a voxel
     return i, j, k
+
+
+def augmentation(how: Augmentation, patch: Triple) -> Compose:
+    """Returns what changes a sample, and cuts a patch of its middle.
+
+    Args:
+        how: What is changed, and how often.
+        patch: The size of the patch.
+    """
+    keys, axes = (IMAGE, TRUTH, OBJECTS), range(3)
+    return Compose(
+        [
+            RandAffined(
+                keys,
+                spatial_size=patch,
+                prob=how.affine_share,
+                rotate_range=[radians(how.rotation_degrees)] * 3,
+                scale_range=[how.scaling] * 3,
+                mode=("bilinear", "nearest", "nearest"),
+                padding_mode="zeros",
+            ),
+            *(RandFlipd(keys, prob=how.flip_share, spatial_axis=axis) for axis in axes),
+            RandSimulateLowResolutiond(IMAGE, prob=how.low_resolution_share, zoom_range=(0.5, 1.0)),
+            RandGaussianSmoothd(IMAGE, prob=how.blur_share, sigma_x=(0.2, 0.8), sigma_y=(0.2, 0.8), sigma_z=(0.2, 0.8)),
+            RandAdjustContrastd(IMAGE, prob=how.contrast_share, gamma=how.contrast),
+            RandScaleIntensityd(IMAGE, prob=how.intensity_share, factors=how.intensity),
+            RandGaussianNoised(IMAGE, prob=how.noise_share, std=how.noise),
+        ]
+    )

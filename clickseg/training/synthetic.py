@@ -1,6 +1,7 @@
 """Volumes of random shapes and contrasts, in which clicks can say what is meant (after SynthSeg, Billot et al.).
 
-Tissues are regions of smooth random fields; objects are deformed ellipsoids. All lengths are in voxels.
+Tissues are regions of smooth random fields; objects are deformed ellipsoids. All lengths are in voxels. Values are
+scaled as those of images are for a model (``as_scaled``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from clickseg.core.arrays import Mask, Numbers, Triple, Values
 from clickseg.models.spec import ModelSpec, PercentileScaling, RangeScaling, Scaling, SquareRootScaling
 
 Look = Literal["uptake", "contrast"]
+
+_OF_ZSCORES = (-1.0, 3.0)
+"""From the darkest to the brightest of most images, in standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +118,6 @@ def _acquired(image: Values, rng: np.random.Generator) -> Values:
     noise = (rng.normal(size=image.shape) * rng.uniform(0, 0.06)).astype(np.float32)
     acquired: Values = np.maximum(blurred + noise, np.float32(0))
     return acquired
-
-
-_OF_ZSCORES = (-1.0, 3.0)
-"""From the darkest to the brightest of most images, in standard deviations."""
 
 
 def as_scaled(images: Values, spec: ModelSpec) -> Values:

@@ -99,15 +99,6 @@ def split_cases(data: Path, how: Training, fold: int | None, folds: int) -> Fold
     return replace(split, training=()) if how.synthesis.share == 1 else split
 
 
-def _hooks(cases: Fold, how: Training, folder: Path, processes: Processes, progress: Progress) -> Hooks:
-    if not processes.is_first:
-        return Hooks()
-    held_out = tuple(gather(cases.held_out, how, folder / CASES, no_progress))
-    return FirstHooks(
-        folder, progress, lambda state: validate(how, held_out, state, processes.device), how.validate_every
-    )
-
-
 def go_on(run: Run, how: Training) -> None:
     """Trains; a run that is over is left as it is, since to run it again would be to begin anew.
 
@@ -120,6 +111,15 @@ def go_on(run: Run, how: Training) -> None:
         run.trainer.run()
     except out_of_memory() as error:
         raise DeviceMemoryError(f"training: out of memory: {first_line(error)}", hint=LESS_MEMORY) from error
+
+
+def _hooks(cases: Fold, how: Training, folder: Path, processes: Processes, progress: Progress) -> Hooks:
+    if not processes.is_first:
+        return Hooks()
+    held_out = tuple(gather(cases.held_out, how, folder / CASES, no_progress))
+    return FirstHooks(
+        folder, progress, lambda state: validate(how, held_out, state, processes.device), how.validate_every
+    )
 
 
 def _summary(cases: Fold, history: Sequence[Mapping[str, float]], initial: str | None) -> dict[str, str]:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from clickseg.batch.settings import RunSettings, read_settings
+from clickseg.cli.parser import OPTIONS
 from clickseg.core.clock import read_clock
 from clickseg.core.errors import UsageError
 from clickseg.core.memory import Memory
-from clickseg.core.options import OPTIONS, variable
+from clickseg.core.options import variable
 from clickseg.dicom.series import Remedies
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings

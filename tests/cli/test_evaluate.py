@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from clickseg.cli.evaluate import EvaluationSettings, evaluate
 from clickseg.cli.main import main
 from clickseg.core.clock import read_clock
 from clickseg.datasets.case import digests_of
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.folds import make_folds
 from clickseg.evaluation.protocols import ProtocolName
+from clickseg.evaluation.run import EvaluationSettings, evaluate
 from clickseg.inference.runtime_settings import RuntimeSettings
 from tests.helpers import phantoms, runs, toys
 from tests.helpers.dataset_folders import nifti

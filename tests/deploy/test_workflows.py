@@ -11,7 +11,8 @@ import pytest
 
 from clickseg import __version__
 from clickseg.batch.metadata import VARIABLE, run_metadata
-from clickseg.core.options import OPTIONS, variable
+from clickseg.cli.parser import OPTIONS
+from clickseg.core.options import variable
 from clickseg.dicom.codes import IMAGES, SEGMENTATIONS
 from tests.helpers import workflow_contracts as contracts
 from tests.helpers import workflow_definitions as definitions

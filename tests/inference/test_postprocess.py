@@ -1,4 +1,4 @@
-"""Postprocessing drops what the model package says, and says what it dropped."""
+"""Postprocessing drops what the model package says, and says so; components that follow a mask are those of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from clickseg.clicks.click import Click, Polarity
 from clickseg.core.label_map import LabelMap
-from clickseg.inference.postprocess import postprocess
+from clickseg.inference.postprocess import Components, postprocess
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 
@@ -164,3 +164,43 @@ def test_what_is_kept_is_what_a_naive_loop_keeps(seed: int, keep: str, min_volum
         if is_kept and size * volume.voxel_volume / 1000 >= min_volume_ml:
             expected |= components == number
     assert np.array_equal(kept.mask(1), expected)
+
+
+@given(st.tuples(*[st.integers(1, 9)] * 3), st.integers(1, 6), st.floats(0.05, 0.6), st.integers(0, 100_000))
+@settings(max_examples=150, deadline=None)
+def test_after_any_changes_they_are_those_of_the_whole_mask(
+    shape: tuple[int, ...], changes: int, density: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random(shape) < density
+    components = Components(mask)
+    for _ in range(changes):
+        low = [int(rng.integers(0, count)) for count in shape]
+        box = tuple(slice(a, int(rng.integers(a, count)) + 1) for a, count in zip(low, shape, strict=True))
+        mask[box] = rng.random(mask[box].shape) < density
+
+        components.update(mask[box], box)
+
+        whole, count = ndimage.label(mask)
+        assert len(components.table) == count
+        pairs = set(zip(whole.ravel().tolist(), components.numbers.ravel().tolist(), strict=True))
+        assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+        for number, component in components.table.items():
+            voxels = np.argwhere(components.numbers == number)
+            assert component.voxels == len(voxels)
+            assert [part.start for part in component.box] == voxels.min(axis=0).tolist()
+            assert [part.stop - 1 for part in component.box] == voxels.max(axis=0).tolist()
+            assert components.first_voxel(number) == np.flatnonzero(components.numbers == number)[0]
+
+
+def test_what_lies_apart_keeps_its_number() -> None:
+    mask = np.zeros((3, 3, 20), bool)
+    mask[1, 1, 2] = mask[1, 1, 15:18] = True
+    components = Components(mask)
+    far = components.numbers[1, 1, 16]
+    mask[1, 1, 3] = True
+
+    region = components.update(np.ones((1, 1, 1), bool), (slice(1, 2), slice(1, 2), slice(3, 4)))
+
+    assert components.numbers[1, 1, 16] == far
+    assert region[2] == slice(2, 5)

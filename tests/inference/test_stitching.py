@@ -20,7 +20,8 @@ from clickseg.inference.kernels import KernelChoice, PlainKernels
 from clickseg.inference.pipeline import infer
 from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
-from clickseg.inference.stitching import Slab, Spool, StitchChoice, Stitching
+from clickseg.inference.stitching import Slab, Spool, Stitching
+from clickseg.inference.stitching_choice import StitchChoice
 from clickseg.inference.windows import WindowGrid, importance
 from clickseg.models.package import load_package
 from clickseg.models.spec import WindowSpec

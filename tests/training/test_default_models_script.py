@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clickseg.cli.parser import add_train
+from clickseg.cli.parser import parsed
 from clickseg.models.package import load_package
 from clickseg.training.config import Training, read_config
 
@@ -36,7 +35,7 @@ def noted(tmp_path: Path) -> list[list[str]]:
 
 
 def test_each_fold_and_all_cases_are_trained_from_one_pretraining_without_patients(noted: list[list[str]]) -> None:
-    runs = [_parsed(each) for each in noted]
+    runs = [parsed(each) for each in noted]
     configurations = [_configuration(each) for each in noted]
 
     assert [each.fold for each in runs] == [None, *[0, 1, 2, 3, 4, None] * 2]
@@ -65,12 +64,6 @@ def test_the_shipped_model_is_for_what_the_script_makes(noted: list[list[str]], 
     assert shipped.model_copy(update={"weights": {}}) == made.model
 
 
-def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_train(parser)
-    return parser.parse_args(arguments[1:])
-
-
 def _configuration(arguments: Sequence[str]) -> Training:
-    run = _parsed(arguments)
+    run = parsed(arguments)
     return read_config(run.config, run.set)

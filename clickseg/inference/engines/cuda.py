@@ -1,6 +1,7 @@
-"""Arrays that lie on a GPU already: they reach torch, and come back, by DLPack, without a copy through the host.
+"""Giving a network on torch's side windows, on the host or on a GPU, and saying what went wrong.
 
-torch works on the stream that CuPy works on: what one of them frees is then not given out while the other uses it.
+Arrays that lie on a GPU already reach torch, and come back, by DLPack, without a copy through the host. torch works on
+the stream that CuPy works on: what one of them frees is then not given out while the other uses it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,46 @@ from clickseg.core.errors import DeviceMemoryError, EngineError
 from clickseg.core.text import first_line
 
 
+def call(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
+    """Returns what a network says of windows, as an array of the kind that they are.
+
+    Args:
+        network: Logits [B, K, I, J, K] of windows [B, C, I, J, K].
+        batch: Windows.
+        device: Where the network is: ``cpu``, ``cuda`` or ``cuda:N``.
+        runtime: What runs it, for the messages.
+
+    Raises:
+        DeviceMemoryError: The device has too little memory.
+        EngineError: The network failed.
+    """
+    try:
+        return _said(network, batch, device, runtime)
+    except DeviceMemoryError:
+        if not make_room(batch):
+            raise
+    return _said(network, batch, device, runtime)
+
+
+def _said(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
+    where = f"on {device} in a window of {list(batch.shape)}"
+    try:
+        with torch.inference_mode(), at_work_with(batch, device):
+            return as_given(network(as_tensor(batch, device)), batch)
+    except EngineError:
+        raise
+    except out_of_memory() as error:
+        said = first_line(error)
+    except (BufferError, RuntimeError) as error:
+        if not is_full(error):
+            raise EngineError(f"{runtime} failed {where}: {first_line(error)}") from error
+        said = first_line(error)
+    # Out of the handler: an error keeps the frames that it came through, and they what the network had in that memory.
+    raise DeviceMemoryError(
+        f"{runtime} failed {where}: out of memory: {said}", hint="--device cpu, or --precision f16 where it is f32"
+    )
+
+
 @contextlib.contextmanager
 def at_work_with(batch: Values, device: str) -> Iterator[None]:
     """Has torch work on a device, in order with what CuPy does there where the batch is an array of CuPy's.
@@ -30,6 +71,16 @@ def at_work_with(batch: Values, device: str) -> Iterator[None]:
     else:
         with torch.cuda.device(device), torch.cuda.stream(_stream(batch)):
             yield
+
+
+def _stream(batch: Values) -> torch.cuda.Stream:
+    """Returns the stream that a batch was made on: CuPy's present one, or for an array of NumPy's torch's."""
+    if isinstance(batch, np.ndarray):
+        return torch.cuda.current_stream()
+    import cupy
+
+    pointer = cupy.cuda.get_current_stream(torch.cuda.current_device()).ptr
+    return torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
 
 
 def as_tensor(batch: Values, device: str) -> torch.Tensor:
@@ -78,53 +129,3 @@ def make_room(batch: Values) -> bool:
     kept: int = pool.free_bytes()
     pool.free_all_blocks()
     return kept > 0
-
-
-def _stream(batch: Values) -> torch.cuda.Stream:
-    """Returns the stream that a batch was made on: CuPy's present one, or for an array of NumPy's torch's."""
-    if isinstance(batch, np.ndarray):
-        return torch.cuda.current_stream()
-    import cupy
-
-    pointer = cupy.cuda.get_current_stream(torch.cuda.current_device()).ptr
-    return torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
-
-
-def call(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
-    """Returns what a network says of windows, as an array of the kind that they are.
-
-    Args:
-        network: Logits [B, K, I, J, K] of windows [B, C, I, J, K].
-        batch: Windows.
-        device: Where the network is: ``cpu``, ``cuda`` or ``cuda:N``.
-        runtime: What runs it, for the messages.
-
-    Raises:
-        DeviceMemoryError: The device has too little memory.
-        EngineError: The network failed.
-    """
-    try:
-        return _said(network, batch, device, runtime)
-    except DeviceMemoryError:
-        if not make_room(batch):
-            raise
-    return _said(network, batch, device, runtime)
-
-
-def _said(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
-    where = f"on {device} in a window of {list(batch.shape)}"
-    try:
-        with torch.inference_mode(), at_work_with(batch, device):
-            return as_given(network(as_tensor(batch, device)), batch)
-    except EngineError:
-        raise
-    except out_of_memory() as error:
-        said = first_line(error)
-    except (BufferError, RuntimeError) as error:
-        if not is_full(error):
-            raise EngineError(f"{runtime} failed {where}: {first_line(error)}") from error
-        said = first_line(error)
-    # Out of the handler: an error keeps the frames that it came through, and they what the network had in that memory.
-    raise DeviceMemoryError(
-        f"{runtime} failed {where}: out of memory: {said}", hint="--device cpu, or --precision f16 where it is f32"
-    )

@@ -19,29 +19,8 @@ from clickseg.inference.engines.engine import Precision, windows_at_once
 from clickseg.inference.engines.network import build_network
 from clickseg.models.package import TORCHSCRIPT, ModelPackage, Weights
 
-
-def memory_layout(network: torch.nn.Module, device: str, precision: Precision) -> torch.memory_format:
-    """Returns the layout that a network is faster in.
-
-    Channels last is what the convolutions of CPUs work in, and of GPUs below f32. torch normalizes instances channels
-    first: a network that does is as slow or slower, since each of its tensors would be laid anew, twice. TorchScript
-    may take views that this layout has not.
-    """
-    stays_first = isinstance(network, torch.jit.ScriptModule) or any(
-        isinstance(module, torch.nn.InstanceNorm3d) for module in network.modules()
-    )
-    pays = device == "cpu" or precision is not Precision.F32
-    return torch.channels_last_3d if pays and not stays_first else torch.contiguous_format
-
-
-def lay_out(network: torch.nn.Module, layout: torch.memory_format) -> None:
-    """Lays out the kernels of a network's 3D convolutions."""
-    for parameter in network.parameters():
-        if parameter.dim() == 5:
-            parameter.data = parameter.data.contiguous(memory_format=layout)
-
-
 STATE_DICT = "model.pt"
+
 _LOAD_ERRORS = (
     AttributeError,
     EOFError,
@@ -52,6 +31,7 @@ _LOAD_ERRORS = (
     ValueError,
     pickle.UnpicklingError,
 )
+
 _CUDNN = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
 """The same kernel each time, and f32 that is f32."""
 
@@ -160,6 +140,27 @@ def computes_in_bf16() -> bool:
     """Whether this processor is made for bf16."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def memory_layout(network: torch.nn.Module, device: str, precision: Precision) -> torch.memory_format:
+    """Returns the layout that a network is faster in.
+
+    Channels last is what the convolutions of CPUs work in, and of GPUs below f32. torch normalizes instances channels
+    first: a network that does is as slow or slower, since each of its tensors would be laid anew, twice. TorchScript
+    may take views that this layout has not.
+    """
+    stays_first = isinstance(network, torch.jit.ScriptModule) or any(
+        isinstance(module, torch.nn.InstanceNorm3d) for module in network.modules()
+    )
+    pays = device == "cpu" or precision is not Precision.F32
+    return torch.channels_last_3d if pays and not stays_first else torch.contiguous_format
+
+
+def lay_out(network: torch.nn.Module, layout: torch.memory_format) -> None:
+    """Lays out the kernels of a network's 3D convolutions."""
+    for parameter in network.parameters():
+        if parameter.dim() == 5:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def load_state(package: ModelPackage) -> torch.nn.Module:

@@ -79,7 +79,7 @@ def test_an_engine_says_the_same_bytes_again(both: ModelPackage, batch: np.ndarr
 
 @pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.TORCH])
 def test_an_engine_that_is_closed_frees_its_network(both: ModelPackage, batch: np.ndarray, runtime: Runtime) -> None:
-    engine = make_engine(both, runtime, "cpu", Precision.F32)
+    engine = make_engine(both, RuntimeSettings(runtime, "cpu", Precision.F32))
     engine.infer(batch)
     network = weakref.ref(engine._network)
 

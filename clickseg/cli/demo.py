@@ -1,0 +1,26 @@
+"""``clickseg demo``: a phantom study with clicks, and its segmentation."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from clickseg.batch.run import run as run_batch
+from clickseg.batch.settings import read_settings
+from clickseg.cli.terminal import conclude, progress_bar, tell
+from clickseg.core.errors import OutputError
+from clickseg.datasets.phantom import write_study
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command, and returns the exit code."""
+    study = arguments.output / "study"
+    try:
+        write_study(study)
+    except OSError as error:
+        raise OutputError(f"{study}: cannot be written to: {error.strerror}") from error
+    tell([f"study    {study}"])
+    if arguments.study_only:
+        return 0
+    settings = read_settings(study, arguments.output / "result", arguments.models, {}, os.environ)
+    return conclude(run_batch(settings, progress_bar()), settings.output, os.environ)
