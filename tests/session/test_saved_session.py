@@ -271,7 +271,7 @@ from clickseg.models.package import load_package
 from tests.helpers import phantoms
 series = phantoms.read(Path({study!r}))
 package = load_package(Path({model!r}))
-engine = make_engine(package, Runtime.OPENVINO, "cpu", Precision.F32)
+engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 rng = np.random.default_rng({seed})
 with Session(series, package, engine=engine, folder=Path({folder!r})) as session:
     print(len(session.steps), flush=True)
