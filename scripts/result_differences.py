@@ -1,9 +1,9 @@
 """Compares two folders of results file by file: identical, identical but for UIDs, or different.
 
-UIDs of results are made from their content: a change in how they are made changes them all. Two results are identical
-but for UIDs if their values are equal after each UID that only one of the folders holds is replaced by its number in
-order of appearance. UIDs that both folders hold, as those of the source, and registered ones (SOP Classes, transfer
-syntaxes) are compared as they are.
+A change in how ClickSeg makes UIDs changes those of all results. Two results are identical but for UIDs if their values
+are equal after each UID that only one of the folders holds is replaced by its number in order of appearance. UIDs that
+both folders hold, as those of the source, and registered ones (SOP Classes, transfer syntaxes) are compared as they
+are.
 """
 
 from __future__ import annotations
