@@ -16,9 +16,8 @@ from clickseg.clicks.simulated.clicker import Choice, Clicker
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.read import read_case
 from clickseg.dicom.volume import read_series
-from tests.cli.test_demo import mask_of
 from tests.helpers import phantoms, runs
-from tests.helpers.dicom_results import violations
+from tests.helpers.dicom_results import mask_of, violations
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

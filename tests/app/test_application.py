@@ -10,7 +10,6 @@ import pytest
 
 from app.main import Process
 from clickseg.batch.writer import RunSummary
-from tests.cli.test_main import error_lines, written
 from tests.helpers import phantoms, runs
 from tests.helpers.runs import REPOSITORY, process
 
@@ -43,7 +42,7 @@ def test_all_doors_give_the_same_bytes(tmp_path: Path, study: Path, models: Path
         command = [study if word == "IN" else word for word in words]
         ended = process([*command, "-o", tmp_path / name, "-m", models], tmp_path / folder)
         assert ended.returncode == 0, (name, ended.stderr)
-        assert written(tmp_path / name) == written(tmp_path / "segment"), name
+        assert runs.written(tmp_path / name) == runs.written(tmp_path / "segment"), name
 
 
 def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, study: Path, models: Path) -> None:
@@ -62,7 +61,7 @@ def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, stu
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["series"][0]["clicks"]["source"] is None
     assert "statistics" in report["series"][0]["segments"][0]
-    assert written(tmp_path / "out") == written(tmp_path / "other")
+    assert runs.written(tmp_path / "out") == runs.written(tmp_path / "other")
 
 
 def test_holoscan_is_silent_unless_it_is_asked(tmp_path: Path, study: Path, models: Path) -> None:
@@ -102,8 +101,8 @@ def test_an_input_that_cannot_be_used_is_one_error_line(tmp_path: Path, study: P
     ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
-    assert error_lines(ended.stderr)[0].startswith("error: 1 missing slice in 1 place")
-    assert len(error_lines(ended.stderr)) == 2
+    assert runs.error_lines(ended.stderr)[0].startswith("error: 1 missing slice in 1 place")
+    assert len(runs.error_lines(ended.stderr)) == 2
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -115,7 +114,7 @@ def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, 
     )
 
     assert ended.returncode == 1
-    (line,) = error_lines(ended.stderr)
+    (line,) = runs.error_lines(ended.stderr)
     assert line.startswith("error: model thresholder: model.bin: expected SHA-256")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
 
@@ -141,7 +140,7 @@ def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
     ended = process(["python", "-c", code, "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
-    (line, hint) = error_lines(ended.stderr)
+    (line, hint) = runs.error_lines(ended.stderr)
     assert line == "error: a bug in ClickSeg: ZeroDivisionError"
     assert hint.startswith("hint: ")
     assert "Traceback" not in ended.stderr
@@ -156,7 +155,7 @@ def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models
     ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
-    assert "RescaleSlope" in error_lines(ended.stderr)[0]
+    assert "RescaleSlope" in runs.error_lines(ended.stderr)[0]
     assert len(list((tmp_path / "out").glob("*.dcm"))) == 2
 
 
@@ -169,7 +168,7 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, study: P
 
     for ended in (by_argument, by_environment):
         assert ended.returncode == 1
-        assert "cannot be written to: Not a directory" in error_lines(ended.stderr)[0]
+        assert "cannot be written to: Not a directory" in runs.error_lines(ended.stderr)[0]
 
 
 def test_exec_passes_exit_codes_and_signals_through(tmp_path: Path) -> None:
@@ -237,7 +236,7 @@ def test_exec_without_an_application_is_wrong_use(tmp_path: Path) -> None:
     ended = runs.clickseg("exec", "-i", "a", cwd=tmp_path)
 
     assert ended.returncode == 2
-    assert error_lines(ended.stderr)[0].startswith("error: no application at app")
+    assert runs.error_lines(ended.stderr)[0].startswith("error: no application at app")
 
 
 def test_monai_deploy_leaves_the_rest_to_holoscan_cli() -> None:

@@ -18,7 +18,6 @@ from clickseg.batch.steps import Inference, load_cases, postprocess_case, prepro
 from clickseg.batch.writer import ResultWriter
 from clickseg.core.errors import InputError
 from clickseg.core.progress import no_progress
-from tests.core.test_interruption import started, wait_until_it_runs, write_slow_model
 from tests.helpers import runs
 
 FAR = runs.click(9, 11, 13)
@@ -161,12 +160,12 @@ def test_no_dicom_file_is_to_be_seen_before_the_last_series_is_done(tmp_path: Pa
 @pytest.mark.parametrize("door", [("-m", "clickseg", "segment"), (APP[1], "-i")])
 def test_a_run_that_is_killed_has_told_the_workflow_before(tmp_path: Path, door: tuple[object, ...]) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
-    models = write_slow_model(tmp_path / "models")
+    models = runs.write_slow_model(tmp_path / "models")
 
-    run = started([sys.executable, *door, study, "-o", output, "-m", models], CLICKSEG_METADATA="1")
-    wait_until_it_runs(output)
+    run = runs.started([sys.executable, *door, study, "-o", output, "-m", models], CLICKSEG_METADATA="1")
+    runs.wait_until_it_runs(output)
     run.kill()
-    run.communicate(timeout=30)
+    run.communicate(timeout=runs.HANG_S)
 
     metadata = metadata_in(output)
     assert (metadata["status"], metadata["exception"]) == ("failure", "Killed")
@@ -187,13 +186,13 @@ def test_metadata_that_is_not_ours_is_not_written_over_when_a_run_begins(tmp_pat
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_tells_the_workflow_why(tmp_path: Path, number: signal.Signals) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
-    models = write_slow_model(tmp_path / "models")
+    models = runs.write_slow_model(tmp_path / "models")
     environ = {"HOLOSCAN_INPUT_PATH": study, "HOLOSCAN_OUTPUT_PATH": output, "HOLOSCAN_MODEL_PATH": models}
 
-    run = started([sys.executable, *APP[1:]], CLICKSEG_METADATA="1", **{k: str(v) for k, v in environ.items()})
-    wait_until_it_runs(output)
+    run = runs.started([sys.executable, *APP[1:]], CLICKSEG_METADATA="1", **{k: str(v) for k, v in environ.items()})
+    runs.wait_until_it_runs(output)
     run.send_signal(number)
-    run.communicate(timeout=30)
+    run.communicate(timeout=runs.HANG_S)
 
     assert run.returncode == 1
     assert [path.name for path in output.iterdir()] == ["metadata.json"]

@@ -1,80 +1,19 @@
 """The application, run as each task plug-in would run it: command, environment and limits are those of deploy/.
 
-Without a container: the folders of the definitions stand for folders of the test, ``python3`` for this Python, and
-``/opt/holoscan/app`` for the checkout's. The input is read-only, and as root the process is another user's.
+``make container-test`` runs these tests with the image, all else without a container: the folders of the definitions
+stand for folders of the test, ``python3`` for this Python, and ``/opt/holoscan/app`` for the checkout's. The input is
+read-only, and as root the process is another user's.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from tests.core.test_interruption import write_slow_model
 from tests.helpers import runs
-from tests.helpers.plug_ins import Machine, PlugIn, plug_ins
-
-USER = 10001
-IMAGE = {
-    "HOLOSCAN_INPUT_PATH": "/var/holoscan/input",
-    "HOLOSCAN_OUTPUT_PATH": "/var/holoscan/output",
-    "HOLOSCAN_MODEL_PATH": "/opt/holoscan/models",
-    "CLICKSEG_METADATA": "1",
-    "CLICKSEG_CACHE": "/tmp/clickseg",  # noqa: S108
-    "HOME": "/tmp",  # noqa: S108
-    "PATH": os.environ["PATH"],
-}
-"""What the image sets by itself."""
-
-DEFAULT_COMMAND = ["python3", "/opt/holoscan/app"]
-
-
-class Process(Machine):
-    """A run as a process of this machine."""
-
-    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
-        self.prepare()
-        environ = {name: self.here(value) for name, value in {**IMAGE, **plug_in.environ, **changes}.items()}
-        command = plug_in.command or DEFAULT_COMMAND
-        words = [sys.executable if word == "python3" else self.here(word) for word in command]
-        other = {"user": USER, "group": USER, "extra_groups": []} if is_other_user_possible() else {}
-        return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, **other)
-
-    def here(self, word: str) -> str:
-        """A word of a definition, with the paths of this machine."""
-        places = {
-            "/var/holoscan/": f"{self.root}/",
-            "/opt/holoscan/models": str(self.models),
-            "/opt/holoscan/app": str(runs.REPOSITORY / "app"),
-            "/tmp": f"{self.root}/tmp",  # noqa: S108
-        }
-        found = next((there for there in places if word.startswith(there)), None)
-        return word if found is None else places[found] + word[len(found) :]
-
-
-def is_other_user_possible() -> bool:
-    """Whether this is root, and the Python and the checkout lie where other users may go."""
-    folders = [*Path(sys.executable).resolve().parents, *Path(sys.prefix).parents, runs.REPOSITORY]
-    return os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in folders)
-
-
-@pytest.fixture
-def machine() -> Iterator[Machine]:
-    """Folders that every user may reach, which those of pytest are not."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        made = Process(Path(name))
-        runs.write_model(made.models)
-        yield made
+from tests.helpers.plug_ins import Machine, plug_ins
 
 
 @pytest.mark.parametrize("name", plug_ins())
@@ -154,15 +93,11 @@ def test_clicks_of_a_review_station_come_as_a_report_in_the_same_study(machine: 
 
 
 def test_the_time_limit_of_the_docker_definition_ends_a_run_that_can_still_say_so(machine: Machine) -> None:
-    plug_in = plug_ins()["docker"]
-    seconds = plug_in.command[3]
-    write_slow_model(machine.models)
+    runs.write_slow_model(machine.models)
     machine.receive("study")
-    start = time.monotonic()
 
-    ended = machine.run(replace(plug_in, command=["15" if word == seconds else word for word in plug_in.command]))
+    ended = machine.run_past_its_time(plug_ins()["docker"])
 
-    assert time.monotonic() - start < 60
     assert ended.returncode == 124  # of timeout(1)
     assert machine.exported() == []
     assert machine.metadata()["exception"] == "Interrupted"

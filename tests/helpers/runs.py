@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 GEOMETRY = phantoms.oblique_geometry((12, 14, 16))
 GRID_SPACING_MM = [round(float(value), 6) for value in GEOMETRY.to_patient_orientation("RAS").spacing]
 INSIDE_HU, OUTSIDE_HU, THRESHOLD_HU = 500.0, -700.0, 0.0
+HANG_S = 600
+"""After this time, however busy the machine is, a process hangs."""
 
 
 def write_input(folder: Path, *clicks: Click, modality: str = "CT", name: str = "test") -> Path:
@@ -69,3 +72,34 @@ def process(command: Sequence[object], cwd: Path | None = None, **environ: str) 
 def clickseg(*arguments: object, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     """Runs the ``clickseg`` command as a user does."""
     return process([Path(sys.executable).with_name("clickseg"), *arguments], cwd, **environ)
+
+
+def write_slow_model(folder: Path) -> Path:
+    """Writes a package of some 130,000 windows, so that a run is in the midst of them for half a minute."""
+    fine = {"spacing_mm": [spacing / 5 for spacing in GRID_SPACING_MM], "orientation": "RAS"}
+    return write_model(folder, grid=fine, window={"roi": [16, 16, 16], "overlap": 0.9375})
+
+
+def started(command: list[object], **environ: str) -> subprocess.Popen[str]:
+    """Starts a command in a process of its own; its errors are piped."""
+    words = [str(word) for word in command]
+    return subprocess.Popen(words, env=environment(**environ), stderr=subprocess.PIPE, text=True)
+
+
+def wait_until_it_runs(output: Path) -> None:
+    """Waits until a run has its working folder, which it makes before it starts on windows; guards against a hang."""
+    for _ in range(10 * HANG_S):
+        if output.is_dir() and any(output.glob(".clickseg-*/.lock")):
+            time.sleep(0.3)
+            return
+        time.sleep(0.1)
+    raise TimeoutError("the run has not begun")
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """All that was written but the report, which holds times."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "report.json"}
+
+
+def error_lines(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if line.startswith(("error: ", "hint: "))]

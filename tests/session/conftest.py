@@ -13,7 +13,8 @@ from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.inference.engines.test_engines import package as network_package
+from tests.helpers.networks import package as network_package
+from tests.helpers.sessions import section
 
 NETWORK = {
     "_target_": "monai.networks.nets.DynUNet",
@@ -34,17 +35,6 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
     noise = np.random.default_rng(5).normal(0, 150, volume.array.shape)
     noisy = volume.with_array(np.round(volume.array + noise).astype(np.float32))
     return phantoms.read(phantoms.write(tmp_path_factory.mktemp("series"), noisy))
-
-
-def section(**changes: object) -> dict[str, object]:
-    return phantoms.metadata(
-        **{
-            "window": {"roi": [8, 8, 8], "overlap": 0.25},
-            "grid": {"spacing_mm": [1.6, 1.8, 3.3], "orientation": "RAS"},
-            "guidance": phantoms.GUIDANCE,
-            **changes,
-        }
-    )
 
 
 @pytest.fixture(scope="module")

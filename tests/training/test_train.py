@@ -22,8 +22,7 @@ import torch
 from clickseg.cli.main import main
 from clickseg.models.package import load_package
 from tests.helpers import phantoms, runs
-from tests.helpers.training_cases import write_dataset
-from tests.training.conftest import SMALL
+from tests.helpers.training_cases import SMALL, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +249,7 @@ def test_an_interrupted_run_says_so_and_can_go_on(dataset: Path, tmp_path: Path)
         time.sleep(0.05)
 
     run.send_signal(signal.SIGTERM)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=runs.HANG_S)
 
     assert errors.splitlines()[-1] == "error: interrupted"
     assert not {"Traceback", "terminating"} & set(errors.split())

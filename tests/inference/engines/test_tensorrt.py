@@ -21,10 +21,10 @@ from clickseg.inference.engines.export import list_weights
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
+from tests.helpers.networks import NETWORK, SECTION, package
 from tests.helpers.oracles import nets, torch
 from tests.helpers.runs import clickseg
 from tests.helpers.tensorrt_stand_in import TensorRt
-from tests.inference.engines.test_engines import NETWORK, SECTION, package
 
 BATCH = np.random.default_rng(0).normal(size=(4, 3, 8, 8, 8)).astype(np.float32)
 
