@@ -177,9 +177,9 @@ def test_exec_passes_exit_codes_and_signals_through(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "app.py").write_text("import sys; print(sys.argv[1:])")
 
-    assert runs.clickseg("exec", tmp_path / "seven.py").returncode == 7
-    assert runs.clickseg("exec", tmp_path / "killed.py").returncode == -15
-    told = runs.clickseg("exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug")
+    assert runs.command("exec", tmp_path / "seven.py").returncode == 7
+    assert runs.command("exec", tmp_path / "killed.py").returncode == -15
+    told = runs.command("exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug")
     assert told.stdout == "['-i', 'a', '-o', 'b', '-m', 'c', '-w', 'd', '-l', 'DEBUG']\n"
 
 
@@ -214,7 +214,7 @@ def test_exec_says_which_operator_of_an_application_failed(tmp_path: Path, style
     path.write_text("import neighbour\n" + OLD_STYLE)
     named = path if style == "file" else folder
 
-    ended = runs.clickseg("exec", named, "-i", folder / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
+    ended = runs.command("exec", named, "-i", folder / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
 
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "error: operator organ_finder failed: ValueError: no such organ"
@@ -226,14 +226,14 @@ def test_an_operator_that_ends_the_process_has_failed(tmp_path: Path, code: str,
     path.write_text(OLD_STYLE.replace('ValueError("no such organ")', f"SystemExit({code})"))
     (tmp_path / "in").mkdir()
 
-    ended = runs.clickseg("exec", path, "-i", tmp_path / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
+    ended = runs.command("exec", path, "-i", tmp_path / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
 
     assert ended.returncode == expected
     assert ended.stderr.splitlines()[-1].startswith("error: operator organ_finder failed: it ended the process")
 
 
 def test_exec_without_an_application_is_wrong_use(tmp_path: Path) -> None:
-    ended = runs.clickseg("exec", "-i", "a", cwd=tmp_path)
+    ended = runs.command("exec", "-i", "a", cwd=tmp_path)
 
     assert ended.returncode == 2
     assert runs.error_lines(ended.stderr)[0].startswith("error: no application at app")

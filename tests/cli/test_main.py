@@ -44,7 +44,7 @@ def only(folder: Path, suffix: str, sop_class: str = "") -> Path:
 def test_segment_writes_seg_sr_preview_and_report(tmp_path: Path, models: Path, dciodvfy: str) -> None:
     study, out = runs.write_input(tmp_path / "in", FAR), tmp_path / "out"
 
-    ended = clickseg("segment", study, "-o", out, "-m", models, "--precision", "f32")
+    ended = runs.command("segment", study, "-o", out, "-m", models, "--precision", "f32")
 
     assert (ended.returncode, ended.stderr) == (
         0,

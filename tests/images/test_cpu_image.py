@@ -17,7 +17,7 @@ from tests.helpers.containers import LEAST, command, docker, require_nvidia_runt
 
 def test_its_bytes_are_those_of_a_run_outside(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
     inside = docker(*command(cpu_image, study, out))
-    outside = runs.clickseg("segment", study, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
+    outside = runs.command("segment", study, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
     assert runs.written(out) == runs.written(tmp_path / "outside")
@@ -30,7 +30,7 @@ def test_its_bytes_are_those_of_a_run_outside_on_real_pet(
     series = fixtures / "petct_ibsi" / "STS_002"
 
     inside = docker(*command(cpu_image, series, out))
-    outside = runs.clickseg("segment", series, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
+    outside = runs.command("segment", series, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
     assert runs.written(out) == runs.written(tmp_path / "outside")
@@ -115,7 +115,7 @@ def test_clickseg_run_gives_the_bytes_and_files_of_the_caller(cpu_image: str, st
     outside = ["python", runs.REPOSITORY / "app", "-i", study, "-o", tmp_path / "outside"]
 
     process = runs.process(outside, CLICKSEG_METADATA="1")
-    inside = runs.clickseg("run", cpu_image, study, tmp_path / "inside")
+    inside = runs.command("run", cpu_image, study, tmp_path / "inside")
 
     assert (process.returncode, inside.returncode) == (0, 0), inside.stderr
     assert inside.stderr.startswith(f"running {cpu_image} on {study} with docker\n")
@@ -138,7 +138,7 @@ def test_clickseg_run_passes_an_interruption_on(cpu_image: str, tmp_path: Path) 
 
 
 def test_clickseg_run_without_the_image_is_one_error(study: Path, tmp_path: Path) -> None:
-    ended = runs.clickseg("run", "clickseg-test/absent:1", study, tmp_path / "out")
+    ended = runs.command("run", "clickseg-test/absent:1", study, tmp_path / "out")
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: no image clickseg-test/absent:1 on this machine\n")

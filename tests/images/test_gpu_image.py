@@ -43,7 +43,7 @@ def test_the_torch_in_it_is_the_bases(gpu_image: str, gpu_base: str) -> None:
 def test_it_runs_on_a_machine_without_a_gpu(gpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
     inside = docker(*command(gpu_image, study, out))
     words = ["segment", study, "-o", tmp_path / "outside", "--device", "cpu", "--engine", "openvino"]
-    outside = runs.clickseg(*words, CLICKSEG_METADATA="1")
+    outside = runs.command(*words, CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
     assert runs.written(out) == runs.written(tmp_path / "outside")
