@@ -37,6 +37,7 @@ DOORS = {
 }
 
 
+@pytest.mark.slow
 def test_all_doors_give_the_same_bytes(tmp_path: Path, study: Path, models: Path) -> None:
     for name, (words, folder) in DOORS.items():
         command = [study if word == "IN" else word for word in words]
@@ -45,6 +46,7 @@ def test_all_doors_give_the_same_bytes(tmp_path: Path, study: Path, models: Path
         assert runs.written(tmp_path / name) == runs.written(tmp_path / "segment"), name
 
 
+@pytest.mark.slow
 def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, study: Path, models: Path) -> None:
     environ = {
         "HOLOSCAN_INPUT_PATH": str(study),
@@ -64,6 +66,7 @@ def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, stu
     assert runs.written(tmp_path / "out") == runs.written(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_holoscan_is_silent_unless_it_is_asked(tmp_path: Path, study: Path, models: Path) -> None:
     command = ["python", REPOSITORY / "app", "-i", study, "-m", models, "-o"]
 
@@ -75,6 +78,7 @@ def test_holoscan_is_silent_unless_it_is_asked(tmp_path: Path, study: Path, mode
     assert "[info]" in loud.stderr + loud.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [["-l", "ERROR"], ["-lERROR"], ["--log-level=ERROR"]])
 def test_a_log_level_is_understood_however_it_is_written(
     tmp_path: Path, study: Path, models: Path, level: list[str]
@@ -90,11 +94,13 @@ def test_the_result_is_told_on_standard_output(tmp_path: Path, study: Path, mode
     assert {line.split()[0] for line in ended.stdout.splitlines()} == {"hook", "preview", "seg", "sr", "report"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--clicks", "x"], ["-i", "nowhere"], ["-l", "LOUD"]])
 def test_wrong_use_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
     assert process(["python", REPOSITORY / "app", "-o", tmp_path / "out", *arguments], tmp_path).returncode == 2
 
 
+@pytest.mark.slow
 def test_an_input_that_cannot_be_used_is_one_error_line(tmp_path: Path, study: Path, models: Path) -> None:
     sorted((study / "CT").iterdir())[4].unlink()
 
@@ -106,6 +112,7 @@ def test_an_input_that_cannot_be_used_is_one_error_line(tmp_path: Path, study: P
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, study: Path, models: Path) -> None:
     (models / "thresholder" / "models" / "model.bin").write_bytes(b"other weights")
 
@@ -131,6 +138,7 @@ raise SystemExit(main(["app", *sys.argv[1:]]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["clickseg.batch.steps.prepare", "clickseg.batch.writer.ResultWriter.write"])
 def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
     tmp_path: Path, study: Path, models: Path, place: str
@@ -147,6 +155,7 @@ def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in", name="good")
     bad = runs.write_input(tmp_path / "in" / "bad", name="bad") / "CT"
@@ -159,6 +168,7 @@ def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models
     assert len(list((tmp_path / "out").glob("*.dcm"))) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, study: Path, models: Path) -> None:
     (tmp_path / "file").touch()
     command = ["python", REPOSITORY / "app", "-i", study, "-m", models]
@@ -204,6 +214,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["file", "folder with app.py", "folder with __main__.py"])
 def test_exec_says_which_operator_of_an_application_failed(tmp_path: Path, style: str) -> None:
     folder = tmp_path / "application"
@@ -220,6 +231,7 @@ def test_exec_says_which_operator_of_an_application_failed(tmp_path: Path, style
     assert ended.stderr.splitlines()[-1] == "error: operator organ_finder failed: ValueError: no such organ"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "expected"), [("0", 1), ("7", 7), ("", 1)])
 def test_an_operator_that_ends_the_process_has_failed(tmp_path: Path, code: str, expected: int) -> None:
     path = tmp_path / "app.py"

@@ -93,7 +93,7 @@ def test_only_what_a_run_left_is_replaced(tmp_path: Path, content: str, expected
     assert may_replace(tmp_path) is expected
 
 
-@pytest.mark.parametrize("door", [("segment",), APP])
+@pytest.mark.parametrize("door", [("segment",), pytest.param(APP, marks=pytest.mark.slow)])
 def test_a_run_leaves_metadata_beside_its_results(tmp_path: Path, door: tuple[object, ...]) -> None:
     study, models = runs.write_input(tmp_path / "in", FAR), runs.write_model(tmp_path / "models")
     words = (study, "-o", tmp_path / "out", "-m", models)
@@ -128,6 +128,7 @@ def test_metadata_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     assert study.is_dir()
 
 
+@pytest.mark.slow
 def test_an_input_that_a_workflow_did_not_mount_is_told_to_it(tmp_path: Path) -> None:
     environ = {"HOLOSCAN_INPUT_PATH": str(tmp_path / "nowhere"), "HOLOSCAN_OUTPUT_PATH": str(tmp_path / "out")}
 
@@ -157,7 +158,7 @@ def test_no_dicom_file_is_to_be_seen_before_the_last_series_is_done(tmp_path: Pa
     assert len(list(output.glob("*.dcm"))) == 4
 
 
-@pytest.mark.parametrize("door", [("-m", "clickseg", "segment"), (APP[1], "-i")])
+@pytest.mark.parametrize("door", [("-m", "clickseg", "segment"), pytest.param((APP[1], "-i"), marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_has_told_the_workflow_before(tmp_path: Path, door: tuple[object, ...]) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
     models = runs.write_slow_model(tmp_path / "models")
@@ -183,6 +184,7 @@ def test_metadata_that_is_not_ours_is_not_written_over_when_a_run_begins(tmp_pat
     assert (tmp_path / "out" / "metadata.json").read_text() == "{}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_tells_the_workflow_why(tmp_path: Path, number: signal.Signals) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"

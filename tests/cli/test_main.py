@@ -244,6 +244,7 @@ def test_a_note_can_be_read_by_other_users_and_is_whole(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "out" / "metadata.json").stat().st_mode) == 0o644
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_a_run_with_closed_streams_is_a_run(tmp_path: Path, models: Path, closed: str) -> None:
     study = runs.write_input(tmp_path / "in")
@@ -456,6 +457,7 @@ def test_a_clock_that_is_none_is_wrong_use_at_every_door() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_listening_is_no_error(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in")
     command = f"{sys.executable} -m clickseg segment {study} -o {tmp_path}/out{{0}} -m {models}"

@@ -139,7 +139,7 @@ def test_a_container_on_windows_runs_as_the_images_user_and_has_paths_of_its_own
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(os, "pathsep", ";")
-    job = Job("i", tmp_path, tmp_path, ("a.json", "b.json"), None, None, None, user=None)
+    job = Job("i", tmp_path, tmp_path, user=None, clicks=("a.json", "b.json"))
 
     words = run_command(ContainerProgram(name, name), job, {})
 

@@ -18,7 +18,7 @@ DOORS: dict[str, list[object]] = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ["segment", pytest.param("app", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_nothing_but_the_note(tmp_path: Path, door: str, number: signal.Signals) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
@@ -85,6 +85,7 @@ steps.prepare = prepare_interrupted
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_interruption_gets_lost_in_a_library(tmp_path: Path, loss: str) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")

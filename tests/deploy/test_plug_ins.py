@@ -16,7 +16,9 @@ from tests.helpers import runs
 from tests.helpers.plug_ins import Machine, plug_ins
 
 
-@pytest.mark.parametrize("name", plug_ins())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "docker" else pytest.mark.slow) for name in plug_ins()]
+)
 def test_a_study_gives_a_segmentation_and_a_report(machine: Machine, name: str) -> None:
     machine.receive("study")
 
@@ -30,6 +32,7 @@ def test_a_study_gives_a_segmentation_and_a_report(machine: Machine, name: str) 
     assert all(not isinstance(value, list | dict) for value in metadata.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", plug_ins())
 def test_a_broken_study_exports_nothing_and_says_why(machine: Machine, name: str) -> None:
     series = machine.receive("study")
@@ -45,6 +48,7 @@ def test_a_broken_study_exports_nothing_and_says_why(machine: Machine, name: str
     assert metadata["exception_message"].startswith("1 missing slice in 1 place")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", plug_ins())
 def test_of_two_series_a_broken_one_leaves_the_other_its_results(machine: Machine, name: str) -> None:
     machine.receive("good", "1")
@@ -62,6 +66,7 @@ def test_of_two_series_a_broken_one_leaves_the_other_its_results(machine: Machin
     assert "RescaleSlope" in metadata["exception_message"]
 
 
+@pytest.mark.slow
 def test_two_studies_in_one_folder_have_each_its_own_result(machine: Machine) -> None:
     machine.receive("one", "1")
     machine.receive("two", "2")
@@ -74,6 +79,7 @@ def test_two_studies_in_one_folder_have_each_its_own_result(machine: Machine) ->
     assert len(set(studies)) == 2
 
 
+@pytest.mark.slow
 def test_clicks_of_a_review_station_come_as_a_report_in_the_same_study(machine: Machine) -> None:
     """What a first run wrote stands for a station's report: both hold seed points (tests/clicks has those of OHIF)."""
     clicked = runs.write_input(machine.root / "clicked", runs.click(9, 11, 13), name="study")
@@ -92,6 +98,7 @@ def test_clicks_of_a_review_station_come_as_a_report_in_the_same_study(machine: 
     assert dcmread(segmentation).SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
 
 
+@pytest.mark.slow
 def test_the_time_limit_of_the_docker_definition_ends_a_run_that_can_still_say_so(machine: Machine) -> None:
     runs.write_slow_model(machine.models)
     machine.receive("study")
@@ -103,6 +110,7 @@ def test_the_time_limit_of_the_docker_definition_ends_a_run_that_can_still_say_s
     assert machine.metadata()["exception"] == "Interrupted"
 
 
+@pytest.mark.slow
 def test_a_study_that_does_not_fit_into_memory_is_refused_before_it_starts(machine: Machine) -> None:
     machine.receive("study")
 
@@ -114,6 +122,7 @@ def test_a_study_that_does_not_fit_into_memory_is_refused_before_it_starts(machi
     assert machine.metadata()["exception_message"].startswith("memory: expected at least")
 
 
+@pytest.mark.slow
 def test_an_input_that_is_not_there_is_said(machine: Machine) -> None:
     """The docker plug-in mounts nothing where the payload is empty."""
     machine.input.mkdir()

@@ -12,18 +12,17 @@ from clickseg.core.errors import EngineError
 from clickseg.core.progress import no_progress
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.resample import model_geometry
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitching import collected
-from clickseg.models.package import ModelPackage, load_package
+from clickseg.models.package import ModelPackage
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 from tests.helpers.inference import Network, decided
-from tests.helpers.networks import package
+from tests.helpers.networks import exported
 from tests.helpers.oracles import SlidingWindowInferer, torch
 
 SPEC = ModelSpec.model_validate(phantoms.metadata())
@@ -65,8 +64,7 @@ def model(folder: Path, activation: str) -> ModelPackage:
         classes=[phantoms.organ(f"c{channel}", channel) for channel in range(first, CLASSES)],
         guidance=phantoms.GUIDANCE | {"channels": [{"takes": [["c1", polarity]]} for polarity in POLARITIES]},
     )
-    export_openvino(package(folder, NETWORK, section))
-    return load_package(folder)
+    return exported(folder, NETWORK, section)
 
 
 @pytest.mark.parametrize("runtime", [Runtime.TORCH, Runtime.OPENVINO])

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from clickseg.clicks.click import Clicks
-from clickseg.core.errors import EngineError, ModelError, SessionError
+from clickseg.core.errors import ModelError, SessionError, UsageError
 from clickseg.dicom.volume import Series
-from clickseg.inference.engines.choice import Runtime, make_engine
+from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.pipeline import segment
+from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 from clickseg.session.record import SESSION
 from clickseg.session.session import Session
@@ -61,7 +62,7 @@ def test_a_session_loads_its_network_for_a_device_and_gives_what_segment_gives(
         session.add_click(click(series, *CLICK))
         found = session.result()
 
-    engine = make_engine(model, Runtime.OPENVINO, "cpu", Precision.AUTO)
+    engine = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
     expected = segment([series], Clicks(session.clicks), model, engine)
     assert found.predicted.engine == engine.describe()
     assert found.labels.array.tobytes() == expected.labels.array.tobytes()
@@ -110,7 +111,7 @@ def test_a_device_beside_a_network_is_the_one_that_it_runs_on(
 
 
 def test_a_device_that_no_runtime_here_has_is_one_clear_error(series: Series, model: ModelPackage) -> None:
-    with pytest.raises(EngineError, match="not on quantum"):
+    with pytest.raises(UsageError, match="device: expected auto, cpu, cuda or cuda:N, got 'quantum'"):
         Session(series, model, device="quantum")
 
 

@@ -19,20 +19,19 @@ import pytest
 from clickseg.core.errors import EngineError, ModelError
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
-from clickseg.inference.engines.export import export_openvino, list_weights
+from clickseg.inference.engines.export import list_weights
 from clickseg.inference.engines.network import build_network
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
-from tests.helpers.networks import NETWORK, SECTION, package
+from tests.helpers.networks import NETWORK, SECTION, exported, package
 from tests.helpers.oracles import nets, torch
 
 
 @pytest.fixture
 def both(tmp_path: Path) -> ModelPackage:
     """The same package with weights for torch and OpenVINO."""
-    export_openvino(package(tmp_path / "unet"))
-    return load_package(tmp_path / "unet")
+    return exported(tmp_path / "unet")
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_an_engine_says_the_same_bytes_again(both: ModelPackage, batch: np.ndarr
 
 @pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.TORCH])
 def test_an_engine_that_is_closed_frees_its_network(both: ModelPackage, batch: np.ndarray, runtime: Runtime) -> None:
-    engine = make_engine(both, runtime, "cpu", Precision.F32)
+    engine = make_engine(both, RuntimeSettings(runtime, "cpu", Precision.F32))
     engine.infer(batch)
     network = weakref.ref(engine._network)
 
