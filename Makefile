@@ -1,4 +1,5 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine: `make demo` and `make test`.
+# What the three tiers of tests hold: docs/development.md.
 # PYTHON chooses the interpreter (3.10 to 3.12), e.g. `make demo PYTHON=python3.12`.
 
 PYTHON ?= python3
@@ -9,14 +10,31 @@ RUN := .venv/bin
 DEV := .venv-dev/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test compare-results container-test locks lint format system clean
+.PHONY: demo test check oracles other-pythons compare-results container-test locks lint format system clean
 
 demo: .venv/.ready
 	$(RUN)/clickseg demo --study-only --output $(DEMO)
 	$(RUN)/python -m app --input $(DEMO)/study --output $(DEMO)/result
 
+# What every change runs: lint, and the tests that are neither slow nor oracles. Its coverage waits for `make check`.
 test: .venv-dev/.ready lint
-	$(DEV)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+	$(DEV)/python -m pytest -n auto -m "not slow and not oracle" --cov --cov-report= --cov-fail-under=0
+
+# Everything else that is automatic: the slow tests, the coverage of both, the other Pythons at hand.
+check: .venv-dev/.ready .coverage
+	$(DEV)/python -m pytest -n auto -m "slow and not oracle" --cov --cov-append --cov-report=term:skip-covered
+	$(MAKE) other-pythons
+
+.coverage:
+	$(MAKE) test
+
+# Comparisons with other people's tools at full size, and minutes of real data; by hand. Tables: benchmarks/results.
+oracles: .venv-dev/.ready
+	$(DEV)/python -m pytest -n auto -m oracle
+
+# The fast tests that need no torch, with what the CPU image has, under each supported Python that is found.
+other-pythons: .venv-dev/.ready
+	scripts/test-other-pythons $(DEV)/python
 
 # Compares the results of two versions, git revisions or folders: docs/development.md. UIDS=may-differ allows new UIDs.
 compare-results: OLD ?= HEAD
@@ -46,7 +64,7 @@ format: .venv-dev/.ready
 	$(DEV)/ruff format .
 
 clean:
-	rm -rf .venv .venv-dev .venv-locks $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .venv-* $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
 # Python with venv, and dciodvfy and dcmdump as independent judges of what is written; installed where they are missing.
 system:

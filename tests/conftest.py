@@ -11,6 +11,8 @@ from hypothesis import settings
 
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # each core has a test of its own: torch's threads would wait for them
+
 load_cuda_runtime()  # plain MONAI imports the MONAI Deploy App SDK where that is installed, which needs it
 
 settings.register_profile("clickseg", deadline=None)  # time on shared machines says nothing

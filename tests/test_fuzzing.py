@@ -26,6 +26,7 @@ with limits():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_mutated_input_is_read_or_refused(kind: str) -> None:
     ended = python("-m", "tests.helpers.fuzzing", "--count", "120", "--seed", "20261120", "--only", kind)

@@ -68,6 +68,14 @@ def test_operators_and_application_know_no_pixel() -> None:
         assert {name.partition(".")[0] for name in imported(path)} <= known, path
 
 
+def test_no_test_imports_another_test() -> None:
+    found = {path: {name for name in imported(path) if name.startswith("tests")} for path in sources("tests")}
+
+    assert len(found) > 100
+    for path, names in found.items():
+        assert {name for name in names if not name.startswith("tests.helpers")} == set(), path
+
+
 def test_no_module_hides_one_of_the_standard_library_or_of_a_dependency() -> None:
     """A MAP puts every folder on PYTHONPATH, and ``python app`` starts there."""
     dependencies = {"cupy", "highdicom", "monai", "numpy", "openvino", "pydicom", "scipy", "SimpleITK", "torch"}

@@ -129,6 +129,7 @@ def test_what_a_series_gives_does_not_depend_on_what_lies_beside_it(
     assert written(tmp_path / "same").items() < written(output).items()
 
 
+@pytest.mark.slow
 def test_the_application_gives_the_same_bytes(tmp_path: Path, models: Path, study: Path, output: Path) -> None:
     ended = process(
         ["python", REPOSITORY / "app", "-i", study, "-o", tmp_path / "app", "-m", models],

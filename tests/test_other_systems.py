@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import other_system
-from tests.helpers import runs
+from tests.helpers import other_system, runs
 
 SYSTEM_MODULES = {"file_locks.py", "interruption.py", "machine.py", "owned_files.py"}
 """The modules that may know the system."""
@@ -55,7 +54,7 @@ def test_runs_and_sessions_give_the_same_bytes_without_what_only_linux_has(
     for name in NO_HOOK:
         monkeypatch.delenv(name, raising=False)
 
-    ended = runs.process(["python", "-m", "tests.other_system", json.dumps(commands)], cwd=runs.REPOSITORY)
+    ended = runs.process(["python", "-m", "tests.helpers.other_system", json.dumps(commands)], cwd=runs.REPOSITORY)
 
     assert ended.returncode == 0, ended.stderr
     assert {output: written(Path(output)) for output in here} == here

@@ -54,6 +54,7 @@ def test_what_is_written_names_the_patient_in_dicom_alone(tmp_path: Path, models
     assert {str(dcmread(path).PatientName) for path in out.glob("*.dcm")} == {SECRETS["PatientName"]}
 
 
+@pytest.mark.slow
 def test_the_application_names_the_patient_in_dicom_alone(tmp_path: Path, models: Path) -> None:
     study, out = write_study(tmp_path / "in"), tmp_path / "out"
 
@@ -63,6 +64,7 @@ def test_the_application_names_the_patient_in_dicom_alone(tmp_path: Path, models
     assert_silent(ended.stdout + ended.stderr + kept(out))
 
 
+@pytest.mark.slow
 def test_errors_do_not_name_the_patient(tmp_path: Path, models: Path) -> None:
     study, out = write_study(tmp_path / "in"), tmp_path / "out"
     slices = sorted((study / "CT").iterdir())

@@ -16,14 +16,13 @@ from clickseg.clicks.simulated.clicker import Choice, Clicker
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.read import read_case
 from clickseg.dicom.volume import load_volume
-from tests.cli.test_demo import mask_of
 from tests.helpers import phantoms, runs
-from tests.helpers.dicom_results import violations
+from tests.helpers.dicom_results import mask_of, violations
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@pytest.mark.slow
+@pytest.mark.oracle
 def test_one_click_in_the_tumour_and_one_in_the_hottest_organ(fixtures: Path, tmp_path: Path) -> None:
     images = fixtures / "pet_raw_sts001" / "FDG_PET" / "image"
     case = whole_body_pet(fixtures)
@@ -43,6 +42,7 @@ def test_one_click_in_the_tumour_and_one_in_the_hottest_organ(fixtures: Path, tm
     assert scores["raw network"][1] > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["CT", "MR_T1"])
 def test_clicks_alone_find_a_tumour_in_ct_and_mr(fixtures: Path, tmp_path: Path, folder: str) -> None:
     study = fixtures / "petct_ibsi" / "STS_002" / folder
@@ -79,6 +79,7 @@ def test_the_pet_model_takes_the_pet_of_a_pet_ct_study_and_says_so(fixtures: Pat
     assert entry["modality"] == "PT"
 
 
+@pytest.mark.slow
 def test_a_named_series_overrides_the_choice(fixtures: Path, tmp_path: Path) -> None:
     study = fixtures / "petct_ibsi" / "STS_002"
     uids = {m: phantoms.checked(study / m / "image").candidate.series_uid for m in ("PET", "CT")}
@@ -91,6 +92,7 @@ def test_a_named_series_overrides_the_choice(fixtures: Path, tmp_path: Path) -> 
     assert "error: model lesion: expected a foreground click, got none" in ct.stderr
 
 
+@pytest.mark.slow
 def test_of_two_pet_series_the_named_one_is_segmented(fixtures: Path, tmp_path: Path) -> None:
     study = tmp_path / "in"
     shutil.copytree(fixtures / "petct_ibsi" / "STS_002" / "PET" / "image", study / "one")
@@ -108,6 +110,7 @@ def test_of_two_pet_series_the_named_one_is_segmented(fixtures: Path, tmp_path: 
     assert "passed over: PT in one: not asked for" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patient", ["STS_002", "STS_008"])
 def test_dciodvfy_finds_no_error_in_what_the_application_writes(
     fixtures: Path, dciodvfy: str, tmp_path: Path, patient: str

@@ -10,7 +10,6 @@ import pytest
 
 from app.main import Process
 from clickseg.batch.writer import RunSummary
-from tests.cli.test_main import error_lines, written
 from tests.helpers import phantoms, runs
 from tests.helpers.runs import REPOSITORY, process
 
@@ -38,14 +37,16 @@ DOORS = {
 }
 
 
+@pytest.mark.slow
 def test_all_doors_give_the_same_bytes(tmp_path: Path, study: Path, models: Path) -> None:
     for name, (words, folder) in DOORS.items():
         command = [study if word == "IN" else word for word in words]
         ended = process([*command, "-o", tmp_path / name, "-m", models], tmp_path / folder)
         assert ended.returncode == 0, (name, ended.stderr)
-        assert written(tmp_path / name) == written(tmp_path / "segment"), name
+        assert runs.written(tmp_path / name) == runs.written(tmp_path / "segment"), name
 
 
+@pytest.mark.slow
 def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, study: Path, models: Path) -> None:
     environ = {
         "HOLOSCAN_INPUT_PATH": str(study),
@@ -62,9 +63,10 @@ def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, stu
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["series"][0]["clicks"]["source"] is None
     assert "statistics" in report["series"][0]["segments"][0]
-    assert written(tmp_path / "out") == written(tmp_path / "other")
+    assert runs.written(tmp_path / "out") == runs.written(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_holoscan_is_silent_unless_it_is_asked(tmp_path: Path, study: Path, models: Path) -> None:
     command = ["python", REPOSITORY / "app", "-i", study, "-m", models, "-o"]
 
@@ -76,6 +78,7 @@ def test_holoscan_is_silent_unless_it_is_asked(tmp_path: Path, study: Path, mode
     assert "[info]" in loud.stderr + loud.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [["-l", "ERROR"], ["-lERROR"], ["--log-level=ERROR"]])
 def test_a_log_level_is_understood_however_it_is_written(
     tmp_path: Path, study: Path, models: Path, level: list[str]
@@ -91,22 +94,25 @@ def test_the_result_is_told_on_standard_output(tmp_path: Path, study: Path, mode
     assert {line.split()[0] for line in ended.stdout.splitlines()} == {"hook", "preview", "seg", "sr", "report"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--clicks", "x"], ["-i", "nowhere"], ["-l", "LOUD"]])
 def test_wrong_use_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
     assert process(["python", REPOSITORY / "app", "-o", tmp_path / "out", *arguments], tmp_path).returncode == 2
 
 
+@pytest.mark.slow
 def test_an_input_that_cannot_be_used_is_one_error_line(tmp_path: Path, study: Path, models: Path) -> None:
     sorted((study / "CT").iterdir())[4].unlink()
 
     ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
-    assert error_lines(ended.stderr)[0].startswith("error: 1 missing slice in 1 place")
-    assert len(error_lines(ended.stderr)) == 2
+    assert runs.error_lines(ended.stderr)[0].startswith("error: 1 missing slice in 1 place")
+    assert len(runs.error_lines(ended.stderr)) == 2
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, study: Path, models: Path) -> None:
     (models / "thresholder" / "models" / "model.bin").write_bytes(b"other weights")
 
@@ -115,7 +121,7 @@ def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, 
     )
 
     assert ended.returncode == 1
-    (line,) = error_lines(ended.stderr)
+    (line,) = runs.error_lines(ended.stderr)
     assert line.startswith("error: model thresholder: model.bin: expected SHA-256")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
 
@@ -132,6 +138,7 @@ raise SystemExit(main(["app", *sys.argv[1:]]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["clickseg.batch.steps.prepare", "clickseg.batch.writer.ResultWriter.write"])
 def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
     tmp_path: Path, study: Path, models: Path, place: str
@@ -141,13 +148,14 @@ def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
     ended = process(["python", "-c", code, "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
-    (line, hint) = error_lines(ended.stderr)
+    (line, hint) = runs.error_lines(ended.stderr)
     assert line == "error: a bug in ClickSeg: ZeroDivisionError"
     assert hint.startswith("hint: ")
     assert "Traceback" not in ended.stderr
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in", name="good")
     bad = runs.write_input(tmp_path / "in" / "bad", name="bad") / "CT"
@@ -156,10 +164,11 @@ def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models
     ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
-    assert "RescaleSlope" in error_lines(ended.stderr)[0]
+    assert "RescaleSlope" in runs.error_lines(ended.stderr)[0]
     assert len(list((tmp_path / "out").glob("*.dcm"))) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, study: Path, models: Path) -> None:
     (tmp_path / "file").touch()
     command = ["python", REPOSITORY / "app", "-i", study, "-m", models]
@@ -169,7 +178,7 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, study: P
 
     for ended in (by_argument, by_environment):
         assert ended.returncode == 1
-        assert "cannot be written to: Not a directory" in error_lines(ended.stderr)[0]
+        assert "cannot be written to: Not a directory" in runs.error_lines(ended.stderr)[0]
 
 
 def test_exec_passes_exit_codes_and_signals_through(tmp_path: Path) -> None:
@@ -178,9 +187,9 @@ def test_exec_passes_exit_codes_and_signals_through(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "app.py").write_text("import sys; print(sys.argv[1:])")
 
-    assert runs.clickseg("exec", tmp_path / "seven.py").returncode == 7
-    assert runs.clickseg("exec", tmp_path / "killed.py").returncode == -15
-    told = runs.clickseg("exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug")
+    assert runs.command("exec", tmp_path / "seven.py").returncode == 7
+    assert runs.command("exec", tmp_path / "killed.py").returncode == -15
+    told = runs.command("exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug")
     assert told.stdout == "['-i', 'a', '-o', 'b', '-m', 'c', '-w', 'd', '-l', 'DEBUG']\n"
 
 
@@ -205,6 +214,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["file", "folder with app.py", "folder with __main__.py"])
 def test_exec_says_which_operator_of_an_application_failed(tmp_path: Path, style: str) -> None:
     folder = tmp_path / "application"
@@ -215,29 +225,30 @@ def test_exec_says_which_operator_of_an_application_failed(tmp_path: Path, style
     path.write_text("import neighbour\n" + OLD_STYLE)
     named = path if style == "file" else folder
 
-    ended = runs.clickseg("exec", named, "-i", folder / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
+    ended = runs.command("exec", named, "-i", folder / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
 
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "error: operator organ_finder failed: ValueError: no such organ"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "expected"), [("0", 1), ("7", 7), ("", 1)])
 def test_an_operator_that_ends_the_process_has_failed(tmp_path: Path, code: str, expected: int) -> None:
     path = tmp_path / "app.py"
     path.write_text(OLD_STYLE.replace('ValueError("no such organ")', f"SystemExit({code})"))
     (tmp_path / "in").mkdir()
 
-    ended = runs.clickseg("exec", path, "-i", tmp_path / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
+    ended = runs.command("exec", path, "-i", tmp_path / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
 
     assert ended.returncode == expected
     assert ended.stderr.splitlines()[-1].startswith("error: operator organ_finder failed: it ended the process")
 
 
 def test_exec_without_an_application_is_wrong_use(tmp_path: Path) -> None:
-    ended = runs.clickseg("exec", "-i", "a", cwd=tmp_path)
+    ended = runs.command("exec", "-i", "a", cwd=tmp_path)
 
     assert ended.returncode == 2
-    assert error_lines(ended.stderr)[0].startswith("error: no application at app")
+    assert runs.error_lines(ended.stderr)[0].startswith("error: no application at app")
 
 
 def test_monai_deploy_leaves_the_rest_to_holoscan_cli() -> None:

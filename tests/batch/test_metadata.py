@@ -18,7 +18,6 @@ from clickseg.batch.steps import Inference, load_cases, postprocess_case, prepro
 from clickseg.batch.writer import ResultWriter
 from clickseg.core.errors import InputError
 from clickseg.core.progress import no_progress
-from tests.core.test_interruption import started, wait_until_it_runs, write_slow_model
 from tests.helpers import runs
 
 FAR = runs.click(9, 11, 13)
@@ -94,7 +93,7 @@ def test_only_what_a_run_left_is_replaced(tmp_path: Path, content: str, expected
     assert may_replace(tmp_path) is expected
 
 
-@pytest.mark.parametrize("door", [("segment",), APP])
+@pytest.mark.parametrize("door", [("segment",), pytest.param(APP, marks=pytest.mark.slow)])
 def test_a_run_leaves_metadata_beside_its_results(tmp_path: Path, door: tuple[object, ...]) -> None:
     study, models = runs.write_input(tmp_path / "in", FAR), runs.write_model(tmp_path / "models")
     words = (study, "-o", tmp_path / "out", "-m", models)
@@ -129,6 +128,7 @@ def test_metadata_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     assert study.is_dir()
 
 
+@pytest.mark.slow
 def test_an_input_that_a_workflow_did_not_mount_is_told_to_it(tmp_path: Path) -> None:
     environ = {"HOLOSCAN_INPUT_PATH": str(tmp_path / "nowhere"), "HOLOSCAN_OUTPUT_PATH": str(tmp_path / "out")}
 
@@ -158,15 +158,15 @@ def test_no_dicom_file_is_to_be_seen_before_the_last_series_is_done(tmp_path: Pa
     assert len(list(output.glob("*.dcm"))) == 4
 
 
-@pytest.mark.parametrize("door", [("-m", "clickseg", "segment"), (APP[1], "-i")])
+@pytest.mark.parametrize("door", [("-m", "clickseg", "segment"), pytest.param((APP[1], "-i"), marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_has_told_the_workflow_before(tmp_path: Path, door: tuple[object, ...]) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
-    models = write_slow_model(tmp_path / "models")
+    models = runs.write_slow_model(tmp_path / "models")
 
-    run = started([sys.executable, *door, study, "-o", output, "-m", models], CLICKSEG_METADATA="1")
-    wait_until_it_runs(output)
+    run = runs.started([sys.executable, *door, study, "-o", output, "-m", models], CLICKSEG_METADATA="1")
+    runs.wait_until_it_runs(output)
     run.kill()
-    run.communicate(timeout=30)
+    run.communicate(timeout=runs.HANG_S)
 
     metadata = metadata_in(output)
     assert (metadata["status"], metadata["exception"]) == ("failure", "Killed")
@@ -184,16 +184,17 @@ def test_metadata_that_is_not_ours_is_not_written_over_when_a_run_begins(tmp_pat
     assert (tmp_path / "out" / "metadata.json").read_text() == "{}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_tells_the_workflow_why(tmp_path: Path, number: signal.Signals) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
-    models = write_slow_model(tmp_path / "models")
+    models = runs.write_slow_model(tmp_path / "models")
     environ = {"HOLOSCAN_INPUT_PATH": study, "HOLOSCAN_OUTPUT_PATH": output, "HOLOSCAN_MODEL_PATH": models}
 
-    run = started([sys.executable, *APP[1:]], CLICKSEG_METADATA="1", **{k: str(v) for k, v in environ.items()})
-    wait_until_it_runs(output)
+    run = runs.started([sys.executable, *APP[1:]], CLICKSEG_METADATA="1", **{k: str(v) for k, v in environ.items()})
+    runs.wait_until_it_runs(output)
     run.send_signal(number)
-    run.communicate(timeout=30)
+    run.communicate(timeout=runs.HANG_S)
 
     assert run.returncode == 1
     assert [path.name for path in output.iterdir()] == ["metadata.json"]

@@ -12,7 +12,7 @@ from pydicom import dcmread
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
-from tests.helpers import phantoms
+from tests.helpers import phantoms, runs
 from tests.helpers.runs import clickseg, process
 
 
@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_written_whole_is_left_as_it_was(tmp_path: Path, f
 
 
 def test_a_converted_file_can_go_to_a_device(file: Path) -> None:
-    ended = clickseg("clicks", file, "--to", "clickseg", "-o", "/dev/stdout")
+    ended = runs.command("clicks", file, "--to", "clickseg", "-o", "/dev/stdout")
 
     assert json.loads(ended.stdout)["version"] == 1
 

@@ -13,7 +13,7 @@ from pydicom import dcmread
 from benchmarks.cases import dice
 from clickseg.datasets.phantom import BODY, CLICKS, LESIONS, draw_suv, pet_geometry, write_study
 from tests.helpers import phantoms, runs
-from tests.helpers.dicom_results import violations
+from tests.helpers.dicom_results import mask_of, violations
 
 
 def test_the_study_is_the_same_bytes_each_time(tmp_path: Path) -> None:
@@ -63,15 +63,6 @@ def in_lesions(geometry: hd.VolumeGeometry) -> np.ndarray:
     places = geometry.map_indices_to_reference(np.indices(geometry.spatial_shape).reshape(3, -1).T)
     inside = [np.linalg.norm((places - each.centre_mm) / each.radii_mm, axis=1) <= 1 for each in LESIONS]
     return np.any(inside, axis=0).reshape(geometry.spatial_shape)
-
-
-def mask_of(seg: Path, folder: Path) -> np.ndarray:
-    """The voxels of a SEG on the grid of its series."""
-    sources = [plane.instance.text("SOPInstanceUID") for plane in phantoms.checked(folder).stack.planes]
-    pixels = hd.seg.segread(seg).get_pixels_by_source_instance(
-        sources, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
-    )
-    return pixels[..., 0] > 0
 
 
 def test_the_study_alone_can_be_made(tmp_path: Path) -> None:

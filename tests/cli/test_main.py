@@ -44,7 +44,7 @@ def only(folder: Path, suffix: str, sop_class: str = "") -> Path:
 def test_segment_writes_seg_sr_preview_and_report(tmp_path: Path, models: Path, dciodvfy: str) -> None:
     study, out = runs.write_input(tmp_path / "in", FAR), tmp_path / "out"
 
-    ended = clickseg("segment", study, "-o", out, "-m", models, "--precision", "f32")
+    ended = runs.command("segment", study, "-o", out, "-m", models, "--precision", "f32")
 
     assert (ended.returncode, ended.stderr) == (
         0,
@@ -105,12 +105,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path, models: Path) -> No
     for name in ("a", "b"):
         clickseg("segment", study, "-o", tmp_path / name, "-m", models)
 
-    assert written(tmp_path / "a") == written(tmp_path / "b")
-
-
-def written(folder: Path) -> dict[str, bytes]:
-    """All that was written but the report, which holds times."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "report.json"}
+    assert runs.written(tmp_path / "a") == runs.written(tmp_path / "b")
 
 
 def test_clicks_can_be_named_or_left_aside(tmp_path: Path, models: Path) -> None:
@@ -121,7 +116,7 @@ def test_clicks_can_be_named_or_left_aside(tmp_path: Path, models: Path) -> None
 
     assert "passed over: the clicks of clicks.json" in ended.stderr
     assert dcmread(only(tmp_path / "a", ".dcm", "Segmentation")).SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
-    assert written(tmp_path / "a") == written(tmp_path / "b")
+    assert runs.written(tmp_path / "a") == runs.written(tmp_path / "b")
 
 
 def test_an_empty_result_is_valid(tmp_path: Path, models: Path, dciodvfy: str) -> None:
@@ -173,10 +168,6 @@ def test_a_labelmap_segmentation_is_written_on_request(tmp_path: Path, models: P
     assert {dcmread(p).get("SegmentationType") for p in (tmp_path / "out").glob("*.dcm")} == {"LABELMAP", None}
 
 
-def error_lines(stderr: str) -> list[str]:
-    return [line for line in stderr.splitlines() if line.startswith(("error: ", "hint: "))]
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "error"),
     [
@@ -199,7 +190,7 @@ def test_an_error_is_one_line_and_leaves_nothing(
     ended = clickseg("segment", study, "-o", out, "-m", models, *arguments)
 
     assert ended.returncode == code
-    lines = error_lines(ended.stderr)
+    lines = runs.error_lines(ended.stderr)
     assert lines[0].startswith(error or "error: 1 missing slice in 1 place")
     assert len([line for line in lines if line.startswith("error")]) == 1
     assert "Traceback" not in ended.stderr
@@ -213,7 +204,7 @@ def test_a_click_outside_is_an_error_and_not_a_result(tmp_path: Path, models: Pa
     ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
 
     assert ended.returncode == 1
-    assert "lies outside the series" in error_lines(ended.stderr)[0]
+    assert "lies outside the series" in runs.error_lines(ended.stderr)[0]
     assert not (tmp_path / "out").exists()
 
 
@@ -226,7 +217,7 @@ def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models
     ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
 
     assert ended.returncode == 1
-    assert error_lines(ended.stderr)[0].startswith("error: bad/CT/0001.dcm: RescaleType")
+    assert runs.error_lines(ended.stderr)[0].startswith("error: bad/CT/0001.dcm: RescaleType")
     entries = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
     assert [("error" in entry, "files" in entry) for entry in entries] == [(False, True), (True, False)]
     assert len(list((tmp_path / "out").glob("*.dcm"))) == 2
@@ -253,6 +244,7 @@ def test_a_note_can_be_read_by_other_users_and_is_whole(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "out" / "metadata.json").stat().st_mode) == 0o644
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_a_run_with_closed_streams_is_a_run(tmp_path: Path, models: Path, closed: str) -> None:
     study = runs.write_input(tmp_path / "in")
@@ -315,7 +307,7 @@ def test_a_series_that_lacks_an_input_of_the_model_has_an_entry_with_its_error(t
     ended = clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", tmp_path / "models")
 
     assert ended.returncode == 1
-    assert "input mr: expected one MR series" in error_lines(ended.stderr)[0]
+    assert "input mr: expected one MR series" in runs.error_lines(ended.stderr)[0]
     entries = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
     assert [("error" in entry, "files" in entry) for entry in entries] == [(False, True), (True, False)]
 
@@ -334,14 +326,14 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, models: 
     ended = clickseg("segment", study, "-o", tmp_path / "file" / "out", "-m", models)
 
     assert ended.returncode == 1
-    assert "cannot be written to: Not a directory" in error_lines(ended.stderr)[0]
+    assert "cannot be written to: Not a directory" in runs.error_lines(ended.stderr)[0]
 
 
 def test_a_folder_that_even_root_cannot_write_to_is_an_error(tmp_path: Path, models: Path) -> None:
     ended = clickseg("segment", runs.write_input(tmp_path / "in"), "-o", "/sys/out", "-m", models)
 
     assert ended.returncode == 1
-    (line,) = error_lines(ended.stderr)
+    (line,) = runs.error_lines(ended.stderr)
     assert line.startswith("error: /sys/out: cannot be written to")
 
 
@@ -359,7 +351,7 @@ def test_a_slice_that_vanishes_while_it_is_run_is_one_error_and_leaves_nothing(
     monkeypatch.setattr(run, "make_plan", plan_and_lose_a_slice)
     code = main(["segment", str(study), "-o", str(tmp_path / "out"), "-m", str(models)])
 
-    (line,) = error_lines(capsys.readouterr().err)
+    (line,) = runs.error_lines(capsys.readouterr().err)
     assert (code, slices[3].name in line) == (1, True), line
     assert not list((tmp_path / "out").glob("*.dcm"))
 
@@ -438,7 +430,7 @@ def test_a_damaged_model_does_not_hide_the_others(tmp_path: Path, models: Path) 
     ended = clickseg("models", "-m", models)
 
     assert (ended.returncode, ended.stdout.startswith("thresholder 1.2.3")) == (1, True)
-    assert error_lines(ended.stderr)[0].startswith("error: model a: metadata.json: not JSON")
+    assert runs.error_lines(ended.stderr)[0].startswith("error: model a: metadata.json: not JSON")
 
 
 @pytest.mark.parametrize(
@@ -459,12 +451,13 @@ def test_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
 def test_a_clock_that_is_none_is_wrong_use_at_every_door() -> None:
     for arguments in (["demo", "-o", "nowhere"], ["segment", "in", "-o", "nowhere"]):
         ended = clickseg(*arguments, SOURCE_DATE_EPOCH="abc")
-        assert (ended.returncode, error_lines(ended.stderr)) == (
+        assert (ended.returncode, runs.error_lines(ended.stderr)) == (
             2,
             ["error: SOURCE_DATE_EPOCH: expected seconds since 1970, got 'abc'"],
         )
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_listening_is_no_error(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in")
     command = f"{sys.executable} -m clickseg segment {study} -o {tmp_path}/out{{0}} -m {models}"
@@ -483,7 +476,7 @@ def test_a_demo_that_cannot_be_written_is_one_error_line(tmp_path: Path) -> None
     ended = clickseg("demo", "-o", tmp_path / "file")
 
     assert ended.returncode == 1
-    assert error_lines(ended.stderr)[0].startswith(f"error: {tmp_path / 'file' / 'study'}: cannot be written to")
+    assert runs.error_lines(ended.stderr)[0].startswith(f"error: {tmp_path / 'file' / 'study'}: cannot be written to")
 
 
 def test_a_full_disk_is_one_error_line_and_leaves_nothing(tmp_path: Path, models: Path) -> None:
@@ -493,7 +486,7 @@ def test_a_full_disk_is_one_error_line_and_leaves_nothing(tmp_path: Path, models
     ended = runs.process(["bash", "-c", f"ulimit -f 2; {command}"])  # files of 2 KiB at most
 
     assert ended.returncode == 1
-    (line,) = error_lines(ended.stderr)
+    (line,) = runs.error_lines(ended.stderr)
     assert line.endswith("cannot be written: File too large")
     assert not (tmp_path / "out").exists()
 

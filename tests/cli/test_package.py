@@ -20,7 +20,7 @@ def docker(tmp_path: Path) -> FakeProgram:
 
 
 def package(program: FakeProgram, *words: object, **environ: str) -> subprocess.CompletedProcess[str]:
-    return runs.clickseg("package", *words, cwd=REPOSITORY, **{**program.environ, **environ})
+    return runs.command("package", *words, cwd=REPOSITORY, **{**program.environ, **environ})
 
 
 def test_the_context_holds_the_application_and_nothing_else_of_the_checkout(docker: FakeProgram) -> None:

@@ -13,9 +13,9 @@ from pydicom import Dataset, dcmread
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
-from tests.clicks.formats.test_registry import probe, report_of, save, seed_point
 from tests.helpers import phantoms, runs
 from tests.helpers.dicom_results import violations
+from tests.helpers.reports import probe, report_of, save, seed_point
 
 FIRST = runs.click(9, 11, 13)
 SECOND = runs.click(4, 4, 4, polarity=Polarity.BACKGROUND)

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,35 +18,16 @@ DOORS: dict[str, list[object]] = {
 }
 
 
-def write_slow_model(folder: Path) -> Path:
-    """Writes a package of some 130,000 windows, so that a run is in the midst of them for half a minute."""
-    fine = {"spacing_mm": [spacing / 5 for spacing in runs.GRID_SPACING_MM], "orientation": "RAS"}
-    return runs.write_model(folder, grid=fine, window={"roi": [16, 16, 16], "overlap": 0.9375})
-
-
-def started(command: list[object], **environ: str) -> subprocess.Popen[str]:
-    words = [str(word) for word in command]
-    return subprocess.Popen(words, env=runs.environment(**environ), stderr=subprocess.PIPE, text=True)
-
-
-def wait_until_it_runs(output: Path) -> None:
-    for _ in range(600):
-        if output.is_dir() and any(output.glob(".clickseg-*/.lock")):
-            time.sleep(0.3)
-            return
-        time.sleep(0.1)
-    raise TimeoutError("the run has not begun")
-
-
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", ["segment", pytest.param("app", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_nothing_but_the_note(tmp_path: Path, door: str, number: signal.Signals) -> None:
-    study, models, output = runs.write_input(tmp_path / "in"), write_slow_model(tmp_path / "models"), tmp_path / "out"
+    study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
+    models = runs.write_slow_model(tmp_path / "models")
 
-    run = started([*DOORS[door], study, "-m", models, "-o", output], CLICKSEG_METADATA="1")
-    wait_until_it_runs(output)
+    run = runs.started([*DOORS[door], study, "-m", models, "-o", output], CLICKSEG_METADATA="1")
+    runs.wait_until_it_runs(output)
     run.send_signal(number)
-    _, errors = run.communicate(timeout=30)
+    _, errors = run.communicate(timeout=runs.HANG_S)
 
     assert run.returncode == 1
     assert errors.splitlines()[-1] == "error: interrupted"
@@ -64,7 +44,7 @@ def test_exec_is_the_application_so_that_no_signal_misses_it(tmp_path: Path) -> 
         assert run.stdout is not None
         pid = int(run.stdout.readline())
         run.send_signal(signal.SIGTERM)
-        run.wait(timeout=30)
+        run.wait(timeout=runs.HANG_S)
 
     assert (pid, run.returncode) == (run.pid, -signal.SIGTERM)
 
@@ -105,13 +85,14 @@ steps.prepare = prepare_interrupted
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_interruption_gets_lost_in_a_library(tmp_path: Path, loss: str) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
     program = f"import os, signal\nfrom clickseg.cli.main import main\n{LOSSES[loss]}\nraise SystemExit(main())"
 
-    run = started([sys.executable, "-c", program, "segment", study, "-m", models, "-o", tmp_path / "out"])
-    _, errors = run.communicate(timeout=60)
+    run = runs.started([sys.executable, "-c", program, "segment", study, "-m", models, "-o", tmp_path / "out"])
+    _, errors = run.communicate(timeout=runs.HANG_S)
 
     assert errors.splitlines()[1:] == ["error: interrupted"]
     assert run.returncode == 1

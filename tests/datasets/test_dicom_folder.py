@@ -17,10 +17,10 @@ from clickseg.core.errors import InputError
 from clickseg.datasets.case import CaseFiles, LabelledCase
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.read import read_case
-from tests.datasets.test_rtstruct import STAR, wound
 from tests.helpers import phantoms
 from tests.helpers.dataset_folders import LPS_TO_RAS, labels, nifti, write_json
 from tests.helpers.dicom_files import contour, rtstruct, save, segmentation, series
+from tests.helpers.polygons import STAR, wound
 
 BOX = np.array([[0.5, 1.5], [0.5, 12.5], [9.5, 11.5], [8.5, 0.5]])
 HOLE = np.array([[3.4, 4.3], [3.6, 7.7], [5.7, 6.6]])

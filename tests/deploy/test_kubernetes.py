@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -50,8 +51,7 @@ def sorted_by_name(content: Any) -> Any:
 
 
 def test_kustomize_renders_a_valid_job_and_its_script(rendered: dict[str, dict[str, Any]]) -> None:
-    validate(rendered["Job"], VERSIONS[0])
-    validate(rendered["ConfigMap"], VERSIONS[0])
+    assert [problem_of(rendered[kind], VERSIONS[0]) for kind in ("Job", "ConfigMap")] == [None, None]
 
     (volume,) = (each for each in rendered["Job"]["spec"]["template"]["spec"]["volumes"] if "configMap" in each)
     (container,) = rendered["Job"]["spec"]["template"]["spec"]["containers"]
@@ -70,15 +70,20 @@ def test_kustomize_merges_as_these_tests_do(rendered: dict[str, dict[str, Any]])
     assert sorted_by_name(found) == sorted_by_name(expected)
 
 
-def validate(manifest: dict[str, Any], version: str) -> None:
+def problem_of(manifest: dict[str, Any], version: str) -> str | None:
+    """What the published schema finds wrong."""
     judge = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
-    judge.validate(manifest, version, strict=True)
+    try:
+        judge.validate(manifest, version, strict=True)
+    except judge.ValidationError as error:
+        return str(error)
+    return None
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("make", [job, indexed_job])
 def test_a_job_is_valid_by_the_published_schema(make: Any, version: str) -> None:
-    validate(make(), version)
+    assert problem_of(make(), version) is None
 
 
 @pytest.mark.parametrize("edit", [{"completionMode": "Indexed", "complitions": 3}, {"parallelism": "two"}])
@@ -86,8 +91,7 @@ def test_the_schema_refuses_what_is_none(edit: dict[str, object]) -> None:
     broken = job()
     broken["spec"].update(edit)
 
-    with pytest.raises(Exception, match=r"complitions|two"):
-        validate(broken, VERSIONS[0])
+    assert re.search(r"complitions|two", problem_of(broken, VERSIONS[0]) or "")
 
 
 def test_kustomizations_name_files_that_there_are() -> None:
@@ -148,6 +152,7 @@ def indexed_run(studies: Path, results: Path, index: int, *command: object) -> s
     return runs.process([shell, SCRIPT, *(command or ("python", runs.REPOSITORY / "app"))], **environ)
 
 
+@pytest.mark.slow
 def test_each_index_is_a_study_and_a_failed_one_stops_no_other(tmp_path: Path) -> None:
     studies, results, models = tmp_path / "studies", tmp_path / "results", runs.write_model(tmp_path / "models")
     names = ["first study", "broken", "third"]

@@ -1,13 +1,12 @@
 """The round trip through a real PACS: a study comes from it, SEG and SR go back, and are found where they belong.
 
-The fixture ``application`` is a callable: tests/images has another, and runs the same tests with a container.
+``make container-test`` runs these tests with the image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -17,30 +16,13 @@ from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.clicks_json import write_clicks_json
 from tests.helpers import phantoms, runs
 from tests.helpers.orthanc import Orthanc, running
-
-Application: TypeAlias = Callable[[Path, Path], int]
-"""Segments a folder of DICOM into another folder, and returns the exit code."""
+from tests.helpers.plug_ins import Application
 
 WAYS: dict[str, Callable[[Orthanc, Sequence[Path]], object]] = {
     "C-STORE": lambda pacs, files: pacs.c_store(files),
     "STOW-RS": lambda pacs, files: pacs.stow(files),
 }
 SUCCESS = 0x0000
-
-
-@pytest.fixture
-def application(tmp_path: Path) -> Application:
-    return from_checkout(runs.write_model(tmp_path / "models"))
-
-
-def from_checkout(models: Path) -> Application:
-    """The application of this checkout, in a process of its own."""
-
-    def run(study: Path, output: Path) -> int:
-        command = ("python", runs.REPOSITORY / "app", "-i", study, "-o", output, "-m", models)
-        return runs.process(command, CLICKSEG_METADATA="1").returncode
-
-    return run
 
 
 def round_trip(pacs: Orthanc, application: Application, folder: Path, way: str) -> list[Path]:

@@ -1,83 +1,24 @@
 """The application, run as each task plug-in would run it: command, environment and limits are those of deploy/.
 
-Without a container: the folders of the definitions stand for folders of the test, ``python3`` for this Python, and
-``/opt/holoscan/app`` for the checkout's. The input is read-only, and as root the process is another user's.
+``make container-test`` runs these tests with the image, all else without a container: the folders of the definitions
+stand for folders of the test, ``python3`` for this Python, and ``/opt/holoscan/app`` for the checkout's. The input is
+read-only, and as root the process is another user's.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from tests.core.test_interruption import write_slow_model
 from tests.helpers import runs
-from tests.helpers.plug_ins import Machine, PlugIn, plug_ins
-
-USER = 10001
-IMAGE = {
-    "HOLOSCAN_INPUT_PATH": "/var/holoscan/input",
-    "HOLOSCAN_OUTPUT_PATH": "/var/holoscan/output",
-    "HOLOSCAN_MODEL_PATH": "/opt/holoscan/models",
-    "CLICKSEG_METADATA": "1",
-    "CLICKSEG_CACHE": "/tmp/clickseg",  # noqa: S108
-    "HOME": "/tmp",  # noqa: S108
-    "PATH": os.environ["PATH"],
-}
-"""What the image sets by itself."""
-
-DEFAULT_COMMAND = ["python3", "/opt/holoscan/app"]
+from tests.helpers.plug_ins import Machine, plug_ins
 
 
-class Process(Machine):
-    """A run as a process of this machine."""
-
-    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
-        self.prepare()
-        environ = {name: self.here(value) for name, value in {**IMAGE, **plug_in.environ, **changes}.items()}
-        command = plug_in.command or DEFAULT_COMMAND
-        words = [sys.executable if word == "python3" else self.here(word) for word in command]
-        other = {"user": USER, "group": USER, "extra_groups": []} if is_other_user_possible() else {}
-        return subprocess.run(words, env=environ, capture_output=True, text=True, check=False, **other)
-
-    def here(self, word: str) -> str:
-        """A word of a definition, with the paths of this machine."""
-        places = {
-            "/var/holoscan/": f"{self.root}/",
-            "/opt/holoscan/models": str(self.models),
-            "/opt/holoscan/app": str(runs.REPOSITORY / "app"),
-            "/tmp": f"{self.root}/tmp",  # noqa: S108
-        }
-        found = next((there for there in places if word.startswith(there)), None)
-        return word if found is None else places[found] + word[len(found) :]
-
-
-def is_other_user_possible() -> bool:
-    """Whether this is root, and the Python and the checkout lie where other users may go."""
-    folders = [*Path(sys.executable).resolve().parents, *Path(sys.prefix).parents, runs.REPOSITORY]
-    return os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in folders)
-
-
-@pytest.fixture
-def machine() -> Iterator[Machine]:
-    """Folders that every user may reach, which those of pytest are not."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        made = Process(Path(name))
-        runs.write_model(made.models)
-        yield made
-
-
-@pytest.mark.parametrize("name", plug_ins())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "docker" else pytest.mark.slow) for name in plug_ins()]
+)
 def test_a_study_gives_a_segmentation_and_a_report(machine: Machine, name: str) -> None:
     machine.receive("study")
 
@@ -91,6 +32,7 @@ def test_a_study_gives_a_segmentation_and_a_report(machine: Machine, name: str) 
     assert all(not isinstance(value, list | dict) for value in metadata.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", plug_ins())
 def test_a_broken_study_exports_nothing_and_says_why(machine: Machine, name: str) -> None:
     series = machine.receive("study")
@@ -106,6 +48,7 @@ def test_a_broken_study_exports_nothing_and_says_why(machine: Machine, name: str
     assert metadata["exception_message"].startswith("1 missing slice in 1 place")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", plug_ins())
 def test_of_two_series_a_broken_one_leaves_the_other_its_results(machine: Machine, name: str) -> None:
     machine.receive("good", "1")
@@ -123,6 +66,7 @@ def test_of_two_series_a_broken_one_leaves_the_other_its_results(machine: Machin
     assert "RescaleSlope" in metadata["exception_message"]
 
 
+@pytest.mark.slow
 def test_two_studies_in_one_folder_have_each_its_own_result(machine: Machine) -> None:
     machine.receive("one", "1")
     machine.receive("two", "2")
@@ -135,6 +79,7 @@ def test_two_studies_in_one_folder_have_each_its_own_result(machine: Machine) ->
     assert len(set(studies)) == 2
 
 
+@pytest.mark.slow
 def test_clicks_of_a_review_station_come_as_a_report_in_the_same_study(machine: Machine) -> None:
     """What a first run wrote stands for a station's report: both hold seed points (tests/clicks has those of OHIF)."""
     clicked = runs.write_input(machine.root / "clicked", runs.click(9, 11, 13), name="study")
@@ -153,21 +98,19 @@ def test_clicks_of_a_review_station_come_as_a_report_in_the_same_study(machine: 
     assert dcmread(segmentation).SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
 
 
+@pytest.mark.slow
 def test_the_time_limit_of_the_docker_definition_ends_a_run_that_can_still_say_so(machine: Machine) -> None:
-    plug_in = plug_ins()["docker"]
-    seconds = plug_in.command[3]
-    write_slow_model(machine.models)
+    runs.write_slow_model(machine.models)
     machine.receive("study")
-    start = time.monotonic()
 
-    ended = machine.run(replace(plug_in, command=["15" if word == seconds else word for word in plug_in.command]))
+    ended = machine.run_past_its_time(plug_ins()["docker"])
 
-    assert time.monotonic() - start < 60
     assert ended.returncode == 124  # of timeout(1)
     assert machine.exported() == []
     assert machine.metadata()["exception"] == "Interrupted"
 
 
+@pytest.mark.slow
 def test_a_study_that_does_not_fit_into_memory_is_refused_before_it_starts(machine: Machine) -> None:
     machine.receive("study")
 
@@ -179,6 +122,7 @@ def test_a_study_that_does_not_fit_into_memory_is_refused_before_it_starts(machi
     assert machine.metadata()["exception_message"].startswith("memory: expected at least")
 
 
+@pytest.mark.slow
 def test_an_input_that_is_not_there_is_said(machine: Machine) -> None:
     """The docker plug-in mounts nothing where the payload is empty."""
     machine.input.mkdir()

@@ -29,7 +29,11 @@ def raw(keyword: str, vr: str, value: bytes) -> RawDataElement:
 
 
 def test_what_scanners_write_is_fit() -> None:
-    check_attributes([instance()])
+    written = instance()
+
+    check_attributes([written])
+
+    assert written.header == instance().header
 
 
 @pytest.mark.parametrize(

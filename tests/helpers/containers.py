@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import runs
-from tests.helpers.plug_ins import Machine, PlugIn
+from tests.helpers.plug_ins import Machine, PlugIn, ended
 
 USER = "12345:12345"
+NAME = "clickseg-test-plug-in"
 LEAST = ["--network", "none", "--read-only", "--user", USER, "--cap-drop", "ALL", "--tmpfs", "/tmp"]  # noqa: S108
 
 
@@ -44,10 +47,31 @@ class Container(Machine):
 
     def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
         self.prepare()
+        self._give_output(plug_in)
+        return docker(*self.words(plug_in, **changes))
+
+    def run_past_its_time(self, plug_in: PlugIn) -> subprocess.CompletedProcess[str]:
+        with self.started(plug_in) as run:
+            docker("kill", "--signal", "ALRM", NAME)
+            return ended(run)
+
+    @contextmanager
+    def started(self, plug_in: PlugIn) -> Iterator[subprocess.Popen[str]]:
+        """A container called ``NAME``, in the midst of its windows."""
+        self.prepare()
+        self._give_output(plug_in)
+        words = ["docker", *map(str, self.words(plug_in, "--name", NAME))]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+            try:
+                runs.wait_until_it_runs(self.output)
+                yield run
+            finally:
+                docker("rm", "--force", NAME)
+
+    def _give_output(self, plug_in: PlugIn) -> None:
         if plug_in.owns_output and os.geteuid() == 0:
             self.output.chmod(0o755)
             os.chown(self.output, *(int(number) for number in plug_in.user.split(":")))
-        return docker(*self.words(plug_in, **changes))
 
     def words(self, plug_in: PlugIn, *options: object, **changes: str) -> list[object]:
         """What ``docker`` is told; models of the test are mounted over those of the image."""

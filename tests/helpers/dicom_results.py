@@ -70,3 +70,12 @@ def violations(path: Path, dciodvfy: str) -> list[str]:
     """The errors that dciodvfy finds in a file."""
     ended = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, errors="replace", check=False)
     return [line for line in ended.stderr.splitlines() if line.startswith("Error")]
+
+
+def mask_of(seg: Path, folder: Path) -> np.ndarray:
+    """The voxels of a SEG on the grid of its series."""
+    sources = [plane.instance.text("SOPInstanceUID") for plane in phantoms.checked(folder).stack.planes]
+    pixels = hd.seg.segread(seg).get_pixels_by_source_instance(
+        sources, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
+    )
+    return pixels[..., 0] > 0

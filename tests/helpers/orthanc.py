@@ -89,7 +89,7 @@ def running(folder: Path) -> Iterator[Orthanc]:
         yield pacs
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=600)
 
 
 def _module(name: str) -> ModuleType:
@@ -122,11 +122,11 @@ def _free_port() -> int:
 
 
 def _wait_for(pacs: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
+    for _ in range(6000):
         if process.poll() is not None:
             raise ChildProcessError(log.read_text())
         try:
-            with urlopen(f"http://127.0.0.1:{pacs.web_port}/dicom-web/studies", timeout=5):
+            with urlopen(f"http://127.0.0.1:{pacs.web_port}/dicom-web/studies", timeout=600):
                 return
         except (URLError, ConnectionError):
             time.sleep(0.1)

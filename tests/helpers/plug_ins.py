@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydicom import dcmread
 
@@ -16,6 +19,23 @@ from tests.helpers import phantoms, runs
 from tests.helpers import workflow_contracts as contracts
 from tests.helpers import workflow_definitions as definitions
 from tests.helpers.workflow_definitions import DOCKER
+
+USER = 10001
+IMAGE = {
+    "HOLOSCAN_INPUT_PATH": "/var/holoscan/input",
+    "HOLOSCAN_OUTPUT_PATH": "/var/holoscan/output",
+    "HOLOSCAN_MODEL_PATH": "/opt/holoscan/models",
+    "CLICKSEG_METADATA": "1",
+    "CLICKSEG_CACHE": "/tmp/clickseg",  # noqa: S108
+    "HOME": "/tmp",  # noqa: S108
+    "PATH": os.environ["PATH"],
+}
+"""What the image sets by itself."""
+
+Application: TypeAlias = Callable[[Path, Path], int]
+"""Segments a folder of DICOM into another folder, and returns the exit code."""
+
+DEFAULT_COMMAND = ["python3", "/opt/holoscan/app"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +137,12 @@ class Machine(ABC):
         return self.root / "models"
 
     @abstractmethod
-    def run(self, plug_in: PlugIn, **changes: str) -> CompletedProcess[str]:
+    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
         """Runs the application as a plug-in does; ``changes`` are settings that a site made."""
+
+    @abstractmethod
+    def run_past_its_time(self, plug_in: PlugIn) -> subprocess.CompletedProcess[str]:
+        """The same, with timeout(1) at its limit while the application runs: SIGALRM is what its timer sends."""
 
     def receive(self, name: str, folder: str = "1", without: str | None = None) -> Path:
         """Writes a series as the gateway stores it: each instance with its header as JSON beside it."""
@@ -147,3 +171,47 @@ class Machine(ABC):
     def exported(self) -> list[Path]:
         """What an export task takes: every DICOM file below the output, wherever it lies."""
         return [path for path in self.output.rglob("*") if path.suffix == ".dcm"]
+
+
+class Process(Machine):
+    """A run as a process of this machine."""
+
+    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
+        return ended(self._started(plug_in, changes))
+
+    def run_past_its_time(self, plug_in: PlugIn) -> subprocess.CompletedProcess[str]:
+        run = self._started(plug_in, {})
+        runs.wait_until_it_runs(self.output)
+        run.send_signal(signal.SIGALRM)
+        return ended(run)
+
+    def _started(self, plug_in: PlugIn, changes: Mapping[str, str]) -> subprocess.Popen[str]:
+        self.prepare()
+        environ = {name: self.here(value) for name, value in {**IMAGE, **plug_in.environ, **changes}.items()}
+        command = plug_in.command or DEFAULT_COMMAND
+        words = [sys.executable if word == "python3" else self.here(word) for word in command]
+        other = {"user": USER, "group": USER, "extra_groups": []} if is_other_user_possible() else {}
+        return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **other)
+
+    def here(self, word: str) -> str:
+        """A word of a definition, with the paths of this machine."""
+        places = {
+            "/var/holoscan/": f"{self.root}/",
+            "/opt/holoscan/models": str(self.models),
+            "/opt/holoscan/app": str(runs.REPOSITORY / "app"),
+            "/tmp": f"{self.root}/tmp",  # noqa: S108
+        }
+        found = next((there for there in places if word.startswith(there)), None)
+        return word if found is None else places[found] + word[len(found) :]
+
+
+def ended(run: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Waits for the end of a run."""
+    output, errors = run.communicate()
+    return subprocess.CompletedProcess(run.args, run.returncode, output, errors)
+
+
+def is_other_user_possible() -> bool:
+    """Whether this is root, and the Python and the checkout lie where other users may go."""
+    folders = [*Path(sys.executable).resolve().parents, *Path(sys.prefix).parents, runs.REPOSITORY]
+    return os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in folders)

@@ -1,4 +1,4 @@
-"""Clicks at places of a series."""
+"""Clicks at places of a series, and models that take them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from clickseg.clicks.click import Click, Polarity
 from clickseg.dicom.volume import Series
+from tests.helpers import phantoms
 
 
 def place(series: Series, *parts: float) -> tuple[float, float, float]:
@@ -17,3 +18,15 @@ def place(series: Series, *parts: float) -> tuple[float, float, float]:
 
 def click(series: Series, *parts: float, polarity: Polarity = Polarity.FOREGROUND) -> Click:
     return Click("hook", polarity, place(series, *parts))
+
+
+def section(**changes: object) -> dict[str, object]:
+    """The section of a package whose windows overlap, on a grid of its own."""
+    return phantoms.metadata(
+        **{
+            "window": {"roi": [8, 8, 8], "overlap": 0.25},
+            "grid": {"spacing_mm": [1.6, 1.8, 3.3], "orientation": "RAS"},
+            "guidance": phantoms.GUIDANCE,
+            **changes,
+        }
+    )

@@ -33,3 +33,18 @@ def _write(array: np.ndarray, path: Path) -> None:
     image.SetDirection(DIRECTION)
     image.SetOrigin((11.0, -7.0, 30.0))
     SimpleITK.WriteImage(image, str(path))
+
+
+SMALL = (
+    "patch=[16,16,16]",
+    "epochs=2",
+    "steps=2",
+    "network.filters=[4,8,8]",
+    "network.kernel_size=[3,3,3]",
+    "network.strides=[1,2,2]",
+    "network.upsample_kernel_size=[2,2]",
+    "model.window.roi=[16,16,16]",
+    "clicking.most=2",
+    "clicking.patch=[8,8,8]",
+    "optimization.precision=f32",
+)

@@ -11,18 +11,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli.test_main import written
-from tests.core.test_interruption import wait_until_it_runs, write_slow_model
 from tests.helpers import runs
 from tests.helpers.containers import LEAST, command, docker, require_nvidia_runtime
 
 
 def test_its_bytes_are_those_of_a_run_outside(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
     inside = docker(*command(cpu_image, study, out))
-    outside = runs.clickseg("segment", study, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
+    outside = runs.command("segment", study, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
-    assert written(out) == written(tmp_path / "outside")
+    assert runs.written(out) == runs.written(tmp_path / "outside")
     assert {path.stat().st_uid for path in out.iterdir()} == {12345}
 
 
@@ -32,10 +30,10 @@ def test_its_bytes_are_those_of_a_run_outside_on_real_pet(
     series = fixtures / "petct_ibsi" / "STS_002"
 
     inside = docker(*command(cpu_image, series, out))
-    outside = runs.clickseg("segment", series, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
+    outside = runs.command("segment", series, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
-    assert written(out) == written(tmp_path / "outside")
+    assert runs.written(out) == runs.written(tmp_path / "outside")
 
 
 def test_a_broken_series_fails_with_a_note_and_no_dicom(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
@@ -56,13 +54,13 @@ def test_docker_stop_in_the_midst_of_windows_leaves_the_note_and_no_dicom(
     cpu_image: str, out: Path, tmp_path: Path
 ) -> None:
     series = runs.write_input(tmp_path / "in")
-    models = write_slow_model(tmp_path / "models")
+    models = runs.write_slow_model(tmp_path / "models")
     words = command(cpu_image, series, out, "-v", f"{models}:/opt/holoscan/models:ro", "--name", "clickseg-test-stop")
 
     run = subprocess.Popen(["docker", *map(str, words)], stderr=subprocess.PIPE, text=True)  # noqa: S607
-    wait_until_it_runs(out)
+    runs.wait_until_it_runs(out)
     docker("stop", "--time", "20", "clickseg-test-stop")
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=runs.HANG_S)
 
     assert run.returncode == 1
     assert errors.splitlines()[-1] == "error: interrupted"
@@ -117,22 +115,22 @@ def test_clickseg_run_gives_the_bytes_and_files_of_the_caller(cpu_image: str, st
     outside = ["python", runs.REPOSITORY / "app", "-i", study, "-o", tmp_path / "outside"]
 
     process = runs.process(outside, CLICKSEG_METADATA="1")
-    inside = runs.clickseg("run", cpu_image, study, tmp_path / "inside")
+    inside = runs.command("run", cpu_image, study, tmp_path / "inside")
 
     assert (process.returncode, inside.returncode) == (0, 0), inside.stderr
     assert inside.stderr.startswith(f"running {cpu_image} on {study} with docker\n")
-    assert written(tmp_path / "inside") == written(tmp_path / "outside")
+    assert runs.written(tmp_path / "inside") == runs.written(tmp_path / "outside")
     assert {path.stat().st_uid for path in (tmp_path / "inside").iterdir()} == {os.getuid()}
 
 
 def test_clickseg_run_passes_an_interruption_on(cpu_image: str, tmp_path: Path) -> None:
-    series, models = runs.write_input(tmp_path / "in"), write_slow_model(tmp_path / "models")
+    series, models = runs.write_input(tmp_path / "in"), runs.write_slow_model(tmp_path / "models")
     words = [Path(sys.executable).with_name("clickseg"), "run", cpu_image, series, tmp_path / "out", "-m", models]
 
     run = subprocess.Popen(list(map(str, words)), env=runs.environment(), stderr=subprocess.PIPE, text=True)
-    wait_until_it_runs(tmp_path / "out")
+    runs.wait_until_it_runs(tmp_path / "out")
     run.send_signal(signal.SIGTERM)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=runs.HANG_S)
 
     assert run.returncode == 1
     assert errors.splitlines()[-1] == "error: interrupted"
@@ -140,7 +138,7 @@ def test_clickseg_run_passes_an_interruption_on(cpu_image: str, tmp_path: Path) 
 
 
 def test_clickseg_run_without_the_image_is_one_error(study: Path, tmp_path: Path) -> None:
-    ended = runs.clickseg("run", "clickseg-test/absent:1", study, tmp_path / "out")
+    ended = runs.command("run", "clickseg-test/absent:1", study, tmp_path / "out")
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: no image clickseg-test/absent:1 on this machine\n")

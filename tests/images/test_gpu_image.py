@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_main import written
 from tests.helpers import runs
 from tests.helpers.containers import command, docker
-from tests.images.conftest import GPU, make_base, package
+from tests.helpers.images import GPU, make_base, package
 
 OLD_DRIVER = """
 int cuInit(unsigned flags) { return 0; }
@@ -44,10 +43,10 @@ def test_the_torch_in_it_is_the_bases(gpu_image: str, gpu_base: str) -> None:
 def test_it_runs_on_a_machine_without_a_gpu(gpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
     inside = docker(*command(gpu_image, study, out))
     words = ["segment", study, "-o", tmp_path / "outside", "--device", "cpu", "--engine", "openvino"]
-    outside = runs.clickseg(*words, CLICKSEG_METADATA="1")
+    outside = runs.command(*words, CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
-    assert written(out) == written(tmp_path / "outside")
+    assert runs.written(out) == runs.written(tmp_path / "outside")
 
 
 def test_an_old_driver_is_one_line_with_both_versions(gpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:

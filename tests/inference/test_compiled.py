@@ -82,16 +82,19 @@ def for_all() -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_another_user_who_can_write_nowhere_takes_what_root_compiled(for_all: Path) -> None:
     assert stitched(for_all / "cache", OTHER_USER, code=for_all) == "taken 128.0"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_a_user_without_any_folder_to_write_to_gets_the_same(for_all: Path) -> None:
     assert stitched(for_all / "cache", OTHER_USER, folders="/proc", code=for_all) == "compiled 128.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "changed", "of others", "link"])
 def test_what_is_not_whole_or_not_ours_is_compiled_anew(filled: Path, tmp_path: Path, damage: str) -> None:
     copy = copied(filled, tmp_path / "cache")
@@ -114,6 +117,7 @@ def test_what_is_not_whole_or_not_ours_is_compiled_anew(filled: Path, tmp_path: 
     assert not copy.is_symlink()
 
 
+@pytest.mark.slow
 def test_a_user_whose_group_may_write_what_he_writes_has_a_cache_too(tmp_path: Path) -> None:
     before = os.umask(0o002)
     try:

@@ -20,7 +20,7 @@ from clickseg.inference.stitching import Slab
 from clickseg.inference.windows import Window
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.inference.test_sliding_window import Network
+from tests.helpers.inference import Network
 
 KERNELS: tuple[Kernels, ...] = (PlainKernels(), CompiledKernels(2))
 shapes = st.tuples(*[st.integers(1, 14)] * 3)

@@ -14,8 +14,7 @@ from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import OnModelGrid, model_geometry
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.inference.test_resample import whole
-from tests.inference.test_sliding_window import decided
+from tests.helpers.inference import decided, whole
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 ORIENTATIONS = ["".join(letters) for axes in permutations(["RL", "AP", "IS"]) for letters in product(*axes)]

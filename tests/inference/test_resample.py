@@ -9,13 +9,13 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.core import arrays
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
 from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import OnModelGrid, Taps, interpolate, model_geometry, source_coordinates, to_geometry
 from clickseg.models.spec import GridSpec
 from tests.helpers import phantoms
+from tests.helpers.inference import whole
 from tests.helpers.oracles import MetaTensor, Orientation, Spacing, torch
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -56,18 +56,6 @@ def test_values_and_places_are_those_of_monai(
     np.testing.assert_allclose(model_geometry(geometry, grid).affine, LPS_TO_RAS @ theirs.affine.numpy(), atol=1e-4)
     assert ours.shape == tuple(theirs.shape[1:])
     np.testing.assert_allclose(whole(ours), theirs[0].numpy(), atol=1e-3)
-
-
-def whole(image: OnModelGrid) -> np.ndarray:
-    """All of it, which is the same bytes however it is asked for."""
-    array = image.part(arrays.whole(image.shape))
-    for axis, count in enumerate(image.shape):
-        cuts = [slice(first, min(first + 3, count)) for first in range(0, count, 3)]
-        parts = [image.part(arrays.cut(arrays.whole(image.shape), axis, each)) for each in cuts]
-        assert np.concatenate(parts, axis=axis).tobytes() == array.tobytes()
-    inner = tuple(slice(count // 3, count // 3 + 2) for count in image.shape)
-    assert image.part(inner).tobytes() == array[inner].tobytes()
-    return array
 
 
 def test_the_first_voxel_centre_is_kept() -> None:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import highdicom as hd
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
 from clickseg.core.errors import EngineError
-from clickseg.core.label_map import LabelMap
 from clickseg.core.progress import no_progress
-from clickseg.inference.decision import Decision, deciding
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.model_input import ModelInput, Whole
 from clickseg.inference.resample import model_geometry
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching import Planes, collected
-from clickseg.models.package import ModelPackage, load_package
+from clickseg.inference.stitching import collected
+from clickseg.models.package import ModelPackage
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
+from tests.helpers.inference import Network, decided
+from tests.helpers.networks import exported
 from tests.helpers.oracles import SlidingWindowInferer, torch
-from tests.inference.engines.test_engines import package
 
 SPEC = ModelSpec.model_validate(phantoms.metadata())
 THREE = ModelSpec.model_validate(phantoms.metadata(output_channels=3))
@@ -57,22 +53,6 @@ def blended(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> np.ndarray:
     return collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis)
 
 
-def decided(logits: np.ndarray, grid: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec) -> LabelMap:
-    """The label map that follows from logits on the model grid, the same for blocks of any size."""
-    found = []
-    for axis in range(3):
-        for size in (1, 4, 100):
-            decision = Decision(grid, source, spec, axis, PlainKernels())
-            planes = np.moveaxis(deciding(logits, spec), 1 + axis, 0)
-            for first in range(0, len(planes), size):
-                start = max(first - 1, 0)
-                decision.take(Planes(start, planes[start : first + size]))
-            found.append(decision.label_map())
-    for axis in range(3):
-        assert len({each.array.tobytes() for each in found[3 * axis : 3 * axis + 3]}) == 1
-    return found[0]
-
-
 def model(folder: Path, activation: str) -> ModelPackage:
     """A DynUNet with random weights, for torch and OpenVINO."""
     first = 1 if activation == "softmax" else 0
@@ -84,8 +64,7 @@ def model(folder: Path, activation: str) -> ModelPackage:
         classes=[phantoms.organ(f"c{channel}", channel) for channel in range(first, CLASSES)],
         guidance=phantoms.GUIDANCE | {"channels": [{"takes": [["c1", polarity]]} for polarity in POLARITIES]},
     )
-    export_openvino(package(folder, NETWORK, section))
-    return load_package(folder)
+    return exported(folder, NETWORK, section)
 
 
 @pytest.mark.parametrize("runtime", [Runtime.TORCH, Runtime.OPENVINO])
@@ -121,21 +100,6 @@ def test_labels_are_those_of_monais_sliding_window_inferer(
     differs = ours != theirs
     assert differs.mean() <= 1e-4
     assert margin[differs].max(initial=0) < 1e-3
-
-
-class Network:
-    """An engine whose answer is known."""
-
-    def __init__(self, says: Callable[[np.ndarray], np.ndarray], batch: int = 1) -> None:
-        self.batch = batch
-        self.calls = 0
-        self._says = says
-
-    def infer(self, batch: np.ndarray) -> np.ndarray:
-        self.calls += 1
-        assert batch.flags["C_CONTIGUOUS"]
-        assert len(batch) == self.batch
-        return self._says(batch)
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])

@@ -1,6 +1,9 @@
-"""A noisy series, and networks with random weights that take clicks."""
+"""A noisy series, and networks with random weights that take clicks; each is made once in a process, when needed."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -8,12 +11,14 @@ import pytest
 from clickseg.dicom.volume import Series
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
-from clickseg.models.package import ModelPackage, load_package
+from clickseg.models.package import ModelPackage
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.inference.engines.test_engines import package as network_package
+from tests.helpers.networks import exported
+from tests.helpers.sessions import section
+
+Key, Value = TypeVar("Key"), TypeVar("Value")
 
 NETWORK = {
     "_target_": "monai.networks.nets.DynUNet",
@@ -26,9 +31,32 @@ NETWORK = {
     "filters": [4, 6, 8],
     "norm_name": "instance",
 }
+SIGMOID = {"activation": "sigmoid", "classes": [phantoms.organ("hook", 0), phantoms.organ("c1", 1)]}
+LABELS = [{"takes": [[name, polarity]]} for name in ("hook", "c1") for polarity in ("foreground", "background")]
+BOTH = [{"takes": ["c1"]}, {"takes": ["hook", "c1"]}]
+CHANGES: dict[str, dict[str, object]] = {
+    "softmax": {},
+    "sigmoid": SIGMOID,
+    "two labels": SIGMOID | {"guidance": phantoms.GUIDANCE | {"channels": LABELS}},
+    "clicked": {"postprocessing": {"keep": "clicked", "min_value": -100.0, "min_volume_ml": 0.05}},
+    "refining": {"guidance": phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]}},
+    "refining both": SIGMOID | {"guidance": phantoms.GUIDANCE | {"previous_mask": BOTH}},
+}
 
 
-@pytest.fixture(scope="module")
+class Made(dict[Key, Value]):
+    """What is made when it is first asked for."""
+
+    def __init__(self, make: Callable[[Key], Value]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Key) -> Value:
+        self[key] = self._make(key)
+        return self[key]
+
+
+@pytest.fixture(scope="session")
 def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
     volume = phantoms.hook(phantoms.oblique_geometry((17, 19, 24)), inside=300, outside=-200)
     noise = np.random.default_rng(5).normal(0, 150, volume.array.shape)
@@ -36,18 +64,7 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
     return phantoms.read(phantoms.write(tmp_path_factory.mktemp("series"), noisy))
 
 
-def section(**changes: object) -> dict[str, object]:
-    return phantoms.metadata(
-        **{
-            "window": {"roi": [8, 8, 8], "overlap": 0.25},
-            "grid": {"spacing_mm": [1.6, 1.8, 3.3], "orientation": "RAS"},
-            "guidance": phantoms.GUIDANCE,
-            **changes,
-        }
-    )
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
     """DynUNets with random weights.
 
@@ -55,27 +72,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
     what was clicked, and both kinds with what they said before the last click.
     """
     folder = tmp_path_factory.mktemp("models")
-    sigmoid = {"activation": "sigmoid", "classes": [phantoms.organ("hook", 0), phantoms.organ("c1", 1)]}
-    labels = [{"takes": [[name, polarity]]} for name in ("hook", "c1") for polarity in ("foreground", "background")]
-    both = [{"takes": ["c1"]}, {"takes": ["hook", "c1"]}]
-    changes: dict[str, dict[str, object]] = {
-        "softmax": {},
-        "sigmoid": sigmoid,
-        "two labels": sigmoid | {"guidance": phantoms.GUIDANCE | {"channels": labels}},
-        "clicked": {"postprocessing": {"keep": "clicked", "min_value": -100.0, "min_volume_ml": 0.05}},
-        "refining": {"guidance": phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]}},
-        "refining both": sigmoid | {"guidance": phantoms.GUIDANCE | {"previous_mask": both}},
-    }
-    for name, change in changes.items():
-        channels = ModelSpec.model_validate(section(**change)).input_channels
-        export_openvino(network_package(folder / name, NETWORK | {"in_channels": channels}, section(**change)))
-    return {name: load_package(folder / name) for name in changes}
+
+    def make(name: str) -> ModelPackage:
+        change = section(**CHANGES[name])
+        channels = ModelSpec.model_validate(change).input_channels
+        return exported(folder / name, NETWORK | {"in_channels": channels}, change)
+
+    return Made(make)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def engines(models: dict[str, ModelPackage]) -> dict[tuple[str, Runtime], Engine]:
-    return {
-        (name, runtime): make_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32))
-        for name, package in models.items()
-        for runtime in (Runtime.OPENVINO, Runtime.TORCH)
-    }
+    return Made(lambda key: make_engine(models[key[0]], RuntimeSettings(key[1], "cpu", Precision.F32)))

@@ -28,8 +28,7 @@ from clickseg.models.package import ModelPackage, load_package
 from clickseg.session.session import Session
 from tests.helpers import phantoms
 from tests.helpers.full_run import segment_series
-from tests.helpers.sessions import click, place
-from tests.session.conftest import section
+from tests.helpers.sessions import click, place, section
 
 Engines = dict[tuple[str, Runtime], Engine]
 FIRST, SECOND, THIRD, CORNER = (0.5, 0.4, 0.6), (0.45, 0.5, 0.55), (0.1, 0.9, 0.2), (1.0, 0.0, 1.0)

@@ -292,7 +292,8 @@ with Session(series, package, engine=engine, folder=Path({folder!r})) as session
 """
 
 
-@pytest.mark.parametrize("operations", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("operations", [60, 1000])
 def test_after_kills_a_session_goes_on_from_the_step_last_acknowledged(
     series: Series,
     package: ModelPackage,

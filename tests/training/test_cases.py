@@ -23,7 +23,7 @@ from clickseg.models.package import ModelPackage
 from clickseg.training.cases import on_grid
 from clickseg.training.config import Training, read_config
 from tests.helpers import phantoms, runs
-from tests.training.conftest import SMALL
+from tests.helpers.training_cases import SMALL
 
 
 @pytest.fixture

@@ -45,6 +45,8 @@ def test_presets_that_are_documented_together_fit_each_other(presets: tuple[str,
 
         check_network(network, how, torch.device("meta"))
 
+    assert all(each.is_meta for each in network.parameters())  # a shape is all that it takes
+
 
 def test_each_preset_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()

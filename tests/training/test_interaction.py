@@ -15,7 +15,7 @@ from clickseg.core.arrays import Mask, Values
 from clickseg.training.config import Training, read_config
 from clickseg.training.interaction import Interaction, Stepper, mask_channels
 from clickseg.training.objective import make_cast, make_inferer, make_loss
-from tests.training.conftest import SMALL
+from tests.helpers.training_cases import SMALL
 
 
 class Linear(torch.nn.Module):

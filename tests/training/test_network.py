@@ -9,7 +9,7 @@ from clickseg.core.errors import EngineError, ModelError
 from clickseg.inference.engines.network import network_of
 from clickseg.training.config import Training, read_config
 from clickseg.training.network import check_finite, check_network
-from tests.training.conftest import SMALL
+from tests.helpers.training_cases import SMALL
 
 CPU = torch.device("cpu")
 VAE = "spatial_dims: 3, in_channels: 3, out_channels: 2, init_filters: 8, input_image_size: [16, 16, 16]"

@@ -15,7 +15,7 @@ from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import load_package
 from clickseg.training.config import Training, read_config
 from clickseg.training.package import model_card, write_bundle
-from tests.training.conftest import SMALL
+from tests.helpers.training_cases import SMALL
 
 
 def written(how: Training, folder: Path) -> torch.nn.Module:

@@ -9,7 +9,7 @@ import torch
 from clickseg.training.cases import GridCase
 from clickseg.training.config import Training, read_config
 from clickseg.training.samples import MOST_PLACES, Samples, places
-from tests.training.conftest import SMALL
+from tests.helpers.training_cases import SMALL
 
 CHANGES = ("affine", "flip", "intensity", "contrast", "noise", "blur", "low_resolution")
 PLAIN = (

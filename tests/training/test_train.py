@@ -22,8 +22,7 @@ import torch
 from clickseg.cli.main import main
 from clickseg.models.package import load_package
 from tests.helpers import phantoms, runs
-from tests.helpers.training_cases import write_dataset
-from tests.training.conftest import SMALL
+from tests.helpers.training_cases import SMALL, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +92,7 @@ def test_a_run_ends_in_a_package_that_segments(dataset: Path, tmp_path: Path) ->
     assert segmented.returncode == 0, segmented.stderr
 
 
+@pytest.mark.slow
 def test_cases_and_batches_are_counted_on_a_terminal(dataset: Path, tmp_path: Path) -> None:
     ended = runs.clickseg(*words(dataset, tmp_path / "run", "--set", "epochs=1"), CLICKSEG_PROGRESS="1")
 
@@ -120,6 +120,7 @@ def test_the_package_holds_the_average_of_the_weights(done: Path) -> None:
     assert any(not torch.equal(value, checkpoint["network"][name].to(value.dtype)) for name, value in shipped.items())
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(dataset: Path, tmp_path: Path) -> None:
     more = ("--set", "epochs=20", "--set", "workers=1")
     whole = trained(dataset, tmp_path / "whole", *more)
@@ -184,6 +185,7 @@ def test_a_folder_of_another_run_is_left_alone(dataset: Path, done: Path, tmp_pa
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_from_batches_twice_as_large(dataset: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -242,6 +244,7 @@ def test_a_device_is_one_that_there_is(dataset: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_so_and_can_go_on(dataset: Path, tmp_path: Path) -> None:
     more = ("--set", "epochs=1000")
     command = [str(Path(sys.executable).with_name("clickseg")), *map(str, words(dataset, tmp_path / "run", *more))]
@@ -250,7 +253,7 @@ def test_an_interrupted_run_says_so_and_can_go_on(dataset: Path, tmp_path: Path)
         time.sleep(0.05)
 
     run.send_signal(signal.SIGTERM)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=runs.HANG_S)
 
     assert errors.splitlines()[-1] == "error: interrupted"
     assert not {"Traceback", "terminating"} & set(errors.split())

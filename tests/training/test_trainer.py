@@ -19,7 +19,7 @@ from clickseg.training.package import write_bundle
 from clickseg.training.processes import Processes, joined
 from clickseg.training.train import go_on
 from clickseg.training.trainer import Hooks, Run, make_run
-from tests.training.conftest import SMALL
+from tests.helpers.training_cases import SMALL
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

@@ -126,6 +126,7 @@ def test_uniform_clicks_hit_each_voxel_as_often() -> None:
     assert all(120 < count < 290 for count in hits.values())
 
 
+@pytest.mark.slow
 def test_clicks_by_depth_hit_a_voxel_in_proportion_to_its_depth() -> None:
     truth = np.zeros((9, 9, 9), bool)
     truth[2:7, 2:7, 2:7] = True

@@ -11,8 +11,8 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
+from tests.helpers.networks import NETWORK, package
 from tests.helpers.oracles import torch
-from tests.inference.engines.test_engines import NETWORK, package
 
 pytestmark = [
     pytest.mark.gpu,

@@ -19,8 +19,8 @@ from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
+from tests.helpers.networks import package
 from tests.helpers.oracles import torch
-from tests.inference.engines.test_engines import package
 
 BATCH = np.random.default_rng(0).normal(size=(2, 3, 8, 8, 8)).astype(np.float32)
 

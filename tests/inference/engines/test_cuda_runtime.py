@@ -55,6 +55,8 @@ def test_a_driver_that_is_new_enough_is_taken(monkeypatch: pytest.MonkeyPatch, v
 
     check_driver()
 
+    assert driver_version() == f"{version // 1000}.{version % 1000 // 10}"
+
 
 @pytest.mark.parametrize("devices", [0, 1, 2])
 def test_a_device_is_there_where_the_driver_sees_one(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:

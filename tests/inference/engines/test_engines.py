@@ -19,38 +19,19 @@ import pytest
 from clickseg.core.errors import EngineError, ModelError
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
-from clickseg.inference.engines.export import export_openvino, list_weights
+from clickseg.inference.engines.export import list_weights
 from clickseg.inference.engines.network import build_network
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
+from tests.helpers.networks import NETWORK, SECTION, exported, package
 from tests.helpers.oracles import nets, torch
-
-NETWORK = {
-    "_target_": "monai.networks.nets.UNet",
-    "spatial_dims": 3,
-    "in_channels": 3,
-    "out_channels": 2,
-    "channels": [4, 8],
-    "strides": [2],
-}
-SECTION = phantoms.metadata(guidance=phantoms.GUIDANCE)
-
-
-def package(folder: Path, network: dict[str, object] = NETWORK, section: dict[str, object] = SECTION) -> ModelPackage:
-    """A package with random weights, for torch."""
-    phantoms.write_package(folder, section, network)
-    torch.manual_seed(5)
-    torch.save(build_network(load_package(folder)).state_dict(), folder / "models" / "model.pt")
-    list_weights(load_package(folder), ("model.pt",))
-    return load_package(folder)
 
 
 @pytest.fixture
 def both(tmp_path: Path) -> ModelPackage:
     """The same package with weights for torch and OpenVINO."""
-    export_openvino(package(tmp_path / "unet"))
-    return load_package(tmp_path / "unet")
+    return exported(tmp_path / "unet")
 
 
 @pytest.fixture

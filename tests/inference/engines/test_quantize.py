@@ -16,8 +16,8 @@ from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.engines.quantize import quantize
 from clickseg.models.package import load_package
 from tests.helpers import phantoms, runs
+from tests.helpers.networks import NETWORK, package
 from tests.helpers.runs import clickseg
-from tests.inference.engines.test_engines import NETWORK, package
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from clickseg.inference.engines.export import list_weights
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
+from tests.helpers.networks import NETWORK, SECTION, package
 from tests.helpers.oracles import nets, torch
 from tests.helpers.runs import clickseg
 from tests.helpers.tensorrt_stand_in import TensorRt
-from tests.inference.engines.test_engines import NETWORK, SECTION, package
 
 BATCH = np.random.default_rng(0).normal(size=(4, 3, 8, 8, 8)).astype(np.float32)
 
@@ -38,8 +38,25 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch) -> Iterator[TensorRt]:
     monkeypatch.setattr(engine, "_present", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(engine, "_stream", lambda: 7)
     monkeypatch.setattr(engine, "_gpu", lambda _: "a GPU")
+    monkeypatch.setattr(engine, "to_onnx", onnx_made_once(engine.to_onnx))
     yield module
     del sys.modules["clickseg.inference.engines.tensorrt_engine"]
+
+
+ONNX: dict[object, bytes] = {}
+
+
+def onnx_made_once(make: Callable[..., bytes]) -> Callable[..., bytes]:
+    """The real export, which takes seconds, once for each network, shape and precision."""
+
+    def to_onnx(network: torch.nn.Module, shape: tuple[int, ...], precision: Precision) -> bytes:
+        weights = tuple(value.numpy().tobytes() for value in network.state_dict().values())
+        key = (str(network), hash(weights), tuple(shape), precision)
+        if key not in ONNX:
+            ONNX[key] = make(network, shape, precision)
+        return ONNX[key]
+
+    return to_onnx
 
 
 def engine_of(model: ModelPackage, precision: Precision = Precision.AUTO, cache: Path | None = None) -> Engine:

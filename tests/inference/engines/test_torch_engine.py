@@ -11,8 +11,8 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.engines.torch_engine import memory_layout
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
+from tests.helpers.networks import NETWORK, package
 from tests.helpers.oracles import nets, torch
-from tests.inference.engines.test_engines import NETWORK, package
 
 UNET = {key: value for key, value in NETWORK.items() if key != "_target_"}
 BATCH = np.random.default_rng(0).normal(size=(1, 3, 8, 8, 8)).astype(np.float32)

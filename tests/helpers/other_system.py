@@ -4,7 +4,7 @@ It shows that ClickSeg itself needs nothing of that. It is not Windows: Python, 
 libraries are those of Linux. psutil and filelock bring each system's own calls, which cannot be had here. So both are
 imported first; filelock keeps the locks of Linux, and psutil's answers are replaced by such as it gives on Windows.
 
-``python -m tests.other_system JSON`` takes a list of commands, each a list of arguments.
+``python -m tests.helpers.other_system JSON`` takes a list of commands, each a list of arguments.
 """
 
 from __future__ import annotations

@@ -1,0 +1,59 @@
+"""Volumes on the model grid, networks whose answer is known, and the label maps that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import highdicom as hd
+import numpy as np
+
+from clickseg.core import arrays
+from clickseg.core.label_map import LabelMap
+from clickseg.inference.decision import Decision, deciding
+from clickseg.inference.kernels import PlainKernels
+from clickseg.inference.resample import OnModelGrid
+from clickseg.inference.stitching import Planes
+from clickseg.models.spec import ModelSpec
+
+
+def whole(image: OnModelGrid) -> np.ndarray:
+    """All of it, which is the same bytes however it is asked for."""
+    array = image.part(arrays.whole(image.shape))
+    for axis, count in enumerate(image.shape):
+        cuts = [slice(first, min(first + 3, count)) for first in range(0, count, 3)]
+        parts = [image.part(arrays.cut(arrays.whole(image.shape), axis, each)) for each in cuts]
+        assert np.concatenate(parts, axis=axis).tobytes() == array.tobytes()
+    inner = tuple(slice(count // 3, count // 3 + 2) for count in image.shape)
+    assert image.part(inner).tobytes() == array[inner].tobytes()
+    return array
+
+
+def decided(logits: np.ndarray, grid: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec) -> LabelMap:
+    """The label map that follows from logits on the model grid, the same for blocks of any size."""
+    found = []
+    for axis in range(3):
+        for size in (1, 4, 100):
+            decision = Decision(grid, source, spec, axis, PlainKernels())
+            planes = np.moveaxis(deciding(logits, spec), 1 + axis, 0)
+            for first in range(0, len(planes), size):
+                start = max(first - 1, 0)
+                decision.take(Planes(start, planes[start : first + size]))
+            found.append(decision.label_map())
+    for axis in range(3):
+        assert len({each.array.tobytes() for each in found[3 * axis : 3 * axis + 3]}) == 1
+    return found[0]
+
+
+class Network:
+    """An engine whose answer is known."""
+
+    def __init__(self, says: Callable[[np.ndarray], np.ndarray], batch: int = 1) -> None:
+        self.batch = batch
+        self.calls = 0
+        self._says = says
+
+    def infer(self, batch: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        assert batch.flags["C_CONTIGUOUS"]
+        assert len(batch) == self.batch
+        return self._says(batch)

@@ -1,0 +1,64 @@
+"""Packages of networks with random weights; each is made once in a process, and copied."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from clickseg.inference.engines.export import export_openvino, list_weights
+from clickseg.inference.engines.network import build_network
+from clickseg.models.package import ModelPackage, load_package
+from tests.helpers import phantoms
+from tests.helpers.oracles import torch
+
+NETWORK = {
+    "_target_": "monai.networks.nets.UNet",
+    "spatial_dims": 3,
+    "in_channels": 3,
+    "out_channels": 2,
+    "channels": [4, 8],
+    "strides": [2],
+}
+SECTION = phantoms.metadata(guidance=phantoms.GUIDANCE)
+
+
+def package(folder: Path, network: dict[str, object] = NETWORK, section: dict[str, object] = SECTION) -> ModelPackage:
+    """A package with random weights, for torch."""
+    return _copied(_made(json.dumps(network), json.dumps(section)), folder)
+
+
+def exported(folder: Path, network: dict[str, object] = NETWORK, section: dict[str, object] = SECTION) -> ModelPackage:
+    """The same package, with weights for torch and OpenVINO."""
+    return _copied(_exported(json.dumps(network), json.dumps(section)), folder)
+
+
+@cache
+def _made(network: str, section: str) -> Path:
+    folder = _folder()
+    phantoms.write_package(folder, json.loads(section), json.loads(network))
+    torch.manual_seed(5)
+    torch.save(build_network(load_package(folder)).state_dict(), folder / "models" / "model.pt")
+    list_weights(load_package(folder), ("model.pt",))
+    return folder
+
+
+@cache
+def _exported(network: str, section: str) -> Path:
+    made = _copied(_made(network, section), _folder())
+    export_openvino(made)
+    return made.path
+
+
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="clickseg-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder / "package"
+
+
+def _copied(made: Path, folder: Path) -> ModelPackage:
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    return load_package(folder)
