@@ -211,8 +211,9 @@ def test_without_noise_a_click_stays_where_it_is() -> None:
 
 def test_jitter_has_its_standard_deviation_along_each_axis_in_mm() -> None:
     click, rng = VoxelClick(BALL_CENTRE, Polarity.FOREGROUND), np.random.default_rng(1)
+    truth, noise = ball(8), Noise(jitter_mm=4.0)
 
-    off = [Noise(jitter_mm=4.0).applied(click, ball(8), BALL_SPACING, rng).voxel for _ in range(4000)]
+    off = [noise.applied(click, truth, BALL_SPACING, rng).voxel for _ in range(4000)]
 
     assert (np.array(off) - BALL_CENTRE).std(axis=0) * BALL_SPACING == pytest.approx([4.0] * 3, rel=0.06)
 
