@@ -21,6 +21,27 @@ settings.load_profile("clickseg")
 _DATA = Path(os.environ.get("CLICKSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
+_OPTIONAL = {"cupy", "edt", "ignite", "jinja2", "matplotlib", "monai", "surface_distance", "tensorboard", "torch"}
+"""What requirements-cpu.txt does not bring."""
+
+
+class OptionalModule(pytest.Module):
+    """Tests that are skipped where a library that they import is not installed."""
+
+    def collect(self) -> list[pytest.Item | pytest.Collector]:
+        try:
+            return list(super().collect())
+        except self.CollectError as error:
+            cause = error.__cause__
+            if isinstance(cause, ModuleNotFoundError) and (cause.name or "").partition(".")[0] in _OPTIONAL:
+                pytest.skip(f"not installed: {cause.name}", allow_module_level=True)
+            raise
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    return OptionalModule.from_parent(parent, path=module_path)
+
+
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
     """The folder of real DICOM with its oddities, which is no part of the repository."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 
+import pytest
+
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 
 load_cuda_runtime()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import torch
+    torch = pytest.importorskip("torch")
     from monai.data import MetaTensor
     from monai.data.utils import compute_importance_map, dense_patch_slices
     from monai.inferers import SlidingWindowInferer

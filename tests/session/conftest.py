@@ -15,7 +15,6 @@ from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.helpers.networks import exported
 from tests.helpers.sessions import section
 
 Key, Value = TypeVar("Key"), TypeVar("Value")
@@ -71,6 +70,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
     Of classes that exclude each other, of classes that overlap, one that takes clicks of two labels, one that keeps
     what was clicked, and both kinds with what they said before the last click.
     """
+    pytest.importorskip("torch")  # which not every Python that runs tests has
+    from tests.helpers.networks import exported
+
     folder = tmp_path_factory.mktemp("models")
 
     def make(name: str) -> ModelPackage:
