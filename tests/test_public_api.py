@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
 import re
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,8 +20,9 @@ from pydicom import Dataset
 import clickseg
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
-from clickseg.core.errors import ClickError, InputError, ModelError, SeriesError, UsageError
+from clickseg.core.errors import ClickError, EngineError, InputError, ModelError, SeriesError, SessionError, UsageError
 from clickseg.datasets.phantom import becquerel_per_ml
+from clickseg.inference.case import Prepared
 from tests.helpers import phantoms, runs
 
 REPOSITORY = Path(__file__).parents[1]
@@ -249,18 +252,75 @@ def test_a_hint_is_shown_below_a_traceback() -> None:
             UsageError,
             "expected paths of click files, or Click objects, got tuple",
         ),
+        ({"clicks": 5}, UsageError, "expected paths of click files, or Click objects, got int"),
         ({"clicks": "nowhere.json"}, ClickError, "nowhere.json: cannot be read"),
         ({"device": "tpu"}, UsageError, "device: expected auto, cpu, cuda or cuda:N, got 'tpu'"),
         ({"model": "no model"}, ModelError, "no model 'no model': expected one of lesion, pet_lesion"),
         ({"input": []}, UsageError, "expected at least one series, got none"),
         ({"input": "nowhere"}, InputError, "no such file or folder: nowhere"),
+        ({"input": None}, UsageError, "input: expected Series, or several, got NoneType"),
+        ({"input": ["nowhere"]}, UsageError, "input: expected Series, got str"),
+        ({"output": 5}, UsageError, "output: expected a path, got int"),
+        ({"device": None}, UsageError, "device: expected str, got NoneType"),
+        ({"model": 5}, UsageError, "model: expected a path, got int"),
     ],
 )
-def test_what_cannot_be_used_is_refused(
-    arguments: dict[str, object], kind: type[Exception], message: str, study: Path, model: clickseg.Model
+def test_what_cannot_be_used_is_refused_and_nothing_is_written(
+    arguments: dict[str, object],
+    kind: type[Exception],
+    message: str,
+    study: Path,
+    model: clickseg.Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+
     with pytest.raises(kind, match=message):
-        clickseg.segment(**{"input": study, "model": model} | arguments)
+        clickseg.segment(**{"input": study, "output": "out", "model": model} | arguments)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arguments_of_another_type_are_refused(study: Path, model: clickseg.Model) -> None:
+    series = clickseg.read_series(study)
+
+    with pytest.raises(UsageError, match="path: expected a path, got int"):
+        clickseg.read_series(5)
+    with pytest.raises(UsageError, match="model: expected ModelPackage, got str"):
+        clickseg.Session(series, "thresholder")
+    with pytest.raises(UsageError, match="series: expected Series, or several, got str"):
+        clickseg.Session(str(study), model)
+    with pytest.raises(UsageError, match="folder: expected a path, got int"):
+        clickseg.Session(series, model, folder=5)
+    with clickseg.Session(series, model) as session:
+        with pytest.raises(UsageError, match="clicks: expected Click, got tuple"):
+            session.add_click((1.0, 2.0, 3.0))
+        with pytest.raises(ClickError, match="remove: expected a click from 1 to 0, got '1'"):
+            session.remove_click("1")
+        with pytest.raises(SessionError, match="user: expected a name"):
+            session.reset(user=5)
+        assert session.steps == ()
+
+
+def test_a_series_that_failed_is_not_kept_in_memory(
+    study: Path, model: clickseg.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes = []
+
+    def fail(prepared: Prepared, *_: object) -> None:
+        volumes.append(weakref.ref(prepared.case.reference.volume))
+        raise EngineError("no memory") from ValueError("the cause")
+
+    monkeypatch.setattr("clickseg.batch.steps.infer", fail)
+    with pytest.raises(EngineError, match="no memory") as caught:
+        clickseg.segment(study, model=model)
+    error = caught.value.with_traceback(None)
+    del caught
+    gc.collect()
+
+    assert isinstance(error.__cause__, ValueError)
+    assert [volume() for volume in volumes] == [None]
 
 
 def test_a_class_that_the_model_does_not_have_is_refused(study: Path, model: clickseg.Model) -> None:

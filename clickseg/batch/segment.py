@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +21,7 @@ from clickseg.batch.settings import RunSettings, read_settings
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.batch.writer import ResultWriter
 from clickseg.clicks.click import Click, Clicks, Points
+from clickseg.core.arguments import check_type, to_items, to_path
 from clickseg.core.arrays import Mask
 from clickseg.core.errors import ClickSegError, UsageError
 from clickseg.core.label_map import LabelMap
@@ -119,7 +120,7 @@ def segment(
     input: PathLike | Series | Sequence[Series],
     output: PathLike | None = None,
     *,
-    clicks: PathLike | Sequence[PathLike] | Sequence[Click] | None = None,
+    clicks: PathLike | Click | Sequence[PathLike] | Sequence[Click] | None = None,
     model: PathLike | ModelPackage | None = None,
     device: str = "auto",
 ) -> Results:
@@ -129,8 +130,8 @@ def segment(
         input: A folder with DICOM files, or one file: every series that the model is for is segmented. Or a series in
             memory, or one for each input of the model.
         output: The folder for the files that ``clickseg segment`` writes; None to write nothing.
-        clicks: Click files, or clicks in LPS mm; empty for none. None takes the click file in the input folder, else
-            for each series the newest DICOM SR with clicks.
+        clicks: A click file or several, or clicks in LPS mm; empty for none. None takes the click file in the input
+            folder, else for each series the newest DICOM SR with clicks.
         model: A model, its name or its path, as ``load_model`` takes them. None for the one that fits the series.
         device: Where the model runs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
@@ -141,13 +142,14 @@ def segment(
         ClickSegError: Nothing could be run, every series failed (the error is that of the first), or the results cannot
             be written; then nothing is.
     """
+    check_type(device, str, "device")
     chosen = model if model is None or isinstance(model, ModelPackage) else load_model(model)
     sources = _click_sources(clicks)
     if isinstance(input, str | os.PathLike):
         settings = replace(_default_settings(Path(input), output, device), model=chosen, clicks=sources)
         plan = make_plan(settings)
     else:
-        series = (input,) if isinstance(input, Series) else tuple(input)
+        series = to_items(input, Series, "input")
         if not series:
             raise UsageError("input: expected at least one series, got none")
         first = series[0].candidate.first.path  # of a file alone, no other file counts as clicks
@@ -164,11 +166,11 @@ def segment(
 def _default_settings(path: Path, output: PathLike | None, device: str) -> RunSettings:
     """Returns the settings of the command without options: of the environment, only what is no option of it counts."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_READ)}
-    folder = Path(tempfile.gettempdir() if output is None else output)
+    folder = Path(tempfile.gettempdir()) if output is None else to_path(output, "output")
     return read_settings(path, folder, None, {"device": device}, environ)
 
 
-def _click_sources(clicks: PathLike | Sequence[PathLike] | Sequence[Click] | None) -> tuple[str, ...] | Clicks:
+def _click_sources(clicks: PathLike | Click | Sequence[PathLike] | Sequence[Click] | None) -> tuple[str, ...] | Clicks:
     """Returns click files by path, or clicks in memory; no files where the input is to be searched.
 
     Raises:
@@ -176,7 +178,11 @@ def _click_sources(clicks: PathLike | Sequence[PathLike] | Sequence[Click] | Non
     """
     if clicks is None:
         return ()
-    given = (clicks,) if isinstance(clicks, str | os.PathLike) else tuple(clicks)
+    given: tuple[object, ...]
+    if isinstance(clicks, str | bytes | os.PathLike | Click) or not isinstance(clicks, Iterable):
+        given = (clicks,)
+    else:
+        given = tuple(clicks)
     points = tuple(each for each in given if isinstance(each, Click))
     if len(points) == len(given):
         return Clicks(points, source="clicks" if points else "")

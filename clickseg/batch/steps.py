@@ -66,7 +66,15 @@ def run_step(outcome: Outcome[T], step: str, function: Callable[[T], S]) -> Outc
         value = unexpected(error)
     if isinstance(value, ClickSegError):
         logger.debug("%s failed", step, exc_info=value)
+        _free_frames(value)
     return Outcome(outcome.candidate, value, {**outcome.seconds, step: time.perf_counter() - start})
+
+
+def _free_frames(error: BaseException | None) -> None:
+    """Frees the frames of an error and of its causes: they hold the volumes of the series that failed."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def load_cases(plan: Plan) -> Iterator[Outcome[Case]]:

@@ -40,18 +40,37 @@ class Click:
     position_mm: Point
 
     def __post_init__(self) -> None:
-        """Rounds the position.
+        """Rounds the position; a polarity may be given by its value.
 
         Raises:
-            ClickError: The position is beyond 32 bits or no number, or the label cannot be printed.
+            ClickError: The position is beyond 32 bits or not three numbers, the label cannot be printed, or there is no
+                such polarity.
         """
-        with np.errstate(over="ignore"):
-            x, y, z = (float(np.float32(value)) for value in self.position_mm)
-        if not all(math.isfinite(value) for value in (x, y, z)):
-            raise ClickError(f"a click of {self.label!r:.80}: expected a position in mm, got {list(self.position_mm)}")
-        if self.label and not self.label.isprintable():  # lone surrogates are not, either
+        if not isinstance(self.label, str) or (self.label and not self.label.isprintable()):  # nor lone surrogates
             raise ClickError(f"a click: expected a label that can be printed, got {self.label!a:.80}")
+        try:
+            with np.errstate(over="ignore"):
+                x, y, z = (float(np.float32(value)) for value in self.position_mm)
+        except (TypeError, ValueError) as error:
+            raise self._misplaced() from error
+        if not all(math.isfinite(value) for value in (x, y, z)):
+            raise self._misplaced()
         object.__setattr__(self, "position_mm", (x, y, z))
+        if not isinstance(self.polarity, Polarity):
+            object.__setattr__(self, "polarity", _polarity(self.polarity))
+
+    def _misplaced(self) -> ClickError:
+        given = self.position_mm
+        shown = list(given) if isinstance(given, tuple) else given
+        return ClickError(f"a click of {self.label!r:.80}: expected a position in mm, got {shown!s:.80}")
+
+
+def _polarity(value: object) -> Polarity:
+    try:
+        return Polarity(value)
+    except ValueError as error:
+        expected = " or ".join(each.value for each in Polarity)
+        raise ClickError(f"a click: expected the polarity {expected}, got {value!a:.80}") from error
 
 
 Points: TypeAlias = tuple[Click, ...]

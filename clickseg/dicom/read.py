@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from clickseg.core.arguments import to_path
 from clickseg.core.errors import InputError
 from clickseg.core.text import counted
 from clickseg.dicom.files import Scan, scan
@@ -30,9 +30,10 @@ def read_series(path: str | os.PathLike[str], uid: str | None = None) -> Series:
         InputError: Nothing can be read, no series or more than one fits, or the series forms no volume.
         SuvError: A PET series lacks what its SUV is computed from.
         PixelDataError: Its pixels cannot be decoded.
+        UsageError: ``path`` is no path.
     """
     uids = () if uid is None else (uid,)
-    found = scan(Path(path))
+    found = scan(to_path(path, "path"))
     found.check_undamaged(uids)
     formed, rejected = check_all(found, Remedies())
     wanted = wanted_series(formed, rejected, uids, found)

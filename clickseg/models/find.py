@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
+from clickseg.core.arguments import to_path
 from clickseg.core.errors import ModelError
 from clickseg.models.package import METADATA, ModelPackage, is_package, load_package, package_name
 
@@ -89,8 +90,9 @@ def load_model(name_or_path: str | os.PathLike[str]) -> ModelPackage:
 
     Raises:
         ModelError: There is no such model, the path holds several, or its metadata do not fit.
+        UsageError: It is neither a name nor a path.
     """
-    path = Path(name_or_path)
+    path = to_path(name_or_path, "model")
     is_name = isinstance(name_or_path, str) and path.name == name_or_path and not is_package(path)
     if is_name:
         return find_packages(model_paths(None, {}), str(name_or_path))[0]

@@ -50,7 +50,7 @@ class Step:
         Raises:
             SessionError: The user's name could not be read back from the record.
         """
-        if not (user.isprintable() and len(user) <= _LONGEST_USER):
+        if not (isinstance(user, str) and user.isprintable() and len(user) <= _LONGEST_USER):
             raise SessionError(
                 f"user: expected a name of at most {_LONGEST_USER} characters that can be printed, got {user!a:.80}"
             )
@@ -99,7 +99,8 @@ class History:
         if step.number is None:
             return ()
         count = len(self.clicks)
-        _check(1 <= step.number <= count, f"remove: expected a click from 1 to {count}, got {step.number}")
+        is_there = isinstance(step.number, int) and 1 <= step.number <= count
+        _check(is_there, f"remove: expected a click from 1 to {count}, got {step.number!a:.80}")
         return (*self.clicks[: step.number - 1], *self.clicks[step.number :])
 
 

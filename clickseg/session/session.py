@@ -12,13 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from typing_extensions import Self
 
 from clickseg.clicks.click import Click, Clicks, Points
+from clickseg.core.arguments import check_type, to_items, to_path
 from clickseg.core.arrays import Box, whole
 from clickseg.core.label_map import LabelMap
 from clickseg.core.memory import Memory, machine_memory
@@ -116,9 +116,11 @@ class Session:
             SessionError: The folder holds a session of other data, weights or engine, or is in use; or the engine
                 runs on another device.
             OutputError: The folder cannot be written to.
+            UsageError: There is no such device, or an argument is of another type.
         """
-        path = None if folder is None else Path(folder)
-        several = (series,) if isinstance(series, Series) else tuple(series)
+        check_type(model, ModelPackage, "model")
+        path = None if folder is None else to_path(folder, "folder")
+        several = to_items(series, Series, "series")
         self._case = make_case(several, Clicks(), model, options.earlier)
         self._memory = options.memory or machine_memory()
         self._postprocessing = options.postprocessing
@@ -202,7 +204,7 @@ class Session:
             ClickError: One lies outside, or the model does not take it; then none is added.
         """
         reference = self._case.reference
-        unbound = Clicks(tuple(clicks), source="the session")
+        unbound = Clicks(to_items(clicks, Click, "clicks"), source="the session")
         bound = bind(unbound, self._case.package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
         return self._run(*(Step.now(Action.ADD, user, click=click) for click in bound.points))
 

@@ -1,0 +1,37 @@
+"""A click is three finite numbers, a label that can be printed, and one of two polarities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from clickseg.clicks.click import Click, Polarity
+from clickseg.core.errors import ClickError
+
+
+def test_a_polarity_may_be_given_by_its_value() -> None:
+    click = Click("lesion", "background", (1.0, 2.0, 3.0))
+
+    assert click == Click("lesion", Polarity.BACKGROUND, (1.0, 2.0, 3.0))
+    assert click.polarity is Polarity.BACKGROUND
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("polarity", "up", "expected the polarity foreground or background, got 'up'"),
+        ("polarity", None, "expected the polarity foreground or background, got None"),
+        ("position_mm", (1.0, 2.0), r"expected a position in mm, got \[1.0, 2.0\]"),
+        ("position_mm", ("a", 2.0, 3.0), r"expected a position in mm, got \['a', 2.0, 3.0\]"),
+        ("position_mm", (float("nan"), 2.0, 3.0), r"expected a position in mm, got \[nan, 2.0, 3.0\]"),
+        ("position_mm", None, "expected a position in mm, got None"),
+        ("label", 5, "expected a label that can be printed, got 5"),
+        ("label", "a\nb", r"expected a label that can be printed, got 'a\\nb'"),
+    ],
+)
+def test_what_is_no_click_is_refused(field: str, value: Any, message: str) -> None:
+    fields = {"label": "lesion", "polarity": Polarity.FOREGROUND, "position_mm": (1.0, 2.0, 3.0)}
+
+    with pytest.raises(ClickError, match=message):
+        Click(**(fields | {field: value}))
