@@ -25,7 +25,8 @@ check: .venv-dev/.ready .coverage
 	$(DEV)/python -m pytest -n auto -m "slow and not oracle" --cov --cov-append --cov-report=term:skip-covered
 	$(MAKE) other-pythons
 
-.coverage:
+# The coverage of the fast tests, of the sources as they are now.
+.coverage: $(shell find clickseg app operators tests -name "*.py")
 	$(MAKE) test
 
 # Comparisons with other people's tools at full size, and minutes of real data; by hand. Tables: benchmarks/results.

@@ -14,7 +14,7 @@ from clickseg.evaluation.evaluate import evaluate_case
 from clickseg.evaluation.protocols import ProtocolName, make_protocol
 from clickseg.evaluation.region_growing import grow_regions
 from clickseg.evaluation.scores import Curve
-from clickseg.session.session import SessionOptions
+from clickseg.session.options import SessionOptions
 
 _SHOWN = (0, 1, 3, 5, 10)
 _AVID_SUV, _AVID_SHARE = 1.5, 0.7

@@ -21,7 +21,8 @@ from clickseg.core.arrays import Doubles, Indices, Mask, Triple
 from clickseg.evaluation.evaluate import series_of
 from clickseg.evaluation.protocols import ProtocolName, make_protocol
 from clickseg.evaluation.trial import Model
-from clickseg.session.session import Session, SessionOptions
+from clickseg.session.options import SessionOptions
+from clickseg.session.session import Session
 
 _CLICKS = 10
 _NEAR_MM = 20.0

@@ -17,7 +17,8 @@ from clickseg.clicks.click import Click, Polarity
 from clickseg.core.memory import Memory
 from clickseg.datasets.phantom import write_series
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.session.session import Session, SessionOptions
+from clickseg.session.options import SessionOptions
+from clickseg.session.session import Session
 from tests.helpers import phantoms
 
 _SHAPE = (326, 400, 400)

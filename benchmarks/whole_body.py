@@ -17,7 +17,8 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.session.session import Session, SessionOptions
+from clickseg.session.options import SessionOptions
+from clickseg.session.session import Session
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 _ORGANS = 3

@@ -146,7 +146,7 @@ def segment(
     chosen = model if model is None or isinstance(model, ModelPackage) else load_model(model)
     sources = _click_sources(clicks)
     if isinstance(input, str | os.PathLike):
-        settings = replace(_default_settings(Path(input), output, device), model=chosen, clicks=sources)
+        settings = replace(_default_settings(to_path(input, "input"), output, device), model=chosen, clicks=sources)
         plan = make_plan(settings)
     else:
         series = to_items(input, Series, "input")
@@ -209,13 +209,14 @@ def _collect(plan: Plan, settings: RunSettings, document: Callable[[Outcome[Resu
     errors: list[FailedSeries] = []
     for outcome in map(document, segment_cases(plan, settings, no_progress)):
         if isinstance(outcome.value, ClickSegError):
-            logger.error("%s: %s", outcome.candidate, outcome.value)
             errors.append(FailedSeries(outcome.candidate.series_uid, outcome.value))
         else:
             series.append(_series_result(outcome.value, settings.output))
         del outcome
     if not series:
         raise errors[0].error
+    for each in errors:
+        logger.error("%s: %s", each.series_uid, each.error)
     return Results(tuple(series), tuple(errors), plan.package)
 
 

@@ -17,8 +17,9 @@ from clickseg.core.progress import Progress
 from clickseg.inference.case import Case, Result
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.kernels import KernelChoice
+from clickseg.session.options import SessionOptions
 from clickseg.session.record import subject_of
-from clickseg.session.session import Change, Session, SessionOptions
+from clickseg.session.session import Change, Session
 
 Edit = Callable[[Session, Case], Change | None]
 """What a user does in a session; nothing where it is only opened."""

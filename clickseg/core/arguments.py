@@ -17,10 +17,12 @@ def to_path(value: Any, name: str) -> Path:
         name: Its name, for the message.
 
     Raises:
-        UsageError: It is no path.
+        UsageError: It is no path, or empty.
     """
     if not isinstance(value, str | os.PathLike):
         raise UsageError(f"{name}: expected a path, got {type(value).__name__}")
+    if not os.fspath(value):
+        raise UsageError(f"{name}: expected a path, got an empty string", hint="the current folder is '.'")
     return Path(value)
 
 

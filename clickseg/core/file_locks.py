@@ -48,7 +48,7 @@ def try_lock(path: Path, *, create: bool = True) -> FileLock | None:
     descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), _MODE)
     try:
         is_locked = lock_descriptor(descriptor, blocking=False)
-    except OSError:
+    except BaseException:  # an interruption too: else the file would stay open
         os.close(descriptor)
         raise
     if not is_locked:
@@ -72,7 +72,7 @@ def create_locked(path: Path) -> FileLock:
         lock_descriptor(descriptor)
         if created != path:
             created.rename(path)
-    except OSError:
+    except BaseException:
         os.close(descriptor)
         raise
     return FileLock(descriptor)

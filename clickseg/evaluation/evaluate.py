@@ -28,7 +28,8 @@ from clickseg.evaluation.scores import MODEL, CaseScores, Curve
 from clickseg.evaluation.trial import Model, trial_of
 from clickseg.inference.engines.engine import Engine
 from clickseg.models.package import ModelPackage
-from clickseg.session.session import Session, SessionOptions
+from clickseg.session.options import SessionOptions
+from clickseg.session.session import Session
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.runtime_settings import RuntimeSettings
 from clickseg.models.find import ModelPath, find_packages
 from clickseg.models.package import ModelPackage, is_package, load_package
-from clickseg.session.session import SessionOptions
+from clickseg.session.options import SessionOptions
 
 logger = logging.getLogger(__name__)
 

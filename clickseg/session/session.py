@@ -21,9 +21,8 @@ from clickseg.clicks.click import Click, Clicks, Points
 from clickseg.core.arguments import check_type, to_items, to_path
 from clickseg.core.arrays import Box, whole
 from clickseg.core.label_map import LabelMap
-from clickseg.core.memory import Memory, machine_memory
+from clickseg.core.memory import machine_memory
 from clickseg.core.progress import Progress, no_progress
-from clickseg.dicom.predecessor import EarlierResult
 from clickseg.dicom.volume import Series
 from clickseg.inference.case import Predicted, Result, Windows
 from clickseg.inference.click_binding import bind
@@ -36,29 +35,10 @@ from clickseg.models.package import ModelPackage
 from clickseg.session.background import FirstRun
 from clickseg.session.engine import open_engine
 from clickseg.session.history import Action, History, Step
+from clickseg.session.options import SessionOptions
 from clickseg.session.postprocess import ResultView, make_view
 from clickseg.session.record import Record, subject
 from clickseg.session.state import State, Validity
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """What a session can be told beside its series, model and folder.
-
-    Attributes:
-        memory: What the process may take; None for what the machine has.
-        kernels: The loops over voxels; None for a choice that caches nothing.
-        postprocessing: Whether the model's postprocessing is applied.
-        progress: Told after each window of the run in the background; it must not call the session.
-        earlier: Results of earlier runs for the series, the newest first; ``result`` refers to them.
-    """
-
-    memory: Memory | None = None
-    kernels: KernelChoice | None = None
-    postprocessing: bool = True
-    progress: Progress = no_progress
-    earlier: tuple[EarlierResult, ...] = ()
-
 
 _DEFAULTS = SessionOptions()
 
@@ -279,11 +259,13 @@ class Session:
         if self._state.validity is Validity.CLEAN:
             return
         clicks = self._read_history().clicks
-        decided = None if self._inference.is_at(clicks) else self._inference.move_to(clicks, no_progress)
-        if self._state.clicks != clicks:
+        is_current = self._inference.is_at(clicks)
+        if not is_current or self._state.clicks != clicks:  # the view lacks what was decided before the interruption
             self._state = State(Validity.IN_DOUBT, clicks)
-        if decided or self._state.validity is Validity.IN_DOUBT:
-            self._update_view(decided)
+        if not is_current:
+            self._inference.move_to(clicks, no_progress)
+        if self._state.validity is Validity.IN_DOUBT:
+            self._update_view(None)
         self._state = State(Validity.CLEAN, clicks)
 
     def _run_all(self, progress: Progress) -> None:

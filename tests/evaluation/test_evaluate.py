@@ -12,7 +12,7 @@ from clickseg.core.errors import InputError, ModelError
 from clickseg.evaluation.evaluate import evaluate_case
 from clickseg.evaluation.protocols import Cvpr2025
 from clickseg.evaluation.scores import WITHOUT_CLICKS
-from clickseg.session.session import SessionOptions
+from clickseg.session.options import SessionOptions
 from tests.helpers import phantoms, toys
 
 SHAPE = (9, 10, 11)

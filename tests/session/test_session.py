@@ -24,7 +24,8 @@ from clickseg.inference.resample import OnModelGrid
 from clickseg.inference.runtime_settings import Runtime
 from clickseg.inference.windows import WindowGrid
 from clickseg.models.package import ModelPackage
-from clickseg.session.session import Session, SessionOptions
+from clickseg.session.options import SessionOptions
+from clickseg.session.session import Session
 from clickseg.session.state import State, Validity
 from tests.helpers import runs
 from tests.helpers.full_run import segment_series
