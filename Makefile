@@ -32,6 +32,7 @@ check: .venv-dev/.ready .coverage
 # Comparisons with other people's tools at full size, and minutes of real data; by hand. Tables: benchmarks/results.
 oracles: .venv-dev/.ready
 	$(DEV)/python -m pytest -n auto -m oracle
+	$(DEV)/python -m benchmarks monai_agreement
 
 # The fast tests that need no torch, with what the CPU image has, under each supported Python that is found.
 other-pythons: .venv-dev/.ready

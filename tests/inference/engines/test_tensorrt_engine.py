@@ -26,6 +26,7 @@ from tests.helpers.oracles import nets, torch
 from tests.helpers.runs import clickseg
 from tests.helpers.tensorrt_stand_in import TensorRt
 
+GROUP_NORM = {"_target_": "monai.networks.nets.SegResNet", "in_channels": 3, "out_channels": 2, "init_filters": 8}
 BATCH = np.random.default_rng(0).normal(size=(4, 3, 8, 8, 8)).astype(np.float32)
 
 
@@ -75,8 +76,8 @@ def model(tmp_path: Path) -> ModelPackage:
     "network",
     [
         NETWORK,
-        NETWORK | {"norm": "batch", "num_res_units": 1},
-        {"_target_": "monai.networks.nets.SegResNet", "in_channels": 3, "out_channels": 2, "init_filters": 8},
+        pytest.param(NETWORK | {"norm": "batch", "num_res_units": 1}, marks=pytest.mark.slow),
+        pytest.param(GROUP_NORM, marks=pytest.mark.slow),
     ],
     ids=["instance norm", "batch norm", "group norm"],
 )
