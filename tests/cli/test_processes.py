@@ -1,0 +1,64 @@
+"""Each command as a user starts it: a process of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import runs
+from tests.helpers.runs import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_study_is_inspected_segmented_and_refined(tmp_path: Path) -> None:
+    study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
+    session = ["-m", models, "--session", tmp_path / "session"]
+
+    inspected = runs.command("inspect", study, "--json")
+    segmented = runs.command("segment", study, "-o", tmp_path / "first", *session)
+    refined = runs.command("refine", study, "-o", tmp_path / "second", *session, "--reset")
+
+    assert [inspected.returncode, segmented.returncode, refined.returncode] == [0, 0, 0], refined.stderr
+    (row,) = json.loads(inspected.stdout)["series"]
+    (entry,) = json.loads((tmp_path / "second" / "report.json").read_text())["series"]
+    assert (row["modality"], entry["series_instance_uid"]) == ("CT", row["series_instance_uid"])
+
+
+def test_the_demo_makes_its_study_and_segments_it(tmp_path: Path) -> None:
+    ended = runs.command("demo", "-o", tmp_path, "-m", REPOSITORY / "models")
+
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "study").is_dir()
+    assert (tmp_path / "result" / "report.json").is_file()
+
+
+def test_the_default_models_are_listed() -> None:
+    ended = runs.command("models", "-m", REPOSITORY / "models")
+
+    assert ended.returncode == 0, ended.stderr
+    assert [line.split()[0] for line in ended.stdout.splitlines()] == ["lesion", "pet_lesion"]
+
+
+def test_the_weights_of_a_model_are_exported(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    model = tmp_path / "pet_lesion"
+    shutil.copytree(REPOSITORY / "models" / "pet_lesion", model)
+    (model / "models" / "model.xml").unlink()
+
+    ended = runs.command("export", model)
+
+    assert ended.returncode == 0, ended.stderr
+    assert (model / "models" / "model.xml").is_file()
+
+
+def test_the_configuration_of_a_training_is_printed(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+
+    ended = runs.command("train", tmp_path, "-o", tmp_path / "run", "--print-config")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "name: pet_lesion" in ended.stdout
