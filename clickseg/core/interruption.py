@@ -28,11 +28,12 @@ class _Handler:
     """Raises, and remembers it: what is raised anywhere can get lost anywhere."""
 
     def __init__(self) -> None:
-        self.was_called = False
+        self.was_called = self.is_deferred = False
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         self.was_called = True
-        raise KeyboardInterrupt
+        if not self.is_deferred:
+            raise KeyboardInterrupt
 
 
 def raise_again() -> None:
@@ -53,6 +54,25 @@ def interruptible() -> Iterator[None]:
     except Exception:
         raise_again()
         raise
+
+
+@contextmanager
+def deferred_interruption() -> Iterator[None]:
+    """Raises the ``KeyboardInterrupt`` of a signal at the end of the block.
+
+    For libraries that call Python from C: what is raised there is printed with its traceback, and lost. Other threads
+    than the main one get no signals, and need no deferral.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if not isinstance(handler, _Handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler.is_deferred = True
+    try:
+        yield
+    finally:
+        handler.is_deferred = False
+    raise_again()
 
 
 def call_when_terminated(function: Callable[[], int]) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
+from numpy.typing import NDArray
 
 from clickseg.clicks.click import Click, Clicks, Points
-from clickseg.core.arrays import Mask, Triple, around, bounds_of, meet
+from clickseg.core.arrays import Indices, Mask, Triple, around, bounds_of, meet
 from clickseg.core.label_map import LabelMap
 from clickseg.core.sealed import SealedFolder
 from clickseg.inference.guidance import balls, inside
@@ -61,7 +62,7 @@ def empty_keys(grid: WindowGrid) -> Keys:
 
 def key_of(window: Window, inputs: ModelInput) -> bytes:
     """Returns the key of a window."""
-    voxels = [np.unique(inside(each - window.start, window.roi), axis=0).astype(np.int32) for each in inputs.balls]
+    voxels = [_distinct(inside(each - window.start, window.roi), window.roi) for each in inputs.balls]
     masks = [mask[window.place] for mask in inputs.masks]
     if not any(len(each) for each in voxels) and not any(mask.any() for mask in masks):
         return EMPTY
@@ -71,6 +72,15 @@ def key_of(window: Window, inputs: ModelInput) -> bytes:
     for mask in masks:
         digest.update(np.packbits(mask).tobytes())
     return digest.digest()
+
+
+def _distinct(voxels: Indices, shape: tuple[int, int, int]) -> NDArray[np.int32]:
+    """Returns the distinct voxels [N, 3] of a window in lexicographic order, as int32.
+
+    By flat indices: ``np.unique(axis=0)`` compares records, and makes a ``TypeError`` of an interruption meanwhile.
+    """
+    flat = np.unique(np.ravel_multi_index(tuple(voxels.T), shape))
+    return np.stack(np.unravel_index(flat, shape), axis=-1).astype(np.int32)
 
 
 def windows_with_changed_clicks(

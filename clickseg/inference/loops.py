@@ -10,6 +10,7 @@ import numpy as np
 from numba import float32, int64, uint8, uint16
 from numba.extending import register_jitable
 
+from clickseg.core.interruption import deferred_interruption
 from clickseg.inference.resample import Taps
 
 _EXPONENT = np.int32(0x7F800000)
@@ -39,7 +40,8 @@ def compile_loops(*, keep: bool) -> Loops:
     strided, strided_volumes = float32[:, :, :], float32[:, :, :, :]
 
     def compiled(function: Callable[..., Any], *types: tuple[Any, ...]) -> Callable[..., Any]:
-        made: Callable[..., Any] = numba.njit(list(types), nogil=True, error_model="numpy", cache=keep)(function)
+        with deferred_interruption():  # LLVM calls back into Python
+            made: Callable[..., Any] = numba.njit(list(types), nogil=True, error_model="numpy", cache=keep)(function)
         return made
 
     return Loops(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from clickseg.core.interruption import deferred_interruption, raise_when_terminated
 from tests.helpers import runs
 
 DOORS: dict[str, list[object]] = {
@@ -47,6 +50,39 @@ def test_exec_is_the_application_so_that_no_signal_misses_it(tmp_path: Path) -> 
         run.wait(timeout=runs.HANG_S)
 
     assert (pid, run.returncode) == (run.pid, -signal.SIGTERM)
+
+
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """Ending signals are raised, as in the command; afterwards handled as before."""
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(each) for each in ending]
+    raise_when_terminated()
+    yield
+    for each, handler in zip(ending, before, strict=True):
+        signal.signal(each, handler)
+
+
+def test_a_signal_within_a_deferring_block_is_raised_at_its_end(handled: None) -> None:
+    passed: list[str] = []
+
+    def work() -> None:
+        with deferred_interruption():
+            os.kill(os.getpid(), signal.SIGTERM)
+            passed.append("the signal was no exception")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+
+    assert passed == ["the signal was no exception"]
+
+
+def test_after_a_deferring_block_signals_are_raised_at_once(handled: None) -> None:
+    with deferred_interruption():
+        pass
+
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 LOSSES = {
