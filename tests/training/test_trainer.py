@@ -164,7 +164,7 @@ def test_a_full_gpu_is_one_error(small: Training) -> None:
     trainer = SimpleNamespace(state=SimpleNamespace(epoch=0), run=full)
 
     with pytest.raises(
-        DeviceMemoryError, match=r"training: out of memory: CUDA out of memory. Tried to allocate 2 GiB\n"
+        DeviceMemoryError, match=r"(?m)training: out of memory: CUDA out of memory. Tried to allocate 2 GiB$"
     ):
         go_on(Run(trainer, None), small)
 
