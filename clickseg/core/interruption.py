@@ -22,6 +22,16 @@ def raise_when_terminated() -> None:
         handler = _Handler()
         for each in _SIGNALS:
             signal.signal(each, handler)
+        sys.unraisablehook = _report_unraisable
+
+
+def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Reports what was raised where nothing can be: in a callback from C, or of a weak reference during an import.
+
+    An interruption is not reported: ``raise_again`` raises it where the run can be ended.
+    """
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
 
 
 class _Handler:

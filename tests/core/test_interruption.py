@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from clickseg.core.interruption import deferred_interruption, raise_when_terminated
+from clickseg.core.interruption import deferred_interruption, raise_again, raise_when_terminated
 from tests.helpers import runs
 
 DOORS: dict[str, list[object]] = {
@@ -56,9 +56,10 @@ def test_exec_is_the_application_so_that_no_signal_misses_it(tmp_path: Path) -> 
 def handled() -> Iterator[None]:
     """Ending signals are raised, as in the command; afterwards handled as before."""
     ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(each) for each in ending]
+    before, hook = [signal.getsignal(each) for each in ending], sys.unraisablehook
     raise_when_terminated()
     yield
+    sys.unraisablehook = hook
     for each, handler in zip(ending, before, strict=True):
         signal.signal(each, handler)
 
@@ -75,6 +76,23 @@ def test_a_signal_within_a_deferring_block_is_raised_at_its_end(handled: None) -
         work()
 
     assert passed == ["the signal was no exception"]
+
+
+class InterruptedWhenFreed:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_an_interruption_that_cannot_be_raised_where_it_comes_is_raised_later_and_not_printed(
+    handled: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    freed = InterruptedWhenFreed()
+
+    del freed
+
+    assert capsys.readouterr().err == ""
+    with pytest.raises(KeyboardInterrupt):
+        raise_again()
 
 
 def test_after_a_deferring_block_signals_are_raised_at_once(handled: None) -> None:

@@ -115,9 +115,9 @@ def _code(words: list[str]) -> int:
 
 @contextmanager
 def _kept() -> Iterator[None]:
-    """Puts back what the entry point of a process sets for itself: signals, logs, warnings, the collector."""
+    """Puts back what the entry point of a process sets for itself: signals, the hook, logs, warnings, the collector."""
     logger, threshold = logging.getLogger("clickseg"), gc.get_threshold()
-    logs = logger.handlers, logger.propagate, logger.level
+    logs, hook = (logger.handlers, logger.propagate, logger.level), sys.unraisablehook
     handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with warnings.catch_warnings():
@@ -127,6 +127,7 @@ def _kept() -> Iterator[None]:
         logger.handlers, logger.propagate, logger.level = logs
         gc.set_threshold(*threshold)
         gc.unfreeze()
+        sys.unraisablehook = hook
         for each, handler in handlers.items():
             signal.signal(each, handler)
 
