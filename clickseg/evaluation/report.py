@@ -16,11 +16,11 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from clickseg.core.files import write_bytes
 from clickseg.core.staging import Staging
+from clickseg.core.templates import make_environment
 from clickseg.core.text import printable
 from clickseg.core.version import __version__
 from clickseg.evaluation.evaluate import Evaluated, EvaluatedDataset, Evaluation, Failed
@@ -225,15 +225,7 @@ def _rounded(value: Any) -> Any:
 
 def make_page(content: Content) -> bytes:
     """Returns the page, rendered from ``templates/report.html.j2``."""
-    environment = Environment(
-        loader=PackageLoader("clickseg.evaluation"),
-        autoescape=True,
-        finalize=_printable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = make_environment("clickseg.evaluation", _printable)
     environment.filters["base64"] = _base64
     worst = sorted(((case, _final_dice(case)) for case in content.cases), key=lambda pair: pair[1])[:WORST]
     page = environment.get_template("report.html.j2").render(

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from clickseg.core.files import write_bytes
+from clickseg.core.templates import make_environment
 from clickseg.inference.engines.export import export_openvino, list_weights
 from clickseg.inference.engines.torch_engine import STATE_DICT
 from clickseg.models.package import CONFIG, METADATA, load_package
@@ -146,14 +146,7 @@ def model_card(how: Training, summary: Mapping[str, str]) -> str:
         how: The run.
         summary: What is said of the training, by headings.
     """
-    environment = Environment(
-        loader=PackageLoader("clickseg.training"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = make_environment("clickseg.training")
     environment.filters["cell"] = _cell
     return environment.get_template("model_card.md.j2").render(
         name=how.name,
