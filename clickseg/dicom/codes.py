@@ -39,8 +39,8 @@ IMAGES = SINGLE_FRAME | MULTI_FRAME
 SEGMENTATIONS = frozenset({SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"})  # the second: Label Map Segmentation
 
 
-def content_uid(*parts: str | bytes) -> str:
-    """Returns the ``2.25`` UID (PS3.5, B.2) of a hash over some content.
+def content_digest(*parts: str | bytes | memoryview) -> bytes:
+    """Returns the SHA-256 of some content; each part is hashed with its length, so that no two contents are the same.
 
     The same content has the same UID, and no UID names two contents.
 
@@ -49,6 +49,16 @@ def content_uid(*parts: str | bytes) -> str:
     """
     digest = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return f"2.25.{uuid.UUID(bytes=digest.digest()[:16], version=5).int}"
+        data = memoryview(part.encode() if isinstance(part, str) else part)
+        digest.update(data.nbytes.to_bytes(8, "big"))
+        digest.update(data)
+    return digest.digest()
+
+
+def content_uid(*parts: str | bytes) -> str:
+    """Returns the ``2.25`` UID (PS3.5, B.2) of a hash over some content.
+
+    Args:
+        parts: The content, in an order that belongs to it.
+    """
+    return f"2.25.{uuid.UUID(bytes=content_digest(*parts)[:16], version=5).int}"

@@ -1,19 +1,24 @@
-"""Source headers as the writers of derived objects need them."""
+"""Source headers as the writers of derived objects need them, and a digest of them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
 
 import highdicom as hd
 from pydicom import DataElement, Dataset
+from pydicom import Sequence as DicomSequence
 from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.valuerep import DA, DT, TM, format_number_as_ds, validate_value
 
+from clickseg.dicom.codes import MULTI_FRAME, content_digest
 from clickseg.dicom.part10 import READ_ERRORS
-from clickseg.dicom.planes import Plane
+from clickseg.dicom.planes import Plane, frame_attribute
 from clickseg.dicom.stack import Stack
 
 logger = logging.getLogger(__name__)
@@ -36,6 +41,8 @@ _COPIED = ("PositionReferenceIndicator", "SeriesNumber", "StudyID")
 _TEXT = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
 _MOMENTS: Mapping[str, Callable[[str], object]] = {"DA": DA, "DT": DT, "TM": TM}
 _IDENTITY = ("PatientID", "PatientName")
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+_PER_FRAME = 0x52009230
 _CHARACTER_SETS = frozenset(name.value for name in hd.SpecificCharacterSetValues)
 
 
@@ -55,6 +62,55 @@ def reference_headers(stack: Stack) -> tuple[Dataset, ...]:
         headers = tuple(_with_groups(instance.header, stack) for instance in instances.values())
     _complete(headers[0])
     return headers
+
+
+def source_digest(headers: Sequence[Dataset]) -> bytes:
+    """Returns a digest of all that SEG and SR take from headers by ``reference_headers``.
+
+    It covers all standard attributes of the first header, from which patient, study and equipment are copied, and for
+    each header the UIDs and the positions of the frames.
+    """
+    elements = {
+        tag: element
+        for tag, element in headers[0].items()
+        if not tag.is_private and tag != _PER_FRAME  # one item for each frame
+    }
+    first = deepcopy(Dataset(elements))  # decoding would change items that the copies share with the source
+    uids = (str(header.get(keyword)) for header in headers for keyword in _UIDS)
+    positions = (str(position) for header in headers for position in _positions(header))
+    return content_digest(_dataset_digest(first), content_digest(*uids), content_digest(*positions))
+
+
+def _positions(header: Dataset) -> Iterator[Any]:
+    """Yields Image Position (Patient) of each frame."""
+    is_multi_frame = header.SOPClassUID in MULTI_FRAME
+    numbers = range(1, int(header.NumberOfFrames) + 1) if is_multi_frame else (None,)
+    for number in numbers:
+        yield frame_attribute(header, number, "ImagePositionPatient")
+
+
+def _dataset_digest(dataset: Dataset) -> bytes:
+    return content_digest(*(part for tag in sorted(dataset.keys()) for part in (str(tag), _value_digest(dataset, tag))))
+
+
+def _value_digest(dataset: Dataset, tag: BaseTag) -> bytes:
+    """Returns a digest of the value of an attribute; of its bytes where it cannot be decoded."""
+    raw = dataset.get_item(tag).value
+    try:
+        element = dataset[tag]
+        values = element.value if isinstance(element.value, (MultiValue, DicomSequence)) else [element.value]
+        return content_digest(str(element.VR), *_contents(values))
+    except READ_ERRORS:
+        return content_digest("undecodable", raw if isinstance(raw, bytes) else b"")
+
+
+def _contents(values: Iterable[Any]) -> Iterator[str | bytes]:
+    """Yields what determines each of the values of an attribute."""
+    for value in values:
+        if isinstance(value, Dataset):
+            yield _dataset_digest(value)
+        else:
+            yield value if isinstance(value, bytes) else str(value)
 
 
 def _copy(header: Dataset) -> Dataset:

@@ -1,43 +1,48 @@
-"""What a result is known by: the run's clock, UIDs made from the object's own content, and what made it."""
+"""What a result is known by: the run's clock, UIDs from a digest of all that determines an object, and what made it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from io import BytesIO
 from typing import Generic, TypeVar
 
 import highdicom as hd
+import pydicom
 from pydicom import Dataset, dcmwrite
-from pydicom.charset import convert_encodings, default_encoding
-from pydicom.dataelem import RawDataElement
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import correct_ambiguous_vr, write_dataset
 from pydicom.sr.codedict import codes
-from pydicom.tag import BaseTag
 from pydicom.valuerep import DA, DT, TM
 
 from clickseg.core.version import __version__
-from clickseg.dicom.codes import content_uid
+from clickseg.dicom.codes import content_digest, content_uid
 from clickseg.dicom.predecessor import MANUFACTURER
-
-PLACEHOLDER = "2.25.0"
-"""Stands for a UID of the object until its content is known."""
+from clickseg.dicom.source_headers import source_digest
 
 _OWN_TEXT = ("ContentDescription", "ContentSequence", "SegmentSequence", "SeriesDescription")
 """What does not come from the source."""
-
-_LONG = ("PerFrameFunctionalGroupsSequence", "ReferencedSeriesSequence", "SourceImageSequence")
-"""Sequences that hold no UID of the object's own: with an item for each frame or source, they take the most time."""
-
-_SEQUENCE_HEAD = 12
-"""Bytes in front of the items of a sequence: tag, value representation, length (PS3.5, 7.1.2)."""
 
 D = TypeVar("D", bound=Dataset)
 
 _DATES = ("ContentDate", "InstanceCreationDate", "SeriesDate")
 _TIMES = ("ContentTime", "InstanceCreationTime", "SeriesTime")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The time and the UIDs of a new object.
+
+    Attributes:
+        clock: The time of the run.
+        digest: A digest of all inputs of the object, the time included.
+    """
+
+    clock: datetime
+    digest: bytes
+
+    def uid(self, role: str) -> str:
+        """Returns the UID of the object for a role, such as ``series``."""
+        return content_uid(role, self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +122,47 @@ class Provenance:
     clock: datetime
     documents: Sequence[Dataset] = ()
 
+    @property
+    def digest(self) -> bytes:
+        """A digest of all but the time."""
+        return content_digest(*astuple(self.algorithm), *(document.to_json() for document in self.documents))
 
-def identify(dataset: D, clock: datetime) -> Document[D]:
-    """Stamps a new object with a time, and gives it UIDs that are a hash of everything else in it.
+
+def make_identity(
+    kind: str, clock: datetime, sources: Sequence[Dataset], *inputs: str | bytes | memoryview
+) -> Identity:
+    """Returns the time and the UIDs of a new object, from all that it is made of.
 
     Args:
-        dataset: A new SEG or SR. The UIDs of its instance, its series, its dimension organization and its segments'
-            tracking are replaced, whatever they were.
+        kind: The kind of object: the same inputs of another kind give other UIDs.
         clock: The time of the run.
+        sources: The headers of the series, by ``reference_headers``.
+        inputs: Whatever else the object depends on, in a fixed order.
+    """
+    versions = content_digest(__version__, hd.__version__, pydicom.__version__)
+    time = clock.replace(tzinfo=None).isoformat()  # as it is written
+    return Identity(clock, content_digest(kind, versions, time, source_digest(sources), *inputs))
+
+
+def finish(dataset: D, identity: Identity) -> Document[D]:
+    """Stamps a new object with its time, replaces the UIDs that highdicom generates, and encodes it.
+
+    Args:
+        dataset: A new SEG or SR, made with the UIDs of its identity.
+        identity: Its time and its UIDs.
     """
     for keyword in _DATES:
-        setattr(dataset, keyword, DA(clock.date()))
+        setattr(dataset, keyword, DA(identity.clock.date()))
     for keyword in _TIMES:
-        setattr(dataset, keyword, TM(clock.time()))
-    dataset.ContributingEquipmentSequence[-1].ContributionDateTime = DT(clock.replace(tzinfo=None))  # highdicom's own
+        setattr(dataset, keyword, TM(identity.clock.time()))
+    contribution = dataset.ContributingEquipmentSequence[-1]  # highdicom's own
+    contribution.ContributionDateTime = DT(identity.clock.replace(tzinfo=None))
     if not all(str(dataset.get(keyword) or "").isascii() for keyword in _OWN_TEXT):
         dataset.SpecificCharacterSet = "ISO_IR 192"  # that of the source may not have our letters
-    own = list(_own_uids(dataset))
-    for item, keyword, _ in own:
-        setattr(item, keyword, PLACEHOLDER)
-    half = _half_encoded(dataset)
-    content = encoded(half)
-    for item, keyword, role in own:
-        setattr(item, keyword, content_uid(role, content))
-    return Document(dataset, encoded(half))
+    for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+        for item in dataset.get(sequence, ()):
+            item.DimensionOrganizationUID = identity.uid("dimensions")
+    return Document(dataset, encoded(dataset))
 
 
 def encoded(dataset: Dataset) -> bytes:
@@ -148,42 +170,3 @@ def encoded(dataset: Dataset) -> bytes:
     file = BytesIO()
     dcmwrite(file, dataset, enforce_file_format=True)
     return file.getvalue()
-
-
-def _own_uids(dataset: Dataset) -> Iterator[tuple[Dataset, str, str]]:
-    """Yields where an object's own UIDs stand, and the role of each; the same role has the same UID."""
-    yield dataset, "SOPInstanceUID", "instance"
-    yield dataset.file_meta, "MediaStorageSOPInstanceUID", "instance"
-    yield dataset, "SeriesInstanceUID", "series"
-    for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
-        for item in dataset.get(sequence, ()):
-            yield item, "DimensionOrganizationUID", "dimensions"
-    for segment in dataset.get("SegmentSequence", ()):
-        if "TrackingUID" in segment:
-            yield segment, "TrackingUID", f"segment {segment.SegmentNumber}"
-
-
-def _half_encoded(dataset: Dataset) -> Dataset:
-    """Returns a copy that shares its elements with an object, but whose long sequences are bytes already.
-
-    It is to be written in Explicit VR Little Endian: pydicom then takes what is bytes as it is.
-    """
-    short = Dataset({element.tag: element for element in dataset if element.keyword not in _LONG})
-    correct_ambiguous_vr(short, is_little_endian=True)
-    copy = Dataset({**dict(short.items()), **_long_sequences(dataset)})
-    names = dataset.get("SpecificCharacterSet")
-    copy.set_original_encoding(False, True, convert_encodings(names) if names else default_encoding)
-    copy.file_meta = dataset.file_meta
-    return copy
-
-
-def _long_sequences(dataset: Dataset) -> dict[BaseTag, RawDataElement]:
-    long = {}
-    for keyword in _LONG:
-        if keyword in dataset:
-            tag, file = dataset[keyword].tag, DicomBytesIO()
-            file.is_little_endian, file.is_implicit_VR = True, False
-            write_dataset(file, Dataset({tag: dataset[keyword]}), dataset.get("SpecificCharacterSet", default_encoding))
-            items = file.getvalue()[_SEQUENCE_HEAD:]
-            long[tag] = RawDataElement(tag, "SQ", len(items), items, 0, False, True)
-    return long

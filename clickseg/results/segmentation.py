@@ -17,12 +17,13 @@ from clickseg.core.arrays import Numbers
 from clickseg.core.errors import UsageError
 from clickseg.core.label_map import LabelMap
 from clickseg.core.version import __version__
+from clickseg.dicom.codes import content_digest
 from clickseg.dicom.predecessor import MANUFACTURER, add_earlier_segmentations
 from clickseg.dicom.volume import Series
 from clickseg.inference.measurements import found_classes
 from clickseg.models.spec import ClassSpec, ModelSpec
 from clickseg.models.spec import Code as SpecCode
-from clickseg.results.identity import PLACEHOLDER, Algorithm, Document, Provenance, identify
+from clickseg.results.identity import Algorithm, Document, Identity, Provenance, finish, make_identity
 
 _SERIES_NUMBER_OFFSET = 9000
 _MAX_SERIES_NUMBER = 2**31 - 1
@@ -73,16 +74,18 @@ def make_segmentation(
     present = found_classes(series, labels)
     if not present:
         return None
+    identity = _identity(series, labels, spec, provenance, segmentation_type)
     segmentation = hd.seg.Segmentation(
         source_images=series.sources,
         pixel_array=_at_frames(series, _segment_pixels(series, labels, present)),
         segmentation_type=segmentation_type.value,
         segment_descriptions=[
-            _description(order, spec.classes[number - 1], algorithm) for order, number in enumerate(present, 1)
+            _description(order, spec.classes[number - 1], algorithm, identity)
+            for order, number in enumerate(present, 1)
         ],
-        series_instance_uid=PLACEHOLDER,
+        series_instance_uid=identity.uid("series"),
         series_number=series_number(series.sources[0], _SERIES_NUMBER_OFFSET),
-        sop_instance_uid=PLACEHOLDER,
+        sop_instance_uid=identity.uid("instance"),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,
@@ -93,7 +96,7 @@ def make_segmentation(
         series_description=algorithm.name,
     )
     add_earlier_segmentations(segmentation, provenance.documents)
-    return identify(segmentation, provenance.clock)
+    return finish(segmentation, identity)
 
 
 def series_number(source: Dataset, offset: int) -> int:
@@ -105,6 +108,27 @@ def series_number(source: Dataset, offset: int) -> int:
 def to_code(code: SpecCode) -> Code:
     """Returns a coded concept of a model package."""
     return Code(code.value, code.scheme, code.meaning)
+
+
+def _identity(
+    series: Series,
+    labels: LabelMap,
+    spec: ModelSpec,
+    provenance: Provenance,
+    segmentation_type: SegmentationType,
+) -> Identity:
+    """Returns the time and the UIDs of the SEG of a label map."""
+    array = np.ascontiguousarray(series.at_planes(labels.array))
+    return make_identity(
+        f"segmentation {segmentation_type.value}",
+        provenance.clock,
+        series.sources,
+        provenance.digest,
+        content_digest(*(each.model_dump_json() for each in spec.classes)),
+        repr([plane.frame_number for plane in series.stack.planes]),
+        repr((labels.overlapping, labels.count, array.shape, array.dtype.str)),
+        array.data.cast("B"),
+    )
 
 
 def _at_frames(series: Series, pixels: Numbers) -> Numbers:
@@ -129,7 +153,7 @@ def _segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) 
     return numbers[classes]
 
 
-def _description(number: int, spec: ClassSpec, algorithm: Algorithm) -> hd.seg.SegmentDescription:
+def _description(number: int, spec: ClassSpec, algorithm: Algorithm, identity: Identity) -> hd.seg.SegmentDescription:
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=spec.name,
@@ -138,7 +162,7 @@ def _description(number: int, spec: ClassSpec, algorithm: Algorithm) -> hd.seg.S
         algorithm_type=algorithm.type,
         algorithm_identification=algorithm.identification(),
         tracking_id=spec.name,
-        tracking_uid=PLACEHOLDER,
+        tracking_uid=identity.uid(f"segment {number}"),
         anatomic_regions=[to_code(spec.anatomic_region)] if spec.anatomic_region else None,
         display_color=hd.color.CIELabColor.from_rgb(*spec.colour),
     )

@@ -15,11 +15,11 @@ from pydicom.sr.coding import Code
 
 from clickseg.clicks.click import Click, Clicks
 from clickseg.core.version import __version__
-from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, IMAGING_PROCEDURE, SEED_POINT, content_uid
+from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, IMAGING_PROCEDURE, SEED_POINT, content_digest, content_uid
 from clickseg.dicom.predecessor import MANUFACTURER
 from clickseg.inference.measurements import Measured, Uptake
 from clickseg.models.spec import ClassSpec, ModelSpec
-from clickseg.results.identity import PLACEHOLDER, Algorithm, Document, Provenance, identify
+from clickseg.results.identity import Algorithm, Document, Identity, Provenance, finish, make_identity
 from clickseg.results.segmentation import series_number, to_code
 
 _SCHEME = "99CLICKSEG"
@@ -69,7 +69,17 @@ def make_report(
     classes = {each.name: each for each in spec.classes}
     groups += _click_groups(clicks, _frame(sources), classes, _tracking_uids(clicks, sources, segmentation))
     evidence = [*sources, *([segmentation] if segmentation is not None else [])]
-    return _report(groups, evidence, provenance.documents, algorithm.name, provenance.clock)
+    identity = make_identity(
+        "report",
+        provenance.clock,
+        sources,
+        provenance.digest,
+        content_digest(*(each.model_dump_json() for each in spec.classes)),
+        "" if segmentation is None else str(segmentation.SOPInstanceUID),
+        repr(list(measured)),
+        clicks.digest,
+    )
+    return _report(groups, evidence, provenance.documents, algorithm.name, identity)
 
 
 def make_click_report(sources: Sequence[Dataset], clicks: Clicks, *, clock: datetime) -> Document[sr.Comprehensive3DSR]:
@@ -81,7 +91,8 @@ def make_click_report(sources: Sequence[Dataset], clicks: Clicks, *, clock: date
         clock: The time of the report.
     """
     groups = _click_groups(clicks, _frame(sources), {}, _tracking_uids(clicks, sources, None))
-    return _report(groups, sources, (), f"{MANUFACTURER} clicks", clock)
+    identity = make_identity("clicks", clock, sources, clicks.digest)
+    return _report(groups, sources, (), f"{MANUFACTURER} clicks", identity)
 
 
 def _empty_group(spec: ModelSpec, sources: Sequence[Dataset]) -> sr.MeasurementsAndQualitativeEvaluations:
@@ -202,14 +213,14 @@ def _report(
     evidence: Sequence[Dataset],
     documents: Sequence[Dataset],
     description: str,
-    clock: datetime,
+    identity: Identity,
 ) -> Document[sr.Comprehensive3DSR]:
     report = sr.Comprehensive3DSR(
         evidence=evidence,
         content=_content(groups),
-        series_instance_uid=PLACEHOLDER,
+        series_instance_uid=identity.uid("series"),
         series_number=series_number(evidence[0], _SERIES_NUMBER_OFFSET),
-        sop_instance_uid=PLACEHOLDER,
+        sop_instance_uid=identity.uid("instance"),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,
@@ -220,7 +231,7 @@ def _report(
     )
     if documents:
         report.PredecessorDocumentsSequence = list(documents)
-    return identify(report, clock)
+    return finish(report, identity)
 
 
 def _content(groups: Sequence[_Group]) -> sr.MeasurementReport:

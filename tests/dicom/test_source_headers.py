@@ -6,9 +6,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from pydicom import DataElement, dcmread
+from pydicom import DataElement, Dataset, dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
+from pydicom.uid import CTImageStorage
 
-from clickseg.dicom.source_headers import reference_headers
+from clickseg.dicom.source_headers import reference_headers, source_digest
 from clickseg.results.identity import encoded
 from tests.helpers import phantoms
 from tests.helpers.dicom_results import make_results, violations
@@ -133,3 +136,30 @@ def test_the_sources_are_not_changed(tmp_path: Path) -> None:
         reference_headers(series.stack)
 
     assert [str(header) for header in headers] == before
+
+
+def test_a_digest_leaves_the_items_of_the_source_as_they_were_read(tmp_path: Path) -> None:
+    other = Dataset()
+    other.PatientID = "PHANTOM-2"
+    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    for dataset in datasets:
+        dataset.OtherPatientIDsSequence = [other]
+    (header, *_) = phantoms.read(phantoms.save(tmp_path / "in", datasets)).sources
+    (item,) = header.OtherPatientIDsSequence
+
+    digest = source_digest([header])
+
+    assert item.get_item("PatientID").is_raw
+    assert item.PatientID == "PHANTOM-2"
+    assert source_digest([header]) == digest
+
+
+def test_a_digest_covers_items_that_cannot_be_decoded() -> None:
+    digests = set()
+    for value in (b"\0", b"\1", b"\1"):
+        item = Dataset({0x00101020: RawDataElement(BaseTag(0x00101020), "FD", 1, value, 0, False, True)})
+        header = Dataset()
+        header.SOPClassUID, header.OtherPatientIDsSequence = CTImageStorage, [item]
+        digests.add(source_digest([header]))
+
+    assert len(digests) == 2

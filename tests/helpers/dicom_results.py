@@ -55,10 +55,11 @@ def make_results(
     clicks: Clicks = Clicks(),  # noqa: B008 - frozen
     segmentation_type: SegmentationType = SegmentationType.BINARY,
     clock: datetime = CLOCK,
+    provenance: Provenance | None = None,
 ) -> Made:
     """Makes SEG and SR; of a hook by default."""
     labels, model = labels or hook_labels(series), model or spec()
-    provenance = Provenance(Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32"), clock)
+    provenance = provenance or Provenance(Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32"), clock)
     seg = make_segmentation(series, labels, model, provenance, segmentation_type=segmentation_type)
     measured = list(Measures(series).of(labels).values())
     segmentation = None if seg is None else seg.dataset

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from clickseg.dicom.volume import Series
 from clickseg.results.identity import encoded
 from clickseg.results.segmentation import SegmentationType
 from tests.helpers import phantoms
-from tests.helpers.dicom_results import CLOCK, Made, hook_labels, make_results, spec, violations
+from tests.helpers.dicom_results import Made, hook_labels, make_results, spec, violations
 
 
 @pytest.fixture
@@ -314,28 +313,6 @@ def test_what_is_written_is_what_pydicom_writes_of_the_object(
         document.dataset.save_as(file, enforce_file_format=True)
         assert document.content == file.getvalue()
         assert document.uid == str(dcmread(BytesIO(document.content)).SOPInstanceUID)
-
-
-@pytest.mark.parametrize("difference", ["clock", "voxel", "patient", "clicks"])
-def test_no_uid_names_two_contents(tmp_path: Path, series: Series, difference: str) -> None:
-    labels, clock, clicks, other = hook_labels(series), CLOCK, Clicks(), series
-    if difference == "clock":
-        clock = datetime(2026, 1, 2, 3, 4, 6)
-    elif difference == "voxel":
-        labels.array[-1, -1, -1] = 1
-    elif difference == "clicks":
-        clicks = CLICKED
-    else:
-        folder = phantoms.write(tmp_path / "other", phantoms.distinct(phantoms.oblique_geometry()))
-        other = phantoms.read(phantoms.change(folder, lambda dataset: setattr(dataset, "PatientAge", "044Y")))
-
-    first = make_results(series)
-    second = make_results(other, labels, clock=clock, clicks=clicks)
-
-    for one, two in ((first.segmentation, second.segmentation), (first.report, second.report)):
-        assert one.SOPInstanceUID != two.SOPInstanceUID
-        assert one.SeriesInstanceUID != two.SeriesInstanceUID
-    assert first.segmentation.SegmentSequence[0].TrackingUID != second.segmentation.SegmentSequence[0].TrackingUID
 
 
 def test_dates_are_those_of_the_clock(series: Series) -> None:
