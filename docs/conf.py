@@ -1,0 +1,40 @@
+"""The documentation site (Sphinx). Its source folder is the repository: links work on the site and in the files alike."""
+
+from __future__ import annotations
+
+import re
+
+from sphinx.application import Sphinx
+
+from clickseg import __version__
+
+project = "ClickSeg"
+copyright = "the ClickSeg developers"  # noqa: A001 - Sphinx's name
+release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**", "benchmarks/README.md", "deploy/*/README.md", "models/*/docs/README.md"]
+
+html_theme = "furo"
+html_title = f"ClickSeg {release}"
+myst_heading_anchors = 3
+copybutton_prompt_text = "$ "  # the prompt is not copied
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+
+
+def setup(app: Sphinx) -> None:
+    """Registers the navigation, which the tables of ``docs/index.md`` define."""
+    app.connect("source-read", _append_navigation)
+
+
+def _append_navigation(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Appends a table of contents for each section of the index; the index stays plain Markdown."""
+    if docname != root_doc:
+        return
+    for section in re.split(r"^## ", source[0], flags=re.MULTILINE)[1:]:
+        caption, _, tables = section.partition("\n")
+        pages = dict.fromkeys(re.findall(r"\[([^\]]+)\]\(([\w./-]+)\.md\)", tables))
+        entries = "\n".join(f"{title} <{page}>" for title, page in pages)
+        source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n"
