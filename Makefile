@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine: `make demo` and `make test`.
-# What the three tiers of tests hold: docs/development.md.
+# What the three tiers of tests hold: docs/developers/testing.md.
 # PYTHON chooses the interpreter (3.10 to 3.12), e.g. `make demo PYTHON=python3.12`.
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ RUN := .venv/bin
 DEV := .venv-dev/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check oracles other-pythons compare-results container-test locks lint format system clean
+.PHONY: demo test check docs oracles other-pythons compare-results container-test locks lint format system clean
 
 demo: .venv/.ready
 	$(RUN)/clickseg demo --study-only --output $(DEMO)
@@ -29,6 +29,10 @@ check: .venv-dev/.ready .coverage
 .coverage: $(shell find clickseg app operators tests -name "*.py")
 	$(MAKE) test
 
+# The documentation as a site: build/site/docs/index.html.
+docs: .venv-dev/.ready
+	$(DEV)/python -m sphinx --quiet --fail-on-warning -c docs . build/site
+
 # Comparisons with other people's tools at full size, and minutes of real data; by hand. Tables: benchmarks/results.
 oracles: .venv-dev/.ready
 	$(DEV)/python -m pytest -n auto -m oracle
@@ -38,7 +42,7 @@ oracles: .venv-dev/.ready
 other-pythons: .venv-dev/.ready
 	scripts/test-other-pythons $(DEV)/python
 
-# Compares the results of two versions, git revisions or folders: docs/development.md. UIDS=may-differ allows new UIDs.
+# Compares the results of two versions, git revisions or folders: docs/developers/testing.md. UIDS=may-differ allows new UIDs.
 compare-results: OLD ?= HEAD
 compare-results: NEW ?= .
 compare-results: UIDS ?= same

@@ -1,4 +1,4 @@
-"""The documentation site (Sphinx). Its source folder is the repository: links work on the site and in the files alike."""
+"""The documentation site (Sphinx). Its source folder is the repository, so links work in the files too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 from clickseg import __version__
 
 project = "ClickSeg"
-copyright = "the ClickSeg developers"  # noqa: A001 - Sphinx's name
+copyright = "the ClickSeg developers"
 release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 
@@ -29,7 +29,7 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", _append_navigation)
 
 
-def _append_navigation(app: Sphinx, docname: str, source: list[str]) -> None:
+def _append_navigation(_: Sphinx, docname: str, source: list[str]) -> None:
     """Appends a table of contents for each section of the index; the index stays plain Markdown."""
     if docname != root_doc:
         return
