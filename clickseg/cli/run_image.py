@@ -100,10 +100,10 @@ def run_image(job: Job, environ: Mapping[str, str]) -> int:
         raise ContainerError(
             f"no image {job.image} on this machine", hint=f"clickseg package -t {job.image}, or {program.name} pull"
         )
+    settings = container_settings(environ, shows_progress=sys.stderr.isatty())
     is_new = _make_folder(job.output)
     if job.cache is not None:
         _make_folder(job.cache)
-    settings = container_settings(environ, shows_progress=sys.stderr.isatty())
     logger.info("running %s on %s with %s", job.image, job.input, program.name)
     try:
         return run_container(container_command(program, job, settings), program)
