@@ -1,4 +1,4 @@
-"""``python -m clickseg``: the command line without the installed script."""
+"""``python -m clickseg``: the ``clickseg`` command without its installed script."""
 
 from clickseg.cli.main import main
 

@@ -1,1 +1,1 @@
-"""The commands of ``clickseg``."""
+"""The command line: one module for each command of ``clickseg``."""

@@ -1,4 +1,4 @@
-"""``clickseg clicks``: showing, checking and converting a file of clicks."""
+"""``clickseg clicks``: shows, checks and converts a click file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from clickseg.batch.click_assignment import for_series, is_for
-from clickseg.cli.terminal import table, tell, tell_bytes
+from clickseg.cli.terminal import format_table, print_bytes, print_lines
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.find import clicks_in, read_clicks
 from clickseg.clicks.formats.grand_challenge import Frame
@@ -35,138 +35,166 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     frame = choice(Frame, arguments.clicks_frame, "clicks-frame")
     if arguments.to is None:
-        tell(show(arguments.file, arguments.series, frame))
+        print_lines(clicks_table(arguments.file, arguments.dicom, frame))
         return 0
-    content = convert(arguments.file, arguments.series, frame, arguments.to, read_clock(os.environ))
+    content = convert(arguments.file, arguments.dicom, frame, arguments.to, read_clock(os.environ))
     if arguments.to_file is None:
-        tell_bytes(content)
+        print_bytes(content)
     else:
         write_bytes(arguments.to_file, content)
     return 0
 
 
-def show(path: Path, folder: Path | None, frame: Frame) -> list[str]:
-    """Returns a table of the clicks in a file, with the voxels of a series where one is given.
+def clicks_table(path: Path, folder: Path | None, frame: Frame) -> list[str]:
+    """Returns the clicks of a file as a table, with voxel indices if their series is given.
 
     Args:
-        path: The file.
-        folder: The folder of the series, if any.
-        frame: What the numbers of a file are that names no frame.
+        path: The click file.
+        folder: The folder of the DICOM series, if any.
+        frame: The coordinates in files that do not define them.
 
     Raises:
-        ClickError: The file cannot be read, or a click is not in the series.
+        ClickError: The file cannot be read, or a click is outside the series.
     """
     clicks = read_clicks(path, frame)
-    series = None if folder is None else _series(folder, clicks)
+    series = None if folder is None else _find_series(folder, clicks)
     if series is None and not isinstance(clicks, Clicks):
         rows = [(click.label, click.polarity.value, str(click.place)) for click in clicks.points]
-        return table(("LABEL", "POLARITY", "PLACE"), rows)
-    in_mm = _placed(clicks, series)
+        return format_table(("LABEL", "POLARITY", "POSITION"), rows)
+    in_mm = _to_mm(clicks, series)
     rows = [(c.label, c.polarity.value, " ".join(f"{value:.3f}" for value in c.position_mm)) for c in in_mm.points]
     if series is None:
-        return table(("LABEL", "POLARITY", "LPS MM"), rows)
+        return format_table(("LABEL", "POLARITY", "LPS MM"), rows)
     voxels = [" ".join(str(n) for n in Voxel.at(click.position_mm, series.stack)) for click in in_mm.points]
     with_voxels = [(*row, voxel) for row, voxel in zip(rows, voxels, strict=True)]
-    return table(("LABEL", "POLARITY", "LPS MM", "VOXEL I J K"), with_voxels)
+    return format_table(("LABEL", "POLARITY", "LPS MM", "VOXEL I J K"), with_voxels)
 
 
-def convert(path: Path, folder: Path | None, frame: Frame, form: str, clock: datetime) -> bytes:
-    """Returns the clicks of a file in another form.
+def convert(path: Path, folder: Path | None, frame: Frame, file_format: str, clock: datetime) -> bytes:
+    """Returns the clicks of a file in another format.
 
     Args:
-        path: The file.
-        folder: The folder of the series, for forms that refer to one.
-        frame: What the numbers of a file are that names no frame.
-        form: One of ``FORMS``.
-        clock: The time of a DICOM SR.
+        path: The click file.
+        folder: The folder of the DICOM series, for formats with voxel indices and for DICOM SR.
+        frame: The coordinates in files that do not define them.
+        file_format: The new format, one of ``FORMATS``.
+        clock: The content date and time of a DICOM SR.
 
     Raises:
-        ClickError: The file cannot be read, a click is not in the series, or the form cannot hold the clicks.
-        UsageError: The form is unknown or needs a series.
+        ClickError: The file cannot be read, a click is outside the series, or the format cannot store the clicks.
+        UsageError: The format is unknown, or needs a series.
     """
-    if form not in FORMS:
-        raise UsageError(f"--to: expected {', '.join(FORMS)}, got {form!r}")
+    if file_format not in FORMS:
+        raise UsageError(f"--to: expected {', '.join(FORMS)}, got {file_format!r}")
     clicks = read_clicks(path, frame)
-    series = None if folder is None else _series(folder, clicks)
-    return written(_placed(clicks, series), form, series, clock)
+    series = None if folder is None else _find_series(folder, clicks)
+    return written(_to_mm(clicks, series), file_format, series, clock)
 
 
-def written(clicks: Clicks, form: str, series: CheckedSeries | None, clock: datetime) -> bytes:
-    """Returns clicks as a file of some form.
+def written(clicks: Clicks, file_format: str, series: CheckedSeries | None, clock: datetime) -> bytes:
+    """Returns the content of a click file. It is read back first, to check that the format can store the clicks.
 
     Args:
         clicks: The clicks, in the frame of reference of the series.
-        form: One of ``FORMS``.
-        series: The series, for forms that hold its voxels, and for DICOM SR.
-        clock: The time of a DICOM SR.
+        file_format: The format, one of ``FORMATS``.
+        series: The series, for formats with voxel indices and for DICOM SR.
+        clock: The content date and time of a DICOM SR.
 
     Raises:
-        UsageError: The form needs a series.
-        ClickError: The form cannot hold the clicks.
+        UsageError: The format needs a series.
+        ClickError: The format cannot store the clicks.
     """
-    content = _bytes(clicks, form, series, clock)
-    _check_read_back(clicks, form, series, content)
+    content = _encode(clicks, file_format, series, clock)
+    _check_read_back(clicks, file_format, series, content)
     return content
 
 
-def _bytes(clicks: Clicks, form: str, series: CheckedSeries | None, clock: datetime) -> bytes:
-    if form in MM_WRITERS:
-        return MM_WRITERS[form](clicks)
+def _encode(clicks: Clicks, file_format: str, series: CheckedSeries | None, clock: datetime) -> bytes:
+    if file_format in MM_WRITERS:
+        return MM_WRITERS[file_format](clicks)
     if series is None:
-        raise UsageError(f"the form {form} refers to a series", hint="name its folder with --series")
-    if form == SR and not clicks.points:
-        raise ClickError(f"{clicks.source or 'the clicks'}: expected at least one click: an SR cannot hold none")
-    if form == SR:
+        raise UsageError(
+            f"the format {file_format} needs the DICOM series of the clicks", hint="name its folder with --dicom"
+        )
+    if file_format == SR and not clicks.points:
+        raise ClickError(f"{clicks.source or 'the clicks'}: expected at least one click for a DICOM SR, got none")
+    if file_format == SR:
         return make_click_report(reference_headers(series.stack), clicks, clock=clock).content
-    return VOXEL_WRITERS[form](at_voxels(clicks, series))
+    return VOXEL_WRITERS[file_format](at_voxels(clicks, series))
 
 
-def _check_read_back(clicks: Clicks, form: str, series: CheckedSeries | None, content: bytes) -> None:
-    """Refuses clicks that another tool would read as others: a label that looks like a polarity, or like a field."""
-    back = clicks_in(io.BytesIO(content), form) if clicks.points else Clicks()
-    in_mm = back if isinstance(back, Clicks) else placed(back, series) if series is not None else Clicks()
+def _check_read_back(clicks: Clicks, file_format: str, series: CheckedSeries | None, content: bytes) -> None:
+    """Rejects clicks that would be read back differently, such as a label that looks like a polarity or a field.
+
+    Raises:
+        ClickError: The clicks would be read back differently.
+    """
+    read_back = clicks_in(io.BytesIO(content), file_format) if clicks.points else Clicks()
+    if isinstance(read_back, Clicks):
+        in_mm = read_back
+    else:
+        in_mm = placed(read_back, series) if series is not None else Clicks()
     labels = {bare_label(click.label) for click in clicks.points}
-    only = labels.pop() if len(labels) == 1 else ""  # what has no label in a form is of the only one
-    if _content(in_mm, form, series, only) != _content(clicks, form, series, only):
+    default_label = labels.pop() if len(labels) == 1 else ""  # some formats do not store the only label
+    if _stored_part(in_mm, file_format, series, default_label) != _stored_part(
+        clicks, file_format, series, default_label
+    ):
         raise ClickError(
-            f"{clicks.source or 'the clicks'}: the form {form} cannot hold them: they would be read back as others",
-            hint="--to clickseg and --to sr hold all clicks",
+            f"{clicks.source or 'the clicks'}: the format {file_format} cannot store these clicks: "
+            "they would be read back differently",
+            hint="--to clickseg and --to sr can store all clicks",
         )
 
 
-def _content(clicks: Clicks, form: str, series: CheckedSeries | None, only: str) -> Sequence[object]:
-    """Returns what a form must hold of clicks: their places, polarities, and what belongs together."""
+def _stored_part(
+    clicks: Clicks, file_format: str, series: CheckedSeries | None, default_label: str
+) -> Sequence[object]:
+    """Returns the part of clicks that a format must store: positions, polarities, and which clicks share a label."""
     by_label: dict[str, list[object]] = {}
     for click in clicks.points:
-        place = Voxel.at(click.position_mm, series.stack) if form in VOXEL_WRITERS and series else click.position_mm
-        by_label.setdefault(bare_label(click.label) or only, []).append((click.polarity.value, place))
-    return sorted(["" if form in NUMBERED else label, sorted(points, key=str)] for label, points in by_label.items())
+        in_voxels = file_format in VOXEL_WRITERS
+        position = Voxel.at(click.position_mm, series.stack) if in_voxels and series else click.position_mm
+        by_label.setdefault(bare_label(click.label) or default_label, []).append((click.polarity.value, position))
+    return sorted(
+        ["" if file_format in NUMBERED else label, sorted(points, key=str)] for label, points in by_label.items()
+    )
 
 
-def _placed(clicks: AnyClicks, series: CheckedSeries | None) -> Clicks:
-    """Returns clicks in millimetres, all inside the series where there is one."""
+def _to_mm(clicks: AnyClicks, series: CheckedSeries | None) -> Clicks:
+    """Returns clicks in LPS mm, all of them inside the series, if given.
+
+    Raises:
+        ClickError: A click is outside the series.
+        UsageError: The clicks are voxel indices, and no series is given.
+    """
     if series is None:
         if isinstance(clicks, Clicks):
             return clicks
-        raise UsageError(f"{clicks.source} holds voxels of a series", hint="name its folder with --series")
+        raise UsageError(f"{clicks.source} contains voxel indices of a series", hint="name its folder with --dicom")
     in_mm = placed(for_series(clicks, series), series)
     for number, click in enumerate(in_mm.points, 1):
         check_inside(click, f"{clicks.source}: click {number}", series.stack.geometry)
     return in_mm
 
 
-def _series(folder: Path, clicks: AnyClicks) -> CheckedSeries:
-    """Returns the one series of a folder that clicks may be for."""
-    found = scan(folder)
-    found.check_undamaged()
-    formed, rejected = check_all(found, Remedies())
-    fitting = [series for series in formed if is_for(clicks, series)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not formed and rejected:
+def _find_series(folder: Path, clicks: AnyClicks) -> CheckedSeries:
+    """Returns the one series in a folder that clicks match.
+
+    Raises:
+        ClickError: No series or several series match.
+        InputError: A DICOM file is damaged.
+        SeriesError: No series in the folder is a regular volume.
+    """
+    files = scan(folder)
+    files.check_undamaged()
+    volumes, rejected = check_all(files, Remedies())
+    matching = [series for series in volumes if is_for(clicks, series)]
+    if len(matching) == 1:
+        return matching[0]
+    if not volumes and rejected:
         raise rejected[0].error
     raise ClickError(
-        f"{clicks.source}: expected one series that the clicks are for, got {len(fitting)} of: "
-        f"{listed([series.candidate for series in formed]) or 'none'}",
-        hint="--series names the folder of the one that they are on",
+        f"{clicks.source}: expected one series that matches the clicks, got {len(matching)} of: "
+        f"{listed([series.candidate for series in volumes]) or 'none'}",
+        hint="--dicom names the folder of the series that the clicks belong to",
     )

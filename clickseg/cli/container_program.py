@@ -1,4 +1,4 @@
-"""The program that builds and runs containers: docker, or podman where there is no docker."""
+"""The program that builds and runs containers: docker, or podman if docker is not installed."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ _NAMES = ("docker", "podman")
 
 @dataclass(frozen=True, slots=True)
 class ContainerProgram:
-    """docker or podman: the two take the same arguments, but for a few.
+    """docker or podman; both take nearly the same arguments.
 
     Attributes:
-        name: Which of the two.
-        path: Where it is.
+        name: ``docker`` or ``podman``.
+        path: The path of the program.
     """
 
     name: str
     path: str
 
     def command(self, *arguments: str) -> list[str]:
-        """Returns the words of a command."""
+        """Returns a command line of the program."""
         return [self.path, *arguments]
 
     def has_image(self, image: str) -> bool:
         """Whether an image is on this machine.
 
         Raises:
-            ContainerError: The program cannot say, for example because its service does not run.
+            ContainerError: The program failed, for example because its service is not running.
         """
-        asked = subprocess.run(
+        result = subprocess.run(
             self.command("image", "inspect", "--format", "{{.Id}}", image), capture_output=True, text=True, check=False
         )
-        if asked.returncode == 0:
+        if result.returncode == 0:
             return True
-        said = asked.stderr.strip() or f"exit code {asked.returncode}"
-        if "no such image" in said.lower() or "image not known" in said.lower():
+        message = result.stderr.strip() or f"exit code {result.returncode}"
+        if "no such image" in message.lower() or "image not known" in message.lower():
             return False
-        raise ContainerError(f"{self.name} cannot be used: {said.splitlines()[-1]}")
+        raise ContainerError(f"{self.name} cannot be used: {message.splitlines()[-1]}")
 
 
 def find_program(names: Sequence[str] = _NAMES) -> ContainerProgram:
     """Returns the first of the programs that is installed.
 
     Raises:
-        ContainerError: None is.
+        ContainerError: No program is installed.
     """
     for name in names:
         path = shutil.which(name)

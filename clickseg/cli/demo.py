@@ -1,4 +1,4 @@
-"""``clickseg demo``: a phantom study with clicks, and its segmentation."""
+"""``clickseg demo``: creates a phantom study with clicks, and segments it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 from clickseg.batch.run import run as run_batch
 from clickseg.batch.settings import read_settings
-from clickseg.cli.terminal import conclude, progress_bar, tell
+from clickseg.cli.terminal import conclude, print_lines, progress_bar
 from clickseg.core.errors import OutputError
 from clickseg.datasets.phantom import write_study
 
@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_study(study)
     except OSError as error:
         raise OutputError(f"{study}: cannot be written to: {error.strerror}") from error
-    tell([f"study    {study}"])
+    print_lines([f"study    {study}"])
     if arguments.study_only:
         return 0
     settings = read_settings(study, arguments.output / "result", arguments.models, {}, os.environ)

@@ -1,4 +1,4 @@
-"""``clickseg evaluate``: what a model is worth on a labelled dataset, click by click."""
+"""``clickseg evaluate``: evaluates a model on labelled cases with simulated clicks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from clickseg.cli.parser import options_of
-from clickseg.cli.terminal import fail, progress_bar, tell
+from clickseg.cli.parser import run_options
+from clickseg.cli.terminal import fail, print_lines, progress_bar
 from clickseg.core.clock import read_clock
 from clickseg.core.extras import EVALUATION, check_libraries
 from clickseg.core.options import option_value, switch
@@ -21,28 +21,28 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code.
 
     Raises:
-        LibraryError: A library is missing.
+        LibraryError: A library of the extra ``train`` is not installed.
     """
     check_libraries(EVALUATION)
     from clickseg.evaluation.run import evaluate
 
-    found = evaluate(settings_of(arguments, options_of(arguments), os.environ), progress_bar("step"))
-    tell(found.lines)
-    return fail(found.errors, None, os.environ) if found.errors else 0
+    result = evaluate(evaluation_settings(arguments, run_options(arguments), os.environ), progress_bar("step"))
+    print_lines(result.lines)
+    return fail(result.errors, None, os.environ) if result.errors else 0
 
 
-def settings_of(
+def evaluation_settings(
     arguments: argparse.Namespace, options: Mapping[str, str | None], environ: Mapping[str, str]
 ) -> EvaluationSettings:
     """Returns the settings of an evaluation.
 
     Args:
         arguments: The arguments of the command.
-        options: Those of them that a run has too, by name; they win over the environment.
+        options: The options that a run has too, by name; they take precedence over the environment.
         environ: Environment variables.
 
     Raises:
-        UsageError: An option does not take its value.
+        UsageError: The value of an option is invalid.
     """
     from clickseg.evaluation.protocols import ProtocolName
     from clickseg.evaluation.run import EvaluationSettings

@@ -1,4 +1,7 @@
-"""``clickseg exec``: what ``monai-deploy exec`` was, for the applications of today."""
+"""``clickseg exec``: runs a MONAI Deploy application as a local process.
+
+It replaces ``monai-deploy exec``, which current versions of the MONAI Deploy App SDK no longer have.
+"""
 
 from __future__ import annotations
 
@@ -19,29 +22,29 @@ _FLAGS = {"input": "-i", "output": "-o", "model": "-m", "workdir": "-w", "log_le
 
 
 def run(arguments: argparse.Namespace) -> NoReturn:
-    """Runs the command: this process becomes the application's."""
+    """Runs the command: the application replaces this process."""
     execute(arguments.app, {name: getattr(arguments, name) for name in _FLAGS}, os.environ)
 
 
 def execute(app: Path, options: Mapping[str, object], environ: Mapping[str, str]) -> NoReturn:
-    """Becomes the process of an application, so that signals reach it and its exit code is the command's.
+    """Replaces this process by an application, which so receives its signals and sets its exit code.
 
     Args:
-        app: Its folder (with ``__main__.py`` or ``app.py``) or file.
-        options: ``input``, ``output``, ``model``, ``workdir`` and ``log_level``; those that are None are not passed on.
-        environ: The environment; the application gets it, with the CUDA runtime of this Python environment.
+        app: The application: a folder with ``__main__.py`` or ``app.py``, or a Python file.
+        options: ``input``, ``output``, ``model``, ``workdir`` and ``log_level``; None if an option was not given.
+        environ: The environment of the application; the CUDA runtime of this Python environment is added to it.
 
     Raises:
-        UsageError: There is no application.
+        UsageError: No application exists at the path.
     """
-    flags = [part for name, value in options.items() if value is not None for part in (_FLAGS[name], str(value))]
+    flags = [word for name, value in options.items() if value is not None for word in (_FLAGS[name], str(value))]
     sys.stdout.flush()
-    command = [sys.executable, "-m", "clickseg.cli.exec", str(_entry(app)), *flags]
-    os.execve(sys.executable, command, _with_cuda_runtime(environ))  # noqa: S606 - what the user names
+    command = [sys.executable, "-m", "clickseg.cli.exec", str(_entry_point(app)), *flags]
+    os.execve(sys.executable, command, _add_cuda_runtime(environ))  # noqa: S606 - the user names the application
 
 
-def _entry(app: Path) -> Path:
-    """Returns what Python runs: the folder where it has a ``__main__.py``, else its ``app.py``, else the file."""
+def _entry_point(app: Path) -> Path:
+    """Returns the path that Python runs: a file, a folder with ``__main__.py``, or the ``app.py`` of a folder."""
     if app.is_file() or (app / "__main__.py").is_file():
         return app
     if (app / "app.py").is_file():
@@ -49,7 +52,8 @@ def _entry(app: Path) -> Path:
     raise UsageError(f"no application at {app}: expected a Python file, or a folder with __main__.py or app.py")
 
 
-def _with_cuda_runtime(environ: Mapping[str, str]) -> dict[str, str]:
+def _add_cuda_runtime(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns an environment in which the libraries of the CUDA runtime are found."""
     folders = [environ.get("LD_LIBRARY_PATH", ""), *(str(folder) for folder in library_folders())]
     return {**environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders))}
 
@@ -58,40 +62,44 @@ def main(argv: Sequence[str]) -> int:
     """Runs an application.
 
     Args:
-        argv: Its folder or file, and its arguments.
+        argv: The folder or file that Python runs, and the arguments of the application.
 
     Returns:
-        1 where it raised an error, or an operator ended the process; an application that ends by itself decides.
+        The exit code. If the application raised an error, it is 1. If an operator ended the process, it is the
+        operator's exit code, or 1 instead of 0. An application that ends the process itself sets its own exit code.
     """
-    entry = Path(argv[0])
+    entry_point = Path(argv[0])
     sys.argv[:] = argv
-    sys.path[0] = str(entry if entry.is_dir() else entry.parent)
+    sys.path[0] = str(entry_point if entry_point.is_dir() else entry_point.parent)
     try:
-        runpy.run_path(str(entry), run_name="__main__")
+        runpy.run_path(str(entry_point), run_name="__main__")
     except SystemExit as stop:
         name = failed_operator(stop.__traceback__)
         if name is None:
             raise
         sys.stderr.write(f"error: operator {name} failed: it ended the process with {stop.code!r}\n")
         return stop.code if isinstance(stop.code, int) and stop.code else 1
-    except Exception as error:  # noqa: BLE001 - whatever an application raises
+    except Exception as error:  # noqa: BLE001 - an application may raise any error
         traceback.print_exc()
         name = failed_operator(error.__traceback__)
-        where = f"operator {name}" if name else "the application"
-        sys.stderr.write(f"error: {where} failed: {type(error).__name__}: {error}\n")
+        failed = f"operator {name}" if name else "the application"
+        sys.stderr.write(f"error: {failed} failed: {type(error).__name__}: {error}\n")
         return 1
     return 0
 
 
 def failed_operator(trace: TracebackType | None) -> str | None:
-    """Returns the name of the operator in whose method an error was raised, by the innermost such frame."""
-    found = None
+    """Returns the name of the operator whose method raised an error; None if no operator did.
+
+    If methods of several operators are in the traceback, the innermost one is returned.
+    """
+    operator = None
     while trace is not None:
         owner = trace.tb_frame.f_locals.get("self")
         if any(base.__name__ == "Operator" for base in type(owner).__mro__):
-            found = str(getattr(owner, "name", "") or type(owner).__name__)
+            operator = str(getattr(owner, "name", "") or type(owner).__name__)
         trace = trace.tb_next
-    return found
+    return operator
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``clickseg inspect``: a table of the series in a folder, what each is, and what is wrong with it."""
+"""``clickseg inspect``: lists the series in a folder with their properties and problems."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from clickseg.cli.terminal import table, tell
+from clickseg.cli.terminal import format_table, print_lines
 from clickseg.core.errors import InputError
 from clickseg.core.text import counted
 from clickseg.dicom.files import Scan, scan
@@ -17,20 +17,20 @@ from clickseg.dicom.values import quantity_of
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One series.
+    """One series, as a row of the table.
 
     Attributes:
-        series_instance_uid: Its UID, empty where it has none.
-        modality: Its modality.
+        series_instance_uid: Series Instance UID; empty if missing.
+        modality: Modality.
         description: Series Description.
-        folder: The folder of its first file, relative to the scanned one.
-        instances: How many files it has.
-        shape: Slices, rows and columns of its volume; None where it forms none.
-        spacing_mm: Between slices, rows and columns.
-        unit: ``HU``, ``SUVbw``, or empty.
-        remedies: Which remedies were used.
-        problem: What is wrong with it; None where nothing is.
-        hint: What can be done about it.
+        folder: The folder of the first file, relative to the scanned folder.
+        instances: The number of files.
+        shape: The number of slices, rows and columns; None if the series is not a regular volume.
+        spacing_mm: The distance between slices, rows and columns; None if the series is not a regular volume.
+        unit: The unit of the values: ``HU``, ``SUVbw``, or empty.
+        repairs: The repairs that were applied.
+        problem: Why the series cannot be used; None if it can.
+        hint: How to solve the problem.
     """
 
     series_instance_uid: str
@@ -41,68 +41,75 @@ class Row:
     shape: tuple[int, ...] | None = None
     spacing_mm: tuple[float, ...] | None = None
     unit: str = ""
-    remedies: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
     problem: str | None = None
     hint: str | None = None
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
-    found = scan(arguments.input)
-    rows = inspect_series(found, Remedies.parse(arguments.remedy))
-    tell(json.dumps(as_json(found, rows), indent=2).splitlines() if arguments.json else as_text(found, rows))
+    files = scan(arguments.input)
+    rows = inspect_series(files, Remedies.parse(arguments.repair))
+    print_lines(
+        json.dumps(json_report(files, rows), indent=2).splitlines() if arguments.json else text_report(files, rows)
+    )
     return 0
 
 
-def inspect_series(found: Scan, remedies: Remedies) -> tuple[Row, ...]:
-    """Returns a row for each series of a scan, in the order of their folders."""
-    candidates = sorted(group(found.instances), key=lambda each: (each.folder, each.first.name))
-    return tuple(_row(candidate, remedies) for candidate in candidates)
+def inspect_series(files: Scan, repairs: Remedies) -> tuple[Row, ...]:
+    """Returns a row for each series of a scan, sorted by folder.
+
+    Args:
+        files: The scanned files.
+        repairs: The repairs allowed for irregular series.
+    """
+    all_series = sorted(group(files.instances), key=lambda series: (series.folder, series.first.name))
+    return tuple(_inspect(series, repairs) for series in all_series)
 
 
-def as_json(found: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
-    """Returns the table as JSON."""
+def json_report(files: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
+    """Returns the rows and the counts of files as JSON data."""
     return {
-        "instances": len(found.instances),
-        "damaged": {name: damage.reason for name, damage in found.damaged.items()},
-        "passed_over": dict(found.passed_over),
+        "instances": len(files.instances),
+        "damaged": {name: damage.reason for name, damage in files.damaged.items()},
+        "ignored": dict(files.passed_over),
         "series": [asdict(row) for row in rows],
     }
 
 
-def as_text(found: Scan, rows: tuple[Row, ...]) -> list[str]:
-    """Returns the table as lines of text."""
+def text_report(files: Scan, rows: tuple[Row, ...]) -> list[str]:
+    """Returns the rows and the counts of files as lines of text."""
     columns = ("MODALITY", "FILES", "SLICES x ROWS x COLUMNS", "SPACING MM", "UNIT", "FOLDER", "DESCRIPTION")
-    headings, *shown = table(columns, [_cells(row) for row in rows])
+    headings, *row_lines = format_table(columns, [_cells(row) for row in rows])
     lines = [headings]
-    for row, line in zip(rows, shown, strict=True):
+    for row, line in zip(rows, row_lines, strict=True):
         lines += [line, f"    {row.series_instance_uid or 'no Series Instance UID'}"]
-        lines += [f"    remedy: {remedy}" for remedy in row.remedies]
+        lines += [f"    repair: {repair}" for repair in row.repairs]
         lines += [f"    problem: {row.problem}"] if row.problem else []
         lines += [f"    hint: {row.hint}"] if row.hint else []
-    lines += [f"damaged: {name}: {damage.reason}" for name, damage in found.damaged.items()]
-    passed = ", ".join(f"{count} {reason}" for reason, count in found.passed_over.items())
-    lines += ["", f"{counted(len(found.instances), 'DICOM file')}; passed over: {passed or 'none'}"]
+    lines += [f"damaged: {name}: {damage.reason}" for name, damage in files.damaged.items()]
+    ignored = ", ".join(f"{count} {reason}" for reason, count in files.passed_over.items())
+    lines += ["", f"{counted(len(files.instances), 'DICOM file')}; ignored: {ignored or 'none'}"]
     return lines
 
 
-def _row(candidate: Candidate, remedies: Remedies) -> Row:
+def _inspect(series: Candidate, repairs: Remedies) -> Row:
     row: dict[str, Any] = {
-        "series_instance_uid": candidate.series_uid,
-        "modality": candidate.modality,
-        "description": candidate.first.text("SeriesDescription"),
-        "folder": candidate.folder,
-        "instances": len(candidate.instances) + len(candidate.others),
+        "series_instance_uid": series.series_uid,
+        "modality": series.modality,
+        "description": series.first.text("SeriesDescription"),
+        "folder": series.folder,
+        "instances": len(series.instances) + len(series.others),
     }
-    if not candidate.instances and candidate.first.pixel_bytes == 0:
-        return Row(**row, problem=f"no image: {candidate.first.header.SOPClassUID.name}")
+    if not series.instances and series.first.pixel_bytes == 0:
+        return Row(**row, problem=f"no image: {series.first.header.SOPClassUID.name}")
     try:
-        checked = check(candidate, remedies)
-        geometry = checked.stack.geometry
+        volume = check(series, repairs)
+        geometry = volume.stack.geometry
         row["shape"] = geometry.spatial_shape
         row["spacing_mm"] = tuple(round(float(value), 4) for value in geometry.spacing)
-        row["remedies"] = checked.candidate.remedies_used
-        row["unit"] = quantity_of(checked).unit
+        row["repairs"] = volume.candidate.remedies_used
+        row["unit"] = quantity_of(volume).unit
     except InputError as error:
         return Row(**row, problem=str(error), hint=error.hint)
     return Row(**row)

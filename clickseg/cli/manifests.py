@@ -1,4 +1,8 @@
-"""The two manifests of a MONAI Application Package: what it runs, takes and gives, and what it holds and needs."""
+"""The two manifests of a MONAI Application Package.
+
+``app.json`` describes the application: its command, environment, input and output. ``pkg.json`` describes the package:
+its models and the resources that it requires.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +36,15 @@ _CPUS, _MEMORY = 2, "4Gi"
 
 
 def application_manifest(version: str) -> dict[str, object]:
-    """Returns what stands in ``app.json``.
+    """Returns the content of ``app.json``.
 
     Args:
-        version: Of the application.
+        version: The version of the application.
     """
     return {
         "apiVersion": _API,
         "type": "application",
-        "command": json.dumps(["python3", APPLICATION_ROOT]),  # a list in a string, as the stock tools read it
+        "command": json.dumps(["python3", APPLICATION_ROOT]),  # MONAI Deploy tools expect a JSON list in a string
         "environment": ENVIRONMENT,
         "workingDirectory": WORK_FOLDER,
         "input": {"path": "input", "formats": ["DICOM", "JSON"]},
@@ -55,18 +59,18 @@ def application_manifest(version: str) -> dict[str, object]:
 
 
 def package_manifest(version: str, models: Iterable[str], gpus: int) -> dict[str, object]:
-    """Returns what stands in ``pkg.json``.
+    """Returns the content of ``pkg.json``.
 
     Args:
-        version: Of the application.
-        models: The names of the folders and files below the model root.
-        gpus: How many it needs.
+        version: The version of the application.
+        models: The names of the model packages (folders or files) in ``MODEL_ROOT``.
+        gpus: The number of GPUs that the application requires.
     """
     return {
         "apiVersion": _API,
         "applicationRoot": APPLICATION_ROOT,
         "modelRoot": MODEL_ROOT,
-        "models": [{"name": Path(each).stem, "path": f"{MODEL_ROOT}/{each}"} for each in sorted(models)],
+        "models": [{"name": Path(model).stem, "path": f"{MODEL_ROOT}/{model}"} for model in sorted(models)],
         "resources": {"cpu": _CPUS, "gpu": gpus, "memory": _MEMORY},
         "platformConfig": "dgpu" if gpus else None,
         "version": version,
@@ -74,22 +78,22 @@ def package_manifest(version: str, models: Iterable[str], gpus: int) -> dict[str
 
 
 def write_manifests(models: Path, folder: Path, version: str, target: str) -> None:
-    """Writes both, for the model packages that are there.
+    """Writes ``app.json`` and ``pkg.json``.
 
     Args:
-        models: The folder of packages; one that holds none gets its models mounted.
-        folder: Where to.
-        version: Of the application.
+        models: The folder of model packages. It may be empty: models are then mounted when the image runs.
+        folder: The folder for the manifests.
+        version: The version of the application.
         target: ``cpu`` or ``gpu``.
 
     Raises:
-        ModelError: A package cannot be used.
+        ModelError: A model package is invalid.
     """
     is_empty = not any(models.iterdir())
     packages, errors = ((), ()) if is_empty else list_packages((ModelPath(models, is_required=True),))
     if errors:
         raise errors[0]
-    names = [each.path.name for each in packages]
+    names = [package.path.name for package in packages]
     contents = {
         "app.json": application_manifest(version),
         "pkg.json": package_manifest(version, names, gpus=1 if target == "gpu" else 0),

@@ -1,4 +1,4 @@
-"""The ``monai-deploy`` command: ``exec`` is ours again, all else is holoscan-cli's."""
+"""The ``monai-deploy`` command: ``exec`` is ``clickseg exec``; holoscan-cli handles all other commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clickseg.core.errors import UsageError
 
 
 def main() -> int:
-    """Runs the command.
+    """Runs a command.
 
     Returns:
         The exit code.
@@ -20,7 +20,9 @@ def main() -> int:
     if sys.argv[1:2] == ["exec"]:
         return clickseg(sys.argv[1:])
     if importlib.util.find_spec("holoscan_cli") is None:
-        missing = UsageError("monai-deploy needs holoscan-cli for all but exec", hint="pip install 'clickseg[deploy]'")
+        missing = UsageError(
+            "monai-deploy requires holoscan-cli for commands other than exec", hint="pip install 'clickseg[deploy]'"
+        )
         return fail([missing], None, os.environ)
     from holoscan_cli.__main__ import main as holoscan_main
 

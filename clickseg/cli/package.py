@@ -1,4 +1,7 @@
-"""``clickseg package``: what ``monai-deploy package`` was, with docker or podman and nothing else."""
+"""``clickseg package``: builds a MONAI Application Package, a container image.
+
+It replaces ``monai-deploy package``, and requires only docker or podman.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +18,30 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from clickseg.cli.container_program import ContainerProgram, find_program
-from clickseg.cli.terminal import tell
+from clickseg.cli.terminal import print_lines
 from clickseg.core.errors import ContainerError, InputError, OutputError, UsageError
 from clickseg.models.find import ModelPath, find_packages, model_paths
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "_build"
-"""What the build needs beside the package, where ClickSeg is installed from a wheel; else it lies in the checkout."""
+"""The other files that the build needs, if ClickSeg is installed from a wheel; otherwise they are in the checkout."""
 
-_NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*", "_build", "_models")
+_IGNORE_PATTERNS = shutil.ignore_patterns("__pycache__", "*.py[cod]", ".*", "_build", "_models")
 
 _TAG = re.compile(r"[a-z0-9][\w.\-/:]*")
 _GPU_BASE = "nvcr.io/nvidia/pytorch:26.07-py3"
-"""The default base image of ``gpu``; that of ``cpu`` is the Dockerfile's own."""
+"""The default base image of the target ``gpu``; the Dockerfile has the default for ``cpu``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What goes into an image.
+    """The content of an image.
 
     Attributes:
-        app: The application's folder; the package ``operators`` beside it comes along.
+        app: The folder of the application; the package ``operators`` next to it is included.
         models: Model packages: folders, or TorchScript files.
-        docs: A folder of documents, if any.
-        wheels: A folder of wheels that are installed instead of an index's.
+        docs: The folder of documents, if any.
+        wheels: A folder of wheels to install Python packages from, instead of a package index.
     """
 
     app: Path
@@ -49,15 +52,15 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """How an image is made.
+    """The options of an image build.
 
     Attributes:
-        tag: Its name.
-        version: Of the application.
+        tag: The name of the image.
+        version: The version of the application.
         target: ``cpu`` or ``gpu``.
-        base: The base image; None for the target's default.
-        network: What the builder's steps may reach; None for the builder's default.
-        use_cache: Whether steps of earlier builds count.
+        base: The base image; None for the default of the target.
+        network: The network mode of the build; None for the default of docker or podman.
+        use_cache: Whether the cache of earlier builds is used.
     """
 
     tag: str
@@ -73,8 +76,8 @@ class Provenance:
     """The source of an application.
 
     Attributes:
-        revision: The commit, with ``-dirty`` where files differ from it; ``unknown`` outside of a repository.
-        url: The repository; empty where it has no web address.
+        revision: The commit, with ``-dirty`` if files differ from it; ``unknown`` outside a repository.
+        url: The URL of the repository; empty if it has no web address.
     """
 
     revision: str
@@ -84,7 +87,7 @@ class Provenance:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     image = Image(
-        checked_tag(arguments.tag),
+        check_tag(arguments.tag),
         arguments.app_version,
         arguments.target,
         arguments.base_image,
@@ -92,8 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
         not arguments.no_cache,
     )
     models = () if arguments.no_models else arguments.model
-    content = content_of(arguments.app, models, os.environ, docs=arguments.docs, wheels=arguments.wheels)
-    tell(package(content, image, arguments.tar_folder))
+    content = find_content(arguments.app, models, os.environ, docs=arguments.docs, wheels=arguments.wheels)
+    print_lines(package(content, image, arguments.tar_folder))
     return 0
 
 
@@ -101,43 +104,43 @@ def package(content: Content, image: Image, output: Path | None) -> list[str]:
     """Builds an image.
 
     Args:
-        content: What goes into it.
-        image: How it is made.
-        output: A folder that it is also written to, as a tar.
+        content: The content of the image.
+        image: The options of the build.
+        output: A folder to also save the image to, as a tar archive.
 
     Returns:
-        What was made, a line each.
+        The name of the image and the path of the archive, one a line.
 
     Raises:
-        ContainerError: There is neither docker nor podman, or the build failed.
-        OutputError: The tar cannot be written.
+        ContainerError: Neither docker nor podman is installed, or the build failed.
+        OutputError: The archive cannot be written.
     """
     program = find_program()
     if output is not None and not output.is_dir():
-        raise OutputError(f"{output}: expected a folder")
+        raise OutputError(f"{output}: expected an existing folder")
     with tempfile.TemporaryDirectory(prefix="clickseg-package-") as folder:
         write_context(content, build_files(), Path(folder))
         _run(build_command(program, image, provenance_of(content.app), Path(folder)), program)
     if not program.has_image(image.tag):
         raise ContainerError(
-            f"{program.name} built {image.tag} and kept it elsewhere", hint="docker buildx use default"
+            f"{program.name} built {image.tag}, but did not store it on this machine", hint="docker buildx use default"
         )
-    made = [f"image    {image.tag}"]
-    return made if output is None else [*made, f"tar      {_save(program, image.tag, output)}"]
+    lines = [f"image    {image.tag}"]
+    return lines if output is None else [*lines, f"tar      {_save(program, image.tag, output)}"]
 
 
-def checked_tag(tag: str) -> str:
-    """Returns an image's name.
+def check_tag(tag: str) -> str:
+    """Returns the name of an image.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The name is invalid.
     """
     if not _TAG.fullmatch(tag):
-        raise UsageError(f"tag {tag!r}: expected a name in small letters, such as clickseg:cpu")
+        raise UsageError(f"tag {tag!r}: expected a lower-case name, such as clickseg:cpu")
     return tag
 
 
-def content_of(
+def find_content(
     app: Path,
     models: Iterable[Path] | None,
     environ: Mapping[str, str],
@@ -145,59 +148,59 @@ def content_of(
     docs: Path | None,
     wheels: Path | None,
 ) -> Content:
-    """Returns what goes into an image.
+    """Returns the content of an image.
 
     Args:
-        app: The application's folder.
-        models: Packages, or folders of them; None for those that the application would find.
+        app: The folder of the application.
+        models: Model packages, or folders of them; None for the models that a run would use.
         environ: Environment variables.
-        docs: A folder of documents; None for ClickSeg's own.
-        wheels: A folder of wheels.
+        docs: The folder of documents; None for the documents of ClickSeg.
+        wheels: A folder of wheels, if any.
 
     Raises:
-        InputError: The wheels are none.
-        ModelError: A model package is missing, or cannot be used.
-        UsageError: There is no application.
+        InputError: The folder of wheels contains no wheel.
+        ModelError: A model package is missing or invalid.
+        UsageError: The folder contains no application.
     """
     if wheels is not None and not any(wheels.glob("*.whl")):
-        raise InputError(f"no wheels in {wheels}", hint="docs/container.md says how to fill it")
+        raise InputError(f"no wheels in {wheels}", hint="docs/container.md describes how to download them")
     places = (
         model_paths(None, environ) if models is None else tuple(ModelPath(path, is_required=True) for path in models)
     )
-    found = _first_with_models(places) if models is None else chosen_models(places)
-    own_docs = build_files() / "docs"
-    return Content(checked_app(app), found, docs or (own_docs if own_docs.is_dir() else None), wheels)
+    packages = _find_default_models(places) if models is None else find_models(places)
+    default_docs = build_files() / "docs"
+    return Content(check_app(app), packages, docs or (default_docs if default_docs.is_dir() else None), wheels)
 
 
-def _first_with_models(places: Iterable[ModelPath]) -> tuple[Path, ...]:
-    """Returns the packages of the first place that holds any, as a run would find them."""
-    return chosen_models([ModelPath(each.path, is_required=True) for each in find_packages(tuple(places))])
+def _find_default_models(places: Iterable[ModelPath]) -> tuple[Path, ...]:
+    """Returns the model packages in the first place that contains any, as a run would find them."""
+    return find_models([ModelPath(package.path, is_required=True) for package in find_packages(tuple(places))])
 
 
-def checked_app(app: Path) -> Path:
-    """Returns an application's folder.
+def check_app(app: Path) -> Path:
+    """Returns the absolute path of an application's folder.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The folder contains no application.
     """
     if not any((app / name).is_file() for name in ("__main__.py", "app.py")):
         raise UsageError(f"no application at {app}: expected a folder with __main__.py or app.py")
     return app.resolve()
 
 
-def chosen_models(paths: Sequence[ModelPath]) -> tuple[Path, ...]:
-    """Returns the model packages at some places: of a folder of packages all.
+def find_models(paths: Sequence[ModelPath]) -> tuple[Path, ...]:
+    """Returns the model packages at some paths: a package, or all packages in a folder.
 
     Raises:
-        ModelError: A place holds none, or one cannot be used.
-        UsageError: Two have one name.
+        ModelError: A path contains no model package, or a package is invalid.
+        UsageError: Two packages have the same name.
     """
-    found = [package.path.resolve() for place in paths for package in find_packages((place,))]
-    names = [path.name for path in found]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"two model packages are called {twice[0]}: expected different names")
-    return tuple(found)
+    packages = [package.path.resolve() for path in paths for package in find_packages((path,))]
+    names = [path.name for path in packages]
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise UsageError(f"two model packages are named {duplicates[0]}: expected different names")
+    return tuple(packages)
 
 
 def build_files() -> Path:
@@ -206,12 +209,12 @@ def build_files() -> Path:
 
 
 def write_context(content: Content, files: Path, folder: Path) -> None:
-    """Puts together a build context.
+    """Writes a build context.
 
     Args:
-        content: What goes into the image.
+        content: The content of the image.
         files: The folder with the Dockerfile and ``container/``.
-        folder: Where to; empty.
+        folder: An empty folder for the context.
     """
     for name in ("Dockerfile", "LICENSE", "pyproject.toml"):
         shutil.copy(files / name, folder / name)
@@ -219,7 +222,7 @@ def write_context(content: Content, files: Path, folder: Path) -> None:
     folders = {"app": content.app, "operators": content.app.parent / "operators", "clickseg": _PACKAGE}
     for name, path in (folders | ({"docs": content.docs} if content.docs else {})).items():
         if path.is_dir():
-            shutil.copytree(path, folder / name, ignore=_NOT_COPIED)
+            shutil.copytree(path, folder / name, ignore=_IGNORE_PATTERNS)
     (folder / "models").mkdir()
     for model in content.models:
         copy = shutil.copytree if model.is_dir() else shutil.copy
@@ -228,14 +231,14 @@ def write_context(content: Content, files: Path, folder: Path) -> None:
         _copy_wheels(content.wheels, folder / "container" / "environment" / "wheels")
 
 
-def _copy_wheels(wheels: Path, into: Path) -> None:
-    into.mkdir()
+def _copy_wheels(wheels: Path, folder: Path) -> None:
+    folder.mkdir()
     for wheel in wheels.glob("*.whl"):
-        _link(wheel, into / wheel.name)
+        _link_or_copy(wheel, folder / wheel.name)
 
 
-def _link(path: Path, link: Path) -> None:
-    """Gives a file a second name, or copies it where the two are on different file systems."""
+def _link_or_copy(path: Path, link: Path) -> None:
+    """Creates a hard link to a file, or copies the file if the link would be on another file system."""
     try:
         os.link(path.resolve(), link)
     except OSError:
@@ -243,7 +246,7 @@ def _link(path: Path, link: Path) -> None:
 
 
 def provenance_of(folder: Path) -> Provenance:
-    """Asks git about a folder."""
+    """Returns the commit and the repository of a folder, from git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return Provenance("unknown", "")
@@ -253,7 +256,7 @@ def provenance_of(folder: Path) -> Provenance:
 
 
 def web_address(remote: str) -> str:
-    """Returns a remote that is a web address, without user and password; of any other nothing."""
+    """Returns the URL of a git remote without user and password; empty if it is not a web address."""
     parts = urlsplit(remote)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return ""
@@ -262,15 +265,16 @@ def web_address(remote: str) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
+    """Returns the output of a git command; empty if it failed or git is not installed."""
     git = shutil.which("git")
     if git is None:
         return ""
-    asked = subprocess.run([git, "-C", folder, *arguments], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() if asked.returncode == 0 else ""
+    result = subprocess.run([git, "-C", folder, *arguments], capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else ""
 
 
 def build_command(program: ContainerProgram, image: Image, provenance: Provenance, context: Path) -> list[str]:
-    """Returns the command that builds an image."""
+    """Returns the command line that builds an image."""
     arguments = {
         "TARGET": image.target,
         "TITLE": image.tag.rpartition("/")[2].partition(":")[0],
@@ -288,18 +292,18 @@ def build_command(program: ContainerProgram, image: Image, provenance: Provenanc
 
 
 def _run(command: list[str], program: ContainerProgram) -> None:
-    """Runs a build; what it says is a log."""
+    """Runs a build, and sends its output to standard error, since it is a log."""
     sys.stderr.flush()
     try:
         code = subprocess.run(command, stdout=sys.stderr.fileno(), check=False).returncode
     except OSError as error:
         raise ContainerError(f"{program.name} cannot be run: {error.strerror}") from error
     if code != 0:
-        raise ContainerError(f"{program.name} build failed with exit code {code}: its messages are above")
+        raise ContainerError(f"{program.name} build failed with exit code {code}: see its messages above")
 
 
 def _save(program: ContainerProgram, tag: str, folder: Path) -> Path:
-    """Writes an image as a tar, under another name until it is whole."""
+    """Saves an image as a tar archive, which has a temporary name until it is complete."""
     path = folder / f"{re.sub(r'[/:]', '_', tag)}.tar"
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)

@@ -1,8 +1,10 @@
-"""All commands and options of ``clickseg``, with their help: a new one is added here; nothing slow is imported.
+"""The parser of the command line: all commands and options of ``clickseg``, with their help texts.
 
-An option of a run also is an environment variable; ``clickseg.batch.settings`` reads its value (those that concern the
-network: ``clickseg.inference.runtime_settings``). The value of any other option is read by ``run`` in the command's
-module.
+To add a command or an option, add it here. This module imports no slow library, so that ``--help`` is fast.
+
+An option of a run is also an environment variable. ``clickseg.batch.settings`` reads its value;
+``clickseg.inference.runtime_settings`` reads the values that concern the network. The value of any other option is read
+by ``run`` in the module of its command.
 """
 
 from __future__ import annotations
@@ -13,95 +15,151 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from clickseg.cli.renamed import add_renamed_options, reject_renamed_command
 from clickseg.core.options import variable
 from clickseg.core.version import __version__
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
 """Adds the arguments of a command to its parser."""
 
+AddParser = Callable[..., argparse.ArgumentParser]
+"""Adds the parser of a command: ``add_parser`` of the commands that the command is one of."""
+
+_REPAIRS = "drop-localizers, frame-of-reference, resample or volume=N"
+
 OPTIONS = {
-    "model": "name of the model package (default: the one that fits the series)",
-    "clicks": "files of clicks, or 'none' to use none (default: the click file or SR in the input)",
-    "clicks-frame": "what a click file's numbers are where it names no frame: voxel or lps (default: voxel)",
-    "series": "Series Instance UIDs to use, separated by commas (default: every series that the model is for)",
-    "engine": "auto, openvino, torch or tensorrt (default: auto)",
-    "device": "auto, cpu, cuda or cuda:N (default: auto)",
-    "precision": "auto, f32, bf16, f16 or int8 (default: auto: bf16 or f16 where the device is made for it, else f32)",
-    "remedy": "what to do with a series that is no volume as it is, separated by commas (default: refuse it)",
-    "segmentation-type": "BINARY or LABELMAP (default: BINARY)",
-    "postprocessing": "on or off (default: on, as the model package says)",
-    "nifti": "on to write the label map as NIfTI too (default: off)",
+    "model": "name of the model package (default: the package that fits the series)",
+    "clicks": "click file; repeat the option for several files; 'none' uses no clicks "
+    "(default: the click file in DIR, else the newest DICOM SR with clicks)",
+    "clicks-frame": "coordinates in click files that do not define them: voxel (indices) or lps (mm) (default: voxel)",
+    "series": "Series Instance UIDs to use, comma-separated (default: all series that fit the model)",
+    "engine": "inference engine: auto, openvino, torch or tensorrt (default: auto: torch on CUDA, else openvino)",
+    "device": "device of the network: auto, cpu, cuda or cuda:N; N counts from 0 (default: auto)",
+    "precision": "precision of the network: auto, f32, bf16, f16 or int8 "
+    "(default: auto: f16 on CUDA, bf16 on CPUs that support it, else f32)",
+    "repair": f"repairs allowed for irregular series, comma-separated: {_REPAIRS} (default: reject irregular series)",
+    "segmentation-type": "encoding of the DICOM SEG: BINARY, or LABELMAP for classes that do not overlap "
+    "(default: BINARY)",
+    "postprocessing": "apply the postprocessing of the model package: on or off (default: on)",
+    "nifti": "also write the label map as NIfTI (default: off)",
     "cache": "folder for compiled networks (default: ~/.cache/clickseg)",
-    "memory-limit": "memory that a run may take, such as 8G (default: what the machine or the container has)",
-    "statistics": "on to put the statistics of each segment's values into the report (default: off)",
+    "memory-limit": "maximum memory of the run, such as 8G or 512M (default: memory of the machine or container)",
+    "statistics": "add mean, standard deviation, minimum and maximum of each segment to report.json (default: off)",
 }
-"""The options of a run by name, with their help. The command line wins over the environment."""
+"""The options of a run by name, with their help. The command line takes precedence over the environment."""
 
 _FLAGS = {"nifti": "on", "statistics": "on"}
 """Options that are flags on the command line, and the value that a flag stands for."""
 
-_REPEATED = {"clicks": os.pathsep, "remedy": ",", "series": ","}
-"""Options that can be given several times, and what separates their values in one."""
+_REPEATABLE = {"clicks": os.pathsep, "repair": ",", "series": ","}
+"""Options that can be repeated, and the separator of their values in a single value."""
 
-_NOT_REFINED = ("clicks", "clicks-frame", "series")
-"""Options of what a session has already."""
+_METAVARS = {
+    "clicks": "FILE",
+    "clicks-frame": "FRAME",
+    "memory-limit": "SIZE",
+    "model": "NAME",
+    "postprocessing": "on|off",
+    "segmentation-type": "TYPE",
+    "series": "UID",
+}
+"""The placeholders of option values in the help, if not the option's name in capitals."""
 
-_EVALUATED = ("engine", "device", "precision", "postprocessing", "cache", "memory-limit")
-"""Options of a run that evaluation has too."""
+_FIXED_IN_SESSION = ("clicks", "clicks-frame", "series")
+"""Options of a run that are fixed when a session is opened; ``refine`` does not have them."""
 
-_TRUTH = "names of a class in SEG and RTSTRUCT, separated by commas; once for each class, in the model's order"
+_EVALUATION_OPTIONS = ("engine", "device", "precision", "postprocessing", "cache", "memory-limit")
+"""Options of a run that ``evaluate`` has too."""
 
 _PROTOCOLS = ("cvpr2025", "sw-fastedit", "autopet4")
 
+_DICOM_HELP = "folder of DICOM files (searched recursively), or a single file"
+_DATA_HELP = "labelled cases: a folder, or a JSON datalist (docs/datasets.md)"
+_OUTPUT_HELP = "output folder"
+_FOLDS_HELP = "number of folds, if the dataset does not define folds (default: 5)"
+_VARIABLES_HELP = "An option marked [VARIABLE] can also be set with this environment variable."
+
 
 def parsed(argv: Sequence[str]) -> argparse.Namespace:
-    """Returns the arguments; ``module`` names the module of ``clickseg.cli`` whose ``run`` takes them.
+    """Parses the command line.
 
     Args:
         argv: The arguments, without the program's name.
+
+    Returns:
+        The arguments; ``module`` is the module of ``clickseg.cli`` whose ``run`` receives them.
+
+    Raises:
+        UsageError: A command or an option was renamed.
+        SystemExit: The arguments are invalid, or ask for help or the version.
     """
-    parser = argparse.ArgumentParser(prog="clickseg", description="Segment DICOM series, guided by clicks.")
-    parser.add_argument("--version", action="version", version=f"clickseg {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    reject_renamed_command(argv)
+    parser = argparse.ArgumentParser(
+        prog="clickseg",
+        description="Interactive segmentation of DICOM series (CT, MR, PET) with clicks.",
+        epilog="clickseg COMMAND --help shows the options of a command.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"clickseg {__version__}", help="print the version and exit"
+    )
+    parser.set_defaults(quiet=False, debug=False, models=None)
+    add = parser.add_subparsers(title="commands", metavar="COMMAND", required=True).add_parser
+    _add_command(add, "inspect", "inspection", _add_inspect, "list the DICOM series in a folder and their problems")
+    _add_command(add, "segment", "segment", _add_segment, "segment the DICOM series in a folder")
+    _add_command(add, "refine", "session", _add_refine, "add, remove, undo or redo a click in a session")
+    _add_command(add, "clicks", "clicks", _add_clicks, "show, check or convert a click file")
+    _add_command(add, "models", "models_list", _add_models_commands, "list model packages, or convert their weights")
+    _add_command(add, "demo", "demo", _add_demo, "create a phantom PET/CT study with clicks, and segment it")
+    _add_command(add, "evaluate", "evaluate", _add_evaluate, "evaluate a model on labelled cases with simulated clicks")
+    _add_command(add, "train", "train", _add_train, "train a model on labelled cases with simulated clicks")
+    _add_command(add, "package", "package", _add_package, "build a container image (MONAI Application Package)")
+    _add_command(add, "run", "run_image", _add_run, "run a container image on a folder of DICOM files")
+    _add_command(add, "exec", "exec", _add_exec, "run a MONAI Deploy application as a local process")
+    return parser.parse_args(_join_negative_positions(argv))
 
-    def add(name: str, module: str, add_arguments: AddArguments, description: str) -> None:
-        command = commands.add_parser(name, help=description, description=description)
-        command.add_argument("-q", "--quiet", action="store_true", help="log warnings and errors only")
-        command.add_argument("--debug", action="store_true", help="log everything, and show where an error was raised")
-        command.set_defaults(module=module)
-        add_arguments(command)
 
-    add("segment", "segment", _add_segment, "segment the series in a folder")
-    add("refine", "session", _add_refine, "go on with a session: add, remove or undo a click")
-    add("inspect", "inspection", _add_inspect, "show the series in a folder, and what is wrong with them")
-    add("models", "models", _add_models, "show the model packages at hand")
-    add("clicks", "clicks", _add_clicks, "show, check and convert a file of clicks")
-    add("exec", "exec", _add_exec, "run a MONAI Deploy application on a folder")
-    add("demo", "demo", _add_demo, "make a phantom study with clicks, and segment it")
-    add("evaluate", "evaluate", _add_evaluate, "measure a model on labelled cases, with simulated clicks")
-    add("export", "export", _add_export, "convert a model package's torch weights for another runtime")
-    add("train", "train", _add_train, "train a network with simulated clicks, to a model package")
-    add("package", "package", _add_package, "build a container image (MONAI Application Package)")
-    add("run", "run_image", _add_run, "run a container image on a folder")
-    return parser.parse_args(_joined(argv))
-
-
-def options_of(arguments: argparse.Namespace) -> dict[str, str | None]:
-    """Returns the options of a run by name, each as one value."""
+def run_options(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """Returns the options of a run by name, each as a single value; None if an option was not given."""
     options: dict[str, Any] = {name: getattr(arguments, name.replace("-", "_"), None) for name in OPTIONS}
-    given = {name: separator.join(options[name]) for name, separator in _REPEATED.items() if options[name] is not None}
-    return {**options, **given}
+    joined = {name: sep.join(options[name]) for name, sep in _REPEATABLE.items() if options[name] is not None}
+    return {**options, **joined}
 
 
-def _path(text: str) -> Path:
-    """Reads a path; an empty one is an unset variable of a shell, and not the present folder."""
+def _add_command(add_parser: AddParser, name: str, module: str, add_arguments: AddArguments, summary: str) -> None:
+    """Adds a command, or a command of a group such as ``models``.
+
+    Args:
+        add_parser: Adds the command's parser.
+        name: The command's name.
+        module: The module of ``clickseg.cli`` with the command's ``run``.
+        add_arguments: Adds the command's own arguments.
+        summary: The command's help, in lower case and without a full stop.
+    """
+    command = add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    # Without defaults here, a command of a group keeps the values that were given before its name.
+    command.add_argument(
+        "-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help="log only warnings and errors"
+    )
+    command.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="log everything, and print tracebacks of errors"
+    )
+    command.set_defaults(module=module)
+    add_arguments(command)
+    add_renamed_options(command, command.prog.partition(" ")[2])
+
+
+def _parse_path(text: str) -> Path:
+    """Returns a path. An empty one is rejected: it is an unset shell variable, not the current folder."""
     if not text:
-        raise argparse.ArgumentTypeError("expected a path, got nothing")
+        raise argparse.ArgumentTypeError("expected a path, got an empty string")
     return Path(text)
 
 
-def _joined(argv: Sequence[str]) -> list[str]:
-    """Returns arguments in which a place that begins with a minus is the value of --add, and no option."""
+def _join_negative_positions(argv: Sequence[str]) -> list[str]:
+    """Returns the arguments with a position that begins with a minus sign joined to its ``--add``.
+
+    Otherwise argparse would read ``--add -12.5,40,310`` as two options.
+    """
     joined: list[str] = []
     for argument in argv:
         if joined and joined[-1] == "--add" and argument[:1] == "-" and "," in argument:
@@ -111,134 +169,240 @@ def _joined(argv: Sequence[str]) -> list[str]:
     return joined
 
 
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-m", "--models", type=Path, metavar="MODELS", help="model package, or a folder of them")
+def _add_models_option(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _VARIABLES_HELP
+    parser.add_argument(
+        "-m",
+        "--models",
+        type=Path,
+        default=argparse.SUPPRESS,
+        metavar="MODELS",
+        help="model package, or folder of model packages "
+        "(default: ./models, else the default models of ClickSeg) [CLICKSEG_MODELS]",
+    )
 
 
-def _add_options(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
-    _add_models(parser)
+def _add_run_options(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Adds ``-m`` and options of a run."""
+    _add_models_option(parser)
     for name in names:
-        shown = f"{OPTIONS[name]} [{variable(name)}]"
+        metavar = _METAVARS.get(name, name.upper())
         if name in _FLAGS:
-            parser.add_argument(f"--{name}", action="store_const", const=_FLAGS[name], help=shown)
-        elif name in _REPEATED:
-            parser.add_argument(f"--{name}", action="append", metavar=name.upper(), help=shown)
+            text = f"{OPTIONS[name]} [{variable(name)}={_FLAGS[name]}]"
+            parser.add_argument(f"--{name}", action="store_const", const=_FLAGS[name], help=text)
+        elif name in _REPEATABLE:
+            text = f"{OPTIONS[name]} [{variable(name)}]"
+            parser.add_argument(f"--{name}", action="append", metavar=metavar, help=text)
         else:
-            parser.add_argument(f"--{name}", metavar=name.rpartition("-")[2].upper(), help=shown)
+            parser.add_argument(f"--{name}", metavar=metavar, help=f"{OPTIONS[name]} [{variable(name)}]")
 
 
 def _add_segment(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=_path, metavar="DIR", help="folder of DICOM, or one file")
-    parser.add_argument("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("--session", type=_path, metavar="FOLDER", help="open a session, for clickseg refine")
-    _add_options(parser, OPTIONS)
+    parser.add_argument("input", type=_parse_path, metavar="DIR", help=_DICOM_HELP)
+    parser.add_argument("-o", "--output", type=_parse_path, required=True, metavar="OUT", help=_OUTPUT_HELP)
+    parser.add_argument(
+        "--session",
+        type=_parse_path,
+        metavar="FOLDER",
+        help="open a session for one series in this folder, for clickseg refine",
+    )
+    _add_run_options(parser, OPTIONS)
 
 
 def _add_refine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=_path, metavar="DIR", help="folder of the session's DICOM series")
-    parser.add_argument("-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results")
-    parser.add_argument("--session", type=_path, required=True, metavar="FOLDER", help="folder of the session")
-    step = parser.add_mutually_exclusive_group()
-    step.add_argument("--add", metavar="X,Y,Z", help="add a click at LPS mm")
-    step.add_argument("--remove", type=int, metavar="N", help="remove a click, counted from 1")
-    step.add_argument("--undo", action="store_true", help="take the last step back")
-    step.add_argument("--redo", action="store_true", help="do again what was undone")
+    parser.add_argument("input", type=_parse_path, metavar="DIR", help="folder of the session's DICOM series")
+    parser.add_argument("-o", "--output", type=_parse_path, required=True, metavar="OUT", help=_OUTPUT_HELP)
+    parser.add_argument(
+        "--session",
+        type=_parse_path,
+        required=True,
+        metavar="FOLDER",
+        help="folder of the session, opened by clickseg segment --session",
+    )
+    steps = parser.add_argument_group("steps", "At most one; without a step, the current result is written.")
+    step = steps.add_mutually_exclusive_group()
+    step.add_argument("--add", metavar="X,Y,Z", help="add a click at this position in patient coordinates (LPS mm)")
+    step.add_argument("--remove", type=int, metavar="N", help="remove the N-th click, counted from 1")
+    step.add_argument("--undo", action="store_true", help="undo the last change")
+    step.add_argument("--redo", action="store_true", help="redo the last change that was undone")
     step.add_argument("--reset", action="store_true", help="remove all clicks")
-    parser.add_argument("--label", default="", metavar="L", help="of the click that is added")
-    parser.add_argument("--background", action="store_true", help="the click says what is not of its label")
-    parser.add_argument("--user", default="", metavar="NAME", help="who does it, for the session's log")
-    _add_options(parser, (name for name in OPTIONS if name not in _NOT_REFINED))
+    label_help = "label of the new click (default: the label of the model, if it has only one)"
+    steps.add_argument("--label", default="", metavar="LABEL", help=label_help)
+    steps.add_argument("--background", action="store_true", help="make the new click a background click")
+    parser.add_argument("--user", default="", metavar="NAME", help="name of the user in the session's log")
+    _add_run_options(parser, (name for name in OPTIONS if name not in _FIXED_IN_SESSION))
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=_path, metavar="DIR", help="folder of DICOM, or one file")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--remedy", action="append", default=[], metavar="REMEDY", help="see clickseg segment")
+    parser.add_argument("input", type=_parse_path, metavar="DIR", help=_DICOM_HELP)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--repair", action="append", default=[], metavar="REPAIR", help=f"repair to try; can be repeated: {_REPAIRS}"
+    )
 
 
 def _add_clicks(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="file of clicks, of any form")
-    parser.add_argument("--series", type=Path, metavar="DIR", help="folder of the DICOM series that the clicks are on")
-    parser.add_argument("--to", metavar="FORM", help="write them in another form")
-    parser.add_argument("-o", "--output", dest="to_file", type=Path, metavar="OUT", help="where to (default: stdout)")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="click file in any supported format, or DICOM SR (docs/clicks.md)"
+    )
+    parser.add_argument(
+        "--dicom",
+        type=Path,
+        metavar="DIR",
+        help="folder with the DICOM series of the clicks: checks positions, and converts from and to voxel indices",
+    )
+    parser.add_argument(
+        "--to",
+        metavar="FORMAT",
+        help="convert the clicks to this format: clickseg, slicer, fcsv, grand-challenge, deepgrow, deepedit, vista3d, "
+        "cvpr or sr (default: show them as a table)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        dest="to_file",
+        type=Path,
+        metavar="OUT",
+        help="file for the converted clicks (default: standard output)",
+    )
     parser.add_argument("--clicks-frame", default="voxel", metavar="FRAME", help=OPTIONS["clicks-frame"])
 
 
-def _add_exec(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "app", nargs="?", type=Path, default=Path("app"), metavar="APP", help="application (default: ./app)"
+def _add_models_commands(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands of ``models``; without one, ``clickseg models`` is ``clickseg models list``."""
+    _add_models_option(parser)
+    parser.epilog = f"Without COMMAND, list is run. {_VARIABLES_HELP}"
+    add = parser.add_subparsers(title="commands", metavar="COMMAND").add_parser
+    _add_command(add, "list", "models_list", _add_models_option, "list model packages: version, modalities and labels")
+    _add_command(add, "export", "models_export", _add_models_export, "convert torch weights to OpenVINO or TensorRT")
+
+
+def _add_models_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("package", type=_parse_path, metavar="PACKAGE", help="folder of a model package with models/model.pt")
+    add(
+        "--engine",
+        choices=("openvino", "tensorrt"),
+        default="openvino",
+        help="inference engine: openvino adds weights to the package, tensorrt compiles the network for the GPU of "
+        "this machine into the cache (default: openvino)",
     )
-    parser.add_argument("-i", "--input", type=Path, help="input folder or file [HOLOSCAN_INPUT_PATH]")
-    parser.add_argument("-o", "--output", type=Path, help="output folder [HOLOSCAN_OUTPUT_PATH]")
-    parser.add_argument("-m", "--model", type=Path, help="model packages [HOLOSCAN_MODEL_PATH]")
-    parser.add_argument("-w", "--workdir", type=Path, help="work folder [HOLOSCAN_WORKDIR]")
-    parser.add_argument("-l", "--log-level", type=str.upper, choices=["DEBUG", "INFO", "WARN", "ERROR", "CRITICAL"])
+    add(
+        "--precision",
+        choices=("f32", "f16", "int8"),
+        help="f32 or int8 for openvino (default: f32); f16 or f32 for tensorrt (default: f16)",
+    )
+    add("--calibrate", type=_parse_path, metavar="DIR", help="folder of DICOM series and clicks to calibrate int8 on")
+    add("--device", metavar="DEVICE", help="GPU for tensorrt: cuda or cuda:N; N counts from 0 (default: cuda)")
+    add("--cache", metavar="CACHE", help="folder for networks compiled by tensorrt (default: ~/.cache/clickseg)")
+
+
+def _add_exec(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    app_help = "folder with __main__.py or app.py, or a Python file (default: ./app)"
+    add("app", nargs="?", type=Path, default=Path("app"), metavar="APP", help=app_help)
+    add("-i", "--input", type=Path, metavar="INPUT", help="input folder or file [HOLOSCAN_INPUT_PATH]")
+    add("-o", "--output", type=Path, metavar="OUTPUT", help="output folder [HOLOSCAN_OUTPUT_PATH]")
+    add("-m", "--model", type=Path, metavar="MODEL", help="folder of models [HOLOSCAN_MODEL_PATH]")
+    add("-w", "--workdir", type=Path, metavar="WORKDIR", help="working folder [HOLOSCAN_WORKDIR]")
+    levels = ("DEBUG", "INFO", "WARN", "ERROR", "CRITICAL")
+    level_help = f"log level of the application: {', '.join(levels)} (default: chosen by the application)"
+    add("-l", "--log-level", type=str.upper, choices=levels, metavar="LEVEL", help=level_help)
+    parser.epilog = _VARIABLES_HELP
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", type=_path, default=Path("demo"), metavar="DIR", help="default: ./demo")
-    _add_models(parser)
-    parser.add_argument("--study-only", action="store_true", help="make the study, and segment nothing")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=_parse_path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="folder for study/ and result/ (default: ./demo)",
+    )
+    _add_models_option(parser)
+    parser.add_argument("--study-only", action="store_true", help="create the study without segmenting it")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="folder of a model package, or its name")
-    parser.add_argument("input", type=_path, metavar="DATA", help="labelled cases: a folder, or a datalist")
-    parser.add_argument("-o", "--output", type=_path, required=True, metavar="REPORT", help="folder for the report")
-    parser.add_argument(
-        "--protocol", choices=_PROTOCOLS, default="cvpr2025", help="where clicks are (default: cvpr2025)"
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="folder of a model package, or its name")
+    add("input", type=_parse_path, metavar="DATA", help=_DATA_HELP)
+    add("-o", "--output", type=_parse_path, required=True, metavar="REPORT", help="folder for the report")
+    add(
+        "--protocol",
+        choices=_PROTOCOLS,
+        default="cvpr2025",
+        help="how clicks are simulated (docs/evaluation.md) (default: cvpr2025)",
     )
-    parser.add_argument("--clicks", dest="steps", type=int, metavar="N", help="steps (default: the protocol's own)")
-    parser.add_argument("--seed", type=int, metavar="SEED", help="of the simulated clicks (default: 42)")
-    parser.add_argument("--fold", type=int, action="append", default=[], metavar="N", help="only this part, from 0")
-    parser.add_argument("--folds", type=int, default=5, metavar="K", help="how many parts there are (default: 5)")
-    parser.add_argument("--truth", action="append", default=[], metavar="NAMES", help=_TRUTH)
-    _add_options(parser, _EVALUATED)
-
-
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("package", type=_path, metavar="PACKAGE", help="folder of a model package with models/model.pt")
-    parser.add_argument("--engine", choices=("openvino", "tensorrt"), default="openvino", help="default: openvino")
-    parser.add_argument("--precision", choices=("f32", "f16", "int8"), help="default: f32; f16 for tensorrt")
-    parser.add_argument("--calibrate", type=_path, metavar="DIR", help="series and clicks that int8 is calibrated on")
-    parser.add_argument("--device", metavar="DEVICE", help="the GPU to compile for, for tensorrt: cuda or cuda:N")
-    parser.add_argument("--cache", metavar="CACHE", help="folder for compiled networks, for tensorrt")
+    steps_help = (
+        "number of click steps, 0 to 100; 0 evaluates without clicks (default: 5 for cvpr2025, 10 for the others)"
+    )
+    add("--steps", type=int, metavar="N", help=steps_help)
+    add("--seed", type=int, metavar="SEED", help="random seed of the simulated clicks, at least 0 (default: 42)")
+    fold_help = "evaluate only the cases of fold N, counted from 0; can be repeated (default: all cases)"
+    add("--fold", type=int, action="append", default=[], metavar="N", help=fold_help)
+    add("--folds", type=int, default=5, metavar="K", help=_FOLDS_HELP)
+    add(
+        "--truth-names",
+        dest="truth",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="names of a class in the ground truth (segment labels in SEG, ROI names in RTSTRUCT), comma-separated; "
+        "repeat the option for each class, in the order of the model (default: names and aliases of the model's "
+        "classes; for a model of one class all segments that may be lesions)",
+    )
+    _add_run_options(parser, _EVALUATION_OPTIONS)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="dataset: a folder or a datalist (docs/datasets.md)")
-    add("-o", "--output", dest="run_folder", type=Path, required=True, metavar="RUN", help="folder of the run")
-    add("-c", "--config", action="append", metavar="CONFIG", help="YAML file or preset; later ones count (pet_lesion)")
-    add("--set", action="append", default=[], metavar="PATH=VALUE", help="such as optimization.learning_rate=0.01")
-    add("--fold", type=int, metavar="N", help="hold out this part of the cases, from 0")
-    add("--folds", type=int, default=5, metavar="K", help="how many parts there are (default: 5)")
-    add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add("--print-config", action="store_true", help="print the whole configuration, and train nothing")
+    add("data", type=Path, metavar="DATA", help=_DATA_HELP)
+    output_help = "run folder for checkpoints and the model package; an interrupted run resumes from it"
+    add("-o", "--output", dest="run_folder", type=Path, required=True, metavar="RUN", help=output_help)
+    config_help = "preset or YAML file; if repeated, later ones override earlier ones (default: pet_lesion)"
+    add("-c", "--config", action="append", metavar="CONFIG", help=config_help)
+    set_help = "override a value of the configuration, such as optimization.learning_rate=0.01; can be repeated"
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=set_help)
+    fold_help = "hold out fold N for validation, counted from 0 (default: train on all cases)"
+    add("--fold", type=int, metavar="N", help=fold_help)
+    add("--folds", type=int, default=5, metavar="K", help=_FOLDS_HELP)
+    device_help = "device to train on: auto, cpu, cuda or cuda:N; N counts from 0 (default: auto)"
+    add("--device", default="auto", metavar="DEVICE", help=device_help)
+    add("--print-config", action="store_true", help="print the complete configuration as YAML without training")
 
 
 def _add_package(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("app", nargs="?", type=Path, default=Path("app"), metavar="APP", help="application's folder (default: ./app)")
-    add("-t", "--tag", required=True, help="name of the image, such as clickseg:cpu")
-    add("--target", choices=("cpu", "gpu"), default="cpu", help="default: cpu")
-    add("-b", "--base-image", metavar="IMAGE", help="base image (default: docs/container.md)")
-    add("-m", "--model", "--models", action="append", type=Path, metavar="DIR", help="model package, or folder of them")
-    add("--no-models", action="store_true", help="none in the image: they are mounted when it is run")
-    add("-d", "--docs", type=Path, metavar="DIR", help="documents for the image (default: those of ClickSeg)")
-    add("-o", "--output", dest="tar_folder", type=Path, metavar="DIR", help="also write the image to DIR, as a tar")
-    add("--wheels", type=Path, metavar="DIR", help="install from this folder of wheels, and from no index")
-    add("--network", metavar="MODE", help="network of the build, as the builder names it")
-    add("-n", "--no-cache", action="store_true", help="do not use steps of earlier builds")
-    add("--version", dest="app_version", default=__version__, metavar="VERSION", help=f"default: {__version__}")
+    app_help = "folder of the application, with __main__.py or app.py (default: ./app)"
+    add("app", nargs="?", type=Path, default=Path("app"), metavar="APP", help=app_help)
+    add("-t", "--tag", required=True, metavar="TAG", help="name of the image, such as clickseg:cpu")
+    target_help = "libraries in the image: cpu (OpenVINO) or gpu (torch with CUDA) (default: cpu)"
+    add("--target", choices=("cpu", "gpu"), default="cpu", help=target_help)
+    base_help = "base image (default: see docs/container.md)"
+    add("-b", "--base-image", metavar="IMAGE", help=base_help)
+    model_help = "model package, or folder of them; can be repeated (default: the models that a run would use)"
+    add("-m", "--model", "--models", action="append", type=Path, metavar="DIR", help=model_help)
+    add("--no-models", action="store_true", help="leave models out of the image; mount them when it runs")
+    add("-d", "--docs", type=Path, metavar="DIR", help="folder of documents (default: documents of ClickSeg)")
+    tar_help = "existing folder to also save the image to, as a tar archive"
+    add("-o", "--output", dest="tar_folder", type=Path, metavar="DIR", help=tar_help)
+    add("--wheels", type=Path, metavar="DIR", help="install Python packages only from the wheels in this folder")
+    add("--network", metavar="MODE", help="network mode of the build, as for docker build --network")
+    add("-n", "--no-cache", action="store_true", help="build without the cache of earlier builds")
+    version_help = f"version of the application (default: {__version__})"
+    add("--version", dest="app_version", default=__version__, metavar="VERSION", help=version_help)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("image", metavar="IMAGE", help="container image")
-    add("input", type=Path, metavar="IN", help="folder of DICOM")
-    add("results", type=Path, metavar="OUT", help="folder for the results")
-    add("--clicks", action="append", default=[], metavar="FILE", help="click file; several count together; or none")
-    add("-m", "--models", type=Path, metavar="MODELS", help="model packages instead of those in the image")
-    add("--gpus", metavar="GPUS", help="GPUs to use, such as all (default: none)")
-    add("--cache", type=Path, metavar="DIR", help="keep compiled networks here, for the next run")
+    add("image", metavar="IMAGE", help="name of the container image, such as clickseg:cpu")
+    add("input", type=Path, metavar="DIR", help="folder of DICOM files")
+    add("results", type=Path, metavar="OUT", help=_OUTPUT_HELP)
+    clicks_help = "click file; repeat the option for several files; 'none' uses no clicks"
+    add("--clicks", action="append", default=[], metavar="FILE", help=clicks_help)
+    models_help = "model package, or folder of model packages (default: models in the image)"
+    add("-m", "--models", type=Path, metavar="MODELS", help=models_help)
+    add("--gpus", metavar="GPUS", help="GPUs of the container, such as all, as for docker run --gpus (default: none)")
+    add("--cache", type=Path, metavar="DIR", help="folder to keep compiled networks in for later runs (default: none)")

@@ -1,4 +1,7 @@
-"""``clickseg run``: what ``monai-deploy run`` is, on machines without a GPU too."""
+"""``clickseg run``: runs a container image on a folder of DICOM files.
+
+It replaces ``monai-deploy run``, and also works on machines without a GPU.
+"""
 
 from __future__ import annotations
 
@@ -16,36 +19,36 @@ from clickseg.cli.container_program import ContainerProgram, find_program
 from clickseg.cli.manifests import ENVIRONMENT, MODEL_ROOT
 from clickseg.cli.parser import OPTIONS
 from clickseg.core.errors import ContainerError, InputError, OutputError
-from clickseg.core.options import variable
+from clickseg.core.options import option_value, variable
 from clickseg.core.owned_files import user_and_group
 
 logger = logging.getLogger(__name__)
 
-_CLICKS = "/mnt/clicks"
-_CACHE = "/mnt/cache"
+_CLICKS_MOUNT = "/mnt/clicks"
+_CACHE_MOUNT = "/mnt/cache"
 _PATH_SEPARATOR = ":"
-"""Of the container, whatever the system around it."""
+"""The separator of paths in the container, which may differ from that of this system."""
 
-_PATHS = ("cache", "clicks", "models")
-"""Options whose values are paths of this machine."""
+_PATH_OPTIONS = ("cache", "clicks")
+"""Options of a run whose values are paths on this machine."""
 
 _NOT_STARTED = 125
-"""The exit code of docker and podman where they could not start the container."""
+"""The exit code of docker and podman if they could not start the container."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a container works on.
+    """One run of a container.
 
     Attributes:
-        image: The image.
-        input: A folder of DICOM.
-        output: The folder for the results.
-        user: uid and gid that the container runs as; None for the image's own user.
-        clicks: Click files; or ``none``.
-        models: A model package or folder of them instead of those in the image.
-        cache: A folder that compiled networks are kept in from run to run.
-        gpus: What ``docker run --gpus`` takes; None for none.
+        image: The name of the image.
+        input: The folder of DICOM files.
+        output: The output folder.
+        user: The user and group id of the container; None for the user of the image.
+        clicks: Click files, or ``none``.
+        models: A model package or folder of them, instead of the models in the image.
+        cache: A folder that keeps compiled networks for later runs.
+        gpus: The GPUs, as for ``docker run --gpus``; None for no GPU.
     """
 
     image: str
@@ -77,16 +80,16 @@ def run_image(job: Job, environ: Mapping[str, str]) -> int:
     """Runs an image on a folder.
 
     Args:
-        job: What the container works on; the folders of its results and its cache are made where they are not there.
-        environ: Environment variables; the application's settings among them hold in the container too.
+        job: The run; missing output and cache folders are created.
+        environ: Environment variables; the settings of the application are passed to the container.
 
     Returns:
-        The container's exit code.
+        The exit code of the container.
 
     Raises:
-        ContainerError: There is neither docker nor podman, no such image, or it could not be started.
-        InputError: A file or folder is not there.
-        OutputError: The output folder cannot be made.
+        ContainerError: Neither docker nor podman is installed, the image is missing, or the container did not start.
+        InputError: A file or folder does not exist.
+        OutputError: The output folder or the cache folder cannot be created.
     """
     program = find_program()
     clicks = (Path(file) for file in job.clicks if file != "none")
@@ -97,21 +100,21 @@ def run_image(job: Job, environ: Mapping[str, str]) -> int:
         raise ContainerError(
             f"no image {job.image} on this machine", hint=f"clickseg package -t {job.image}, or {program.name} pull"
         )
-    is_new = _made(job.output)
+    settings = container_settings(environ, shows_progress=sys.stderr.isatty())
+    is_new = _make_folder(job.output)
     if job.cache is not None:
-        _made(job.cache)
-    settings = passed_on(environ, shows_progress=sys.stderr.isatty())
+        _make_folder(job.cache)
     logger.info("running %s on %s with %s", job.image, job.input, program.name)
     try:
-        return wait_for(run_command(program, job, settings), program)
+        return run_container(container_command(program, job, settings), program)
     finally:
         if is_new:
-            with contextlib.suppress(OSError):  # what is in it stays
+            with contextlib.suppress(OSError):  # the folder stays if it is not empty
                 job.output.rmdir()
 
 
-def _made(folder: Path) -> bool:
-    """Makes a folder; returns whether it was not there."""
+def _make_folder(folder: Path) -> bool:
+    """Creates a folder, and returns whether it is new."""
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,97 +123,111 @@ def _made(folder: Path) -> bool:
     return is_new
 
 
-def passed_on(environ: Mapping[str, str], *, shows_progress: bool) -> dict[str, str]:
-    """Returns the settings of this process that hold in the container too: all but those that are paths here."""
-    names = [*(variable(name) for name in OPTIONS if name not in _PATHS), "SOURCE_DATE_EPOCH"]
-    passed = {name: environ[name] for name in names if environ.get(name)}
-    return {**passed, "CLICKSEG_PROGRESS": "1"} if shows_progress else passed
+def container_settings(environ: Mapping[str, str], *, shows_progress: bool) -> dict[str, str]:
+    """Returns the environment variables that are passed to the container: settings that are not paths on this machine.
+
+    Args:
+        environ: The environment variables of this process.
+        shows_progress: Whether the application shows a progress bar.
+
+    Raises:
+        UsageError: The variable of an option that was renamed is set.
+    """
+    values = {variable(name): option_value(name, {}, environ) for name in OPTIONS if name not in _PATH_OPTIONS}
+    values["SOURCE_DATE_EPOCH"] = environ.get("SOURCE_DATE_EPOCH")
+    settings = {name: value for name, value in values.items() if value}
+    return {**settings, "CLICKSEG_PROGRESS": "1"} if shows_progress else settings
 
 
-def run_command(program: ContainerProgram, job: Job, settings: Mapping[str, str]) -> list[str]:
-    """Returns the command that runs a job.
+def container_command(program: ContainerProgram, job: Job, settings: Mapping[str, str]) -> list[str]:
+    """Returns the command line that runs a container.
 
     Args:
         program: docker or podman.
-        job: The job.
+        job: The run.
         settings: Environment variables for the application.
     """
     mounts, environ = _mounts(job), dict(settings)
     if job.clicks:
-        environ[variable("clicks")] = _PATH_SEPARATOR.join(_seen_clicks(job.clicks))
+        environ[variable("clicks")] = _PATH_SEPARATOR.join(_mounted_clicks(job.clicks))
     if job.cache is not None:
-        environ[variable("cache")] = _CACHE
+        environ[variable("cache")] = _CACHE_MOUNT
     words = ["run", "--rm", "--read-only", "--network", "none", "--cap-drop", "ALL"]
     words += ["--security-opt", "no-new-privileges", "--tmpfs", "/tmp"]  # noqa: S108
     words += ["--user", f"{job.user[0]}:{job.user[1]}"] if job.user else []
-    words += _podman_words(job) if program.name == "podman" else _docker_words(job)
+    words += _podman_arguments(job) if program.name == "podman" else _docker_arguments(job)
     words += [word for mount in mounts for word in ("--mount", mount)]
     words += [word for name, value in environ.items() for word in ("--env", f"{name}={value}")]
     return program.command(*words, job.image)
 
 
 def _mounts(job: Job) -> list[str]:
+    """Returns the bind mounts of a container."""
     mounts = [
         _mount(job.input, ENVIRONMENT["HOLOSCAN_INPUT_PATH"], is_writable=False),
         _mount(job.output, ENVIRONMENT["HOLOSCAN_OUTPUT_PATH"], is_writable=True),
     ]
     if job.models is not None:
-        mounts.append(_mount(job.models, f"{MODEL_ROOT}/{job.models.name}" if _is_one(job.models) else MODEL_ROOT))
+        mounts.append(_mount(job.models, f"{MODEL_ROOT}/{job.models.name}" if _is_package(job.models) else MODEL_ROOT))
     if job.cache is not None:
-        mounts.append(_mount(job.cache, _CACHE, is_writable=True))
-    named = zip(job.clicks, _seen_clicks(job.clicks), strict=True)
-    return [*mounts, *(_mount(Path(file), seen) for file, seen in named if file != "none")]
+        mounts.append(_mount(job.cache, _CACHE_MOUNT, is_writable=True))
+    click_files = zip(job.clicks, _mounted_clicks(job.clicks), strict=True)
+    return [*mounts, *(_mount(Path(file), target) for file, target in click_files if file != "none")]
 
 
-def _mount(path: Path, seen: str, *, is_writable: bool = False) -> str:
-    """Returns a bind mount; its fields are those of a line of CSV, so a path with a comma is quoted."""
-    fields = ["type=bind", f"src={path.resolve()}", f"dst={seen}", *([] if is_writable else ["readonly"])]
-    return ",".join('"{}"'.format(each.replace('"', '""')) if {*each} & {",", '"'} else each for each in fields)
+def _mount(path: Path, target: str, *, is_writable: bool = False) -> str:
+    """Returns a bind mount as a line of CSV, so a path with a comma is quoted."""
+    fields = ["type=bind", f"src={path.resolve()}", f"dst={target}", *([] if is_writable else ["readonly"])]
+    return ",".join('"{}"'.format(field.replace('"', '""')) if {*field} & {",", '"'} else field for field in fields)
 
 
-def _is_one(models: Path) -> bool:
-    """Whether a path is one package, and no folder of them."""
+def _is_package(models: Path) -> bool:
+    """Whether a path is a model package, and not a folder of packages."""
     return models.is_file() or (models / "configs").is_dir()
 
 
-def _seen_clicks(files: Sequence[str]) -> list[str]:
-    """Returns the paths that click files have in the container; each keeps its name, which tells its form."""
-    return [file if file == "none" else f"{_CLICKS}/{n}/{Path(file).name}" for n, file in enumerate(files)]
+def _mounted_clicks(files: Sequence[str]) -> list[str]:
+    """Returns the paths of click files in the container; each file keeps its name, which may define its format."""
+    return [file if file == "none" else f"{_CLICKS_MOUNT}/{n}/{Path(file).name}" for n, file in enumerate(files)]
 
 
-def _docker_words(job: Job) -> list[str]:
+def _docker_arguments(job: Job) -> list[str]:
     return ["--gpus", job.gpus] if job.gpus else []
 
 
-def _podman_words(job: Job) -> list[str]:
-    """Podman without root makes the caller root, unless it keeps the id; its GPUs have other names."""
+def _podman_arguments(job: Job) -> list[str]:
+    """Returns arguments of podman only.
+
+    Without root rights, podman maps the caller to root unless it keeps the user id. It also names GPUs differently.
+    """
     words = ["--security-opt", "label=disable"]
     words += ["--userns", "keep-id"] if job.user and job.user[0] != 0 else []
     return [*words, "--device", f"nvidia.com/gpu={job.gpus}"] if job.gpus else words
 
 
-def wait_for(command: Sequence[str], program: ContainerProgram) -> int:
-    """Runs a container, and passes on to it that it is to end.
+def run_container(command: Sequence[str], program: ContainerProgram) -> int:
+    """Runs a container, and terminates it if this process is interrupted.
 
     Returns:
-        Its exit code.
+        The exit code of the container.
 
     Raises:
-        ContainerError: It could not be started.
+        ContainerError: The container could not be started.
     """
     try:
         process = subprocess.Popen(command)
     except OSError as error:
         raise ContainerError(f"{program.name} cannot be run: {error.strerror}") from error
-    code = _ended(process)
+    code = _wait(process)
     if code == _NOT_STARTED:
-        raise ContainerError(f"{program.name} could not start the container: its message is above")
+        raise ContainerError(f"{program.name} could not start the container: see its message above")
     return code
 
 
-def _ended(process: subprocess.Popen[bytes]) -> int:
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Waits for a process, and returns its exit code."""
     while True:
         try:
             return process.wait()
-        except KeyboardInterrupt:  # the application cleans up and ends; the program hands the signal on to it
+        except KeyboardInterrupt:  # docker or podman forwards the signal to the application, which cleans up and ends
             process.terminate()

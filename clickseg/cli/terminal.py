@@ -1,4 +1,4 @@
-"""What all doors share at the edge: logs, the progress bar, and how an error ends a run."""
+"""The interface to the terminal that the command line and the application share: output, logs, progress, errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STDERR = 2
 
 
 def open_streams() -> None:
-    """Opens the standard streams that a process was started without, as daemons are: no file gets their numbers."""
+    """Opens the standard streams that are closed, as in daemons, so that no other file gets their descriptors."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(descriptor)
@@ -34,118 +34,121 @@ def open_streams() -> None:
 
 
 def set_up(level: str) -> None:
-    """Sends ClickSeg's own logs to standard error, and silences the libraries: what they say may hold patient data.
+    """Sends ClickSeg's logs to standard error, and silences libraries, whose messages may contain patient data.
 
     Args:
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold what a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")  # a file name may not be encodable in the terminal's encoding
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Printable("%(message)s"))
-    own = logging.getLogger("clickseg")
-    own.handlers, own.propagate = [handler], False
-    own.setLevel(level)
+    handler.setFormatter(_PrintableFormatter("%(message)s"))
+    logger = logging.getLogger("clickseg")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(level)
     for library in ("pydicom", "highdicom", "matplotlib"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
 
 
-class _Printable(logging.Formatter):
-    """Escapes what a file name or an attribute must not do to a terminal."""
+class _PrintableFormatter(logging.Formatter):
+    """Escapes control characters, which a file name or a DICOM attribute may contain."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in logging
         return printable(super().formatMessage(record))
 
 
 def begin(output: Path, environ: Mapping[str, str]) -> None:
-    """Begins a run: leaves what a workflow engine, where it asks, is told if the run is killed; else it is replaced.
+    """Begins a run: writes the ``metadata.json`` that a workflow engine finds if the run is killed.
+
+    The end of the run replaces the file.
 
     Args:
         output: The output folder.
-        environ: As for ``fail``.
+        environ: As for ``report_errors``.
     """
     if is_wanted(environ) and may_replace(output):
-        killed = Killed("the run was killed, for example at a limit of memory or time, or it is not done yet")
-        with suppress(OSError):  # the end of the run tells of it
+        killed = Killed("the run was killed, for example at a memory or time limit, or it has not finished yet")
+        with suppress(OSError):  # reported at the end of the run, which writes the file too
             write_metadata(with_error(killed), output)
 
 
 def conclude(summary: RunSummary, output: Path | None, environ: Mapping[str, str]) -> int:
-    """Ends a run: prints what was found on standard output, and what failed on standard error.
+    """Finishes a run: prints its results on standard output, and its errors on standard error.
 
     Args:
-        summary: What came of the run.
-        output: The output folder, where there is one.
-        environ: As for ``fail``.
+        summary: The summary of the run.
+        output: The output folder, if any.
+        environ: As for ``report_errors``.
 
     Returns:
         The exit code.
     """
-    tell(summary.lines)
+    print_lines(summary.lines)
     if summary.errors:
         return fail(summary.errors, output, environ, summary.metadata)
     if output is None or not is_wanted(environ):
         return 0
     if not may_replace(output):
-        logging.getLogger(__name__).warning("%s is there already, and not of ClickSeg: it is left as it is", METADATA)
+        logging.getLogger(__name__).warning("%s exists and was not written by ClickSeg: it is not replaced", METADATA)
         return 0
-    return 0 if _leave(summary.metadata, output) else 1
+    return 0 if _try_to_write_metadata(summary.metadata, output) else 1
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns rows of cells as lines, each column as wide as its widest cell; the first line holds the headings."""
+def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns a table as lines, with the headings first; each column is as wide as its widest cell."""
     cells = [columns, *rows]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def tell(lines: Iterable[str]) -> None:
-    """Prints lines on standard output; it is no error where nobody listens any more, as with ``| head``."""
+def print_lines(lines: Iterable[str]) -> None:
+    """Prints lines on standard output. It is not an error if no process reads them, as after ``| head``."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    tell_bytes("".join(f"{printable(line)}\n" for line in lines).encode(encoding, "backslashreplace"))
+    print_bytes("".join(f"{printable(line)}\n" for line in lines).encode(encoding, "backslashreplace"))
 
 
-def tell_bytes(content: bytes) -> None:
-    """Writes content to standard output as it is."""
+def print_bytes(content: bytes) -> None:
+    """Writes bytes to standard output unchanged."""
     try:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
-    except OSError:  # and none at the end of the process, when Python flushes again
+    except OSError:  # at the end of the process Python flushes again, which must not fail either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(
     errors: Sequence[ClickSegError], output: Path | None, environ: Mapping[str, str], metadata: Metadata | None = None
 ) -> int:
-    """Prints errors as ``error: …`` and ``hint: …`` on standard error.
+    """Prints errors on standard error, as ``error: …`` and ``hint: …``.
 
     Args:
-        errors: At least one.
-        output: The output folder, where there is one.
-        environ: With ``CLICKSEG_METADATA=1`` the first error is also left in the output folder, for workflow engines.
-        metadata: What is known of the run besides.
+        errors: At least one error.
+        output: The output folder, if any.
+        environ: Environment variables. ``CLICKSEG_METADATA=1`` also writes the first error to ``metadata.json`` in
+            the output folder, for workflow engines.
+        metadata: The other metadata of the run, if known.
 
     Returns:
-        The exit code: 2 for wrong use, else 1.
+        The exit code: 2 if the first error is a usage error, else 1.
     """
     for error in errors:
         sys.stderr.write(f"error: {printable(' '.join(str(error).split()))}\n")
         if error.hint:
             sys.stderr.write(f"hint: {printable(error.hint)}\n")
     if output is not None and is_wanted(environ):
-        _leave(with_error(errors[0], metadata), output)
+        _try_to_write_metadata(with_error(errors[0], metadata), output)
     return 2 if isinstance(errors[0], UsageError) else 1
 
 
 def progress_bar(unit: str = "window") -> Progress:
-    """Returns a progress bar, on a terminal; elsewhere nothing is seen. A run that shall end ends at it.
+    """Returns a progress bar, which shows nothing if standard error is not a terminal. It also ends interrupted runs.
 
-    ``CLICKSEG_PROGRESS=1`` says that a terminal is at the other end of a pipe, as it is for ``clickseg run``.
+    ``CLICKSEG_PROGRESS=1`` shows the bar although standard error is a pipe: ``clickseg run`` sets it in the container.
 
     Args:
-        unit: What is counted.
+        unit: The unit of progress.
     """
     if not sys.stderr.isatty() and os.environ.get("CLICKSEG_PROGRESS") != "1":
         return lambda _done, _count: raise_again()
@@ -164,8 +167,8 @@ def progress_bar(unit: str = "window") -> Progress:
     return show
 
 
-def _leave(metadata: Metadata, output: Path) -> bool:
-    """Writes metadata; returns whether it could be written, and says so where not."""
+def _try_to_write_metadata(metadata: Metadata, output: Path) -> bool:
+    """Writes ``metadata.json``, and returns whether that was possible; if not, prints an error."""
     try:
         write_metadata(metadata, output)
     except OSError as cause:

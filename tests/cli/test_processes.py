@@ -1,4 +1,4 @@
-"""Each command as a user starts it: a process of its own."""
+"""Each command as a separate process, as users start it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def test_a_study_is_inspected_segmented_and_refined(tmp_path: Path) -> None:
     assert (row["modality"], entry["series_instance_uid"]) == ("CT", row["series_instance_uid"])
 
 
-def test_the_demo_makes_its_study_and_segments_it(tmp_path: Path) -> None:
-    ended = runs.command("demo", "-o", tmp_path, "-m", REPOSITORY / "models")
+def test_the_demo_creates_and_segments_its_study(tmp_path: Path) -> None:
+    result = runs.command("demo", "-o", tmp_path, "-m", REPOSITORY / "models")
 
-    assert ended.returncode == 0, ended.stderr
+    assert result.returncode == 0, result.stderr
     assert (tmp_path / "study").is_dir()
     assert (tmp_path / "result" / "report.json").is_file()
 
 
 def test_the_default_models_are_listed() -> None:
-    ended = runs.command("models", "-m", REPOSITORY / "models")
+    result = runs.command("models", "list", "-m", REPOSITORY / "models")
 
-    assert ended.returncode == 0, ended.stderr
-    assert [line.split()[0] for line in ended.stdout.splitlines()] == ["lesion", "pet_lesion"]
+    assert result.returncode == 0, result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["lesion", "pet_lesion"]
 
 
 def test_the_weights_of_a_model_are_exported(tmp_path: Path) -> None:
@@ -49,16 +49,16 @@ def test_the_weights_of_a_model_are_exported(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "models" / "pet_lesion", model)
     (model / "models" / "model.xml").unlink()
 
-    ended = runs.command("export", model)
+    result = runs.command("models", "export", model)
 
-    assert ended.returncode == 0, ended.stderr
+    assert result.returncode == 0, result.stderr
     assert (model / "models" / "model.xml").is_file()
 
 
-def test_the_configuration_of_a_training_is_printed(tmp_path: Path) -> None:
+def test_the_training_configuration_is_printed(tmp_path: Path) -> None:
     pytest.importorskip("torch")
 
-    ended = runs.command("train", tmp_path, "-o", tmp_path / "run", "--print-config")
+    result = runs.command("train", tmp_path, "-o", tmp_path / "run", "--print-config")
 
-    assert ended.returncode == 0, ended.stderr
-    assert "name: pet_lesion" in ended.stdout
+    assert result.returncode == 0, result.stderr
+    assert "name: pet_lesion" in result.stdout
