@@ -213,16 +213,17 @@ class Hooks:
 class FirstHooks(Hooks):
     """The hooks of the process of rank 0: progress, metrics, validation and checkpoints."""
 
-    def __init__(self, folder: Path, progress: Progress, validate: Validation, every: int) -> None:
+    def __init__(self, folder: Path, progress: Progress, validate: Validation, validate_every: int) -> None:
         """Opens the TensorBoard log.
 
         Args:
             folder: The run folder, for checkpoints and metrics.
             progress: Called after each batch.
             validate: Validates on held-out cases.
-            every: The number of epochs between two validations; 0 for no validation.
+            validate_every: The number of epochs between two validations; 0 for no validation.
         """
-        self._folder, self._progress, self._validate, self._every = folder, progress, validate, every
+        self._folder, self._progress = folder, progress
+        self._validate, self._validate_every = validate, validate_every
         self._writer = SummaryWriter(str(folder / TENSORBOARD))
         self._sums: dict[str, float] = {}
         self._epoch_start = time.perf_counter()
@@ -239,7 +240,7 @@ class FirstHooks(Hooks):
         epoch, length = engine.state.epoch, engine.state.epoch_length or 1
         metrics = {"epoch": float(epoch), **{name: total / length for name, total in self._sums.items()}}
         metrics["learning_rate"] = float(state.optimizer.param_groups[0]["lr"])
-        if self._every and epoch % self._every == 0:
+        if self._validate_every and epoch % self._validate_every == 0:
             metrics.update(self._validate(state))
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, epoch)
