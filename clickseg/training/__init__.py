@@ -1,1 +1,1 @@
-"""Training of networks with simulated clicks, on torch and MONAI."""
+"""Training of networks with simulated clicks, based on PyTorch and MONAI."""

@@ -1,4 +1,4 @@
-"""Cases on the model grid, kept in files that are mapped into memory, so that it does not grow with the dataset."""
+"""Cases on the model grid, cached in memory-mapped files so that memory does not grow with the dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clickseg.datasets.read import read_case
 from clickseg.datasets.regions import names_of
 from clickseg.inference import intensity, resample
 from clickseg.models.spec import ModelSpec
-from clickseg.training.config import Training
+from clickseg.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class GridCase:
     """A case on the model grid.
 
     Attributes:
-        name: What it is called.
-        modality: That of its first image.
-        images: Scaled as the network is given them [C, I, J, K].
-        truth: The number of the class of each voxel [I, J, K].
+        name: The name of the case.
+        modality: The modality of the first image.
+        images: The images with scaled intensities, as the network receives them [C, I, J, K].
+        truth: The ground truth: the class number of each voxel [I, J, K].
     """
 
     name: str
@@ -39,72 +39,75 @@ class GridCase:
     truth: Numbers
 
 
-def gather(files: Sequence[CaseFiles], how: Training, folder: Path, progress: Progress) -> Iterator[GridCase]:
-    """Yields cases on the model grid; those that were kept in a folder before are taken from there.
+def load_grid_cases(
+    files: Sequence[CaseFiles], config: TrainingConfig, folder: Path, progress: Progress
+) -> Iterator[GridCase]:
+    """Yields cases on the model grid; resampled cases are cached in a folder and reused.
 
     Args:
         files: The cases.
-        how: The run, with its model.
-        folder: Where they are kept.
-        progress: Told after each.
+        config: The training configuration, with the model.
+        folder: The folder of the cache.
+        progress: Called after each case.
 
     Raises:
         InputError: A case cannot be read, or does not fit the model.
         OutputError: The folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for number, each in enumerate(files, 1):
-        images, truth = folder / f"{each.name}.images.npy", folder / f"{each.name}.truth.npy"
+    for number, case in enumerate(files, 1):
+        images, truth = folder / f"{case.name}.images.npy", folder / f"{case.name}.truth.npy"
         if not truth.is_file():
-            case = on_grid(read_case(each, names_of(how.truth, how.model.classes)), how.model)
-            _write(case.images, images)
-            _write(case.truth, truth)  # last: it says that both are whole
-        yield GridCase(each.name, each.modalities[0], np.load(images, mmap_mode="r"), np.load(truth, mmap_mode="r"))
+            classes = names_of(config.truth_names, config.model.classes)
+            grid_case = resample_case(read_case(case, classes), config.model)
+            _write_array(grid_case.images, images)
+            _write_array(grid_case.truth, truth)  # last: if it exists, both files are complete
+        yield GridCase(case.name, case.modalities[0], np.load(images, mmap_mode="r"), np.load(truth, mmap_mode="r"))
         progress(number, len(files))
 
 
-def _write(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], path: Path) -> None:
+def _write_array(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], path: Path) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     write_bytes(path, buffer.getvalue())
 
 
-def on_grid(case: LabelledCase, spec: ModelSpec) -> GridCase:
-    """Brings a case to the model grid.
+def resample_case(case: LabelledCase, spec: ModelSpec) -> GridCase:
+    """Resamples a case to the model grid and scales its intensities.
 
     Raises:
-        InputError: The truth holds a class that the model does not have.
+        InputError: The ground truth contains a class that the model does not have.
     """
     spec = spec.for_modality(case.images[0].modality)
     highest = int(case.truth.array.max(initial=0))
     if highest > len(spec.classes):
         raise InputError(f"case {case.name}: truth: expected classes up to {len(spec.classes)}, got {highest}")
     geometry = resample.model_geometry(case.images[0].volume.get_geometry(), spec.grid)
-    images = [_image(case, number, geometry, spec) for number in range(len(case.images))]
-    return GridCase(case.name, case.images[0].modality, np.stack(images), _truth(case.truth, spec))
+    images = [_resample_image(case, index, geometry, spec) for index in range(len(case.images))]
+    return GridCase(case.name, case.images[0].modality, np.stack(images), _resample_truth(case.truth, spec))
 
 
-def _image(case: LabelledCase, number: int, geometry: hd.VolumeGeometry, spec: ModelSpec) -> Values:
-    volume = case.images[number].volume
-    if number:
+def _resample_image(case: LabelledCase, index: int, geometry: hd.VolumeGeometry, spec: ModelSpec) -> Values:
+    volume = case.images[index].volume
+    if index:
         values = resample.to_geometry(volume, geometry)
     else:
         image = resample.OnModelGrid(volume, spec.grid)
         values = image.part(whole(image.shape))
-    return intensity.fitted(spec.inputs[number].scaling, lambda: [values])(values)
+    return intensity.fitted(spec.inputs[index].scaling, lambda: [values])(values)
 
 
-def _truth(truth: hd.Volume, spec: ModelSpec) -> Numbers:
-    """Returns the class that has the largest part of each voxel."""
-    best = _part_of(truth, 0, spec)
-    labels = np.zeros(best.shape, np.uint8)
-    for number in range(1, len(spec.classes) + 1):
-        part = _part_of(truth, number, spec)
-        labels[part >= best] = number
-        best = np.maximum(best, part)
+def _resample_truth(truth: hd.Volume, spec: ModelSpec) -> Numbers:
+    """Returns for each voxel the class that covers the largest fraction of the voxel."""
+    largest = _class_fraction(truth, 0, spec)
+    labels = np.zeros(largest.shape, np.uint8)
+    for label in range(1, len(spec.classes) + 1):
+        fraction = _class_fraction(truth, label, spec)
+        labels[fraction >= largest] = label
+        largest = np.maximum(largest, fraction)
     return labels
 
 
-def _part_of(truth: hd.Volume, number: int, spec: ModelSpec) -> Values:
-    image = resample.OnModelGrid(truth.with_array((truth.array == number).astype(np.float32)), spec.grid)
+def _class_fraction(truth: hd.Volume, label: int, spec: ModelSpec) -> Values:
+    image = resample.OnModelGrid(truth.with_array((truth.array == label).astype(np.float32)), spec.grid)
     return image.part(whole(image.shape))

@@ -1,7 +1,7 @@
-"""The folder of a run: what it was told, what it learnt from, and its state between two epochs.
+"""The run folder: the configuration, a record of data and versions, and the checkpoint of the last complete epoch.
 
-The state is all that the rest of the run depends on, in one file. Random numbers are no part of it: those of each epoch
-are drawn from the seed and its number (``trainer``).
+The checkpoint is one file with the complete state of the run. It contains no state of random number generators: each
+epoch seeds them again, from the seed and the number of the epoch (``trainer``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from clickseg.core.version import __version__
 from clickseg.datasets.case import CaseFiles, digests_of
 from clickseg.inference.engines.torch_engine import STATE_DICT
 from clickseg.models.package import load_package
-from clickseg.training.config import Training, as_yaml
+from clickseg.training.config import TrainingConfig, as_yaml, parse_yaml
+from clickseg.training.renamed_keys import check_renamed_keys
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -38,42 +39,42 @@ CASES = "cases"
 
 CURVES = "curves.png"
 
-_PACKAGES = ("torch", "monai", "numpy")
+_RECORDED_LIBRARIES = ("torch", "monai", "numpy")
 
 
 @dataclass(slots=True)
-class State:
-    """What changes in a run.
+class TrainingState:
+    """The state of a run.
 
     Attributes:
-        network: The network, as it is trained.
-        average: The running average of its weights; None where none is kept.
+        network: The network that is trained.
+        ema: The exponential moving average of its weights; None if it is disabled.
         optimizer: The optimizer.
-        scheduler: What sets the learning rate.
-        scaler: What scales losses.
-        history: The figures of each epoch.
+        scheduler: The learning-rate scheduler.
+        scaler: The loss scaler of mixed precision.
+        history: The metrics of each epoch.
     """
 
     network: torch.nn.Module
-    average: AveragedModel | None
+    ema: AveragedModel | None
     optimizer: torch.optim.Optimizer
     scheduler: LRScheduler
     scaler: torch.amp.GradScaler
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property
-    def best_network(self) -> torch.nn.Module:
-        """The network that the run gives: that of the average weights, where they are kept."""
-        return self.network if self.average is None else self.average.module
+    def final_network(self) -> torch.nn.Module:
+        """The network for validation and the model package: with averaged weights, if they are enabled."""
+        return self.network if self.ema is None else self.ema.module
 
 
-def save(state: State, trainer: SupervisedTrainer, path: Path) -> None:
-    """Writes the state at the end of an epoch; a kill leaves the one before.
+def save_checkpoint(state: TrainingState, trainer: SupervisedTrainer, path: Path) -> None:
+    """Writes the state at the end of an epoch; if the process is killed, the previous checkpoint remains.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
-    content = {name: part.state_dict() for name, part in _parts(state).items()}
+    content = {name: component.state_dict() for name, component in _components(state).items()}
     buffer = io.BytesIO()
     torch.save(
         {
@@ -86,52 +87,52 @@ def save(state: State, trainer: SupervisedTrainer, path: Path) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def restore(state: State, trainer: SupervisedTrainer, path: Path) -> None:
-    """Goes on from a state that was saved.
+def load_checkpoint(state: TrainingState, trainer: SupervisedTrainer, path: Path) -> None:
+    """Restores the state and the epoch of a run.
 
     Raises:
-        InputError: The file is damaged, or of another run.
+        InputError: The file is damaged, or belongs to another run.
     """
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        for name, part in _parts(state).items():
-            if saved[name]:  # a scaler that is switched off has no state
-                part.load_state_dict(saved[name])
+        for name, component in _components(state).items():
+            if saved[name]:  # the state of a disabled scaler is empty
+                component.load_state_dict(saved[name])
         state.history[:] = saved["history"]
     except (OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path.name}: damaged, or of another run: {type(error).__name__}") from error
+        raise InputError(f"{path.name}: damaged, or from another run: {type(error).__name__}") from error
     trainer.state.epoch = saved["epoch"]
     trainer.state.iteration = saved["epoch"] * trainer.state.epoch_length
 
 
-def _parts(state: State) -> dict[str, Any]:
-    parts = {
+def _components(state: TrainingState) -> dict[str, Any]:
+    components = {
         "network": state.network,
         "optimizer": state.optimizer,
         "scheduler": state.scheduler,
         "scaler": state.scaler,
     }
-    return parts if state.average is None else {**parts, "average": state.average}
+    return components if state.ema is None else {**components, "ema": state.ema}
 
 
-def is_begun(folder: Path) -> bool:
-    """Whether there is a checkpoint to go on from."""
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run folder contains a checkpoint to resume from."""
     return (folder / CHECKPOINT).is_file()
 
 
-def open_folder(folder: Path, how: Training, record: Mapping[str, object]) -> None:
-    """Begins a run in a folder, or checks that the one that is there is the same.
+def open_run_folder(folder: Path, config: TrainingConfig, record: Mapping[str, object]) -> None:
+    """Creates a run folder, or checks that an existing folder belongs to the same run.
 
     Args:
         folder: The folder.
-        how: What the run is told.
-        record: What it learns from, and with which versions.
+        config: The training configuration.
+        record: The data and versions of the run, see ``make_record``.
 
     Raises:
-        InputError: The folder holds another run.
+        InputError: The folder belongs to another run.
         OutputError: The folder cannot be written to.
     """
-    contents = {CONFIG: as_yaml(how), RECORD: json.dumps(record, indent=2) + "\n"}
+    contents = {CONFIG: as_yaml(config), RECORD: json.dumps(record, indent=2) + "\n"}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -139,47 +140,63 @@ def open_folder(folder: Path, how: Training, record: Mapping[str, object]) -> No
     for name, content in contents.items():
         path = folder / name
         if path.exists() and path.read_text() != content:
-            other = "configuration" if name == CONFIG else "dataset, seed, version, beginning or number of processes"
-            raise InputError(
-                f"{path}: a run with another {other}",
-                hint="name another folder with -o; the same command as before goes on with this run",
-            )
+            _raise_other_run(path)
     for name, content in contents.items():
         write_bytes(folder / name, content.encode())
 
 
-def initial_digest(how: Training, folder: Path) -> str | None:
-    """Returns the SHA-256 of the weights that a run begins with, or began with: it goes on without them.
+def _raise_other_run(path: Path) -> None:
+    difference = "dataset, seed, version, initial weights or number of processes"
+    if path.name == CONFIG:
+        saved = parse_yaml(path.read_bytes(), str(path))
+        if isinstance(saved, Mapping):
+            hint = "the run is from an older version of ClickSeg: name another folder with -o"
+            check_renamed_keys(saved, str(path), hint)
+        difference = "configuration"
+    raise InputError(
+        f"{path}: the folder contains a run with another {difference}",
+        hint="name another folder with -o, or repeat the command of this run to resume it",
+    )
+
+
+def initial_weights_digest(config: TrainingConfig, folder: Path) -> str | None:
+    """Returns the SHA-256 of the initial weights; None if they are random.
+
+    A run that has a checkpoint does not need the initial weights any more: then the digest is read from its record.
 
     Raises:
-        ModelError: There are none where it begins.
+        ModelError: The initial weights are missing, and the run has no checkpoint.
     """
-    if how.initial is None:
+    if config.initial_weights is None:
         return None
-    if is_begun(folder) and not Path(how.initial).exists():
-        began: str | None = json.loads((folder / RECORD).read_text()).get("initial")
-        return began
-    return load_package(Path(how.initial)).weights(STATE_DICT).sha256
+    if has_checkpoint(folder) and not Path(config.initial_weights).exists():
+        recorded: str | None = json.loads((folder / RECORD).read_text()).get("initial_weights")
+        return recorded
+    return load_package(Path(config.initial_weights)).weights(STATE_DICT).sha256
 
 
-def record_of(
-    how: Training, learnt: Sequence[CaseFiles], held_out: Sequence[CaseFiles], processes: int, initial: str | None
+def make_record(
+    config: TrainingConfig,
+    training: Sequence[CaseFiles],
+    held_out: Sequence[CaseFiles],
+    world_size: int,
+    initial_digest: str | None,
 ) -> dict[str, object]:
-    """Returns what decides a run beside its configuration: versions, seed, processes, and the digests of all files.
+    """Returns what determines a run in addition to its configuration: versions, processes and digests of all files.
 
     Args:
-        how: What the run is told.
-        learnt: The cases that it learns from.
-        held_out: Those that it does not.
-        processes: How many train together.
-        initial: The digest of the weights that it begins with.
+        config: The training configuration.
+        training: The training cases.
+        held_out: The held-out cases.
+        world_size: The number of processes.
+        initial_digest: The SHA-256 of the initial weights; None if they are random.
     """
     return {
         "clickseg": __version__,
-        **{name: version(name) for name in _PACKAGES},
-        "seed": how.seed,
-        "processes": processes,
-        **({"initial": initial} if initial else {}),
-        "learnt_from": dict(digests_of(learnt).cases),
+        **{name: version(name) for name in _RECORDED_LIBRARIES},
+        "seed": config.seed,
+        "processes": world_size,
+        **({"initial_weights": initial_digest} if initial_digest else {}),
+        "training": dict(digests_of(training).cases),
         "held_out": dict(digests_of(held_out).cases),
     }

@@ -1,4 +1,4 @@
-"""The clicks of a batch: simulated from what a network found, and drawn into channels."""
+"""The clicks of a batch: simulated from the predictions, and rasterized into guidance channels."""
 
 from __future__ import annotations
 
@@ -14,111 +14,120 @@ from clickseg.clicks.simulated.regions import Depth, depth_on_host
 from clickseg.core.arrays import Mask, Numbers
 from clickseg.inference.guidance import ball_offsets, inside
 from clickseg.models.spec import GuidanceSpec, ModelSpec
-from clickseg.training.config import Clicking, Strategy
+from clickseg.training.config import ClickingConfig, Strategy
 
 T = TypeVar("T")
 
 
 class BatchClicks:
-    """The clicks of the samples of a batch, and the guidance channels that show them."""
+    """The clicks of the samples of a batch, and their guidance channels."""
 
     def __init__(
         self,
         spec: ModelSpec,
-        how: Clicking,
+        config: ClickingConfig,
         truth: Sequence[Numbers],
         rng: np.random.Generator,
         depth: Depth = depth_on_host,
     ) -> None:
-        """Begins without clicks.
+        """Starts without clicks.
 
         Args:
             spec: The model.
-            how: How the simulated user clicks.
-            truth: The classes of each sample [I, J, K].
-            rng: Draws every choice.
-            depth: Measures how deep voxels lie in what is clicked.
+            config: The simulated user.
+            truth: The class number of each voxel of each sample [I, J, K].
+            rng: The random number generator of all clicks.
+            depth: Computes the distance of voxels to the border of an error region.
         """
-        self._spec, self._how, self._truth, self._rng, self._depth = spec, how, truth, rng, depth
+        self._spec, self._config, self._truth, self._rng, self._depth = spec, config, truth, rng, depth
         count = len(spec.guidance.channels) if spec.guidance else 0
-        self._drawn = np.zeros((len(truth), count, *truth[0].shape), np.float32)
-        self._clicked = np.zeros((len(truth), 256), bool)
+        self._channels = np.zeros((len(truth), count, *truth[0].shape), np.float32)
+        self._clicked_distractors = np.zeros((len(truth), 256), bool)
 
-    def channels(self) -> torch.Tensor:
+    def guidance_channels(self) -> torch.Tensor:
         """Returns the guidance channels [B, G, I, J, K]."""
-        return torch.from_numpy(self._drawn.copy())
+        return torch.from_numpy(self._channels.copy())
 
-    def unsaid(self, objects: Sequence[Numbers]) -> torch.Tensor:
-        """Returns where things are that nobody has said yet are not meant [B, I, J, K].
+    def ignored_voxels(self, distractors: Sequence[Numbers]) -> torch.Tensor:
+        """Returns the mask of distractors without a background click [B, I, J, K]; the loss ignores these voxels.
 
         Args:
-            objects: Their numbers in each sample [I, J, K], 0 where there is none.
+            distractors: The number of the distractor of each voxel of each sample [I, J, K], 0 outside distractors.
         """
         return torch.from_numpy(
-            np.stack([(each > 0) & ~clicked[each] for each, clicked in zip(objects, self._clicked, strict=True)])
+            np.stack(
+                [
+                    (numbers > 0) & ~is_clicked[numbers]
+                    for numbers, is_clicked in zip(distractors, self._clicked_distractors, strict=True)
+                ]
+            )
         )
 
-    def add_first(self, samples: Sequence[bool]) -> None:
-        """Adds a click into one of the classes of each sample of which only clicks say what is meant."""
+    def add_initial_clicks(self, needs_click: Sequence[bool]) -> None:
+        """Adds one foreground click of a random class to each sample in which only clicks define the foreground."""
         for index, truth in enumerate(self._truth):
             present = np.unique(truth[truth > 0])
-            if samples[index] and len(present):
+            if needs_click[index] and len(present):
                 label = int(self._rng.choice(present))
-                voxel = self._clicker().inside(truth == label, self._rng)
-                self._draw(index, label, VoxelClick(voxel, Polarity.FOREGROUND))
+                voxel = self._make_clicker().inside(truth == label, self._rng)
+                self._rasterize(index, label, VoxelClick(voxel, Polarity.FOREGROUND))
 
-    def add(self, found: Numbers, objects: Sequence[Numbers]) -> None:
-        """Adds clicks for what was found.
+    def add_round(self, predictions: Numbers, distractors: Sequence[Numbers]) -> None:
+        """Adds the clicks of one round: for each class the clicks of a random strategy.
 
         Args:
-            found: The classes that the network found [B, I, J, K].
-            objects: As for ``unsaid``.
+            predictions: The predicted class of each voxel [B, I, J, K].
+            distractors: As for ``ignored_voxels``.
         """
         for index, truth in enumerate(self._truth):
-            for label in self._labels(truth, found[index]):
-                for meant in self._meant(truth == label, found[index] == label):
-                    if meant.polarity is Polarity.BACKGROUND:
-                        self._clicked[index, objects[index][meant.voxel]] = True
-                    self._draw(index, label, self._noisy(meant, truth == label))
+            for label in _labels_in(truth, predictions[index]):
+                for click in self._simulate(truth == label, predictions[index] == label):
+                    if click.polarity is Polarity.BACKGROUND:
+                        self._clicked_distractors[index, distractors[index][click.voxel]] = True
+                    self._rasterize(index, label, self._add_noise(click, truth == label))
 
-    def _labels(self, truth: Numbers, found: Numbers) -> list[int]:
-        return [int(label) for label in np.union1d(np.unique(truth), np.unique(found)) if label]
-
-    def _noisy(self, click: VoxelClick, truth: Mask) -> VoxelClick:
-        noise = Noise(self._how.jitter_mm, self._how.outside)
+    def _add_noise(self, click: VoxelClick, truth: Mask) -> VoxelClick:
+        noise = Noise(self._config.jitter_mm, self._config.outside_probability)
         return noise.applied(click, truth, self._spec.grid.spacing_mm, self._rng)
 
-    def _meant(self, truth: Mask, found: Mask) -> tuple[VoxelClick, ...]:
-        clicker = self._clicker()
-        match _drawn(self._how.strategies, self._rng):
-            case Strategy.ERROR:
-                click = clicker.largest_error(truth, found, self._rng)
+    def _simulate(self, truth: Mask, prediction: Mask) -> tuple[VoxelClick, ...]:
+        """Returns the intended clicks of one class, before noise is added."""
+        clicker = self._make_clicker()
+        match _draw_weighted(self._config.strategies, self._rng):
+            case Strategy.LARGEST_ERROR:
+                click = clicker.largest_error(truth, prediction, self._rng)
                 return () if click is None else (click,)
             case Strategy.CORRECTIVE:
-                return clicker.corrective(truth, found, self._rng)
-            case Strategy.PATCH:
-                return clicker.patch_based(truth, found, self._how.patch, self._rng)
-            case Strategy.ANY:
+                return clicker.corrective(truth, prediction, self._rng)
+            case Strategy.PATCH_BASED:
+                return clicker.patch_based(truth, prediction, self._config.patch_size, self._rng)
+            case Strategy.NON_CORRECTIVE:
                 return clicker.non_corrective(truth, self._rng)
 
-    def _clicker(self) -> Clicker:
-        return Clicker(_drawn(self._how.choices, self._rng), self._spec.grid.spacing_mm, self._depth)
+    def _make_clicker(self) -> Clicker:
+        choice = _draw_weighted(self._config.voxel_sampling, self._rng)
+        return Clicker(choice, self._spec.grid.spacing_mm, self._depth)
 
-    def _draw(self, index: int, label: int, click: VoxelClick) -> None:
+    def _rasterize(self, index: int, label: int, click: VoxelClick) -> None:
         guidance = self._spec.guidance
         if guidance is None:
             return
-        ball = inside(np.array(click.voxel) + ball_offsets(guidance.radius_vox), self._drawn.shape[2:])
-        for channel in _taking(guidance, self._spec.classes[label - 1].name, click.polarity):
-            self._drawn[(index, channel, *ball.T)] = 1
+        ball = inside(np.array(click.voxel) + ball_offsets(guidance.radius_vox), self._channels.shape[2:])
+        for channel in _channels_of_click(guidance, self._spec.classes[label - 1].name, click.polarity):
+            self._channels[(index, channel, *ball.T)] = 1
 
 
-def _taking(guidance: GuidanceSpec, label: str, polarity: Polarity) -> list[int]:
+def _labels_in(truth: Numbers, prediction: Numbers) -> list[int]:
+    """Returns the classes that are in the ground truth or in the prediction, without the background."""
+    return [int(label) for label in np.union1d(np.unique(truth), np.unique(prediction)) if label]
+
+
+def _channels_of_click(guidance: GuidanceSpec, label: str, polarity: Polarity) -> list[int]:
     return [number for number, channel in enumerate(guidance.channels) if (label, polarity) in channel.takes]
 
 
-def _drawn(weights: Mapping[T, float], rng: np.random.Generator) -> T:
-    """Returns one of some things, drawn by their weights."""
-    things = list(weights)
-    shares = np.array([weights[each] for each in things], dtype=np.float64)
-    return things[int(rng.choice(len(things), p=shares / shares.sum()))]
+def _draw_weighted(weights: Mapping[T, float], rng: np.random.Generator) -> T:
+    """Draws a key with a probability that is proportional to its weight."""
+    keys = list(weights)
+    values = np.array([weights[key] for key in keys], dtype=np.float64)
+    return keys[int(rng.choice(len(keys), p=values / values.sum()))]

@@ -1,7 +1,4 @@
-"""One iteration: a batch is shown with ever more clicks, each into what the network got wrong.
-
-Batch normalization learns by the statistics of the batch, or by the running ones, as in use (``set_training``).
-"""
+"""One iteration: the network predicts a batch several times, with more simulated clicks into its errors each time."""
 
 from __future__ import annotations
 
@@ -20,146 +17,165 @@ from clickseg.clicks.simulated.regions import Depth, depth_on_host
 from clickseg.core.arrays import Numbers
 from clickseg.models.spec import ModelSpec
 from clickseg.training.clicking import BatchClicks
-from clickseg.training.config import Training
+from clickseg.training.config import TrainingConfig
 from clickseg.training.samples import Batch
 
-_CERTAIN = 20.0
-"""A logit that leaves no doubt, and no gradient."""
+FIRST_PREDICTION, LAST_PREDICTION = "first_prediction", "last_prediction"
+"""Keys of the losses of single predictions in the output of the engine."""
+
+_CERTAIN_LOGIT = 20.0
+"""A logit whose probability is 1 in the precision of the loss, so that it has no gradient."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stepper:
-    """How a gradient becomes a step.
+class StepSettings:
+    """Settings of backpropagation and of an optimizer step.
 
     Attributes:
-        cast: Gives the context in which the network is run: mixed precision, or none.
-        scaler: Scales losses, so that small gradients of 16 bits do not vanish; it may be switched off.
-        clip_norm: The largest norm of a gradient; 0 for any.
-        accumulate: How many gradients make one step.
-        after: Called after each step.
+        autocast: Returns the context in which the network runs: mixed precision, or a null context.
+        scaler: Scales the loss so that small f16 gradients do not underflow; may be disabled.
+        clip_norm: The largest norm of a gradient; 0 disables clipping.
+        accumulation_steps: The number of gradients that are accumulated for one optimizer step.
+        after_step: Called after each optimizer step.
     """
 
-    cast: Callable[[], AbstractContextManager[Any]]
+    autocast: Callable[[], AbstractContextManager[Any]]
     scaler: torch.amp.GradScaler
     clip_norm: float
-    accumulate: int
-    after: Callable[[], None]
+    accumulation_steps: int
+    after_step: Callable[[], None]
 
 
 class Interaction:
-    """What a ``SupervisedTrainer`` does in one iteration."""
+    """The ``iteration_update`` of a MONAI ``SupervisedTrainer``."""
 
-    def __init__(self, how: Training, stepper: Stepper, depth: Depth = depth_on_host) -> None:
-        """Begins.
+    def __init__(self, config: TrainingConfig, settings: StepSettings, depth: Depth = depth_on_host) -> None:
+        """Starts without accumulated gradients.
 
         Args:
-            how: What the run is told.
-            stepper: How a gradient becomes a step.
-            depth: Measures how deep voxels lie in what is clicked.
+            config: The training configuration.
+            settings: Settings of backpropagation and of an optimizer step.
+            depth: Computes the distance of voxels to the border of an error region.
         """
-        self._how, self._stepper, self._depth = how, stepper, depth
+        self._config, self._settings, self._depth = config, settings, depth
         self._gradients = 0
 
     def __call__(self, engine: SupervisedTrainer, batch: Batch) -> dict[str, Any]:
-        """Shows a batch with 0, 1, ... clicks, and takes a step for each showing, or for the last."""
-        rng = np.random.default_rng([self._how.seed, engine.state.iteration, 1])
-        showings = 1 + int(rng.integers(self._how.clicking.most + 1))
+        """Predicts a batch after 0, 1, ... click rounds; trains on each prediction, or on the last (``backprop``).
+
+        Returns:
+            The mean loss, the loss of the first and the loss of the last trained prediction.
+        """
+        rng = np.random.default_rng([self._config.seed, engine.state.iteration, 1])
+        rounds = int(rng.integers(self._config.clicking.max_rounds + 1))
         image, truth = batch["image"].to(engine.state.device), batch["truth"][:, 0].long()
-        objects = [each.numpy() for each in batch["objects"][:, 0].to(torch.uint8)]
-        clicks = BatchClicks(self._how.model, self._how.clicking, list(truth.to(torch.uint8).numpy()), rng, self._depth)
-        clicks.add_first(batch["must_click"].tolist())
-        found, losses = np.zeros(truth.shape, np.uint8), []
-        for showing in range(1, showings + 1):
-            inputs = torch.cat([image, *(each.to(image) for each in self._shown(clicks, found))], dim=1)
-            if self._how.clicking.learn == "each" or showing == showings:
-                known = ~clicks.unsaid(objects)
-                logits, loss = self._learnt(engine, inputs, truth.to(image.device), known.to(image.device))
+        distractors = [numbers.numpy() for numbers in batch["distractors"][:, 0].to(torch.uint8)]
+        labels = list(truth.to(torch.uint8).numpy())
+        clicks = BatchClicks(self._config.model, self._config.clicking, labels, rng, self._depth)
+        clicks.add_initial_clicks(batch["needs_click"].tolist())
+        predictions, losses = np.zeros(truth.shape, np.uint8), []
+        for round_number in range(rounds + 1):
+            guidance = [clicks.guidance_channels(), *mask_channels(self._config.model, predictions)]
+            inputs = torch.cat([image, *(channels.to(image) for channels in guidance)], dim=1)
+            if self._config.clicking.backprop == "each" or round_number == rounds:
+                known = ~clicks.ignored_voxels(distractors)
+                logits, loss = self._train_on(engine, inputs, truth.to(image.device), known.to(image.device))
                 losses.append(loss)
             else:
-                logits = self._seen(engine, inputs)
-            found = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
-            if showing < showings:
-                clicks.add(found, objects)
-        return {CommonKeys.LOSS: float(np.mean(losses)), "first": losses[0], "last": losses[-1]}
+                logits = self._predict(engine, inputs)
+            predictions = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
+            if round_number < rounds:
+                clicks.add_round(predictions, distractors)
+        return {
+            CommonKeys.LOSS: float(np.mean(losses)),
+            FIRST_PREDICTION: losses[0],
+            LAST_PREDICTION: losses[-1],
+        }
 
     def end_epoch(self, engine: SupervisedTrainer) -> None:
-        """Takes a step with the gradients that are left over, so that nothing but the weights goes on."""
-        if self._gradients % self._stepper.accumulate:
+        """Takes a step with the remaining accumulated gradients, so that a checkpoint does not need to contain them."""
+        if self._gradients % self._settings.accumulation_steps:
             self._step(engine)
         self._gradients = 0
 
-    def _shown(self, clicks: BatchClicks, found: Numbers) -> list[torch.Tensor]:
-        return [clicks.channels(), *mask_channels(self._how.model, found)]
-
-    def _learnt(
+    def _train_on(
         self, engine: SupervisedTrainer, inputs: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
     ) -> tuple[torch.Tensor, float]:
-        """Returns the logits and the loss of one showing, after its gradient."""
-        stepper = self._stepper
-        set_training(engine.network, is_fixed=self._is_fixed(engine.state.epoch))
-        with stepper.cast():
+        """Computes and backpropagates the loss of one prediction; returns its logits and its loss."""
+        settings = self._settings
+        set_train_mode(engine.network, freeze_batch_norm=self._is_batch_norm_frozen(engine.state.epoch))
+        with settings.autocast():
             logits = engine.inferer(inputs, engine.network).float()
-        loss = engine.loss_function(_settled(logits, truth, known), truth[:, None])
-        stepper.scaler.scale(loss / stepper.accumulate).backward()
+        loss = engine.loss_function(_replace_unknown(logits, truth, known), truth[:, None])
+        settings.scaler.scale(loss / settings.accumulation_steps).backward()
         self._gradients += 1
-        if self._gradients % stepper.accumulate == 0:
+        if self._gradients % settings.accumulation_steps == 0:
             self._step(engine)
         return logits.detach(), float(loss.detach())
 
-    def _is_fixed(self, epoch: int) -> bool:
-        """Whether the statistics of normalization stay as they are in an epoch, counted from 1."""
-        after = self._how.optimization.fix_statistics_after
+    def _is_batch_norm_frozen(self, epoch: int) -> bool:
+        """Whether the statistics of batch normalization are frozen in an epoch; epochs start at 1."""
+        after = self._config.optimization.freeze_batch_norm_after_epochs
         return after is not None and epoch > after
 
     def _step(self, engine: SupervisedTrainer) -> None:
-        stepper = self._stepper
-        if stepper.clip_norm:
-            stepper.scaler.unscale_(engine.optimizer)
-            torch.nn.utils.clip_grad_norm_(engine.network.parameters(), stepper.clip_norm)
-        stepper.scaler.step(engine.optimizer)
-        stepper.scaler.update()
+        settings = self._settings
+        if settings.clip_norm:
+            settings.scaler.unscale_(engine.optimizer)
+            torch.nn.utils.clip_grad_norm_(engine.network.parameters(), settings.clip_norm)
+        settings.scaler.step(engine.optimizer)
+        settings.scaler.update()
         engine.optimizer.zero_grad()
-        stepper.after()
+        settings.after_step()
 
-    def _seen(self, engine: SupervisedTrainer, inputs: torch.Tensor) -> torch.Tensor:
+    def _predict(self, engine: SupervisedTrainer, inputs: torch.Tensor) -> torch.Tensor:
+        """Returns logits without a gradient."""
         engine.network.eval()
-        with torch.no_grad(), self._stepper.cast():
+        with torch.no_grad(), self._settings.autocast():
             logits: torch.Tensor = engine.inferer(inputs, engine.network)
         return logits
 
 
-def mask_channels(spec: ModelSpec, found: Numbers) -> list[torch.Tensor]:
-    """Returns the channels that show what was found before the last click [B, M, I, J, K]; none for most models."""
-    names = ["", *(each.name for each in spec.classes)]
+def mask_channels(spec: ModelSpec, predictions: Numbers) -> list[torch.Tensor]:
+    """Returns the previous-mask channels [B, M, I, J, K], as a list of one tensor; empty for models without them.
+
+    Args:
+        spec: The model.
+        predictions: The predicted class of each voxel before the last click [B, I, J, K].
+    """
+    names = ["", *(class_spec.name for class_spec in spec.classes)]
     masks = [
-        np.isin(found, [names.index(name) for name in channel.takes]).astype(np.float32)
+        np.isin(predictions, [names.index(name) for name in channel.takes]).astype(np.float32)
         for channel in spec.previous_mask
     ]
     return [torch.from_numpy(np.stack(masks, axis=1))] if masks else []
 
 
-def _settled(logits: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Returns logits [B, K, I, J, K] that are right beyond doubt where nobody can know the truth yet."""
-    certain = torch.nn.functional.one_hot(truth, logits.shape[1]).movedim(-1, 1).to(logits) * _CERTAIN
+def _replace_unknown(logits: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Replaces logits [B, K, I, J, K] of voxels whose class is not known yet by logits without loss or gradient."""
+    certain = torch.nn.functional.one_hot(truth, logits.shape[1]).movedim(-1, 1).to(logits) * _CERTAIN_LOGIT
     return torch.where(known[:, None], logits, certain)
 
 
-def set_training(network: torch.nn.Module, *, is_fixed: bool) -> None:
-    """Makes a network learn.
+def set_train_mode(network: torch.nn.Module, *, freeze_batch_norm: bool) -> None:
+    """Switches a network to training.
 
     Args:
         network: The network.
-        is_fixed: Whether its running statistics stay as they are, and are gone by: then what it finds in one place
-            depends on nothing that is far from it, and is the same for a patch as for a window.
+        freeze_batch_norm: Whether batch normalization uses its running statistics and does not update them. Then the
+            output at a voxel does not depend on distant voxels, and is the same in a patch and in a window.
     """
     network.train()
     for module in network.modules():
-        if is_fixed and isinstance(module, _NormBase) and module.track_running_stats:
+        if freeze_batch_norm and isinstance(module, _NormBase) and module.track_running_stats:
             module.eval()
 
 
-def entries(network: torch.nn.Module) -> frozenset[str]:
-    """Returns the names of all weights and statistics of normalization; modules have all names that they go by."""
+def normalization_entries(network: torch.nn.Module) -> frozenset[str]:
+    """Returns the names of the weights and statistics of normalization in a state dict.
+
+    A module that the network contains under several names is listed under each of them.
+    """
     return frozenset(
         f"{name}.{entry}"
         for name, module in network.named_modules(remove_duplicate=False)

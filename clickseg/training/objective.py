@@ -1,4 +1,4 @@
-"""Network, loss, optimizer and learning rate, as a run is told."""
+"""Loss, inferer, optimizer, learning-rate scheduler and mixed precision of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from clickseg.inference.engines.torch_engine import computes_in_bf16
-from clickseg.training.config import Loss, Optimization, Training
+from clickseg.training.config import LossConfig, OptimizationConfig, TrainingConfig
 
 _LOSSES: dict[str, type[torch.nn.Module]] = {
     "DiceCELoss": DiceCELoss,
@@ -29,26 +29,26 @@ _LOSSES: dict[str, type[torch.nn.Module]] = {
 }
 
 
-def make_loss(how: Loss) -> torch.nn.Module:
+def make_loss(config: LossConfig) -> torch.nn.Module:
     """Returns the loss of logits [B, K, I, J, K] and classes [B, 1, I, J, K]."""
-    squared = {} if how.name == "GeneralizedDiceFocalLoss" else {"squared_pred": how.squared_pred}
-    return _LOSSES[how.name](include_background=how.include_background, to_onehot_y=True, softmax=True, **squared)
+    squared = {} if config.name == "GeneralizedDiceFocalLoss" else {"squared_pred": config.squared_pred}
+    return _LOSSES[config.name](include_background=config.include_background, to_onehot_y=True, softmax=True, **squared)
 
 
-def make_inferer(how: Training) -> Inferer:
-    """Returns what runs a network on a sample: as it is, or in windows that are stitched."""
-    if how.loss.of == "patch":
+def make_inferer(config: TrainingConfig) -> Inferer:
+    """Returns the inferer that runs a network on a sample: on the complete patch, or with a sliding window."""
+    if config.loss.target == "patch":
         return SimpleInferer()
-    window = how.model.window
+    window = config.model.window
     return SlidingWindowInferer(
         window.roi, overlap=window.overlap, mode="gaussian", sigma_scale=window.sigma_scale, cache_roi_weight_map=True
     )
 
 
-def make_optimizer(how: Optimization, network: torch.nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(config: OptimizationConfig, network: torch.nn.Module) -> torch.optim.Optimizer:
     """Returns the optimizer of a network's weights."""
-    weights, rate, decay = network.parameters(), how.learning_rate, how.weight_decay
-    match how.optimizer:
+    weights, rate, decay = network.parameters(), config.learning_rate, config.weight_decay
+    match config.optimizer:
         case "Adam":
             return torch.optim.Adam(weights, rate, weight_decay=decay)
         case "AdamW":
@@ -60,22 +60,24 @@ def make_optimizer(how: Optimization, network: torch.nn.Module) -> torch.optim.O
             return torch.optim.SGD(weights, rate, weight_decay=decay, momentum=0.99, nesterov=True)
 
 
-def make_scheduler(how: Optimization, optimizer: torch.optim.Optimizer, epochs: int) -> LRScheduler:
-    """Returns what sets the learning rate after each epoch; with the figures that SW-FastEdit takes."""
-    match how.scheduler:
+def make_scheduler(config: OptimizationConfig, optimizer: torch.optim.Optimizer, epochs: int) -> LRScheduler:
+    """Returns the scheduler that sets the learning rate after each epoch, with the parameters of SW-FastEdit."""
+    match config.scheduler:
         case "none":
             return ConstantLR(optimizer, factor=1.0)
         case "cosine":
             return CosineAnnealingLR(optimizer, T_max=epochs, eta_min=1e-8)
         case "multistep":
-            return MultiStepLR(optimizer, [epochs * part // 5 for part in range(1, 5)], gamma=0.333)
+            return MultiStepLR(optimizer, [epochs * step // 5 for step in range(1, 5)], gamma=0.333)
         case "polynomial":
             return PolynomialLR(optimizer, total_iters=epochs, power=2)
 
 
-def make_cast(how: Optimization, device: torch.device) -> tuple[Callable[[], AbstractContextManager[Any]], bool]:
-    """Returns the context of mixed precision, and whether losses have to be scaled, as those in f16 have."""
-    precision = how.precision
+def make_autocast(
+    config: OptimizationConfig, device: torch.device
+) -> tuple[Callable[[], AbstractContextManager[Any]], bool]:
+    """Returns the context of mixed precision, and whether the loss must be scaled, which only f16 needs."""
+    precision = config.precision
     if precision == "auto":
         precision = "f16" if device.type == "cuda" else "bf16" if computes_in_bf16() else "f32"
     if precision == "f32":

@@ -1,6 +1,6 @@
-"""What training ends in: a model package (a MONAI Bundle) with weights for torch and OpenVINO, and plots of the run.
+"""Writes the result of training: a model package (MONAI Bundle) with weights for PyTorch and OpenVINO, and loss curves.
 
-The model card says what a model takes, what it was trained on and how, and what it is not for.
+The model card in ``docs/README.md`` describes the inputs of the model, its training and its intended use.
 """
 
 from __future__ import annotations
@@ -21,32 +21,36 @@ from clickseg.inference.engines.export import export_openvino, list_weights
 from clickseg.inference.engines.torch_engine import STATE_DICT
 from clickseg.models.package import CONFIG, METADATA, load_package
 from clickseg.models.spec import InputSpec
-from clickseg.training.config import Training
+from clickseg.training.config import TrainingConfig
+from clickseg.training.validation import VALIDATION_DICE
 
-_KEPT = {"largest": "the largest component", "clicked": "clicked components, where there are foreground clicks,"}
+_POSTPROCESSING = {
+    "largest": "keeps the largest component of each class",
+    "clicked": "for each class with foreground clicks, keeps the components that contain one",
+}
 
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 
 
-def write_bundle(how: Training, network: torch.nn.Module, summary: Mapping[str, str], path: Path) -> None:
-    """Writes a package; weights are rounded to 16 bits, in both kinds of files.
+def write_bundle(config: TrainingConfig, network: torch.nn.Module, summary: Mapping[str, str], path: Path) -> None:
+    """Writes a model package; weights are rounded to f16 in the files of both runtimes.
 
     Args:
-        how: The run.
-        network: Its network.
-        summary: What is said of the training in the model card, by headings.
-        path: The package's folder.
+        config: The training configuration.
+        network: The trained network.
+        summary: Further rows of the model card about the training.
+        path: The folder of the package.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: A file cannot be written.
     """
     for folder in (path / METADATA.parent, path / "models", path / "docs"):
         folder.mkdir(parents=True, exist_ok=True)
-    _write_json(path / CONFIG, {"network_def": how.network})
-    _write_json(path / METADATA, metadata(how))
-    write_bytes(path / "docs" / "README.md", model_card(how, summary).encode())
+    _write_json(path / CONFIG, {"network_def": config.network})
+    _write_json(path / METADATA, make_metadata(config))
+    write_bytes(path / "docs" / "README.md", render_model_card(config, summary).encode())
     buffer = io.BytesIO()
-    torch.save(_in_16_bits(network.state_dict()), buffer)
+    torch.save(_convert_to_f16(network.state_dict()), buffer)
     write_bytes(path / "models" / STATE_DICT, buffer.getvalue())
     package = load_package(path)
     list_weights(package, (STATE_DICT,))
@@ -57,29 +61,29 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _in_16_bits(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Returns weights rounded to f16; those that a network has under several names are one, and are written once.
+def _convert_to_f16(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Rounds weights to f16; weights that a network contains under several names are stored once.
 
-    Whole numbers, such as the indices of a SwinUNETR, stay what they are: f16 has not all of them above 2048.
+    Integers, such as the indices of a SwinUNETR, stay unchanged: f16 does not represent all integers above 2048.
     """
-    halves: dict[int, torch.Tensor] = {}
+    converted: dict[int, torch.Tensor] = {}
     for weights in state.values():
-        own = weights.detach().cpu()
-        halves.setdefault(weights.data_ptr(), _rounded(own) if own.is_floating_point() else own)
-    return {name: halves[weights.data_ptr()] for name, weights in state.items()}
+        values = weights.detach().cpu()
+        converted.setdefault(weights.data_ptr(), _round_to_f16(values) if values.is_floating_point() else values)
+    return {name: converted[weights.data_ptr()] for name, weights in state.items()}
 
 
-def _rounded(weights: torch.Tensor) -> torch.Tensor:
-    """Returns weights in f16; as they are where that cannot hold them, as with statistics of images in HU."""
-    halves = weights.half()
-    return halves if bool(torch.isfinite(halves).all()) else weights
+def _round_to_f16(weights: torch.Tensor) -> torch.Tensor:
+    """Rounds weights to f16; unchanged if some overflow, such as the statistics of images in HU."""
+    rounded = weights.half()
+    return rounded if bool(torch.isfinite(rounded).all()) else weights
 
 
-def metadata(how: Training) -> dict[str, Any]:
-    """Returns a bundle's ``metadata.json``, yet without digests of weights."""
-    card, spec = how.card, how.model
-    modalities = _modalities(how)
-    labels = ", ".join(f"{number} {each.name}" for number, each in enumerate(spec.classes, 1))
+def make_metadata(config: TrainingConfig) -> dict[str, Any]:
+    """Returns the bundle's ``metadata.json``, without the digests of the weights."""
+    card, spec = config.card, config.model
+    modalities = _modality_names(config)
+    labels = ", ".join(f"{number} {class_spec.name}" for number, class_spec in enumerate(spec.classes, 1))
     return {
         "schema": _SCHEMA,
         "version": card.version,
@@ -100,38 +104,38 @@ def metadata(how: Training) -> dict[str, Any]:
         "intended_use": card.intended_use,
         "references": list(card.references),
         "network_data_format": {
-            "inputs": {"image": _data_format("image", _channels(how), spec.input_channels, how)},
-            "outputs": {"pred": _data_format("segmentation", _classes(how), spec.output_channels, how)},
+            "inputs": {"image": _data_format("image", _channel_names(config), spec.input_channels, config)},
+            "outputs": {"pred": _data_format("segmentation", _class_names(config), spec.output_channels, config)},
         },
         "clickseg": {**spec.model_dump(mode="json", exclude_none=True), "weights": {}},
     }
 
 
-def _modalities(how: Training) -> str:
-    return ", ".join(" or ".join(each.modalities) for each in how.model.inputs)
+def _modality_names(config: TrainingConfig) -> str:
+    return ", ".join(" or ".join(image.modalities) for image in config.model.inputs)
 
 
-def _channels(how: Training) -> list[str]:
-    guidance = how.model.guidance
+def _channel_names(config: TrainingConfig) -> list[str]:
+    guidance = config.model.guidance
     clicks = [
-        " or ".join(f"{polarity.value} clicks of {label}" for label, polarity in each.takes)
-        for each in (guidance.channels if guidance else ())
+        " or ".join(f"{polarity.value} clicks of {label}" for label, polarity in channel.takes)
+        for channel in (guidance.channels if guidance else ())
     ]
-    masks = ["previous " + " or ".join(each.takes) for each in how.model.previous_mask]
-    return [*(each.name for each in how.model.inputs), *clicks, *masks]
+    masks = ["previous " + " or ".join(channel.takes) for channel in config.model.previous_mask]
+    return [*(image.name for image in config.model.inputs), *clicks, *masks]
 
 
-def _classes(how: Training) -> list[str]:
-    return ["background", *(each.name for each in how.model.classes)]
+def _class_names(config: TrainingConfig) -> list[str]:
+    return ["background", *(class_spec.name for class_spec in config.model.classes)]
 
 
-def _data_format(form: str, channels: list[str], count: int, how: Training) -> dict[str, Any]:
+def _data_format(data_format: str, channels: list[str], count: int, config: TrainingConfig) -> dict[str, Any]:
     return {
         "type": "image",
-        "format": form,
-        "modality": _modalities(how),
+        "format": data_format,
+        "modality": _modality_names(config),
         "num_channels": count,
-        "spatial_shape": list(how.model.window.roi),
+        "spatial_shape": list(config.model.window.roi),
         "dtype": "float32",
         "value_range": [],
         "is_patch_data": True,
@@ -139,74 +143,84 @@ def _data_format(form: str, channels: list[str], count: int, how: Training) -> d
     }
 
 
-def model_card(how: Training, summary: Mapping[str, str]) -> str:
-    """Returns a model card in Markdown, rendered from ``templates/model_card.md.j2``; values are escaped as HTML is.
+def render_model_card(config: TrainingConfig, summary: Mapping[str, str]) -> str:
+    """Returns the model card in Markdown, rendered from ``templates/model_card.md.j2`` with HTML escaping.
 
     Args:
-        how: The run.
-        summary: What is said of the training, by headings.
+        config: The training configuration.
+        summary: Further rows about the training.
     """
     environment = make_environment("clickseg.training")
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = _escape_cell
     return environment.get_template("model_card.md.j2").render(
-        name=how.name,
-        card=how.card,
-        model=_model_rows(how),
-        training=[*_training_rows(how), *summary.items()],
+        name=config.name,
+        card=config.card,
+        model=_model_rows(config),
+        training=[*_training_rows(config), *summary.items()],
     )
 
 
-def _model_rows(how: Training) -> list[tuple[str, str]]:
-    spec = how.model
-    spacing = " x ".join(f"{each:g}" for each in spec.grid.spacing_mm)
+def _model_rows(config: TrainingConfig) -> list[tuple[str, str]]:
+    spec = config.model
+    spacing = " x ".join(f"{length:g}" for length in spec.grid.spacing_mm)
     rows = [
-        ("input", ", ".join(f"{each.name} ({_kinds(each)})" for each in spec.inputs)),
-        ("grid", f"{spacing} mm, {spec.grid.orientation}"),
-        ("window", f"{' x '.join(str(each) for each in spec.window.roi)}, overlap {spec.window.overlap:g}"),
-        ("output", ", ".join(each.name for each in spec.classes)),
-        ("network", str(how.network.get("_target_"))),
+        ("input", ", ".join(f"{image.name} ({_modality_and_unit(image)})" for image in spec.inputs)),
+        ("model grid", f"{spacing} mm, {spec.grid.orientation}"),
+        ("window", f"{_size_text(spec.window.roi)} voxels, overlap {spec.window.overlap:g}"),
+        ("classes", ", ".join(class_spec.name for class_spec in spec.classes)),
+        ("network", str(config.network.get("_target_"))),
     ]
     if spec.guidance:
         balls = f"balls of radius {spec.guidance.radius_vox:g} voxels, {len(spec.guidance.channels)} channels"
-        needed = "; only series with a foreground click are segmented" if spec.guidance.required else ""
-        rows.append(("clicks", balls + needed))
+        required = "; requires at least one foreground click" if spec.guidance.required else ""
+        rows.append(("clicks", balls + required))
     if spec.postprocessing.keep != "all":
-        rows.append(("postprocessing", f"keeps {_KEPT[spec.postprocessing.keep]} of each class"))
+        rows.append(("postprocessing", _POSTPROCESSING[spec.postprocessing.keep]))
     return rows
 
 
-def _kinds(image: InputSpec) -> str:
-    return " or ".join(f"{each.modality} {each.unit}".strip() for each in image.choices)
+def _modality_and_unit(image: InputSpec) -> str:
+    return " or ".join(f"{choice.modality} {choice.unit}".strip() for choice in image.choices)
 
 
-def _training_rows(how: Training) -> list[tuple[str, str]]:
-    patch = " x ".join(str(each) for each in how.patch)
+def _size_text(size: Sequence[int]) -> str:
+    return " x ".join(str(length) for length in size)
+
+
+def _training_rows(config: TrainingConfig) -> list[tuple[str, str]]:
+    optimization = config.optimization
     return [
-        ("samples", f"{how.epochs} epochs of {how.steps} batches of {how.batch}, {patch} voxels"),
-        ("synthetic", f"{how.synthesis.share:.0%} of the samples"),
-        ("clicks", f"0 to {how.clicking.most} simulated rounds for each sample, of at most two clicks for each class"),
-        ("loss", f"{how.loss.name}, {how.optimization.optimizer}, learning rate {how.optimization.learning_rate:g}"),
-        ("seed", str(how.seed)),
+        ("epochs", f"{config.epochs} of {config.steps_per_epoch} steps"),
+        ("batch", f"{config.batch_size} patches of {_size_text(config.patch_size)} voxels"),
+        ("synthetic samples", f"{config.synthesis.probability:.0%}"),
+        (
+            "simulated clicks",
+            f"0 to {config.clicking.max_rounds} rounds, at most one foreground and one background click "
+            "for each class and round",
+        ),
+        ("loss", config.loss.name),
+        ("optimizer", f"{optimization.optimizer}, learning rate {optimization.learning_rate:g}"),
+        ("seed", str(config.seed)),
     ]
 
 
-def _cell(text: str) -> str:
-    """Returns a text for a cell of a Markdown table, which ends at a bar and at the end of the line."""
+def _escape_cell(text: str) -> str:
+    """Returns a text for a cell of a Markdown table: on one line, with bars escaped."""
     return " ".join(text.splitlines()).replace("|", "\\|")
 
 
 def write_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draws losses, and what was found in cases that are held out, over the epochs (PNG).
+    """Plots losses and validation Dice coefficients over the epochs (PNG).
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
-    for number, (group, label) in enumerate((("loss/", "loss"), ("dice/", "Dice, held out")), 1):
+    for number, (prefix, label) in enumerate((("loss/", "loss"), (VALIDATION_DICE, "Dice, held-out cases")), 1):
         axes = figure.add_subplot(1, 2, number)
-        for name in sorted({name for each in history for name in each if name.startswith(group)}):
-            points = [(each["epoch"], each[name]) for each in history if name in each]
-            axes.plot(*zip(*points, strict=True), label=name.removeprefix(group))
+        for name in sorted({name for metrics in history for name in metrics if name.startswith(prefix)}):
+            points = [(metrics["epoch"], metrics[name]) for metrics in history if name in metrics]
+            axes.plot(*zip(*points, strict=True), label=name.removeprefix(prefix).replace("_", " "))
         axes.set(xlabel="epoch", ylabel=label)
         if axes.lines:
             axes.legend()

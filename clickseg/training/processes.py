@@ -1,4 +1,4 @@
-"""The processes that train together (``torchrun``), and the device of each."""
+"""The processes of a distributed training run (``torchrun``), and the device of each process."""
 
 from __future__ import annotations
 
@@ -13,60 +13,60 @@ import torch.distributed
 from clickseg.core.errors import EngineError
 from clickseg.inference.engines.torch_engine import cuda_or_cpu
 
-_PATIENCE = timedelta(days=7)
-"""How long processes wait for the first one, which reads the dataset and looks at cases that are held out."""
+_TIMEOUT = timedelta(days=7)
+"""How long processes wait for the process of rank 0, which reads the dataset and validates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The processes of a run.
+    """The processes of a run, as one of them sees them.
 
     Attributes:
-        rank: The number of this one.
-        count: How many there are.
-        device: What this one computes on.
+        rank: The rank of this process.
+        world_size: The number of processes.
+        device: The device of this process.
     """
 
     rank: int
-    count: int
+    world_size: int
     device: torch.device
 
     @property
-    def is_first(self) -> bool:
-        """Whether this is the one that writes and tells."""
+    def is_main(self) -> bool:
+        """Whether this is the process of rank 0, which writes files and reports progress."""
         return self.rank == 0
 
 
 @contextmanager
 def joined(environ: Mapping[str, str], device: str) -> Iterator[Processes]:
-    """Joins the processes that ``torchrun`` has started, if it has.
+    """Joins the process group that ``torchrun`` started; without ``torchrun`` the run has one process.
 
     Args:
-        environ: The environment, with what ``torchrun`` says.
+        environ: The environment, with the variables of ``torchrun``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        EngineError: There is no such device.
+        EngineError: The device does not exist.
     """
-    count, local = int(environ.get("WORLD_SIZE", "1")), int(environ.get("LOCAL_RANK", "0"))
-    own = _own_device(cuda_or_cpu(device), local)
-    if count == 1:
-        yield Processes(0, 1, own)
+    world_size, local_rank = int(environ.get("WORLD_SIZE", "1")), int(environ.get("LOCAL_RANK", "0"))
+    local_device = _local_device(cuda_or_cpu(device), local_rank)
+    if world_size == 1:
+        yield Processes(0, 1, local_device)
         return
-    torch.distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_PATIENCE)
+    torch.distributed.init_process_group("nccl" if local_device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     try:
-        yield Processes(int(environ["RANK"]), count, own)
+        yield Processes(int(environ["RANK"]), world_size, local_device)
     finally:
         torch.distributed.destroy_process_group()
 
 
-def _own_device(device: str, local: int) -> torch.device:
-    """Returns the device of one of the processes of a machine; each has a GPU of its own, unless one is named."""
-    own = torch.device(f"cuda:{local}" if device == "cuda" else device)
-    if own.type != "cuda":
-        return own
-    known = torch.cuda.device_count()
-    if (own.index or 0) >= known:
-        raise EngineError(f"expected a GPU from cuda:0 to cuda:{known - 1}, got {own}")
-    torch.cuda.set_device(own)
-    return own
+def _local_device(device: str, local_rank: int) -> torch.device:
+    """Returns the device of a process; each process of a machine has its own GPU, unless the user names one."""
+    local_device = torch.device(f"cuda:{local_rank}" if device == "cuda" else device)
+    if local_device.type != "cuda":
+        return local_device
+    count = torch.cuda.device_count()
+    if (local_device.index or 0) >= count:
+        raise EngineError(f"expected a GPU from cuda:0 to cuda:{count - 1}, got {local_device}")
+    torch.cuda.set_device(local_device)
+    return local_device

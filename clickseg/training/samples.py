@@ -1,7 +1,7 @@
-"""Samples: patches of cases with their surroundings, or synthetic volumes, changed at random (MONAI transforms).
+"""Training samples: patches of cases, or synthetic volumes, with random augmentation (MONAI transforms).
 
-Each is drawn from its own number alone, so that a run that is resumed, or has more worker processes, sees the same
-samples.
+A sample depends only on the seed and its number. A resumed run, or a run with more worker processes, therefore sees the
+same samples.
 """
 
 from __future__ import annotations
@@ -27,127 +27,142 @@ from torch.utils.data import Dataset
 
 from clickseg.core.arrays import Indices, Numbers, Triple, Values
 from clickseg.training.cases import GridCase
-from clickseg.training.config import Augmentation, Training
-from clickseg.training.synthetic import Look, as_scaled, blob, looks_of, painted, ranges, scene
+from clickseg.training.config import AugmentationConfig, TrainingConfig
+from clickseg.training.synthetic import (
+    Appearance,
+    input_appearances,
+    make_blob,
+    make_scene,
+    paint_object,
+    scale_to_model,
+    scaled_ranges,
+)
 
-IMAGE, TRUTH, OBJECTS = "image", "truth", "objects"
+IMAGE, TRUTH, DISTRACTORS = "image", "truth", "distractors"
 
 _MARGIN = 0.15
-"""How much more is cut on each side of a patch, as a part of it, so that few voxels lack a value when it is turned."""
+"""The margin that is cropped on each side of a patch, as a fraction of its size, so that rotation leaves few gaps."""
 
-MOST_PLACES = 1 << 16
-"""How many voxels of a case patches are put around."""
+MAX_FOREGROUND_INDICES = 1 << 16
+"""The largest number of foreground voxels of a case that are stored to position patches around them."""
+
+_ADDED_DISTRACTOR = 255
 
 
-class Item(TypedDict):
+class Sample(TypedDict):
     """A sample as tensors.
 
-    ``image`` [C, I, J, K]; ``truth`` [1, I, J, K]; ``objects`` [1, I, J, K]: the numbers of things that are an error
-    only after a click into them; ``must_click``: whether only clicks say what is meant.
+    ``image`` [C, I, J, K]; ``truth`` [1, I, J, K]: the class of each voxel; ``distractors`` [1, I, J, K]: the numbers
+    of synthetic objects that the loss ignores until they have a background click; ``needs_click``: whether only clicks
+    define the foreground.
     """
 
     image: torch.Tensor
     truth: torch.Tensor
-    objects: torch.Tensor
-    must_click: bool
+    distractors: torch.Tensor
+    needs_click: bool
 
 
 class Batch(TypedDict):
-    """Samples together: each tensor of an ``Item`` with an axis for them before the others."""
+    """A batch of samples: each tensor of a ``Sample`` with an additional first axis."""
 
     image: torch.Tensor
     truth: torch.Tensor
-    objects: torch.Tensor
-    must_click: torch.Tensor
+    distractors: torch.Tensor
+    needs_click: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A part of a volume.
+    """A patch of a volume.
 
     Attributes:
-        image: Its image channels [C, I, J, K].
-        truth: Its classes [I, J, K].
-        objects: Things that are an error only after a click into them [I, J, K].
+        image: The image channels [C, I, J, K].
+        truth: The class of each voxel [I, J, K].
+        distractors: The number of the distractor of each voxel [I, J, K]; 0 outside distractors.
     """
 
     image: Values
     truth: Numbers
-    objects: Numbers
+    distractors: Numbers
 
 
-class Samples(Dataset[Item]):
-    """The samples of a run, by their number."""
+class SampleDataset(Dataset[Sample]):
+    """The samples of a run, by number."""
 
-    def __init__(self, cases: Sequence[GridCase], how: Training, *, count: int) -> None:
-        """Takes the cases.
+    def __init__(self, cases: Sequence[GridCase], config: TrainingConfig, *, count: int) -> None:
+        """Finds the foreground voxels of the cases.
 
         Args:
-            cases: May be none where all samples are synthetic.
-            how: The run.
-            count: How many samples there are.
+            cases: The cases; may be empty if all samples are synthetic.
+            config: The training configuration.
+            count: The number of samples.
         """
-        self._cases, self._how, self._count = cases, how, count
-        self._change = augmentation(how.augmentation, how.patch)
-        self._foreground = [places(case.truth) for case in cases]
-        self._needs_clicks = how.model.guidance is not None and how.model.guidance.required
+        self._cases, self._config, self._count = cases, config, count
+        self._augment = make_augmentation(config.augmentation, config.patch_size)
+        self._foreground = [foreground_indices(case.truth) for case in cases]
+        self._model_needs_clicks = config.model.guidance is not None and config.model.guidance.required
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, number: int) -> Item:
-        rng = np.random.default_rng([self._how.seed, number])
-        is_synthetic = not self._cases or rng.random() < self._how.synthesis.share
-        patch, must_click = self._synthetic(rng) if is_synthetic else (self._of_a_case(rng), self._needs_clicks)
-        self._change.set_random_state(int(rng.integers(1 << 31)))
-        changed = self._change(
+    def __getitem__(self, number: int) -> Sample:
+        rng = np.random.default_rng([self._config.seed, number])
+        if not self._cases or rng.random() < self._config.synthesis.probability:
+            patch, needs_click = self._make_synthetic_patch(rng)
+        else:
+            patch, needs_click = self._make_case_patch(rng), self._model_needs_clicks
+        self._augment.set_random_state(int(rng.integers(1 << 31)))
+        augmented = self._augment(
             {
                 IMAGE: torch.from_numpy(patch.image),
                 TRUTH: torch.from_numpy(patch.truth[np.newaxis]),
-                OBJECTS: torch.from_numpy(patch.objects[np.newaxis]),
+                DISTRACTORS: torch.from_numpy(patch.distractors[np.newaxis]),
             }
         )
-        image, truth, objects = (changed[key].as_tensor() for key in (IMAGE, TRUTH, OBJECTS))
-        return Item(image=image, truth=truth, objects=objects, must_click=must_click)
+        image, truth, distractors = (augmented[key].as_tensor() for key in (IMAGE, TRUTH, DISTRACTORS))
+        return Sample(image=image, truth=truth, distractors=distractors, needs_click=needs_click)
 
-    def _synthetic(self, rng: np.random.Generator) -> tuple[Patch, bool]:
-        """Returns a volume with objects in it, and whether only clicks say which of them are meant."""
-        how = self._how.synthesis
-        looks = self._looks(rng)
-        must_click = self._needs_clicks or looks[0] != "uptake" or rng.random() >= how.automatic
-        made = scene(self._how.patch, looks, int(rng.integers(1, 6)), rng)
-        kinds = self._kinds(np.unique(made.objects[made.objects > 0]), must_click, rng)
-        image = as_scaled(made.images, self._how.model)
-        return Patch(image, kinds[made.objects], np.zeros_like(made.objects)), must_click
+    def _make_synthetic_patch(self, rng: np.random.Generator) -> tuple[Patch, bool]:
+        """Returns a synthetic volume, and whether only clicks define which of its objects are foreground."""
+        appearances = self._draw_appearances(rng)
+        needs_click = (
+            self._model_needs_clicks or appearances[0] != "uptake" or rng.random() >= self._config.synthesis.unprompted
+        )
+        scene = make_scene(self._config.patch_size, appearances, int(rng.integers(1, 6)), rng)
+        labels = self._draw_labels(np.unique(scene.objects[scene.objects > 0]), needs_click, rng)
+        image = scale_to_model(scene.images, self._config.model)
+        return Patch(image, labels[scene.objects], np.zeros_like(scene.objects)), needs_click
 
-    def _looks(self, rng: np.random.Generator) -> tuple[Look, ...]:
-        """Returns what each input looks like: a single one is any of those that the run is told."""
-        several, told = looks_of(self._how.model), self._how.synthesis.looks
-        return several if len(several) > 1 else (told[rng.integers(len(told))],)
+    def _draw_appearances(self, rng: np.random.Generator) -> tuple[Appearance, ...]:
+        """Returns the appearance of each input; for a single input one of the configured appearances is drawn."""
+        by_modality, configured = input_appearances(self._config.model), self._config.synthesis.appearances
+        return by_modality if len(by_modality) > 1 else (configured[rng.integers(len(configured))],)
 
-    def _kinds(self, present: Numbers, must_click: bool, rng: np.random.Generator) -> Numbers:
-        """Returns the class of each object, by its number; 0 for those that are not meant."""
-        kinds, classes = np.zeros(256, np.uint8), len(self._how.model.classes)
-        if not must_click:
-            kinds[present] = 1
-            return kinds
-        kinds[present] = rng.integers(0, classes + 1, len(present))
-        if len(present) and not kinds.any():
-            kinds[rng.choice(present)] = rng.integers(1, classes + 1)
-        return kinds
+    def _draw_labels(self, objects: Numbers, needs_click: bool, rng: np.random.Generator) -> Numbers:
+        """Returns the class of each object number; 0 for objects that are background."""
+        labels, classes = np.zeros(256, np.uint8), len(self._config.model.classes)
+        if not needs_click:
+            labels[objects] = 1
+            return labels
+        labels[objects] = rng.integers(0, classes + 1, len(objects))
+        if len(objects) and not labels.any():
+            labels[rng.choice(objects)] = rng.integers(1, classes + 1)
+        return labels
 
-    def _of_a_case(self, rng: np.random.Generator) -> Patch:
-        number = int(rng.integers(len(self._cases)))
-        case, how = self._cases[number], self._how
-        size = _larger(how.patch)
-        patch = _cut(case, self._start(number, size, rng), size, how, rng)
-        return _with_distractor(patch, case, how, rng) if rng.random() < how.synthesis.distractors else patch
+    def _make_case_patch(self, rng: np.random.Generator) -> Patch:
+        index = int(rng.integers(len(self._cases)))
+        case, config = self._cases[index], self._config
+        size = _size_with_margin(config.patch_size)
+        patch = _crop(case, self._draw_start(index, size, rng), size, config, rng)
+        has_distractor = rng.random() < config.synthesis.distractor_probability
+        return _add_distractor(patch, case, config, rng) if has_distractor else patch
 
-    def _start(self, number: int, size: Triple, rng: np.random.Generator) -> Indices:
-        """Returns where a patch begins: around a voxel of what is to be found, or anywhere."""
-        shape = np.array(self._cases[number].truth.shape)
-        foreground = self._foreground[number]
-        if len(foreground) and rng.random() < self._how.positive:
+    def _draw_start(self, index: int, size: Triple, rng: np.random.Generator) -> Indices:
+        """Returns the first voxel of a patch, which contains a foreground voxel or any voxel of the case."""
+        shape = np.array(self._cases[index].truth.shape)
+        foreground = self._foreground[index]
+        if len(foreground) and rng.random() < self._config.foreground_probability:
             voxel = np.array(np.unravel_index(rng.choice(foreground), tuple(shape)))
         else:
             voxel = rng.integers(shape)
@@ -155,71 +170,75 @@ class Samples(Dataset[Item]):
         return start
 
 
-def places(truth: Numbers) -> Indices:
-    """Returns voxels of what is to be found, spread over all of them: as many as memory for many cases allows."""
-    voxels = np.flatnonzero(truth)
-    return voxels[:: 1 + len(voxels) // MOST_PLACES].copy()
+def foreground_indices(truth: Numbers) -> Indices:
+    """Returns the flat indices of foreground voxels, evenly thinned out to at most ``MAX_FOREGROUND_INDICES``."""
+    indices = np.flatnonzero(truth)
+    return indices[:: 1 + len(indices) // MAX_FOREGROUND_INDICES].copy()
 
 
-def _cut(case: GridCase, start: Indices, size: Triple, how: Training, rng: np.random.Generator) -> Patch:
-    """Returns a part of a case; beyond its border nothing, or a synthetic volume."""
+def _crop(case: GridCase, start: Indices, size: Triple, config: TrainingConfig, rng: np.random.Generator) -> Patch:
+    """Returns a patch of a case, padded with zeros or a synthetic volume where it extends beyond the case."""
     first, stop = np.maximum(start, 0), np.minimum(start + size, case.truth.shape)
     source = tuple(slice(a, b) for a, b in zip(first, stop, strict=True))
     target = tuple(slice(a, b) for a, b in zip(first - start, stop - start, strict=True))
     patch = Patch(np.zeros((len(case.images), *size), np.float32), np.zeros(size, np.uint8), np.zeros(size, np.uint8))
-    if (stop - first < size).any() and rng.random() < how.synthesis.surroundings:
-        spec = how.model.for_modality(case.modality)
-        around = scene(size, looks_of(spec), int(rng.integers(0, 5)), rng)
-        patch = replace(patch, image=as_scaled(around.images, spec), objects=around.objects)
+    if (stop - first < size).any() and rng.random() < config.synthesis.padding_probability:
+        spec = config.model.for_modality(case.modality)
+        padding = make_scene(size, input_appearances(spec), int(rng.integers(0, 5)), rng)
+        patch = replace(patch, image=scale_to_model(padding.images, spec), distractors=padding.objects)
     patch.image[(slice(None), *target)] = case.images[(slice(None), *source)]
-    patch.truth[target], patch.objects[target] = case.truth[source], 0
+    patch.truth[target], patch.distractors[target] = case.truth[source], 0
     return patch
 
 
-def _with_distractor(patch: Patch, case: GridCase, how: Training, rng: np.random.Generator) -> Patch:
-    """Returns a patch with one more object in it, beside what is to be found."""
-    mask = blob(patch.truth.shape, rng) & (patch.truth == 0)
-    spec = how.model.for_modality(case.modality)
-    drawn = [
-        low + (top - low) * painted((each - low) / (top - low), mask, look, rng)
-        for each, (low, top), look in zip(patch.image, ranges(spec), looks_of(spec), strict=True)
+def _add_distractor(patch: Patch, case: GridCase, config: TrainingConfig, rng: np.random.Generator) -> Patch:
+    """Returns a patch with an additional object outside the foreground."""
+    mask = make_blob(patch.truth.shape, rng) & (patch.truth == 0)
+    spec = config.model.for_modality(case.modality)
+    painted = [
+        low + (high - low) * paint_object((channel - low) / (high - low), mask, appearance, rng)
+        for channel, (low, high), appearance in zip(
+            patch.image, scaled_ranges(spec), input_appearances(spec), strict=True
+        )
     ]
-    objects = patch.objects.copy()
-    objects[mask] = 255
-    keep = patch.truth > 0  # the softened border of the object leaves it as it is
-    image = np.where(keep, patch.image, np.stack(drawn)).astype(np.float32)
-    return replace(patch, image=image, objects=objects)
+    distractors = patch.distractors.copy()
+    distractors[mask] = _ADDED_DISTRACTOR
+    is_foreground = patch.truth > 0  # the softened border of the object must not change the foreground
+    image = np.where(is_foreground, patch.image, np.stack(painted)).astype(np.float32)
+    return replace(patch, image=image, distractors=distractors)
 
 
-def _larger(patch: Triple) -> Triple:
-    i, j, k = (count + 2 * ceil(count * _MARGIN) for count in patch)  # as much on both sides: its middle is on a voxel
+def _size_with_margin(patch_size: Triple) -> Triple:
+    # The same margin on both sides, so that the centre of the patch is at the centre of the crop.
+    i, j, k = (length + 2 * ceil(length * _MARGIN) for length in patch_size)
     return i, j, k
 
 
-def augmentation(how: Augmentation, patch: Triple) -> Compose:
-    """Returns what changes a sample, and cuts a patch of its middle.
+def make_augmentation(config: AugmentationConfig, patch_size: Triple) -> Compose:
+    """Returns the transform that augments a crop and extracts the patch at its centre.
 
     Args:
-        how: What is changed, and how often.
-        patch: The size of the patch.
+        config: The strength and the probability of each augmentation.
+        patch_size: The size of the patch.
     """
-    keys, axes = (IMAGE, TRUTH, OBJECTS), range(3)
+    keys, axes = (IMAGE, TRUTH, DISTRACTORS), range(3)
+    sigmas = {"sigma_x": (0.2, 0.8), "sigma_y": (0.2, 0.8), "sigma_z": (0.2, 0.8)}
     return Compose(
         [
             RandAffined(
                 keys,
-                spatial_size=patch,
-                prob=how.affine_share,
-                rotate_range=[radians(how.rotation_degrees)] * 3,
-                scale_range=[how.scaling] * 3,
+                spatial_size=patch_size,
+                prob=config.affine_probability,
+                rotate_range=[radians(config.rotation_degrees)] * 3,
+                scale_range=[config.scale_range] * 3,
                 mode=("bilinear", "nearest", "nearest"),
                 padding_mode="zeros",
             ),
-            *(RandFlipd(keys, prob=how.flip_share, spatial_axis=axis) for axis in axes),
-            RandSimulateLowResolutiond(IMAGE, prob=how.low_resolution_share, zoom_range=(0.5, 1.0)),
-            RandGaussianSmoothd(IMAGE, prob=how.blur_share, sigma_x=(0.2, 0.8), sigma_y=(0.2, 0.8), sigma_z=(0.2, 0.8)),
-            RandAdjustContrastd(IMAGE, prob=how.contrast_share, gamma=how.contrast),
-            RandScaleIntensityd(IMAGE, prob=how.intensity_share, factors=how.intensity),
-            RandGaussianNoised(IMAGE, prob=how.noise_share, std=how.noise),
+            *(RandFlipd(keys, prob=config.flip_probability, spatial_axis=axis) for axis in axes),
+            RandSimulateLowResolutiond(IMAGE, prob=config.low_resolution_probability, zoom_range=(0.5, 1.0)),
+            RandGaussianSmoothd(IMAGE, prob=config.blur_probability, **sigmas),
+            RandAdjustContrastd(IMAGE, prob=config.contrast_probability, gamma=config.contrast_gamma),
+            RandScaleIntensityd(IMAGE, prob=config.intensity_probability, factors=config.intensity_factor),
+            RandGaussianNoised(IMAGE, prob=config.noise_probability, std=config.noise_std),
         ]
     )

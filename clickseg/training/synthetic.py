@@ -1,7 +1,7 @@
-"""Volumes of random shapes and contrasts, in which clicks can say what is meant (after SynthSeg, Billot et al.).
+"""Volumes of random shapes and contrasts, in which clicks can define the foreground (after SynthSeg, Billot et al.).
 
-Tissues are regions of smooth random fields; objects are deformed ellipsoids. All lengths are in voxels. Values are
-scaled as those of images are for a model (``as_scaled``).
+Tissues are regions of smooth random fields; objects are deformed ellipsoids. All lengths are in voxels.
+``scale_to_model`` scales intensities to the range of the model's inputs.
 """
 
 from __future__ import annotations
@@ -18,134 +18,138 @@ from scipy.ndimage import gaussian_filter
 from clickseg.core.arrays import Mask, Numbers, Triple, Values
 from clickseg.models.spec import ModelSpec, PercentileScaling, RangeScaling, Scaling, SquareRootScaling
 
-Look = Literal["uptake", "contrast"]
+Appearance = Literal["uptake", "contrast"]
 
-_OF_ZSCORES = (-1.0, 3.0)
-"""From the darkest to the brightest of most images, in standard deviations."""
+_ZSCORE_RANGE = (-1.0, 3.0)
+"""The intensities of most images after z-score scaling, in standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A volume and the objects in it.
+    """A synthetic volume with objects.
 
     Attributes:
-        images: Its values as each of several scanners shows them [C, I, J, K], from 0 to about 1.
-        objects: The number of the object of each voxel, from 1; 0 where there is none.
+        images: One image for each appearance [C, I, J, K], with intensities from 0 to about 1.
+        objects: The number of the object of each voxel [I, J, K], from 1; 0 outside objects.
     """
 
     images: Values
     objects: Numbers
 
 
-def scene(shape: Triple, looks: Sequence[Look], count: int, rng: np.random.Generator) -> Scene:
-    """Returns a random volume.
+def make_scene(shape: Triple, appearances: Sequence[Appearance], count: int, rng: np.random.Generator) -> Scene:
+    """Creates a random volume.
 
     Args:
-        shape: Its size.
-        looks: What each of its images looks like. ``uptake``: dark, with bright objects; ``contrast``: anything.
-        count: How many objects are put into it; later ones cover earlier ones.
-        rng: Draws everything.
+        shape: The size of the volume.
+        appearances: The appearance of each image. ``uptake``: dark, with bright objects; ``contrast``: arbitrary
+            contrasts.
+        count: The number of objects; later objects cover earlier ones.
+        rng: The random number generator.
     """
-    images, objects = [_tissues(shape, look, rng) for look in looks], np.zeros(shape, np.uint8)
+    images = [_make_tissues(shape, appearance, rng) for appearance in appearances]
+    objects = np.zeros(shape, np.uint8)
     for number in range(1, count + 1):
-        mask = blob(shape, rng)
+        mask = make_blob(shape, rng)
         objects[mask] = number
-        images = [painted(image, mask, look, rng) for image, look in zip(images, looks, strict=True)]
-    return Scene(np.stack([_acquired(image, rng) for image in images]), objects)
+        images = [
+            paint_object(image, mask, appearance, rng) for image, appearance in zip(images, appearances, strict=True)
+        ]
+    return Scene(np.stack([_simulate_acquisition(image, rng) for image in images]), objects)
 
 
-def painted(image: Values, mask: Mask, look: Look, rng: np.random.Generator) -> Values:
-    """Returns an image with an object in it: of one value, uneven, or with a core of another value."""
-    value = _object_value(look, image[mask], rng)
-    values = value * (1 + rng.uniform(0, 0.3) * field(mask.shape, rng))
+def paint_object(image: Values, mask: Mask, appearance: Appearance, rng: np.random.Generator) -> Values:
+    """Returns an image with an additional object: homogeneous, heterogeneous, or with a core of another intensity."""
+    value = _object_intensity(appearance, image[mask], rng)
+    values = value * (1 + rng.uniform(0, 0.3) * make_field(mask.shape, rng))
     if rng.random() < 0.3:
-        core = (field(mask.shape, rng) > rng.uniform(0.3, 1)) & mask
+        core = (make_field(mask.shape, rng) > rng.uniform(0.3, 1)) & mask
         values[core] = value * rng.uniform(0.2, 0.9)
     softened = gaussian_filter(mask.astype(np.float32), rng.uniform(0.2, 1.0))
     painted_image: Values = (image + softened * (values - image)).astype(np.float32)
     return painted_image
 
 
-def blob(shape: Triple, rng: np.random.Generator) -> Mask:
-    """Returns a random object: an ellipsoid in any position, its border moved by a smooth field.
+def make_blob(shape: Triple, rng: np.random.Generator) -> Mask:
+    """Creates a random object: an ellipsoid of random pose, with a border deformed by a smooth field.
 
-    As many are between 2 and 4 voxels wide as are between 8 and 16: nodes are, and organs too.
+    Sizes are log-uniform: as many objects are 2 to 4 voxels wide (such as nodes) as 8 to 16 voxels (such as organs).
     """
     size = np.exp(rng.uniform(np.log(2.0), np.log(min(shape) / 2.5)))
     radii = size * rng.uniform(0.6, 1.5, 3)
     centre = rng.uniform(0.15, 0.85, 3) * shape
     rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij", sparse=True)
-    turned = [
+    rotated = [
         sum((axis - c) * np.float32(r) for axis, c, r in zip(axes, centre, row, strict=True)) / np.float32(radius)
         for row, radius in zip(rotation, radii, strict=True)
     ]
-    inside: Mask = sum(each * each for each in turned) < 1 + rng.uniform(0, 1.0) * field(shape, rng)
+    inside: Mask = sum(axis * axis for axis in rotated) < 1 + rng.uniform(0, 1.0) * make_field(shape, rng)
     return inside
 
 
-def field(shape: Triple | tuple[int, ...], rng: np.random.Generator) -> Values:
-    """Returns a smooth random field of zero mean and unit variance; its waves are a part of the volume long."""
+def make_field(shape: Triple | tuple[int, ...], rng: np.random.Generator) -> Values:
+    """Creates a smooth random field of zero mean and unit variance, interpolated from cells of 6 to 24 voxels."""
     cells = [max(2, round(count / rng.uniform(6, 24))) for count in shape]
     coarse = torch.from_numpy(rng.normal(size=(1, 1, *cells)).astype(np.float32))
     smooth: Values = torch.nn.functional.interpolate(coarse, shape, mode="trilinear")[0, 0].numpy()
-    standard: Values = (smooth - smooth.mean()) / (smooth.std() + np.float32(1e-6))
-    return standard
+    standardized: Values = (smooth - smooth.mean()) / (smooth.std() + np.float32(1e-6))
+    return standardized
 
 
-def _tissues(shape: Triple, look: Look, rng: np.random.Generator) -> Values:
-    highest = 0.25 if look == "uptake" else 1.0
+def _make_tissues(shape: Triple, appearance: Appearance, rng: np.random.Generator) -> Values:
+    highest = 0.25 if appearance == "uptake" else 1.0
     values = rng.uniform(0, highest, rng.integers(2, 7)).astype(np.float32)
-    regions = np.argmax(np.stack([field(shape, rng) for _ in values]), axis=0)
-    image: Values = values[regions] * (1 + rng.uniform(0, 0.2) * field(shape, rng))
+    regions = np.argmax(np.stack([make_field(shape, rng) for _ in values]), axis=0)
+    image: Values = values[regions] * (1 + rng.uniform(0, 0.2) * make_field(shape, rng))
     if rng.random() < 0.4:
-        image[field(shape, rng) > rng.uniform(0.5, 1.5)] = 0  # air
+        image[make_field(shape, rng) > rng.uniform(0.5, 1.5)] = 0  # air
     softened: Values = gaussian_filter(image, rng.uniform(0.3, 1.2))
     return softened
 
 
-def _object_value(look: Look, around: Values, rng: np.random.Generator) -> float:
-    """Returns what an object is: bright among uptake, else anything that differs from what was there."""
-    if look == "uptake":
+def _object_intensity(appearance: Appearance, covered: Values, rng: np.random.Generator) -> float:
+    """Returns the intensity of an object: bright for ``uptake``, otherwise any that differs from the covered voxels."""
+    if appearance == "uptake":
         return float(rng.uniform(0.2, 0.9))
-    before = float(around.mean()) if around.size else 0.5
+    before = float(covered.mean()) if covered.size else 0.5
     return before + float(rng.choice([-1, 1]) * rng.uniform(0.06, 0.6))
 
 
-def _acquired(image: Values, rng: np.random.Generator) -> Values:
-    """Returns an image as a scanner shows it: blurred, and with noise."""
+def _simulate_acquisition(image: Values, rng: np.random.Generator) -> Values:
+    """Adds the blur and the noise of a scanner to an image."""
     blurred = gaussian_filter(image, rng.uniform(0.2, 0.9))
     noise = (rng.normal(size=image.shape) * rng.uniform(0, 0.06)).astype(np.float32)
     acquired: Values = np.maximum(blurred + noise, np.float32(0))
     return acquired
 
 
-def as_scaled(images: Values, spec: ModelSpec) -> Values:
-    """Returns images with values from 0 to 1, one for each of a model's inputs [C, I, J, K], as these are scaled.
+def scale_to_model(images: Values, spec: ModelSpec) -> Values:
+    """Scales images of intensities from 0 to 1 to the ranges of the model's inputs.
 
     Args:
-        images: The images [C, I, J, K].
+        images: One image for each input [C, I, J, K].
         spec: The model, for one modality.
     """
-    limits = zip(images, ranges(spec), strict=True)
-    return np.stack([image * np.float32(top - low) + np.float32(low) for image, (low, top) in limits])
+    limits = zip(images, scaled_ranges(spec), strict=True)
+    return np.stack([image * np.float32(high - low) + np.float32(low) for image, (low, high) in limits])
 
 
-def looks_of(spec: ModelSpec) -> tuple[Look, ...]:
-    """Returns what each input of a model looks like, by its modality."""
-    return tuple("uptake" if each.modality == "PT" else "contrast" for each in spec.inputs)
+def input_appearances(spec: ModelSpec) -> tuple[Appearance, ...]:
+    """Returns the appearance of each input of a model, from its modality."""
+    return tuple("uptake" if image.modality == "PT" else "contrast" for image in spec.inputs)
 
 
-def ranges(spec: ModelSpec) -> list[tuple[float, float]]:
-    """Returns from where to where the scaled values of each input of a model go."""
-    return [_range(each.scaling) for each in spec.inputs]
+def scaled_ranges(spec: ModelSpec) -> list[tuple[float, float]]:
+    """Returns the smallest and the largest scaled intensity of each input of a model."""
+    return [_scaled_range(image.scaling) for image in spec.inputs]
 
 
-def _range(scaling: Scaling) -> tuple[float, float]:
+def _scaled_range(scaling: Scaling) -> tuple[float, float]:
     match scaling:
-        case SquareRootScaling(minimum=low, maximum=top):
-            return sqrt(low), sqrt(top)
-        case RangeScaling(b_min=low, b_max=top) | PercentileScaling(b_min=low, b_max=top):
-            return low, top
+        case SquareRootScaling(minimum=low, maximum=high):
+            return sqrt(low), sqrt(high)
+        case RangeScaling(b_min=low, b_max=high) | PercentileScaling(b_min=low, b_max=high):
+            return low, high
         case _:
-            return _OF_ZSCORES
+            return _ZSCORE_RANGE

@@ -1,4 +1,4 @@
-"""``clickseg train``: from a dataset and a configuration to a model package."""
+"""Trains a model: from a dataset and a configuration to a model package."""
 
 from __future__ import annotations
 
@@ -15,126 +15,130 @@ from clickseg.core.text import counted, first_line
 from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.folds import Fold, fold_of, make_folds, patient_of
 from clickseg.inference.engines.cuda import out_of_memory
-from clickseg.training.cases import gather
-from clickseg.training.checkpoint import CASES, CURVES, initial_digest, open_folder, record_of
-from clickseg.training.config import Training
-from clickseg.training.network import LESS_MEMORY, make_network
+from clickseg.training.cases import load_grid_cases
+from clickseg.training.checkpoint import CASES, CURVES, initial_weights_digest, make_record, open_run_folder
+from clickseg.training.config import TrainingConfig
+from clickseg.training.network import MEMORY_HINT, make_network
 from clickseg.training.package import write_bundle, write_curves
 from clickseg.training.processes import Processes
-from clickseg.training.trainer import FirstHooks, Hooks, Run, make_run
-from clickseg.training.validation import validate
+from clickseg.training.trainer import MEAN_LOSS, FirstHooks, Hooks, TrainingRun, make_run
+from clickseg.training.validation import VALIDATION_DICE, validate
 
 logger = logging.getLogger(__name__)
 
 
 def train(
     cases: Fold,
-    how: Training,
+    config: TrainingConfig,
     folder: Path,
     processes: Processes,
-    progress: Progress,
-    reading: Progress = no_progress,
+    batch_progress: Progress,
+    case_progress: Progress = no_progress,
 ) -> Path:
-    """Trains a network, or goes on with a run that was ended.
+    """Trains a network, or resumes an interrupted run, and writes the model package.
 
     Args:
-        cases: What is learnt from, and what is held out.
-        how: What the run is told.
-        folder: The run's folder.
-        processes: Those that train together, and the device of this one.
-        progress: Told after each batch.
-        reading: Told after each case that is read.
+        cases: The training cases and the held-out cases.
+        config: The training configuration.
+        folder: The run folder.
+        processes: The processes of the run.
+        batch_progress: Called after each batch.
+        case_progress: Called after each case that is read.
 
     Returns:
         The folder of the model package.
 
     Raises:
-        InputError: A case does not fit the model, or the folder holds another run.
+        InputError: A case does not fit the model, or the folder belongs to another run.
         ModelError: The network cannot be built, or does not fit the model.
-        EngineError: The device has too little memory, or weights became infinite.
+        EngineError: The device runs out of memory, or weights became infinite or NaN.
         OutputError: The folder cannot be written to.
     """
-    network = make_network(how, folder, processes)
-    if processes.is_first:
-        initial = initial_digest(how, folder)
-        open_folder(folder, how, record_of(how, cases.training, cases.held_out, processes.count, initial))
-        for _ in gather((*cases.training, *cases.held_out), how, folder / CASES, reading):
+    network = make_network(config, folder, processes)
+    if processes.is_main:
+        initial_digest = initial_weights_digest(config, folder)
+        record = make_record(config, cases.training, cases.held_out, processes.world_size, initial_digest)
+        open_run_folder(folder, config, record)
+        for _ in load_grid_cases((*cases.training, *cases.held_out), config, folder / CASES, case_progress):
             pass
-    _wait_for_first(processes)
-    learnt = tuple(gather(cases.training, how, folder / CASES, no_progress))
-    hooks = _hooks(cases, how, folder, processes, progress)
-    run = make_run(how, network, learnt, folder, processes, hooks)
-    go_on(run, how)
+    _wait_for_main(processes)
+    training_cases = tuple(load_grid_cases(cases.training, config, folder / CASES, no_progress))
+    hooks = _make_hooks(cases, config, folder, processes, batch_progress)
+    run = make_run(config, network, training_cases, folder, processes, hooks)
+    run_epochs(run, config)
     hooks.close()
-    package = folder / how.name
-    if processes.is_first:
+    package = folder / config.name
+    if processes.is_main:
         write_curves(run.state.history, folder / CURVES)
-        summary = _summary(cases, run.state.history, initial_digest(how, folder))
-        write_bundle(how, run.state.best_network, summary, package)
+        summary = _summary_rows(cases, run.state.history, initial_weights_digest(config, folder))
+        write_bundle(config, run.state.final_network, summary, package)
     return package
 
 
-def split_cases(data: Path, how: Training, fold: int | None, folds: int) -> Fold:
-    """Returns the cases that a run learns from, and those that are held out.
+def split_cases(data: Path, config: TrainingConfig, fold: int | None, folds: int) -> Fold:
+    """Returns the training cases and the held-out cases of a run.
 
-    They are split by the names of the cases alone, whatever the run's seed. Where all samples are synthetic no case is
-    learnt from.
+    The split depends on the names of the cases only, not on the seed of the run. If all samples are synthetic, no cases
+    are used for training.
 
     Args:
         data: The dataset.
-        how: The run, with its model.
-        fold: The number of the fold that is held out; None to learn from all cases.
-        folds: How many folds there are, where the dataset does not say it.
+        config: The training configuration, with the model.
+        fold: The number of the fold that is held out; None to train on all cases.
+        folds: The number of folds, if the dataset does not define the folds.
 
     Raises:
         InputError: The dataset does not fit the model, or has too few patients.
-        UsageError: There is no such fold.
+        UsageError: The fold does not exist.
     """
-    files = find_cases_for(data, how.model)
+    files = find_cases_for(data, config.model)
     split = Fold(0, files, ()) if fold is None else fold_of(make_folds(files, folds), fold)
     if fold is not None:
-        for what, cases in (("learnt from", split.training), ("held out", split.held_out)):
+        for name, cases in (("training", split.training), ("held out", split.held_out)):
             patients = {patient_of(case.name) for case in cases}
-            logger.info("%s: %s of %s", what, counted(len(cases), "case"), counted(len(patients), "patient"))
-    return replace(split, training=()) if how.synthesis.share == 1 else split
+            logger.info("%s: %s of %s", name, counted(len(cases), "case"), counted(len(patients), "patient"))
+    return replace(split, training=()) if config.synthesis.probability == 1 else split
 
 
-def go_on(run: Run, how: Training) -> None:
-    """Trains; a run that is over is left as it is, since to run it again would be to begin anew.
+def run_epochs(run: TrainingRun, config: TrainingConfig) -> None:
+    """Runs the remaining epochs; a finished run is not changed, because the engine would start from the first epoch.
 
     Raises:
-        DeviceMemoryError: The device has too little memory.
+        DeviceMemoryError: The device runs out of memory.
     """
-    if run.trainer.state.epoch >= how.epochs:
+    if run.trainer.state.epoch >= config.epochs:
         return
     try:
         run.trainer.run()
     except out_of_memory() as error:
-        raise DeviceMemoryError(f"training: out of memory: {first_line(error)}", hint=LESS_MEMORY) from error
+        raise DeviceMemoryError(f"training: out of memory: {first_line(error)}", hint=MEMORY_HINT) from error
 
 
-def _hooks(cases: Fold, how: Training, folder: Path, processes: Processes, progress: Progress) -> Hooks:
-    if not processes.is_first:
+def _make_hooks(cases: Fold, config: TrainingConfig, folder: Path, processes: Processes, progress: Progress) -> Hooks:
+    if not processes.is_main:
         return Hooks()
-    held_out = tuple(gather(cases.held_out, how, folder / CASES, no_progress))
+    held_out = tuple(load_grid_cases(cases.held_out, config, folder / CASES, no_progress))
     return FirstHooks(
-        folder, progress, lambda state: validate(how, held_out, state, processes.device), how.validate_every
+        folder, progress, lambda state: validate(config, held_out, state, processes.device), config.validate_every
     )
 
 
-def _summary(cases: Fold, history: Sequence[Mapping[str, float]], initial: str | None) -> dict[str, str]:
-    rows = {"cases": str(len(cases.training))}
-    if initial:
-        rows["began with"] = f"weights of SHA-256 {initial}"
+def _summary_rows(cases: Fold, history: Sequence[Mapping[str, float]], initial_digest: str | None) -> dict[str, str]:
+    """Returns the rows of the model card about data and results."""
+    rows = {"training cases": str(len(cases.training))}
+    if initial_digest:
+        rows["initial weights"] = f"SHA-256 {initial_digest}"
     if cases.held_out:
-        rows["held out"] = str(len(cases.held_out))
+        rows["held-out cases"] = str(len(cases.held_out))
     if history:
-        rows["loss at the end"] = f"{history[-1]['loss/loss']:.4f}"
-        dices = {name: value for name, value in history[-1].items() if name.startswith("dice/")}
-        rows |= {f"held out, {name.removeprefix('dice/')}": f"Dice {value:.3f}" for name, value in dices.items()}
+        rows["final loss"] = f"{history[-1][MEAN_LOSS]:.4f}"
+        for name, value in history[-1].items():
+            if name.startswith(VALIDATION_DICE):
+                clicks = name.removeprefix(VALIDATION_DICE).replace("_", " ")
+                rows[f"held-out cases, {clicks}"] = f"Dice {value:.3f}"
     return rows
 
 
-def _wait_for_first(processes: Processes) -> None:
-    if processes.count > 1:
+def _wait_for_main(processes: Processes) -> None:
+    if processes.world_size > 1:
         torch.distributed.barrier()

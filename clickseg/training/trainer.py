@@ -1,4 +1,4 @@
-"""Assembling a run: samples, network, optimizer, and what happens after each epoch."""
+"""Assembles a run: samples, network, optimizer, and the handlers of each batch and epoch."""
 
 from __future__ import annotations
 
@@ -22,123 +22,148 @@ from clickseg.clicks.simulated.regions import depth_on
 from clickseg.core.device import device_of
 from clickseg.core.progress import Progress
 from clickseg.training.cases import GridCase
-from clickseg.training.checkpoint import CHECKPOINT, State, is_begun, restore, save
-from clickseg.training.config import Training
-from clickseg.training.interaction import Interaction, Stepper
+from clickseg.training.checkpoint import CHECKPOINT, TrainingState, has_checkpoint, load_checkpoint, save_checkpoint
+from clickseg.training.config import TrainingConfig
+from clickseg.training.interaction import FIRST_PREDICTION, LAST_PREDICTION, Interaction, StepSettings
 from clickseg.training.network import check_finite
-from clickseg.training.objective import make_cast, make_inferer, make_loss, make_optimizer, make_scheduler
+from clickseg.training.objective import make_autocast, make_inferer, make_loss, make_optimizer, make_scheduler
 from clickseg.training.processes import Processes
-from clickseg.training.samples import Item, Samples
+from clickseg.training.samples import Sample, SampleDataset
 
 logger = logging.getLogger(__name__)
 
-Validation = Callable[[State], Mapping[str, float]]
-"""Looks at cases that are held out; returns figures."""
+Validation = Callable[[TrainingState], Mapping[str, float]]
+"""Validates on held-out cases and returns metrics."""
 
 TENSORBOARD = "tensorboard"
 
+MEAN_LOSS = "loss/mean"
+
+_LOSSES = {
+    MEAN_LOSS: CommonKeys.LOSS,
+    f"loss/{FIRST_PREDICTION}": FIRST_PREDICTION,
+    f"loss/{LAST_PREDICTION}": LAST_PREDICTION,
+}
+"""The losses among the metrics of an epoch, and their keys in the output of the engine."""
+
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A run that is ready to begin, or to go on.
+class TrainingRun:
+    """A run that can be started or resumed.
 
     Attributes:
-        trainer: Runs it.
-        state: What changes in it.
+        trainer: The engine of the run.
+        state: The state of the run.
     """
 
     trainer: SupervisedTrainer
-    state: State
+    state: TrainingState
 
 
 def make_run(
-    how: Training,
+    config: TrainingConfig,
     network: torch.nn.Module,
     cases: Sequence[GridCase],
     folder: Path,
     processes: Processes,
     hooks: Hooks,
-) -> Run:
-    """Returns a run, at its beginning or where the checkpoint in its folder says.
+) -> TrainingRun:
+    """Returns a run at its start, or at the state of the checkpoint in its folder.
 
     Args:
-        how: What it is told.
-        network: Its network as it begins.
-        cases: What it learns from.
-        folder: Where the checkpoint is.
-        processes: Those that train together, and the device of this one.
-        hooks: Who is told how it goes.
+        config: The training configuration.
+        network: The network with its initial weights.
+        cases: The training cases.
+        folder: The run folder, with the checkpoint if there is one.
+        processes: The processes of the run.
+        hooks: Called after each batch and each epoch.
 
     Raises:
         InputError: The checkpoint is damaged.
     """
-    state = _state(how, network, processes)
-    order = Order(how, processes)
-    interaction = Interaction(how, _stepper(how, state, processes.device), depth_on(device_of(str(processes.device))))
+    state = _make_state(config, network, processes)
+    sampler = EpochSampler(config, processes)
+    depth = depth_on(device_of(str(processes.device)))
+    interaction = Interaction(config, _make_step_settings(config, state, processes.device), depth)
     trainer = SupervisedTrainer(
         device=processes.device,
-        max_epochs=how.epochs,
-        train_data_loader=_loader(how, cases, order, processes),
-        epoch_length=how.steps,
-        network=_together(state.network, processes),
+        max_epochs=config.epochs,
+        train_data_loader=_make_loader(config, cases, sampler, processes),
+        epoch_length=config.steps_per_epoch,
+        network=_distribute(state.network, processes),
         optimizer=state.optimizer,
-        loss_function=make_loss(how.loss),
-        inferer=make_inferer(how),
+        loss_function=make_loss(config.loss),
+        inferer=make_inferer(config),
         iteration_update=interaction,
         decollate=False,
     )
-    trainer.logger.setLevel(logging.CRITICAL)  # an error is said once, by the one who catches it
-    if is_begun(folder):
-        restore(state, trainer, folder / CHECKPOINT)
-        logger.info("going on after epoch %d of %d", trainer.state.epoch, how.epochs)
-    _attach(trainer, order, interaction, state, hooks)
-    trainer.add_event_handler(Events.EPOCH_STARTED, lambda engine: _seed(how, engine.state.epoch, processes.rank))
-    return Run(trainer, state)
+    trainer.logger.setLevel(logging.CRITICAL)  # errors are reported once, by the caller
+    if has_checkpoint(folder):
+        load_checkpoint(state, trainer, folder / CHECKPOINT)
+        logger.info("resuming after epoch %d of %d", trainer.state.epoch, config.epochs)
+    _attach_handlers(trainer, sampler, interaction, state, hooks)
+    trainer.add_event_handler(
+        Events.EPOCH_STARTED, lambda engine: _seed_epoch(config, engine.state.epoch, processes.rank)
+    )
+    return TrainingRun(trainer, state)
 
 
-def _state(how: Training, network: torch.nn.Module, processes: Processes) -> State:
+def _make_state(config: TrainingConfig, network: torch.nn.Module, processes: Processes) -> TrainingState:
     network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    decay = how.optimization.average
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]
-    optimizer = make_optimizer(how.optimization, network)
-    scheduler = make_scheduler(how.optimization, optimizer, how.epochs)
-    _, is_scaled = make_cast(how.optimization, processes.device)
-    return State(network, average, optimizer, scheduler, torch.amp.GradScaler(processes.device.type, enabled=is_scaled))
+    decay = config.optimization.ema_decay
+    ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None  # type: ignore[no-untyped-call]
+    optimizer = make_optimizer(config.optimization, network)
+    scheduler = make_scheduler(config.optimization, optimizer, config.epochs)
+    _, is_scaled = make_autocast(config.optimization, processes.device)
+    scaler = torch.amp.GradScaler(processes.device.type, enabled=is_scaled)
+    return TrainingState(network, ema, optimizer, scheduler, scaler)
 
 
-def _stepper(how: Training, state: State, device: torch.device) -> Stepper:
-    cast, _ = make_cast(how.optimization, device)
-    average = state.average
+def _make_step_settings(config: TrainingConfig, state: TrainingState, device: torch.device) -> StepSettings:
+    autocast, _ = make_autocast(config.optimization, device)
+    ema = state.ema
 
-    def after_step() -> None:
-        if average is not None:
-            average.update_parameters(state.network)
+    def update_ema() -> None:
+        if ema is not None:
+            ema.update_parameters(state.network)
 
-    return Stepper(cast, state.scaler, how.optimization.clip_norm, how.optimization.accumulate, after_step)
+    optimization = config.optimization
+    return StepSettings(autocast, state.scaler, optimization.clip_norm, optimization.accumulation_steps, update_ema)
 
 
-def _loader(how: Training, cases: Sequence[GridCase], order: Order, processes: Processes) -> DataLoader[Item]:
-    samples = Samples(cases, how, count=how.epochs * how.steps * how.batch * processes.count)
+def _make_loader(
+    config: TrainingConfig, cases: Sequence[GridCase], sampler: EpochSampler, processes: Processes
+) -> DataLoader[Sample]:
+    count = config.epochs * config.steps_per_epoch * config.batch_size * processes.world_size
     return DataLoader(
-        samples, batch_size=how.batch, sampler=order, num_workers=how.workers, persistent_workers=how.workers > 0
+        SampleDataset(cases, config, count=count),
+        batch_size=config.batch_size,
+        sampler=sampler,
+        num_workers=config.num_workers,
+        persistent_workers=config.num_workers > 0,
     )
 
 
-def _together(network: torch.nn.Module, processes: Processes) -> torch.nn.Module:
-    """Returns the network of several processes, which share their gradients."""
-    return network if processes.count == 1 else DistributedDataParallel(network)
+def _distribute(network: torch.nn.Module, processes: Processes) -> torch.nn.Module:
+    """Returns the network; if there are several processes, it averages the gradients of all of them."""
+    return network if processes.world_size == 1 else DistributedDataParallel(network)
 
 
-def _seed(how: Training, epoch: int, rank: int) -> None:
-    """Seeds what networks draw, such as dropout: for each epoch of each process, whatever was drawn before."""
-    torch.manual_seed(int(np.random.default_rng([how.seed, epoch, rank]).integers(1 << 63)))
+def _seed_epoch(config: TrainingConfig, epoch: int, rank: int) -> None:
+    """Seeds the random numbers of networks, such as dropout, for each epoch of each process.
+
+    They do not depend on earlier epochs, so that a resumed run draws the same numbers.
+    """
+    torch.manual_seed(int(np.random.default_rng([config.seed, epoch, rank]).integers(1 << 63)))
 
 
-def _attach(trainer: SupervisedTrainer, order: Order, interaction: Interaction, state: State, hooks: Hooks) -> None:
-    """Says what happens when; the checkpoint comes last in an epoch, and so holds all of it."""
+def _attach_handlers(
+    trainer: SupervisedTrainer, sampler: EpochSampler, interaction: Interaction, state: TrainingState, hooks: Hooks
+) -> None:
+    """Attaches the handlers of events; the hooks, which write the checkpoint, are called last in an epoch."""
 
-    def begin_epoch(engine: SupervisedTrainer) -> None:
-        order.epoch = engine.state.epoch - 1
+    def start_epoch(engine: SupervisedTrainer) -> None:
+        sampler.epoch = engine.state.epoch - 1
 
     def end_epoch(engine: SupervisedTrainer) -> None:
         interaction.end_epoch(engine)
@@ -146,34 +171,39 @@ def _attach(trainer: SupervisedTrainer, order: Order, interaction: Interaction, 
         state.scheduler.step()
         hooks.after_epoch(engine, state)
 
-    trainer.add_event_handler(Events.EPOCH_STARTED, begin_epoch)
+    trainer.add_event_handler(Events.EPOCH_STARTED, start_epoch)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, hooks.after_batch)
     trainer.add_event_handler(Events.EPOCH_COMPLETED, end_epoch)
 
 
-class Order(Sampler[int]):
-    """The numbers of the samples of one epoch that this process is to see."""
+class EpochSampler(Sampler[int]):
+    """The numbers of the samples of this process in one epoch.
 
-    def __init__(self, how: Training, processes: Processes) -> None:
-        self._how, self._processes = how, processes
+    Attributes:
+        epoch: The epoch, from 0.
+    """
+
+    def __init__(self, config: TrainingConfig, processes: Processes) -> None:
+        self._config, self._processes = config, processes
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self._how.steps * self._how.batch
+        return self._config.steps_per_epoch * self._config.batch_size
 
     def __iter__(self) -> Iterator[int]:
-        for step in range(self.epoch * self._how.steps, (self.epoch + 1) * self._how.steps):
-            first = (step * self._processes.count + self._processes.rank) * self._how.batch
-            yield from range(first, first + self._how.batch)
+        steps, batch_size = self._config.steps_per_epoch, self._config.batch_size
+        for step in range(self.epoch * steps, (self.epoch + 1) * steps):
+            first = (step * self._processes.world_size + self._processes.rank) * batch_size
+            yield from range(first, first + batch_size)
 
 
 class Hooks:
-    """Those of a process that only trains: none."""
+    """The hooks of a process that only trains: they do nothing."""
 
     def after_batch(self, engine: SupervisedTrainer) -> None:
         """Is called after each batch."""
 
-    def after_epoch(self, engine: SupervisedTrainer, state: State) -> None:
+    def after_epoch(self, engine: SupervisedTrainer, state: TrainingState) -> None:
         """Is called after each epoch."""
 
     def close(self) -> None:
@@ -181,44 +211,45 @@ class Hooks:
 
 
 class FirstHooks(Hooks):
-    """Those of the process that writes and tells."""
+    """The hooks of the process of rank 0: progress, metrics, validation and checkpoints."""
 
-    def __init__(self, folder: Path, progress: Progress, validate: Validation, every: int) -> None:
-        """Takes who is told.
+    def __init__(self, folder: Path, progress: Progress, validate: Validation, validate_every: int) -> None:
+        """Opens the TensorBoard log.
 
         Args:
-            folder: Where checkpoints and figures go.
-            progress: Told after each batch.
-            validate: Looks at cases that are held out.
-            every: After how many epochs; 0 for never.
+            folder: The run folder, for checkpoints and metrics.
+            progress: Called after each batch.
+            validate: Validates on held-out cases.
+            validate_every: The number of epochs between two validations; 0 for no validation.
         """
-        self._folder, self._progress, self._validate, self._every = folder, progress, validate, every
+        self._folder, self._progress = folder, progress
+        self._validate, self._validate_every = validate, validate_every
         self._writer = SummaryWriter(str(folder / TENSORBOARD))
         self._sums: dict[str, float] = {}
-        self._begun = time.perf_counter()
+        self._epoch_start = time.perf_counter()
 
     def after_batch(self, engine: SupervisedTrainer) -> None:
-        """Adds up the losses."""
-        for name in (CommonKeys.LOSS, "first", "last"):
-            self._sums[name] = self._sums.get(name, 0.0) + engine.state.output[name]
+        """Adds the losses of the batch to the sums of the epoch."""
+        for name, key in _LOSSES.items():
+            self._sums[name] = self._sums.get(name, 0.0) + engine.state.output[key]
         length = engine.state.epoch_length or 1
         self._progress(engine.state.iteration, length * (engine.state.max_epochs or 1))
 
-    def after_epoch(self, engine: SupervisedTrainer, state: State) -> None:
-        """Writes figures and a checkpoint."""
+    def after_epoch(self, engine: SupervisedTrainer, state: TrainingState) -> None:
+        """Writes metrics and a checkpoint."""
         epoch, length = engine.state.epoch, engine.state.epoch_length or 1
-        figures = {"epoch": float(epoch), **{f"loss/{name}": total / length for name, total in self._sums.items()}}
-        figures["learning rate"] = float(state.optimizer.param_groups[0]["lr"])
-        if self._every and epoch % self._every == 0:
-            figures.update(self._validate(state))
-        for name, value in figures.items():
+        metrics = {"epoch": float(epoch), **{name: total / length for name, total in self._sums.items()}}
+        metrics["learning_rate"] = float(state.optimizer.param_groups[0]["lr"])
+        if self._validate_every and epoch % self._validate_every == 0:
+            metrics.update(self._validate(state))
+        for name, value in metrics.items():
             self._writer.add_scalar(name, value, epoch)
-        self._writer.add_scalar("seconds", time.perf_counter() - self._begun, epoch)
+        self._writer.add_scalar("epoch_seconds", time.perf_counter() - self._epoch_start, epoch)
         self._writer.flush()
-        self._sums, self._begun = {}, time.perf_counter()
-        state.history.append(figures)
-        save(state, engine, self._folder / CHECKPOINT)
+        self._sums, self._epoch_start = {}, time.perf_counter()
+        state.history.append(metrics)
+        save_checkpoint(state, engine, self._folder / CHECKPOINT)
 
     def close(self) -> None:
-        """Closes what is open."""
+        """Closes the TensorBoard log."""
         self._writer.close()

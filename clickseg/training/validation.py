@@ -1,4 +1,4 @@
-"""How well cases that are held out are found while a network is trained: with ever more clicks, on the model grid."""
+"""Validation during training: Dice coefficients of held-out cases by the number of clicks, on the model grid."""
 
 from __future__ import annotations
 
@@ -11,60 +11,76 @@ from monai.inferers import sliding_window_inference
 from clickseg.clicks.simulated.clicker import Choice
 from clickseg.core.arrays import Numbers
 from clickseg.training.cases import GridCase
-from clickseg.training.checkpoint import State
+from clickseg.training.checkpoint import TrainingState
 from clickseg.training.clicking import BatchClicks
-from clickseg.training.config import Clicking, Strategy, Training
+from clickseg.training.config import ClickingConfig, Strategy, TrainingConfig
 from clickseg.training.interaction import mask_channels
-from clickseg.training.objective import make_cast
+from clickseg.training.objective import make_autocast
 
-SHOWN = (0, 1, 3, 5)
-"""Numbers of clicks."""
+CLICK_COUNTS = (0, 1, 3, 5)
+"""The numbers of clicks, for each class, at which metrics are computed."""
 
-_CLICKS = Clicking(strategies={Strategy.ERROR: 1.0}, choices={Choice.LARGEST: 1.0}, jitter_mm=0.0)
+VALIDATION_DICE = "val_dice/"
+"""The prefix of the metrics."""
+
+_CLICKING = ClickingConfig(
+    strategies={Strategy.LARGEST_ERROR: 1.0}, voxel_sampling={Choice.LARGEST: 1.0}, jitter_mm=0.0
+)
 
 
-def validate(how: Training, cases: Sequence[GridCase], state: State, device: torch.device) -> Mapping[str, float]:
-    """Returns the mean Dice coefficient at several numbers of clicks; nothing where no case is held out.
+def validate(
+    config: TrainingConfig, cases: Sequence[GridCase], state: TrainingState, device: torch.device
+) -> Mapping[str, float]:
+    """Returns the mean Dice coefficient of the held-out cases at several numbers of clicks; empty without cases.
 
     Args:
-        how: The run.
-        cases: Cases that it does not learn from.
-        state: Its state.
-        device: Where to compute.
+        config: The training configuration.
+        cases: The held-out cases.
+        state: The state of the run.
+        device: The device of the network.
     """
     if not cases:
         return {}
-    network = state.best_network.eval()
-    dices = [_dices(how, case, network, device) for case in cases]
-    shown = SHOWN if how.model.guidance else (0,)
-    return {f"dice/{count} clicks": float(np.mean([each[count] for each in dices])) for count in shown}
+    network = state.final_network.eval()
+    dices = [_dice_by_clicks(config, case, network, device) for case in cases]
+    counts = CLICK_COUNTS if config.model.guidance else (0,)
+    return {
+        f"{VALIDATION_DICE}{count}_clicks": float(np.mean([case_dices[count] for case_dices in dices]))
+        for count in counts
+    }
 
 
-def _dices(how: Training, case: GridCase, network: torch.nn.Module, device: torch.device) -> list[float]:
+def _dice_by_clicks(
+    config: TrainingConfig, case: GridCase, network: torch.nn.Module, device: torch.device
+) -> list[float]:
+    """Returns the Dice coefficients of a case with 0, 1, ... clicks."""
     truth, image = np.ascontiguousarray(case.truth), torch.from_numpy(np.array(case.images))[None]
-    clicks = BatchClicks(how.model, _CLICKS, [truth], np.random.default_rng(how.seed))
-    found, dices = np.zeros((1, *truth.shape), np.uint8), []
-    for count in range((max(SHOWN) if how.model.guidance else 0) + 1):
+    clicks = BatchClicks(config.model, _CLICKING, [truth], np.random.default_rng(config.seed))
+    predictions, dices = np.zeros((1, *truth.shape), np.uint8), []
+    for count in range((max(CLICK_COUNTS) if config.model.guidance else 0) + 1):
         if count:
-            clicks.add(found, [np.zeros_like(truth)])
-        inputs = torch.cat([image, clicks.channels(), *mask_channels(how.model, found)], dim=1).to(device)
-        found = _found(how, inputs, network)
-        dices.append(_dice(found[0], truth))
+            clicks.add_round(predictions, [np.zeros_like(truth)])
+        channels = [image, clicks.guidance_channels(), *mask_channels(config.model, predictions)]
+        predictions = _predict(config, torch.cat(channels, dim=1).to(device), network)
+        dices.append(_mean_dice(predictions[0], truth))
     return dices
 
 
-def _found(how: Training, inputs: torch.Tensor, network: torch.nn.Module) -> Numbers:
-    window, (cast, _) = how.model.window, make_cast(how.optimization, inputs.device)
-    with torch.no_grad(), cast():
+def _predict(config: TrainingConfig, inputs: torch.Tensor, network: torch.nn.Module) -> Numbers:
+    """Returns the predicted class of each voxel [B, I, J, K]."""
+    window, (autocast, _) = config.model.window, make_autocast(config.optimization, inputs.device)
+    with torch.no_grad(), autocast():
         logits = sliding_window_inference(
             inputs, window.roi, 1, network, window.overlap, "gaussian", window.sigma_scale
         )
-    found: Numbers = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
-    return found
+    predictions: Numbers = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
+    return predictions
 
 
-def _dice(found: Numbers, truth: Numbers) -> float:
-    """Returns the mean over the classes that are there or were found; 1 where there is none of any."""
-    labels = [label for label in np.union1d(found, truth) if label]
-    each = [2 * ((found == n) & (truth == n)).sum() / ((found == n).sum() + (truth == n).sum()) for n in labels]
-    return float(np.mean(each)) if each else 1.0
+def _mean_dice(prediction: Numbers, truth: Numbers) -> float:
+    """Returns the mean Dice over the classes in the prediction or the ground truth; 1 if both are empty."""
+    labels = [label for label in np.union1d(prediction, truth) if label]
+    dices = [
+        2 * ((prediction == n) & (truth == n)).sum() / ((prediction == n).sum() + (truth == n).sum()) for n in labels
+    ]
+    return float(np.mean(dices)) if dices else 1.0

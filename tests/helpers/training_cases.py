@@ -1,4 +1,4 @@
-"""Datasets that are made here: bright boxes in noise, on oblique grids with three different spacings."""
+"""Generated datasets: bright boxes in noise, on oblique grids with three different spacings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DIRECTION = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 
 
 def write_dataset(folder: Path, count: int = 3) -> Path:
-    """Writes cases as ``imagesTr/X.nii.gz`` and ``labelsTr/X.nii.gz``; the last one has nothing to be found."""
+    """Writes cases as ``imagesTr/X.nii.gz`` and ``labelsTr/X.nii.gz``; the last case has no foreground."""
     for name in ("imagesTr", "labelsTr"):
         (folder / name).mkdir(parents=True)
     for number in range(count):
@@ -35,16 +35,16 @@ def _write(array: np.ndarray, path: Path) -> None:
     SimpleITK.WriteImage(image, str(path))
 
 
-SMALL = (
-    "patch=[16,16,16]",
+SMALL = (  # a tiny network and a few steps, as values of --set
+    "patch_size=[16,16,16]",
     "epochs=2",
-    "steps=2",
+    "steps_per_epoch=2",
     "network.filters=[4,8,8]",
     "network.kernel_size=[3,3,3]",
     "network.strides=[1,2,2]",
     "network.upsample_kernel_size=[2,2]",
     "model.window.roi=[16,16,16]",
-    "clicking.most=2",
-    "clicking.patch=[8,8,8]",
+    "clicking.max_rounds=2",
+    "clicking.patch_size=[8,8,8]",
     "optimization.precision=f32",
 )

@@ -1,4 +1,4 @@
-"""A small run: a tiny network, two cases that are made here, a few steps."""
+"""The configuration of a small run: a tiny network and a few steps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import pytest
 from tests.helpers.training_cases import SMALL
 
 if TYPE_CHECKING:
-    from clickseg.training.config import Training
+    from clickseg.training.config import TrainingConfig
 
 
 @pytest.fixture
-def small() -> Training:
-    from clickseg.training.config import (
-        read_config,  # its libraries are not installed with every Python that runs tests
-    )
+def small() -> TrainingConfig:
+    from clickseg.training.config import read_config  # some Pythons of the test tiers lack its libraries
 
     return read_config(["pet_lesion"], SMALL)

@@ -20,8 +20,8 @@ from clickseg.dicom.volume import Series, load_volume
 from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.resample import model_geometry
 from clickseg.models.package import ModelPackage
-from clickseg.training.cases import on_grid
-from clickseg.training.config import Training, read_config
+from clickseg.training.cases import resample_case
+from clickseg.training.config import TrainingConfig, read_config
 from tests.helpers import phantoms, runs
 from tests.helpers.training_cases import SMALL
 
@@ -34,61 +34,61 @@ def series(tmp_path: Path) -> Series:
 
 
 @pytest.fixture
-def fine() -> Training:
+def fine_config() -> TrainingConfig:
     return read_config(["pet_lesion"], [*SMALL, "model.grid.spacing_mm=[0.7, 1.1, 1.9]"])
 
 
-def case_of(series: Series) -> LabelledCase:
+def make_labelled_case(series: Series) -> LabelledCase:
     truth = series.volume.with_array((series.volume.array > series.volume.array.max() / 2).astype(np.uint8))
     return LabelledCase("case", (LabelledImage("PT", "SUVbw", series.volume),), truth)
 
 
-def test_images_are_what_a_network_is_given_when_it_is_used(series: Series, fine: Training) -> None:
-    package = ModelPackage("small", Path(), "0", fine.model)
+def test_images_equal_the_network_input_of_inference(series: Series, fine_config: TrainingConfig) -> None:
+    package = ModelPackage("small", Path(), "0", fine_config.model)
     inputs = prepare(make_case([series], Clicks(), package)).inputs
 
-    found = on_grid(case_of(series), fine.model)
+    grid_case = resample_case(make_labelled_case(series), fine_config.model)
 
-    assert np.array_equal(found.images, inputs.part(tuple(slice(0, count) for count in inputs.shape)))
+    assert np.array_equal(grid_case.images, inputs.part(tuple(slice(0, count) for count in inputs.shape)))
 
 
-def test_a_second_image_is_what_a_network_of_two_inputs_is_given(series: Series, tmp_path: Path) -> None:
-    how = read_config(["pet_lesion", "pet_ct"], [*SMALL, "model.grid.spacing_mm=[0.7, 1.1, 1.9]"])
+def test_a_second_image_equals_the_second_network_input_of_inference(series: Series, tmp_path: Path) -> None:
+    config = read_config(["pet_lesion", "pet_ct"], [*SMALL, "model.grid.spacing_mm=[0.7, 1.1, 1.9]"])
     larger = phantoms.hook(phantoms.oblique_geometry((15, 13, 18)), 40.0, -100.0)
     ct = phantoms.read(phantoms.write(tmp_path / "CT", larger, "CT", "test"))
-    case = case_of(series)
+    case = make_labelled_case(series)
     both = LabelledCase("case", (*case.images, LabelledImage("CT", "HU", ct.volume)), case.truth)
-    inputs = prepare(make_case([series, ct], Clicks(), ModelPackage("both", Path(), "0", how.model))).inputs
+    inputs = prepare(make_case([series, ct], Clicks(), ModelPackage("both", Path(), "0", config.model))).inputs
 
-    found = on_grid(both, how.model)
+    grid_case = resample_case(both, config.model)
 
-    assert found.images.shape[0] == 2
-    assert np.array_equal(found.images, inputs.part(tuple(slice(0, count) for count in inputs.shape)))
-    assert not np.allclose(found.images[0], found.images[1])
+    assert grid_case.images.shape[0] == 2
+    assert np.array_equal(grid_case.images, inputs.part(tuple(slice(0, count) for count in inputs.shape)))
+    assert not np.allclose(grid_case.images[0], grid_case.images[1])
 
 
-def test_truth_is_where_itk_finds_it(series: Series, fine: Training) -> None:
-    case = case_of(series)
+def test_the_ground_truth_agrees_with_itk(series: Series, fine_config: TrainingConfig) -> None:
+    case = make_labelled_case(series)
 
-    found = on_grid(case, fine.model)
+    grid_case = resample_case(case, fine_config.model)
 
-    expected = _resampled(case.truth, fine) > 0.5
+    expected = _resampled(case.truth, fine_config) > 0.5
     assert 0 < expected.sum() < expected.size
-    assert np.count_nonzero(found.truth.astype(bool) != expected) <= 0.002 * expected.sum()
+    assert np.count_nonzero(grid_case.truth.astype(bool) != expected) <= 0.002 * expected.sum()
 
 
-def test_a_class_that_the_model_does_not_have_is_named(series: Series, fine: Training) -> None:
-    case = case_of(series)
+def test_a_class_that_the_model_does_not_have_is_rejected(series: Series, fine_config: TrainingConfig) -> None:
+    case = make_labelled_case(series)
     wrong = LabelledCase(case.name, case.images, case.truth.with_array(case.truth.array * 3))
 
     with pytest.raises(InputError, match="case case: truth: expected classes up to 1, got 3"):
-        on_grid(wrong, fine.model)
+        resample_case(wrong, fine_config.model)
 
 
-def _resampled(truth: hd.Volume, fine: Training) -> Values:
-    """Returns the part of each voxel of the model grid, by ITK: through patient coordinates and not along axes."""
+def _resampled(truth: hd.Volume, fine_config: TrainingConfig) -> Values:
+    """Returns the fraction of each voxel of the model grid, by ITK: in patient coordinates and not along axes."""
     source = to_sitk(truth.with_array(truth.array.astype(np.float32)))
-    grid = model_geometry(truth.get_geometry(), fine.model.grid)
+    grid = model_geometry(truth.get_geometry(), fine_config.model.grid)
     target = to_sitk(hd.Volume(np.zeros(grid.spatial_shape, np.uint8), grid.affine, "PATIENT"))
     resampled = SimpleITK.Resample(source, target, SimpleITK.Transform(), SimpleITK.sitkLinear, 0.0)
     values: Values = SimpleITK.GetArrayFromImage(resampled)

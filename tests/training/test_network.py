@@ -1,4 +1,4 @@
-"""Networks that do not fit are named before a run begins."""
+"""A network that does not fit is rejected before a run starts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from clickseg.core.errors import EngineError, ModelError
 from clickseg.inference.engines.network import network_of
-from clickseg.training.config import Training, read_config
+from clickseg.training.config import TrainingConfig, read_config
 from clickseg.training.network import check_finite, check_network
 from tests.helpers.training_cases import SMALL
 
@@ -15,29 +15,29 @@ CPU = torch.device("cpu")
 VAE = "spatial_dims: 3, in_channels: 3, out_channels: 2, init_filters: 8, input_image_size: [16, 16, 16]"
 
 
-def check(how: Training) -> None:
-    check_network(network_of(how.network, "network"), how, CPU)
+def check(config: TrainingConfig) -> None:
+    check_network(network_of(config.network, "network"), config, CPU)
 
 
-def test_statistics_that_became_infinite_are_refused() -> None:
-    how = read_config(["pet_lesion"], [*SMALL, "network.norm_name=batch"])
-    network = network_of(how.network, "network")
+def test_statistics_of_normalization_that_became_nan_are_rejected() -> None:
+    config = read_config(["pet_lesion"], [*SMALL, "network.norm_name=batch"])
+    network = network_of(config.network, "network")
     check_finite(network, 1)
-    next(each for name, each in network.named_buffers() if name.endswith("running_var")).fill_(float("nan"))
+    next(values for name, values in network.named_buffers() if name.endswith("running_var")).fill_(float("nan"))
 
-    with pytest.raises(EngineError, match="infinite or no numbers in epoch 3"):
+    with pytest.raises(EngineError, match="infinite or NaN in epoch 3"):
         check_finite(network, 3)
 
 
-def test_a_network_that_fits_stays_as_it_is() -> None:
+def test_a_check_does_not_change_the_network() -> None:
     layers = "spatial_dims: 3, in_channels: 3, out_channels: 2, channels: [4, 8], strides: [2], norm: batch"
-    how = read_config(["pet_lesion"], [*SMALL, f"network={{_target_: monai.networks.nets.UNet, {layers}}}"])
-    network = network_of(how.network, "network")
-    before = {name: each.clone() for name, each in network.state_dict().items()}
+    config = read_config(["pet_lesion"], [*SMALL, f"network={{_target_: monai.networks.nets.UNet, {layers}}}"])
+    network = network_of(config.network, "network")
+    before = {name: values.clone() for name, values in network.state_dict().items()}
 
-    check_network(network, how, CPU)
+    check_network(network, config, CPU)
 
-    assert all(torch.equal(each, before[name]) for name, each in network.state_dict().items())
+    assert all(torch.equal(values, before[name]) for name, values in network.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -45,13 +45,13 @@ def test_a_network_that_fits_stays_as_it_is() -> None:
     [
         ("network.in_channels=4", r"cannot be run on \[1, 3, 16, 16, 16\]"),
         ("network.out_channels=3", r"expected logits \[1, 2, 16, 16, 16\] .* got \[1, 3, 16, 16, 16\]"),
-        ("patch=[18,18,18]", r"cannot be run on \[1, 3, 18, 18, 18\]"),
+        ("patch_size=[18,18,18]", r"cannot be run on \[1, 3, 18, 18, 18\]"),
         ("model.window.roi=[18,18,18]", r"cannot be run on \[1, 3, 18, 18, 18\]"),
         (f"network={{_target_: monai.networks.nets.SegResNetVAE, {VAE}}}", "expected one tensor .* got tuple"),
     ],
 )
-def test_a_network_that_does_not_fit_is_named(change: str, message: str) -> None:
-    how = read_config(["pet_lesion"], [*SMALL, change])
+def test_a_network_that_does_not_fit_is_rejected(change: str, message: str) -> None:
+    config = read_config(["pet_lesion"], [*SMALL, change])
 
     with pytest.raises(ModelError, match=message):
-        check(how)
+        check(config)

@@ -1,4 +1,4 @@
-"""Optimizers and schedules, by name."""
+"""Optimizers and learning-rate schedulers, by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from clickseg.training.config import Optimization
+from clickseg.training.config import OptimizationConfig
 from clickseg.training.objective import make_optimizer, make_scheduler
 
 EPOCHS, RATE = 10, 0.02
@@ -21,32 +21,32 @@ RATES: dict[str, Callable[[int], float]] = {
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Novograd", "SGD"])
-def test_each_optimizer_finds_the_weights_of_a_line(name: str) -> None:
+def test_each_optimizer_fits_a_linear_function(name: str) -> None:
     torch.manual_seed(0)
     network, inputs = torch.nn.Linear(3, 1), torch.randn(64, 3)
-    wanted = inputs @ torch.tensor([[0.5], [-1.0], [0.25]])
-    optimizer = make_optimizer(Optimization(optimizer=name, learning_rate=0.01, weight_decay=0), network)
-    first = torch.nn.functional.mse_loss(network(inputs), wanted).item()
+    target = inputs @ torch.tensor([[0.5], [-1.0], [0.25]])
+    optimizer = make_optimizer(OptimizationConfig(optimizer=name, learning_rate=0.01, weight_decay=0), network)
+    first_loss = torch.nn.functional.mse_loss(network(inputs), target).item()
 
     for _ in range(400):
         optimizer.zero_grad()
-        loss = torch.nn.functional.mse_loss(network(inputs), wanted)
+        loss = torch.nn.functional.mse_loss(network(inputs), target)
         loss.backward()
         optimizer.step()
 
-    assert loss.item() < first / 100
+    assert loss.item() < first_loss / 100
 
 
 @pytest.mark.parametrize("name", RATES)
-def test_each_schedule_is_that_of_its_formula(name: str) -> None:
-    how = Optimization(scheduler=name, learning_rate=RATE)
-    optimizer = make_optimizer(how, torch.nn.Linear(1, 1))
-    scheduler = make_scheduler(how, optimizer, EPOCHS)
-    found = []
+def test_each_scheduler_follows_its_formula(name: str) -> None:
+    config = OptimizationConfig(scheduler=name, learning_rate=RATE)
+    optimizer = make_optimizer(config, torch.nn.Linear(1, 1))
+    scheduler = make_scheduler(config, optimizer, EPOCHS)
+    rates = []
 
     for _ in range(EPOCHS):
-        found.append(scheduler.get_last_lr()[0])
+        rates.append(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()
 
-    assert found == pytest.approx([RATES[name](epoch) for epoch in range(EPOCHS)], abs=2e-8)
+    assert rates == pytest.approx([RATES[name](epoch) for epoch in range(EPOCHS)], abs=2e-8)

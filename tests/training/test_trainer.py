@@ -1,4 +1,4 @@
-"""A run in this process: what is drawn, and how it ends where it cannot go on."""
+"""A run in this process: random numbers, resuming, and errors."""
 
 from __future__ import annotations
 
@@ -12,164 +12,181 @@ from monai.engines import SupervisedTrainer
 
 from clickseg.core.errors import DeviceMemoryError, EngineError, InputError, ModelError
 from clickseg.inference.engines.network import network_of
-from clickseg.training.checkpoint import CHECKPOINT, State, initial_digest, open_folder, record_of, save
-from clickseg.training.config import Training, read_config
+from clickseg.training.checkpoint import (
+    CHECKPOINT,
+    TrainingState,
+    initial_weights_digest,
+    make_record,
+    open_run_folder,
+    save_checkpoint,
+)
+from clickseg.training.config import TrainingConfig, as_yaml, read_config
 from clickseg.training.network import make_network
 from clickseg.training.package import write_bundle
 from clickseg.training.processes import Processes, joined
-from clickseg.training.train import go_on
-from clickseg.training.trainer import Hooks, Run, make_run
+from clickseg.training.train import run_epochs
+from clickseg.training.trainer import Hooks, TrainingRun, make_run
 from tests.helpers.training_cases import SMALL
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+SINGLE_PROCESS = Processes(0, 1, torch.device("cpu"))
 
 
-class Saving(Hooks):
-    """Saves each epoch, and ends the run after one of them."""
+class SavingHooks(Hooks):
+    """Saves each epoch, and ends the run after the last one."""
 
     def __init__(self, folder: Path, last: int) -> None:
         self._folder, self._last = folder, last
 
-    def after_epoch(self, engine: SupervisedTrainer, state: State) -> None:
-        save(state, engine, self._folder / CHECKPOINT)
+    def after_epoch(self, engine: SupervisedTrainer, state: TrainingState) -> None:
+        save_checkpoint(state, engine, self._folder / CHECKPOINT)
         if engine.state.epoch == self._last:
             engine.terminate()
 
 
-def configured(*changes: str) -> Training:
-    return read_config(["pet_lesion"], [*SMALL, "clicking.most=1", *changes])
+def make_config(*changes: str) -> TrainingConfig:
+    return read_config(["pet_lesion"], [*SMALL, "clicking.max_rounds=1", *changes])
 
 
-def begun(how: Training, folder: Path, hooks: Hooks) -> Run:
-    return make_run(how, make_network(how, folder, ALONE), (), folder, ALONE, hooks)
+def start_run(config: TrainingConfig, folder: Path, hooks: Hooks) -> TrainingRun:
+    return make_run(config, make_network(config, folder, SINGLE_PROCESS), (), folder, SINGLE_PROCESS, hooks)
 
 
-def weights_after(how: Training, folder: Path, last: int = 100) -> list[torch.Tensor]:
-    run = begun(how, folder, Saving(folder, last))
-    go_on(run, how)
+def train_weights(config: TrainingConfig, folder: Path, last: int = 100) -> list[torch.Tensor]:
+    run = start_run(config, folder, SavingHooks(folder, last))
+    run_epochs(run, config)
     return list(run.state.network.parameters())
 
 
-def test_dropout_after_a_pause_is_that_of_a_whole_run(tmp_path: Path) -> None:
-    how = configured("network.dropout=0.5")
-    for name in ("whole", "paused"):
+def test_dropout_of_a_resumed_run_equals_that_of_an_uninterrupted_run(tmp_path: Path) -> None:
+    config = make_config("network.dropout=0.5")
+    for name in ("uninterrupted", "resumed"):
         (tmp_path / name).mkdir()
-    whole = weights_after(how, tmp_path / "whole")
+    uninterrupted = train_weights(config, tmp_path / "uninterrupted")
 
-    weights_after(how, tmp_path / "paused", last=1)
+    train_weights(config, tmp_path / "resumed", last=1)
     torch.manual_seed(99)
-    paused = weights_after(how, tmp_path / "paused")
+    resumed = train_weights(config, tmp_path / "resumed")
 
-    assert all(torch.equal(a, b) for a, b in zip(whole, paused, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(uninterrupted, resumed, strict=True))
 
 
 @pytest.mark.parametrize("after", ["null", "0", "1"])
-def test_statistics_of_batch_normalization_stay_after_an_epoch(tmp_path: Path, after: str) -> None:
-    how = configured("network.norm_name=batch", f"optimization.fix_statistics_after={after}")
-    run = begun(how, tmp_path, Saving(tmp_path, 1))
-    fresh = statistics(run)
-    go_on(run, how)
-    first = statistics(run)
+def test_statistics_of_batch_normalization_are_frozen_after_an_epoch(tmp_path: Path, after: str) -> None:
+    config = make_config("network.norm_name=batch", f"optimization.freeze_batch_norm_after_epochs={after}")
+    run = start_run(config, tmp_path, SavingHooks(tmp_path, 1))
+    initial = running_statistics(run)
+    run_epochs(run, config)
+    after_first = running_statistics(run)
 
-    run = begun(how, tmp_path, Saving(tmp_path, 2))
-    go_on(run, how)
+    run = start_run(config, tmp_path, SavingHooks(tmp_path, 2))
+    run_epochs(run, config)
 
-    assert torch.equal(fresh, first) == (after == "0")
-    assert torch.equal(first, statistics(run)) == (after != "null")
-
-
-def statistics(run: Run) -> torch.Tensor:
-    return torch.cat([each.flatten() for name, each in run.state.network.named_buffers() if "running" in name])
+    assert torch.equal(initial, after_first) == (after == "0")
+    assert torch.equal(after_first, running_statistics(run)) == (after != "null")
 
 
-def test_a_network_begins_with_the_weights_of_one_of_another_normalization(tmp_path: Path) -> None:
-    how = configured("network.norm_name=instance")
-    given = network_of(how.network, "network")
-    write_bundle(how, given, {}, tmp_path / "package")
+def running_statistics(run: TrainingRun) -> torch.Tensor:
+    return torch.cat([values.flatten() for name, values in run.state.network.named_buffers() if "running" in name])
 
-    run = begun(configured("network.norm_name=batch", f"initial={tmp_path}/package"), tmp_path, Hooks())
+
+def test_initial_weights_may_be_of_a_network_with_another_normalization(tmp_path: Path) -> None:
+    config = make_config("network.norm_name=instance")
+    source = network_of(config.network, "network")
+    write_bundle(config, source, {}, tmp_path / "package")
+
+    run = start_run(make_config("network.norm_name=batch", f"initial_weights={tmp_path}/package"), tmp_path, Hooks())
 
     weights = run.state.network.state_dict()
-    for name, expected in given.state_dict().items():
+    for name, expected in source.state_dict().items():
         assert torch.equal(weights[name], expected.half().float()), name
 
 
 @pytest.mark.parametrize(
     ("change", "message"), [("filters=[4,8,16]", "do not fit"), ("res_block=true", "another network")]
 )
-def test_the_weights_of_another_network_are_refused(tmp_path: Path, change: str, message: str) -> None:
-    write_bundle(configured(), network_of(configured().network, "network"), {}, tmp_path / "package")
+def test_initial_weights_of_another_network_are_rejected(tmp_path: Path, change: str, message: str) -> None:
+    write_bundle(make_config(), network_of(make_config().network, "network"), {}, tmp_path / "package")
 
     with pytest.raises(ModelError, match=message):
-        begun(configured(f"network.{change}", f"initial={tmp_path}/package"), tmp_path, Hooks())
+        start_run(make_config(f"network.{change}", f"initial_weights={tmp_path}/package"), tmp_path, Hooks())
 
 
-def test_a_run_goes_on_without_the_weights_that_it_began_with(tmp_path: Path) -> None:
-    write_bundle(configured(), network_of(configured().network, "network"), {}, tmp_path / "package")
-    how = configured(f"initial={tmp_path}/package")
-    for name in ("whole", "run"):
+def test_a_run_is_resumed_without_its_initial_weights(tmp_path: Path) -> None:
+    write_bundle(make_config(), network_of(make_config().network, "network"), {}, tmp_path / "package")
+    config = make_config(f"initial_weights={tmp_path}/package")
+    for name in ("uninterrupted", "run"):
         (tmp_path / name).mkdir()
-    whole = weights_after(how, tmp_path / "whole")
-    weights_after(how, tmp_path / "run", last=1)
+    uninterrupted = train_weights(config, tmp_path / "uninterrupted")
+    train_weights(config, tmp_path / "run", last=1)
     shutil.rmtree(tmp_path / "package")
 
-    gone_on = weights_after(how, tmp_path / "run")
+    resumed = train_weights(config, tmp_path / "run")
 
-    assert all(torch.equal(a, b) for a, b in zip(whole, gone_on, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(uninterrupted, resumed, strict=True))
 
 
-def test_the_weights_that_a_run_begins_with_are_part_of_it(tmp_path: Path) -> None:
-    how, digests = configured(f"initial={tmp_path}/package"), list[str | None]()
+def test_a_run_with_other_initial_weights_is_another_run(tmp_path: Path) -> None:
+    config, digests = make_config(f"initial_weights={tmp_path}/package"), list[str | None]()
     for _ in range(2):
-        write_bundle(how, network_of(how.network, "network"), {}, tmp_path / "package")
-        digests.append(initial_digest(how, tmp_path / "run"))
-    record_one, record_other = (record_of(how, (), (), 1, digest) for digest in digests)
-    open_folder(tmp_path / "run", how, record_one)
+        write_bundle(config, network_of(config.network, "network"), {}, tmp_path / "package")
+        digests.append(initial_weights_digest(config, tmp_path / "run"))
+    record, other_record = (make_record(config, (), (), 1, digest) for digest in digests)
+    open_run_folder(tmp_path / "run", config, record)
 
-    with pytest.raises(InputError, match=r"a run with another .*beginning"):
-        open_folder(tmp_path / "run", how, record_other)
+    with pytest.raises(InputError, match=r"a run with another .*initial weights"):
+        open_run_folder(tmp_path / "run", config, other_record)
 
-    assert record_one["initial"] == digests[0] != digests[1]
+    assert record["initial_weights"] == digests[0] != digests[1]
     (tmp_path / "run" / CHECKPOINT).touch()
     shutil.rmtree(tmp_path / "package")
-    assert initial_digest(how, tmp_path / "run") == digests[0]
+    assert initial_weights_digest(config, tmp_path / "run") == digests[0]
 
 
-def test_losses_of_16_bits_are_scaled_also_where_a_run_began_without(tmp_path: Path) -> None:
-    before = weights_after(configured("optimization.precision=f32"), tmp_path, last=1)
-    how = configured("optimization.precision=f16")
-    run = begun(how, tmp_path, Hooks())
-    first = [each.clone() for each in run.state.network.parameters()]
+def test_a_run_folder_of_an_older_version_is_rejected_with_the_new_key(tmp_path: Path) -> None:
+    config = make_config()
+    (tmp_path / "config.yaml").write_text(as_yaml(config).replace("batch_size:", "batch:"))
 
-    go_on(run, how)
+    with pytest.raises(InputError, match=r"config\.yaml: batch was renamed to batch_size") as raised:
+        open_run_folder(tmp_path, config, make_record(config, (), (), 1, None))
+
+    assert "older version" in str(raised.value.hint)
+
+
+def test_losses_are_scaled_in_f16_even_if_the_run_started_in_f32(tmp_path: Path) -> None:
+    before = train_weights(make_config("optimization.precision=f32"), tmp_path, last=1)
+    config = make_config("optimization.precision=f16")
+    run = start_run(config, tmp_path, Hooks())
+    first = [weights.clone() for weights in run.state.network.parameters()]
+
+    run_epochs(run, config)
 
     assert all(torch.equal(a, b) for a, b in zip(before, first, strict=True))
     assert run.state.scaler.get_scale() > 1
     assert not all(torch.equal(a, b) for a, b in zip(first, run.state.network.parameters(), strict=True))
 
 
-def test_infinite_weights_end_a_run_and_are_not_saved(tmp_path: Path) -> None:
-    how = configured("optimization.optimizer=SGD", "optimization.learning_rate=1e38", "optimization.clip_norm=0")
+def test_infinite_weights_end_the_run_and_are_not_saved(tmp_path: Path) -> None:
+    config = make_config("optimization.optimizer=SGD", "optimization.learning_rate=1e38", "optimization.clip_norm=0")
 
-    with pytest.raises(EngineError, match="infinite or no numbers in epoch 1"):
-        weights_after(how, tmp_path)
+    with pytest.raises(EngineError, match="infinite or NaN in epoch 1"):
+        train_weights(config, tmp_path)
 
     assert not (tmp_path / CHECKPOINT).exists()
 
 
-def test_a_full_gpu_is_one_error(small: Training) -> None:
-    def full() -> None:
+def test_out_of_memory_on_a_gpu_is_one_error(small: TrainingConfig) -> None:
+    def run_out_of_memory() -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
 
-    trainer = SimpleNamespace(state=SimpleNamespace(epoch=0), run=full)
+    trainer = SimpleNamespace(state=SimpleNamespace(epoch=0), run=run_out_of_memory)
 
     with pytest.raises(
         DeviceMemoryError, match=r"(?m)training: out of memory: CUDA out of memory. Tried to allocate 2 GiB$"
     ):
-        go_on(Run(trainer, None), small)
+        run_epochs(TrainingRun(trainer, None), small)
 
 
-def test_a_gpu_is_one_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_does_not_exist_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
 

@@ -1,4 +1,4 @@
-"""Dice coefficients of cases that are held out, on the model grid."""
+"""Dice coefficients of held-out cases, on the model grid."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ import torch
 
 from clickseg.inference.guidance import ball_offsets
 from clickseg.training.cases import GridCase
-from clickseg.training.config import Training
-from clickseg.training.validation import SHOWN, validate
+from clickseg.training.config import TrainingConfig
+from clickseg.training.validation import CLICK_COUNTS, validate
 
 CPU = torch.device("cpu")
 
 
-class Obedient(torch.nn.Module):
-    """A network that finds what is bright, and what is clicked."""
+class BrightOrClicked(torch.nn.Module):
+    """A network whose foreground is bright voxels and foreground clicks."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         lesion = inputs[:, :1] + 2 * inputs[:, 1:2] - 2 * inputs[:, 2:3] - 0.5
         return torch.cat([torch.zeros_like(lesion), lesion], dim=1)
 
 
-def case(bright: slice) -> GridCase:
+def make_case(bright: slice) -> GridCase:
     truth, image = np.zeros((20, 18, 22), np.uint8), np.zeros((1, 20, 18, 22), np.float32)
     truth[4:14, 5:12, 6:16] = 1
     image[0, bright, 5:12, 6:16] = 1
     return GridCase("a_PET", "PT", image, truth)
 
 
-def test_figures_are_the_means_over_the_cases_by_the_number_of_clicks(small: Training) -> None:
-    state = SimpleNamespace(best_network=Obedient())
+def test_metrics_are_means_over_the_cases_by_the_number_of_clicks(small: TrainingConfig) -> None:
+    state = SimpleNamespace(final_network=BrightOrClicked())
 
-    found = validate(small, [case(slice(4, 9)), case(slice(4, 14))], state, CPU)
+    metrics = validate(small, [make_case(slice(4, 9)), make_case(slice(4, 14))], state, CPU)
 
-    ball, half, whole = len(ball_offsets(small.model.guidance.radius_vox)), 350, 700
-    assert [*found] == [f"dice/{count} clicks" for count in SHOWN]
-    assert found["dice/0 clicks"] == pytest.approx((2 * half / (half + whole) + 1) / 2)
-    assert found["dice/1 clicks"] == pytest.approx((2 * (half + ball) / (half + ball + whole) + 1) / 2)
-    assert found["dice/1 clicks"] < found["dice/3 clicks"] < found["dice/5 clicks"] < 1
-
-
-def test_nothing_found_where_nothing_is_counts_as_right(small: Training) -> None:
-    empty = case(slice(0, 0))
-    nothing = GridCase("nothing", "PT", empty.images, np.zeros_like(empty.truth))
-
-    found = validate(small, [nothing], SimpleNamespace(best_network=Obedient()), CPU)
-
-    assert {*found.values()} == {1.0}
+    ball, half, full = len(ball_offsets(small.model.guidance.radius_vox)), 350, 700
+    assert [*metrics] == [f"val_dice/{count}_clicks" for count in CLICK_COUNTS]
+    assert metrics["val_dice/0_clicks"] == pytest.approx((2 * half / (half + full) + 1) / 2)
+    assert metrics["val_dice/1_clicks"] == pytest.approx((2 * (half + ball) / (half + ball + full) + 1) / 2)
+    assert metrics["val_dice/1_clicks"] < metrics["val_dice/3_clicks"] < metrics["val_dice/5_clicks"] < 1
 
 
-def test_there_are_no_figures_without_cases(small: Training) -> None:
-    assert validate(small, [], SimpleNamespace(best_network=Obedient()), CPU) == {}
+def test_an_empty_prediction_of_a_case_without_foreground_has_dice_1(small: TrainingConfig) -> None:
+    empty = make_case(slice(0, 0))
+    healthy = GridCase("healthy", "PT", empty.images, np.zeros_like(empty.truth))
+
+    metrics = validate(small, [healthy], SimpleNamespace(final_network=BrightOrClicked()), CPU)
+
+    assert {*metrics.values()} == {1.0}
+
+
+def test_without_cases_there_are_no_metrics(small: TrainingConfig) -> None:
+    assert validate(small, [], SimpleNamespace(final_network=BrightOrClicked()), CPU) == {}
