@@ -41,10 +41,10 @@ def find_dicom_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles
             a valid series of the dataset, two of them refer to the same series, or the further images of a case are
             ambiguous.
     """
-    found = scan(data)
-    found.check_undamaged()
-    accepted, rejected = check_all(found, Remedies())
-    truths = find_truths(found)
+    scan_result = scan(data)
+    scan_result.check_undamaged()
+    accepted, rejected = check_all(scan_result, Remedies())
+    truths = find_truths(scan_result)
     for truth in truths:
         _check_reference(truth, accepted, rejected)
     studies: dict[str, list[CheckedSeries]] = {}
@@ -53,7 +53,7 @@ def find_dicom_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles
     labelled = [case for study in studies.values() for case in _find_cases_of_study(study, truths, modalities)]
     if not labelled:
         raise OtherModalityError(f"{data}: expected {modalities[0]} series that are regular volumes, got none")
-    names = _make_names([case.series[0].candidate for case in labelled], found.instances, modalities)
+    names = _make_names([case.series[0].candidate for case in labelled], scan_result.instances, modalities)
     return tuple(
         CaseFiles(name, modalities, tuple(_series_path(series) for series in case.series), case.truth.path)
         for name, case in zip(names, labelled, strict=True)
@@ -72,9 +72,9 @@ def find_series(path: Path, modality: str, truth: Instance | None, frame_uid: st
     Raises:
         InputError: No series or more than one matches.
     """
-    found = scan(path)
-    found.check_undamaged()
-    accepted, rejected = check_all(found, Remedies())
+    scan_result = scan(path)
+    scan_result.check_undamaged()
+    accepted, rejected = check_all(scan_result, Remedies())
     of_modality = [series for series in accepted if series.candidate.modality == modality]
     referenced = [series for series in of_modality if truth is not None and refers_to(truth, series.candidate)]
     matching = referenced or [series for series in of_modality if is_corrected(series)]
@@ -165,7 +165,7 @@ def _find_truth(series: Sequence[CheckedSeries], truths: Sequence[Instance]) -> 
         names = first_names([truth.name for truth in referring])
         raise InputError(
             f"{series[0].candidate.folder}: expected one SEG or RTSTRUCT for a series, got {names}",
-            hint="remove the others, or select one in a JSON datalist",
+            hint="keep one of them, or select one in a JSON datalist",
         )
     return referring
 

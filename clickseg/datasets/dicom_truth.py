@@ -21,9 +21,9 @@ from clickseg.dicom.series import Candidate
 _TRUTH_SOP_CLASSES = SEGMENTATIONS | {RTStructureSetStorage}
 
 
-def find_truths(found: Scan) -> tuple[Instance, ...]:
+def find_truths(scan_result: Scan) -> tuple[Instance, ...]:
     """Returns the SEG and RTSTRUCT instances of a scan."""
-    return tuple(instance for instance in found.instances if instance.text("SOPClassUID") in _TRUTH_SOP_CLASSES)
+    return tuple(instance for instance in scan_result.instances if instance.text("SOPClassUID") in _TRUTH_SOP_CLASSES)
 
 
 def read_truth(path: Path) -> Instance:
@@ -32,9 +32,9 @@ def read_truth(path: Path) -> Instance:
     Raises:
         InputError: The number of SEG and RTSTRUCT instances is not one.
     """
-    found = scan(path)
-    found.check_undamaged()
-    truths = find_truths(found)
+    scan_result = scan(path)
+    scan_result.check_undamaged()
+    truths = find_truths(scan_result)
     if len(truths) != 1:
         raise InputError(f"{path.name}: expected one DICOM SEG or RTSTRUCT, got {len(truths)}")
     return truths[0]

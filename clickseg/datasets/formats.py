@@ -36,7 +36,7 @@ _Name = Annotated[str, Field(min_length=1)]
 
 
 def is_nnunet(data: Path) -> bool:
-    """Whether a folder is a raw nnU-Net dataset: all images have a channel number, no label has the name of an image."""
+    """Whether a folder is a raw nnU-Net dataset: all images have a channel number, no label has an image's name."""
     images, labels = data / "imagesTr", data / "labelsTr"
     if not (images.is_dir() and labels.is_dir()):
         return False

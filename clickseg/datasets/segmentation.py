@@ -61,7 +61,9 @@ def _list_regions(header: Dataset) -> list[NamedRegion]:
 
 def _is_anatomical(segment: Dataset) -> bool:
     codes = segment.get("SegmentedPropertyCategoryCodeSequence") or ()
-    return any((code.get("CodingSchemeDesignator"), code.get("CodeValue")) in _ANATOMICAL_STRUCTURE_CODES for code in codes)
+    return any(
+        (code.get("CodingSchemeDesignator"), code.get("CodeValue")) in _ANATOMICAL_STRUCTURE_CODES for code in codes
+    )
 
 
 def _frame_slices(seg: Dataset, volume: hd.Volume) -> list[int] | None:
