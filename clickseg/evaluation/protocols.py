@@ -81,7 +81,7 @@ def make_protocol(name: ProtocolName, steps: int | None, seed: int | None) -> Pr
     """
     default = _PROTOCOLS[name]()
     if steps is not None and not 0 <= steps <= MAX_STEPS:
-        raise UsageError(f"clicks: expected 0 to {MAX_STEPS}, got {steps}")
+        raise UsageError(f"steps: expected 0 to {MAX_STEPS}, got {steps}")
     if seed is not None and seed < 0:
         raise UsageError(f"seed: expected a number of at least 0, got {seed}")
     return replace(

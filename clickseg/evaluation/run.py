@@ -137,9 +137,8 @@ def _load_model(settings: EvaluationSettings) -> ModelPackage:
 def _class_names(truth: ClassNames, package: ModelPackage) -> ClassNames:
     classes = package.spec.classes
     if len(truth) > len(classes):
-        raise UsageError(
-            f"truth: expected names of at most {len(classes)} class{'es' if len(classes) > 1 else ''}, got {len(truth)}"
-        )
+        limit = f"{len(classes)} class{'es' if len(classes) > 1 else ''}"
+        raise UsageError(f"truth-names: expected names of at most {limit}, got {len(truth)}")
     return names_of(truth, classes)
 
 
