@@ -1,1 +1,1 @@
-"""Cases whose truth is known, from the folders that people keep them in."""
+"""Labelled cases with ground truth, read from common dataset formats; the phantom study."""

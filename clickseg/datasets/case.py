@@ -1,4 +1,4 @@
-"""A case whose truth is known: which files it is in, what is in them, and the digests of a dataset's files."""
+"""A labelled case: its files, its images and ground truth in memory, and the digests of the files of a dataset."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ import highdicom as hd
 from clickseg.core.errors import InputError
 from clickseg.core.files import file_sha256
 
-DATALIST_HINT = (
-    "a JSON datalist names the cases that count; one in which there is nothing to be found has no label there"
-)
-"""What to do about images without labels."""
+DATALIST_HINT = "a JSON datalist selects the cases of a dataset; an entry without label is a case without foreground"
+"""The hint for images without labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseFiles:
-    """Where a case is.
+    """The files of a case.
 
     Attributes:
-        name: What it is called; no other case of its dataset has the name.
+        name: The name of the case, unique in its dataset.
         modalities: ``CT``, ``MR`` or ``PT``, one for each image.
-        images: One for each input of a model: an image file, or a folder that holds a DICOM series.
-        truth: A label map's file, a DICOM SEG or an RTSTRUCT; None for a case in which there is nothing to be found.
-        fold: The part of a cross-validation that it is held out in, where the dataset says so.
+        images: One path for each input of a model: an image file, or a folder that contains a DICOM series.
+        truth: The ground truth: a label map file, a DICOM SEG or an RTSTRUCT; None for a case without foreground.
+        fold: The cross-validation fold in which the case is held out, if the dataset defines it.
     """
 
     name: str
@@ -45,7 +43,7 @@ class LabelledImage:
     Attributes:
         modality: ``CT``, ``MR`` or ``PT``.
         unit: ``HU``, ``SUVbw``, or empty.
-        volume: Its values, float32, in LPS mm.
+        volume: The values, float32, in LPS mm.
     """
 
     modality: str
@@ -58,9 +56,9 @@ class LabelledCase:
     """A case in memory.
 
     Attributes:
-        name: What it is called.
+        name: The name of the case.
         images: One for each input of a model.
-        truth: The number of the class of each voxel, uint8, on the grid of the first image; 0 where there is none.
+        truth: The ground truth: the class number of each voxel, uint8, on the grid of the first image; 0 is background.
     """
 
     name: str
@@ -70,11 +68,11 @@ class LabelledCase:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What a dataset holds, wherever it lies and whatever its folders are called.
+    """The SHA-256 digests of a dataset, which do not depend on the paths of its files.
 
     Attributes:
-        sha256: Of all cases, by their names.
-        cases: Of the files of each case, by its name.
+        sha256: The digest of all cases and their names.
+        cases: The digest of the files of each case, by name.
     """
 
     sha256: str
@@ -82,34 +80,38 @@ class Digests:
 
 
 def digests_of(cases: Sequence[CaseFiles]) -> Digests:
-    """Returns the digests of some cases; of a folder of DICOM all files in it count, whatever they are called.
+    """Returns the digests of cases; the digest of a DICOM folder includes all its files, without their names.
 
     Raises:
         InputError: A file cannot be read.
     """
     paths = {path for case in cases for path in (*case.images, case.truth) if path is not None}
     try:
-        known = {path: _path_sha256(path) for path in sorted(paths)}
+        sha256_by_path = {path: _path_sha256(path) for path in sorted(paths)}
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    of_cases = {case.name: _case_sha256(case, known) for case in sorted(cases, key=lambda each: each.name)}
-    return Digests(_joined([part for item in of_cases.items() for part in item]), of_cases)
+    sha256_by_case = {
+        case.name: _case_sha256(case, sha256_by_path) for case in sorted(cases, key=lambda case: case.name)
+    }
+    return Digests(_texts_sha256([part for item in sha256_by_case.items() for part in item]), sha256_by_case)
 
 
-def _case_sha256(case: CaseFiles, known: Mapping[Path, str]) -> str:
+def _case_sha256(case: CaseFiles, sha256_by_path: Mapping[Path, str]) -> str:
     images = [
-        part for path, modality in zip(case.images, case.modalities, strict=True) for part in (modality, known[path])
+        part
+        for path, modality in zip(case.images, case.modalities, strict=True)
+        for part in (modality, sha256_by_path[path])
     ]
-    return _joined([*images, "truth", known[case.truth] if case.truth else "none"])
+    return _texts_sha256([*images, "truth", sha256_by_path[case.truth] if case.truth else "none"])
 
 
 def _path_sha256(path: Path) -> str:
     if not path.is_dir():
         return file_sha256(path)
     files = (Path(parent, name) for parent, _, names in os.walk(path) for name in names)
-    return _joined(sorted(file_sha256(file) for file in files if file.is_file()))
+    return _texts_sha256(sorted(file_sha256(file) for file in files if file.is_file()))
 
 
-def _joined(parts: Iterable[str]) -> str:
-    """Returns the digest of some texts; the length of each says where the next one begins."""
+def _texts_sha256(parts: Iterable[str]) -> str:
+    """Returns the digest of texts; each text is preceded by its length, so that the sequence is unambiguous."""
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which images of a case are the inputs of a model, by what a dataset says of its channels."""
+"""Selects the images of a case that are the inputs of a model, by the names of the channels in ``dataset.json``."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from clickseg.core.errors import InputError
 from clickseg.core.text import counted
 from clickseg.core.validation import parse, read_json
 
-DESCRIPTION = "dataset.json"
-_IGNORED = "ignore"
+DATASET_JSON = "dataset.json"
+_IGNORE_LABEL = "ignore"
 
-_MODALITIES = {
+_CHANNEL_NAMES = {
     "CT": r"(ce|cect|ldct)?-?ct",
     "PT": r"(fdg|psma)?[-_ ]?(pet|pt)|suv(bw)?",
     "MR": r"mri?|(mri?[-_ ]?)?(t1|t2|t1w|t2w|t1c|t1ce|t1gd|t1n|t2f|pd|flair|adc|dwi|hbv)",
 }
-"""What channels are called, by modality; nnU-Net and the Medical Segmentation Decathlon leave names to the user."""
+"""Patterns of channel names by modality; in nnU-Net and the Medical Segmentation Decathlon users choose the names."""
 
 
 class OtherModalityError(InputError):
-    """What is there is whole, but of other modalities than a model's."""
+    """The dataset is complete, but its images do not have the modalities of the model."""
 
 
-class Description(BaseModel):
-    """What is read of a ``dataset.json``: nnU-Net's first form says ``modality``, its second ``channel_names``."""
+class DatasetJson(BaseModel):
+    """The content of a ``dataset.json``: ``modality`` in nnU-Net v1, ``channel_names`` in nnU-Net v2."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -38,73 +38,83 @@ class Description(BaseModel):
     labels: dict[str, Any] = Field(default_factory=dict)
 
     def channels(self, where: str) -> tuple[str, ...] | None:
-        """Returns the names of the channels in their order; None where they have none.
+        """Returns the names of the channels in their order; None if the file does not define them.
+
+        Args:
+            where: The name of the file, for messages.
 
         Raises:
-            InputError: They are not numbered from 0.
+            InputError: The channels are not numbered from 0.
         """
-        named = self.channel_names or self.modality
-        if named is None:
+        names = self.channel_names or self.modality
+        if names is None:
             return None
-        if sorted(named) != sorted(str(number) for number in range(len(named))):
-            raise InputError(f"{where}: channel_names: expected channels numbered from 0, got {', '.join(named)}")
-        return tuple(named[str(number)] for number in range(len(named)))
+        if sorted(names) != sorted(str(number) for number in range(len(names))):
+            raise InputError(f"{where}: channel_names: expected channels numbered from 0, got {', '.join(names)}")
+        return tuple(names[str(number)] for number in range(len(names)))
 
 
-def channel_names(folder: Path) -> tuple[str, ...] | None:
-    """Returns what ``dataset.json`` calls the channels of a folder's images; None where nothing says it.
+def read_channel_names(folder: Path) -> tuple[str, ...] | None:
+    """Returns the channel names in the ``dataset.json`` of a folder; None if the file or the names do not exist.
 
     Raises:
-        InputError: The file is damaged, or declares voxels that are to be ignored.
+        InputError: The file is invalid, or declares an ignore label.
     """
-    path = folder / DESCRIPTION
+    path = folder / DATASET_JSON
     if not path.exists():
         return None
-    description = parse(Description, read_json(path, InputError), DESCRIPTION, InputError)
-    if _IGNORED in description.labels or _IGNORED in description.labels.values():
-        raise InputError(
-            f"{DESCRIPTION}: labels: {_IGNORED}: voxels of which nothing is known cannot be trained or judged with"
-        )
-    return description.channels(DESCRIPTION)
+    content = parse(DatasetJson, read_json(path, InputError), DATASET_JSON, InputError)
+    if _IGNORE_LABEL in content.labels or _IGNORE_LABEL in content.labels.values():
+        raise InputError(f"{DATASET_JSON}: labels: {_IGNORE_LABEL}: voxels without ground truth are not supported")
+    return content.channels(DATASET_JSON)
 
 
 def choose_channels(names: Sequence[str] | None, count: int, modalities: Sequence[str], where: str) -> tuple[int, ...]:
-    """Returns which channel is which input of a model.
+    """Returns the index of the channel for each input of a model.
 
-    Channels whose names all tell their modality are chosen by it; all others in their order.
+    If the names of all channels contain their modality, the channels are selected by modality; otherwise by order.
 
     Args:
-        names: What the channels are called, where it is said.
-        count: How many images each case has.
-        modalities: Of the model's inputs.
-        where: The dataset, for messages.
+        names: The names of the channels, if they are known.
+        count: The number of images of each case.
+        modalities: The modalities of the model's inputs.
+        where: The name of the dataset, for messages.
 
     Raises:
-        OtherModalityError: The channels are not those of the model.
-        InputError: It is not clear which they are.
+        OtherModalityError: The channels are not the inputs of the model.
+        InputError: The number of names is not the number of images.
     """
-    found = [modality_of(name) for name in names or ()]
+    known = [channel_modality(name) for name in names or ()]
     if names is not None and len(names) != count:
-        raise InputError(f"{where}: {DESCRIPTION} has {counted(len(names), 'channel')}, got {counted(count, 'image')}")
-    if found and None not in found:
-        chosen = tuple(n for n, modality in enumerate(found) if modality in modalities)
-        if sorted(str(found[n]) for n in chosen) == sorted(modalities):
-            return _ordered(chosen, found, modalities)
-    elif count == len(modalities) and all(m in (None, w) for m, w in zip(found, modalities, strict=False)):
+        raise InputError(f"{where}: {DATASET_JSON} has {counted(len(names), 'channel')}, got {counted(count, 'image')}")
+    if known and None not in known:
+        selected = tuple(index for index, modality in enumerate(known) if modality in modalities)
+        if sorted(str(known[index]) for index in selected) == sorted(modalities):
+            return _order_channels(selected, known, modalities)
+    elif count == len(modalities) and all(
+        modality in (None, expected) for modality, expected in zip(known, modalities, strict=False)
+    ):
         return tuple(range(count))
     raise OtherModalityError(
         f"{where}: expected the channels {', '.join(modalities)}, got "
         f"{', '.join(names) if names else counted(count, 'image') + ' for each case'}",
-        hint="a JSON datalist names the images of each case in the order of the model's inputs",
+        hint="a JSON datalist lists the images of each case in the order of the model's inputs",
     )
 
 
-def modality_of(name: str) -> str | None:
-    """Returns the modality that the name of a channel stands for, where it stands for one."""
-    return next((m for m, form in _MODALITIES.items() if re.fullmatch(form, name.strip(), re.IGNORECASE)), None)
+def channel_modality(name: str) -> str | None:
+    """Returns the modality that the name of a channel contains; None if it contains none."""
+    return next(
+        (
+            modality
+            for modality, pattern in _CHANNEL_NAMES.items()
+            if re.fullmatch(pattern, name.strip(), re.IGNORECASE)
+        ),
+        None,
+    )
 
 
-def _ordered(chosen: Sequence[int], found: Sequence[str | None], modalities: Sequence[str]) -> tuple[int, ...]:
-    """Returns channels in the order of a model's inputs; those of one modality stay as they are."""
-    queues = {modality: [n for n in chosen if found[n] == modality] for modality in modalities}
+def _order_channels(selected: Sequence[int], known: Sequence[str | None], modalities: Sequence[str]) -> tuple[int, ...]:
+    """Returns channels in the order of a model's inputs; channels of the same modality keep their order."""
+    queues = {modality: [index for index in selected if known[index] == modality] for modality in modalities}
     return tuple(queues[modality].pop(0) for modality in modalities)

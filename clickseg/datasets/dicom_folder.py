@@ -1,6 +1,6 @@
-"""A folder of DICOM: series with a SEG or an RTSTRUCT that refers to them, and the series beside them.
+"""Datasets of DICOM: series with a SEG or an RTSTRUCT that refers to them, and the further series of their studies.
 
-Cases are named after their folders, and not after patients' names and numbers.
+Cases are named after their folders, never after names and IDs of patients.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from clickseg.core.errors import InputError
 from clickseg.core.text import first_names
 from clickseg.datasets.case import DATALIST_HINT, CaseFiles
 from clickseg.datasets.channels import OtherModalityError
-from clickseg.datasets.dicom_truth import refers_to, truths_in
+from clickseg.datasets.dicom_truth import find_truths, refers_to
 from clickseg.dicom.files import scan
 from clickseg.dicom.part10 import Instance, is_dicom
 from clickseg.dicom.series import Candidate, CheckedSeries, RejectedSeries, Remedies, check_all, is_corrected
@@ -23,164 +23,173 @@ from clickseg.dicom.series import listed as listed_series
 
 
 def has_dicom(data: Path) -> bool:
-    """Whether there is DICOM somewhere below a folder."""
+    """Whether a folder or one of its subfolders contains a DICOM file."""
     return data.is_dir() and any(
         is_dicom(Path(parent, name)) for parent, _, names in os.walk(data) for name in sorted(names)
     )
 
 
-def find_dicom(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]:
+def find_dicom_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]:
     """Returns a case for each series of the first modality that a SEG or an RTSTRUCT refers to.
 
-    The other images are the series of their modality in its frame of reference. Where no truth in a study refers to a
-    series of the first modality, one that refers to another image of the case counts.
+    The further images are the series of their modality in the same frame of reference. If no SEG or RTSTRUCT of a study
+    refers to a series of the first modality, one that refers to another image of the case is used.
 
     Raises:
-        OtherModalityError: There is no such series.
-        InputError: A study has such series but no truth, a truth refers to nothing here or to what is no volume, two
-            refer to one series, or it is not clear which series belong together.
+        OtherModalityError: No series of the first modality exists.
+        InputError: A study has series of the first modality but no ground truth, a SEG or an RTSTRUCT does not refer to
+            a valid series of the dataset, two of them refer to the same series, or the further images of a case are
+            ambiguous.
     """
-    found = scan(data)
-    found.check_undamaged()
-    formed, rejected = check_all(found, Remedies())
-    truths = truths_in(found)
+    scan_result = scan(data)
+    scan_result.check_undamaged()
+    accepted, rejected = check_all(scan_result, Remedies())
+    truths = find_truths(scan_result)
     for truth in truths:
-        _check_refers(truth, formed, rejected)
+        _check_reference(truth, accepted, rejected)
     studies: dict[str, list[CheckedSeries]] = {}
-    for series in formed:
+    for series in accepted:
         studies.setdefault(series.candidate.study_uid, []).append(series)
-    labelled = [case for study in studies.values() for case in _of_study(study, truths, modalities)]
+    labelled = [case for study in studies.values() for case in _find_cases_of_study(study, truths, modalities)]
     if not labelled:
-        raise OtherModalityError(f"{data}: expected {modalities[0]} series that form volumes, got none")
-    names = _names_of([case.series[0].candidate for case in labelled], found.instances, modalities)
+        raise OtherModalityError(f"{data}: expected {modalities[0]} series that are regular volumes, got none")
+    names = _make_names([case.series[0].candidate for case in labelled], scan_result.instances, modalities)
     return tuple(
-        CaseFiles(name, modalities, tuple(_path(series) for series in case.series), case.truth.path)
+        CaseFiles(name, modalities, tuple(_series_path(series) for series in case.series), case.truth.path)
         for name, case in zip(names, labelled, strict=True)
     )
 
 
-def open_series(path: Path, modality: str, truth: Instance | None, frame_uid: str | None) -> CheckedSeries:
-    """Returns the one series of a modality in a folder that is an image of a case.
+def find_series(path: Path, modality: str, truth: Instance | None, frame_uid: str | None) -> CheckedSeries:
+    """Returns the only series of a modality in a folder that is an image of a case.
 
     Args:
-        path: The folder, or a file of several frames.
-        modality: Its modality.
-        truth: What may refer to it; among several series it is the one that is referred to.
-        frame_uid: The frame of reference of the first image, where that is known.
+        path: The folder, or a multi-frame file.
+        modality: The modality.
+        truth: The SEG or RTSTRUCT of the case; if it refers to a series of the modality, this series is returned.
+        frame_uid: The frame of reference of the first image, if it is known.
 
     Raises:
-        InputError: There is none, or there are several.
+        InputError: No series or more than one matches.
     """
-    found = scan(path)
-    found.check_undamaged()
-    formed, rejected = check_all(found, Remedies())
-    ofs = [series for series in formed if series.candidate.modality == modality]
-    named = [series for series in ofs if truth is not None and refers_to(truth, series.candidate)]
-    fitting = named or [series for series in ofs if is_corrected(series)]
-    if not formed and len(rejected) == 1:
+    scan_result = scan(path)
+    scan_result.check_undamaged()
+    accepted, rejected = check_all(scan_result, Remedies())
+    of_modality = [series for series in accepted if series.candidate.modality == modality]
+    referenced = [series for series in of_modality if truth is not None and refers_to(truth, series.candidate)]
+    matching = referenced or [series for series in of_modality if is_corrected(series)]
+    if not accepted and len(rejected) == 1:
         raise rejected[0].error
-    return _one_beside(fitting, modality, frame_uid, path.name)
+    return _select_series(matching, modality, frame_uid, path.name)
 
 
-def _check_refers(truth: Instance, formed: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries]) -> None:
-    """Refuses a truth of what is not here, or is no volume."""
-    if any(refers_to(truth, series.candidate) for series in formed):
+def _check_reference(truth: Instance, accepted: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries]) -> None:
+    """Rejects a SEG or an RTSTRUCT that refers to a rejected series, or to none of the dataset."""
+    if any(refers_to(truth, series.candidate) for series in accepted):
         return
-    for each in rejected:
-        if each.candidate.instances and refers_to(truth, each.candidate):
-            raise each.error
-    raise InputError(f"{truth.name}: refers to no CT, MR or PET series here")
+    for series in rejected:
+        if series.candidate.instances and refers_to(truth, series.candidate):
+            raise series.error
+    raise InputError(f"{truth.name}: does not refer to a CT, MR or PET series of the dataset")
 
 
-def _of_study(
+def _find_cases_of_study(
     study: Sequence[CheckedSeries], truths: Sequence[Instance], modalities: tuple[str, ...]
-) -> list[_Labelled]:
+) -> list[_LabelledSeries]:
     firsts = [series for series in study if series.candidate.modality == modalities[0]]
-    own = [_Labelled(_beside(first, study, modalities), truth) for first in firsts for truth in _of([first], truths)]
-    if not own:
-        cases = [_beside(first, study, modalities) for first in firsts if is_corrected(first)]
-        own = [_Labelled(case, truth) for case in cases for truth in _of(case[1:], truths)]
-    if firsts and not own:
+    labelled = [
+        _LabelledSeries(_add_further_images(first, study, modalities), truth)
+        for first in firsts
+        for truth in _find_truth([first], truths)
+    ]
+    if not labelled:
+        cases = [_add_further_images(first, study, modalities) for first in firsts if is_corrected(first)]
+        labelled = [_LabelledSeries(case, truth) for case in cases for truth in _find_truth(case[1:], truths)]
+    if firsts and not labelled:
         raise InputError(
             f"{firsts[0].candidate.folder}: {modalities[0]} series without a SEG or an RTSTRUCT that refers to it",
             hint=DATALIST_HINT,
         )
-    return own
+    return labelled
 
 
 @dataclass(frozen=True, slots=True)
-class _Labelled:
-    """The series of a case and its truth."""
+class _LabelledSeries:
+    """The series of a case, and the SEG or RTSTRUCT."""
 
     series: tuple[CheckedSeries, ...]
     truth: Instance
 
 
-def _beside(
+def _add_further_images(
     first: CheckedSeries, study: Sequence[CheckedSeries], modalities: tuple[str, ...]
 ) -> tuple[CheckedSeries, ...]:
-    """Returns a series and those that are the further images of its case."""
+    """Returns a series and the series of the further images of its case."""
     frame_uid, where = first.candidate.frame_of_reference_uid, first.candidate.folder
     others = [series for series in study if series is not first and is_corrected(series)]
-    return first, *(_one_beside(others, modality, frame_uid, where) for modality in modalities[1:])
+    return first, *(_select_series(others, modality, frame_uid, where) for modality in modalities[1:])
 
 
-def _one_beside(series: Sequence[CheckedSeries], modality: str, frame_uid: str | None, where: str) -> CheckedSeries:
-    """Returns the one series of a modality in a frame of reference.
+def _select_series(series: Sequence[CheckedSeries], modality: str, frame_uid: str | None, where: str) -> CheckedSeries:
+    """Returns the only series of a modality in a frame of reference.
 
     Args:
-        series: Those to choose from.
-        modality: Its modality; PET is corrected for attenuation.
+        series: The available series; PET must be corrected for attenuation.
+        modality: The modality.
         frame_uid: The frame of reference; None for any.
-        where: What to call them in messages.
+        where: The name of the folder, for messages.
 
     Raises:
-        InputError: There is none, or there are several.
+        InputError: No series or more than one matches.
     """
-    fitting = [
-        each
-        for each in series
-        if each.candidate.modality == modality and frame_uid in (None, each.candidate.frame_of_reference_uid)
+    matching = [
+        item
+        for item in series
+        if item.candidate.modality == modality and frame_uid in (None, item.candidate.frame_of_reference_uid)
     ]
-    if len(fitting) != 1:
-        beside = f" in frame of reference {frame_uid}" if frame_uid else ""
-        found = listed_series([each.candidate for each in fitting]) or "none"
-        raise InputError(f"{where}: expected one {modality} series{beside}, got {len(fitting)}: {found}")
-    return fitting[0]
+    if len(matching) != 1:
+        frame = f" in frame of reference {frame_uid}" if frame_uid else ""
+        names = listed_series([item.candidate for item in matching]) or "none"
+        raise InputError(f"{where}: expected one {modality} series{frame}, got {len(matching)}: {names}")
+    return matching[0]
 
 
-def _of(series: Sequence[CheckedSeries], truths: Sequence[Instance]) -> list[Instance]:
-    """Returns the truth that refers to some series, if there is one."""
-    own = [truth for truth in truths if any(refers_to(truth, each.candidate) for each in series)]
-    if len(own) > 1:
-        names = first_names([truth.name for truth in own])
+def _find_truth(series: Sequence[CheckedSeries], truths: Sequence[Instance]) -> list[Instance]:
+    """Returns the SEG or RTSTRUCT that refers to one of the series, as a list of one, or an empty list.
+
+    Raises:
+        InputError: More than one refers to the series.
+    """
+    referring = [truth for truth in truths if any(refers_to(truth, item.candidate) for item in series)]
+    if len(referring) > 1:
+        names = first_names([truth.name for truth in referring])
         raise InputError(
             f"{series[0].candidate.folder}: expected one SEG or RTSTRUCT for a series, got {names}",
-            hint="take away those that do not count, or name those that do in a JSON datalist",
+            hint="keep one of them, or select one in a JSON datalist",
         )
-    return own
+    return referring
 
 
-def _names_of(firsts: Sequence[Candidate], instances: Iterable[Instance], modalities: Sequence[str]) -> list[str]:
-    """Returns a name for each case: patient, study and series as far as there are several, modalities.
+def _make_names(firsts: Sequence[Candidate], instances: Iterable[Instance], modalities: Sequence[str]) -> list[str]:
+    """Returns a name for each case: patient, study and series (if there are several), modalities.
 
     Args:
         firsts: The first series of each case.
-        instances: All instances of the data, which say whose folder is whose.
-        modalities: Of the images of a case.
+        instances: All instances of the dataset, which determine the folder of each patient.
+        modalities: The modalities of the images of a case.
     """
-    patients = _patient_names(instances)
+    patients = _name_patients(instances)
     studies: dict[str, list[str]] = {}
     series: dict[str, list[str]] = {}
     for first in firsts:
-        studies.setdefault(_patient(first.first), []).append(first.study_uid)
+        studies.setdefault(_patient_key(first.first), []).append(first.study_uid)
         series.setdefault(first.study_uid, []).append(first.series_uid)
     return [
         "_".join(
             [
-                patients[_patient(first.first)],
-                *_numbered("study", first.study_uid, studies[_patient(first.first)]),
-                *_numbered("series", first.series_uid, series[first.study_uid]),
+                patients[_patient_key(first.first)],
+                *_number_suffix("study", first.study_uid, studies[_patient_key(first.first)]),
+                *_number_suffix("series", first.series_uid, series[first.study_uid]),
                 *modalities,
             ]
         )
@@ -188,38 +197,38 @@ def _names_of(firsts: Sequence[Candidate], instances: Iterable[Instance], modali
     ]
 
 
-def _patient_names(instances: Iterable[Instance]) -> dict[str, str]:
-    """Returns the folder that holds all that is of a patient, or a number where that is no folder of their own."""
+def _name_patients(instances: Iterable[Instance]) -> dict[str, str]:
+    """Returns the folder of each patient as a name, or a number if the patient does not have a separate folder."""
     folders: dict[str, list[str]] = {}
     for instance in instances:
-        folders.setdefault(_patient(instance), []).append(str(PurePosixPath(instance.name).parent))
-    own = {patient: os.path.commonpath(paths) for patient, paths in folders.items()}
+        folders.setdefault(_patient_key(instance), []).append(str(PurePosixPath(instance.name).parent))
+    common = {patient: os.path.commonpath(paths) for patient, paths in folders.items()}
     names: dict[str, str] = {}
-    for number, (patient, folder) in enumerate(own.items(), 1):
+    for number, (patient, folder) in enumerate(common.items(), 1):
         name = re.sub(r"[^\w.-]+", "_", folder)
         is_shared = any(
             path == folder or path.startswith(f"{folder}/")
-            for other, paths in folders.items()
+            for other_patient, paths in folders.items()
             for path in paths
-            if other != patient
+            if other_patient != patient
         )
-        is_told = bool(folder.strip(".")) and not is_shared and name not in names.values()
-        names[patient] = name if is_told else f"patient{number}"
+        is_usable = bool(folder.strip(".")) and not is_shared and name not in names.values()
+        names[patient] = name if is_usable else f"patient{number}"
     return names
 
 
-def _patient(instance: Instance) -> str:
-    """Returns what tells patients apart; not to be shown."""
+def _patient_key(instance: Instance) -> str:
+    """Returns the identifier of a patient, which must not be shown."""
     return instance.text("PatientID") or instance.text("StudyInstanceUID")
 
 
-def _numbered(kind: str, uid: str, uids: Iterable[str]) -> list[str]:
-    """Returns which of several something is, in the order of their UIDs; nothing of one alone."""
-    known = sorted({*uids})
-    return [f"{kind}{known.index(uid) + 1}"] if len(known) > 1 else []
+def _number_suffix(kind: str, uid: str, uids: Iterable[str]) -> list[str]:
+    """Returns the kind and the number of a UID in sorted order, as a list of one; an empty list for a single UID."""
+    ordered = sorted({*uids})
+    return [f"{kind}{ordered.index(uid) + 1}"] if len(ordered) > 1 else []
 
 
-def _path(series: CheckedSeries) -> Path:
-    """Returns the file of a series, or else the folder that holds all of its files."""
+def _series_path(series: CheckedSeries) -> Path:
+    """Returns the file of a series, or the folder that contains all its files if there are several."""
     paths = [instance.path for instance in series.candidate.instances]
     return paths[0] if len(paths) == 1 else Path(os.path.commonpath([path.parent for path in paths]))

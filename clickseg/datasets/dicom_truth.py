@@ -1,4 +1,4 @@
-"""DICOM SEG and RTSTRUCT as truth: which series they refer to, and what they say of it."""
+"""DICOM SEG and RTSTRUCT as ground truth: the series that they refer to, and their class numbers."""
 
 from __future__ import annotations
 
@@ -10,73 +10,73 @@ from pydicom import Dataset
 from pydicom.uid import RTStructureSetStorage
 
 from clickseg.core.errors import ClickSegError, InputError
-from clickseg.datasets.regions import Classes
+from clickseg.datasets.regions import ClassNames
 from clickseg.datasets.rtstruct import contoured
-from clickseg.datasets.segmentation import segmented
+from clickseg.datasets.segmentation import read_segments
 from clickseg.dicom.codes import SEGMENTATIONS
 from clickseg.dicom.files import Scan, scan
 from clickseg.dicom.part10 import READ_ERRORS, Instance
 from clickseg.dicom.series import Candidate
 
-_TRUTHS = SEGMENTATIONS | {RTStructureSetStorage}
+_TRUTH_SOP_CLASSES = SEGMENTATIONS | {RTStructureSetStorage}
 
 
-def truths_in(found: Scan) -> tuple[Instance, ...]:
-    """Returns the segmentations and structure sets of a scan."""
-    return tuple(instance for instance in found.instances if instance.text("SOPClassUID") in _TRUTHS)
+def find_truths(scan_result: Scan) -> tuple[Instance, ...]:
+    """Returns the SEG and RTSTRUCT instances of a scan."""
+    return tuple(instance for instance in scan_result.instances if instance.text("SOPClassUID") in _TRUTH_SOP_CLASSES)
 
 
 def read_truth(path: Path) -> Instance:
-    """Returns the one segmentation or structure set in a file or folder.
+    """Returns the only SEG or RTSTRUCT in a file or folder.
 
     Raises:
-        InputError: There is none, or there are several.
+        InputError: The number of SEG and RTSTRUCT instances is not one.
     """
-    found = scan(path)
-    found.check_undamaged()
-    truths = truths_in(found)
+    scan_result = scan(path)
+    scan_result.check_undamaged()
+    truths = find_truths(scan_result)
     if len(truths) != 1:
         raise InputError(f"{path.name}: expected one DICOM SEG or RTSTRUCT, got {len(truths)}")
     return truths[0]
 
 
 def refers_to(truth: Instance, candidate: Candidate) -> bool:
-    """Whether a segmentation or a structure set refers to a series, or to an image of it.
+    """Whether a SEG or an RTSTRUCT refers to a series, or to an image of the series.
 
     Raises:
-        InputError: Its references cannot be read.
+        InputError: The references cannot be read.
     """
     try:
-        if candidate.series_uid in _series(truth.header):
+        if candidate.series_uid in _referenced_series_uids(truth.header):
             return True
-        images = {instance.text("SOPInstanceUID") for instance in candidate.instances}
-        return not images.isdisjoint(_images(truth.header))
+        instance_uids = {instance.text("SOPInstanceUID") for instance in candidate.instances}
+        return not instance_uids.isdisjoint(_referenced_instance_uids(truth.header))
     except READ_ERRORS as error:
         raise InputError(f"{truth.name}: its references cannot be read: {type(error).__name__}") from error
 
 
-def class_numbers(truth: Instance, volume: hd.Volume, classes: Classes) -> hd.Volume:
-    """Returns what a segmentation or a structure set says of a series, as class numbers.
+def read_class_numbers(truth: Instance, volume: hd.Volume, class_names: ClassNames) -> hd.Volume:
+    """Returns the label map that a SEG or an RTSTRUCT defines for a series.
 
     Args:
-        truth: The file.
+        truth: The SEG or RTSTRUCT.
         volume: The series that it refers to.
-        classes: The names that each class has.
+        class_names: The names of each class.
 
     Raises:
-        InputError: It cannot be read, or does not say it.
+        InputError: The file cannot be read, or defines none of the classes.
     """
     try:
         if truth.text("SOPClassUID") == RTStructureSetStorage:
-            return contoured(truth.header, volume, classes, truth.name)
-        return segmented(str(truth.path), truth.header, volume, classes, truth.name)
+            return contoured(truth.header, volume, class_names, truth.name)
+        return read_segments(str(truth.path), truth.header, volume, class_names, truth.name)
     except ClickSegError:
         raise
     except (*READ_ERRORS, RuntimeError) as error:
         raise InputError(f"{truth.name}: cannot be read: {type(error).__name__}") from error
 
 
-def _series(header: Dataset) -> Iterator[str]:
+def _referenced_series_uids(header: Dataset) -> Iterator[str]:
     for item in header.get("ReferencedSeriesSequence") or ():
         yield str(item.get("SeriesInstanceUID"))
     for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
@@ -85,8 +85,8 @@ def _series(header: Dataset) -> Iterator[str]:
                 yield str(series.get("SeriesInstanceUID"))
 
 
-def _images(header: Dataset) -> Iterator[str]:
-    """Yields the images that contours or frames say they are of: some files refer to no series."""
+def _referenced_instance_uids(header: Dataset) -> Iterator[str]:
+    """Yields the UIDs of the images that contours or frames refer to: some files do not refer to a series."""
     for region in header.get("ROIContourSequence") or ():
         for contour in region.get("ContourSequence") or ():
             for image in contour.get("ContourImageSequence") or ():

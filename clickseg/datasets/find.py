@@ -1,4 +1,4 @@
-"""Finding the cases of a dataset, in whichever known form it is."""
+"""Finds the cases of a dataset in any of the known formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clickseg.core.errors import InputError
 from clickseg.core.text import first_names
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.channels import OtherModalityError
-from clickseg.datasets.dicom_folder import find_dicom, has_dicom
+from clickseg.datasets.dicom_folder import find_dicom_cases, has_dicom
 from clickseg.datasets.formats import (
     find_datalist,
     find_monai_label,
@@ -28,13 +28,13 @@ from clickseg.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """A form of datasets.
+class DatasetFormat:
+    """A format of datasets.
 
     Attributes:
-        name: What it looks like, for messages.
-        matches: Whether data look like it.
-        find: Returns its cases; given the data and the modalities of a model's inputs.
+        name: The layout of its files, for messages.
+        matches: Whether a path is a dataset of this format.
+        find: Returns the cases of a path for the modalities of a model's inputs.
     """
 
     name: str
@@ -42,96 +42,96 @@ class Form:
     find: Callable[[Path, tuple[str, ...]], tuple[CaseFiles, ...]]
 
 
-FORMS: Sequence[Form] = (
-    Form("a JSON datalist", is_datalist, find_datalist),
-    Form("imagesTr/X_0000.nii.gz with labelsTr/X.nii.gz (nnU-Net)", is_nnunet, find_nnunet),
-    Form("imagesTr/X.nii.gz with labelsTr/X.nii.gz", is_paired, find_paired),
-    Form("X.nii.gz with labels/final/X.nii.gz (MONAI Label)", is_monai_label, find_monai_label),
-    Form("X/PET.nii.gz with X/PET_gtv.nii.gz", is_patient_folders, find_patient_folders),
+FORMATS: Sequence[DatasetFormat] = (
+    DatasetFormat("a JSON datalist", is_datalist, find_datalist),
+    DatasetFormat("imagesTr/X_0000.nii.gz with labelsTr/X.nii.gz (nnU-Net)", is_nnunet, find_nnunet),
+    DatasetFormat("imagesTr/X.nii.gz with labelsTr/X.nii.gz", is_paired, find_paired),
+    DatasetFormat("X.nii.gz with labels/final/X.nii.gz (MONAI Label)", is_monai_label, find_monai_label),
+    DatasetFormat("X/PET.nii.gz with X/PET_gtv.nii.gz", is_patient_folders, find_patient_folders),
 )
-"""The forms that are told by the names of files and folders."""
+"""The formats that are recognized by the names of files and folders."""
 
-DICOM = Form("a folder of DICOM, with a SEG or an RTSTRUCT for each series", has_dicom, find_dicom)
-"""What is looked for where none of the others fits: file names say nothing of it."""
+DICOM = DatasetFormat("a folder of DICOM, with a SEG or an RTSTRUCT for each series", has_dicom, find_dicom_cases)
+"""The format that is tried if no other matches, because DICOM is not recognized by file names."""
 
 
 def find_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]:
-    """Returns the cases of a dataset, by their names.
+    """Returns the cases of a dataset, sorted by name.
 
     Args:
-        data: A folder, or the file of a datalist.
-        modalities: Of the inputs of a model: ``("PT",)``, ``("PT", "CT")``.
+        data: A folder, or a datalist file.
+        modalities: The modalities of the model's inputs, such as ``("PT",)`` or ``("PT", "CT")``.
 
     Raises:
-        InputError: It does not exist, is of no known form or of several, images and labels do not fit together, or
-            two cases would have the same name.
+        InputError: The dataset does not exist, has no known format or more than one, images and labels do not match,
+            or two cases have the same name.
     """
     if not data.exists():
         raise InputError(f"no such file or folder: {data}")
-    cases = sorted(_form_of(data).find(data, modalities), key=lambda case: case.name)
-    _check_names(cases, data)
+    cases = sorted(_detect_format(data).find(data, modalities), key=lambda case: case.name)
+    _check_unique_names(cases, data)
     return tuple(cases)
 
 
 def find_cases_for(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
-    """Returns the cases of a dataset that a model is for: those of each modality that it may be given.
+    """Returns the cases of a dataset for a model: the cases of all modalities that the model supports.
 
     Args:
-        data: A folder, or the file of a datalist.
+        data: A folder, or a datalist file.
         spec: The model.
 
     Raises:
-        InputError: There is none, what is there does not fit together, or images could be of one modality or another.
+        InputError: No cases exist, images and labels do not match, or the modality of an image is ambiguous.
     """
     first, *others = spec.inputs
-    found: list[CaseFiles] = []
+    cases: list[CaseFiles] = []
     errors: list[OtherModalityError] = []
     for modality in first.modalities:
         try:
-            found += find_cases(data, (modality, *(each.modality for each in others)))
+            cases += find_cases(data, (modality, *(model_input.modality for model_input in others)))
         except OtherModalityError as error:
             errors.append(error)
-    if not found:
+    if not cases:
         raise errors[0]
-    _check_clear(found, data)
-    cases = _told_apart(found)
-    _check_names(cases, data)
-    return cases
+    _check_unambiguous(cases, data)
+    renamed = _make_names_unique(cases)
+    _check_unique_names(renamed, data)
+    return renamed
 
 
-def _check_names(cases: Sequence[CaseFiles], data: Path) -> None:
-    twice = [name for name, count in Counter(case.name for case in cases).items() if count > 1]
-    if twice:
-        raise InputError(f"{data}: expected a name of its own for each case, got several {first_names(twice)}")
+def _check_unique_names(cases: Sequence[CaseFiles], data: Path) -> None:
+    duplicates = [name for name, count in Counter(case.name for case in cases).items() if count > 1]
+    if duplicates:
+        raise InputError(f"{data}: expected a unique name for each case, got several named {first_names(duplicates)}")
 
 
-def _check_clear(cases: Sequence[CaseFiles], data: Path) -> None:
-    """Refuses images that were found as more than one modality: they would be scaled as what they are not."""
-    kinds = Counter(case.images for case in cases)
-    if any(count > 1 for count in kinds.values()):
-        said = " or ".join(sorted({case.modalities[0] for case in cases}))
+def _check_unambiguous(cases: Sequence[CaseFiles], data: Path) -> None:
+    """Rejects images that match more than one modality: they would be scaled for the wrong modality."""
+    counts = Counter(case.images for case in cases)
+    if any(count > 1 for count in counts.values()):
+        modalities = " or ".join(sorted({case.modalities[0] for case in cases}))
         raise InputError(
-            f"{data}: expected images of a known modality, got some that could be {said}",
-            hint="dataset.json names the modality of each channel",
+            f"{data}: expected images of a known modality, got images that could be {modalities}",
+            hint="define the modality of each channel in dataset.json",
         )
 
 
-def _told_apart(cases: Sequence[CaseFiles]) -> tuple[CaseFiles, ...]:
-    """Adds the modality to names that several cases have."""
+def _make_names_unique(cases: Sequence[CaseFiles]) -> tuple[CaseFiles, ...]:
+    """Adds the modality to names that more than one case has."""
     counts = Counter(case.name for case in cases)
     return tuple(
         replace(case, name=f"{case.name}_{case.modalities[0]}") if counts[case.name] > 1 else case for case in cases
     )
 
 
-def _form_of(data: Path) -> Form:
-    fitting = [form for form in FORMS if form.matches(data)]
-    if not fitting and DICOM.matches(data):
+def _detect_format(data: Path) -> DatasetFormat:
+    matching = [dataset_format for dataset_format in FORMATS if dataset_format.matches(data)]
+    if not matching and DICOM.matches(data):
         return DICOM
-    if len(fitting) == 1:
-        return fitting[0]
-    found = " and ".join(form.name for form in fitting) or "nothing of the kind"
+    if len(matching) == 1:
+        return matching[0]
+    names = " and ".join(dataset_format.name for dataset_format in matching) or "none"
     raise InputError(
-        f"{data}: expected labelled cases of one known form, got {found}",
-        hint=f"known are: {'; '.join(form.name for form in (*FORMS, DICOM))}",
+        f"{data}: expected exactly one known dataset format, got {names}",
+        hint=f"known formats: {'; '.join(dataset_format.name for dataset_format in (*FORMATS, DICOM))}",
     )

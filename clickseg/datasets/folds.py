@@ -1,4 +1,4 @@
-"""Folds of a cross-validation: all cases of a patient are held out together."""
+"""Folds of a cross-validation: all cases of a patient are in the same fold."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from clickseg.core.errors import InputError, UsageError
 from clickseg.datasets.case import CaseFiles
 
-_WHICH = re.compile(
+_NAME_SUFFIX = re.compile(
     r"(?<=.)[_\-. ]("
-    r"pet|pt|ct|cect|mri?|t1|t2|t1w|t2w|t1c|t1ce|t1gd|flair|adc|dwi"  # which image
-    r"|(ses|session|study|series|visit|tp|timepoint)[-_]?\w{1,16}?"  # which examination
-    r"|(\d{4}-\d\d-\d\d|\d\d-\d\d-\d{4})([-_. ].*)?"  # when, and what else is said after it, as autoPET does
+    r"pet|pt|ct|cect|mri?|t1|t2|t1w|t2w|t1c|t1ce|t1gd|flair|adc|dwi"  # modality or sequence
+    r"|(ses|session|study|series|visit|tp|timepoint)[-_]?\w{1,16}?"  # examination
+    r"|(\d{4}-\d\d-\d\d|\d\d-\d\d-\d{4})([-_. ].*)?"  # date, and the text after it, as in autoPET
     r")$",
     re.IGNORECASE,
 )
@@ -22,12 +22,12 @@ _WHICH = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One part of a cross-validation.
+    """One fold of a cross-validation.
 
     Attributes:
-        number: Which one it is: where the dataset says the folds, what it calls it.
-        training: The cases to train on.
-        held_out: The cases to judge by.
+        number: The number of the fold; if the dataset defines the folds, its number there.
+        training: The cases for training.
+        held_out: The cases for validation.
     """
 
     number: int
@@ -38,66 +38,67 @@ class Fold:
 def make_folds(cases: Sequence[CaseFiles], count: int, seed: int = 0) -> tuple[Fold, ...]:
     """Returns the folds of a dataset.
 
-    Where it says which fold each case is held out in, these are they, as many as there are. Otherwise patients are
-    dealt out in an order that depends on their names and the seed, and on nothing else.
+    If the dataset defines the fold of each case, these folds are returned. Otherwise patients are distributed in an
+    order that depends on their names and the seed only.
 
     Args:
         cases: The cases, in any order.
-        count: How many folds to make.
-        seed: Another seed makes other folds; training and evaluation take the same.
+        count: The number of folds, if the dataset does not define them.
+        seed: The seed of the order; training and evaluation must use the same seed.
 
     Raises:
         InputError: There are fewer patients than folds, fewer than two folds, or cases with and without a fold.
     """
     stated = {case.fold for case in cases}
     if stated <= {None}:
-        held_out = _dealt(cases, count, seed)
+        fold_numbers = _assign_folds(cases, count, seed)
     elif None in stated:
         raise InputError("expected a fold for every case or for none, got some of both")
     else:
-        held_out = {case.name: int(case.fold or 0) for case in cases}
-    numbers = sorted({*held_out.values()})
+        fold_numbers = {case.name: int(case.fold or 0) for case in cases}
+    numbers = sorted({*fold_numbers.values()})
     if len(numbers) < 2:
         raise InputError(f"expected at least 2 folds, got {len(numbers)}")
     return tuple(
         Fold(
             number,
-            tuple(case for case in cases if held_out[case.name] != number),
-            tuple(case for case in cases if held_out[case.name] == number),
+            tuple(case for case in cases if fold_numbers[case.name] != number),
+            tuple(case for case in cases if fold_numbers[case.name] == number),
         )
         for number in numbers
     )
 
 
 def fold_of(folds: Sequence[Fold], number: int) -> Fold:
-    """Returns the fold of a number.
+    """Returns the fold with a number.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No fold has the number.
     """
-    found = next((fold for fold in folds if fold.number == number), None)
-    if found is None:
+    fold = next((fold for fold in folds if fold.number == number), None)
+    if fold is None:
         raise UsageError(f"fold: expected one of {', '.join(str(fold.number) for fold in folds)}, got {number}")
-    return found
+    return fold
 
 
 def patient_of(name: str) -> str:
-    """Returns the part of a case's name that is its patient's: without modality, examination and date at its end."""
-    shorter = _WHICH.sub("", name)
+    """Returns the name of the patient of a case: the name of the case without modality, examination and date."""
+    shorter = _NAME_SUFFIX.sub("", name)
     return name if shorter == name else patient_of(shorter)
 
 
-def _dealt(cases: Sequence[CaseFiles], count: int, seed: int) -> dict[str, int]:
+def _assign_folds(cases: Sequence[CaseFiles], count: int, seed: int) -> dict[str, int]:
+    """Returns the fold number of each case, by the name of the case."""
     if count < 2:
         raise InputError(f"expected at least 2 folds, got {count}")
     patients = sorted({patient_of(case.name) for case in cases}, key=lambda patient: (_digest(seed, patient), patient))
     if count > len(patients):
         raise InputError(
             f"expected at least {count} patients for {count} folds, got {len(patients)}",
-            hint='cases are of one patient by their names; a JSON datalist can say "fold" for each',
+            hint='the names of cases define their patients; a JSON datalist can define "fold" for each case',
         )
-    fold_of = {patient: place % count for place, patient in enumerate(patients)}
-    return {case.name: fold_of[patient_of(case.name)] for case in cases}
+    patient_folds = {patient: index % count for index, patient in enumerate(patients)}
+    return {case.name: patient_folds[patient_of(case.name)] for case in cases}
 
 
 def _digest(seed: int, patient: str) -> str:

@@ -1,8 +1,8 @@
-"""A phantom PET/CT study with lesions and clicks, the same bytes each time.
+"""A phantom PET/CT study with lesions and clicks; the files are identical in each run.
 
-A trunk of soft tissue with two lungs, a liver, a hot bladder and two lesions. PET in Bq/ml with the attributes that SUV
-needs and a rescale slope of its own for each slice, as scanners write it; CT on another grid in the same frame of
-reference.
+The phantom is a trunk of soft tissue with two lungs, a liver, a bladder with high uptake, and two lesions. The PET is
+in Bq/ml, with the attributes for SUV and a separate rescale slope for each slice, as scanners write it. The CT is on
+another grid in the same frame of reference.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Ellipsoid:
 
     Attributes:
         centre_mm: Its centre in LPS mm.
-        radii_mm: Its half axes along L, P and S.
-        suv: Its activity.
-        hounsfield: Its density.
+        radii_mm: Its semi-axes along L, P and S.
+        suv: Its uptake in SUV.
+        hounsfield: Its CT number.
     """
 
     centre_mm: Point
@@ -55,14 +55,14 @@ BODY = (
     Ellipsoid((-75, 5, -15), (65, 60, 40), 2.2, 60),
     Ellipsoid((0, 30, -75), (28, 25, 22), 14.0, 10),
 )
-"""Tissue, right and left lung, liver, bladder; a later part replaces an earlier one."""
+"""Soft tissue, right lung, left lung, liver, bladder; a later part overwrites an earlier one."""
 
 LESIONS = (
     Ellipsoid((70, 15, -20), (22, 17, 15), 7.0, 45),
     Ellipsoid((84, 27, -12), (12, 10, 14), 6.0, 45),
     Ellipsoid((-30, -45, 25), (13, 11, 12), 5.5, 45),
 )
-"""The first two make one lesion."""
+"""The first two form one lesion."""
 
 CLICKS = (
     Click("lesion", Polarity.FOREGROUND, LESIONS[0].centre_mm),
@@ -72,21 +72,21 @@ CLICKS = (
 
 
 def write_study(folder: Path) -> None:
-    """Writes the study: folders ``PET`` and ``CT`` of DICOM, and ``clicks.json``.
+    """Writes the study: the DICOM folders ``PET`` and ``CT``, and ``clicks.json``.
 
     Args:
-        folder: Made where it does not exist; files of an earlier study of the same name are replaced.
+        folder: The folder of the study, created if it does not exist; files with the same names are replaced.
     """
     study = study_header("ClickSeg phantom PET/CT")
     pet, ct = pet_geometry(), ct_geometry()
-    write_series(folder / "PET", _volume(becquerel_per_ml(draw_suv(pet)), pet), pet_header(study))
-    write_series(folder / "CT", _volume(draw_hounsfield(ct), ct), ct_header(study))
+    write_series(folder / "PET", pet.with_array(becquerel_per_ml(draw_suv(pet))), pet_header(study))
+    write_series(folder / "CT", ct.with_array(draw_hounsfield(ct)), ct_header(study))
     clicks = Clicks(CLICKS, str(study.FrameOfReferenceUID), str(pet_header(study).SeriesInstanceUID))
     write_clicks_json(clicks, folder / "clicks.json")
 
 
 def pet_geometry() -> hd.VolumeGeometry:
-    """Returns the grid of the PET series, from its uppermost slice down."""
+    """Returns the grid of the PET series, from the superior to the inferior slice."""
     return hd.VolumeGeometry.from_attributes(
         image_position=(-195.0, -195.0, 97.5),
         image_orientation=_AXIAL,
@@ -100,7 +100,7 @@ def pet_geometry() -> hd.VolumeGeometry:
 
 
 def ct_geometry() -> hd.VolumeGeometry:
-    """Returns the grid of the CT series, from its uppermost slice down."""
+    """Returns the grid of the CT series, from the superior to the inferior slice."""
     return hd.VolumeGeometry.from_attributes(
         image_position=(-200.0, -180.0, 102.0),
         image_orientation=_AXIAL,
@@ -114,7 +114,7 @@ def ct_geometry() -> hd.VolumeGeometry:
 
 
 def draw_suv(geometry: hd.VolumeGeometry) -> Values:
-    """Returns SUV on a grid [K, J, I], blurred by the scanner's point spread, with noise that grows with activity."""
+    """Returns SUV on a grid [K, J, I], blurred by the point spread of a scanner, with noise proportional to uptake."""
     sharp = _draw(geometry, [(part, part.suv) for part in (*BODY, *LESIONS)], outside=0.0)
     blurred = ndimage.gaussian_filter(sharp, [_POINT_SPREAD_MM / spacing for spacing in geometry.spacing])
     noise = np.random.default_rng(20260102).normal(0, _NOISE, geometry.spatial_shape)
@@ -131,7 +131,7 @@ def study_header(name: str) -> Dataset:
     """Returns the attributes of patient and study.
 
     Args:
-        name: What the UIDs are made from: another name is another study.
+        name: The text from which the UIDs are derived; another name gives another study.
     """
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"
@@ -163,9 +163,9 @@ def pet_header(study: Dataset) -> Dataset:
     header.ActualFrameDuration = "120000"
     header.FrameReferenceTime = "0"
     header.DecayFactor = "1"
-    header.RadiopharmaceuticalInformationSequence = [_fdg()]
-    header.PatientOrientationCodeSequence = [_code("102538003", "recumbent")]
-    header.PatientGantryRelationshipCodeSequence = [_code("102540001", "headfirst")]
+    header.RadiopharmaceuticalInformationSequence = [_make_fdg()]
+    header.PatientOrientationCodeSequence = [_make_code("102538003", "recumbent")]
+    header.PatientGantryRelationshipCodeSequence = [_make_code("102540001", "headfirst")]
     return header
 
 
@@ -180,11 +180,11 @@ def ct_header(study: Dataset) -> Dataset:
 
 
 def series_header(study: Dataset, modality: str, sop_class: str, number: int, image_type: list[str]) -> Dataset:
-    """Returns the attributes that a series of a study has whatever its modality.
+    """Returns the attributes of a series of a study that are common to all modalities.
 
     Args:
-        study: The study, by ``study_header``.
-        modality: Such as ``CT``.
+        study: The attributes of ``study_header``.
+        modality: The modality, such as ``CT``.
         sop_class: The SOP Class UID of its images.
         number: Series Number (0020,0011).
         image_type: Image Type (0008,0008).
@@ -205,7 +205,7 @@ def series_header(study: Dataset, modality: str, sop_class: str, number: int, im
 
 
 def becquerel_per_ml(suv: Values) -> Values:
-    """Returns the activity concentration of SUVbw in a series of ``pet_header``."""
+    """Converts SUVbw to activity concentration in Bq/ml, for a series of ``pet_header``."""
     elapsed_s = 3600.0  # from INJECTION_TIME to SCAN_TIME
     dose_bq = DOSE_BQ * 2 ** (-elapsed_s / HALF_LIFE_S)
     return (suv * (dose_bq / (1000 * WEIGHT_KG))).astype(np.float32)
@@ -215,8 +215,8 @@ def write_series(folder: Path, volume: hd.Volume, header: Dataset) -> None:
     """Writes a volume as single-frame instances.
 
     Args:
-        folder: Where to; made where it does not exist.
-        volume: Values [K, J, I] in the unit of the series. PET slices get a rescale slope each, from their maximum.
+        folder: The folder of the series, created if it does not exist.
+        volume: Values [K, J, I] in the unit of the series. Each PET slice gets a rescale slope from its maximum.
         header: The attributes of the series.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -225,12 +225,8 @@ def write_series(folder: Path, volume: hd.Volume, header: Dataset) -> None:
 
 
 def slices_of(volume: hd.Volume, header: Dataset) -> list[Dataset]:
-    """Returns the instances that ``write_series`` writes."""
-    return [_slice(volume, index, header) for index in range(volume.spatial_shape[0])]
-
-
-def _volume(values: Values, geometry: hd.VolumeGeometry) -> hd.Volume:
-    return geometry.with_array(values)
+    """Returns the single-frame instances of a volume, as ``write_series`` writes them."""
+    return [_make_slice(volume, index, header) for index in range(volume.spatial_shape[0])]
 
 
 def _draw(geometry: hd.VolumeGeometry, parts: Sequence[tuple[Ellipsoid, float]], outside: float) -> Values:
@@ -242,26 +238,26 @@ def _draw(geometry: hd.VolumeGeometry, parts: Sequence[tuple[Ellipsoid, float]],
     return values.reshape(geometry.spatial_shape)
 
 
-def _fdg() -> Dataset:
-    tracer = Dataset()
-    tracer.Radiopharmaceutical = "Fluorodeoxyglucose"
-    tracer.RadiopharmaceuticalStartTime = INJECTION_TIME
-    tracer.RadionuclideTotalDose = f"{DOSE_BQ:.0f}"
-    tracer.RadionuclideHalfLife = str(HALF_LIFE_S)
-    tracer.RadionuclidePositronFraction = "0.967"
-    tracer.RadionuclideCodeSequence = [_code("77004003", "^18^Fluorine")]
-    tracer.RadiopharmaceuticalCodeSequence = [_code("35321007", "Fluorodeoxyglucose F^18^")]
-    return tracer
+def _make_fdg() -> Dataset:
+    radiopharmaceutical = Dataset()
+    radiopharmaceutical.Radiopharmaceutical = "Fluorodeoxyglucose"
+    radiopharmaceutical.RadiopharmaceuticalStartTime = INJECTION_TIME
+    radiopharmaceutical.RadionuclideTotalDose = f"{DOSE_BQ:.0f}"
+    radiopharmaceutical.RadionuclideHalfLife = str(HALF_LIFE_S)
+    radiopharmaceutical.RadionuclidePositronFraction = "0.967"
+    radiopharmaceutical.RadionuclideCodeSequence = [_make_code("77004003", "^18^Fluorine")]
+    radiopharmaceutical.RadiopharmaceuticalCodeSequence = [_make_code("35321007", "Fluorodeoxyglucose F^18^")]
+    return radiopharmaceutical
 
 
-def _code(value: str, meaning: str) -> Dataset:
+def _make_code(value: str, meaning: str) -> Dataset:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "SCT", meaning
     return code
 
 
-def _slice(volume: hd.Volume, index: int, header: Dataset) -> Dataset:
-    plane = deepcopy(header)  # data sets made with update() would share their elements
+def _make_slice(volume: hd.Volume, index: int, header: Dataset) -> Dataset:
+    plane = deepcopy(header)  # a dataset made with update() would share its elements
     plane.InstanceNumber = index + 1
     plane.SOPInstanceUID = content_uid(header.SeriesInstanceUID, str(index))
     geometry = volume.get_geometry()
@@ -281,7 +277,7 @@ def _slice(volume: hd.Volume, index: int, header: Dataset) -> Dataset:
 
 
 def _set_pixels(plane: Dataset, values: Values) -> None:
-    """Stores values as 16 bits: PET with a slope for the slice, the others with slope 1."""
+    """Stores values as 16-bit integers: PET with a rescale slope for the slice, other modalities with slope 1."""
     slope = float(f"{max(float(values.max()), 1e-3) / 32767:.9g}") if plane.Modality == "PT" else 1.0
     plane.SamplesPerPixel = 1
     plane.PhotometricInterpretation = "MONOCHROME2"

@@ -1,4 +1,4 @@
-"""Which segments of a SEG or regions of interest of an RTSTRUCT are which class, and truth on the grid of its image."""
+"""Assigns segments of a SEG and regions of interest of an RTSTRUCT to classes, and resamples label maps."""
 
 from __future__ import annotations
 
@@ -20,71 +20,77 @@ from clickseg.models.spec import ClassSpec
 
 logger = logging.getLogger(__name__)
 
-Classes: TypeAlias = tuple[tuple[str, ...], ...]
-"""The names that each class has, from class 1 on; ``*`` stands for any text, and case does not count."""
+ClassNames: TypeAlias = tuple[tuple[str, ...], ...]
+"""The names of each class, from class 1 on; ``*`` matches any text, and upper and lower case are equal."""
 
-_TOLERANCE = 0.05
-"""How far the corners of two grids may lie apart that are the same, as a part of the smallest spacing."""
+_GRID_TOLERANCE = 0.05
+"""The largest distance between the corners of equal grids, as a fraction of the smallest spacing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """A segment, or a region of interest.
+class NamedRegion:
+    """A segment of a SEG, or a region of interest of an RTSTRUCT.
 
     Attributes:
-        number: Its number in its file.
-        name: What its file calls it.
-        is_target: Whether it may be what is looked for: no organ, no outline of the body, no margin.
+        number: The number of the region in its file.
+        name: The name of the region in its file.
+        can_be_lesion: Whether the region is not an organ, an outline of the body or a margin.
     """
 
     number: int
     name: str
-    is_target: bool
+    can_be_lesion: bool
 
 
-def names_of(truth: Classes, classes: Sequence[ClassSpec]) -> Classes:
-    """Returns the names of each class of a model: for one class all that may be meant, unless it is said."""
+def names_of(truth: ClassNames, classes: Sequence[ClassSpec]) -> ClassNames:
+    """Returns the names of each class in SEG and RTSTRUCT.
+
+    Args:
+        truth: The names that the user selected; empty for the default.
+        classes: The classes of the model. By default a single class has no names, so that it is all that can be a
+            lesion; several classes have their own names and aliases.
+    """
     if truth or len(classes) == 1:
         return truth
-    return tuple((each.name, *each.aliases) for each in classes)
+    return tuple((class_spec.name, *class_spec.aliases) for class_spec in classes)
 
 
-def class_of_each(regions: Sequence[Region], classes: Classes, where: str) -> tuple[tuple[int, int], ...]:
-    """Returns the numbers of regions with their classes, in the order of the classes; others are left out.
+def assign_classes(regions: Sequence[NamedRegion], class_names: ClassNames, where: str) -> tuple[tuple[int, int], ...]:
+    """Returns pairs of region number and class number, sorted by class number; other regions are ignored.
 
-    Without names of classes the only region is class 1, and of several all that may be what is looked for.
+    Without class names, class 1 is the only region of a file, or of several regions all that can be a lesion.
 
     Args:
         regions: All regions of a file.
-        classes: The names that each class has.
-        where: The file, for messages.
+        class_names: The names of each class.
+        where: The name of the file, for messages.
 
     Raises:
-        InputError: No region is left.
+        InputError: No region belongs to a class.
     """
-    if classes:
-        found = [(region.number, _class_of(region.name, classes)) for region in regions]
+    if class_names:
+        assigned = [(region.number, _find_class(region.name, class_names)) for region in regions]
     else:
-        found = [(region.number, int(region.is_target or len(regions) == 1)) for region in regions]
-    chosen = tuple(sorted((pair for pair in found if pair[1]), key=lambda pair: pair[1]))
-    if not chosen:
-        wanted = first_names([name for names in classes for name in names]) or "a lesion"
-        names = first_names([printable(region.name) for region in regions]) or "none"
-        raise InputError(f"{where}: expected {wanted}, got {names}", hint="name the regions of each class")
-    return chosen
+        assigned = [(region.number, int(region.can_be_lesion or len(regions) == 1)) for region in regions]
+    selected = tuple(sorted((pair for pair in assigned if pair[1]), key=lambda pair: pair[1]))
+    if not selected:
+        expected = first_names([name for names in class_names for name in names]) or "a lesion"
+        available = first_names([printable(region.name) for region in regions]) or "none"
+        raise InputError(f"{where}: expected {expected}, got {available}", hint="name the regions of each class")
+    return selected
 
 
-def on_grid(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> hd.Volume:
-    """Returns a label map on the grid of an image: as it is, or else the class of the nearest voxel.
+def resample_labels(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> hd.Volume:
+    """Returns a label map on the grid of an image; on another grid each voxel gets the class of the nearest voxel.
 
     Args:
         truth: The class numbers, uint8.
-        image: The grid.
-        name: What the truth is called in messages.
+        image: The grid of the image.
+        name: The name of the label map, for messages.
 
     Raises:
-        InputError: They are in different frames of reference, labelled voxels lie outside of the image, or a class has
-            no voxel left on the coarser grid.
+        InputError: The frames of reference differ, labelled voxels are outside of the image, or a class has no voxels
+            on the coarser grid.
     """
     frames = {truth.frame_of_reference_uid, image.frame_of_reference_uid} - {None}
     if len(frames) > 1:
@@ -92,31 +98,34 @@ def on_grid(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> hd.Volume:
     if _is_same_grid(truth, image):
         return _with_array(image, truth.array)
     _check_inside(truth, image, name)
-    moved = _nearest(truth, image)
-    lost = sorted({*np.unique(truth.array).tolist()} - {*np.unique(moved.array).tolist()} - {0})
+    resampled = _resample_nearest(truth, image)
+    lost = sorted({*np.unique(truth.array).tolist()} - {*np.unique(resampled.array).tolist()} - {0})
     if lost:
-        raise InputError(f"{name}: nothing is left of class {lost[0]} on the grid of the image: its voxels are larger")
-    logger.info("%s: taken onto the grid of the image, by the nearest voxel", name)
-    return moved
+        raise InputError(f"{name}: class {lost[0]} has no voxels on the grid of the image, whose voxels are larger")
+    logger.info("%s: resampled to the grid of the image (nearest neighbour)", name)
+    return resampled
 
 
-def _class_of(name: str, classes: Classes) -> int:
-    """Returns the first class that has a name; 0 where none has it."""
-    return next((n for n, names in enumerate(classes, 1) if any(_fits(name, form) for form in names)), 0)
+def _find_class(name: str, class_names: ClassNames) -> int:
+    """Returns the number of the first class with a name; 0 if no class has the name."""
+    return next(
+        (number for number, names in enumerate(class_names, 1) if any(_matches(name, pattern) for pattern in names)),
+        0,
+    )
 
 
-def _fits(name: str, form: str) -> bool:
-    pattern = ".*".join(re.escape(part) for part in form.strip().split("*"))
-    return re.fullmatch(pattern, name.strip(), re.IGNORECASE | re.DOTALL) is not None
+def _matches(name: str, pattern: str) -> bool:
+    expression = ".*".join(re.escape(part) for part in pattern.strip().split("*"))
+    return re.fullmatch(expression, name.strip(), re.IGNORECASE | re.DOTALL) is not None
 
 
-def _is_same_grid(one: hd.VolumeGeometry | hd.Volume, other: hd.VolumeGeometry | hd.Volume) -> bool:
-    """Whether the voxels of two grids lie in the same places."""
-    if one.spatial_shape != other.spatial_shape:
+def _is_same_grid(grid: hd.VolumeGeometry | hd.Volume, reference: hd.VolumeGeometry | hd.Volume) -> bool:
+    """Whether the voxels of two grids have the same positions."""
+    if grid.spatial_shape != reference.spatial_shape:
         return False
-    corners = np.array([*product(*((0, count - 1) for count in one.spatial_shape))])
-    apart = one.map_indices_to_reference(corners) - other.map_indices_to_reference(corners)
-    return bool(np.linalg.norm(apart, axis=1).max() <= _TOLERANCE * min(other.spacing))
+    corners = np.array([*product(*((0, count - 1) for count in grid.spatial_shape))])
+    offsets = grid.map_indices_to_reference(corners) - reference.map_indices_to_reference(corners)
+    return bool(np.linalg.norm(offsets, axis=1).max() <= _GRID_TOLERANCE * min(reference.spacing))
 
 
 def _with_array(image: hd.VolumeGeometry, array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> hd.Volume:
@@ -124,19 +133,19 @@ def _with_array(image: hd.VolumeGeometry, array: np.ndarray[tuple[int, ...], np.
 
 
 def _check_inside(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> None:
-    """Refuses labelled voxels more than one voxel beyond the image: nobody could find them there."""
+    """Rejects labelled voxels more than one voxel outside of the image, where no prediction exists."""
     labelled = np.argwhere(truth.array)
-    places: Doubles = image.map_reference_to_indices(truth.map_indices_to_reference(labelled))
-    outside = (places < -1) | (places > image.spatial_shape)
+    indices: Doubles = image.map_reference_to_indices(truth.map_indices_to_reference(labelled))
+    outside = (indices < -1) | (indices > image.spatial_shape)
     count = int(outside.any(axis=1).sum())
     if count:
-        raise InputError(f"{name}: {count} of {len(labelled)} labelled voxels lie outside of the image")
+        raise InputError(f"{name}: {count} of {len(labelled)} labelled voxels are outside of the image")
 
 
-def _nearest(truth: hd.Volume, image: hd.VolumeGeometry) -> hd.Volume:
+def _resample_nearest(truth: hd.Volume, image: hd.VolumeGeometry) -> hd.Volume:
     import SimpleITK
 
-    moved = SimpleITK.Resample(
+    resampled = SimpleITK.Resample(
         to_sitk(truth),
         image.spatial_shape[::-1],
         SimpleITK.Transform(),
@@ -147,4 +156,4 @@ def _nearest(truth: hd.Volume, image: hd.VolumeGeometry) -> hd.Volume:
         0,
         SimpleITK.sitkUInt8,
     )
-    return _with_array(image, SimpleITK.GetArrayFromImage(moved))
+    return _with_array(image, SimpleITK.GetArrayFromImage(resampled))

@@ -1,1 +1,1 @@
-"""What models are worth: simulated clicks through the inference that users get, by the protocols of others."""
+"""Evaluation of models with simulated clicks, by published protocols, through the same session that users have."""

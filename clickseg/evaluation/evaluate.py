@@ -1,4 +1,4 @@
-"""Evaluating a model in the cases of a dataset, one after another; one that fails does not take the others along."""
+"""Evaluation of a model in the cases of a dataset, one after another; a failed case does not stop the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from clickseg.evaluation.picture import draw_picture
 from clickseg.evaluation.protocols import Protocol
 from clickseg.evaluation.region_growing import grow_regions
 from clickseg.evaluation.scores import MODEL, CaseScores, Curve
-from clickseg.evaluation.trial import Model, trial_of
+from clickseg.evaluation.trial import Model, make_trial
 from clickseg.inference.engines.engine import Engine
 from clickseg.models.package import ModelPackage
 from clickseg.session.options import SessionOptions
@@ -38,15 +38,15 @@ Reader = Callable[[CaseFiles], LabelledCase]
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
-    """A case that was evaluated.
+class EvaluatedCase:
+    """The results of a case.
 
     Attributes:
-        name: What it is called.
-        modality: ``CT``, ``MR`` or ``PT``, joined by a plus where the model takes several images at once.
-        fold: The part of a cross-validation that it is held out in, where the dataset says so.
-        curves: How well the model did, with and without clicks, and the baseline.
-        picture: A PNG of what is there and what was found in the end.
+        name: The name of the case.
+        modality: ``CT``, ``MR`` or ``PT``; joined by ``+`` if the model has several inputs.
+        fold: The cross-validation fold in which the case is held out; None if unknown.
+        curves: The scores of the model, with and without clicks, and of the baseline.
+        picture: A PNG with the outlines of ground truth and final prediction.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedCase:
     """A case that could not be evaluated.
 
     Attributes:
-        name: What it is called.
-        fold: As for those that could.
-        error: Why not.
+        name: The name of the case.
+        fold: The cross-validation fold in which the case is held out; None if unknown.
+        error: The reason.
     """
 
     name: str
@@ -73,31 +73,31 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedDataset:
-    """The cases of a dataset after they were evaluated.
+    """The results of all cases of a dataset.
 
     Attributes:
-        cases: Those that could be; at least one.
-        failed: Those that could not.
-        folds: The folds that were asked for; none for all cases.
+        cases: The evaluated cases; at least one.
+        failed: The cases that could not be evaluated.
+        folds: The selected folds; empty if all cases were evaluated.
         sha256: The digest of the files of ``cases``.
     """
 
-    cases: Sequence[Evaluated]
-    failed: Sequence[Failed]
+    cases: Sequence[EvaluatedCase]
+    failed: Sequence[FailedCase]
     folds: Sequence[int]
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is done with each case.
+    """The configuration with which each case is evaluated.
 
     Attributes:
-        package: The model.
-        engine: Its network, loaded.
-        protocol: How many clicks are made, and where.
-        options: How sessions with the model are run.
-        read: Reads a case.
+        package: The model package.
+        engine: The loaded network of the model.
+        protocol: The protocol of the simulated clicks.
+        options: The options of the sessions.
+        read: Reads a case into memory.
     """
 
     package: ModelPackage
@@ -106,60 +106,60 @@ class Evaluation:
     options: SessionOptions
     read: Reader
 
-    def of(self, cases: Sequence[CaseFiles], progress: Progress) -> Iterator[Evaluated | Failed]:
-        """Yields what came of each case, in their order.
+    def evaluate_cases(self, cases: Sequence[CaseFiles], progress: Progress) -> Iterator[EvaluatedCase | FailedCase]:
+        """Yields the result of each case, in the order of the cases.
 
         Args:
             cases: The cases.
-            progress: Told after each step of each case.
+            progress: Called after each step of each case.
         """
-        steps = _Steps(len(cases), self.protocol.steps + 1, progress)
+        counter = _StepCounter(len(cases), self.protocol.steps + 1, progress)
         for files in cases:
-            yield self._tried(files, steps)
-            steps.end_case()
+            yield self._try_case(files, counter)
+            counter.end_case()
 
-    def _tried(self, files: CaseFiles, steps: _Steps) -> Evaluated | Failed:
+    def _try_case(self, files: CaseFiles, counter: _StepCounter) -> EvaluatedCase | FailedCase:
         error: ClickSegError
         try:
             with interruptible():
-                return self._evaluated(files, steps)
-        except ClickSegError as found:
-            error = found
-        except Exception as found:  # noqa: BLE001 - whatever befalls one case, the others go on
-            error = unexpected(found)
+                return self._evaluate_case(files, counter)
+        except ClickSegError as raised:
+            error = raised
+        except Exception as raised:  # noqa: BLE001 - any error of one case must not stop the others
+            error = unexpected(raised)
         logger.debug("%s failed", files.name, exc_info=error)
-        return Failed(files.name, files.fold, error)
+        return FailedCase(files.name, files.fold, error)
 
-    def _evaluated(self, files: CaseFiles, steps: _Steps) -> Evaluated:
+    def _evaluate_case(self, files: CaseFiles, counter: _StepCounter) -> EvaluatedCase:
         case = self.read(files)
-        scores = evaluate_case(case, self.package, self.engine, self.protocol, self.options, steps.step)
-        picture = _picture(case, scores.labels)
+        scores = evaluate_case(case, self.package, self.engine, self.protocol, self.options, counter.count_step)
+        picture = _draw_case(case, scores.labels)
         guidance = self.package.spec.guidance
-        is_automatic = guidance is None or not guidance.required
-        still = tuple(curve.without_clicks() for curve in scores.curves if is_automatic)
+        runs_without_clicks = guidance is None or not guidance.required
+        without_clicks = tuple(curve.without_clicks() for curve in scores.curves if runs_without_clicks)
         baseline = grow_regions(case, self.package.spec, self.protocol)
-        curves = (*scores.curves, *still, *baseline)
-        return Evaluated(files.name, "+".join(files.modalities), files.fold, curves, picture)
+        curves = (*scores.curves, *without_clicks, *baseline)
+        return EvaluatedCase(files.name, "+".join(files.modalities), files.fold, curves, picture)
 
 
-class _Steps:
-    """Counts the steps of all cases together; those of a case that failed count as done."""
+class _StepCounter:
+    """Counts the steps of all cases together; the remaining steps of a failed case are counted as done."""
 
     def __init__(self, cases: int, steps: int, progress: Progress) -> None:
-        self._all, self._steps, self._progress = cases * steps, steps, progress
-        self._done = self._until = 0
+        self._total, self._steps, self._progress = cases * steps, steps, progress
+        self._done = self._done_after_case = 0
 
-    def step(self, _done: int, _count: int) -> None:
+    def count_step(self, _done: int, _count: int) -> None:
         self._done += 1
-        self._progress(self._done, self._all)
+        self._progress(self._done, self._total)
 
     def end_case(self) -> None:
-        self._until += self._steps
-        while self._done < self._until:
-            self.step(0, 0)
+        self._done_after_case += self._steps
+        while self._done < self._done_after_case:
+            self.count_step(0, 0)
 
 
-def _picture(case: LabelledCase, labels: LabelMap) -> bytes:
+def _draw_case(case: LabelledCase, labels: LabelMap) -> bytes:
     numbers = range(1, labels.count + 1)
     image, truth = case.images[0], case.truth.array
     return draw_picture(
@@ -175,41 +175,42 @@ def evaluate_case(
     options: SessionOptions | None = None,
     progress: Progress = no_progress,
 ) -> CaseScores:
-    """Returns how well a model does in a case, through the session that users have.
+    """Returns the scores of a model in a case, through the same session that users have.
 
     Args:
         case: The case.
-        package: The model.
-        engine: Its network, loaded.
-        protocol: How many clicks are made, and where.
-        options: How the session is run.
-        progress: Told after each step, of the result without clicks too.
+        package: The model package.
+        engine: The loaded network of the model.
+        protocol: The protocol of the simulated clicks.
+        options: The options of the session.
+        progress: Called after the prediction without clicks and after each step.
 
     Raises:
-        InputError: The truth does not fit the model or the image, or the protocol is not for such images.
-        ModelError: The images are not what the model takes.
+        InputError: The ground truth does not fit the model or the image, or the protocol does not support the
+            modality of the image.
+        ModelError: The model does not support the images.
         EngineError: The network fails.
     """
     options = options or SessionOptions()
-    trial = trial_of(case, package.spec, protocol)
+    trial = make_trial(case, package.spec, protocol)
     opened = time.perf_counter()
     with Session(series_of(case), package, engine=engine, options=options) as session:
-        curves = trial.play(Model(session, case, package.spec, opened), MODEL, progress)
+        curves = trial.run(Model(session, case, package.spec, opened), MODEL, progress)
         return CaseScores(case.name, curves, session.labels)
 
 
 def series_of(case: LabelledCase) -> tuple[Series, ...]:
-    """Returns the images of a case as series in memory: modality, values and a UID, no planes, no patient.
+    """Returns the images of a case as series in memory, with modality, values and a UID, without planes and patient.
 
-    That is all that a session asks a series for. No SEG can be made of them, since they have no source instances.
+    A session needs nothing else of a series. A SEG cannot be written for them, because they have no source instances.
     """
-    return tuple(_series(f"{case.name}/{number}", image) for number, image in enumerate(case.images))
+    return tuple(_make_series(f"{case.name}/{number}", image) for number, image in enumerate(case.images))
 
 
-def _series(name: str, image: LabelledImage) -> Series:
+def _make_series(name: str, image: LabelledImage) -> Series:
     header = Dataset()
     header.Modality = image.modality
-    header.SeriesInstanceUID = content_uid("clickseg evaluation", name)  # never leaves the process
+    header.SeriesInstanceUID = content_uid("clickseg evaluation", name)  # not written to any file
     candidate = Candidate((Instance(Path(name), name, header, pixel_bytes=0),))
     stack = Stack((), image.volume.get_geometry(), np.empty(0))
-    return Series(candidate, stack, (), image.volume, image.unit, "as the dataset says")
+    return Series(candidate, stack, (), image.volume, image.unit, "as stated by the dataset")

@@ -1,4 +1,4 @@
-"""The protocols: how many steps a user makes, and where a user clicks."""
+"""Evaluation protocols: how many interaction steps a simulated user makes, and where the user clicks."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ from clickseg.core.arrays import Mask, Triple
 from clickseg.core.errors import InputError, UsageError
 from clickseg.datasets.case import LabelledImage
 
-MOST_STEPS = 100
+MAX_STEPS = 100
 
 _HOT_PERCENTILE = 99.75
 
 User: TypeAlias = Callable[[int, Mask], tuple[VoxelClick, ...]]
-"""Returns the clicks of a step, counted from 1, into what was found so far; the same each time it is asked."""
+"""Returns the clicks of a step (from 1), given the current prediction; deterministic."""
 
 
 class Protocol(Contract):
-    """A protocol."""
+    """An evaluation protocol."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the protocol."""
         ...
 
     @property
     def steps(self) -> int:
-        """How many steps a user makes after the result without clicks."""
+        """The number of interaction steps after the prediction without clicks."""
         ...
 
     @property
     def seed(self) -> int:
-        """What its random choices begin with."""
+        """The seed of the random choices."""
         ...
 
     @property
-    def counted_from(self) -> int:
-        """The first step that the area under the curve counts."""
+    def auc_from_step(self) -> int:
+        """The first step that the area under the curve (AUC) includes."""
         ...
 
     def user(self, truth: Mask, image: LabelledImage) -> User:
-        """Returns a user for one class of a case.
+        """Returns a simulated user for one class of a case.
 
         Args:
-            truth: Where the class is.
+            truth: The ground truth of the class.
             image: The first image of the case.
 
         Raises:
-            InputError: The protocol is not for such images.
+            InputError: The protocol does not support the modality of the image.
         """
         ...
 
 
 class ProtocolName(str, Enum):
-    """The protocols by name."""
+    """The names of the protocols."""
 
     CVPR2025 = "cvpr2025"
     SW_FASTEDIT = "sw-fastedit"
@@ -72,46 +72,48 @@ def make_protocol(name: ProtocolName, steps: int | None, seed: int | None) -> Pr
     """Returns a protocol.
 
     Args:
-        name: Which one.
-        steps: How many steps a user makes; None for as many as the protocol says.
-        seed: What its random choices begin with; None for the protocol's own.
+        name: The name of the protocol.
+        steps: The number of interaction steps; None for the default of the protocol.
+        seed: The seed of the random choices; None for the default of the protocol.
 
     Raises:
-        UsageError: There would be fewer than none, or more steps than anybody makes.
+        UsageError: The number of steps is not from 0 to ``MAX_STEPS``, or the seed is negative.
     """
-    usual = _PROTOCOLS[name]()
-    if steps is not None and not 0 <= steps <= MOST_STEPS:
-        raise UsageError(f"clicks: expected 0 to {MOST_STEPS}, got {steps}")
+    default = _PROTOCOLS[name]()
+    if steps is not None and not 0 <= steps <= MAX_STEPS:
+        raise UsageError(f"steps: expected 0 to {MAX_STEPS}, got {steps}")
     if seed is not None and seed < 0:
         raise UsageError(f"seed: expected a number of at least 0, got {seed}")
-    return replace(usual, steps=usual.steps if steps is None else steps, seed=usual.seed if seed is None else seed)
+    return replace(
+        default, steps=default.steps if steps is None else steps, seed=default.seed if seed is None else seed
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Cvpr2025:
     """CVPR 2025, Foundation Models for Interactive 3D Biomedical Image Segmentation.
 
-    One click in each step, into the deepest voxel of the largest error; depth is counted in voxels, and beyond the
-    volume is outside. Of equally deep voxels one is drawn, by the same seed in each step. A perfect result gets no
-    click.
+    Each step has one click, at the deepest voxel of the largest error component. Depth is the distance in voxels to
+    the nearest voxel outside of the component; voxels beyond the volume are outside. Among equally deep voxels one is
+    drawn, with the same seed in each step. A perfect prediction gets no click.
 
     Attributes:
-        steps: How many clicks a user makes.
-        seed: Draws among equally deep voxels.
-        counted_from: The area under the curve begins at the first click.
+        steps: The number of clicks.
+        seed: The seed of the draw among equally deep voxels.
+        auc_from_step: The AUC begins at the first click.
     """
 
     steps: int = 5
     seed: int = 42
-    counted_from: int = 1
+    auc_from_step: int = 1
     name: str = "cvpr2025"
 
-    def user(self, truth: Mask, image: LabelledImage) -> User:  # noqa: ARG002 - it looks at results only
-        """Returns a user for one class of a case."""
+    def user(self, truth: Mask, image: LabelledImage) -> User:  # noqa: ARG002 - the user needs the prediction only
+        """Returns a simulated user for one class of a case."""
         clicker = Clicker(Choice.LARGEST)
 
-        def clicks(_step: int, found: Mask) -> tuple[VoxelClick, ...]:
-            click = clicker.largest_error(truth, found, np.random.default_rng(self.seed))
+        def clicks(_step: int, prediction: Mask) -> tuple[VoxelClick, ...]:
+            click = clicker.largest_error(truth, prediction, np.random.default_rng(self.seed))
             return () if click is None else (click,)
 
         return clicks
@@ -121,79 +123,82 @@ class Cvpr2025:
 class SwFastEdit:
     """SW-FastEdit (Hadlich, Marinov et al. 2023).
 
-    In each step one click into what is missed and one into what is falsely found, as far as there is any. Each voxel of
-    these errors is as probable: that is what its code does, in which the distance transform has no effect.
+    Each step has one click in the false negative voxels and one in the false positive voxels, if there are any. All
+    voxels of these errors have the same probability, as in the original code, where the distance transform has no
+    effect.
 
     Attributes:
-        steps: How many pairs of clicks a user makes.
-        seed: Draws the voxels, with the number of the step.
-        counted_from: The area under the curve begins with the result without clicks.
+        steps: The number of pairs of clicks.
+        seed: The seed of the drawn voxels, together with the number of the step.
+        auc_from_step: The AUC begins with the prediction without clicks.
     """
 
     steps: int = 10
     seed: int = 42
-    counted_from: int = 0
+    auc_from_step: int = 0
     name: str = "sw-fastedit"
 
-    def user(self, truth: Mask, image: LabelledImage) -> User:  # noqa: ARG002 - it looks at results only
-        """Returns a user for one class of a case."""
+    def user(self, truth: Mask, image: LabelledImage) -> User:  # noqa: ARG002 - the user needs the prediction only
+        """Returns a simulated user for one class of a case."""
         clicker = Clicker(Choice.UNIFORM)
 
-        def clicks(step: int, found: Mask) -> tuple[VoxelClick, ...]:
-            return clicker.corrective(truth, found, np.random.default_rng((self.seed, step)))
+        def clicks(step: int, prediction: Mask) -> tuple[VoxelClick, ...]:
+            return clicker.corrective(truth, prediction, np.random.default_rng((self.seed, step)))
 
         return clicks
 
 
 @dataclass(frozen=True, slots=True)
 class AutoPet4:
-    """autoPET IV, task 1: clicks that were placed before anything was found; step k gives the first k of both kinds.
+    """autoPET IV, task 1: the clicks do not depend on the prediction; after step k, the first k of each kind are set.
 
-    Foreground clicks lie in up to ten lesions, then on their borders. Background clicks lie likewise in what is hottest
-    beside them: above the 99.75th percentile of what is no lesion.
+    Foreground clicks are at the centres of up to ten lesions, then on their borders. Background clicks are placed in
+    the same way in the hottest voxels outside of the lesions: those above the 99.75th percentile of the background.
 
     Attributes:
-        steps: How many clicks of each kind there are.
-        seed: Draws lesions, and voxels of borders.
-        counted_from: The area under the curve begins with the result without clicks.
+        steps: The number of clicks of each kind.
+        seed: The seed of the drawn lesions and border voxels.
+        auc_from_step: The AUC begins with the prediction without clicks.
     """
 
     steps: int = 10
     seed: int = 42
-    counted_from: int = 0
+    auc_from_step: int = 0
     name: str = "autopet4"
 
     def user(self, truth: Mask, image: LabelledImage) -> User:
-        """Returns a user for one class of a case.
+        """Returns a simulated user for one class of a case.
 
         Raises:
-            InputError: The image is no PET.
+            InputError: The image is not a PET image.
         """
         if image.modality != "PT":
             raise InputError(f"protocol {self.name}: expected PET as the first image, got {image.modality}")
         rng = np.random.default_rng(self.seed)
         foreground = spread(truth, self.steps, rng)
-        background = spread(_hot(truth, image), self.steps, rng)
+        background = spread(_hottest_background(truth, image), self.steps, rng)
 
-        def clicks(step: int, _found: Mask) -> tuple[VoxelClick, ...]:
+        def clicks(step: int, _prediction: Mask) -> tuple[VoxelClick, ...]:
             kinds = ((foreground, Polarity.FOREGROUND), (background, Polarity.BACKGROUND))
-            return tuple(VoxelClick(voxel, polarity) for voxels, polarity in kinds for voxel in _at(voxels, step))
+            return tuple(
+                VoxelClick(voxel, polarity) for voxels, polarity in kinds for voxel in _voxels_of_step(voxels, step)
+            )
 
         return clicks
 
 
-def _hot(truth: Mask, image: LabelledImage) -> Mask:
-    """Returns the hottest voxels that are no lesion."""
+def _hottest_background(truth: Mask, image: LabelledImage) -> Mask:
+    """Returns the background voxels with the highest uptake."""
     values = image.volume.array
-    beside = values[~truth]
-    if not beside.size:
+    background = values[~truth]
+    if not background.size:
         return np.zeros_like(truth)
-    hot: Mask = (values > np.percentile(beside, _HOT_PERCENTILE)) & ~truth
-    return hot
+    hottest: Mask = (values > np.percentile(background, _HOT_PERCENTILE)) & ~truth
+    return hottest
 
 
-def _at(voxels: Sequence[Triple], step: int) -> Sequence[Triple]:
-    """Returns the voxel of a step, if there is one."""
+def _voxels_of_step(voxels: Sequence[Triple], step: int) -> Sequence[Triple]:
+    """Returns the voxel of a step (from 1) as a sequence of one, or an empty one if there are fewer voxels."""
     return voxels[step - 1 : step]
 
 

@@ -1,4 +1,4 @@
-"""The baseline that needs no model: region growing at 41 % of SUVmax, as PET workstations offer it."""
+"""A baseline without a model: region growing at 41 % of SUVmax, as PET workstations offer it."""
 
 from __future__ import annotations
 
@@ -15,57 +15,59 @@ from clickseg.core.arrays import Box, Mask, Triple
 from clickseg.core.progress import no_progress
 from clickseg.datasets.case import LabelledCase, LabelledImage
 from clickseg.evaluation.protocols import Protocol
-from clickseg.evaluation.scores import REGION_GROWING, Curve, Effort
-from clickseg.evaluation.trial import ClassClick, trial_of
+from clickseg.evaluation.scores import REGION_GROWING, Curve, StepCost
+from clickseg.evaluation.trial import ClassClick, make_trial
 from clickseg.models.spec import ModelSpec
 
-SHARE: Final = 0.41
+THRESHOLD: Final = 0.41
+"""The threshold of a region, as a fraction of its SUVmax."""
+
 RADIUS_MM: Final = 15.0
-"""How far from a click SUVmax is looked for."""
+"""The radius around a click in which SUVmax is searched."""
 
 
 class RegionGrowing:
-    """Regions around foreground clicks; it takes background clicks, and learns nothing from them.
+    """Regions around foreground clicks; background clicks are ignored.
 
-    A region is all that is connected to a click, or to the hottest voxel at most ``RADIUS_MM`` from it, and has at
-    least ``SHARE`` of that voxel's value.
+    A region has all voxels of at least ``THRESHOLD`` times SUVmax that are connected to the click or to the hottest
+    voxel. The hottest voxel is searched at most ``RADIUS_MM`` from the click.
     """
 
     def __init__(self, image: LabelledImage) -> None:
-        """Finds nothing yet.
+        """Begins with an empty prediction.
 
         Args:
-            image: The PET.
+            image: The PET image.
         """
         self._values = image.volume.array
         self._spacing = image.volume.spacing
-        self._found: dict[int, Mask] = {}
+        self._masks: dict[int, Mask] = {}
 
-    def start(self) -> Effort:
-        """Finds nothing without a click."""
-        return Effort()
+    def start(self) -> StepCost:
+        """Does nothing: without clicks the prediction is empty."""
+        return StepCost()
 
-    def take(self, clicks: Sequence[ClassClick]) -> Effort:
+    def take(self, clicks: Sequence[ClassClick]) -> StepCost:
         """Grows a region around each foreground click."""
         start = time.perf_counter()
         for number, click in clicks:
             if click.polarity is Polarity.FOREGROUND:
-                self._found[number] = self.found(number) | self._grown(click.voxel)
-        return Effort(time.perf_counter() - start)
+                self._masks[number] = self.found(number) | self._grow_region(click.voxel)
+        return StepCost(time.perf_counter() - start)
 
     def found(self, number: int) -> Mask:
-        """Returns the regions of a class."""
-        return self._found.get(number, np.zeros(self._values.shape, dtype=bool))
+        """Returns the union of the regions of a class."""
+        return self._masks.get(number, np.zeros(self._values.shape, dtype=bool))
 
-    def _grown(self, voxel: Triple) -> Mask:
-        hottest = self._hottest_near(voxel)
-        is_hot = self._values >= SHARE * float(self._values[hottest])
-        numbers, _ = ndimage.label(is_hot)  # voxels of a region share a face
-        grown: Mask = is_hot & np.isin(numbers, [numbers[voxel], numbers[hottest]])
-        return grown
+    def _grow_region(self, voxel: Triple) -> Mask:
+        hottest = self._hottest_voxel_near(voxel)
+        is_hot = self._values >= THRESHOLD * float(self._values[hottest])
+        components, _ = ndimage.label(is_hot)  # voxels of a region share a face
+        region: Mask = is_hot & np.isin(components, [components[voxel], components[hottest]])
+        return region
 
-    def _hottest_near(self, voxel: Triple) -> Triple:
-        box = self._around(voxel)
+    def _hottest_voxel_near(self, voxel: Triple) -> Triple:
+        box = self._search_box(voxel)
         i, j, k = np.ix_(
             *(
                 ((np.arange(part.start, part.stop) - index) * step) ** 2
@@ -73,29 +75,29 @@ class RegionGrowing:
             )
         )
         near = np.where(i + j + k <= RADIUS_MM**2, self._values[box], -math.inf)
-        place = np.unravel_index(int(near.argmax()), near.shape)
-        first, second, third = (int(index) + part.start for index, part in zip(place, box, strict=True))
+        offset = np.unravel_index(int(near.argmax()), near.shape)
+        first, second, third = (int(index) + part.start for index, part in zip(offset, box, strict=True))
         return first, second, third
 
-    def _around(self, voxel: Triple) -> Box:
-        """Returns a box that holds all that is near a voxel."""
+    def _search_box(self, voxel: Triple) -> Box:
+        """Returns a box that contains all voxels at most ``RADIUS_MM`` from a voxel."""
         reach = [int(RADIUS_MM // step) for step in self._spacing]
         i, j, k = (
-            slice(max(index - by, 0), min(index + by + 1, count))
-            for index, by, count in zip(voxel, reach, self._values.shape, strict=True)
+            slice(max(index - margin, 0), min(index + margin + 1, count))
+            for index, margin, count in zip(voxel, reach, self._values.shape, strict=True)
         )
         return i, j, k
 
 
 def grow_regions(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> tuple[Curve, ...]:
-    """Returns how well region growing does in a case, with the clicks that the protocol's user makes into its results.
+    """Returns the curves of region growing in a case; the simulated user clicks into its own predictions.
 
     Args:
-        case: The case; there are no curves where its first image is no PET.
-        spec: The model that it is compared with, whose classes are found.
+        case: The case. If its first image is not a PET image in SUVbw, there are no curves.
+        spec: The model for comparison, which defines the classes.
         protocol: The protocol.
     """
     image = case.images[0]
     if image.unit != "SUVbw":
         return ()
-    return trial_of(case, spec, protocol).play(RegionGrowing(image), REGION_GROWING, no_progress)
+    return make_trial(case, spec, protocol).run(RegionGrowing(image), REGION_GROWING, no_progress)

@@ -1,6 +1,6 @@
-"""What an evaluation leaves: cases.csv, summary.json, two plots and report.html, together or not at all.
+"""The report of an evaluation: cases.csv, summary.json, two plots and report.html; written completely or not at all.
 
-The page needs nothing beside itself; whatever comes from outside is escaped.
+The HTML page is self-contained. All values from files and arguments are escaped.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from clickseg.core.staging import Staging
 from clickseg.core.templates import make_environment
 from clickseg.core.text import printable
 from clickseg.core.version import __version__
-from clickseg.evaluation.evaluate import Evaluated, EvaluatedDataset, Evaluation, Failed
+from clickseg.evaluation.evaluate import EvaluatedCase, EvaluatedDataset, Evaluation, FailedCase
 from clickseg.evaluation.plots import draw_dice, draw_heat_map
 from clickseg.evaluation.scores import MODEL, Curve
-from clickseg.evaluation.summary import DICE_GOALS, Summary, summarized
+from clickseg.evaluation.summary import DICE_TARGETS, Summary, summarize
 
 SUMMARY: Final = "summary.json"
-"""Published last: its presence marks a whole report."""
+"""Written last: its presence marks a complete report."""
 
 COLUMNS = (
     "case",
@@ -48,11 +48,11 @@ COLUMNS = (
     "windows",
 )
 
-SHOWN_STEPS: Final = (0, 1, 3, 5, 10)
-"""The steps that the tables show, with the last one."""
+TABLE_STEPS: Final = (0, 1, 3, 5, 10)
+"""The steps in the tables of the page, in addition to the last step."""
 
-WORST: Final = 6
-"""How many of the worst cases are pictured."""
+MAX_PICTURES: Final = 6
+"""The number of cases with the lowest Dice whose pictures are on the page."""
 
 _DIGITS = 6
 
@@ -67,46 +67,46 @@ _LIBRARIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """What the page shows.
+class PageContent:
+    """The content of the HTML page.
 
     Attributes:
-        facts: What was run, by what it is called.
-        summaries: How well each method does.
-        cases: Each case.
+        facts: Names and values of what was evaluated: model, data, protocol and versions.
+        summaries: The statistics of each method.
+        cases: The evaluated cases.
         failed: The cases that could not be evaluated.
-        plots: PNGs by their titles.
+        plots: PNGs by title.
     """
 
     facts: Mapping[str, str]
     summaries: Sequence[Summary]
-    cases: Sequence[Evaluated]
-    failed: Sequence[Failed]
+    cases: Sequence[EvaluatedCase]
+    failed: Sequence[FailedCase]
     plots: Mapping[str, bytes]
 
 
 def write_report(
     staging: Staging, evaluation: Evaluation, dataset: EvaluatedDataset, clock: datetime
 ) -> tuple[Summary, ...]:
-    """Writes a report, and returns what all cases say together.
+    """Writes the files of a report, and returns the statistics over all cases.
 
     Args:
-        staging: Where files wait until they are published.
-        evaluation: What was done with each case.
-        dataset: The cases.
-        clock: The time that is stamped on it.
+        staging: The staging folder of the report.
+        evaluation: The configuration with which the cases were evaluated.
+        dataset: The results of the cases.
+        clock: The time that is written into the report.
 
     Raises:
         OutputError: A file cannot be written.
     """
     cases, failed = dataset.cases, dataset.failed
     facts = _facts(evaluation, dataset, clock)
-    summaries = summarized(cases)
+    summaries = summarize(cases)
     plots = {"dice.png": draw_dice(summaries), "cases.png": draw_heat_map(cases)}
-    titles = {"Dice over clicks": plots["dice.png"], "Dice in each case": plots["cases.png"]}
-    page = make_page(Content(_words(facts, len(cases), len(failed)), summaries, cases, failed, titles))
-    summary = json.dumps(as_json(facts, summaries, cases, failed), indent=2)
-    contents = {"cases.csv": as_csv(cases), "report.html": page, **plots, SUMMARY: summary.encode()}
+    titles = {"Dice by step": plots["dice.png"], "Dice of each case by step": plots["cases.png"]}
+    page = make_page(PageContent(_page_facts(facts, len(cases), len(failed)), summaries, cases, failed, titles))
+    summary = json.dumps(make_json(facts, summaries, cases, failed), indent=2)
+    contents = {"cases.csv": make_csv(cases), "report.html": page, **plots, SUMMARY: summary.encode()}
     for name, content in contents.items():
         write_bytes(staging.folder / name, content)
     return summaries
@@ -122,14 +122,14 @@ def _facts(evaluation: Evaluation, dataset: EvaluatedDataset, clock: datetime) -
         "model": {
             "name": package.name,
             "version": package.version,
-            "weights": {each.path.name: each.sha256 for each in engine.weights},
+            "weights": {file.path.name: file.sha256 for file in engine.weights},
         },
         "engine": dict(engine.describe()),
         "protocol": {
             "name": protocol.name,
             "steps": protocol.steps,
             "seed": protocol.seed,
-            "auc_from_step": protocol.counted_from,
+            "auc_from_step": protocol.auc_from_step,
         },
         "postprocessing": evaluation.options.postprocessing,
         "folds": list(dataset.folds),
@@ -137,31 +137,31 @@ def _facts(evaluation: Evaluation, dataset: EvaluatedDataset, clock: datetime) -
     }
 
 
-def _words(facts: Mapping[str, Any], cases: int, failed: int) -> dict[str, str]:
-    """Returns the facts as the page shows them."""
+def _page_facts(facts: Mapping[str, Any], cases: int, failed: int) -> dict[str, str]:
+    """Returns the facts as texts for the page."""
     model, protocol = facts["model"], facts["protocol"]
     return {
         "model": f"{model['name']} {model['version']}",
         **{f"SHA-256 of {name}": digest for name, digest in model["weights"].items()},
-        "cases": f"{cases}{f', and {failed} that failed' if failed else ''}",
+        "cases": f"{cases}{f', and {failed} failed' if failed else ''}",
         "SHA-256 of the cases": facts["data_sha256"],
         "folds": ", ".join(str(fold) for fold in facts["folds"]) or "all",
         "protocol": f"{protocol['name']}, {protocol['steps']} steps, seed {protocol['seed']}",
         "postprocessing": "on" if facts["postprocessing"] else "off",
-        "engine": _listed(facts["engine"]),
+        "engine": _join_pairs(facts["engine"]),
         "ClickSeg": facts["clickseg"],
         "Python": facts["python"],
-        "libraries": _listed(facts["libraries"]),
+        "libraries": _join_pairs(facts["libraries"]),
         "created": facts["created"],
     }
 
 
-def _listed(values: Mapping[str, Any]) -> str:
+def _join_pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def as_csv(cases: Sequence[Evaluated]) -> bytes:
-    """Returns a table with a row for each case, class, method and step."""
+def make_csv(cases: Sequence[EvaluatedCase]) -> bytes:
+    """Returns a CSV table with a row for each case, class, method and step."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -171,9 +171,9 @@ def as_csv(cases: Sequence[Evaluated]) -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _rows(case: Evaluated, curve: Curve) -> Iterator[tuple[object, ...]]:
+def _rows(case: EvaluatedCase, curve: Curve) -> Iterator[tuple[object, ...]]:
     for score in curve.scores:
-        agreement = score.agreement
+        metrics = score.agreement
         yield (
             case.name,
             case.modality,
@@ -183,56 +183,57 @@ def _rows(case: Evaluated, curve: Curve) -> Iterator[tuple[object, ...]]:
             score.step,
             score.foreground,
             score.background,
-            *(round(value, _DIGITS) for value in (agreement.dice, agreement.nsd, agreement.fpv_ml, agreement.fnv_ml)),
-            round(score.effort.seconds, 3),
-            score.effort.windows,
+            *(round(value, _DIGITS) for value in (metrics.dice, metrics.nsd, metrics.fpv_ml, metrics.fnv_ml)),
+            round(score.cost.seconds, 3),
+            score.cost.windows,
         )
 
 
-def as_json(
-    facts: Mapping[str, Any], summaries: Sequence[Summary], cases: Sequence[Evaluated], failed: Sequence[Failed]
+def make_json(
+    facts: Mapping[str, Any], summaries: Sequence[Summary], cases: Sequence[EvaluatedCase], failed: Sequence[FailedCase]
 ) -> dict[str, Any]:
-    """Returns the summary: what was run, what all cases say together, each case by itself, and what failed."""
+    """Returns the content of ``summary.json``: facts, statistics of each method, scores of each case, failed cases."""
     return {
         **facts,
-        "methods": [_rounded(asdict(summary)) for summary in summaries],
-        "cases": [_rounded(_case(case, curve)) for case in cases for curve in case.curves],
-        "failed": [{"case": each.name, "fold": each.fold, "error": str(each.error)} for each in failed],
+        "methods": [_round_values(asdict(summary)) for summary in summaries],
+        "cases": [_round_values(_case_scores(case, curve)) for case in cases for curve in case.curves],
+        "failed": [{"case": case.name, "fold": case.fold, "error": str(case.error)} for case in failed],
     }
 
 
-def _case(case: Evaluated, curve: Curve) -> dict[str, Any]:
+def _case_scores(case: EvaluatedCase, curve: Curve) -> dict[str, Any]:
     return {
         "case": case.name,
         "modality": case.modality,
         "fold": case.fold,
         "label": curve.label,
         "method": curve.method,
-        "dice": [score.agreement.dice for score in curve.scores],
+        "dice": curve.dice,
         "dice_auc": curve.dice_auc,
         "nsd_auc": curve.nsd_auc,
-        "clicks_to": {f"{goal:.2f}": curve.clicks_to(goal) for goal in DICE_GOALS},
+        "noc": {f"{target:.2f}": curve.number_of_clicks(target) for target in DICE_TARGETS},
     }
 
 
-def _rounded(value: Any) -> Any:
+def _round_values(value: Any) -> Any:
+    """Returns a JSON value with all floats in it rounded."""
     if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
+        return {key: _round_values(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(each) for each in value]
+        return [_round_values(item) for item in value]
     return round(value, _DIGITS) if isinstance(value, float) else value
 
 
-def make_page(content: Content) -> bytes:
-    """Returns the page, rendered from ``templates/report.html.j2``."""
-    environment = make_environment("clickseg.evaluation", _printable)
-    environment.filters["base64"] = _base64
-    worst = sorted(((case, _final_dice(case)) for case in content.cases), key=lambda pair: pair[1])[:WORST]
+def make_page(content: PageContent) -> bytes:
+    """Returns the HTML page, rendered from ``templates/report.html.j2``."""
+    environment = make_environment("clickseg.evaluation", _to_printable)
+    environment.filters["base64"] = _encode_base64
+    worst = sorted(((case, _final_dice(case)) for case in content.cases), key=lambda pair: pair[1])[:MAX_PICTURES]
     page = environment.get_template("report.html.j2").render(
         facts=content.facts,
         failed=content.failed,
         summaries=content.summaries,
-        steps=_shown_steps(len(content.summaries[0].steps)),
+        steps=_table_steps(len(content.summaries[0].steps)),
         plots=content.plots,
         worst=worst,
         cases=content.cases,
@@ -240,19 +241,19 @@ def make_page(content: Content) -> bytes:
     return page.encode()
 
 
-def _printable(value: Any) -> str:
-    """Returns a value as the page shows it, before it is escaped; markup is finished."""
+def _to_printable(value: Any) -> str:
+    """Returns a value as printable text, which is escaped afterwards; markup is returned unchanged."""
     return value if isinstance(value, Markup) else printable(str(value))
 
 
-def _base64(data: bytes) -> Markup:
-    return Markup(base64.b64encode(data).decode())  # noqa: S704 - its alphabet has nothing to escape
+def _encode_base64(data: bytes) -> Markup:
+    return Markup(base64.b64encode(data).decode())  # noqa: S704 - base64 has no characters to escape
 
 
-def _final_dice(case: Evaluated) -> float:
-    """Returns the Dice coefficient of the model after the last step, of its worst class."""
-    return min(curve.scores[-1].agreement.dice for curve in case.curves if curve.method == MODEL)
+def _final_dice(case: EvaluatedCase) -> float:
+    """Returns the Dice coefficient of the model after the last step; with several classes, the lowest."""
+    return min(curve.dice[-1] for curve in case.curves if curve.method == MODEL)
 
 
-def _shown_steps(count: int) -> list[int]:
-    return sorted({*(step for step in SHOWN_STEPS if step < count), count - 1})
+def _table_steps(count: int) -> list[int]:
+    return sorted({*(step for step in TABLE_STEPS if step < count), count - 1})

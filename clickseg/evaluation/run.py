@@ -1,4 +1,4 @@
-"""One evaluation, from a labelled dataset to a report of what a model is worth, click by click."""
+"""A complete evaluation: from a labelled dataset to a report with the scores after each interaction step."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from clickseg.datasets.case import CaseFiles, digests_of
 from clickseg.datasets.find import find_cases_for
 from clickseg.datasets.folds import fold_of, make_folds
 from clickseg.datasets.read import read_case
-from clickseg.datasets.regions import Classes, names_of
-from clickseg.evaluation.evaluate import Evaluated, EvaluatedDataset, Evaluation, Failed
+from clickseg.datasets.regions import ClassNames, names_of
+from clickseg.evaluation.evaluate import EvaluatedCase, EvaluatedDataset, Evaluation, FailedCase
 from clickseg.evaluation.protocols import ProtocolName, make_protocol
 from clickseg.evaluation.report import SUMMARY, write_report
 from clickseg.evaluation.summary import Summary
@@ -36,19 +36,19 @@ class EvaluationSettings:
     """The settings of an evaluation.
 
     Attributes:
-        data: The labelled cases: a folder, or a datalist.
+        data: The labelled dataset: a folder, or a datalist.
         output: The folder for the report.
-        models: Where to look for model packages, in order.
+        models: The folders that are searched for model packages, in order.
         model: The name of the model package, or its path.
         protocol: The name of the protocol.
-        runtime: How the network is run.
-        clock: The time that is stamped on the report.
-        postprocessing: Whether the model package's postprocessing is applied.
-        steps: How many steps its user makes; None for as many as the protocol says.
-        seed: What its random choices begin with; None for its own.
-        chosen: The parts of a cross-validation whose cases are taken, from 0; none for all.
-        folds: How many parts there are, where the dataset does not say it.
-        truth: The names of each class in SEG and RTSTRUCT; none for those of the model.
+        runtime: The settings of the network's runtime.
+        clock: The time that is written into the report.
+        postprocessing: Whether the postprocessing of the model package is applied.
+        steps: The number of interaction steps; None for the default of the protocol.
+        seed: The seed of the simulated clicks; None for the default of the protocol.
+        chosen: The folds of a cross-validation whose cases are evaluated, from 0; empty for all cases.
+        folds: The number of folds, if the dataset does not define them.
+        truth: The names of each class in SEG and RTSTRUCT; empty for those of the model.
     """
 
     data: Path
@@ -63,15 +63,15 @@ class EvaluationSettings:
     seed: int | None = None
     chosen: tuple[int, ...] = ()
     folds: int = 5
-    truth: Classes = ()
+    truth: ClassNames = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluations:
-    """What came of it.
+class EvaluationResult:
+    """The result of an evaluation, for the terminal.
 
     Attributes:
-        lines: What was found and where it lies.
+        lines: The main scores, and the path of the report.
         errors: The errors of the cases that failed.
     """
 
@@ -79,90 +79,89 @@ class Evaluations:
     errors: tuple[ClickSegError, ...]
 
 
-def evaluate(settings: EvaluationSettings, progress: Progress) -> Evaluations:
-    """Evaluates a model, and writes a report of it, unless no case could be evaluated.
+def evaluate(settings: EvaluationSettings, progress: Progress) -> EvaluationResult:
+    """Evaluates a model and writes the report; if all cases fail, no report is written.
 
     Args:
         settings: The settings.
-        progress: Told after each step of each case.
+        progress: Called after each step of each case.
 
     Raises:
-        ClickSegError: There is no such model, or no case; or the report cannot be written.
+        ClickSegError: The model or the cases do not exist, or the report cannot be written.
     """
     protocol = make_protocol(settings.protocol, settings.steps, settings.seed)
-    package = _package(settings)
-    classes = _names(settings.truth, package)
-    cases = _chosen(find_cases_for(settings.data, package.spec), settings)
+    package = _load_model(settings)
+    class_names = _class_names(settings.truth, package)
+    cases = _select_cases(find_cases_for(settings.data, package.spec), settings)
     logger.info("%s: model %s, protocol %s", counted(len(cases), "case"), package.name, protocol.name)
     evaluation = Evaluation(
         package,
         make_engine(package, settings.runtime),
         protocol,
         SessionOptions(settings.runtime.memory, KernelChoice(settings.runtime.cache), settings.postprocessing),
-        read=lambda files: read_case(files, classes),
+        read=lambda files: read_case(files, class_names),
     )
     with Staging(settings.output, SUMMARY) as staging:
-        outcomes = list(evaluation.of(cases, progress))
-        lines = _published(cases, outcomes, evaluation, settings, staging)
-    return Evaluations(lines, tuple(_error(each) for each in outcomes if isinstance(each, Failed)))
+        results = list(evaluation.evaluate_cases(cases, progress))
+        lines = _publish_report(cases, results, evaluation, settings, staging)
+    return EvaluationResult(lines, tuple(_to_error(result) for result in results if isinstance(result, FailedCase)))
 
 
-def _published(
+def _publish_report(
     cases: Sequence[CaseFiles],
-    outcomes: Sequence[Evaluated | Failed],
+    results: Sequence[EvaluatedCase | FailedCase],
     evaluation: Evaluation,
     settings: EvaluationSettings,
     staging: Staging,
 ) -> tuple[str, ...]:
-    """Publishes the report, and returns what is said of it; nothing where no case could be evaluated."""
-    done = [each for each in outcomes if isinstance(each, Evaluated)]
-    failed = [each for each in outcomes if isinstance(each, Failed)]
-    if not done:
+    """Publishes the report and returns the lines for the terminal; does neither if all cases failed."""
+    evaluated = [result for result in results if isinstance(result, EvaluatedCase)]
+    failed = [result for result in results if isinstance(result, FailedCase)]
+    if not evaluated:
         return ()
-    names = {each.name for each in done}
+    names = {case.name for case in evaluated}
     sha256 = digests_of([case for case in cases if case.name in names]).sha256
-    dataset = EvaluatedDataset(done, failed, settings.chosen, sha256)
+    dataset = EvaluatedDataset(evaluated, failed, settings.chosen, sha256)
     summaries = write_report(staging, evaluation, dataset, settings.clock)
     staging.publish()
-    return _lines(summaries, settings.output)
+    return _summary_lines(summaries, settings.output)
 
 
-def _package(settings: EvaluationSettings) -> ModelPackage:
-    """Returns the model: the package at a path, else the one of the name."""
+def _load_model(settings: EvaluationSettings) -> ModelPackage:
+    """Returns the model package at a path, or else the one with that name."""
     if is_package(Path(settings.model)):
         return load_package(Path(settings.model))
     return find_packages(settings.models, settings.model)[0]
 
 
-def _names(truth: Classes, package: ModelPackage) -> Classes:
+def _class_names(truth: ClassNames, package: ModelPackage) -> ClassNames:
     classes = package.spec.classes
     if len(truth) > len(classes):
-        raise UsageError(
-            f"truth: expected names of at most {len(classes)} class{'es' if len(classes) > 1 else ''}, got {len(truth)}"
-        )
+        limit = f"{len(classes)} class{'es' if len(classes) > 1 else ''}"
+        raise UsageError(f"truth-names: expected names of at most {limit}, got {len(truth)}")
     return names_of(truth, classes)
 
 
-def _chosen(cases: Sequence[CaseFiles], settings: EvaluationSettings) -> tuple[CaseFiles, ...]:
-    """Returns the cases that are evaluated, each with its fold where folds were asked for."""
+def _select_cases(cases: Sequence[CaseFiles], settings: EvaluationSettings) -> tuple[CaseFiles, ...]:
+    """Returns all cases, or if folds are selected, the cases of these folds, each with the number of its fold."""
     if not settings.chosen:
         return tuple(cases)
     folds = make_folds(cases, settings.folds)
-    chosen = [fold_of(folds, number) for number in sorted({*settings.chosen})]
-    return tuple(replace(case, fold=fold.number) for fold in chosen for case in fold.held_out)
+    selected = [fold_of(folds, number) for number in sorted({*settings.chosen})]
+    return tuple(replace(case, fold=fold.number) for fold in selected for case in fold.held_out)
 
 
-def _error(failed: Failed) -> ClickSegError:
+def _to_error(failed: FailedCase) -> ClickSegError:
     return ClickSegError(f"{failed.name}: {failed.error}", hint=failed.error.hint)
 
 
-def _lines(summaries: Sequence[Summary], output: Path) -> tuple[str, ...]:
+def _summary_lines(summaries: Sequence[Summary], output: Path) -> tuple[str, ...]:
     def line(summary: Summary) -> str:
         first, last = summary.steps[0], summary.steps[-1]
         after = f", {last.dice.median:.3f} after step {last.step}" if last.step else ""
         return (
             f"{summary.label} in {summary.modality}, {summary.method}: "
-            f"median Dice {first.dice.median:.3f} without clicks{after} ({counted(summary.cases, 'case')})"
+            f"median Dice {first.dice.median:.3f} without clicks{after} ({counted(summary.case_count, 'case')})"
         )
 
     return (*(line(summary) for summary in summaries), f"report    {output / 'report.html'}")

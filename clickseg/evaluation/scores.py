@@ -1,6 +1,6 @@
-"""How well a method did in a case, click by click: how far what was found is what is there, for each class.
+"""The scores of a method in a case, for each class and interaction step.
 
-Nothing found where nothing is there is perfect: Dice and NSD are 1. Something found there is not: both are 0.
+If both ground truth and prediction are empty, Dice and NSD are 1. If only one of them is empty, both are 0.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ WITHOUT_CLICKS: Final = "model without clicks"
 
 REGION_GROWING: Final = "region growing"
 
-NEIGHBOURS: Final = ndimage.generate_binary_structure(3, 2)
-"""Voxels of one component share an edge: as the autoPET challenges have it."""
+_CONNECTIVITY_18: Final = ndimage.generate_binary_structure(3, 2)
+"""Voxels of a component share a face or an edge, as in the autoPET challenges."""
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """How far what was found is what is there.
+class Metrics:
+    """Metrics of a prediction against the ground truth, for one class.
 
     Attributes:
-        dice: The Dice coefficient.
-        nsd: Normalized surface Dice at 2 mm; 0 where Dice is at most 0.2, as in the CVPR 2025 challenge.
-        fpv_ml: The volume of false components.
-        fnv_ml: The volume of components of which nothing was found.
+        dice: The Dice coefficient (DSC).
+        nsd: Normalized surface Dice at 2 mm; 0 if Dice is at most 0.2, as in the CVPR 2025 challenge.
+        fpv_ml: False positive volume (FPV): predicted components that do not overlap the ground truth.
+        fnv_ml: False negative volume (FNV): ground truth components that do not overlap the prediction.
     """
 
     dice: float
@@ -43,12 +43,12 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
-    """What a step cost.
+class StepCost:
+    """The computation that a step needed.
 
     Attributes:
-        seconds: From the clicks to the new label map.
-        windows: How many windows were run.
+        seconds: The time from the clicks to the new label map.
+        windows: The number of windows that the network ran on.
     """
 
     seconds: float = 0.0
@@ -57,77 +57,82 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well a method did after a step.
+    """The score of a method after an interaction step.
 
     Attributes:
-        step: How many steps of the protocol there were.
-        foreground: How many foreground clicks there were so far.
-        background: How many background clicks.
-        agreement: How far what was found is what is there.
-        effort: What the step cost; all classes are run together.
+        step: The number of steps so far; 0 before the first click.
+        foreground: The number of foreground clicks so far.
+        background: The number of background clicks so far.
+        agreement: The metrics of the prediction.
+        cost: The computation that the step needed, for all classes together.
     """
 
     step: int
     foreground: int
     background: int
-    agreement: Agreement
-    effort: Effort
+    agreement: Metrics
+    cost: StepCost
 
     @property
     def clicks(self) -> int:
-        """How many clicks there were so far."""
+        """The number of clicks so far."""
         return self.foreground + self.background
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """How well a method did for one class of a case.
+    """The scores of a method for one class of a case.
 
     Attributes:
-        method: What found it.
-        label: The class.
-        scores: Those before the first click, then those after each step.
-        counted_from: The first step that the area under the curve counts.
+        method: The name of the method.
+        label: The name of the class.
+        scores: The score before the first click, then the score after each step.
+        auc_from_step: The first step that the area under the curve (AUC) includes.
     """
 
     method: str
     label: str
     scores: tuple[Score, ...]
-    counted_from: int
+    auc_from_step: int
+
+    @property
+    def dice(self) -> list[float]:
+        """The Dice coefficient before the first click, then after each step."""
+        return [score.agreement.dice for score in self.scores]
 
     @property
     def dice_auc(self) -> float:
-        """The area under Dice over the steps that count, over its width: from 0 to 1."""
-        return area_under([score.agreement.dice for score in self._counted])
+        """The area under Dice over the steps, from ``auc_from_step`` on, divided by its width: from 0 to 1."""
+        return normalized_auc([score.agreement.dice for score in self._auc_scores])
 
     @property
     def nsd_auc(self) -> float:
-        """The same of normalized surface Dice."""
-        return area_under([score.agreement.nsd for score in self._counted])
+        """The area under normalized surface Dice, in the same way."""
+        return normalized_auc([score.agreement.nsd for score in self._auc_scores])
 
-    def clicks_to(self, dice: float) -> int | None:
-        """Returns how many clicks there were when a Dice coefficient was first reached; None where it never was."""
+    def number_of_clicks(self, dice: float) -> int | None:
+        """Returns the number of clicks (NoC) until Dice first reached a value; None if it never did."""
         return next((score.clicks for score in self.scores if score.agreement.dice >= dice), None)
 
     def without_clicks(self) -> Curve:
-        """Returns the curve of a user who makes no click."""
+        """Returns the curve of a user who makes no clicks: the first score, repeated for each step."""
         first = self.scores[0]
-        still = (replace(first, step=score.step, effort=Effort()) for score in self.scores[1:])
-        return replace(self, method=WITHOUT_CLICKS, scores=(first, *still))
+        repeated = (replace(first, step=score.step, cost=StepCost()) for score in self.scores[1:])
+        return replace(self, method=WITHOUT_CLICKS, scores=(first, *repeated))
 
     @property
-    def _counted(self) -> tuple[Score, ...]:
-        return self.scores[self.counted_from :] or self.scores[-1:]
+    def _auc_scores(self) -> tuple[Score, ...]:
+        return self.scores[self.auc_from_step :] or self.scores[-1:]
 
 
 @dataclass(frozen=True, slots=True)
 class CaseScores:
-    """How well a model did in a case.
+    """The scores of a model in a case.
 
     Attributes:
-        name: What the case is called.
+        name: The name of the case.
         curves: One for each class.
-        labels: The label map after the last step, on the grid of the truth.
+        labels: The label map after the last step, on the grid of the ground truth.
     """
 
     name: str
@@ -135,39 +140,45 @@ class CaseScores:
     labels: LabelMap
 
 
-def dice(truth: Mask, found: Mask) -> float:
-    """Returns the Dice coefficient of two masks."""
-    voxels = int(np.count_nonzero(truth)) + int(np.count_nonzero(found))
-    return 2 * int(np.count_nonzero(truth & found)) / voxels if voxels else 1.0
+def dice(truth: Mask, prediction: Mask) -> float:
+    """Returns the Dice coefficient of two masks; 1 if both are empty."""
+    voxels = int(np.count_nonzero(truth)) + int(np.count_nonzero(prediction))
+    return 2 * int(np.count_nonzero(truth & prediction)) / voxels if voxels else 1.0
 
 
-def false_positive_ml(truth: Mask, found: Mask, voxel_ml: float) -> float:
-    """Returns the volume of the components of what was found that lie in nothing that is there (autoPET).
+def false_positive_volume_ml(truth: Mask, prediction: Mask, voxel_ml: float) -> float:
+    """Returns the volume of the predicted components that do not overlap the ground truth (autoPET).
 
     Args:
-        truth: What is there.
-        found: What was found.
-        voxel_ml: The volume of a voxel.
+        truth: The ground truth.
+        prediction: The prediction.
+        voxel_ml: The volume of a voxel in ml.
     """
-    return _untouched(found, truth) * voxel_ml
+    return _voxels_of_separate_components(prediction, truth) * voxel_ml
 
 
-def false_negative_ml(truth: Mask, found: Mask, voxel_ml: float) -> float:
-    """Returns the volume of the components of what is there of which nothing was found (autoPET)."""
-    return _untouched(truth, found) * voxel_ml
+def false_negative_volume_ml(truth: Mask, prediction: Mask, voxel_ml: float) -> float:
+    """Returns the volume of the ground truth components that do not overlap the prediction (autoPET).
+
+    Args:
+        truth: The ground truth.
+        prediction: The prediction.
+        voxel_ml: The volume of a voxel in ml.
+    """
+    return _voxels_of_separate_components(truth, prediction) * voxel_ml
 
 
-def _untouched(components_of: Mask, other: Mask) -> int:
-    """Returns how many voxels the components of a mask have in which no voxel of the other one lies."""
-    numbers, count = ndimage.label(components_of, NEIGHBOURS)
-    voxels = np.bincount(numbers[components_of], minlength=count + 1)
-    voxels[np.unique(numbers[components_of & other])] = 0
+def _voxels_of_separate_components(mask: Mask, reference: Mask) -> int:
+    """Returns the number of voxels in the components of a mask that do not overlap a second mask."""
+    components, count = ndimage.label(mask, _CONNECTIVITY_18)
+    voxels = np.bincount(components[mask], minlength=count + 1)
+    voxels[np.unique(components[mask & reference])] = 0
     return int(voxels.sum())
 
 
-def area_under(values: Sequence[float]) -> float:
-    """Returns the area under a curve of one value for each click, by the trapezoidal rule, over its width.
+def normalized_auc(values: Sequence[float]) -> float:
+    """Returns the area under a curve of equidistant values, by the trapezoidal rule, divided by its width.
 
-    So it is what the values are on average: from 0 to 1 for coefficients. A curve of one value is that value.
+    The result has the range of the values: from 0 to 1 for coefficients. The result of a single value is that value.
     """
     return float(np.trapezoid(values)) / (len(values) - 1) if len(values) > 1 else float(values[0])

@@ -1,4 +1,4 @@
-"""What all cases say together."""
+"""Statistics of the scores over all cases."""
 
 from __future__ import annotations
 
@@ -9,155 +9,156 @@ from itertools import pairwise
 
 import numpy as np
 
-from clickseg.evaluation.evaluate import Evaluated
-from clickseg.evaluation.scores import Curve, Effort
+from clickseg.evaluation.evaluate import EvaluatedCase
+from clickseg.evaluation.scores import Curve, StepCost
 
-DICE_GOALS = (0.8, 0.85, 0.9)
-"""Dice coefficients to which clicks are counted."""
+DICE_TARGETS = (0.8, 0.85, 0.9)
+"""The Dice coefficients for which the number of clicks (NoC) is reported."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """How values are spread over cases.
+class Distribution:
+    """The distribution of a value over cases.
 
     Attributes:
-        mean: Their mean.
-        median: Their median.
-        lower: Their first quartile.
-        upper: Their third quartile.
+        mean: The mean.
+        median: The median.
+        q1: The first quartile.
+        q3: The third quartile.
     """
 
     mean: float
     median: float
-    lower: float
-    upper: float
+    q1: float
+    q3: float
 
 
 @dataclass(frozen=True, slots=True)
-class StepSpread:
-    """How cases did after a step.
+class StepSummary:
+    """The scores of all cases after a step.
 
     Attributes:
-        step: Which one; 0 before the first click.
-        clicks: How many clicks there were so far.
+        step: The number of the step; 0 before the first click.
+        clicks: The number of clicks so far.
         dice: The Dice coefficient.
         nsd: Normalized surface Dice.
         fpv_ml: The false positive volume.
         fnv_ml: The false negative volume.
-        seconds: How long the step took.
-        windows: How many windows were run.
+        seconds: The time that the step took.
+        windows: The number of windows that the network ran on in the step.
     """
 
     step: int
-    clicks: Spread
-    dice: Spread
-    nsd: Spread
-    fpv_ml: Spread
-    fnv_ml: Spread
-    seconds: Spread
-    windows: Spread
+    clicks: Distribution
+    dice: Distribution
+    nsd: Distribution
+    fpv_ml: Distribution
+    fnv_ml: Distribution
+    seconds: Distribution
+    windows: Distribution
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """How many clicks it takes to a Dice coefficient.
+class NumberOfClicks:
+    """The number of clicks (NoC) until Dice first reaches a target.
 
     Attributes:
-        dice: The Dice coefficient.
-        reached: In how many cases it was reached.
-        cases: Of how many.
-        median: The median number of clicks, over all cases; None where half of them or more never reached it.
+        dice: The target.
+        reached: The number of cases that reached it.
+        case_count: The number of all cases.
+        median: The median number of clicks over all cases; None if half of the cases or more never reached the target.
     """
 
     dice: float
     reached: int
-    cases: int
+    case_count: int
     median: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How well a method does for a class in images of a modality.
+    """The scores of a method for a class, over the cases of a modality.
 
     Attributes:
-        modality: The modality, as ``Evaluated`` says it.
-        method: The method.
-        label: The class.
-        cases: In how many cases it was tried.
-        steps: How they did after each step.
+        modality: The modality, as in ``EvaluatedCase``.
+        method: The name of the method.
+        label: The name of the class.
+        case_count: The number of cases.
+        steps: The scores after each step.
         dice_auc: The area under Dice, from 0 to 1.
-        nsd_auc: The area under normalized surface Dice.
-        goals: How many clicks it takes.
-        seconds: How long a step took in which there were clicks, over all cases and steps.
-        windows: How many windows were run in it.
+        nsd_auc: The area under normalized surface Dice, from 0 to 1.
+        noc: The number of clicks until Dice first reaches each of ``DICE_TARGETS``.
+        seconds: The time of a step, over the steps with clicks of all cases.
+        windows: The number of windows of a step, over the same steps.
     """
 
     modality: str
     method: str
     label: str
-    cases: int
-    steps: tuple[StepSpread, ...]
-    dice_auc: Spread
-    nsd_auc: Spread
-    goals: tuple[Goal, ...]
-    seconds: Spread
-    windows: Spread
+    case_count: int
+    steps: tuple[StepSummary, ...]
+    dice_auc: Distribution
+    nsd_auc: Distribution
+    noc: tuple[NumberOfClicks, ...]
+    seconds: Distribution
+    windows: Distribution
 
 
-def summarized(cases: Sequence[Evaluated]) -> tuple[Summary, ...]:
-    """Returns how well each method does for each class in each modality, in the order of the first cases."""
+def summarize(cases: Sequence[EvaluatedCase]) -> tuple[Summary, ...]:
+    """Returns a summary for each modality, method and class, in the order in which the cases contain them."""
     groups: dict[tuple[str, str, str], list[Curve]] = {}
     for case in cases:
         for curve in case.curves:
             groups.setdefault((case.modality, curve.method, curve.label), []).append(curve)
-    return tuple(_summary(modality, curves) for (modality, _, _), curves in groups.items())
+    return tuple(_summarize_group(modality, curves) for (modality, _, _), curves in groups.items())
 
 
-def spread_of(values: Sequence[float]) -> Spread:
-    """Returns how some values are spread; at least one."""
-    lower, median, upper = (float(value) for value in np.percentile(values, (25, 50, 75)))
-    return Spread(float(np.mean(values)), median, lower, upper)
+def compute_distribution(values: Sequence[float]) -> Distribution:
+    """Returns the distribution of at least one value."""
+    q1, median, q3 = (float(value) for value in np.percentile(values, (25, 50, 75)))
+    return Distribution(float(np.mean(values)), median, q1, q3)
 
 
-def _summary(modality: str, curves: Sequence[Curve]) -> Summary:
+def _summarize_group(modality: str, curves: Sequence[Curve]) -> Summary:
     first = curves[0]
-    efforts = [effort for curve in curves for effort in _efforts(curve)] or [Effort()]
+    costs = [cost for curve in curves for cost in _click_costs(curve)] or [StepCost()]
     return Summary(
         modality,
         first.method,
         first.label,
         len(curves),
-        tuple(_step(curves, step) for step in range(len(first.scores))),
-        spread_of([curve.dice_auc for curve in curves]),
-        spread_of([curve.nsd_auc for curve in curves]),
-        tuple(_goal(curves, dice) for dice in DICE_GOALS),
-        spread_of([effort.seconds for effort in efforts]),
-        spread_of([effort.windows for effort in efforts]),
+        tuple(_summarize_step(curves, step) for step in range(len(first.scores))),
+        compute_distribution([curve.dice_auc for curve in curves]),
+        compute_distribution([curve.nsd_auc for curve in curves]),
+        tuple(_number_of_clicks(curves, dice) for dice in DICE_TARGETS),
+        compute_distribution([cost.seconds for cost in costs]),
+        compute_distribution([cost.windows for cost in costs]),
     )
 
 
-def _efforts(curve: Curve) -> list[Effort]:
-    """Returns what the steps cost in which there were clicks."""
-    return [score.effort for before, score in pairwise(curve.scores) if score.clicks > before.clicks]
+def _click_costs(curve: Curve) -> list[StepCost]:
+    """Returns the costs of the steps with clicks."""
+    return [score.cost for previous, score in pairwise(curve.scores) if score.clicks > previous.clicks]
 
 
-def _step(curves: Sequence[Curve], step: int) -> StepSpread:
+def _summarize_step(curves: Sequence[Curve], step: int) -> StepSummary:
     scores = [curve.scores[step] for curve in curves]
-    return StepSpread(
+    return StepSummary(
         step,
-        clicks=spread_of([score.clicks for score in scores]),
-        dice=spread_of([score.agreement.dice for score in scores]),
-        nsd=spread_of([score.agreement.nsd for score in scores]),
-        fpv_ml=spread_of([score.agreement.fpv_ml for score in scores]),
-        fnv_ml=spread_of([score.agreement.fnv_ml for score in scores]),
-        seconds=spread_of([score.effort.seconds for score in scores]),
-        windows=spread_of([score.effort.windows for score in scores]),
+        clicks=compute_distribution([score.clicks for score in scores]),
+        dice=compute_distribution([score.agreement.dice for score in scores]),
+        nsd=compute_distribution([score.agreement.nsd for score in scores]),
+        fpv_ml=compute_distribution([score.agreement.fpv_ml for score in scores]),
+        fnv_ml=compute_distribution([score.agreement.fnv_ml for score in scores]),
+        seconds=compute_distribution([score.cost.seconds for score in scores]),
+        windows=compute_distribution([score.cost.windows for score in scores]),
     )
 
 
-def _goal(curves: Sequence[Curve], dice: float) -> Goal:
-    """Returns a goal; who never reached it took more clicks than anybody who did."""
-    clicks = sorted(math.inf if (found := curve.clicks_to(dice)) is None else found for curve in curves)
+def _number_of_clicks(curves: Sequence[Curve], dice: float) -> NumberOfClicks:
+    """Returns the NoC of a Dice target; a case that never reached the target has more clicks than any other."""
+    counts = [curve.number_of_clicks(dice) for curve in curves]
+    clicks = sorted(math.inf if count is None else count for count in counts)
     reached = sum(math.isfinite(count) for count in clicks)
-    middle = (clicks[(len(clicks) - 1) // 2] + clicks[len(clicks) // 2]) / 2
-    return Goal(dice, reached, len(curves), middle if math.isfinite(middle) else None)
+    median = (clicks[(len(clicks) - 1) // 2] + clicks[len(clicks) // 2]) / 2
+    return NumberOfClicks(dice, reached, len(curves), median if math.isfinite(median) else None)

@@ -1,4 +1,4 @@
-"""Normalized surface Dice: which part of two surfaces lies within a tolerance of the other (Nikolov et al. 2018)."""
+"""Normalized surface Dice: the part of two surfaces that is within a tolerance of the other (Nikolov et al. 2018)."""
 
 from __future__ import annotations
 
@@ -14,73 +14,77 @@ from clickseg.clicks.simulated.regions import Regions
 from clickseg.core.arrays import Box, Mask
 
 TOLERANCE_MM: Final = 2.0
-"""That of the CVPR 2025 challenge."""
+"""The tolerance of the CVPR 2025 challenge."""
 
-_LEAST_BLOCK = 8
-"""How many voxels a block has along each axis at least, so that there are not too many."""
+_MIN_BLOCK_VOXELS = 8
+"""The smallest size of a block along each axis; it limits the number of blocks."""
 
 
-def surface_dice(truth: Mask, found: Mask, spacing: tuple[float, ...], tolerance_mm: float = TOLERANCE_MM) -> float:
-    """Returns the normalized surface Dice of two masks; 1 where both are empty.
+def surface_dice(
+    truth: Mask, prediction: Mask, spacing: tuple[float, ...], tolerance_mm: float = TOLERANCE_MM
+) -> float:
+    """Returns the normalized surface Dice of two masks; 1 if both are empty.
 
-    Surfaces that lie farther apart than the tolerance do not see each other, so that each neighbourhood is looked at
-    by itself: no distance transform of a whole body is needed.
+    Surfaces that are farther apart than the tolerance do not affect each other. So each neighbourhood is processed
+    separately, without a distance transform of the entire volume.
 
     Args:
-        truth: What is there.
-        found: What was found.
-        spacing: The distance of voxels along each axis, in mm.
-        tolerance_mm: How far apart surfaces may be that count as the same.
+        truth: The ground truth.
+        prediction: The prediction.
+        spacing: The voxel spacing along each axis, in mm.
+        tolerance_mm: The largest distance at which surfaces are treated as equal.
     """
     near = total = 0.0
-    for box, own in _neighbourhoods(truth | found, spacing, tolerance_mm):
-        close, area = _areas(truth[box] & own, found[box] & own, spacing, tolerance_mm)
-        near, total = near + close, total + area
+    for box, member in _neighbourhoods(truth | prediction, spacing, tolerance_mm):
+        box_near, box_total = _surface_areas(truth[box] & member, prediction[box] & member, spacing, tolerance_mm)
+        near, total = near + box_near, total + box_total
     return near / total if total else 1.0
 
 
 def _neighbourhoods(mask: Mask, spacing: tuple[float, ...], tolerance_mm: float) -> Iterator[tuple[Box, Mask]]:
-    """Yields boxes, and which voxels in them belong together: those of others are farther apart than the tolerance.
+    """Yields the box of each neighbourhood, and the voxels of the box that belong to the neighbourhood.
 
-    The volume is divided into blocks that are wider than the tolerance; what belongs together lies in blocks that
-    touch.
+    Voxels of different neighbourhoods are farther apart than the tolerance. The volume is divided into blocks that are
+    wider than the tolerance; a neighbourhood is a connected component of the blocks that contain voxels of the mask.
     """
-    sizes = [max(math.ceil(tolerance_mm / step) + 1, _LEAST_BLOCK) for step in spacing]
-    blocks = Regions(_occupied(mask, sizes))
+    sizes = [max(math.ceil(tolerance_mm / step) + 1, _MIN_BLOCK_VOXELS) for step in spacing]
+    blocks = Regions(_nonempty_blocks(mask, sizes))
     for number in range(1, len(blocks) + 1):
         region = blocks.region(number)
         i, j, k = (
             slice(part.start * size, min(part.stop * size, count))
             for part, size, count in zip(region.box, sizes, mask.shape, strict=True)
         )
-        own = region.mask
+        member = region.mask
         for axis, size in enumerate(sizes):
-            own = own.repeat(size, axis)
-        yield (i, j, k), own[: i.stop - i.start, : j.stop - j.start, : k.stop - k.start]
+            member = member.repeat(size, axis)
+        yield (i, j, k), member[: i.stop - i.start, : j.stop - j.start, : k.stop - k.start]
 
 
-def _occupied(mask: Mask, sizes: list[int]) -> Mask:
-    """Returns which blocks hold a voxel of a mask."""
+def _nonempty_blocks(mask: Mask, sizes: list[int]) -> Mask:
+    """Returns which blocks contain a voxel of a mask."""
     for axis, size in enumerate(sizes):
         mask = np.logical_or.reduceat(mask, np.arange(0, mask.shape[axis], size), axis)
     return mask
 
 
-def _areas(truth: Mask, found: Mask, spacing: tuple[float, ...], tolerance_mm: float) -> tuple[float, float]:
-    """Returns the area of both surfaces that lies within the tolerance of the other one, and all of it."""
-    if not (truth.any() and found.any()):
-        there = _distances(truth | found, truth | found, spacing)
-        return 0.0, float(there["surfel_areas_gt"].sum())
-    distances = _distances(truth, found, spacing)
+def _surface_areas(
+    truth: Mask, prediction: Mask, spacing: tuple[float, ...], tolerance_mm: float
+) -> tuple[float, float]:
+    """Returns the area of both surfaces that is within the tolerance of the other surface, and the total area."""
+    if not (truth.any() and prediction.any()):
+        union = truth | prediction
+        return 0.0, float(_surface_distances(union, union, spacing)["surfel_areas_gt"].sum())
+    distances = _surface_distances(truth, prediction, spacing)
     pairs = (("distances_gt_to_pred", "surfel_areas_gt"), ("distances_pred_to_gt", "surfel_areas_pred"))
-    near = sum(float(distances[areas][distances[far] <= tolerance_mm].sum()) for far, areas in pairs)
+    near = sum(float(distances[areas][distances[key] <= tolerance_mm].sum()) for key, areas in pairs)
     return near, sum(float(distances[areas].sum()) for _, areas in pairs)
 
 
-def _distances(truth: Mask, found: Mask, spacing: tuple[float, ...]) -> dict[str, Any]:
+def _surface_distances(truth: Mask, prediction: Mask, spacing: tuple[float, ...]) -> dict[str, Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # it names functions of SciPy by where they were
+        warnings.simplefilter("ignore", DeprecationWarning)  # the library uses old names of SciPy functions
         distances: dict[str, Any] = compute_surface_distances(
-            np.ascontiguousarray(truth), np.ascontiguousarray(found), spacing
+            np.ascontiguousarray(truth), np.ascontiguousarray(prediction), spacing
         )
     return distances

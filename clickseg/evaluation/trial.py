@@ -1,4 +1,4 @@
-"""One case played through a protocol: users click, a method answers, each answer is scored."""
+"""One case evaluated by a protocol: the simulated users click, the method responds, and each response is scored."""
 
 from __future__ import annotations
 
@@ -16,111 +16,124 @@ from clickseg.core.errors import InputError
 from clickseg.core.progress import Progress
 from clickseg.datasets.case import LabelledCase
 from clickseg.evaluation.protocols import Protocol, User
-from clickseg.evaluation.scores import Agreement, Curve, Effort, Score, dice, false_negative_ml, false_positive_ml
+from clickseg.evaluation.scores import (
+    Curve,
+    Metrics,
+    Score,
+    StepCost,
+    dice,
+    false_negative_volume_ml,
+    false_positive_volume_ml,
+)
 from clickseg.evaluation.surface import surface_dice
 from clickseg.models.spec import ModelSpec
 from clickseg.session.session import Session
 
-_ROUGH_DICE = 0.2
-"""Up to which Dice coefficient surfaces are not compared, in the CVPR 2025 challenge."""
+_MAX_DICE_WITHOUT_NSD = 0.2
+"""Up to this Dice coefficient NSD is not computed, as in the CVPR 2025 challenge."""
 
 ClassClick = tuple[int, VoxelClick]
-"""A click, and the number of the class that it is of."""
+"""The number of a class, and a click for it."""
 
 
 class Method(Contract):
-    """What is evaluated."""
+    """A segmentation method that is evaluated."""
 
-    def start(self) -> Effort:
-        """Finds what it can without a click."""
+    def start(self) -> StepCost:
+        """Makes the prediction without clicks."""
         ...
 
-    def take(self, clicks: Sequence[ClassClick]) -> Effort:
-        """Takes the clicks of a step, at least one."""
+    def take(self, clicks: Sequence[ClassClick]) -> StepCost:
+        """Adds the clicks of a step, at least one, and updates the prediction."""
         ...
 
     def found(self, number: int) -> Mask:
-        """Returns where a class was found."""
+        """Returns the current prediction for a class."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is played.
+    """The evaluation of methods in one case.
 
     Attributes:
         labels: The name of each class, by its number.
-        truths: Where each class is.
-        users: Who clicks for each class.
-        taken: The clicks that the model takes; others are not made.
-        spacing: The distance of voxels along each axis, in mm.
-        protocol: How many steps there are.
+        truths: The ground truth of each class, by its number.
+        users: The simulated user of each class, by its number.
+        accepted: The classes and polarities of clicks that the model accepts; other clicks are not made.
+        spacing: The voxel spacing along each axis, in mm.
+        protocol: The protocol.
     """
 
     labels: Mapping[int, str]
     truths: Mapping[int, Mask]
     users: Mapping[int, User]
-    taken: frozenset[tuple[str, Polarity]]
+    accepted: frozenset[tuple[str, Polarity]]
     spacing: tuple[float, ...]
     protocol: Protocol
 
-    def play(self, method: Method, name: str, progress: Progress) -> tuple[Curve, ...]:
-        """Returns how well a method does, for each class.
+    def run(self, method: Method, name: str, progress: Progress) -> tuple[Curve, ...]:
+        """Runs all steps with a method, and returns its curve for each class.
 
         Args:
-            method: The method, to which no click was given yet.
-            name: What it is called.
-            progress: Told after each step.
+            method: The method, before its start.
+            name: The name of the method.
+            progress: Called after each step.
         """
         count = self.protocol.steps + 1
-        effort = method.start()
-        scores = {number: [self._first(number, method, effort)] for number in self.truths}
+        cost = method.start()
+        scores = {number: [self._first_score(number, method, cost)] for number in self.truths}
         progress(1, count)
         for step in range(1, count):
             clicks = self._clicks(step, method)
-            effort = method.take(clicks) if clicks else Effort()
-            for number, before in scores.items():
-                before.append(self._next(number, before[-1], clicks, method, effort))
+            cost = method.take(clicks) if clicks else StepCost()
+            for number, class_scores in scores.items():
+                class_scores.append(self._next_score(number, class_scores[-1], clicks, method, cost))
             progress(step + 1, count)
-        counted_from = self.protocol.counted_from
-        return tuple(Curve(name, self.labels[number], tuple(each), counted_from) for number, each in scores.items())
+        auc_from_step = self.protocol.auc_from_step
+        return tuple(
+            Curve(name, self.labels[number], tuple(class_scores), auc_from_step)
+            for number, class_scores in scores.items()
+        )
 
     def _clicks(self, step: int, method: Method) -> list[ClassClick]:
         return [
             (number, click)
             for number, user in self.users.items()
             for click in user(step, method.found(number))
-            if (self.labels[number], click.polarity) in self.taken
+            if (self.labels[number], click.polarity) in self.accepted
         ]
 
-    def _first(self, number: int, method: Method, effort: Effort) -> Score:
-        return Score(0, 0, 0, self._agreement(number, method), effort)
+    def _first_score(self, number: int, method: Method, cost: StepCost) -> Score:
+        return Score(0, 0, 0, self._metrics(number, method), cost)
 
-    def _next(self, number: int, before: Score, clicks: list[ClassClick], method: Method, effort: Effort) -> Score:
-        made = [click.polarity for of, click in clicks if of == number]
+    def _next_score(
+        self, number: int, previous: Score, clicks: list[ClassClick], method: Method, cost: StepCost
+    ) -> Score:
+        polarities = [click.polarity for click_number, click in clicks if click_number == number]
         return Score(
-            before.step + 1,
-            before.foreground + made.count(Polarity.FOREGROUND),
-            before.background + made.count(Polarity.BACKGROUND),
-            self._agreement(number, method) if clicks else before.agreement,
-            effort,
+            previous.step + 1,
+            previous.foreground + polarities.count(Polarity.FOREGROUND),
+            previous.background + polarities.count(Polarity.BACKGROUND),
+            self._metrics(number, method) if clicks else previous.agreement,
+            cost,
         )
 
-    def _agreement(self, number: int, method: Method) -> Agreement:
-        return agreement(self.truths[number], method.found(number), self.spacing)
+    def _metrics(self, number: int, method: Method) -> Metrics:
+        return compute_metrics(self.truths[number], method.found(number), self.spacing)
 
 
-def trial_of(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> Trial:
-    """Returns what is played in a case.
+def make_trial(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> Trial:
+    """Returns the evaluation of a case.
 
     Args:
         case: The case.
-        spec: The model, whose classes the numbers of the truth are.
+        spec: The model, which defines the class numbers of the ground truth.
         protocol: The protocol.
 
     Raises:
-        InputError: The truth is not on the grid of the first image, or holds classes that the model does not have; or
-            the protocol is not for such images.
+        InputError: The ground truth is not on the grid of the first image, or has classes that the model does not
+            have; or the protocol does not support the modality of the image.
     """
     truth, image = case.truth.array, case.images[0]
     if truth.shape != image.volume.array.shape:
@@ -129,64 +142,64 @@ def trial_of(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> Trial:
         raise InputError(f"truth: expected classes 0 to {len(spec.classes)}, got {truth.max()}")
     truths = {number: truth == number for number in range(1, len(spec.classes) + 1)}
     return Trial(
-        labels={number: each.name for number, each in enumerate(spec.classes, 1)},
+        labels={number: class_spec.name for number, class_spec in enumerate(spec.classes, 1)},
         truths=truths,
-        users={number: protocol.user(each, image) for number, each in truths.items()},
-        taken=spec.taken,
+        users={number: protocol.user(class_truth, image) for number, class_truth in truths.items()},
+        accepted=spec.taken,
         spacing=tuple(float(step) for step in case.truth.spacing),
         protocol=protocol,
     )
 
 
-def agreement(truth: Mask, found: Mask, spacing: tuple[float, ...]) -> Agreement:
-    """Returns how far what was found is what is there.
+def compute_metrics(truth: Mask, prediction: Mask, spacing: tuple[float, ...]) -> Metrics:
+    """Returns the metrics of a prediction for one class.
 
     Args:
-        truth: What is there.
-        found: What was found.
-        spacing: The distance of voxels along each axis, in mm.
+        truth: The ground truth.
+        prediction: The prediction.
+        spacing: The voxel spacing along each axis, in mm.
     """
-    overlap, voxel_ml = dice(truth, found), float(np.prod(spacing)) / 1000
-    return Agreement(
+    overlap, voxel_ml = dice(truth, prediction), float(np.prod(spacing)) / 1000
+    return Metrics(
         dice=overlap,
-        nsd=surface_dice(truth, found, spacing) if overlap > _ROUGH_DICE else 0.0,
-        fpv_ml=false_positive_ml(truth, found, voxel_ml),
-        fnv_ml=false_negative_ml(truth, found, voxel_ml),
+        nsd=surface_dice(truth, prediction, spacing) if overlap > _MAX_DICE_WITHOUT_NSD else 0.0,
+        fpv_ml=false_positive_volume_ml(truth, prediction, voxel_ml),
+        fnv_ml=false_negative_volume_ml(truth, prediction, voxel_ml),
     )
 
 
 class Model:
-    """A model, as users of a session have it."""
+    """A model as a method, through a session as users have it."""
 
     def __init__(self, session: Session, case: LabelledCase, spec: ModelSpec, opened: float) -> None:
-        """Begins with a session that was just opened.
+        """Wraps a session that was just opened.
 
         Args:
             session: The session.
-            case: What it is of.
+            case: The case that the session was opened for.
             spec: The model.
-            opened: When its opening began (``time.perf_counter``).
+            opened: The time at which its opening began (``time.perf_counter``).
         """
         self._session, self._spec, self._opened = session, spec, opened
         self._geometry = case.truth.get_geometry()
 
-    def start(self) -> Effort:
-        """Waits until all windows were run."""
+    def start(self) -> StepCost:
+        """Waits until the network has run on all windows."""
         self._session.wait()
-        return Effort(time.perf_counter() - self._opened, self._session.windows)
+        return StepCost(time.perf_counter() - self._opened, self._session.windows)
 
-    def take(self, clicks: Sequence[ClassClick]) -> Effort:
-        """Adds the clicks to the session."""
-        change = self._session.add_clicks([self._placed(number, click) for number, click in clicks])
-        return Effort(change.seconds, change.windows_run)
+    def take(self, clicks: Sequence[ClassClick]) -> StepCost:
+        """Adds clicks to the session."""
+        change = self._session.add_clicks([self._to_click(number, click) for number, click in clicks])
+        return StepCost(change.seconds, change.windows_run)
 
     def found(self, number: int) -> Mask:
-        """Returns where the session shows a class."""
+        """Returns the current prediction of the session for a class."""
         return self._session.labels.mask(number)
 
-    def _placed(self, number: int, click: VoxelClick) -> Click:
-        return Click(self._spec.classes[number - 1].name, click.polarity, self._position(click.voxel))
+    def _to_click(self, number: int, click: VoxelClick) -> Click:
+        return Click(self._spec.classes[number - 1].name, click.polarity, self._position_mm(click.voxel))
 
-    def _position(self, voxel: Triple) -> Point:
+    def _position_mm(self, voxel: Triple) -> Point:
         x, y, z = self._geometry.map_indices_to_reference(np.array([voxel]))[0]
         return float(x), float(y), float(z)

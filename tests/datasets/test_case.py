@@ -1,4 +1,4 @@
-"""Digests say what a dataset holds, wherever it lies."""
+"""Digests depend on the content of a dataset, not on its location."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clickseg.core.errors import InputError
 from clickseg.datasets.case import CaseFiles, digests_of
 
 
-def write(folder: Path) -> list[CaseFiles]:
+def write_cases(folder: Path) -> list[CaseFiles]:
     (folder / "dicom" / "deep").mkdir(parents=True)
     for name in ("a", "b", "a_truth", "dicom/1", "dicom/deep/2"):
         (folder / name).write_text(name)
@@ -21,17 +21,17 @@ def write(folder: Path) -> list[CaseFiles]:
     ]
 
 
-def test_the_same_files_elsewhere_have_the_same_digests(tmp_path: Path) -> None:
-    here, there = write(tmp_path / "here"), write(tmp_path / "there")
-    (tmp_path / "there" / "dicom" / "1").rename(tmp_path / "there" / "dicom" / "9")
+def test_the_same_files_in_another_folder_have_the_same_digests(tmp_path: Path) -> None:
+    cases, copies = write_cases(tmp_path / "first"), write_cases(tmp_path / "second")
+    (tmp_path / "second" / "dicom" / "1").rename(tmp_path / "second" / "dicom" / "9")
 
-    assert digests_of(here) == digests_of(there[::-1])
-    assert set(digests_of(here).cases) == {"one", "two"}
+    assert digests_of(cases) == digests_of(copies[::-1])
+    assert set(digests_of(cases).cases) == {"one", "two"}
 
 
 @pytest.mark.parametrize("name", ["a", "b", "a_truth", "dicom/1", "dicom/deep/2"])
-def test_another_byte_is_another_digest(tmp_path: Path, name: str) -> None:
-    cases = write(tmp_path)
+def test_a_changed_byte_changes_the_digest(tmp_path: Path, name: str) -> None:
+    cases = write_cases(tmp_path)
     before = digests_of(cases)
 
     (tmp_path / name).write_bytes(b"!")
@@ -42,8 +42,8 @@ def test_another_byte_is_another_digest(tmp_path: Path, name: str) -> None:
     assert before.sha256 != after.sha256
 
 
-def test_what_a_file_is_for_and_what_a_case_is_called_count(tmp_path: Path) -> None:
-    one, two = write(tmp_path)
+def test_digests_depend_on_the_role_of_a_file_and_on_the_name_of_the_case(tmp_path: Path) -> None:
+    one, two = write_cases(tmp_path)
     swapped = replace(two, images=two.images[::-1])
     unlabelled = replace(one, truth=None)
     renamed = replace(one, name="three")
@@ -53,8 +53,8 @@ def test_what_a_file_is_for_and_what_a_case_is_called_count(tmp_path: Path) -> N
     assert digests_of([renamed]).sha256 != digests_of([one]).sha256
 
 
-def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
-    cases = write(tmp_path)
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    cases = write_cases(tmp_path)
     (tmp_path / "b").unlink()
 
     with pytest.raises(InputError, match="b: cannot be read: No such file"):

@@ -1,4 +1,4 @@
-"""Cases are found in every form that people keep them in, and what does not fit together is refused."""
+"""Cases are found in all known dataset formats; images and labels that do not match are rejected."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases, find_cases_for
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.helpers.dataset_folders import empty, write_json
+from tests.helpers.dataset_folders import create_empty_file, write_json
 
 
-def nnunet(folder: Path, channels: dict[str, str] | None = None, names: str = "AB", count: int = 2) -> Path:
+def write_nnunet(folder: Path, channels: dict[str, str] | None = None, names: str = "AB", count: int = 2) -> Path:
     for name in names:
-        empty(folder / "labelsTr" / f"case_{name}.nii.gz")
+        create_empty_file(folder / "labelsTr" / f"case_{name}.nii.gz")
         for number in range(count):
-            empty(folder / "imagesTr" / f"case_{name}_{number:04d}.nii.gz")
+            create_empty_file(folder / "imagesTr" / f"case_{name}_{number:04d}.nii.gz")
     if channels is not None:
         write_json(folder / "dataset.json", {"channel_names": channels, "labels": {"background": 0, "lesion": 1}})
     return folder
 
 
-def paired(folder: Path) -> Path:
+def write_paired(folder: Path) -> Path:
     for name in ("a_0001", "b_0002"):
-        empty(folder / "imagesTr" / f"{name}.nii.gz")
-        empty(folder / "labelsTr" / f"{name}.mha")
+        create_empty_file(folder / "imagesTr" / f"{name}.nii.gz")
+        create_empty_file(folder / "labelsTr" / f"{name}.mha")
     return folder
 
 
-def patients(folder: Path) -> Path:
+def write_patients(folder: Path) -> Path:
     for name in ("STS_001", "STS_002"):
         for image in ("PET", "CT", "MR_T1"):
-            empty(folder / name / f"{image}.nii.gz")
-            empty(folder / name / f"{image}_gtv.nii.gz")
+            create_empty_file(folder / name / f"{image}.nii.gz")
+            create_empty_file(folder / name / f"{image}_gtv.nii.gz")
     return folder
 
 
-def test_nnunet_by_the_names_of_its_channels(tmp_path: Path) -> None:
-    data = nnunet(tmp_path, {"1": "PET", "0": "CT"})
+def test_nnunet_channels_are_selected_by_their_names(tmp_path: Path) -> None:
+    data = write_nnunet(tmp_path, {"1": "PET", "0": "CT"})
 
     cases = find_cases(data, ("PT", "CT"))
 
@@ -56,21 +56,23 @@ def test_nnunet_by_the_names_of_its_channels(tmp_path: Path) -> None:
     )
 
 
-def test_a_model_of_one_modality_takes_one_channel_of_nnunet(tmp_path: Path) -> None:
-    cases = find_cases(nnunet(tmp_path, {"0": "CT", "1": "SUV"}), ("PT",))
+def test_nnunet_for_a_model_of_one_modality_uses_one_channel(tmp_path: Path) -> None:
+    cases = find_cases(write_nnunet(tmp_path, {"0": "CT", "1": "SUV"}), ("PT",))
 
     assert [path.name for case in cases for path in case.images] == ["case_A_0001.nii.gz", "case_B_0001.nii.gz"]
 
 
 @pytest.mark.parametrize("channels", [None, {"0": "noNorm", "1": "CT"}])
-def test_channels_without_a_modality_are_taken_in_their_order(tmp_path: Path, channels: dict[str, str] | None) -> None:
-    (case, _) = find_cases(nnunet(tmp_path, channels), ("PT", "CT"))
+def test_nnunet_channels_without_a_modality_are_used_in_their_order(
+    tmp_path: Path, channels: dict[str, str] | None
+) -> None:
+    (case, _) = find_cases(write_nnunet(tmp_path, channels), ("PT", "CT"))
 
     assert [path.name for path in case.images] == ["case_A_0000.nii.gz", "case_A_0001.nii.gz"]
 
 
-def test_several_channels_of_one_modality_stay_in_their_order(tmp_path: Path) -> None:
-    data = nnunet(tmp_path, {"0": "T1", "1": "T2", "2": "CT"}, count=3)
+def test_several_channels_of_one_modality_keep_their_order(tmp_path: Path) -> None:
+    data = write_nnunet(tmp_path, {"0": "T1", "1": "T2", "2": "CT"}, count=3)
 
     assert [p.name[-11:-7] for p in find_cases(data, ("MR", "MR"))[0].images] == ["0000", "0001"]
     with pytest.raises(InputError, match="expected the channels MR, got T1, T2, CT"):
@@ -87,15 +89,15 @@ def test_several_channels_of_one_modality_stay_in_their_order(tmp_path: Path) ->
         ({"1": "CT", "2": "PET"}, ("CT",), "expected channels numbered from 0, got 1, 2"),
     ],
 )
-def test_channels_of_another_model_are_refused(
+def test_channels_that_are_not_the_inputs_of_the_model_are_rejected(
     tmp_path: Path, channels: dict[str, str] | None, modalities: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        find_cases(nnunet(tmp_path, channels), modalities)
+        find_cases(write_nnunet(tmp_path, channels), modalities)
 
 
-def test_a_case_of_nnunet_that_lacks_a_channel_is_refused(tmp_path: Path) -> None:
-    data = nnunet(tmp_path)
+def test_an_nnunet_case_without_one_of_the_channels_is_rejected(tmp_path: Path) -> None:
+    data = write_nnunet(tmp_path)
     (data / "imagesTr" / "case_B_0000.nii.gz").unlink()
 
     with pytest.raises(InputError, match=r"case_B: expected 2 channels from 0000 on, got 0001"):
@@ -103,18 +105,18 @@ def test_a_case_of_nnunet_that_lacks_a_channel_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("labels", [{"background": 0, "lesion": 1, "ignore": 2}, {"0": "background", "1": "ignore"}])
-def test_labels_to_be_ignored_are_refused(tmp_path: Path, labels: dict[str, object]) -> None:
-    data = nnunet(tmp_path)
+def test_ignore_labels_are_rejected(tmp_path: Path, labels: dict[str, object]) -> None:
+    data = write_nnunet(tmp_path)
     write_json(data / "dataset.json", {"modality": {"0": "PET", "1": "CT"}, "labels": labels})
 
     with pytest.raises(InputError, match="labels: ignore"):
         find_cases(data, ("PT", "CT"))
 
 
-def test_images_and_labels_of_the_same_names(tmp_path: Path) -> None:
-    data = paired(tmp_path)
-    empty(data / "imagesTr" / "._a_0001.nii.gz")
-    empty(data / "imagesTr" / "readme.txt")
+def test_images_and_labels_with_the_same_names(tmp_path: Path) -> None:
+    data = write_paired(tmp_path)
+    create_empty_file(data / "imagesTr" / "._a_0001.nii.gz")
+    create_empty_file(data / "imagesTr" / "readme.txt")
 
     cases = find_cases(data, ("PT",))
 
@@ -124,11 +126,11 @@ def test_images_and_labels_of_the_same_names(tmp_path: Path) -> None:
     )
 
 
-def test_studies_of_monai_label(tmp_path: Path) -> None:
+def test_study_folders_of_monai_label(tmp_path: Path) -> None:
     for name in ("one.nii.gz", "two.nii.gz"):
-        empty(tmp_path / name)
-        empty(tmp_path / "labels" / "final" / name)
-    empty(tmp_path / "labels" / "original" / "one.nii.gz")
+        create_empty_file(tmp_path / name)
+        create_empty_file(tmp_path / "labels" / "final" / name)
+    create_empty_file(tmp_path / "labels" / "original" / "one.nii.gz")
 
     cases = find_cases(tmp_path, ("CT",))
 
@@ -137,8 +139,8 @@ def test_studies_of_monai_label(tmp_path: Path) -> None:
     ]
 
 
-def test_an_image_without_a_label_and_a_label_without_an_image_are_refused(tmp_path: Path) -> None:
-    data = paired(tmp_path)
+def test_an_image_without_a_label_and_a_label_without_an_image_are_rejected(tmp_path: Path) -> None:
+    data = write_paired(tmp_path)
     (data / "imagesTr" / "b_0002.nii.gz").rename(data / "imagesTr" / "c.nii.gz")
 
     with pytest.raises(InputError, match="1 image without a label: c; 1 label without an image: b_0002") as caught:
@@ -148,15 +150,15 @@ def test_an_image_without_a_label_and_a_label_without_an_image_are_refused(tmp_p
     assert "JSON datalist" in caught.value.hint
 
 
-def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
-    data = paired(tmp_path)
-    empty(data / "labelsTr" / "a_0001.nii")
+def test_two_files_with_the_same_name_are_rejected(tmp_path: Path) -> None:
+    data = write_paired(tmp_path)
+    create_empty_file(data / "labelsTr" / "a_0001.nii")
 
-    with pytest.raises(InputError, match=r"a_0001.mha and a_0001.nii: expected one file of a name"):
+    with pytest.raises(InputError, match=r"a_0001.mha and a_0001.nii: expected one file for each name"):
         find_cases(data, ("PT",))
 
 
-def test_folders_without_images_are_refused(tmp_path: Path) -> None:
+def test_folders_without_images_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "imagesTr").mkdir()
     (tmp_path / "labelsTr").mkdir()
 
@@ -164,14 +166,14 @@ def test_folders_without_images_are_refused(tmp_path: Path) -> None:
         find_cases(tmp_path, ("PT",))
 
 
-def test_one_image_for_two_inputs_is_refused(tmp_path: Path) -> None:
+def test_one_image_for_two_inputs_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the channels PT, CT, got 1 image for each case"):
-        find_cases(paired(tmp_path), ("PT", "CT"))
+        find_cases(write_paired(tmp_path), ("PT", "CT"))
 
 
 def test_a_datalist(tmp_path: Path) -> None:
     for name in ("img/a.nii.gz", "img/a_ct.nii.gz", "lab/a.nii.gz", "img/b.nii.gz", "img/b_ct.nii.gz"):
-        empty(tmp_path / name)
+        create_empty_file(tmp_path / name)
     entries = [
         {"image": ["img/a.nii.gz", "img/a_ct.nii.gz"], "label": "lab/a.nii.gz", "fold": 3, "age": 71},
         {"image": [str(tmp_path / "img/b.nii.gz"), "img/b_ct.nii.gz"], "fold": 1},
@@ -187,9 +189,9 @@ def test_a_datalist(tmp_path: Path) -> None:
     assert second == CaseFiles("b", ("PT", "CT"), (images / "b.nii.gz", images / "b_ct.nii.gz"), None, 1)
 
 
-def test_images_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_images_with_the_same_name_get_the_names_of_their_folders(tmp_path: Path) -> None:
     for name in ("P1", "P2"):
-        empty(tmp_path / "all" / name / "PET.nii.gz")
+        create_empty_file(tmp_path / "all" / name / "PET.nii.gz")
     entries = [{"image": f"./all/{name}/PET.nii.gz"} for name in ("P1", "P2")]
 
     cases = find_cases(write_json(tmp_path / "list.json", {"training": entries}), ("PT",))
@@ -197,8 +199,8 @@ def test_images_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path)
     assert [case.name for case in cases] == ["all_P1_PET", "all_P2_PET"]
 
 
-def test_the_file_of_the_decathlon_is_a_datalist(tmp_path: Path) -> None:
-    data = paired(tmp_path)
+def test_the_dataset_json_of_the_decathlon_is_a_datalist(tmp_path: Path) -> None:
+    data = write_paired(tmp_path)
     entries = [
         {"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.mha"} for name in ("a_0001", "b_0002")
     ]
@@ -218,19 +220,19 @@ def test_the_file_of_the_decathlon_is_a_datalist(tmp_path: Path) -> None:
         ({"training": [{"image": "a.nii.gz", "fold": -1}]}, "training.0.fold: "),
         ({"training": [{"image": "no.nii.gz"}]}, "no such file or folder: .*no.nii.gz"),
         ({"training": [{"image": "a.nii.gz", "label": "no.nii.gz"}]}, "no such file or folder: .*no.nii.gz"),
-        ({"training": [{"image": "a.nii.gz"}, {"image": "./a.nii.gz"}]}, "expected a name of its own for each case"),
+        ({"training": [{"image": "a.nii.gz"}, {"image": "./a.nii.gz"}]}, "expected a unique name for each case"),
         ([1, 2], "valid dictionary"),
     ],
 )
-def test_a_datalist_that_does_not_hold_is_refused(tmp_path: Path, content: object, message: str) -> None:
-    empty(tmp_path / "a.nii.gz")
+def test_an_invalid_datalist_is_rejected(tmp_path: Path, content: object, message: str) -> None:
+    create_empty_file(tmp_path / "a.nii.gz")
 
     with pytest.raises(InputError, match=message):
         find_cases(write_json(tmp_path / "list.json", content), ("PT",))
 
 
-def test_folders_of_patients(tmp_path: Path) -> None:
-    data = patients(tmp_path)
+def test_patient_folders(tmp_path: Path) -> None:
+    data = write_patients(tmp_path)
 
     alone, both = find_cases(data, ("MR",)), find_cases(data, ("PT", "CT"))
 
@@ -245,8 +247,8 @@ def test_folders_of_patients(tmp_path: Path) -> None:
 ANY = ModelSpec.model_validate(phantoms.metadata(inputs=[phantoms.ANY_MODALITY]))
 
 
-def test_a_model_for_several_modalities_takes_the_images_of_each(tmp_path: Path) -> None:
-    cases = find_cases_for(patients(tmp_path), ANY)
+def test_a_model_for_several_modalities_uses_the_images_of_each(tmp_path: Path) -> None:
+    cases = find_cases_for(write_patients(tmp_path), ANY)
 
     images = {"PT": "PET", "CT": "CT", "MR": "MR_T1"}
     assert {(case.name, case.modalities, case.images) for case in cases} == {
@@ -256,24 +258,24 @@ def test_a_model_for_several_modalities_takes_the_images_of_each(tmp_path: Path)
     }
 
 
-def test_a_label_that_is_missing_does_not_take_its_modality_away(tmp_path: Path) -> None:
-    data = patients(tmp_path)
+def test_a_missing_label_does_not_exclude_its_modality(tmp_path: Path) -> None:
+    data = write_patients(tmp_path)
     (data / "STS_002" / "MR_T1_gtv.nii.gz").unlink()
 
     with pytest.raises(InputError, match=r"no such file: STS_002/MR_T1_gtv\.nii\.gz"):
         find_cases_for(data, ANY)
 
 
-def test_a_modality_that_nobody_has_is_left_out(tmp_path: Path) -> None:
-    data = patients(tmp_path)
+def test_a_modality_that_no_patient_has_is_ignored(tmp_path: Path) -> None:
+    data = write_patients(tmp_path)
     for path in data.glob("*/MR_T1*"):
         path.unlink()
 
     assert {case.modalities for case in find_cases_for(data, ANY)} == {("PT",), ("CT",)}
 
 
-def test_cases_of_one_name_are_told_apart_by_their_modality(tmp_path: Path) -> None:
-    cases = find_cases_for(nnunet(tmp_path, {"0": "CT", "1": "PET"}, names="A"), ANY)
+def test_cases_with_the_same_name_get_their_modality_as_suffix(tmp_path: Path) -> None:
+    cases = find_cases_for(write_nnunet(tmp_path, {"0": "CT", "1": "PET"}, names="A"), ANY)
 
     assert {(case.name, case.images[0].name) for case in cases} == {
         ("case_A_CT", "case_A_0000.nii.gz"),
@@ -281,53 +283,53 @@ def test_cases_of_one_name_are_told_apart_by_their_modality(tmp_path: Path) -> N
     }
 
 
-def test_a_model_with_two_inputs_takes_cases_of_both(tmp_path: Path) -> None:
+def test_a_model_with_two_inputs_uses_cases_with_both_images(tmp_path: Path) -> None:
     inputs = [{**phantoms.ANY_MODALITY, "alternatives": []}, *phantoms.metadata()["inputs"]]
     spec = ModelSpec.model_validate(phantoms.metadata(inputs=inputs))
-    data = patients(tmp_path)
+    data = write_patients(tmp_path)
 
     assert find_cases_for(data, spec) == find_cases(data, ("PT", "CT"))
 
 
-def test_images_that_could_be_of_one_modality_or_another_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected images of a known modality, got some that could be CT or MR or PT"):
-        find_cases_for(paired(tmp_path), ANY)
+def test_images_of_an_ambiguous_modality_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match="expected images of a known modality, got images that could be CT or MR or PT"
+    ):
+        find_cases_for(write_paired(tmp_path), ANY)
 
 
-def test_a_data_set_for_none_of_several_modalities_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected labelled cases of one known form"):
+def test_a_dataset_without_any_of_the_modalities_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected exactly one known dataset format, got none"):
         find_cases_for(tmp_path, ANY)
 
 
 @pytest.mark.parametrize("name", ["PET.nii.gz", "PET_gtv.nii.gz", "CT.nii.gz"])
-def test_a_patient_without_an_image_or_its_truth_is_refused(tmp_path: Path, name: str) -> None:
-    data = patients(tmp_path)
+def test_a_patient_without_an_image_or_the_ground_truth_is_rejected(tmp_path: Path, name: str) -> None:
+    data = write_patients(tmp_path)
     (data / "STS_002" / name).unlink()
 
     with pytest.raises(InputError, match=f"no such file: STS_002/{name}"):
         find_cases(data, ("PT", "CT"))
 
 
-def test_what_is_of_no_known_form_is_refused_with_the_forms_there_are(tmp_path: Path) -> None:
-    empty(tmp_path / "images" / "a.nii.gz")
+def test_an_unknown_format_is_rejected_with_a_list_of_the_known_formats(tmp_path: Path) -> None:
+    create_empty_file(tmp_path / "images" / "a.nii.gz")
 
-    with pytest.raises(
-        InputError, match="expected labelled cases of one known form, got nothing of the kind"
-    ) as caught:
+    with pytest.raises(InputError, match="expected exactly one known dataset format, got none") as caught:
         find_cases(tmp_path, ("PT",))
 
     assert caught.value.hint is not None
-    for form in ("datalist", "nnU-Net", "imagesTr", "MONAI Label", "PET_gtv"):
-        assert form in caught.value.hint
+    for name in ("datalist", "nnU-Net", "imagesTr", "MONAI Label", "PET_gtv"):
+        assert name in caught.value.hint
 
 
-def test_what_is_of_two_forms_is_refused(tmp_path: Path) -> None:
-    patients(paired(tmp_path))
+def test_a_dataset_of_two_formats_is_rejected(tmp_path: Path) -> None:
+    write_patients(write_paired(tmp_path))
 
     with pytest.raises(InputError, match=r"got imagesTr.* and X/PET.nii.gz"):
         find_cases(tmp_path, ("PT",))
 
 
-def test_what_does_not_exist_is_refused(tmp_path: Path) -> None:
+def test_a_missing_dataset_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file or folder"):
         find_cases(tmp_path / "none", ("PT",))

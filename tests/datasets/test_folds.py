@@ -1,4 +1,4 @@
-"""Folds hold out every case once, and a patient's cases together; the seed decides, and nothing else."""
+"""Each case is held out once, together with all cases of its patient; the folds depend on names and the seed only."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def case(name: str, fold: int | None = None) -> CaseFiles:
 
 
 @given(st.integers(2, 7), st.integers(7, 30), st.integers(0, 2**31), st.randoms(use_true_random=False))
-def test_every_case_is_held_out_once_and_with_its_patient(count: int, patients: int, seed: int, shuffle) -> None:
+def test_each_case_is_held_out_once_together_with_its_patient(count: int, patients: int, seed: int, shuffle) -> None:
     cases = [case(f"P{number}_{image}") for number in range(patients) for image in ("PET", "CT", "MR_T1")]
     shuffle.shuffle(cases)
 
     folds = make_folds(cases, count, seed)
 
-    assert sorted(each.name for fold in folds for each in fold.held_out) == sorted(each.name for each in cases)
+    assert sorted(item.name for fold in folds for item in fold.held_out) == sorted(item.name for item in cases)
     sizes = [len(fold.held_out) // 3 for fold in folds]
     assert len(folds) == count
     assert max(sizes) - min(sizes) <= 1
     for fold in folds:
-        held_out, training = ({each.name.split("_")[0] for each in part} for part in (fold.held_out, fold.training))
+        held_out, training = ({item.name.split("_")[0] for item in part} for part in (fold.held_out, fold.training))
         assert len(fold.held_out) == 3 * len(held_out)
         assert not held_out & training
         assert len(held_out | training) == patients
@@ -39,29 +39,29 @@ def test_every_case_is_held_out_once_and_with_its_patient(count: int, patients: 
 def test_the_order_of_cases_does_not_matter_and_the_seed_does() -> None:
     cases = [case(f"P{number}") for number in range(20)]
 
-    def held_out(some: list[CaseFiles], seed: int) -> list[set[str]]:
-        return [{each.name for each in fold.held_out} for fold in make_folds(some, 4, seed)]
+    def held_out(ordered: list[CaseFiles], seed: int) -> list[set[str]]:
+        return [{item.name for item in fold.held_out} for fold in make_folds(ordered, 4, seed)]
 
     assert held_out(cases, 1) == held_out(cases[::-1], 1)
     assert held_out(cases, 1) != held_out(cases, 2)
 
 
-def test_folds_stay_what_they_were_in_earlier_versions() -> None:
+def test_folds_are_the_same_as_in_earlier_versions() -> None:
     folds = make_folds([case(f"P{number}") for number in range(6)], 3, 0)
 
     in_order_of_sha256sum = ["P1", "P5", "P0", "P2", "P4", "P3"]  # printf '0 P1' | sha256sum
-    dealt = [sorted(in_order_of_sha256sum[first::3]) for first in range(3)]
-    assert [[each.name for each in fold.held_out] for fold in folds] == dealt
+    expected = [sorted(in_order_of_sha256sum[first::3]) for first in range(3)]
+    assert [[item.name for item in fold.held_out] for fold in folds] == expected
 
 
-def test_the_folds_that_a_data_set_states_are_its_folds() -> None:
+def test_folds_defined_by_the_dataset_are_used() -> None:
     cases = [case("a", 4), case("b", 0), case("c", 4), case("d", 2)]
 
     folds = make_folds(cases, 5, 0)
 
-    assert [[each.name for each in fold.held_out] for fold in folds] == [["b"], ["d"], ["a", "c"]]
-    assert [each.name for each in folds[2].training] == ["b", "d"]
-    assert [each.number for each in folds] == [0, 2, 4]
+    assert [[item.name for item in fold.held_out] for fold in folds] == [["b"], ["d"], ["a", "c"]]
+    assert [item.name for item in folds[2].training] == ["b", "d"]
+    assert [fold.number for fold in folds] == [0, 2, 4]
     assert fold_of(folds, 4) is folds[2]
     with pytest.raises(UsageError, match="fold: expected one of 0, 2, 4, got 1"):
         fold_of(folds, 1)
@@ -79,7 +79,7 @@ def test_the_folds_that_a_data_set_states_are_its_folds() -> None:
         ([], 5, "expected at least 5 patients for 5 folds, got 0"),
     ],
 )
-def test_what_cannot_be_split_is_refused(cases: list[CaseFiles], count: int, message: str) -> None:
+def test_cases_that_cannot_be_split_are_rejected(cases: list[CaseFiles], count: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_folds(cases, count, 0)
 
@@ -101,14 +101,14 @@ def test_what_cannot_be_split_is_refused(cases: list[CaseFiles], count: int, mes
         ("carpet", "carpet"),
     ],
 )
-def test_the_patient_is_what_stands_before_modality_examination_and_date(name: str, patient: str) -> None:
+def test_the_patient_is_the_name_before_modality_examination_and_date(name: str, patient: str) -> None:
     assert patient_of(name) == patient
 
 
 def test_the_modalities_of_a_patient_of_soft_tissue_sarcoma_are_held_out_together(sarcoma: Path) -> None:
-    cases = [each for modality in ("PT", "CT", "MR") for each in find_cases(sarcoma, (modality,))]
+    cases = [item for modality in ("PT", "CT", "MR") for item in find_cases(sarcoma, (modality,))]
 
     folds = make_folds(cases, 5, 7)
 
     for fold in folds:
-        assert len(fold.held_out) == 3 * len({each.images[0].parent for each in fold.held_out})
+        assert len(fold.held_out) == 3 * len({item.images[0].parent for item in fold.held_out})

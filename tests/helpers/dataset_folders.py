@@ -1,4 +1,4 @@
-"""Datasets for tests, of images that nibabel writes."""
+"""Datasets of image files for tests, written by nibabel."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def nifti(path: Path, volume: hd.Volume) -> Path:
-    """Writes a volume by nibabel, which counts axes as they come and places them in RAS."""
+    """Writes a volume with nibabel, which keeps the order of the axes and uses RAS coordinates."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(volume.array, LPS_TO_RAS @ volume.affine), path)
     return path
 
 
-def empty(path: Path) -> Path:
-    """Makes a file of which only the name counts."""
+def create_empty_file(path: Path) -> Path:
+    """Creates a file of which only the name is used."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     return path
 
 
-def labels(geometry: hd.VolumeGeometry | None = None) -> hd.Volume:
-    """A label map of two classes that has no symmetry."""
+def make_label_map(geometry: hd.VolumeGeometry | None = None) -> hd.Volume:
+    """Returns a label map of two classes without symmetry."""
     hook = phantoms.hook(geometry or phantoms.oblique_geometry())
     array = hook.array.astype(np.uint8)
     array[-2:, -3:, -4:] = 2
