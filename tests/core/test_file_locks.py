@@ -89,7 +89,7 @@ def test_a_file_system_without_locks_is_an_error_and_leaves_nothing_open(
 
 @pytest.mark.parametrize("renames", [True, False], ids=["renamed", "in place, as on Windows"])
 def test_a_lock_that_is_created_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool) -> None:
-    monkeypatch.setattr(file_locks, "RENAMES_OPEN_FILES", renames)
+    monkeypatch.setattr(file_locks, "CAN_RENAME_OPEN_FILES", renames)
 
     lock = create_locked(tmp_path / "lock")
 

@@ -296,7 +296,7 @@ def test_foreign_files_with_a_name_like_ours_are_not_touched(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("renames", [True, False], ids=["open files are renamed", "they are not, as on Windows"])
 def test_a_run_that_goes_on_is_let_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool) -> None:
-    monkeypatch.setattr(file_locks, "RENAMES_OPEN_FILES", renames)
+    monkeypatch.setattr(file_locks, "CAN_RENAME_OPEN_FILES", renames)
 
     with Staging(tmp_path, MARKER) as first, Staging(tmp_path, MARKER) as second:
         assert first.folder.is_dir()

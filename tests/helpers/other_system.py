@@ -96,7 +96,7 @@ def main(commands: list[list[str]]) -> int:
     from clickseg.cli.main import main as clickseg
     from clickseg.core import file_locks
 
-    file_locks.RENAMES_OPEN_FILES = False
+    file_locks.CAN_RENAME_OPEN_FILES = False
 
     return next((code for code in map(clickseg, commands) if code), 0)
 
