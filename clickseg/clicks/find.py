@@ -36,7 +36,7 @@ class FoundClicks:
     Attributes:
         clicks: The clicks, or None if no click file exists.
         paths: The click files that were read.
-        passed_over: The click files in the input folder that are ignored, because clicks were given explicitly.
+        ignored: The click files in the input folder that are ignored, because clicks were given explicitly.
     """
 
     clicks: AnyClicks | None
@@ -44,13 +44,13 @@ class FoundClicks:
     passed_over: tuple[str, ...] = ()
 
 
-def find_clicks(sources: Sequence[str] | Clicks, folder: Path, frame: Frame) -> FoundClicks:
+def find_clicks(sources: Sequence[str] | Clicks, folder: Path, coordinate_system: Frame) -> FoundClicks:
     """Returns the clicks of explicit sources, else those of the only click file in a folder or its subfolders.
 
     Args:
         sources: Click files; ``none`` for no clicks; clicks in memory; or empty to search the folder.
         folder: The input folder. If the input is a file, no click file is searched.
-        frame: The coordinate system of Grand Challenge files, which do not contain it.
+        coordinate_system: The coordinate system of Grand Challenge files, which do not contain it.
 
     Raises:
         ClickError: A file cannot be read, the folder contains several, or its only one is a link out of the folder.
@@ -63,7 +63,9 @@ def find_clicks(sources: Sequence[str] | Clicks, folder: Path, frame: Frame) -> 
     if sources:
         used = frozenset(Path(os.path.realpath(source)) for source in sources)  # resolve() fails on circular links
         ignored = tuple(name for name, path in files.items() if path not in used)
-        return FoundClicks(_combine([read_clicks(Path(source), frame) for source in sources]), used, ignored)
+        return FoundClicks(
+            _combine([read_clicks(Path(source), coordinate_system) for source in sources]), used, ignored
+        )
     if len(files) > 1:
         raise ClickError(
             f"{len(files)} click files in the input: {', '.join(files)}", hint="choose one or several with --clicks"
@@ -73,15 +75,15 @@ def find_clicks(sources: Sequence[str] | Clicks, folder: Path, frame: Frame) -> 
     ((name, path),) = files.items()
     if not path.is_relative_to(folder.resolve()):
         raise ClickError(f"{name}: links out of the input folder are not followed", hint="give the file with --clicks")
-    return FoundClicks(read_clicks(path, frame, name), frozenset({path}))
+    return FoundClicks(read_clicks(path, coordinate_system, name), frozenset({path}))
 
 
-def read_clicks(path: Path, frame: Frame = Frame.VOXEL, name: str | None = None) -> AnyClicks:
+def read_clicks(path: Path, coordinate_system: Frame = Frame.VOXEL, name: str | None = None) -> AnyClicks:
     """Reads a click file of any known format.
 
     Args:
         path: The file.
-        frame: The coordinate system of Grand Challenge files, which do not contain it.
+        coordinate_system: The coordinate system of Grand Challenge files, which do not contain it.
         name: The name of the file in messages and the report; by default the file name.
 
     Raises:
@@ -90,12 +92,12 @@ def read_clicks(path: Path, frame: Frame = Frame.VOXEL, name: str | None = None)
     source = name or path.name
     try:
         with path.open("rb") as file:
-            return clicks_in(file, source, frame)
+            return clicks_in(file, source, coordinate_system)
     except OSError as error:
         raise ClickError(f"{source}: cannot be read: {error.strerror}") from error
 
 
-def clicks_in(file: BinaryIO, source: str, frame: Frame = Frame.VOXEL) -> AnyClicks:
+def clicks_in(file: BinaryIO, source: str, coordinate_system: Frame = Frame.VOXEL) -> AnyClicks:
     """Reads an open click file; see ``read_clicks``.
 
     Raises:
@@ -114,7 +116,7 @@ def clicks_in(file: BinaryIO, source: str, frame: Frame = Frame.VOXEL) -> AnyCli
     data = load_json(content, source, ClickError) if looks_like_json else None
     for json_format in JSON_FORMATS:
         if json_format.matches(data):
-            return json_format.parse(data, source, frame)
+            return json_format.parse(data, source, coordinate_system)
     raise ClickError(
         f"{source}: unknown format of clicks: expected clicks.json, 3D Slicer markups (.mrk.json, .fcsv), Grand "
         "Challenge Multiple points, MONAI Label parameters, CVPR .npz, or DICOM SR"

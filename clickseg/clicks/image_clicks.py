@@ -112,7 +112,7 @@ class PendingClick:
 
     label: str
     polarity: Polarity
-    position: ImagePosition
+    place: ImagePosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def placed(clicks: AnyClicks, series: CheckedSeries) -> Clicks:
     points = []
     for number, click in enumerate(clicks.points, 1):
         try:
-            points.append(Click(click.label, click.polarity, click.position.position_mm(series.stack)))
+            points.append(Click(click.label, click.polarity, click.place.position_mm(series.stack)))
         except ClickError as error:
             raise ClickError(f"{clicks.source}: click {number}: {error}", hint=error.hint) from error
     files = series.candidate

@@ -16,8 +16,8 @@ class LabelMap:
     Attributes:
         array: If classes exclude each other: the class number [K, J, I], 0 for none. If they overlap: one bit per class
             [K, J, I, bytes]; the first class is the lowest bit of the first byte.
-        overlapping: Whether classes can overlap.
-        count: The number of classes. They are numbered from 1.
+        is_overlapping: Whether classes can overlap.
+        class_count: The number of classes. They are numbered from 1.
     """
 
     array: Numbers

@@ -22,7 +22,7 @@ class Memory:
 
     Attributes:
         limit_bytes: The largest resident memory of the process.
-        spool: A folder on disk for data that do not fit into memory.
+        spool_folder: A folder on disk for data that do not fit into memory.
     """
 
     limit_bytes: int

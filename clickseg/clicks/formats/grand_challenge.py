@@ -49,20 +49,20 @@ def is_grand_challenge(data: Any) -> bool:
     return isinstance(data, dict) and data.get("type") == _TYPE
 
 
-def parse_grand_challenge(data: Any, source: str, frame: Frame) -> AnyClicks:
+def parse_grand_challenge(data: Any, source: str, coordinate_system: Frame) -> AnyClicks:
     """Reads "Multiple points". The ``name`` of a point is its label; ``background`` means a background click.
 
     Args:
         data: The parsed JSON.
         source: The name of the file.
-        frame: The coordinate system of the points.
+        coordinate_system: The coordinate system of the points.
 
     Raises:
         ClickError: A field is missing, unknown or of the wrong type, or a point is not a voxel.
     """
     file = parse(_File, data, source, ClickError)
     named = [(*split_name(point.name), point.point) for point in file.points]
-    if frame is Frame.LPS:
+    if coordinate_system is Frame.LPS:
         return Clicks(
             tuple(Click(label, polarity or Polarity.FOREGROUND, point) for label, polarity, point in named),
             source=source,

@@ -161,7 +161,7 @@ class Noise:
 
     Attributes:
         jitter_mm: The standard deviation of the position error along each axis.
-        outside: The probability that a click is just outside the border instead.
+        outside_probability: The probability that a click is just outside the border instead.
     """
 
     jitter_mm: float = 0.0

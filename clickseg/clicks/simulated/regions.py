@@ -34,7 +34,7 @@ class Region:
     Attributes:
         box: The bounding box of the region in the volume [I, J, K].
         mask: The mask of the region within its box.
-        voxels: The number of voxels.
+        voxel_count: The number of voxels.
     """
 
     box: Box
@@ -52,7 +52,7 @@ class Regions:
     """The connected regions of a mask [I, J, K], numbered from 1.
 
     Attributes:
-        voxels: The number of voxels of each region.
+        voxel_counts: The number of voxels of each region.
     """
 
     def __init__(self, mask: Mask) -> None:
