@@ -82,19 +82,19 @@ def grown(box: Box, shape: Iterable[int]) -> Box:
     return i, j, k
 
 
-def cut(box: Box, axis: int, part: slice) -> Box:
+def cut(box: Box, axis: int, axis_range: slice) -> Box:
     """Returns a box whose range along one axis is replaced."""
-    i, j, k = (part if index == axis else axis_range for index, axis_range in enumerate(box))
+    i, j, k = (axis_range if index == axis else current for index, current in enumerate(box))
     return i, j, k
 
 
-def within(box: Box, of: Box) -> Box:
-    """Returns a box in the voxel indices of another box that contains it."""
-    i, j, k = (slice(p.start - q.start, p.stop - q.start) for p, q in zip(box, of, strict=True))
+def within(box: Box, outer: Box) -> Box:
+    """Returns a box in the voxel indices of an outer box that contains it."""
+    i, j, k = (slice(p.start - q.start, p.stop - q.start) for p, q in zip(box, outer, strict=True))
     return i, j, k
 
 
-def placed(box: Box, of: Box) -> Box:
-    """Returns a box in the voxel indices of the volume; it is given in the indices of another box of that volume."""
-    i, j, k = (slice(p.start + q.start, p.stop + q.start) for p, q in zip(box, of, strict=True))
+def placed(box: Box, outer: Box) -> Box:
+    """Converts a box from the voxel indices of an outer box to those of the volume."""
+    i, j, k = (slice(p.start + q.start, p.stop + q.start) for p, q in zip(box, outer, strict=True))
     return i, j, k

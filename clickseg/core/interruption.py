@@ -96,10 +96,10 @@ def call_when_terminated(cleanup: Callable[[], int]) -> None:
         cleanup: Cleans up, and returns the exit code of the process.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    threading.Thread(target=_wait, args=(cleanup,), daemon=True).start()
+    threading.Thread(target=_wait_for_signal, args=(cleanup,), daemon=True).start()
 
 
-def _wait(cleanup: Callable[[], int]) -> None:
+def _wait_for_signal(cleanup: Callable[[], int]) -> None:
     signal.sigwait(_SIGNALS)
     end(cleanup())
 

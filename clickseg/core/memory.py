@@ -44,9 +44,9 @@ class Memory:
         """
         missing_bytes = needed_bytes - self.left()
         if missing_bytes > 0:
+            needed_mb, limit_mb = _to_mb(self.limit_bytes + missing_bytes), _to_mb(self.limit_bytes)
             raise MemoryLimitError(
-                f"memory: expected at least {_mb(self.limit_bytes + missing_bytes)} MB for {purpose}, got a limit of "
-                f"{_mb(self.limit_bytes)} MB",
+                f"memory: expected at least {needed_mb} MB for {purpose}, got a limit of {limit_mb} MB",
                 hint="raise --memory-limit, or the limit of the container",
             )
 
@@ -78,5 +78,5 @@ def machine_limit_bytes(root: Path = Path("/")) -> int:
     return min([available_memory_bytes() + resident_memory_bytes(), *control_group_limits(root)])
 
 
-def _mb(size: int) -> int:
+def _to_mb(size: int) -> int:
     return -(-size // 1_000_000)

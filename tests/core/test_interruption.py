@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -69,7 +68,7 @@ def test_a_signal_in_a_deferred_block_is_raised_at_its_end(signal_handlers: None
 
     def work() -> None:
         with deferred_interruption():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
             finished.append("not interrupted")
 
     with pytest.raises(KeyboardInterrupt):
@@ -80,7 +79,7 @@ def test_a_signal_in_a_deferred_block_is_raised_at_its_end(signal_handlers: None
 
 class InterruptedWhenFreed:
     def __del__(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_an_interruption_that_cannot_be_raised_at_once_is_raised_later_and_not_printed(
@@ -100,7 +99,7 @@ def test_after_a_deferred_block_signals_are_raised_at_once(signal_handlers: None
         pass
 
     with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
 
 LOST_INTERRUPTIONS = {

@@ -29,7 +29,7 @@ Points = Annotated[tuple[tuple[Index, Index, Index], ...], Field(max_length=MAX_
 Step = Literal["fg", "bg"] | None
 
 
-class _Class(BaseModel):
+class _ClassClicks(BaseModel):
     """The clicks of one class."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +43,7 @@ class _File(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    clicks: tuple[_Class, ...]
+    clicks: tuple[_ClassClicks, ...]
     clicks_order: tuple[tuple[Step, ...], ...] | None = None
 
 
@@ -72,7 +72,7 @@ def read_cvpr(archive: BinaryIO, source: str) -> PendingClicks:
     return PendingClicks(tuple(points), source)
 
 
-def _sort_clicks(label: str, clicks: _Class, order: Sequence[Step]) -> list[PendingClick]:
+def _sort_clicks(label: str, clicks: _ClassClicks, order: Sequence[Step]) -> list[PendingClick]:
     """Returns the clicks of a class in their order. If the order is incomplete, foreground clicks are first."""
     remaining = {"fg": list(clicks.fg), "bg": list(clicks.bg)}
     steps: list[str] = [step for step in order if step is not None]

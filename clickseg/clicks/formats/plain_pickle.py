@@ -114,8 +114,8 @@ class _Machine:
             values.append(value)
         return values[::-1]
 
-    def _memoize(self, place: int) -> None:
-        self._memo[place] = self.stack[-1]
+    def _memoize(self, index: int) -> None:
+        self._memo[index] = self.stack[-1]
 
     def _extend(self, values: tuple[Any, ...]) -> None:
         if not isinstance(self.stack[-1], list):
