@@ -1,1 +1,1 @@
-"""Clicks: what a user pointed at, in patient millimetres, from every file that a tool writes."""
+"""Clicks in patient coordinates, readers and writers of click files, and simulated clicks."""

@@ -1,4 +1,4 @@
-"""Clicks as all of ClickSeg knows them: label, polarity, LPS mm, and the frame of reference they are in."""
+"""Clicks: label, polarity and position in LPS mm, with their frame of reference."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy as np
 from clickseg.core.errors import ClickError
 
 Point: TypeAlias = tuple[float, float, float]
-"""LPS mm."""
+"""A position in LPS mm."""
 
 
 class Polarity(str, Enum):
-    """Whether a click says that a voxel belongs to its label, or that it does not."""
+    """Whether a click marks the foreground of its label, or the background."""
 
     FOREGROUND = "foreground"
     BACKGROUND = "background"
@@ -30,9 +30,9 @@ class Click:
     """One click.
 
     Attributes:
-        label: The name of what was clicked; empty where the file gives none.
-        polarity: Foreground or background of that label.
-        position_mm: LPS mm, as exact as DICOM SR stores it (PS3.3, C.18.9: 32 bits), wherever it came from.
+        label: The name of the clicked structure; empty if the file has no label.
+        polarity: Foreground or background of the label.
+        position_mm: The position in LPS mm, always with the precision of DICOM SR (32 bits; PS3.3, C.18.9).
     """
 
     label: str
@@ -40,45 +40,47 @@ class Click:
     position_mm: Point
 
     def __post_init__(self) -> None:
-        """Rounds the position; a polarity may be given by its value.
+        """Rounds the position to 32 bits, and converts the value of a polarity to a ``Polarity``.
 
         Raises:
-            ClickError: The position is beyond 32 bits or not three numbers, the label cannot be printed, or there is no
-                such polarity.
+            ClickError: The position is not three finite numbers of 32 bits, the label is not printable, or the
+                polarity is unknown.
         """
-        if not isinstance(self.label, str) or (self.label and not self.label.isprintable()):  # nor lone surrogates
+        if not isinstance(self.label, str) or (
+            self.label and not self.label.isprintable()
+        ):  # also rejects lone surrogates
             raise ClickError(f"a click: expected a label that can be printed, got {self.label!a:.80}")
         try:
             with np.errstate(over="ignore"):
                 x, y, z = (float(np.float32(value)) for value in self.position_mm)
         except (TypeError, ValueError) as error:
-            raise self._misplaced() from error
+            raise self._position_error() from error
         if not all(math.isfinite(value) for value in (x, y, z)):
-            raise self._misplaced()
+            raise self._position_error()
         object.__setattr__(self, "position_mm", (x, y, z))
         if not isinstance(self.polarity, Polarity):
-            object.__setattr__(self, "polarity", _polarity(self.polarity))
+            object.__setattr__(self, "polarity", _to_polarity(self.polarity))
 
-    def _misplaced(self) -> ClickError:
-        given = self.position_mm
-        shown = list(given) if isinstance(given, tuple) else given
+    def _position_error(self) -> ClickError:
+        value = self.position_mm
+        shown = list(value) if isinstance(value, tuple) else value
         return ClickError(f"a click of {self.label!r:.80}: expected a position in mm, got {shown!s:.80}")
 
 
-def _polarity(value: object) -> Polarity:
+def _to_polarity(value: object) -> Polarity:
     try:
         return Polarity(value)
     except ValueError as error:
-        expected = " or ".join(each.value for each in Polarity)
+        expected = " or ".join(polarity.value for polarity in Polarity)
         raise ClickError(f"a click: expected the polarity {expected}, got {value!a:.80}") from error
 
 
 Points: TypeAlias = tuple[Click, ...]
-"""Clicks in the order in which they were made."""
+"""Clicks in the order in which the user made them."""
 
 
 def say_what_is_meant(clicks: Iterable[Click]) -> bool:
-    """Whether there is a foreground click among some: without one a model that needs clicks finds nothing."""
+    """Returns whether any click is a foreground click. Without one, a model that needs clicks segments nothing."""
     return any(click.polarity is Polarity.FOREGROUND for click in clicks)
 
 
@@ -87,10 +89,10 @@ class Clicks:
     """The clicks of one source.
 
     Attributes:
-        points: The clicks in the order in which they were made.
-        frame_of_reference_uid: Their frame of reference; None where the source does not name it.
-        series_instance_uid: The series they were made on; None where the source does not name it.
-        source: The file they came from, for messages and the report.
+        points: The clicks in the order in which the user made them.
+        frame_of_reference_uid: The frame of reference of the clicks, or None if the source does not contain it.
+        series_instance_uid: The series of the clicks, or None if the source does not contain it.
+        source: The name of the file, for messages and the report.
     """
 
     points: Points = ()
@@ -100,7 +102,7 @@ class Clicks:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over labels, polarities and positions, in order; empty where there is no click."""
+        """The SHA-256 of labels, polarities and positions, in order; empty without clicks."""
         if not self.points:
             return ""
         content = [[click.label, click.polarity.value, *click.position_mm] for click in self.points]

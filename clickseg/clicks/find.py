@@ -1,4 +1,4 @@
-"""Finding and reading click files: which source counts, and which reader knows its form."""
+"""Finding click files, and reading each with the reader of its format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydicom import dcmread
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.cvpr import read_cvpr
 from clickseg.clicks.formats.grand_challenge import Frame
-from clickseg.clicks.formats.registry import JSON_FORMS
+from clickseg.clicks.formats.registry import JSON_FORMATS
 from clickseg.clicks.formats.slicer import FCSV_SUFFIX, is_slicer_fcsv, parse_slicer_fcsv
 from clickseg.clicks.formats.structured_report import clicks_of_report
 from clickseg.clicks.image_clicks import AnyClicks, PendingClicks
@@ -22,21 +22,21 @@ from clickseg.core.validation import MAX_JSON_BYTES, load_json, read_json
 from clickseg.dicom.part10 import MAX_INFLATED_BYTES, READ_ERRORS, inflates_beyond_bounds
 
 NONE = "none"
-"""As a source: use no clicks, whatever lies in the input folder."""
+"""The source that means: use no clicks, and ignore click files in the input folder."""
 
-_KNOWN_NAMES = ("clicks.json", "*.mrk.json", f"*{FCSV_SUFFIX}")
+_FILE_PATTERNS = ("clicks.json", "*.mrk.json", f"*{FCSV_SUFFIX}")
 _PREAMBLE = slice(128, 132)
 _ZIP = b"PK"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundClicks:
-    """The clicks that count, and what was found beside them.
+    """The clicks to use, and the click files that are ignored.
 
     Attributes:
-        clicks: None where there is no click file.
-        paths: The click files, where there are any.
-        passed_over: Click files that do not count, since an explicit source wins.
+        clicks: The clicks, or None if no click file exists.
+        paths: The click files that were read.
+        ignored: The click files in the input folder that are ignored, because clicks were given explicitly.
     """
 
     clicks: AnyClicks | None
@@ -44,103 +44,107 @@ class FoundClicks:
     passed_over: tuple[str, ...] = ()
 
 
-def find_clicks(sources: Sequence[str] | Clicks, folder: Path, frame: Frame) -> FoundClicks:
-    """Returns the clicks of explicit sources, else those of the one click file in a folder tree.
+def find_clicks(sources: Sequence[str] | Clicks, folder: Path, coordinate_system: Frame) -> FoundClicks:
+    """Returns the clicks of explicit sources, else those of the only click file in a folder or its subfolders.
 
     Args:
-        sources: Click files; ``none`` for no clicks at all; nothing to look in the folder; or clicks in memory.
-        folder: The input; where it is a file, there is nothing to look in.
-        frame: What the numbers of a file are that names no frame.
+        sources: Click files; ``none`` for no clicks; clicks in memory; or empty to search the folder.
+        folder: The input folder. If the input is a file, no click file is searched.
+        coordinate_system: The coordinate system of Grand Challenge files, which do not contain it.
 
     Raises:
-        ClickError: A file cannot be read, the folder holds several, or the one that it holds is a link out of it.
+        ClickError: A file cannot be read, the folder contains several, or its only one is a link out of the folder.
     """
-    found = _click_files(folder)
+    files = _find_click_files(folder)
     if isinstance(sources, Clicks):
-        return FoundClicks(sources, passed_over=tuple(found))
+        return FoundClicks(sources, passed_over=tuple(files))
     if tuple(sources) == (NONE,):
-        return FoundClicks(Clicks(), passed_over=tuple(found))
+        return FoundClicks(Clicks(), passed_over=tuple(files))
     if sources:
-        own = frozenset(Path(os.path.realpath(source)) for source in sources)  # resolve() raises on a loop of links
-        others = tuple(name for name, path in found.items() if path not in own)
-        return FoundClicks(_together([read_clicks(Path(source), frame) for source in sources]), own, others)
-    if len(found) > 1:
-        raise ClickError(
-            f"{len(found)} click files in the input: {', '.join(found)}", hint="name those that count with --clicks"
+        used = frozenset(Path(os.path.realpath(source)) for source in sources)  # resolve() fails on circular links
+        ignored = tuple(name for name, path in files.items() if path not in used)
+        return FoundClicks(
+            _combine([read_clicks(Path(source), coordinate_system) for source in sources]), used, ignored
         )
-    if not found:
+    if len(files) > 1:
+        raise ClickError(
+            f"{len(files)} click files in the input: {', '.join(files)}", hint="choose one or several with --clicks"
+        )
+    if not files:
         return FoundClicks(None)
-    ((name, path),) = found.items()
+    ((name, path),) = files.items()
     if not path.is_relative_to(folder.resolve()):
-        raise ClickError(f"{name}: a link out of the input is not followed", hint="name the file with --clicks")
-    return FoundClicks(read_clicks(path, frame, name), frozenset({path}))
+        raise ClickError(f"{name}: links out of the input folder are not followed", hint="give the file with --clicks")
+    return FoundClicks(read_clicks(path, coordinate_system, name), frozenset({path}))
 
 
-def read_clicks(path: Path, frame: Frame = Frame.VOXEL, name: str | None = None) -> AnyClicks:
-    """Reads a file of clicks, in whichever known form it is.
+def read_clicks(path: Path, coordinate_system: Frame = Frame.VOXEL, name: str | None = None) -> AnyClicks:
+    """Reads a click file of any known format.
 
     Args:
         path: The file.
-        frame: What the numbers of a file are that names no frame.
-        name: What to call it in messages and the report; its own name by default.
+        coordinate_system: The coordinate system of Grand Challenge files, which do not contain it.
+        name: The name of the file in messages and the report; by default the file name.
 
     Raises:
-        ClickError: It cannot be read, or is of no known form.
+        ClickError: The file cannot be read, or its format is unknown.
     """
     source = name or path.name
     try:
         with path.open("rb") as file:
-            return clicks_in(file, source, frame)
+            return clicks_in(file, source, coordinate_system)
     except OSError as error:
         raise ClickError(f"{source}: cannot be read: {error.strerror}") from error
 
 
-def clicks_in(file: BinaryIO, source: str, frame: Frame = Frame.VOXEL) -> AnyClicks:
-    """Reads an open file of clicks; see ``read_clicks``.
+def clicks_in(file: BinaryIO, source: str, coordinate_system: Frame = Frame.VOXEL) -> AnyClicks:
+    """Reads an open click file; see ``read_clicks``.
 
     Raises:
-        ClickError: It is of no known form.
-        OSError: It cannot be read.
+        ClickError: The format is unknown.
+        OSError: The file cannot be read.
     """
     content = file.read(MAX_JSON_BYTES + 1)
     if content.startswith(_ZIP):
         return read_cvpr(file, source)
     if content[_PREAMBLE] == b"DICM":
-        return _from_dicom(file, source)
+        return _read_dicom_sr(file, source)
     text = content.decode(errors="replace")
     if is_slicer_fcsv(text):
         return parse_slicer_fcsv(text, source)
     looks_like_json = source.lower().endswith(".json") or text.lstrip()[:1] in ("{", "[")
     data = load_json(content, source, ClickError) if looks_like_json else None
-    for form in JSON_FORMS:
-        if form.matches(data):
-            return form.parse(data, source, frame)
+    for json_format in JSON_FORMATS:
+        if json_format.matches(data):
+            return json_format.parse(data, source, coordinate_system)
     raise ClickError(
-        f"{source}: no known form of clicks: expected clicks.json, 3D Slicer markups (.mrk.json, .fcsv), Grand "
+        f"{source}: unknown format of clicks: expected clicks.json, 3D Slicer markups (.mrk.json, .fcsv), Grand "
         "Challenge Multiple points, MONAI Label parameters, CVPR .npz, or DICOM SR"
     )
 
 
-def _from_dicom(file: BinaryIO, source: str) -> AnyClicks:
+def _read_dicom_sr(file: BinaryIO, source: str) -> AnyClicks:
     try:
         header = None if inflates_beyond_bounds(file) else dcmread(file, stop_before_pixels=True)
     except READ_ERRORS as error:
-        raise ClickError(f"{source}: no DICOM SR: {type(error).__name__}") from error
+        raise ClickError(f"{source}: not a DICOM SR: {type(error).__name__}") from error
     if header is None:
-        raise ClickError(f"{source}: it inflates to more than {MAX_INFLATED_BYTES} bytes")
+        raise ClickError(f"{source}: the deflated DICOM file inflates to more than {MAX_INFLATED_BYTES} bytes")
     parts = clicks_of_report(header, source)
     if not parts:
         raise ClickError(f"{source}: a DICOM file without seed points or probes")
     if len(parts) > 1:
-        raise ClickError(f"{source}: expected clicks in one frame of reference or in images, got {len(parts)} of these")
+        raise ClickError(
+            f"{source}: expected clicks in one frame of reference, or in images, got {len(parts)} groups of clicks"
+        )
     return parts[0]
 
 
-def _together(parts: Sequence[AnyClicks]) -> AnyClicks:
-    """Returns clicks of several files, such as a list of each polarity, as if they came from one.
+def _combine(parts: Sequence[AnyClicks]) -> AnyClicks:
+    """Combines the clicks of several files, for example of one file for each polarity.
 
     Raises:
-        ClickError: They name different series or frames of reference, or some are in mm and some in voxels.
+        ClickError: The files are of different series or frames of reference, or mix millimetres and voxels.
     """
     if len(parts) == 1:
         return parts[0]
@@ -159,26 +163,30 @@ def _together(parts: Sequence[AnyClicks]) -> AnyClicks:
     return Clicks(points, next(iter(frames), None), next(iter(series), None), source)
 
 
-def _click_files(folder: Path) -> dict[str, Path]:
-    """Returns the click files below a folder by name; two names of one file, as Kubernetes mounts it, are one."""
+def _find_click_files(folder: Path) -> dict[str, Path]:
+    """Returns the click files in a folder and its subfolders by name. Links to the same file (Kubernetes) are one."""
     if not folder.is_dir():
         return {}
-    names = {path.resolve(): path.relative_to(folder).as_posix() for path in sorted(_candidates(folder), reverse=True)}
+    names = {
+        path.resolve(): path.relative_to(folder).as_posix() for path in sorted(_find_candidates(folder), reverse=True)
+    }
     return {name: path for path, name in sorted(names.items(), key=lambda item: item[1])}
 
 
-def _candidates(folder: Path) -> Iterator[Path]:
-    """Yields the files that are clicks by their name, and other JSON that is by its content."""
-    by_name = {path for pattern in _KNOWN_NAMES for path in folder.rglob(pattern) if path.is_file()}
+def _find_candidates(folder: Path) -> Iterator[Path]:
+    """Yields the files whose name is that of a click file, and other JSON files with the content of one."""
+    by_name = {path for pattern in _FILE_PATTERNS for path in folder.rglob(pattern) if path.is_file()}
     yield from by_name
     for path in sorted(folder.rglob("*.json")):
         is_new = path not in by_name and path.is_file() and path.resolve().is_relative_to(folder.resolve())
-        if is_new and any(form.matches(data) for data in _json(path) for form in JSON_FORMS):
+        if is_new and any(
+            json_format.matches(data) for data in _read_json_or_nothing(path) for json_format in JSON_FORMATS
+        ):
             yield path
 
 
-def _json(path: Path) -> Iterable[Any]:
-    """Returns the content of a file that is small enough and JSON, else nothing."""
+def _read_json_or_nothing(path: Path) -> Iterable[Any]:
+    """Returns the content of a JSON file in a list, or an empty list if the file is too large or not JSON."""
     try:
         return [read_json(path, ClickError)]
     except ClickError:

@@ -1,7 +1,7 @@
-"""Clicks that name a voxel or a pixel, and have a place in the patient only with a series.
+"""Clicks at a voxel or pixel, whose position in the patient is known only together with the series.
 
-Voxels count as DICOM stores a series, from 0: i the column, j the row, k the slice in the order of increasing position
-along the slice normal (PS3.3, C.7.6.2.1.1).
+Voxel indices are those of the series as DICOM stores it, from 0: i is the column, j the row, k the slice in the order
+of increasing position along the slice normal (PS3.3, C.7.6.2.1.1).
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from clickseg.dicom.series import CheckedSeries
 from clickseg.dicom.stack import Stack
 
 
-class Place(Protocol):
-    """Where a click is, in the terms of its file."""
+class ImagePosition(Protocol):
+    """The position of a click in a series, as a voxel or as a point in an image."""
 
     def position_mm(self, stack: Stack) -> Point:
-        """Returns the place in LPS mm.
+        """Returns the position in LPS mm.
 
         Raises:
-            ClickError: It lies outside the series.
+            ClickError: The position is outside the series.
         """
         ...
 
 
 class Voxel(NamedTuple):
-    """A voxel.
+    """A voxel of a series.
 
     Attributes:
-        i: Column.
-        j: Row.
-        k: Slice, in the order of increasing position along the slice normal.
+        i: The column.
+        j: The row.
+        k: The slice, in the order of increasing position along the slice normal.
     """
 
     i: int
@@ -43,24 +43,24 @@ class Voxel(NamedTuple):
     k: int
 
     def __str__(self) -> str:
-        """Says which voxel it is."""
+        """Returns the voxel indices as text, for messages."""
         return f"voxel {self.i} {self.j} {self.k}"
 
     def position_mm(self, stack: Stack) -> Point:
-        """Returns the centre of the voxel."""
+        """Returns the centre of the voxel in LPS mm."""
         shape = (stack.geometry.spatial_shape[2], stack.geometry.spatial_shape[1], len(stack.planes))
         if not all(0 <= index < count for index, count in zip((self.i, self.j, self.k), shape, strict=True)):
-            raise ClickError(f"voxel {(self.i, self.j, self.k)} lies outside the series of {shape} voxels (i, j, k)")
-        slice_ = stack.slices[len(stack.planes) - 1 - self.k]  # slices are stacked against the normal
-        return _point(stack.geometry.map_indices_to_reference(np.array([[slice_, self.j, self.i]]))[0])
+            raise ClickError(f"voxel {(self.i, self.j, self.k)} is outside the series of {shape} voxels (i, j, k)")
+        array_index = stack.slices[len(stack.planes) - 1 - self.k]  # the stack has the opposite order
+        return _to_point(stack.geometry.map_indices_to_reference(np.array([[array_index, self.j, self.i]]))[0])
 
     @classmethod
     def at(cls, position_mm: Point, stack: Stack) -> Voxel:
-        """Returns the voxel that a place lies in: floor(x + 0.5) on each axis."""
+        """Returns the voxel that contains a position: the nearest slice, and floor(x + 0.5) of column and row."""
         index = stack.geometry.map_reference_to_indices(np.array([position_mm]))[0]
         nearest = int(np.abs(stack.slices - index[0]).argmin())
         j, i = (
-            min(int(np.floor(value + 0.5)), count - 1)  # half a voxel beyond the last one is still its own
+            min(int(np.floor(value + 0.5)), count - 1)  # the border of the last voxel belongs to it
             for value, count in zip(index[1:], stack.geometry.spatial_shape[1:], strict=True)
         )
         return cls(i, j, len(stack.planes) - 1 - nearest)
@@ -68,13 +68,13 @@ class Voxel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImagePoint:
-    """A point in an image, as SCOORD gives it (PS3.3, C.18.6.1.2).
+    """A point in an image, in the coordinates of SCOORD (PS3.3, C.18.6.1.2).
 
     Attributes:
-        sop_instance_uid: The image.
-        column: From 0 at the outer edge of the first column: the centre of the first pixel is 0.5.
-        row: From 0 at the outer edge of the first row.
-        frame_number: The frame, from 1, of a multi-frame image; None in a single-frame one.
+        sop_instance_uid: The SOP Instance UID of the image.
+        column: The column coordinate, from 0 at the outer edge: the centre of the first pixel is at 0.5.
+        row: The row coordinate, likewise.
+        frame_number: The frame of a multi-frame image, from 1; None in a single-frame image.
     """
 
     sop_instance_uid: str
@@ -83,12 +83,12 @@ class ImagePoint:
     frame_number: int | None = None
 
     def __str__(self) -> str:
-        """Says where in which image it is."""
+        """Returns the point as text, for messages."""
         frame = f" frame {self.frame_number}" if self.frame_number else ""
         return f"column {self.column:g} row {self.row:g} of image {self.sop_instance_uid}{frame}"
 
     def position_mm(self, stack: Stack) -> Point:
-        """Returns the place in the plane of the image."""
+        """Returns the position in LPS mm, in the plane of the image."""
         for plane in stack.planes:
             if plane.instance.text("SOPInstanceUID") == self.sop_instance_uid and plane.frame_number in (
                 None,
@@ -96,32 +96,32 @@ class ImagePoint:
             ):
                 along_row = (self.column - 0.5) * plane.pixel_spacing_mm[1] * plane.orientation[:3]
                 along_column = (self.row - 0.5) * plane.pixel_spacing_mm[0] * plane.orientation[3:]
-                return _point(plane.position_mm + along_row + along_column)
+                return _to_point(plane.position_mm + along_row + along_column)
         raise ClickError(f"image {self.sop_instance_uid} is not in the series")
 
 
 @dataclass(frozen=True, slots=True)
 class PendingClick:
-    """One click without a place in the patient.
+    """A click whose position in the patient is not known yet.
 
     Attributes:
-        label: The name of what was clicked; empty where the file gives none.
-        polarity: Foreground or background of that label.
-        place: Where it is.
+        label: The name of the clicked structure; empty if the file has no label.
+        polarity: Foreground or background of the label.
+        position: The voxel or image point of the click.
     """
 
     label: str
     polarity: Polarity
-    place: Place
+    place: ImagePosition
 
 
 @dataclass(frozen=True, slots=True)
 class PendingClicks:
-    """The clicks of one source, for whichever series it is used with.
+    """The clicks of one source, before their series is known.
 
     Attributes:
-        points: The clicks in the order in which they were made.
-        source: The file they came from.
+        points: The clicks in the order in which the user made them.
+        source: The name of the file.
     """
 
     points: tuple[PendingClick, ...]
@@ -132,7 +132,7 @@ AnyClicks: TypeAlias = Clicks | PendingClicks
 
 
 class VoxelClick(NamedTuple):
-    """A click as the forms write it that know voxels only."""
+    """A click at a voxel, for writing file formats whose coordinates are voxels."""
 
     label: str
     polarity: Polarity
@@ -140,16 +140,16 @@ class VoxelClick(NamedTuple):
 
 
 def at_voxels(clicks: Clicks, series: CheckedSeries) -> tuple[VoxelClick, ...]:
-    """Returns clicks at the voxels of a series that they lie in."""
+    """Returns clicks with the voxels of a series that contain them."""
     return tuple(VoxelClick(c.label, c.polarity, Voxel.at(c.position_mm, series.stack)) for c in clicks.points)
 
 
 def placed(clicks: AnyClicks, series: CheckedSeries) -> Clicks:
-    """Returns clicks with their places in the patient.
+    """Returns clicks with their positions in the patient.
 
     Args:
-        clicks: Clicks of any form; those that have a place are returned as they are.
-        series: The series that voxels and pixels are those of.
+        clicks: Clicks of any format. Clicks in LPS mm are returned unchanged.
+        series: The series of the voxels and pixels.
 
     Raises:
         ClickError: A voxel or an image is not in the series.
@@ -162,10 +162,10 @@ def placed(clicks: AnyClicks, series: CheckedSeries) -> Clicks:
             points.append(Click(click.label, click.polarity, click.place.position_mm(series.stack)))
         except ClickError as error:
             raise ClickError(f"{clicks.source}: click {number}: {error}", hint=error.hint) from error
-    candidate = series.candidate
-    return Clicks(tuple(points), candidate.frame_of_reference_uid, candidate.series_uid, clicks.source)
+    files = series.candidate
+    return Clicks(tuple(points), files.frame_of_reference_uid, files.series_uid, clicks.source)
 
 
-def _point(position_mm: np.ndarray) -> Point:
+def _to_point(position_mm: np.ndarray) -> Point:
     x, y, z = (float(value) for value in position_mm)
     return x, y, z

@@ -1,4 +1,4 @@
-"""Label and polarity from the names that annotators give to lists and points."""
+"""Label and polarity from the names of point lists and points."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import re
 
 from clickseg.clicks.click import Polarity
 
-GENERIC = frozenset(
+_GENERIC_NAMES = frozenset(
     {"", "f", "p", "foreground", "pointlist", "point list", "markupsfiducial", "fiducial", "click", "clicks"}
 )
-"""Names that say nothing of what was clicked: Slicer's defaults, and words for any foreground."""
+"""Names without information on the clicked structure: default names of 3D Slicer, and words for the foreground."""
 
 _NEGATIVE = ("background", "bg", "neg", "negative", "negatives")
 _POSITIVE = ("foreground", "fg", "pos", "positive", "positives")
 _NUMBER = re.compile(r"[-_ ]\d+$")
 _NUMBERS = re.compile(r"(?:[-_ ]\d+)+$")
-_BEFORE = r"(?:^|[^A-Za-z]|(?-i:(?<=[a-z])(?=[A-Z])))"
-"""What a word begins behind: the name's beginning, another character than a letter, or a change of case."""
+_WORD_START = r"(?:^|[^A-Za-z]|(?-i:(?<=[a-z])(?=[A-Z])))"
+"""A word starts at the start of the name, after a character that is not a letter, or at a change of case."""
 
 _SUFFIX = re.compile(
-    rf"^(?P<label>.*?)(?:{_BEFORE}(?P<word>{'|'.join(_NEGATIVE + _POSITIVE)})|(?P<sign>[-+]))$", re.IGNORECASE
+    rf"^(?P<label>.*?)(?:{_WORD_START}(?P<word>{'|'.join(_NEGATIVE + _POSITIVE)})|(?P<sign>[-+]))$", re.IGNORECASE
 )
-_NEGATIVE_WORD = re.compile(rf"{_BEFORE}(?:{'|'.join(_NEGATIVE)})(?:$|[^A-Za-z]|(?-i:(?=[A-Z])))", re.IGNORECASE)
+_NEGATIVE_WORD = re.compile(rf"{_WORD_START}(?:{'|'.join(_NEGATIVE)})(?:$|[^A-Za-z]|(?-i:(?=[A-Z])))", re.IGNORECASE)
 
 
 def without_number(name: str) -> str:
-    """Returns a name without the number that counts points of that name."""
+    """Returns a name without the number at its end, such as ``lesion`` for ``lesion-2``."""
     return _NUMBER.sub("", name.strip())
 
 
@@ -33,11 +33,11 @@ def split_name(name: str) -> tuple[str, Polarity | None]:
     """Splits a name into a label and a polarity.
 
     Args:
-        name: Such as ``lesion_neg``, ``liver-3``, ``background``, ``tumor+``, ``F-1``.
+        name: For example ``lesion_neg``, ``liver-3``, ``background``, ``tumor+``, ``F-1``.
 
     Returns:
-        The label, empty where the name is a default one or only a polarity; the polarity, None where none is said. A
-        number at the end stays, since it may belong to the label (``rib_left_3``).
+        The label, which is empty if the name is generic or only a polarity; and the polarity, or None if the name has
+        none. A number at the end is kept, since it may belong to the label (``rib_left_3``).
     """
     match = _SUFFIX.match(without_number(name))
     if match is None:
@@ -47,12 +47,12 @@ def split_name(name: str) -> tuple[str, Polarity | None]:
     return (match["label"] if bare_label(match["label"]) else ""), polarity
 
 
-def speaks_of_background(name: str) -> bool:
-    """Whether a word for the background stands anywhere in a name."""
+def mentions_background(name: str) -> bool:
+    """Returns whether a name contains a word for the background."""
     return _NEGATIVE_WORD.search(name) is not None
 
 
 def bare_label(label: str) -> str:
-    """Returns a label without the numbers that count points and lists; empty where it says nothing."""
+    """Returns a label without the numbers of points and lists at its end; empty if the label is generic."""
     bare = _NUMBERS.sub("", label.strip())
-    return "" if bare.casefold() in GENERIC else bare
+    return "" if bare.casefold() in _GENERIC_NAMES else bare

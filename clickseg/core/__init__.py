@@ -1,1 +1,1 @@
-"""What every layer may use: files, errors, arrays, text."""
+"""Basic functions for all other packages: files, errors, arrays, memory, devices, text."""

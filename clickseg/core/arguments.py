@@ -1,4 +1,4 @@
-"""Checks of what callers of the Python API pass: one clear error in place of one from deep inside."""
+"""Checks of the arguments of the Python API. A wrong argument is reported at once, not by an error deep inside."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from clickseg.core.errors import UsageError
 
 
 def to_path(value: Any, name: str) -> Path:
-    """Returns an argument that is a path.
+    """Returns an argument as a path.
 
     Args:
         value: The argument.
-        name: Its name, for the message.
+        name: The name of the argument, for the message.
 
     Raises:
-        UsageError: It is no path, or empty.
+        UsageError: The argument is not a path, or is an empty string.
     """
     if not isinstance(value, str | os.PathLike):
         raise UsageError(f"{name}: expected a path, got {type(value).__name__}")
@@ -26,37 +26,37 @@ def to_path(value: Any, name: str) -> Path:
     return Path(value)
 
 
-def check_type(value: Any, kind: type, name: str) -> None:
-    """Refuses an argument of another type.
+def check_type(value: Any, expected_type: type, name: str) -> None:
+    """Checks the type of an argument.
 
     Args:
         value: The argument.
-        kind: The type that is expected.
-        name: Its name, for the message.
-
-    Raises:
-        UsageError: It is of another type.
-    """
-    if not isinstance(value, kind):
-        raise UsageError(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
-
-
-def to_items(value: Any, kind: type, name: str) -> tuple[Any, ...]:
-    """Returns an argument that is an object, or several in a sequence.
-
-    Args:
-        value: The argument.
-        kind: The type of the objects.
+        expected_type: The type that is expected.
         name: The name of the argument, for the message.
 
     Raises:
-        UsageError: One is of another type.
+        UsageError: The argument has another type.
     """
-    if isinstance(value, kind):
+    if not isinstance(value, expected_type):
+        raise UsageError(f"{name}: expected {expected_type.__name__}, got {type(value).__name__}")
+
+
+def to_items(value: Any, item_type: type, name: str) -> tuple[Any, ...]:
+    """Returns an argument, which is one object or a sequence of objects, as a tuple.
+
+    Args:
+        value: The argument.
+        item_type: The type of the objects.
+        name: The name of the argument, for the message.
+
+    Raises:
+        UsageError: An object has another type.
+    """
+    if isinstance(value, item_type):
         return (value,)
     if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-        raise UsageError(f"{name}: expected {kind.__name__}, or several, got {type(value).__name__}")
+        raise UsageError(f"{name}: expected {item_type.__name__}, or several, got {type(value).__name__}")
     items = tuple(value)
-    for each in items:
-        check_type(each, kind, name)
+    for item in items:
+        check_type(item, item_type, name)
     return items

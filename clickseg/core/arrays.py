@@ -1,6 +1,6 @@
-"""The array types that travel through ClickSeg, and boxes of voxels: parts of a volume along its axes.
+"""Array types of ClickSeg, and boxes of voxels, that is, sub-volumes given by a slice along each axis.
 
-Shapes and axes of arrays are in the docstrings of the functions.
+The docstrings of the functions give shapes and axes of arrays.
 """
 
 from __future__ import annotations
@@ -21,80 +21,80 @@ Indices: TypeAlias = NDArray[np.intp]
 """Voxel indices and counts."""
 
 Integers: TypeAlias = NDArray[np.integer[Any]]
-"""Numbers of components."""
+"""Numbers of connected components."""
 
 Mask: TypeAlias = NDArray[np.bool_]
-"""Where something is."""
+"""True in the voxels of a region."""
 
 Numbers: TypeAlias = NDArray[np.unsignedinteger[Any]]
-"""Class numbers, segment numbers, or bits of classes."""
+"""Class numbers, segment numbers, or one bit per class."""
 
 Triple: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[slice, slice, slice]
 
 
 def whole(shape: Iterable[int]) -> Box:
-    """Returns the box that is all of a volume."""
-    i, j, k = (slice(0, count) for count in shape)
+    """Returns the box of a complete volume."""
+    i, j, k = (slice(0, size) for size in shape)
     return i, j, k
 
 
 def around(boxes: Iterable[Box]) -> Box:
-    """Returns the smallest box that holds some boxes; at least one."""
-    i, j, k = (slice(min(p.start for p in parts), max(p.stop for p in parts)) for parts in zip(*boxes, strict=True))
+    """Returns the smallest box that contains all given boxes, of which there must be at least one."""
+    i, j, k = (slice(min(p.start for p in axis), max(p.stop for p in axis)) for axis in zip(*boxes, strict=True))
     return i, j, k
 
 
-def meet(box: Box, other: Box) -> bool:
-    """Whether two boxes have a voxel in common."""
-    return all(p.start < q.stop and q.start < p.stop for p, q in zip(box, other, strict=True))
+def meet(first: Box, second: Box) -> bool:
+    """Returns whether two boxes have a voxel in common."""
+    return all(p.start < q.stop and q.start < p.stop for p, q in zip(first, second, strict=True))
 
 
 def apart(boxes: Iterable[Box]) -> list[Box]:
-    """Returns boxes that hold some boxes, of which no two meet."""
-    found: list[Box] = []
-    for each in boxes:
-        box = each
-        while near := [other for other in found if meet(other, box)]:
-            found = [other for other in found if not meet(other, box)]
-            box = around([box, *near])
-        found.append(box)
-    return found
+    """Merges boxes that intersect into their bounding box, until no two of the boxes intersect."""
+    merged: list[Box] = []
+    for new_box in boxes:
+        box = new_box
+        while intersecting := [known for known in merged if meet(known, box)]:
+            merged = [known for known in merged if not meet(known, box)]
+            box = around([box, *intersecting])
+        merged.append(box)
+    return merged
 
 
 def bounds_of(mask: Mask) -> Box | None:
-    """Returns the smallest box that holds all voxels of a mask; None where it has none."""
-    found = []
+    """Returns the smallest box that contains all voxels of a mask. Returns None if the mask is empty."""
+    bounds = []
     for axis in range(3):
         planes = np.moveaxis(mask, axis, 0)
-        hit = [bool(plane.any()) for plane in planes]  # one by one, which is faster than along two axes at once
-        places = np.flatnonzero(hit)
-        if not len(places):
+        occupied = [bool(plane.any()) for plane in planes]  # plane by plane is faster than any() over two axes
+        indices = np.flatnonzero(occupied)
+        if not len(indices):
             return None
-        found.append(slice(int(places[0]), int(places[-1]) + 1))
-        mask = mask[(*[slice(None)] * axis, found[-1])]  # what is outside is not looked at again
-    return found[0], found[1], found[2]
+        bounds.append(slice(int(indices[0]), int(indices[-1]) + 1))
+        mask = mask[(*[slice(None)] * axis, bounds[-1])]  # the next axis only searches these planes
+    return bounds[0], bounds[1], bounds[2]
 
 
 def grown(box: Box, shape: Iterable[int]) -> Box:
-    """Returns a box with the voxels beside it, those of the volume."""
-    i, j, k = (slice(max(p.start - 1, 0), min(p.stop + 1, count)) for p, count in zip(box, shape, strict=True))
+    """Returns a box enlarged by one voxel on each side, clipped to a volume of the given shape."""
+    i, j, k = (slice(max(p.start - 1, 0), min(p.stop + 1, size)) for p, size in zip(box, shape, strict=True))
     return i, j, k
 
 
-def cut(box: Box, axis: int, part: slice) -> Box:
-    """Returns a box with another part along an axis."""
-    i, j, k = (part if index == axis else each for index, each in enumerate(box))
+def cut(box: Box, axis: int, axis_range: slice) -> Box:
+    """Returns a box whose range along one axis is replaced."""
+    i, j, k = (axis_range if index == axis else current for index, current in enumerate(box))
     return i, j, k
 
 
-def within(box: Box, of: Box) -> Box:
-    """Returns a box as a part of another one that holds it."""
-    i, j, k = (slice(p.start - q.start, p.stop - q.start) for p, q in zip(box, of, strict=True))
+def within(box: Box, outer: Box) -> Box:
+    """Returns a box in the voxel indices of an outer box that contains it."""
+    i, j, k = (slice(p.start - q.start, p.stop - q.start) for p, q in zip(box, outer, strict=True))
     return i, j, k
 
 
-def placed(box: Box, of: Box) -> Box:
-    """Returns a box that is a part of another one, by the places of the volume that both lie in."""
-    i, j, k = (slice(p.start + q.start, p.stop + q.start) for p, q in zip(box, of, strict=True))
+def placed(box: Box, outer: Box) -> Box:
+    """Converts a box from the voxel indices of an outer box to those of the volume."""
+    i, j, k = (slice(p.start + q.start, p.stop + q.start) for p, q in zip(box, outer, strict=True))
     return i, j, k

@@ -1,7 +1,7 @@
-"""Compiled networks and loops on disk; what is not what was written is compiled anew.
+"""Compiled networks and kernels on disk. A damaged file is ignored, and its content is compiled again.
 
-OpenVINO and Numba have caches of their own, but take what lies there unchecked: a damaged file gives other results
-without a word.
+OpenVINO and Numba have caches of their own, but do not check the files in them: a damaged file would silently change
+the results.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from clickseg.core.files import remove_parts, replace_whole
-from clickseg.core.owned_files import open_itself
+from clickseg.core.owned_files import open_without_following_links
 
 logger = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32
-_OURS = 0o644
-"""For this user to write, whatever the umask: what others may write is not trusted."""
+_FILE_MODE = 0o644
+"""Only this user may write, whatever the umask: files that others may write are not trusted."""
 
 
 class Slot:
-    """The place of one compiled thing; it is named after all that this depends on."""
+    """The file of one compiled object. Its name is a digest of everything that the object depends on."""
 
     def __init__(self, cache: Path | None, kind: str, depends_on: Mapping[str, object], suffix: str) -> None:
-        """Names a place.
+        """Derives the path of the file; reads and writes nothing.
 
         Args:
-            cache: The folder for all kinds of things; None for none.
-            kind: The folder in it.
-            depends_on: All that the compiled thing depends on, as JSON can hold it.
-            suffix: Of the file.
+            cache: The folder of the cache, with one subfolder for each kind of object; None for no cache.
+            kind: The name of the subfolder.
+            depends_on: Everything that the compiled object depends on, as values that JSON can represent.
+            suffix: The suffix of the file name.
         """
         key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
         self.path = None if cache is None else cache / kind / f"{key}{suffix}"
 
     def read(self, is_trusted: Callable[[os.stat_result], bool] = lambda _: True) -> bytes | None:
-        """Returns what was written; None where nothing was, or it is damaged.
+        """Returns the compiled object. Returns None if the file does not exist, is damaged or is not trusted.
 
         Args:
-            is_trusted: Whether a file may count, by its status.
+            is_trusted: Decides by the status of the file whether it may be used.
         """
         if self.path is None:
             return None
         try:
-            with open_itself(self.path) as file:
+            with open_without_following_links(self.path) as file:
                 content = file.read() if is_trusted(os.fstat(file.fileno())) else b""
         except OSError:
             return None
@@ -55,12 +55,12 @@ class Slot:
         return compiled if hashlib.sha256(compiled).digest() == digest else None
 
     def write(self, compiled: bytes) -> None:
-        """Keeps something, if it can: a cache that cannot be filled costs time, and nothing else."""
+        """Stores a compiled object. If the cache cannot be written to, this costs only time, so it is no error."""
         if self.path is None:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             remove_parts(self.path.parent)
-            replace_whole(self.path, hashlib.sha256(compiled).digest() + compiled, _OURS)
+            replace_whole(self.path, hashlib.sha256(compiled).digest() + compiled, _FILE_MODE)
         except OSError as error:
-            logger.debug("not kept: %s: %s", self.path, error.strerror)
+            logger.debug("not stored in the cache: %s: %s", self.path, error.strerror)

@@ -1,4 +1,4 @@
-"""The time of a run: ``SOURCE_DATE_EPOCH`` where it is set (https://reproducible-builds.org), else now."""
+"""The time of a run: ``SOURCE_DATE_EPOCH`` if it is set (https://reproducible-builds.org), else the current time."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from clickseg.core.errors import UsageError
 
 
 def read_clock(environ: Mapping[str, str]) -> datetime:
-    """Returns the time that a run stamps on all that it writes, without microseconds.
+    """Returns the time that a run writes into all its results, without microseconds.
 
     Args:
         environ: Environment variables. ``SOURCE_DATE_EPOCH`` (seconds since 1970) fixes the time, in UTC.
 
     Returns:
-        That time in UTC, else the present local time.
+        The time of ``SOURCE_DATE_EPOCH`` in UTC, else the current local time.
 
     Raises:
-        UsageError: ``SOURCE_DATE_EPOCH`` is not a whole number of seconds that a date can hold.
+        UsageError: ``SOURCE_DATE_EPOCH`` is not an integer number of seconds, or is beyond the range of dates.
     """
     epoch = environ.get("SOURCE_DATE_EPOCH")
     if epoch is None:

@@ -1,4 +1,4 @@
-"""Where arrays lie: on the host or on a GPU. The same code works on both, through NumPy's protocols (NEP 13 and 18)."""
+"""The memory that arrays are in: the host's or a GPU's. The same code works on both, by NumPy's NEP 13 and NEP 18."""
 
 from __future__ import annotations
 
@@ -25,48 +25,48 @@ A = TypeVar("A", bound=NDArray[Any])
 
 
 class Device(Protocol):
-    """Where images, windows and logits lie; arrays there are typed as NumPy's, which they behave like."""
+    """The memory of images, windows and logits. Its arrays have the type of NumPy's, since they behave like them."""
 
     @property
     def is_host(self) -> bool:
-        """Whether it is the host's memory."""
+        """Whether this is the memory of the host."""
         ...
 
     def put(self, array: A) -> A:
-        """Returns an array of the host on the device."""
+        """Copies an array from the host to the device."""
         ...
 
     def get(self, array: A) -> A:
-        """Returns an array of the device on the host."""
+        """Copies an array from the device to the host."""
         ...
 
     def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Returns zeros on the device."""
+        """Allocates an array of zeros on the device."""
         ...
 
     def working(self) -> AbstractContextManager[None]:
-        """Returns a context in which work on the device is done; nothing else here is done outside of it.
+        """Returns a context that makes the device the current one. Arrays are only copied and allocated within it.
 
         Raises:
-            DeviceMemoryError: In it, the device's memory is full.
+            DeviceMemoryError: Within the context, the device ran out of memory.
         """
         ...
 
     def release(self) -> None:
-        """Gives memory back that is kept for arrays to come: others cannot take it."""
+        """Frees the memory that is cached for future arrays, so that other processes and libraries can use it."""
         ...
 
     def left(self, memory: Memory) -> int:
-        """Returns how much memory arrays may take.
+        """Returns how many bytes new arrays may take.
 
         Args:
-            memory: What may be taken of the host's.
+            memory: The limit of the host's memory.
         """
         ...
 
 
-class Host:
-    """The host's memory."""
+class HostDevice:
+    """The memory of the host."""
 
     is_host = True
 
@@ -79,7 +79,7 @@ class Host:
         return array
 
     def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Returns zeros."""
+        """Allocates an array of zeros."""
         return np.zeros(shape, dtype)
 
     def working(self) -> AbstractContextManager[None]:
@@ -87,75 +87,75 @@ class Host:
         return nullcontext()
 
     def release(self) -> None:
-        """Nothing is kept."""
+        """Does nothing, since no memory is cached."""
 
     def left(self, memory: Memory) -> int:
-        """Returns what is left of it."""
+        """Returns how many bytes the memory limit leaves."""
         return memory.left()
 
 
-HOST = Host()
+HOST = HostDevice()
 
 
-class Cuda:
-    """A GPU's memory, by CuPy."""
+class CudaDevice:
+    """The memory of a GPU, accessed with CuPy."""
 
     is_host = False
 
     def __init__(self, number: int) -> None:
-        """Takes a GPU.
+        """Selects a GPU.
 
         Args:
-            number: Of the GPU, from 0.
+            number: The number of the GPU, from 0.
         """
-        _let_kernels_be_kept()
+        _choose_kernel_cache()
         import cupy
 
         self._cupy = cupy
         self._gpu = cupy.cuda.Device(number)
 
     def put(self, array: A) -> A:
-        """Returns a copy on the GPU."""
-        there: A = self._cupy.asarray(array)
-        return there
+        """Copies an array to the GPU."""
+        gpu_array: A = self._cupy.asarray(array)
+        return gpu_array
 
     def get(self, array: A) -> A:
-        """Returns a copy on the host."""
-        here: A = self._cupy.asnumpy(array)
-        return here
+        """Copies an array to the host."""
+        host_array: A = self._cupy.asnumpy(array)
+        return host_array
 
     def zeros(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Returns zeros on the GPU."""
-        made: NDArray[Any] = self._cupy.zeros(shape, dtype)
-        return made
+        """Allocates an array of zeros on the GPU."""
+        zeros: NDArray[Any] = self._cupy.zeros(shape, dtype)
+        return zeros
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Makes the GPU the current one; afterwards the memory of arrays that are gone is free for others."""
-        full = ""
+        """Makes the GPU the current one. At the end, frees the memory of deleted arrays for other processes."""
+        message = ""
         try:
-            with self._gpu, self._cupy.cuda.using_allocator(self._allocated):
+            with self._gpu, self._cupy.cuda.using_allocator(self._allocate):
                 yield
         except self._cupy.cuda.memory.OutOfMemoryError as error:
-            full = f"CUDA device {self._gpu.id}: {error}"  # the error itself would keep alive what was allocated
+            message = f"CUDA device {self._gpu.id}: {error}"  # the error itself would keep the arrays alive
         finally:
             self.release()
-        if full:
-            raise DeviceMemoryError(full)
+        if message:
+            raise DeviceMemoryError(message)
 
     def release(self) -> None:
         """See ``Device``."""
-        with self._gpu:  # whose blocks are meant
+        with self._gpu:  # the memory pool is that of the current GPU
             self._cupy.get_default_memory_pool().free_all_blocks()
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
-    def left(self, memory: Memory) -> int:  # noqa: ARG002 - of the GPU's
-        """Returns what nobody has taken of it."""
+    def left(self, memory: Memory) -> int:  # noqa: ARG002 - the limit is for the host
+        """Returns how many bytes of the GPU are free."""
         free, _ = self._gpu.mem_info
         return int(free)
 
-    def _allocated(self, size: int) -> Any:
-        """Allocates memory; where there is too little, torch gives back what it keeps for tensors to come."""
+    def _allocate(self, size: int) -> Any:
+        """Allocates memory. If the GPU is full, torch first frees the memory that it caches for future tensors."""
         pool = self._cupy.get_default_memory_pool()
         try:
             return pool.malloc(size)
@@ -168,23 +168,23 @@ class Cuda:
 
 
 def device_of(engine_device: str) -> Device:
-    """Returns where the arrays for an engine lie: on its GPU where CuPy is installed, else on the host.
+    """Returns the device for the arrays of an engine: its GPU if CuPy is installed, else the host.
 
     Args:
-        engine_device: Where the engine runs, such as ``cpu`` or ``cuda:1``.
+        engine_device: The device that the engine runs on, such as ``cpu`` or ``cuda:1``.
     """
     kind, _, number = engine_device.partition(":")
     if kind != "cuda" or importlib.util.find_spec("cupy") is None:
         return HOST
     try:
-        return Cuda(int(number or 0))
-    except ImportError as error:  # as where it is for another CUDA than the one at hand
-        logger.warning("CuPy cannot be used, the host does its work: %s", first_line(error))
+        return CudaDevice(int(number or 0))
+    except ImportError as error:  # for example, CuPy for another version of CUDA
+        logger.warning("CuPy cannot be used, its work is done on the host: %s", first_line(error))
         return HOST
 
 
-def _let_kernels_be_kept() -> None:
-    """Has CuPy keep its kernels in memory where its folder for them cannot be written, without which it fails."""
+def _choose_kernel_cache() -> None:
+    """Makes CuPy cache its kernels in memory if its cache folder is not writable; otherwise CuPy would fail."""
     folder = Path(os.environ.get("CUPY_CACHE_DIR") or Path("~", ".cupy", "kernel_cache").expanduser())
     try:
         folder.mkdir(parents=True, exist_ok=True)

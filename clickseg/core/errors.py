@@ -1,88 +1,88 @@
-"""The one family of errors: each also is the builtin that a caller would expect.
+"""The errors of ClickSeg. Each is also an instance of the fitting built-in exception, such as ValueError.
 
-A message says what is wrong, where, what was expected and what was found, in one line and without patient data.
-``hint``, where there is one, says what the user can do about it; Python 3.11 and later show it below a traceback.
+A message states in one line what is wrong, where, what was expected and what was found. It has no patient data.
+``hint``, if present, tells the user how to solve the problem. Python 3.11 and later show it below a traceback.
 """
 
 from __future__ import annotations
 
 
 class ClickSegError(Exception):
-    """The root of all errors that ClickSeg raises on purpose."""
+    """The base class of all errors that ClickSeg raises deliberately."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
-        if hint and hasattr(self, "add_note"):  # new in Python 3.11
+        if hint and hasattr(self, "add_note"):  # Python 3.11 or later
             self.add_note(f"hint: {hint}")
 
 
 def unexpected(error: Exception) -> ClickSegError:
-    """Returns what a user is told of an error that ClickSeg did not foresee; its own text may hold patient data."""
+    """Returns the error that is reported for an unexpected exception, whose own text may contain patient data."""
     if isinstance(error, MemoryError):
         return ClickSegError("out of memory", hint="give the run more memory, or fewer series at a time")
-    found = ClickSegError(
+    bug = ClickSegError(
         f"a bug in ClickSeg: {type(error).__name__}",
-        hint="--debug (clickseg) or -l DEBUG (the application) shows where",
+        hint="--debug (clickseg) or -l DEBUG (the application) shows the traceback",
     )
-    found.__cause__ = error
-    return found
+    bug.__cause__ = error
+    return bug
 
 
-class Interrupted(ClickSegError):  # noqa: N818 - no error of anyone
-    """The run was ended from outside."""
+class Interrupted(ClickSegError):  # noqa: N818 - not an error of the user or of ClickSeg
+    """The run was interrupted by a signal."""
 
 
-class Killed(ClickSegError):  # noqa: N818 - no error of anyone
-    """The run was ended in a way that it cannot answer to: what is said of it was written when it began."""
+class Killed(ClickSegError):  # noqa: N818 - not an error of the user or of ClickSeg
+    """The run was killed and could not report it. Its metadata were written when it started."""
 
 
 class UsageError(ClickSegError, ValueError):
-    """The command was called in a way that it does not understand (exit code 2)."""
+    """A command or function was called with wrong options or arguments (exit code 2)."""
 
 
 class InputError(ClickSegError, ValueError):
-    """A file or folder that was handed in cannot be used."""
+    """An input file or folder cannot be used."""
 
 
 class SeriesError(InputError):
-    """A DICOM series does not form the one volume that it would be segmented as."""
+    """A DICOM series is not one regular volume, as segmentation needs it."""
 
 
 class PixelDataError(InputError):
-    """The pixels of a DICOM instance cannot be decoded."""
+    """The pixel data of a DICOM instance cannot be decoded."""
 
 
 class SuvError(InputError):
-    """A PET series lacks what its standardized uptake value is computed from."""
+    """A PET series lacks attributes that the standardized uptake value (SUV) is computed from."""
 
 
 class ClickError(InputError):
-    """A click, or a file of clicks, cannot be used with the series at hand."""
+    """A click or a click file is invalid, or does not fit the series or the model."""
 
 
 class ModelError(ClickSegError, ValueError):
-    """A model package is incomplete, inconsistent, unsafe, or not made for this input."""
+    """A model package is incomplete, inconsistent or unsafe, or does not support the input."""
 
 
 class SessionError(ClickSegError, ValueError):
-    """A session cannot be gone on with."""
+    """A session cannot be continued."""
 
 
 class EngineError(ClickSegError, RuntimeError):
-    """An inference runtime is missing or failed."""
+    """An inference runtime is not installed, or failed."""
 
 
 class DeviceMemoryError(EngineError, MemoryError):
-    """A device has too little memory; ``Engine.smaller`` may be what fits."""
+    """A device ran out of memory. An engine with a smaller batch (``Engine.smaller``) may fit."""
 
 
 class MemoryLimitError(ClickSegError, MemoryError):
-    """A run would take more memory than it may."""
+    """A run would exceed its memory limit."""
 
 
 class ContainerError(ClickSegError, RuntimeError):
-    """A container image cannot be built, or not be run."""
+    """A container image cannot be built or run."""
 
 
 class OutputError(ClickSegError, OSError):
@@ -90,4 +90,4 @@ class OutputError(ClickSegError, OSError):
 
 
 class LibraryError(ClickSegError, ImportError):
-    """A library is missing that an extra would bring."""
+    """A library is not installed that comes with an extra."""

@@ -1,4 +1,4 @@
-"""Libraries that come with an extra, for commands that need more than segmentation does."""
+"""Libraries that come with an extra, for the commands that need more libraries than segmentation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVALUATION: Mapping[str, str] = {
     "matplotlib": "matplotlib",
     "surface_distance": "surface-distance-based-measures",
 }
-"""What evaluation needs: packages by the modules that are imported."""
+"""Libraries for evaluation: the names of packages by the modules that are imported from them."""
 
 TRAINING: Mapping[str, str] = {
     "edt": "edt",
@@ -25,18 +25,18 @@ TRAINING: Mapping[str, str] = {
     "torch": "torch",
     "yaml": "PyYAML",
 }
-"""What training needs."""
+"""Libraries for training, likewise."""
 
 
-def check_libraries(needed: Mapping[str, str]) -> None:
-    """Refuses to begin where a library is missing.
+def check_libraries(packages: Mapping[str, str]) -> None:
+    """Checks that libraries are installed.
 
     Args:
-        needed: Packages by the modules that are imported.
+        packages: The names of packages by the modules that are imported from them.
 
     Raises:
-        LibraryError: One is missing.
+        LibraryError: A library is not installed.
     """
-    missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
+    missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise LibraryError(f"not installed: {', '.join(missing)}", hint="pip install 'clickseg[train]'")

@@ -1,7 +1,7 @@
-"""Exclusive locks on files, which end with the process that holds them, however it ends.
+"""Exclusive locks on files. A lock ends with the process that holds it, even if the process is killed.
 
-They are the operating system's own (``flock``, ``LockFileEx``), by filelock's ``lock_descriptor``. Its ``FileLock``
-does not fit: it creates the file and its folder where they are missing, which asking for another run's lock must not.
+The locks are those of the operating system (``flock``, ``LockFileEx``), set by ``lock_descriptor`` of filelock. Its
+``FileLock`` is not suitable: it creates the file and its folder, but testing another run's lock must not create files.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from pathlib import Path
 
 from filelock import lock_descriptor
 
-NEW = ".new"
-"""What is added to the name of a lock file that is not locked yet."""
+UNLOCKED_SUFFIX = ".new"
+"""The suffix of a lock file that is not locked yet."""
 
 _MODE = 0o666
-RENAMES_OPEN_FILES = os.name == "posix"
-"""Whether a file can be renamed while a process has it open; on Windows it cannot."""
+CAN_RENAME_OPEN_FILES = os.name == "posix"
+"""Whether the system can rename a file that a process has open; Windows cannot."""
 
 
 class FileLock:
-    """A file that this process has locked, until ``close``."""
+    """The lock of this process on a file, held until ``close``."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
 
     def close(self) -> None:
-        """Unlocks the file; does nothing the second time."""
+        """Unlocks the file. Further calls do nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -37,18 +37,18 @@ def try_lock(path: Path, *, create: bool = True) -> FileLock | None:
 
     Args:
         path: The file.
-        create: Whether to create it where it is missing.
+        create: Whether to create the file if it does not exist.
 
     Returns:
-        The lock; None where the file is locked already, by another process or by this one.
+        The lock, or None if the file is already locked, by another process or by this one.
 
     Raises:
-        OSError: The file cannot be opened for writing, or its file system has no locks.
+        OSError: The file cannot be opened for writing, or its file system does not support locks.
     """
     descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), _MODE)
     try:
         is_locked = lock_descriptor(descriptor, blocking=False)
-    except BaseException:  # an interruption too: else the file would stay open
+    except BaseException:  # includes interruptions: the file must not stay open
         os.close(descriptor)
         raise
     if not is_locked:
@@ -58,15 +58,15 @@ def try_lock(path: Path, *, create: bool = True) -> FileLock | None:
 
 
 def create_locked(path: Path) -> FileLock:
-    """Creates a lock file; under its name it is unlocked only after its process has ended.
+    """Creates a locked file. If a file of this name is not locked, the process that created it has ended.
 
-    It is locked under another name and then renamed. Windows cannot rename an open file. There it has its name before
-    it is locked, and a process that locks it first cannot remove it, because it is open here.
+    The file is locked under another name and then renamed. Windows cannot rename an open file: there the file has its
+    final name before it is locked. Another process that locks it first cannot remove it, because it is open here.
 
     Raises:
         OSError: The file cannot be created or locked.
     """
-    created = path.with_name(f"{path.name}{NEW}") if RENAMES_OPEN_FILES else path
+    created = path.with_name(f"{path.name}{UNLOCKED_SUFFIX}") if CAN_RENAME_OPEN_FILES else path
     descriptor = os.open(created, os.O_RDWR | os.O_CREAT, _MODE)
     try:
         lock_descriptor(descriptor)

@@ -1,4 +1,4 @@
-"""Files: written so that they are whole or what they were, and their SHA-256."""
+"""Atomic writing of files, and the SHA-256 of files."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 
 from clickseg.core.errors import OutputError
 
-_PART = ".clickseg-part-"
-"""What a file is called that will replace another one when it is whole."""
+_TEMPORARY_PREFIX = ".clickseg-part-"
+"""The prefix of the temporary file that is renamed to its final name when it is complete."""
 
-_WRITING_S = 60.0
-"""How long a part may be there without being written to: it is renamed as soon as it is whole."""
+_STALE_AFTER_S = 60.0
+"""A temporary file without a write for this long is stale, since files are renamed as soon as they are complete."""
 
-_PIECE_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file that is either whole, or what it was; to a device or a pipe as it comes.
+    """Writes a file atomically: after an error it has its old content. Writes to a device or a pipe directly.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     try:
         if path.exists() and not path.is_file():
@@ -36,36 +36,36 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def part_of(path: Path) -> Path:
-    """Returns a name beside a file, for what will replace it when it is whole; ``remove_parts`` knows it."""
-    return path.with_name(f"{_PART}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    """Returns the path of a temporary file in the folder of a file, as ``remove_stale_temporaries`` recognizes it."""
+    return path.with_name(f"{_TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
 def replace_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Writes a file that is either whole, or what it was; a link of that name is replaced, not followed.
+    """Writes a file atomically: after an error it has its old content. A link at the path is replaced, not followed.
 
     Args:
         path: The file.
-        content: What it shall hold.
-        mode: Who may read and write it at most; the process's umask counts too.
+        content: The new content.
+        mode: The permission bits, of which the umask of the process removes some.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
-    part = part_of(path)
+    temporary = part_of(path)
     try:
-        part.touch(mode)
-        part.write_bytes(content)
-        part.replace(path)
+        temporary.touch(mode)
+        temporary.write_bytes(content)
+        temporary.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def remove_parts(folder: Path) -> None:
-    """Removes parts in a folder whose writers were killed; what another run writes at the moment is younger."""
-    for path in folder.glob(f"{_PART}*"):
+    """Removes temporary files of killed runs from a folder. Files that a run is still writing are younger, and stay."""
+    for path in folder.glob(f"{_TEMPORARY_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if time.time() - path.lstat().st_mtime > _WRITING_S:
+            if time.time() - path.lstat().st_mtime > _STALE_AFTER_S:
                 path.unlink()
 
 
@@ -73,6 +73,6 @@ def file_sha256(path: Path) -> str:
     """Returns the SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
     return digest.hexdigest()

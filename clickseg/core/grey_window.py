@@ -1,4 +1,4 @@
-"""Which image values are shown as which grey."""
+"""Grey windows: the range of image values that a picture shows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from clickseg.core.arrays import Values
 
 @dataclass(frozen=True, slots=True)
 class GreyWindow:
-    """The range of values that a picture shows; values beyond it are clipped.
+    """The range of values that a picture shows. Values outside are clipped.
 
     Attributes:
         lower: The lowest value.
         upper: The highest value.
-        is_inverted: Whether the highest value is black, as PET is shown.
+        is_inverted: Whether the highest value is black, as is usual for PET.
     """
 
     lower: float
@@ -29,11 +29,11 @@ _PERCENTILES = (1, 99)
 
 
 def grey_window(values: Values, unit: str) -> GreyWindow:
-    """Returns the grey window of an image: soft tissue in CT, SUV 0 to 10 in PET, else the 1st to 99th percentile.
+    """Returns the grey window for an image: soft tissue in CT, SUV 0 to 10 in PET, else the 1st to 99th percentile.
 
     Args:
         values: All values of the image, of any shape.
-        unit: Their unit: ``HU``, ``SUVbw``, or any other.
+        unit: The unit of the values: ``HU``, ``SUVbw``, or any other.
     """
     if unit in _WINDOWS:
         return _WINDOWS[unit]

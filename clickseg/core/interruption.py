@@ -1,4 +1,4 @@
-"""Ending a run from outside (Ctrl-C, ``docker stop``, a workflow engine): one error line, and nothing left behind."""
+"""Interruption of a run by a signal (Ctrl-C, ``docker stop``, a workflow engine): one error line, no files remain."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from typing import NoReturn
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _SIGNALS: tuple[signal.Signals, ...] = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
-"""Those of the system at hand: a terminal that is closed sends SIGHUP, on Windows SIGBREAK."""
+"""The signals that end a run, as far as the system has them. Closing a terminal sends SIGHUP, on Windows SIGBREAK."""
 
 
 def raise_when_terminated() -> None:
-    """Makes every ending signal a ``KeyboardInterrupt``; only in the main thread, and only where Python is asked."""
+    """Makes every signal that ends a run raise ``KeyboardInterrupt`` in the main thread, while it executes Python."""
     if threading.current_thread() is threading.main_thread():
         handler = _Handler()
-        for each in _SIGNALS:
-            signal.signal(each, handler)
+        for number in _SIGNALS:
+            signal.signal(number, handler)
         sys.unraisablehook = _report_unraisable
 
 
 def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """Reports what was raised where nothing can be: in a callback from C, or of a weak reference during an import.
+    """Reports an exception that Python cannot raise: one in a callback from C, or of a weak reference during an import.
 
-    An interruption is not reported: ``raise_again`` raises it where the run can be ended.
+    An interruption is not reported, since ``raise_pending_interruption`` raises it later.
     """
     if unraisable.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(unraisable)
 
 
 class _Handler:
-    """Raises, and remembers it: what is raised anywhere can get lost anywhere."""
+    """A signal handler that raises ``KeyboardInterrupt`` and remembers the signal: libraries may lose the exception."""
 
     def __init__(self) -> None:
         self.was_called = self.is_deferred = False
@@ -47,9 +47,9 @@ class _Handler:
 
 
 def raise_again() -> None:
-    """Raises the ``KeyboardInterrupt`` of a signal that has come, if one has.
+    """Raises ``KeyboardInterrupt`` if a signal has been received.
 
-    For places that a run comes by often: a library may have swallowed the first one.
+    To be called where a run passes often: a library may have swallowed the first exception.
     """
     handler = signal.getsignal(signal.SIGTERM)
     if isinstance(handler, _Handler) and handler.was_called:
@@ -58,7 +58,7 @@ def raise_again() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raises the ``KeyboardInterrupt`` of a signal that has come, where a library made an error of its own of it."""
+    """Raises ``KeyboardInterrupt`` in place of an error if a signal was received, which may have caused the error."""
     try:
         yield
     except Exception:
@@ -68,10 +68,10 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def deferred_interruption() -> Iterator[None]:
-    """Raises the ``KeyboardInterrupt`` of a signal at the end of the block.
+    """Defers the ``KeyboardInterrupt`` of a signal to the end of the block.
 
-    For libraries that call Python from C: what is raised there is printed with its traceback, and lost. Other threads
-    than the main one get no signals, and need no deferral.
+    For libraries that call Python from C: an exception raised there is printed with its traceback, and lost. Only the
+    main thread receives signals, so other threads need no deferral.
     """
     handler = signal.getsignal(signal.SIGTERM)
     if not isinstance(handler, _Handler) or threading.current_thread() is not threading.main_thread():
@@ -85,29 +85,29 @@ def deferred_interruption() -> Iterator[None]:
     raise_again()
 
 
-def call_when_terminated(function: Callable[[], int]) -> None:
-    """Ends the process with what a function returns when an ending signal comes.
+def call_when_terminated(cleanup: Callable[[], int]) -> None:
+    """Calls a function when a signal ends the run, then ends the process.
 
-    For a process whose main thread is in a library that takes the signals for itself: they are blocked, in this thread
-    and those that it starts, and a thread of their own waits for them. So it comes before any library starts threads.
-    POSIX only, as Holoscan is.
+    For a process whose main thread runs a library that handles the signals itself. The signals are blocked in this
+    thread and in the threads that it starts, and a separate thread waits for them. Therefore it must be called before
+    any library starts threads. POSIX only, as Holoscan is.
 
     Args:
-        function: Cleans up, and returns the exit code.
+        cleanup: Cleans up, and returns the exit code of the process.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    threading.Thread(target=_wait, args=(function,), daemon=True).start()
+    threading.Thread(target=_wait_for_signal, args=(cleanup,), daemon=True).start()
 
 
-def _wait(function: Callable[[], int]) -> None:
+def _wait_for_signal(cleanup: Callable[[], int]) -> None:
     signal.sigwait(_SIGNALS)
-    end(function())
+    end(cleanup())
 
 
 def end(code: int) -> NoReturn:
-    """Ends the process without waiting for its threads: one that was interrupted in its start would never end.
+    """Ends the process without waiting for its threads: a thread that was interrupted during its start never ends.
 
-    (``ThreadPoolExecutor`` notes a thread after its start, and at its end Python stops only those that are noted.)
+    (``ThreadPoolExecutor`` registers a thread after starting it, and Python stops only registered threads at exit.)
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Label maps: which classes each voxel belongs to, for classes that exclude each other and for classes that overlap."""
+"""Label maps: the classes of each voxel, for classes that exclude each other and for classes that overlap."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from clickseg.core.arrays import Mask, Numbers
 
 @dataclass(frozen=True, slots=True)
 class LabelMap:
-    """Classes per voxel, on a grid.
+    """The classes of each voxel of a grid.
 
     Attributes:
-        array: Where classes exclude each other: the class number [K, J, I], 0 for none. Where they overlap: bits
-            [K, J, I, bytes], the first class the lowest bit of the first byte.
-        overlapping: Which of the two.
-        count: How many classes there are; they are numbered from 1.
+        array: If classes exclude each other: the class number [K, J, I], 0 for none. If they overlap: one bit per class
+            [K, J, I, bytes]; the first class is the lowest bit of the first byte.
+        is_overlapping: Whether classes can overlap.
+        class_count: The number of classes. They are numbered from 1.
     """
 
     array: Numbers
@@ -25,7 +25,7 @@ class LabelMap:
     count: int
 
     def mask(self, number: int) -> Mask:
-        """Returns where a class is."""
+        """Returns the mask of a class."""
         mask: Mask = self.array == number
         if self.overlapping:
             byte, bit = divmod(number - 1, 8)
@@ -33,28 +33,28 @@ class LabelMap:
         return mask
 
     def without(self, number: int, voxels: Mask) -> LabelMap:
-        """Returns the label map with a class taken away from some voxels."""
+        """Returns a copy of the label map in which some voxels no longer belong to a class."""
         array = self.array.copy()
         if self.overlapping:
             byte, bit = divmod(number - 1, 8)
             array[voxels, byte] &= np.uint8(~(1 << bit) & 0xFF)
         else:
-            for plane, inside in zip(array, voxels, strict=True):
-                plane[inside & (plane == number)] = 0
+            for plane, selected in zip(array, voxels, strict=True):
+                plane[selected & (plane == number)] = 0
         return replace(self, array=array)
 
     def copied(self) -> LabelMap:
-        """Returns a label map of its own memory."""
+        """Returns a copy, whose array is a copy too."""
         return replace(self, array=self.array.copy())
 
     def present(self) -> tuple[int, ...]:
-        """Returns the numbers of the classes that have a voxel."""
+        """Returns the numbers of the classes that have at least one voxel."""
         if not self.overlapping:
             is_present = np.zeros(self.count + 1, dtype=bool)
-            for plane in self.array:  # one at a time: as indices they take eight times the memory
+            for plane in self.array:  # plane by plane: as indices, the array would take eight times the memory
                 values = plane.ravel()
                 is_present[values[:1]] = True
-                is_present[values[1:][values[1:] != values[:-1]]] = True  # what is there begins a run
+                is_present[values[1:][values[1:] != values[:-1]]] = True  # the first voxel of each run
             return tuple(int(number) for number in np.flatnonzero(is_present) if number)
         union = np.bitwise_or.reduce(self.array.reshape(-1, self.array.shape[-1]), axis=0)
         return tuple(n for n in range(1, self.count + 1) if union[(n - 1) // 8] >> (n - 1) % 8 & 1)

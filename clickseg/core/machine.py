@@ -1,4 +1,4 @@
-"""What this process may use of the machine: processors and memory, by psutil where it knows them."""
+"""Processors and memory that this process may use, from psutil as far as it supports them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import psutil
 
 
 def processor_count() -> int:
-    """Returns how many processors this process may run on; all of them where the system has no affinity (macOS).
+    """Returns the number of processors that this process may run on, or of all if the system has no affinity (macOS).
 
-    The quota of a control group does not count: it limits time, not processors.
+    The CPU quota of a control group is ignored: it limits time, not the number of processors.
     """
     process = psutil.Process()
     affinity = process.cpu_affinity() if hasattr(process, "cpu_affinity") else ()
@@ -21,7 +21,7 @@ def processor_count() -> int:
 
 
 def available_memory_bytes() -> int:
-    """Returns how much memory new allocations can take without swapping."""
+    """Returns the memory that new allocations can take without swapping."""
     return int(psutil.virtual_memory().available)
 
 
@@ -31,26 +31,26 @@ def resident_memory_bytes() -> int:
 
 
 def peak_memory_bytes() -> int:
-    """Returns the largest resident set size that this process had."""
-    of_windows = getattr(psutil.Process().memory_info(), "peak_wset", None)
-    if of_windows is not None:
-        return int(of_windows)
-    import resource  # psutil knows no peak elsewhere
+    """Returns the largest resident set size that this process has had."""
+    windows_peak = getattr(psutil.Process().memory_info(), "peak_wset", None)
+    if windows_peak is not None:
+        return int(windows_peak)
+    import resource  # psutil has the peak only on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # getrusage(2): bytes on macOS, else KiB
 
 
 def control_group_limits(root: Path = Path("/")) -> Iterator[int]:
-    """Yields the memory limits of this process's control groups, in bytes; none where there are no such groups.
+    """Yields the memory limits of the control groups of this process, in bytes.
 
-    Of version 2 ``memory.max``, of a group and those above it, and of version 1 ``memory.limit_in_bytes``. psutil does
-    not know them.
+    The limits are those of a group and its parents: ``memory.max`` in version 2, and ``memory.limit_in_bytes`` in
+    version 1. psutil does not provide them.
 
     Args:
-        root: Where ``proc`` and ``sys`` are.
+        root: The folder of ``proc`` and ``sys``.
     """
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    for line in _read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
@@ -58,14 +58,14 @@ def control_group_limits(root: Path = Path("/")) -> Iterator[int]:
         top = root / "sys/fs/cgroup" / mount
         group = top / path.lstrip("/")
         for folder in (group, *group.parents):
-            limit = _text(folder / name).strip()
+            limit = _read_text(folder / name).strip()
             if limit.isdecimal():
                 yield int(limit)
             if folder == top:
                 break
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""How much memory a run may take: what the user sets, else what the machine or its control group has."""
+"""The memory limit of a run: set by the user, else that of the machine or its control groups."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from clickseg.core.machine import available_memory_bytes, control_group_limits, 
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-_USED = 0.9
-"""How much of the limit is planned with: the rest is for what nobody counts."""
+_PLANNED_FRACTION = 0.9
+"""The part of the limit that is planned with. The rest is for allocations that are not estimated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a run may take.
+    """The memory limit of a run.
 
     Attributes:
-        limit_bytes: Its resident memory at most.
-        spool: A folder on a disk, for what does not fit.
+        limit_bytes: The largest resident memory of the process.
+        spool_folder: A folder on disk for data that do not fit into memory.
     """
 
     limit_bytes: int
     spool: Path
 
     def left(self) -> int:
-        """Returns how many bytes this process may still take; below 0 where it took too many."""
-        return int(self.limit_bytes * _USED) - resident_memory_bytes()
+        """Returns how many more bytes this process may take; negative if it is above the limit."""
+        return int(self.limit_bytes * _PLANNED_FRACTION) - resident_memory_bytes()
 
-    def check(self, needed_bytes: int, what: str) -> None:
-        """Refuses what does not fit.
+    def check(self, needed_bytes: int, purpose: str) -> None:
+        """Checks that the limit leaves enough memory.
 
         Args:
-            needed_bytes: What will be taken at least.
-            what: What for.
+            needed_bytes: The memory that is needed at least.
+            purpose: What the memory is needed for, for the message.
 
         Raises:
-            MemoryLimitError: It is more than is left.
+            MemoryLimitError: The limit leaves less memory than needed.
         """
-        lacking = needed_bytes - self.left()
-        if lacking > 0:
+        missing_bytes = needed_bytes - self.left()
+        if missing_bytes > 0:
+            needed_mb, limit_mb = _to_mb(self.limit_bytes + missing_bytes), _to_mb(self.limit_bytes)
             raise MemoryLimitError(
-                f"memory: expected at least {_mb(self.limit_bytes + lacking)} MB for {what}, got a limit of "
-                f"{_mb(self.limit_bytes)} MB",
+                f"memory: expected at least {needed_mb} MB for {purpose}, got a limit of {limit_mb} MB",
                 hint="raise --memory-limit, or the limit of the container",
             )
 
 
 def machine_memory() -> Memory:
-    """Returns the memory of the machine or the container; what does not fit is kept in the temporary folder."""
+    """Returns the memory limit of the machine or the container, with the temporary folder for data that do not fit."""
     return Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
 
 
 def read_size(value: str) -> int:
-    """Returns the bytes of a size such as ``8G``, ``512 MiB`` or ``1000000``; units are powers of 1024.
+    """Returns the bytes of a size such as ``8G``, ``512 MiB`` or ``1000000``. Units are powers of 1024.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The value is not a size.
     """
     match = _SIZE.fullmatch(value.strip())
     size = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
@@ -70,13 +70,13 @@ def read_size(value: str) -> int:
 
 
 def machine_limit_bytes(root: Path = Path("/")) -> int:
-    """Returns what this process may grow to: by what the machine has left, and by the limits of its control groups.
+    """Returns the memory that this process can grow to, from the free memory and the limits of its control groups.
 
     Args:
-        root: Where the control groups are looked up, below ``proc`` and ``sys``.
+        root: The folder of ``proc`` and ``sys``, in which the control groups are looked up.
     """
     return min([available_memory_bytes() + resident_memory_bytes(), *control_group_limits(root)])
 
 
-def _mb(size: int) -> int:
+def _to_mb(size: int) -> int:
     return -(-size // 1_000_000)

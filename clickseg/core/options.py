@@ -1,4 +1,4 @@
-"""The options of a run by name: on the command line ``--name``, in the environment ``CLICKSEG_NAME``."""
+"""Options of a run: ``--name`` on the command line, ``CLICKSEG_NAME`` in the environment."""
 
 from __future__ import annotations
 
@@ -17,34 +17,36 @@ def variable(name: str) -> str:
 
 
 def option_value(name: str, options: Mapping[str, str | None], environ: Mapping[str, str]) -> str | None:
-    """Returns the value of an option; None where it is not set.
+    """Returns the value of an option, or None if it is not set.
 
     Args:
-        name: Its name on the command line, such as ``memory-limit``.
-        options: Values by name, as on the command line; these win.
-        environ: Environment variables; an empty one is as good as none.
+        name: The name of the option on the command line, such as ``memory-limit``.
+        options: Values by name, from the command line. They override the environment.
+        environ: Environment variables. An empty variable is ignored.
     """
-    given = options.get(name)
-    return given if given is not None else environ.get(variable(name)) or None
+    value = options.get(name)
+    return value if value is not None else environ.get(variable(name)) or None
 
 
 def choice(choices: type[E], value: str, name: str) -> E:
-    """Returns the member of an enumeration that has a value.
+    """Returns the member of an enumeration with the value of an option.
 
     Raises:
-        UsageError: None has.
+        UsageError: No member has this value.
     """
     try:
         return choices(value)
     except ValueError as error:
-        raise UsageError(f"{name}: expected {', '.join(str(each.value) for each in choices)}, got {value!r}") from error
+        raise UsageError(
+            f"{name}: expected {', '.join(str(member.value) for member in choices)}, got {value!r}"
+        ) from error
 
 
 def switch(value: str, name: str) -> bool:
-    """Returns whether an option is on.
+    """Returns whether an option is switched on.
 
     Raises:
-        UsageError: The value is neither on nor off.
+        UsageError: The value means neither on nor off.
     """
     if value.lower() in ("on", "1", "true", "yes"):
         return True

@@ -1,4 +1,4 @@
-"""Users and what they own, where the system has them: Windows has neither user ids nor owners in a file's status."""
+"""Owners of files. Windows has neither user ids nor the owner in the status of a file."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_NO_LINK_NO_WAIT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_NO_FOLLOW_NO_WAIT = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def user_and_group() -> tuple[int, int] | None:
-    """Returns the ids of this process's user and group; None where the system has none."""
+    """Returns the user id and group id of this process, or None if the system has no such ids."""
     return (os.getuid(), os.getgid()) if hasattr(os, "getuid") else None
 
 
 def knows_owners() -> bool:
-    """Returns whether ``is_ours`` can be True on this system."""
+    """Returns whether files have owners on this system; otherwise ``is_trusted_file`` is never True."""
     return hasattr(os, "geteuid")
 
 
 def is_ours(status: os.stat_result) -> bool:
-    """Returns whether a file is a regular one that nobody but this user and root could have written."""
+    """Returns whether a file is a regular file that only this user and root can have written."""
     is_owned = knows_owners() and stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
-    return is_owned and not status.st_mode & _OTHERS_MAY_WRITE
+    return is_owned and not status.st_mode & _WRITABLE_BY_OTHERS
 
 
-def open_itself(path: Path) -> BinaryIO:
-    """Opens a file for reading; except on Windows a link is not followed, and a pipe not waited for.
+def open_without_following_links(path: Path) -> BinaryIO:
+    """Opens a file for reading, without waiting for the writer of a pipe. On Windows, links are followed.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: The file cannot be opened, or is a link.
     """
-    return os.fdopen(os.open(path, os.O_RDONLY | _NO_LINK_NO_WAIT), "rb")
+    return os.fdopen(os.open(path, os.O_RDONLY | _NO_FOLLOW_NO_WAIT), "rb")

@@ -1,12 +1,12 @@
-"""How a long step says how far it has come."""
+"""Progress of a long step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]
-"""Called with the number of windows done and of all windows."""
+"""A function that is called with the number of finished windows and the number of all windows."""
 
 
 def no_progress(done: int, count: int) -> None:
-    """Tells nobody."""
+    """Ignores the progress."""

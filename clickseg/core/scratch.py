@@ -1,4 +1,4 @@
-"""A file without a name, for what does not fit into memory: nothing of it is left, however the process ends."""
+"""A temporary file without a name, for data that do not fit into memory. It vanishes even if the process is killed."""
 
 from __future__ import annotations
 
@@ -15,65 +15,65 @@ from clickseg.core.errors import OutputError
 
 
 class Scratch:
-    """Arrays of float32 on a disk, by the place where each begins; nobody else can read them."""
+    """Arrays of float32 in a file, found by their byte offset. Other users cannot read the file."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens a file.
+        """Creates the file.
 
         Args:
-            folder: The folder whose disk is written to.
+            folder: A folder on the disk that is used.
 
         Raises:
-            OutputError: Nothing can be written there.
+            OutputError: The folder is not writable.
         """
         self._folder = folder
-        self._at_work = threading.Lock()  # the file has one position
+        self._lock = threading.Lock()  # the file has only one position
         try:
-            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed with the object
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by the finalizer
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._to_error(error) from error
         self.close = weakref.finalize(self, self._file.close)
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """The size of the file in bytes."""
         return os.fstat(self._file.fileno()).st_size
 
     def write(self, values: Values, offset: int) -> int:
-        """Writes an array, and returns where it ends.
+        """Writes an array at an offset. Returns the offset of its end.
 
         Raises:
             OutputError: The disk is full.
         """
-        left = np.ascontiguousarray(values).data.cast("B")
+        remaining = np.ascontiguousarray(values).data.cast("B")
         try:
-            with self._at_work:
+            with self._lock:
                 self._file.seek(offset)
-                while left:  # a disk that is all but full takes less than it is given
-                    left = left[self._file.write(left) :]
+                while remaining:  # an almost full disk writes only a part
+                    remaining = remaining[self._file.write(remaining) :]
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._to_error(error) from error
         return offset + values.nbytes
 
     def read_into(self, values: Values, offset: int) -> None:
-        """Fills an array in C order.
+        """Reads the values at an offset into an array in C order.
 
         Raises:
-            OutputError: The disk does not give back what it was given.
+            OutputError: The file cannot be read, or is too short.
         """
-        left = values.data.cast("B")
+        remaining = values.data.cast("B")
         try:
-            with self._at_work:
+            with self._lock:
                 self._file.seek(offset)
-                while left and (done := self._file.readinto(left)):
-                    left = left[done:]
+                while remaining and (count := self._file.readinto(remaining)):
+                    remaining = remaining[count:]
         except OSError as error:
-            raise self._failed(error) from error
-        if left:
-            raise self._failed(OSError("the file has been cut"))
+            raise self._to_error(error) from error
+        if remaining:
+            raise self._to_error(OSError("the file was truncated"))
 
-    def _failed(self, error: OSError) -> OutputError:
+    def _to_error(self, error: OSError) -> OutputError:
         return OutputError(
-            f"{self._folder}: logits that do not fit into memory cannot be kept there: {error.strerror or error}",
-            hint="raise --memory-limit, or free disk",
+            f"{self._folder}: logits that do not fit into memory cannot be stored there: {error.strerror or error}",
+            hint="raise --memory-limit, or free disk space",
         )

@@ -1,4 +1,4 @@
-"""Files of one session, which begin with a SHA-256 over what they are of and hold: another's, or damage, is seen."""
+"""Files of a session, each with a SHA-256 that reveals damage, and files of another session."""
 
 from __future__ import annotations
 
@@ -10,73 +10,73 @@ from clickseg.core.errors import OutputError
 from clickseg.core.files import remove_parts, replace_whole
 
 SEAL_BYTES = 32
-"""How long the SHA-256 before the content is."""
+"""The length of the SHA-256, which is stored before the content."""
 
 
 class SealedFolder:
-    """A folder of such files."""
+    """A folder of files with checksums. A checksum covers the session, the file name and the content."""
 
     def __init__(self, folder: Path, session: bytes) -> None:
-        """Makes the folder.
+        """Creates the folder.
 
         Args:
             folder: The folder.
-            session: A digest of all that the files depend on, but for what their names say.
+            session: A digest of everything that the files depend on, apart from their names.
 
         Raises:
-            OutputError: It cannot be made.
+            OutputError: The folder cannot be created.
         """
         self._folder, self._session = folder, session
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
+            raise OutputError(f"{folder}: cannot be created: {error.strerror}") from error
         remove_parts(folder)
 
     def path(self, name: str) -> Path:
-        """Returns where a file is."""
+        """Returns the path of a file."""
         return self._folder / name
 
     def oldest_first(self, pattern: str) -> list[str]:
-        """Returns the names that match, those first that were written the longest time ago."""
-        written = {}
+        """Returns the names of files that match a pattern, sorted from oldest to newest."""
+        times_ns = {}
         for path in self._folder.glob(pattern):
-            with contextlib.suppress(OSError):  # it has gone
-                written[path.name] = path.lstat().st_mtime_ns
-        return sorted(written, key=lambda name: written[name])
+            with contextlib.suppress(OSError):  # removed in the meantime
+                times_ns[path.name] = path.lstat().st_mtime_ns
+        return sorted(times_ns, key=lambda name: times_ns[name])
 
     def remove(self, name: str) -> None:
-        """Removes a file; what cannot be removed is no file of ours."""
+        """Removes a file. A file that cannot be removed was not written by this class, and stays."""
         with contextlib.suppress(OSError):
             self.path(name).unlink()
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a file, which is whole or not there.
+        """Writes a file atomically.
 
         Raises:
-            OutputError: The disk is full.
+            OutputError: The file cannot be written, as when the disk is full.
         """
         path = self.path(name)
         try:
-            replace_whole(path, self._seal(name, content) + content)
+            replace_whole(path, self._checksum(name, content) + content)
         except OSError as error:
-            raise OutputError(f"{path}: cannot be kept: {error.strerror}") from error
+            raise OutputError(f"{path}: cannot be stored: {error.strerror}") from error
 
-    def read(self, name: str, most: int) -> bytes | None:
-        """Returns what a file holds; None where it cannot be read, is damaged, or of another session.
+    def read(self, name: str, max_bytes: int) -> bytes | None:
+        """Returns the content of a file, or None if it cannot be read, is damaged, or is of another session.
 
         Args:
-            name: The file.
-            most: How many bytes it may hold; what is longer is damaged, and not read.
+            name: The name of the file.
+            max_bytes: The largest possible size of the content. A longer file is damaged, and is not read.
         """
         path = self.path(name)
         try:
-            is_ours = path.is_file() and path.stat().st_size <= SEAL_BYTES + most
-            sealed = path.read_bytes() if is_ours else b""
+            is_readable = path.is_file() and path.stat().st_size <= SEAL_BYTES + max_bytes
+            data = path.read_bytes() if is_readable else b""
         except OSError:
             return None
-        content = sealed[SEAL_BYTES:]
-        return content if self._seal(name, content) == sealed[:SEAL_BYTES] else None
+        content = data[SEAL_BYTES:]
+        return content if self._checksum(name, content) == data[:SEAL_BYTES] else None
 
-    def _seal(self, name: str, content: bytes) -> bytes:
+    def _checksum(self, name: str, content: bytes) -> bytes:
         return hashlib.sha256(self._session + name.encode() + b"\0" + content).digest()

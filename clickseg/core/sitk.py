@@ -1,4 +1,4 @@
-"""Volumes as SimpleITK images: for resampling between grids that share no axes, and for NIfTI."""
+"""Conversion between volumes and SimpleITK images, for resampling between arbitrary grids and for NIfTI."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from clickseg.core.arrays import Doubles
 
 
 def to_sitk(volume: hd.Volume) -> Any:
-    """Returns a volume as a SimpleITK image in the same place.
+    """Returns a volume as a SimpleITK image at the same position in the patient.
 
     Args:
-        volume: A volume [A, B, C] in LPS mm. ITK counts axes the other way: its x is C.
+        volume: A volume [A, B, C] in LPS mm. ITK has the opposite order of axes: its x is C.
     """
-    import SimpleITK  # a quarter of a second that most runs do without
+    import SimpleITK  # takes a quarter of a second, and most runs do not need it
 
     image = SimpleITK.GetImageFromArray(volume.array)
     image.SetOrigin(volume.position)
@@ -27,11 +27,11 @@ def to_sitk(volume: hd.Volume) -> Any:
 
 
 def from_sitk(image: Any, dtype: type[np.generic] | None = None) -> hd.Volume:
-    """Returns a SimpleITK image of three axes and one component as a volume [A, B, C] in the same place.
+    """Returns a SimpleITK image of three axes and one component as a volume [A, B, C] at the same position.
 
     Args:
         image: The image. Its x is C.
-        dtype: What its values are turned into; None leaves them as they are.
+        dtype: The type that values are converted to; None for no conversion.
     """
     import SimpleITK
 
@@ -47,7 +47,7 @@ def from_sitk(image: Any, dtype: type[np.generic] | None = None) -> hd.Volume:
 
 
 def _orthonormal(direction: Doubles) -> Doubles:
-    """Returns the closest perpendicular unit vectors: files hold fewer decimals than a volume is held to."""
+    """Returns the closest orthonormal matrix: directions in files have fewer decimals than a volume requires."""
     left, _, right = np.linalg.svd(direction)
     closest: Doubles = left @ right
     return closest

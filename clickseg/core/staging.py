@@ -1,7 +1,7 @@
-"""Writing a set of files so that they appear together or not at all.
+"""Writing of several files that appear in the output folder together or not at all.
 
-Files are written to a hidden folder inside the output folder (the same file system), then renamed one by one, the
-marker last: its presence says that the set is whole. What a run that was killed has left is removed by the next one.
+Files are written to a hidden folder inside the output folder (on the same file system). Then they are renamed one by
+one, the marker file last: if the marker exists, the set is complete. The next run removes the files of a killed run.
 """
 
 from __future__ import annotations
@@ -28,49 +28,49 @@ if TYPE_CHECKING:
 
 _PREFIX = ".clickseg-"
 _LOCK, _JOURNAL = ".lock", ".journal"
-_WAITING = ".waiting"
-"""What is added to the name of a file that nobody may take for a result before it is published."""
+_UNPUBLISHED_SUFFIX = ".waiting"
+"""The suffix of a file that other programs must not read as a result before it is published."""
 
 _DISCARDED = f"{_PREFIX}discarded-"
-"""What a folder is called whose files are being removed."""
+"""The prefix of a folder whose files are being removed."""
 
-_BIRTH_S = 60.0
-"""How long a folder may be without its lock: a run makes the two one after the other."""
+_GRACE_S = 60.0
+"""How long a folder may exist without its lock: a run creates first the folder, then the lock."""
 
 
 class Staging:
-    """A hidden folder that is published as a whole, or removed.
+    """A hidden folder whose files are published together, or removed.
 
-    Used as a context manager: leaving it without ``publish`` leaves nothing behind.
+    It is a context manager: if it ends without ``publish``, no files remain.
     """
 
     def __init__(self, output: Path, marker: str) -> None:
         self._output = output
         self._marker = marker
-        self._made: list[Path] = []
+        self._created_folders: list[Path] = []
         self._folder: Path | None = None
         self._lock: FileLock | None = None
-        self._at_work = threading.Lock()  # an interrupted run is cleaned up by another thread
+        self._thread_lock = threading.Lock()  # another thread cleans up after an interruption
 
     @property
     def folder(self) -> Path:
-        """Where files are written until they are published."""
+        """The folder that files are written to before they are published."""
         if self._folder is None:
             raise OutputError("the staging folder is not open")
         return self._folder
 
     def waiting(self, name: str) -> Path:
-        """Returns where a file is written that gets its name when it is published.
+        """Returns the path for writing a file that gets its final name when it is published.
 
-        A workflow engine that kills a run takes all ``.dcm`` files below the output folder, hidden ones too.
+        A workflow engine that kills a run collects all ``.dcm`` files below the output folder, also hidden files.
         """
-        return self.folder / f"{name}{_WAITING}"
+        return self.folder / f"{name}{_UNPUBLISHED_SUFFIX}"
 
     def __enter__(self) -> Self:
-        from clickseg.core.file_locks import create_locked  # takes a while: not between the folder and its lock
+        from clickseg.core.file_locks import create_locked  # slow, so not between folder and lock
 
         try:
-            self._made = _make_folders(self._output)
+            self._created_folders = _make_folders(self._output)
             _remove_leftovers(self._output, self._marker)
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._output))
             self._lock = create_locked(self._folder / _LOCK)
@@ -87,9 +87,9 @@ class Staging:
     def publish(self) -> None:
         """Moves the files to the output folder, the marker last."""
         files = sorted(path for path in self.folder.iterdir() if path.name not in (_LOCK, self._marker))
-        names = {path: path.name.removesuffix(_WAITING) for path in files}
+        names = {path: path.name.removesuffix(_UNPUBLISHED_SUFFIX) for path in files}
         new = {name: path.stat().st_ino for path, name in names.items() if not (self._output / name).exists()}
-        with self._at_work:
+        with self._thread_lock:
             self._publish(names, new)
 
     def _publish(self, names: Mapping[Path, str], new: Mapping[str, int]) -> None:
@@ -97,7 +97,7 @@ class Staging:
             replace_whole(self.folder / _JOURNAL, json.dumps(new).encode())
             for path, name in {**names, self.folder / self._marker: self._marker}.items():
                 path.replace(self._output / name)
-        except BaseException as error:  # an interruption too: what was not published whole was not published
+        except BaseException as error:  # includes interruptions: undo a partial publication
             if (self.folder / self._marker).exists():
                 _undo(self.folder, self._output)
             if isinstance(error, OSError):
@@ -105,31 +105,33 @@ class Staging:
             raise
 
     def _remove(self) -> None:
-        with self._at_work:
+        with self._thread_lock:
             self._clear()
 
     def _clear(self) -> None:
-        """Removes the staging folder, and the output folders that were made for nothing."""
+        """Removes the staging folder, and the output folders that were created and are still empty."""
         if self._folder is not None:
-            self._folder = _renamed(self._folder)  # before it is unlocked, which would make it an abandoned one
+            self._folder = _rename_to_discarded(
+                self._folder
+            )  # before unlocking: another run would treat it as abandoned
             if self._lock is not None:
                 self._lock.close()
-            _discard(self._folder)  # after it is unlocked: Windows neither renames nor removes open files
+            _discard(self._folder)  # after unlocking: Windows neither renames nor removes open files
             self._folder = None
-        with contextlib.suppress(OSError):  # one that is not empty stays
-            while self._made:
-                self._made.pop().rmdir()
+        with contextlib.suppress(OSError):  # a folder that is not empty stays
+            while self._created_folders:
+                self._created_folders.pop().rmdir()
 
 
 def _make_folders(path: Path) -> list[Path]:
-    """Makes a folder and its parents; returns those that were not there, the outermost first."""
-    missing = [each for each in (path, *path.parents) if not each.exists()][::-1]
+    """Creates a folder and its parents. Returns the folders that did not exist before, the outermost first."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()][::-1]
     path.mkdir(parents=True, exist_ok=True)
     return missing
 
 
 def _remove_leftovers(output: Path, marker: str) -> None:
-    """Removes what runs have left in a folder that were killed; a running one holds a lock and is let alone."""
+    """Removes the files of killed runs from a folder. The folder of an active run is locked, and stays."""
     remove_parts(output)
     for folder in output.glob(f"{_PREFIX}*"):
         if folder.name.startswith(_DISCARDED) and not folder.is_symlink():
@@ -142,14 +144,14 @@ def _remove_leftovers(output: Path, marker: str) -> None:
 
 
 def _is_abandoned(folder: Path) -> bool:
-    """Whether no run holds the lock of a folder."""
-    from clickseg.core.file_locks import NEW, try_lock
+    """Returns whether no active run uses a folder."""
+    from clickseg.core.file_locks import UNLOCKED_SUFFIX, try_lock
 
     try:
         lock = try_lock(folder / _LOCK, create=False)
     except FileNotFoundError:
-        return _was_never_born(folder, f"{_LOCK}{NEW}")
-    except OSError:  # another user's, or none of ours
+        return _is_abandoned_without_lock(folder, f"{_LOCK}{UNLOCKED_SUFFIX}")
+    except OSError:  # of another user, or not created by ClickSeg
         return False
     if lock is None:
         return False
@@ -157,25 +159,25 @@ def _is_abandoned(folder: Path) -> bool:
     return True
 
 
-def _was_never_born(folder: Path, new_lock: str) -> bool:
-    """Whether a run was killed between making its folder and naming its lock: then nothing else is in it."""
+def _is_abandoned_without_lock(folder: Path, new_lock: str) -> bool:
+    """Returns whether a run was killed between creating its folder and its lock, so that no other files exist."""
     try:
         is_empty = {path.name for path in folder.iterdir()} <= {new_lock}
-        return is_empty and time.time() - folder.stat().st_mtime > _BIRTH_S
+        return is_empty and time.time() - folder.stat().st_mtime > _GRACE_S
     except OSError:
         return False
 
 
 def _undo(folder: Path, output: Path) -> None:
-    """Takes back the files that were published before the marker could be, if they are still the same files."""
-    for name, inode in _journal(folder).items():
+    """Removes the files of a publication that did not reach the marker, unless they were replaced since."""
+    for name, inode in _read_journal(folder).items():
         path = output / name
         if Path(name).name == name and path.is_file() and path.stat().st_ino == inode:
             path.unlink()
 
 
-def _journal(folder: Path) -> dict[str, int]:
-    """Returns what was about to be published, by inode; nothing was where it cannot be read."""
+def _read_journal(folder: Path) -> dict[str, int]:
+    """Returns the inodes of the new files of a publication by file name; empty if the journal cannot be read."""
     try:
         content = json.loads((folder / _JOURNAL).read_bytes())
     except (OSError, ValueError):
@@ -184,12 +186,12 @@ def _journal(folder: Path) -> dict[str, int]:
 
 
 def _discard(folder: Path) -> None:
-    """Removes a folder; first it gets a name that says so, for a run that is killed while it removes its files."""
-    shutil.rmtree(_renamed(folder), ignore_errors=True)
+    """Removes a folder. It is renamed first, so that the next run finishes the removal if this one is killed."""
+    shutil.rmtree(_rename_to_discarded(folder), ignore_errors=True)
 
 
-def _renamed(folder: Path) -> Path:
-    """Renames a folder to one whose files are being removed; returns its name, the old one where that is impossible."""
+def _rename_to_discarded(folder: Path) -> Path:
+    """Renames a folder whose files are being removed. Returns its new path, or the old one if that is impossible."""
     if folder.name.startswith(_DISCARDED):
         return folder
     try:

@@ -9,11 +9,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def make_environment(package: str, finalize: Callable[[Any], str] | None = None) -> Environment:
-    """Returns the environment of the templates in a package's folder ``templates``; values are escaped as HTML is.
+    """Returns the environment of the templates in the folder ``templates`` of a package. Values are escaped for HTML.
 
     Args:
         package: The package, such as ``clickseg.evaluation``.
-        finalize: Applied to each value before it is escaped; None for nothing.
+        finalize: A function that is applied to each value before it is escaped, or None.
     """
     return Environment(
         loader=PackageLoader(package),

@@ -1,4 +1,4 @@
-"""Reading JSON that users supply: bounded, strict, and refused in one line."""
+"""Reading of JSON from users, with a size limit, strict checks and errors of one line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pydantic_core import ErrorDetails
 from clickseg.core.errors import ClickSegError
 
 MAX_JSON_BYTES = 16 << 20
-_WORDS = {"extra_forbidden": "unknown field", "missing": "missing"}
+_MESSAGES = {"extra_forbidden": "unknown field", "missing": "missing"}
 
 T = TypeVar("T", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """A frozen record that refuses fields it does not know and numbers that are not finite."""
+    """A frozen record that rejects unknown fields and numbers that are not finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -28,10 +28,10 @@ def read_json(path: Path, error: type[ClickSegError]) -> Any:
 
     Args:
         path: The file.
-        error: What to raise.
+        error: The type of error to raise.
 
     Raises:
-        ClickSegError: As ``error``: the file cannot be read, is too large, or is not JSON.
+        ClickSegError: The file cannot be read, is too large, or is not JSON. Its type is ``error``.
     """
     try:
         with path.open("rb") as file:
@@ -42,50 +42,51 @@ def read_json(path: Path, error: type[ClickSegError]) -> Any:
 
 
 def load_json(content: bytes, name: str, error: type[ClickSegError]) -> Any:
-    """Returns what JSON text says.
+    """Parses JSON text.
 
     Raises:
-        ClickSegError: As ``error``: it is too large, or not JSON.
+        ClickSegError: The text is too large, or is not JSON. Its type is ``error``.
     """
     if len(content) > MAX_JSON_BYTES:
         raise error(f"{name}: expected at most {MAX_JSON_BYTES} bytes of JSON")
     try:
-        return json.loads(content, parse_constant=_refuse_constant)
+        return json.loads(content, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as cause:
         raise error(f"{name}: not JSON: {cause}") from cause
 
 
 def parse(record: type[T], data: Any, where: str, error: type[ClickSegError]) -> T:
-    """Returns data as a record.
+    """Converts data from JSON to a record.
 
     Args:
-        record: The type to read.
-        data: What JSON gave.
-        where: The file, for the message.
-        error: What to raise.
+        record: The type of the record.
+        data: The parsed JSON.
+        where: The name of the file, for the message.
+        error: The type of error to raise.
 
     Raises:
-        ClickSegError: As ``error``: names the first field that does not fit, what was expected and what was found.
+        ClickSegError: The message contains the first invalid field, what was expected and what was found. Its type is
+            ``error``.
     """
     try:
         return record.model_validate(data)
     except ValidationError as cause:
         first = cause.errors(include_url=False)[0]
-        place = "".join(f"{part}: " for part in [".".join(str(part) for part in first["loc"])] if part)
-        raise error(f"{where}: {place}{_said(first)}") from cause
+        field = "".join(f"{part}: " for part in [".".join(str(part) for part in first["loc"])] if part)
+        raise error(f"{where}: {field}{_describe(first)}") from cause
 
 
-def _said(error: ErrorDetails) -> str:
-    """Returns what is wrong with a field, in our words where pydantic's are of its own making."""
-    if error["type"] in _WORDS:
-        return _WORDS[error["type"]]
+def _describe(error: ErrorDetails) -> str:
+    """Returns the error of a field in plain words, since some messages of pydantic use its own terms."""
+    if error["type"] in _MESSAGES:
+        return _MESSAGES[error["type"]]
     try:
-        found = repr(error["input"])
-    except ValueError:  # a whole number of thousands of digits
-        found = type(error["input"]).__name__
-    shown = found if len(found) <= 80 else found[:77] + "..."
-    return error["msg"].removeprefix("Value error, ") + (f", got {shown}" if error["loc"] else "")
+        value = repr(error["input"])
+    except ValueError:  # an integer of thousands of digits
+        value = type(error["input"]).__name__
+    shortened = value if len(value) <= 80 else value[:77] + "..."
+    return error["msg"].removeprefix("Value error, ") + (f", got {shortened}" if error["loc"] else "")
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")

@@ -1,3 +1,3 @@
-"""The version of ClickSeg; the build reads it here."""
+"""The version of ClickSeg. The build reads it from this file."""
 
 __version__ = "0.1.0"

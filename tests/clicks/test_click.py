@@ -1,4 +1,4 @@
-"""A click is three finite numbers, a label that can be printed, and one of two polarities."""
+"""A click has three finite coordinates, a printable label, and one of two polarities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clickseg.clicks.click import Click, Polarity
 from clickseg.core.errors import ClickError
 
 
-def test_a_polarity_may_be_given_by_its_value() -> None:
+def test_the_value_of_a_polarity_is_accepted() -> None:
     click = Click("lesion", "background", (1.0, 2.0, 3.0))
 
     assert click == Click("lesion", Polarity.BACKGROUND, (1.0, 2.0, 3.0))
@@ -30,7 +30,7 @@ def test_a_polarity_may_be_given_by_its_value() -> None:
         ("label", "a\nb", r"expected a label that can be printed, got 'a\\nb'"),
     ],
 )
-def test_what_is_no_click_is_refused(field: str, value: Any, message: str) -> None:
+def test_invalid_clicks_are_rejected(field: str, value: Any, message: str) -> None:
     fields = {"label": "lesion", "polarity": Polarity.FOREGROUND, "position_mm": (1.0, 2.0, 3.0)}
 
     with pytest.raises(ClickError, match=message):

@@ -1,4 +1,4 @@
-"""Click files as people and tools write them."""
+"""Click files as users and tools write them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def save(folder: Path, content: object, name: str = "clicks.json") -> Path:
 
 
 def slicer(points: list[dict[str, object]], **changes: object) -> dict[str, object]:
-    """A point list as 3D Slicer 5 writes it."""
+    """Returns a point list as 3D Slicer 5 writes it."""
     defaults = {
         "id": "1",
         "description": "",
@@ -61,7 +61,7 @@ def slicer(points: list[dict[str, object]], **changes: object) -> dict[str, obje
     return {"@schema": schema + "markups-schema-v1.0.3.json#", "markups": [markup]}
 
 
-def test_the_native_form_is_read_as_it_stands(tmp_path: Path) -> None:
+def test_the_native_format_is_read(tmp_path: Path) -> None:
     clicks = read_clicks(save(tmp_path, NATIVE))
 
     assert clicks == Clicks(
@@ -69,7 +69,7 @@ def test_the_native_form_is_read_as_it_stands(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_written_clicks_are_read_back(tmp_path: Path) -> None:
     clicks = Clicks((Click("a", FG, (0.1, -2.25, 1e-3)),), "1.2.3", None, "clicks.json")
 
     write_clicks_json(clicks, tmp_path / "clicks.json")
@@ -88,15 +88,15 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         (NATIVE | {"clicks": [{"polarity": "foreground", "positon_mm": [1, 2, 3]}]}, "positon_mm|position_mm"),
         (NATIVE | {"click": []}, "click: unknown field"),
         (NATIVE | {"clicks": [{"polarity": "foreground", "position_mm": [0, 0, 0]}] * 10_001}, "at most 10000"),
-        ('{"version": 1, "clicks": [{"polarity": "foreground", "position_mm": [NaN, 0, 0]}]}', "NaN is no number"),
+        ('{"version": 1, "clicks": [{"polarity": "foreground", "position_mm": [NaN, 0, 0]}]}', "NaN is not a number"),
         ('{"version": 1, "clicks": [{"polarity": "foreground", "position_mm": [1e999, 0, 0]}]}', r"position_mm\.0"),
         ("not JSON", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ([1, 2], "no known form of clicks"),
-        ({"points": []}, "no known form of clicks"),
+        ([1, 2], "unknown format of clicks"),
+        ({"points": []}, "unknown format of clicks"),
     ],
 )
-def test_a_file_that_does_not_fit_is_one_clear_error(tmp_path: Path, content: object, message: str) -> None:
+def test_an_invalid_file_is_an_error_of_one_line(tmp_path: Path, content: object, message: str) -> None:
     with pytest.raises(ClickError, match=message) as caught:
         read_clicks(save(tmp_path, content))
 
@@ -104,13 +104,13 @@ def test_a_file_that_does_not_fit_is_one_clear_error(tmp_path: Path, content: ob
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_huge_one_are_errors(tmp_path: Path) -> None:
+def test_missing_and_huge_files_are_errors(tmp_path: Path) -> None:
     huge = tmp_path / "huge.json"
     with huge.open("wb") as file:
         file.truncate(17 << 20)
 
-    with pytest.raises(ClickError, match=r"nowhere\.json: cannot be read: No such file"):
-        read_clicks(tmp_path / "nowhere.json")
+    with pytest.raises(ClickError, match=r"missing\.json: cannot be read: No such file"):
+        read_clicks(tmp_path / "missing.json")
     with pytest.raises(ClickError, match=r"huge\.json: expected at most 16777216 bytes"):
         read_clicks(huge)
 
@@ -126,7 +126,7 @@ def test_a_missing_file_and_a_huge_one_are_errors(tmp_path: Path) -> None:
         ({"coordinateSystem": "RAS", "coordinateUnits": "um"}, -1, 1e-3),
     ],
 )
-def test_slicer_points_are_lps_mm_whatever_they_are_written_in(
+def test_slicer_points_are_converted_to_lps_mm(
     tmp_path: Path, changes: dict[str, object], sign: int, scale: float
 ) -> None:
     content = slicer([{"label": "F-1", "position": [-53.388, -73.335, 12.5]}], **changes)
@@ -182,14 +182,14 @@ def test_label_and_polarity_are_read_from_the_names(
 @pytest.mark.parametrize(
     "name", ["neg_lesion", "lesion_neg_v2", "Background points", "lesion_negative_points", "bg lesion", "negLesion"]
 )
-def test_a_list_that_may_be_of_the_background_is_never_taken_for_foreground(tmp_path: Path, name: str) -> None:
+def test_a_list_name_with_unclear_polarity_is_an_error(tmp_path: Path, name: str) -> None:
     content = slicer([{"label": "lesion-1", "position": [0, 0, 0]}])
 
-    with pytest.raises(ClickError, match="a name says neg or background, but not at its end"):
+    with pytest.raises(ClickError, match="a name contains neg or background, but not at its end"):
         read_clicks(save(tmp_path, content, f"{name}.mrk.json"))
 
 
-def test_points_that_say_their_polarity_are_read_whatever_their_list_is_called(tmp_path: Path) -> None:
+def test_points_with_their_own_polarity_do_not_need_that_of_the_list(tmp_path: Path) -> None:
     points = [{"label": "lesion-1", "description": "negative", "position": [0, 0, 0]}]
 
     (click,) = read_clicks(save(tmp_path, slicer(points), "neg list.mrk.json")).points
@@ -198,13 +198,13 @@ def test_points_that_say_their_polarity_are_read_whatever_their_list_is_called(t
 
 
 @pytest.mark.parametrize("name", ["lesion_neg.json", "lesion_neg.mrk.json"])
-def test_the_polarity_of_a_list_is_read_from_whatever_its_file_is_called(tmp_path: Path, name: str) -> None:
+def test_the_polarity_of_a_list_is_read_from_its_file_name(tmp_path: Path, name: str) -> None:
     content = slicer([{"label": "lesion-1", "position": [0, 0, 0]}])
 
     assert [click.polarity for click in read_clicks(save(tmp_path, content, name)).points] == [BG]
 
 
-def test_lists_of_both_polarities_are_used_together(tmp_path: Path) -> None:
+def test_lists_of_both_polarities_are_combined(tmp_path: Path) -> None:
     paths = [
         save(tmp_path, slicer([{"label": "F-1", "position": [n, 0, 0]}]), name)
         for n, name in enumerate(("lesion.mrk.json", "lesion_neg.mrk.json"))
@@ -216,21 +216,21 @@ def test_lists_of_both_polarities_are_used_together(tmp_path: Path) -> None:
     assert clicks.source == "lesion.mrk.json, lesion_neg.mrk.json"
 
 
-def test_files_for_different_series_are_not_used_together(tmp_path: Path) -> None:
+def test_files_of_different_series_are_not_combined(tmp_path: Path) -> None:
     paths = [save(tmp_path, NATIVE | {"series_instance_uid": uid}, f"{uid}.json") for uid in ("1.2", "1.3")]
 
     with pytest.raises(ClickError, match="expected one series and one frame of reference"):
         find_clicks([str(path) for path in paths], tmp_path, Frame.VOXEL)
 
 
-def test_beside_an_input_that_is_a_file_nothing_is_looked_for(tmp_path: Path) -> None:
+def test_no_click_file_is_searched_if_the_input_is_a_file(tmp_path: Path) -> None:
     save(tmp_path, NATIVE)
     (tmp_path / "image.dcm").touch()
 
     assert find_clicks((), tmp_path / "image.dcm", Frame.VOXEL).clicks is None
 
 
-def test_undefined_points_are_no_clicks(tmp_path: Path) -> None:
+def test_undefined_points_are_ignored(tmp_path: Path) -> None:
     points = [
         {"label": "F-1", "position": [1, 2, 3]},
         {"label": "F-2", "position": [0, 0, 0], "positionStatus": "undefined"},
@@ -243,7 +243,7 @@ def test_undefined_points_are_no_clicks(tmp_path: Path) -> None:
     assert [click.position_mm for click in clicks.points] == [(1, 2, 3)]
 
 
-def test_a_minimal_slicer_point_is_enough(tmp_path: Path) -> None:
+def test_slicer_points_with_the_required_fields_only_are_read(tmp_path: Path) -> None:
     content = {"markups": [{"type": "Fiducial", "controlPoints": [{"label": "F-1", "position": [1, 2, 3]}]}]}
 
     assert len(read_clicks(save(tmp_path, content, "F.mrk.json")).points) == 1
@@ -259,7 +259,7 @@ def test_a_minimal_slicer_point_is_enough(tmp_path: Path) -> None:
         ({"markups": []}, "markups: "),
     ],
 )
-def test_slicer_markups_that_are_no_clicks_are_errors(tmp_path: Path, content: object, message: str) -> None:
+def test_invalid_slicer_markups_are_errors(tmp_path: Path, content: object, message: str) -> None:
     with pytest.raises(ClickError, match=message):
         read_clicks(save(tmp_path, content, "F.mrk.json"))
 
@@ -274,11 +274,11 @@ def test_slicer_markups_that_are_no_clicks_are_errors(tmp_path: Path, content: o
         ("a_NEG", ("a", BG)),
     ],
 )
-def test_names_are_split(name: str, expected: tuple[str, Polarity | None]) -> None:
+def test_names_are_split_into_label_and_polarity(name: str, expected: tuple[str, Polarity | None]) -> None:
     assert split_name(name) == expected
 
 
-def test_clicks_are_found_in_the_input(tmp_path: Path) -> None:
+def test_a_click_file_in_the_input_folder_is_found(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     save(tmp_path / "sub", NATIVE)
 
@@ -288,7 +288,7 @@ def test_clicks_are_found_in_the_input(tmp_path: Path) -> None:
     assert found.clicks.source == "sub/clicks.json"
 
 
-def test_no_click_file_is_no_clicks(tmp_path: Path) -> None:
+def test_without_a_click_file_no_clicks_are_found(tmp_path: Path) -> None:
     save(tmp_path, {"other": 1}, "report.json")
 
     assert find_clicks((), tmp_path, Frame.VOXEL).clicks is None
@@ -301,10 +301,10 @@ def test_two_click_files_are_an_error_that_names_both(tmp_path: Path) -> None:
     with pytest.raises(ClickError, match=r"2 click files in the input: clicks\.json, lesion\.mrk\.json") as caught:
         find_clicks((), tmp_path, Frame.VOXEL)
 
-    assert caught.value.hint == "name those that count with --clicks"
+    assert caught.value.hint == "choose one or several with --clicks"
 
 
-def test_an_explicit_source_wins_and_the_other_is_named(tmp_path: Path) -> None:
+def test_an_explicit_source_has_priority_and_the_other_is_listed_as_ignored(tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "out"
     inside.mkdir()
     outside.mkdir()
@@ -318,7 +318,7 @@ def test_an_explicit_source_wins_and_the_other_is_named(tmp_path: Path) -> None:
     assert find_clicks([str(inside / "clicks.json")], inside, Frame.VOXEL).passed_over == ()
 
 
-def test_two_names_of_one_click_file_are_one(tmp_path: Path) -> None:
+def test_two_links_to_one_click_file_are_one_file(tmp_path: Path) -> None:
     (tmp_path / "..data").mkdir()
     write_clicks_json(Clicks((Click("a", FG, (1, 2, 3)),)), tmp_path / "..data" / "clicks.json")
     (tmp_path / "clicks.json").symlink_to("..data/clicks.json")  # as Kubernetes mounts a ConfigMap
@@ -326,18 +326,18 @@ def test_two_names_of_one_click_file_are_one(tmp_path: Path) -> None:
     assert len(find_clicks((), tmp_path, Frame.VOXEL).clicks.points) == 1
 
 
-def test_a_click_file_behind_a_link_out_of_the_input_is_not_read(tmp_path: Path) -> None:
+def test_a_link_out_of_the_input_folder_is_not_followed(tmp_path: Path) -> None:
     secret, folder = tmp_path / "secret.json", tmp_path / "in"
     folder.mkdir()
     write_clicks_json(Clicks((Click("a", FG, (1, 2, 3)),)), secret)
     (folder / "clicks.json").symlink_to(secret)
 
-    with pytest.raises(ClickError, match=r"clicks\.json: a link out of the input is not followed"):
+    with pytest.raises(ClickError, match=r"clicks\.json: links out of the input folder are not followed"):
         find_clicks((), folder, Frame.VOXEL)
     assert len(find_clicks([str(secret)], folder, Frame.VOXEL).clicks.points) == 1
 
 
-def test_none_uses_no_clicks(tmp_path: Path) -> None:
+def test_the_source_none_uses_no_clicks(tmp_path: Path) -> None:
     save(tmp_path, NATIVE)
 
     found = find_clicks(["none"], tmp_path, Frame.VOXEL)
@@ -347,25 +347,25 @@ def test_none_uses_no_clicks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["a\nb", "\x1b[31m", "\ud800", "a\x00"])
-def test_a_label_that_cannot_be_printed_is_an_error(label: str) -> None:
+def test_a_label_that_is_not_printable_is_an_error(label: str) -> None:
     with pytest.raises(ClickError, match="expected a label that can be printed"):
         Click(label, FG, (0, 0, 0))
 
 
 @pytest.mark.parametrize("position", [(float("nan"), 0, 0), (0, float("inf"), 0), (0, 0, 1e300)])
-def test_a_position_that_is_no_place_is_an_error(position: tuple[float, float, float]) -> None:
+def test_a_position_that_is_not_finite_is_an_error(position: tuple[float, float, float]) -> None:
     with pytest.raises(ClickError, match="expected a position in mm"):
         Click("lesion", FG, position)
 
 
-def test_a_table_with_an_endless_field_is_an_error(tmp_path: Path) -> None:
+def test_a_fiducial_table_with_a_huge_field_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "F.fcsv").write_text("# Markups fiducial file version = 4.11\n1,2,3,4," + "x" * 200_000)
 
-    with pytest.raises(ClickError, match="no table: field larger than field limit"):
+    with pytest.raises(ClickError, match="not a fiducial table: field larger than field limit"):
         read_clicks(tmp_path / "F.fcsv")
 
 
-def test_a_loop_of_links_is_an_error(tmp_path: Path) -> None:
+def test_circular_links_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.json").symlink_to(tmp_path / "b.json")
     (tmp_path / "b.json").symlink_to(tmp_path / "a.json")
 
@@ -373,23 +373,23 @@ def test_a_loop_of_links_is_an_error(tmp_path: Path) -> None:
         find_clicks([str(tmp_path / "a.json")], tmp_path, Frame.VOXEL)
 
 
-def test_parameters_that_are_no_points_are_left_aside(tmp_path: Path) -> None:
+def test_parameters_that_are_not_points_are_ignored(tmp_path: Path) -> None:
     params = {"foreground": [[138.0, 2, 3]], "background": [], "roi": [0, 10, 0, 10], "device": ["cuda"]}
     padded = {"points": [[1, 2, 3], [-1, -1, -1]], "point_labels": [1, -1], "label_prompt": [3]}
 
-    deepgrow, vista = (read_clicks(save(tmp_path, each, f"{n}.json")) for n, each in enumerate((params, padded)))
+    deepgrow, vista = (read_clicks(save(tmp_path, data, f"{n}.json")) for n, data in enumerate((params, padded)))
 
     assert [click.place for click in deepgrow.points] == [(138, 2, 3)]
     assert [click.place for click in vista.points] == [(1, 2, 3)]
 
 
 @pytest.mark.parametrize("point", [[1.5, 2, 3], ["1", 2, 3], [True, 2, 3], [-1, 2, 3], [1, 2]])
-def test_points_that_are_no_voxels_are_errors(tmp_path: Path, point: list[object]) -> None:
+def test_points_that_are_not_voxels_are_errors(tmp_path: Path, point: list[object]) -> None:
     with pytest.raises(ClickError, match="foreground"):
         read_clicks(save(tmp_path, {"foreground": [[1, 2, 3], point], "background": []}, "p.json"))
 
 
-def test_the_digest_tells_clicks_apart_by_all_that_matters() -> None:
+def test_the_digest_depends_on_label_polarity_position_and_number_of_clicks() -> None:
     base = Click("a", FG, (1.0, 2.0, 3.0))
     variants = [
         (base,),

@@ -1,4 +1,4 @@
-"""Boxes: what holds what, and what meets what."""
+"""Boxes: merging, intersection and bounds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from clickseg.core.arrays import Box, apart, bounds_of, meet
 
 SHAPE = (9, 8, 7)
 ENDS = st.tuples(*(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)) for count in SHAPE))
-BOXES = st.lists(ENDS.map(lambda ends: tuple(slice(min(each), max(each) + 1) for each in ends)), max_size=6)
+BOXES = st.lists(ENDS.map(lambda ends: tuple(slice(min(pair), max(pair) + 1) for pair in ends)), max_size=6)
 
 
-def drawn(*boxes: Box) -> np.ndarray:
-    """The voxels of boxes."""
+def mask_of_boxes(*boxes: Box) -> np.ndarray:
+    """Returns the mask of all voxels in boxes."""
     array = np.zeros(SHAPE, bool)
     for box in boxes:
         array[box] = True
@@ -23,32 +23,32 @@ def drawn(*boxes: Box) -> np.ndarray:
 
 @given(BOXES)
 @settings(deadline=None)
-def test_boxes_apart_hold_all_and_do_not_meet(boxes: list[Box]) -> None:
-    found = apart(boxes)
+def test_merged_boxes_contain_all_boxes_and_do_not_intersect(boxes: list[Box]) -> None:
+    merged = apart(boxes)
 
-    assert not (drawn(*boxes) & ~drawn(*found)).any()
-    assert sum(drawn(each).sum() for each in found) == drawn(*found).sum()
-    assert all(any((drawn(each) & drawn(box)).any() for box in boxes) for each in found)
-
-
-@given(BOXES)
-@settings(deadline=None)
-def test_boxes_meet_where_a_voxel_is_in_both(boxes: list[Box]) -> None:
-    assert all(meet(a, b) == bool((drawn(a) & drawn(b)).any()) for a in boxes for b in boxes)
+    assert not (mask_of_boxes(*boxes) & ~mask_of_boxes(*merged)).any()
+    assert sum(mask_of_boxes(box).sum() for box in merged) == mask_of_boxes(*merged).sum()
+    assert all(any((mask_of_boxes(box) & mask_of_boxes(part)).any() for part in boxes) for box in merged)
 
 
 @given(BOXES)
 @settings(deadline=None)
-def test_the_bounds_of_a_mask_are_the_smallest_box_that_holds_it(boxes: list[Box]) -> None:
-    voxels = np.argwhere(drawn(*boxes))
+def test_boxes_intersect_if_a_voxel_is_in_both(boxes: list[Box]) -> None:
+    assert all(meet(a, b) == bool((mask_of_boxes(a) & mask_of_boxes(b)).any()) for a in boxes for b in boxes)
 
-    found = bounds_of(drawn(*boxes))
+
+@given(BOXES)
+@settings(deadline=None)
+def test_the_bounds_of_a_mask_are_its_smallest_box(boxes: list[Box]) -> None:
+    voxels = np.argwhere(mask_of_boxes(*boxes))
+
+    bounds = bounds_of(mask_of_boxes(*boxes))
 
     expected = [slice(a, b + 1) for a, b in zip(voxels.min(axis=0), voxels.max(axis=0), strict=True)] if boxes else None
-    assert found == (tuple(expected) if expected else None)
+    assert bounds == (tuple(expected) if expected else None)
 
 
-def test_two_boxes_far_apart_stay_two() -> None:
-    one, other = (slice(0, 2),) * 3, (slice(5, 7),) * 3
+def test_boxes_that_do_not_intersect_are_not_merged() -> None:
+    first, second = (slice(0, 2),) * 3, (slice(5, 7),) * 3
 
-    assert sorted(apart([one, other, one]), key=str) == [one, other]
+    assert sorted(apart([first, second, first]), key=str) == [first, second]

@@ -1,4 +1,4 @@
-"""A locked file is locked for everybody else, and free as soon as its process has ended, however it ended."""
+"""A file can be locked once. The lock ends with its process, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_a_locked_file_cannot_be_locked_again_until_it_is_closed(tmp_path: Path)
 
     second = try_lock(tmp_path / "lock")
     assert second is not None
-    first.close()  # the second time it does nothing: the number of its descriptor may be another file's
+    first.close()  # does nothing: another file may have the same descriptor number by now
     assert try_lock(tmp_path / "lock") is None
     second.close()
 
 
-def test_a_lock_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+def test_a_lock_ends_when_its_process_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -53,7 +53,7 @@ def test_a_lock_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     lock.close()
 
 
-def test_a_file_is_created_only_where_that_is_wanted_and_keeps_what_it_holds(tmp_path: Path) -> None:
+def test_a_file_is_created_only_on_request_and_keeps_its_content(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         try_lock(tmp_path / "lock", create=False)
     assert list(tmp_path.iterdir()) == []
@@ -66,14 +66,14 @@ def test_a_file_is_created_only_where_that_is_wanted_and_keeps_what_it_holds(tmp
     assert (tmp_path / "lock").read_text() == "mine"
 
 
-def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_cannot_be_locked(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Is a directory"):
         try_lock(tmp_path)
 
 
-@pytest.mark.parametrize("make", [try_lock, create_locked])
-def test_a_file_system_without_locks_is_an_error_and_leaves_nothing_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object
+@pytest.mark.parametrize("lock", [try_lock, create_locked])
+def test_a_file_system_without_locks_is_an_error_and_no_file_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lock: object
 ) -> None:
     def unsupported(_descriptor: int, **_: bool) -> bool:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -82,14 +82,14 @@ def test_a_file_system_without_locks_is_an_error_and_leaves_nothing_open(
     before = len(list(Path("/proc/self/fd").iterdir()))
 
     with pytest.raises(OSError, match="No locks available"):
-        make(tmp_path / "lock")
+        lock(tmp_path / "lock")
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.parametrize("renames", [True, False], ids=["renamed", "in place, as on Windows"])
-def test_a_lock_that_is_created_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool) -> None:
-    monkeypatch.setattr(file_locks, "RENAMES_OPEN_FILES", renames)
+def test_a_created_lock_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool) -> None:
+    monkeypatch.setattr(file_locks, "CAN_RENAME_OPEN_FILES", renames)
 
     lock = create_locked(tmp_path / "lock")
 
@@ -99,14 +99,14 @@ def test_a_lock_that_is_created_is_held(tmp_path: Path, monkeypatch: pytest.Monk
     assert try_lock(tmp_path / "lock") is not None
 
 
-def test_a_lock_has_its_name_only_when_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_gets_its_name_after_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[list[str]] = []
 
-    def seen(*_: object, **__: object) -> bool:
+    def record_names(*_: object, **__: object) -> bool:
         names.append([path.name for path in tmp_path.iterdir()])
         return True
 
-    monkeypatch.setattr(file_locks, "lock_descriptor", seen)
+    monkeypatch.setattr(file_locks, "lock_descriptor", record_names)
 
     create_locked(tmp_path / "lock").close()
 

@@ -1,4 +1,4 @@
-"""A file is whole or what it was, wherever its name leads."""
+"""Files are written atomically, also through links."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ def test_a_link_is_followed_by_write_bytes_and_replaced_by_replace_whole(tmp_pat
     assert (link.is_symlink(), link.read_bytes(), target.read_bytes()) == (False, b"own", b"new")
 
 
-def test_a_file_that_cannot_be_replaced_stays_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_replaced_keeps_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
-    def full(_self: Path, _target: Path) -> Path:
+    def fail(_self: Path, _target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(Path, "replace", fail)
 
     with pytest.raises(OutputError, match=r"^file: cannot be written: No space left on device$"):
         write_bytes(path, b"new")
 
-    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"file": b"old"}
+    assert {child.name: child.read_bytes() for child in tmp_path.iterdir()} == {"file": b"old"}
 
 
-def test_a_device_is_written_to_and_stays_a_device() -> None:
+def test_a_device_is_written_to_directly() -> None:
     write_bytes(Path(os.devnull), b"gone")
 
     assert not Path(os.devnull).is_file()
 
 
-def test_parts_whose_writers_were_killed_are_removed_and_young_ones_are_not(tmp_path: Path) -> None:
+def test_stale_temporary_files_are_removed_and_new_ones_stay(tmp_path: Path) -> None:
     old, young = part_of(tmp_path / "a.json"), part_of(tmp_path / "b.json")
-    for part in (old, young):
-        part.write_bytes(b"half")
+    for temporary in (old, young):
+        temporary.write_bytes(b"half")
     an_hour_ago = time.time() - 3600
     os.utime(old, (an_hour_ago, an_hour_ago))
 
@@ -58,7 +58,7 @@ def test_parts_whose_writers_were_killed_are_removed_and_young_ones_are_not(tmp_
     assert [*tmp_path.iterdir()] == [young]
 
 
-def test_the_digest_of_a_file_of_several_pieces_is_that_of_its_bytes(tmp_path: Path) -> None:
+def test_the_digest_of_a_file_of_several_blocks_is_that_of_its_bytes(tmp_path: Path) -> None:
     content = bytes(range(256)) * 9000
     path = tmp_path / "file"
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""The garbage collector is tuned by the entry point of a process; the library leaves it as it is."""
+"""Only the entry points of processes change the settings of the garbage collector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.helpers import runs
 
 ROOT = Path(clickseg.__file__).parents[1]
 
-END = """
+PROGRAM = """
 import atexit, gc, sys
 before = gc.get_threshold()
 atexit.register(lambda: print(gc.isenabled(), gc.get_threshold() > before, gc.get_freeze_count() > 10000))  # runs last
@@ -19,28 +19,28 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_run_looks_at_all_objects_seldom_and_not_when_it_ends(tmp_path: Path) -> None:
+def test_a_run_rarely_collects_all_objects_and_not_at_its_end(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
 
-    ended = runs.process(["python", "-c", END, "segment", study, "-o", tmp_path / "out", "-m", models])
+    process = runs.process(["python", "-c", PROGRAM, "segment", study, "-o", tmp_path / "out", "-m", models])
 
-    assert ended.returncode == 0
-    assert ended.stdout.splitlines()[-1] == "True True True"
-
-
-def test_only_the_entry_points_tune_it() -> None:
-    assert importers("gc") == {"clickseg.core.garbage_collector"}
-    assert importers("clickseg.core.garbage_collector") == {"app.main", "clickseg.cli.main"}
+    assert process.returncode == 0
+    assert process.stdout.splitlines()[-1] == "True True True"
 
 
-def importers(name: str) -> set[str]:
-    """The modules of the product that import a module."""
+def test_only_the_entry_points_import_the_settings() -> None:
+    assert modules_that_import("gc") == {"clickseg.core.garbage_collector"}
+    assert modules_that_import("clickseg.core.garbage_collector") == {"app.main", "clickseg.cli.main"}
+
+
+def modules_that_import(name: str) -> set[str]:
+    """Returns the modules of ClickSeg that import a module."""
     paths = [path for folder in ("app", "clickseg", "operators") for path in (ROOT / folder).rglob("*.py")]
-    return {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths if name in imported(path)}
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths if name in imported_modules(path)}
 
 
-def imported(path: Path) -> set[str]:
-    """The names of all modules that a file imports."""
+def imported_modules(path: Path) -> set[str]:
+    """Returns the names of all modules that a file imports."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
-    plain = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return plain | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}

@@ -1,9 +1,8 @@
-"""A run that is ended from outside says so in one line and leaves nothing behind, at every door."""
+"""An interrupted run prints one error line and leaves no files, at every entry point."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,19 +14,19 @@ import pytest
 from clickseg.core.interruption import deferred_interruption, raise_again, raise_when_terminated
 from tests.helpers import runs
 
-DOORS: dict[str, list[object]] = {
+ENTRY_POINTS: dict[str, list[object]] = {
     "segment": [Path(sys.executable).with_name("clickseg"), "segment"],
     "app": [sys.executable, runs.REPOSITORY / "app", "-i"],
 }
 
 
-@pytest.mark.parametrize("door", ["segment", pytest.param("app", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("entry_point", ["segment", pytest.param("app", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_run_leaves_nothing_but_the_note(tmp_path: Path, door: str, number: signal.Signals) -> None:
+def test_an_interrupted_run_leaves_only_its_metadata(tmp_path: Path, entry_point: str, number: signal.Signals) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
     models = runs.write_slow_model(tmp_path / "models")
 
-    run = runs.started([*DOORS[door], study, "-m", models, "-o", output], CLICKSEG_METADATA="1")
+    run = runs.started([*ENTRY_POINTS[entry_point], study, "-m", models, "-o", output], CLICKSEG_METADATA="1")
     runs.wait_until_it_runs(output)
     run.send_signal(number)
     _, errors = run.communicate(timeout=runs.HANG_S)
@@ -39,7 +38,7 @@ def test_an_interrupted_run_leaves_nothing_but_the_note(tmp_path: Path, door: st
     assert json.loads((output / "metadata.json").read_text())["exception"] == "Interrupted"
 
 
-def test_exec_is_the_application_so_that_no_signal_misses_it(tmp_path: Path) -> None:
+def test_exec_replaces_its_process_so_that_the_application_gets_all_signals(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
     command = [str(Path(sys.executable).with_name("clickseg")), "exec", str(tmp_path / "app.py")]
 
@@ -53,63 +52,63 @@ def test_exec_is_the_application_so_that_no_signal_misses_it(tmp_path: Path) -> 
 
 
 @pytest.fixture
-def handled() -> Iterator[None]:
-    """Ending signals are raised, as in the command; afterwards handled as before."""
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before, hook = [signal.getsignal(each) for each in ending], sys.unraisablehook
+def signal_handlers() -> Iterator[None]:
+    """Signals raise ``KeyboardInterrupt``, as in the command. Restores the signal handlers afterwards."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before, hook = [signal.getsignal(number) for number in signals], sys.unraisablehook
     raise_when_terminated()
     yield
     sys.unraisablehook = hook
-    for each, handler in zip(ending, before, strict=True):
-        signal.signal(each, handler)
+    for number, handler in zip(signals, before, strict=True):
+        signal.signal(number, handler)
 
 
-def test_a_signal_within_a_deferring_block_is_raised_at_its_end(handled: None) -> None:
-    passed: list[str] = []
+def test_a_signal_in_a_deferred_block_is_raised_at_its_end(signal_handlers: None) -> None:
+    finished: list[str] = []
 
     def work() -> None:
         with deferred_interruption():
-            os.kill(os.getpid(), signal.SIGTERM)
-            passed.append("the signal was no exception")
+            signal.raise_signal(signal.SIGTERM)
+            finished.append("not interrupted")
 
     with pytest.raises(KeyboardInterrupt):
         work()
 
-    assert passed == ["the signal was no exception"]
+    assert finished == ["not interrupted"]
 
 
 class InterruptedWhenFreed:
     def __del__(self) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
 
-def test_an_interruption_that_cannot_be_raised_where_it_comes_is_raised_later_and_not_printed(
-    handled: None, capsys: pytest.CaptureFixture[str]
+def test_an_interruption_that_cannot_be_raised_at_once_is_raised_later_and_not_printed(
+    signal_handlers: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    freed = InterruptedWhenFreed()
+    instance = InterruptedWhenFreed()
 
-    del freed
+    del instance
 
     assert capsys.readouterr().err == ""
     with pytest.raises(KeyboardInterrupt):
         raise_again()
 
 
-def test_after_a_deferring_block_signals_are_raised_at_once(handled: None) -> None:
+def test_after_a_deferred_block_signals_are_raised_at_once(signal_handlers: None) -> None:
     with deferred_interruption():
         pass
 
     with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
 
-LOSSES = {
+LOST_INTERRUPTIONS = {
     "a thread pool that is interrupted while it starts a thread": """
 import threading
 kept = []
 class Interrupted(threading.Thread):
     def start(self):
-        kept.append(self._args and self._args[0]())  # the pool, which else would end its threads when it is freed
+        kept.append(self._args and self._args[0]())  # keeps the pool alive: freeing it would end its threads
         super().start()
         if self.name.startswith("stitch"):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -117,7 +116,7 @@ threading.Thread = Interrupted
 from clickseg.inference import kernels
 kernels._WORTH_COMPILING = 0
 """,
-    "an import that makes an error of its own of an interruption": """
+    "an import that turns an interruption into another error": """
 from clickseg.batch import steps
 def finish(*_, **__):
     try:
@@ -140,10 +139,12 @@ steps.prepare = prepare_interrupted
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", LOSSES)
-def test_no_interruption_gets_lost_in_a_library(tmp_path: Path, loss: str) -> None:
+@pytest.mark.parametrize("case", LOST_INTERRUPTIONS)
+def test_interruptions_that_a_library_loses_still_end_the_run(tmp_path: Path, case: str) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
-    program = f"import os, signal\nfrom clickseg.cli.main import main\n{LOSSES[loss]}\nraise SystemExit(main())"
+    program = (
+        f"import os, signal\nfrom clickseg.cli.main import main\n{LOST_INTERRUPTIONS[case]}\nraise SystemExit(main())"
+    )
 
     run = runs.started([sys.executable, "-c", program, "segment", study, "-m", models, "-o", tmp_path / "out"])
     _, errors = run.communicate(timeout=runs.HANG_S)

@@ -1,4 +1,4 @@
-"""Processors and memory: those of this process, by what each system knows of them."""
+"""Processors and memory of this process, as each operating system reports them."""
 
 from __future__ import annotations
 
@@ -34,35 +34,35 @@ print(processor_count())
 MB = 1 << 20
 
 
-def test_the_processors_are_those_that_the_process_may_run_on() -> None:
-    one = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True)
+def test_only_processors_that_the_process_may_run_on_are_counted() -> None:
+    process = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True)
 
-    assert one.stdout == "1\n"
+    assert process.stdout == "1\n"
     assert processor_count() == len(os.sched_getaffinity(0))
 
 
-def test_where_there_is_no_affinity_all_processors_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_affinity_all_processors_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "Process", SimpleNamespace)  # as on macOS: without cpu_affinity
     monkeypatch.setattr(os, "cpu_count", lambda: 11)
 
     assert processor_count() == 11
 
 
-def test_what_linux_calls_available_is_what_can_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_available_memory_is_that_of_proc_meminfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "meminfo").write_text(MEMINFO)
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
 
     assert available_memory_bytes() == 3000 * 1024
 
 
-def test_the_peak_remembers_what_was_given_back() -> None:
+def test_the_peak_includes_memory_that_was_freed() -> None:
     before = resident_memory_bytes()
     block = b"1" * (256 * MB)
-    taken = resident_memory_bytes()
+    allocated = resident_memory_bytes()
     del block
 
-    assert taken - before > 0.9 * 256 * MB
-    assert peak_memory_bytes() > 0.99 * taken  # Linux counts pages in batches
+    assert allocated - before > 0.9 * 256 * MB
+    assert peak_memory_bytes() > 0.99 * allocated  # Linux updates page counts in batches
     assert peak_memory_bytes() == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -74,10 +74,10 @@ def test_the_peak_remembers_what_was_given_back() -> None:
         ("linux", SimpleNamespace(rss=5 * MB), 7 * MB * 1024),
     ],
 )
-def test_the_peak_has_the_unit_of_each_system(
+def test_the_peak_is_in_bytes_on_each_system(
     monkeypatch: pytest.MonkeyPatch, system: str, status: SimpleNamespace, peak: int
 ) -> None:
-    """Of the same number in ``ru_maxrss``: getrusage(2) has bytes on macOS, KiB on Linux."""
+    """The value of ``ru_maxrss`` (getrusage(2)) is in bytes on macOS, and in KiB on Linux."""
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: status))
     monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=7 * MB))

@@ -1,4 +1,4 @@
-"""Files appear together or not at all, whatever happens in between."""
+"""Files are published together or not at all, even if the run fails or is killed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MARKER = "report.json"
 
 
 class InterruptedRunError(Exception):
-    """A run that fails on its way."""
+    """The error of a run that fails."""
 
 
-def names(folder: Path) -> list[str]:
+def file_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
@@ -40,23 +40,23 @@ def test_files_appear_when_they_are_published(tmp_path: Path) -> None:
 
     with Staging(output, MARKER) as staging:
         fill(staging, "b.dcm", "a.dcm", MARKER)
-        assert all(name.startswith(".clickseg-") for name in names(output))
+        assert all(name.startswith(".clickseg-") for name in file_names(output))
         staging.publish()
 
-    assert names(output) == ["a.dcm", "b.dcm", MARKER]
+    assert file_names(output) == ["a.dcm", "b.dcm", MARKER]
 
 
-def test_nothing_is_left_where_nothing_was_published(tmp_path: Path) -> None:
+def test_no_files_remain_if_nothing_was_published(tmp_path: Path) -> None:
     output = tmp_path / "a" / "out"
 
     with contextlib.suppress(InterruptedRunError), Staging(output, MARKER) as staging:
         fill(staging, "a.dcm", MARKER)
         raise InterruptedRunError
 
-    assert names(tmp_path) == []
+    assert file_names(tmp_path) == []
 
 
-def test_what_lies_in_the_folder_already_is_not_touched(tmp_path: Path) -> None:
+def test_existing_files_in_the_folder_are_not_changed(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     (tmp_path / MARKER).write_text("old")
 
@@ -64,7 +64,7 @@ def test_what_lies_in_the_folder_already_is_not_touched(tmp_path: Path) -> None:
         fill(staging, "a.dcm", MARKER)
         raise InterruptedRunError
 
-    assert names(tmp_path) == ["mine.txt", MARKER]
+    assert file_names(tmp_path) == ["mine.txt", MARKER]
     assert (tmp_path / MARKER).read_text() == "old"
 
 
@@ -74,10 +74,10 @@ def test_a_second_run_replaces_the_report(tmp_path: Path) -> None:
             fill(staging, f"{number}.dcm", MARKER)
             staging.publish()
 
-    assert names(tmp_path) == ["1.dcm", "2.dcm", MARKER]
+    assert file_names(tmp_path) == ["1.dcm", "2.dcm", MARKER]
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with (
@@ -89,22 +89,22 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_a_failed_publication_takes_back_what_it_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_publication_removes_the_published_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.dcm").write_text("old")
-    real = Path.replace
+    rename = Path.replace
 
-    def failing(self: Path, target: Path) -> Path:
+    def fail_at_c(self: Path, target: Path) -> Path:
         if self.name == "c.dcm":
             raise OSError(28, "No space left on device")
-        return real(self, target)
+        return rename(self, target)
 
-    monkeypatch.setattr(Path, "replace", failing)
+    monkeypatch.setattr(Path, "replace", fail_at_c)
     with Staging(tmp_path, MARKER) as staging:
         fill(staging, "a.dcm", "b.dcm", "c.dcm", MARKER)
         with pytest.raises(OutputError, match="No space left on device"):
             staging.publish()
 
-    assert names(tmp_path) == ["a.dcm"]
+    assert file_names(tmp_path) == ["a.dcm"]
 
 
 KILLED = """
@@ -134,22 +134,22 @@ with Staging(Path(sys.argv[1]), "report.json") as staging:
 
 
 @pytest.mark.parametrize("after", range(6))
-def test_a_run_that_was_killed_is_cleaned_up_by_the_next(tmp_path: Path, after: int) -> None:
+def test_the_next_run_cleans_up_after_a_killed_run(tmp_path: Path, after: int) -> None:
     (tmp_path / "a.dcm").write_text("old")
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(after)])
-    assert ended.returncode == -signal.SIGKILL
-    is_whole = (tmp_path / MARKER).exists()
+    process = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(after)])
+    assert process.returncode == -signal.SIGKILL
+    is_complete = (tmp_path / MARKER).exists()
 
     with Staging(tmp_path, MARKER) as staging:
-        left = [name for name in names(tmp_path) if name != staging.folder.name]
+        remaining = [name for name in file_names(tmp_path) if name != staging.folder.name]
 
-    assert is_whole == (after == 5)
-    assert left == (["a.dcm", "b.dcm", "c.dcm", MARKER] if is_whole else ["a.dcm"])
-    assert names(tmp_path) == left
+    assert is_complete == (after == 5)
+    assert remaining == (["a.dcm", "b.dcm", "c.dcm", MARKER] if is_complete else ["a.dcm"])
+    assert file_names(tmp_path) == remaining
 
 
-@pytest.mark.parametrize("lock", ["held", "not yet made"])
-def test_a_run_that_has_just_begun_is_let_alone(tmp_path: Path, lock: str) -> None:
+@pytest.mark.parametrize("lock", ["held", "not yet created"])
+def test_the_folder_of_a_run_that_has_just_started_stays(tmp_path: Path, lock: str) -> None:
     folder = tmp_path / ".clickseg-young"
     folder.mkdir()
     if lock == "held":
@@ -163,50 +163,50 @@ def test_a_run_that_has_just_begun_is_let_alone(tmp_path: Path, lock: str) -> No
         os.close(descriptor)
 
 
-def test_a_run_that_was_killed_while_it_removed_its_folder_is_cleaned_up(tmp_path: Path) -> None:
+def test_a_folder_whose_removal_was_killed_is_removed(tmp_path: Path) -> None:
     script = f"""
 import os, shutil, signal
 from pathlib import Path
 from clickseg.core.staging import Staging
-def removed_in_part(folder, **_):
+def remove_partly(folder, **_):
     (Path(folder) / ".lock").unlink()
     os.kill(os.getpid(), signal.SIGKILL)
 with Staging(Path({str(tmp_path)!r}), "report.json") as staging:
     for name in ("a.dcm", "report.json"):
         (staging.folder / name).write_text("new")
     staging.publish()
-    shutil.rmtree = removed_in_part
+    shutil.rmtree = remove_partly
 """
     subprocess.run([sys.executable, "-c", script], check=False)
-    assert len(names(tmp_path)) == 3
+    assert len(file_names(tmp_path)) == 3
 
     with Staging(tmp_path, "report.json"):
         pass
 
-    assert names(tmp_path) == ["a.dcm", "report.json"]
+    assert file_names(tmp_path) == ["a.dcm", "report.json"]
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])
-def test_an_interruption_while_publishing_takes_back_what_was_published(
+def test_an_interruption_during_publication_removes_the_published_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    rename, done = Path.replace, []
+    rename, published = Path.replace, []
 
-    def interrupted(self: Path, target: Path) -> Path:
+    def rename_and_interrupt(self: Path, target: Path) -> Path:
         moved = rename(self, target)
         if target.parent == tmp_path:
-            done.append(target.name)
-            if len(done) == after:
+            published.append(target.name)
+            if len(published) == after:
                 raise KeyboardInterrupt
         return moved
 
     with Staging(tmp_path, "report.json") as staging:
         fill(staging, "a.dcm", "b.dcm", "report.json")
-        monkeypatch.setattr(Path, "replace", interrupted)
+        monkeypatch.setattr(Path, "replace", rename_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
             staging.publish()
 
-    assert names(tmp_path) == (["a.dcm", "b.dcm", "report.json"] if after == 3 else [])
+    assert file_names(tmp_path) == (["a.dcm", "b.dcm", "report.json"] if after == 3 else [])
 
 
 def test_a_lock_that_is_a_folder_is_none_of_ours(tmp_path: Path) -> None:
@@ -216,10 +216,10 @@ def test_a_lock_that_is_a_folder_is_none_of_ours(tmp_path: Path) -> None:
         fill(staging, "a.dcm", "report.json")
         staging.publish()
 
-    assert names(tmp_path) == [".clickseg-x", "a.dcm", "report.json"]
+    assert file_names(tmp_path) == [".clickseg-x", "a.dcm", "report.json"]
 
 
-def test_a_part_of_a_killed_run_is_removed_and_a_young_one_is_let_alone(tmp_path: Path) -> None:
+def test_stale_temporary_files_are_removed_and_new_ones_stay(tmp_path: Path) -> None:
     for name, age_s in ((".clickseg-part-1-a", 3600), (".clickseg-part-1-b", 0)):
         (tmp_path / name).write_text("half")
         os.utime(tmp_path / name, (time.time() - age_s,) * 2)
@@ -227,10 +227,10 @@ def test_a_part_of_a_killed_run_is_removed_and_a_young_one_is_let_alone(tmp_path
     with Staging(tmp_path, "report.json"):
         assert not (tmp_path / ".clickseg-part-1-a").exists()
 
-    assert names(tmp_path) == [".clickseg-part-1-b"]
+    assert file_names(tmp_path) == [".clickseg-part-1-b"]
 
 
-def test_a_run_that_was_killed_before_it_had_its_lock_is_cleaned_up(tmp_path: Path) -> None:
+def test_the_folder_of_a_run_that_was_killed_before_its_lock_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / ".clickseg-old"
     folder.mkdir()
     os.utime(folder, (0, 0))
@@ -242,7 +242,7 @@ def test_a_run_that_was_killed_before_it_had_its_lock_is_cleaned_up(tmp_path: Pa
 @pytest.mark.parametrize(
     "journal", ['["../mine.txt"]', '{"../mine.txt": 1}', '{"mine.txt": 0}', "{", "7", '{"a": "b"}']
 )
-def test_a_journal_that_is_not_ours_takes_nothing_away(tmp_path: Path, journal: str) -> None:
+def test_an_invalid_journal_does_not_remove_other_files(tmp_path: Path, journal: str) -> None:
     output, folder = tmp_path / "out", tmp_path / "out" / ".clickseg-evil"
     folder.mkdir(parents=True)
     for path in (tmp_path / "mine.txt", output / "mine.txt", folder / ".lock", folder / MARKER):
@@ -253,19 +253,19 @@ def test_a_journal_that_is_not_ours_takes_nothing_away(tmp_path: Path, journal: 
         pass
 
     assert (tmp_path / "mine.txt").exists()
-    assert names(output) == ["mine.txt"]
+    assert file_names(output) == ["mine.txt"]
 
 
 @pytest.fixture
 def shared_folder() -> Iterator[Path]:
-    """A folder that every user may write to."""
+    """Creates a folder that every user may write to."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)
         yield Path(name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
-def test_a_folder_of_another_user_is_let_alone(shared_folder: Path) -> None:
+def test_the_folder_of_another_user_stays(shared_folder: Path) -> None:
     (shared_folder / ".clickseg-roots").mkdir(mode=0o700)
     (shared_folder / ".clickseg-roots" / ".lock").touch()
 
@@ -277,10 +277,10 @@ def test_a_folder_of_another_user_is_let_alone(shared_folder: Path) -> None:
     finally:
         os.seteuid(0)
 
-    assert names(shared_folder) == [".clickseg-roots", "a.dcm", MARKER]
+    assert file_names(shared_folder) == [".clickseg-roots", "a.dcm", MARKER]
 
 
-def test_foreign_files_with_a_name_like_ours_are_not_touched(tmp_path: Path) -> None:
+def test_foreign_files_with_similar_names_are_not_changed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / ".clickseg-notes").write_text("mine")
     (tmp_path / ".clickseg-link").symlink_to(tmp_path / "elsewhere")
@@ -291,12 +291,12 @@ def test_foreign_files_with_a_name_like_ours_are_not_touched(tmp_path: Path) -> 
     with Staging(tmp_path, MARKER):
         pass
 
-    assert names(tmp_path) == [".clickseg-folder", ".clickseg-link", ".clickseg-notes", "elsewhere"]
+    assert file_names(tmp_path) == [".clickseg-folder", ".clickseg-link", ".clickseg-notes", "elsewhere"]
 
 
-@pytest.mark.parametrize("renames", [True, False], ids=["open files are renamed", "they are not, as on Windows"])
-def test_a_run_that_goes_on_is_let_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool) -> None:
-    monkeypatch.setattr(file_locks, "RENAMES_OPEN_FILES", renames)
+@pytest.mark.parametrize("renames", [True, False], ids=["open files can be renamed", "they cannot, as on Windows"])
+def test_the_folder_of_an_active_run_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool) -> None:
+    monkeypatch.setattr(file_locks, "CAN_RENAME_OPEN_FILES", renames)
 
     with Staging(tmp_path, MARKER) as first, Staging(tmp_path, MARKER) as second:
         assert first.folder.is_dir()
@@ -305,10 +305,10 @@ def test_a_run_that_goes_on_is_let_alone(tmp_path: Path, monkeypatch: pytest.Mon
         fill(first, "b.dcm", MARKER)
         first.publish()
 
-    assert names(tmp_path) == ["a.dcm", "b.dcm", MARKER]
+    assert file_names(tmp_path) == ["a.dcm", "b.dcm", MARKER]
 
 
-def test_a_lock_is_held_while_a_run_goes_on(tmp_path: Path) -> None:
+def test_the_lock_is_held_while_a_run_is_active(tmp_path: Path) -> None:
     with Staging(tmp_path, MARKER) as staging:
         descriptor = os.open(staging.folder / ".lock", os.O_RDWR)
         with pytest.raises(BlockingIOError):

@@ -1,8 +1,8 @@
-"""Kill -9 at random moments of a run, half of them while it publishes.
+"""Kills runs with SIGKILL at random moments, half of them during the publication of the results.
 
-OUT holds a whole result or nothing new, and the next run cleans up and succeeds.
+The output folder must contain either a complete result or no new results, and the next run must clean up and succeed.
 
-``python -m tests.helpers.killing --count 200`` prints the tally.
+``python -m tests.helpers.killing --count 200`` prints how often each state occurred.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ COMMAND = [str(Path(sys.executable).with_name("clickseg")), "segment"]
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a run is killed.
+    """The moment at which a run is killed.
 
     Attributes:
-        after_s: How long after its start, or after its first file is in the output folder.
-        is_publishing: Which of the two.
+        after_s: The delay after the start of the run, or after its first file is in the output folder.
+        is_publishing: Whether the delay begins with the first file.
     """
 
     after_s: float
     is_publishing: bool
 
     def wait(self, run: subprocess.Popen[bytes], output: Path) -> None:
-        """Waits for it."""
+        """Waits until the moment."""
         while self.is_publishing and run.poll() is None and not any(output.glob("[!.]*")):
             time.sleep(0.0002)
         time.sleep(self.after_s)
 
 
 def run_once(study: Path, models: Path, output: Path, moment: Moment | None) -> int:
-    """Runs the command, and kills it at a moment; returns its exit code."""
+    """Runs the command and kills it at a moment, if given. Returns the exit code."""
     command = [*COMMAND, str(study), "-o", str(output), "-m", str(models)]
     with subprocess.Popen(command, env=runs.environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
         if moment is not None:
@@ -54,35 +54,39 @@ def run_once(study: Path, models: Path, output: Path, moment: Moment | None) -> 
         return run.wait()
 
 
-def state_of(output: Path, whole: Path) -> str:
-    """Says what a folder holds: ``nothing``, ``leftovers``, ``whole``; or ``broken``, which must never be.
+def output_state(output: Path, reference: Path) -> str:
+    """Returns the state of a folder: ``empty``, ``leftovers``, ``complete``, or ``broken``, which must never occur.
 
-    It is whole if each file that the report lists has the bytes that it has where nothing was killed.
+    It is complete if all files in the report have the same bytes as those of a run that was not killed.
     """
     visible = {path.name for path in output.glob("*")} if output.is_dir() else set()
     if "report.json" in visible:
         entries = json.loads((output / "report.json").read_text())["series"]
         listed = [name for entry in entries for name in entry["files"].values()]
-        equal = all(name in visible and (output / name).read_bytes() == (whole / name).read_bytes() for name in listed)
-        return "whole" if listed and equal else "broken"
+        equal = all(
+            name in visible and (output / name).read_bytes() == (reference / name).read_bytes() for name in listed
+        )
+        return "complete" if listed and equal else "broken"
     hidden = output.is_dir() and any(output.glob(".clickseg-*"))
     if visible and not hidden:
         return "broken"
-    return "leftovers" if hidden else "nothing"
+    return "leftovers" if hidden else "empty"
 
 
-def killed_and_repeated(study: Path, models: Path, folder: Path, whole: Path, moment: Moment) -> tuple[str, str]:
-    """Kills one run, and runs again; returns what each left."""
+def kill_and_repeat(study: Path, models: Path, folder: Path, reference: Path, moment: Moment) -> tuple[str, str]:
+    """Kills a run, and runs again. Returns the state of the output folder after each."""
     output = folder / "out"
     run_once(study, models, output, moment)
-    after_kill = state_of(output, whole)
+    after_kill = output_state(output, reference)
     code = run_once(study, models, output, None)
     is_clean = not any(output.glob(".clickseg-*"))
-    return after_kill, "whole" if code == 0 and is_clean and state_of(output, whole) == "whole" else "broken"
+    return after_kill, "complete" if code == 0 and is_clean and output_state(
+        output, reference
+    ) == "complete" else "broken"
 
 
 def main() -> int:
-    """Kills as many runs as asked for."""
+    """Kills the requested number of runs and prints the states."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
@@ -93,14 +97,14 @@ def main() -> int:
         study = runs.write_input(folder / "in", runs.click(9, 11, 13))
         models = runs.write_model(folder / "models")
         start = time.perf_counter()
-        run_once(study, models, folder / "whole", None)
-        whole_s = (time.perf_counter() - start) * arguments.jobs  # as many share the machine
+        run_once(study, models, folder / "reference", None)
+        duration_s = (time.perf_counter() - start) * arguments.jobs  # parallel runs share the machine
         moments = [
-            Moment(rng.uniform(0, 0.002) if number % 2 else rng.uniform(0, whole_s), number % 2 == 1)
+            Moment(rng.uniform(0, 0.002) if number % 2 else rng.uniform(0, duration_s), number % 2 == 1)
             for number in range(arguments.count)
         ]
         jobs = [
-            pool.submit(killed_and_repeated, study, models, folder / str(number), folder / "whole", moment)
+            pool.submit(kill_and_repeat, study, models, folder / str(number), folder / "reference", moment)
             for number, moment in enumerate(moments)
         ]
         tally = Counter(job.result() for job in jobs)

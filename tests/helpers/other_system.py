@@ -1,10 +1,11 @@
-"""Runs the ``clickseg`` command without what only Linux, or only POSIX, has, as a stand-in for Windows.
+"""Runs the ``clickseg`` command without the features that only Linux or POSIX has, to simulate Windows.
 
-It shows that ClickSeg itself needs nothing of that. It is not Windows: Python, the disk, OpenVINO and all other
-libraries are those of Linux. psutil and filelock bring each system's own calls, which cannot be had here. So both are
-imported first; filelock keeps the locks of Linux, and psutil's answers are replaced by such as it gives on Windows.
+It shows that ClickSeg does not need these features. It is not Windows: Python, the disk, OpenVINO and all other
+libraries are those of Linux. psutil and filelock use the calls of the system, and those of Windows are not available
+here. Therefore both are imported first. filelock uses the locks of Linux, and the values of psutil are replaced by
+typical values on Windows.
 
-``python -m tests.helpers.other_system JSON`` takes a list of commands, each a list of arguments.
+``python -m tests.helpers.other_system JSON`` runs a list of commands, each a list of arguments.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import filelock  # noqa: F401 - before `fcntl` is gone
+import filelock  # noqa: F401 - before `fcntl` is removed
 import psutil
 
 MODULES = ("fcntl", "grp", "pwd", "resource", "termios")
@@ -30,34 +31,34 @@ _FLAGS = ("O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "O_TMPFILE")
 _FILES = ("chown", "fchmod", "fchown", "mkfifo", "posix_fadvise", "pread", "preadv", "pwrite", "pwritev", "sync")
 _USERS = ("getegid", "geteuid", "getgid", "getuid", "setegid", "seteuid", "setgid", "setuid")
 _MACHINE = ("fork", "getloadavg", "nice", "sched_getaffinity", "sched_setaffinity", "sysconf")
-OF_OS = frozenset(_FLAGS + _FILES + _USERS + _MACHINE)
+OS_NAMES = frozenset(_FLAGS + _FILES + _USERS + _MACHINE)
 PEAK_BYTES = 321 << 20
 
 
-def take_away() -> None:
-    """Takes away what the system at hand has and others have not, for the rest of the process."""
-    processors = list(range(len(os.sched_getaffinity(0))))  # the same: threads are part of the engine fingerprint
-    used = SimpleNamespace(rss=200 << 20, peak_wset=PEAK_BYTES)
+def remove_system_features() -> None:
+    """Removes the features that other systems lack, for the rest of the process."""
+    processors = list(range(len(os.sched_getaffinity(0))))  # unchanged: the engine fingerprint contains the threads
+    memory = SimpleNamespace(rss=200 << 20, peak_wset=PEAK_BYTES)
     psutil.virtual_memory = lambda: SimpleNamespace(available=4 << 30)
-    psutil.Process = lambda: SimpleNamespace(memory_info=lambda: used, cpu_affinity=lambda: processors)
+    psutil.Process = lambda: SimpleNamespace(memory_info=lambda: memory, cpu_affinity=lambda: processors)
     for name in MODULES:
         sys.modules[name] = None  # an import of it raises ImportError
-    for module, names in ((os, OF_OS), (signal, SIGNALS)):
+    for module, names in ((os, OS_NAMES), (signal, SIGNALS)):
         for name in names:
             delattr(module, name)
-    tempfile.TemporaryFile = tempfile.NamedTemporaryFile  # files without a name are POSIX's
+    tempfile.TemporaryFile = tempfile.NamedTemporaryFile  # files without a name exist on POSIX only
     shutil._use_fd_functions = False
-    sys.addaudithook(Refusals())
+    sys.addaudithook(WindowsErrors())
 
 
-class Refusals:
-    """Raises what Windows raises: it has no ``/proc`` and ``/sys``, and neither renames nor removes open files."""
+class WindowsErrors:
+    """Raises the errors of Windows, which has no ``/proc`` and ``/sys``, and neither renames nor removes open files."""
 
     def __init__(self) -> None:
         self._state = threading.local()
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
-        if getattr(self._state, "is_looking", False):
+        if getattr(self._state, "is_listing", False):
             return
         if event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], (str, bytes, os.PathLike)):
             path = os.fsdecode(arguments[0])
@@ -65,25 +66,25 @@ class Refusals:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if event in ("os.rename", "os.remove", "os.rmdir"):
             names = arguments[:2] if event == "os.rename" else arguments[:1]
-            self._refuse_open([os.path.realpath(os.fsdecode(name)) for name in names])
+            self._reject_open_files([os.path.realpath(os.fsdecode(name)) for name in names])
 
-    def _refuse_open(self, paths: list[str]) -> None:
-        self._state.is_looking = True
+    def _reject_open_files(self, paths: list[str]) -> None:
+        self._state.is_listing = True
         try:
             files = list(open_files())
         finally:
-            self._state.is_looking = False
+            self._state.is_listing = False
         for path in paths:
             if any(file == path or file.startswith(f"{path}{os.sep}") for file in files):
                 raise PermissionError(errno.EACCES, "The file is being used by another process", path)
 
 
 def open_files() -> Iterator[str]:
-    """Yields what this process has open or mapped into its memory."""
+    """Yields the files that this process has open or mapped into memory."""
     for link in Path("/proc/self/fd").iterdir():
         try:
             yield str(link.readlink())
-        except FileNotFoundError:  # that of the folder itself
+        except FileNotFoundError:  # the descriptor of the listing itself
             continue
     for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
         _, slash, path = line.partition("/")
@@ -91,12 +92,12 @@ def open_files() -> Iterator[str]:
 
 
 def main(commands: list[list[str]]) -> int:
-    """Runs commands until one of them fails; returns the exit code of the last one."""
-    take_away()
+    """Runs commands until one fails. Returns the exit code of the last command that was run."""
+    remove_system_features()
     from clickseg.cli.main import main as clickseg
     from clickseg.core import file_locks
 
-    file_locks.RENAMES_OPEN_FILES = False
+    file_locks.CAN_RENAME_OPEN_FILES = False
 
     return next((code for code in map(clickseg, commands) if code), 0)
 

@@ -1,1 +1,1 @@
-"""Readers and writers of click files, one module per format."""
+"""Readers and writers of click files, one module for each format."""

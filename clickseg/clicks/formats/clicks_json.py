@@ -1,4 +1,4 @@
-"""The native form ``clicks.json``: LPS mm, and optionally the frame of reference and the series they belong to."""
+"""The native format ``clicks.json``: positions in LPS mm, with optional frame of reference and series."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clickseg.core.validation import Strict, parse
 
 MAX_CLICKS = 10_000
 
-Coordinate = Annotated[float, Field(strict=True)]  # a number, not a text that looks like one
+Coordinate = Annotated[float, Field(strict=True)]  # a number, not a string of digits
 Position = tuple[Coordinate, Coordinate, Coordinate]
 
 
@@ -32,16 +32,16 @@ class _File(Strict):
 
 
 def is_clicks_json(data: Any) -> bool:
-    """Whether JSON looks like the native form."""
+    """Returns whether JSON looks like the native format."""
     return isinstance(data, dict) and "clicks" in data and "markups" not in data
 
 
 def parse_clicks_json(data: Any, source: str) -> Clicks:
-    """Reads the native form.
+    """Reads the native format.
 
     Args:
-        data: The JSON.
-        source: The file's name.
+        data: The parsed JSON.
+        source: The name of the file.
 
     Raises:
         ClickError: A field is missing, unknown or of the wrong type.
@@ -52,7 +52,7 @@ def parse_clicks_json(data: Any, source: str) -> Clicks:
 
 
 def clicks_json(clicks: Clicks) -> dict[str, Any]:
-    """Returns clicks in the native form."""
+    """Returns clicks in the native format, as data for JSON."""
     content: dict[str, Any] = {"version": 1}
     if clicks.frame_of_reference_uid:
         content["frame_of_reference_uid"] = clicks.frame_of_reference_uid
@@ -66,5 +66,5 @@ def clicks_json(clicks: Clicks) -> dict[str, Any]:
 
 
 def write_clicks_json(clicks: Clicks, path: Path) -> None:
-    """Writes the native form."""
+    """Writes clicks to a file in the native format."""
     path.write_text(json.dumps(clicks_json(clicks), indent=2) + "\n", encoding="utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""Cases of the CVPR 2025 interactive segmentation challenge (``.npz``): voxels as its code stores them, [z, y, x]."""
+"""Cases of the CVPR 2025 interactive segmentation challenge (``.npz``), with voxels [z, y, x] as in its code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Points = Annotated[tuple[tuple[Index, Index, Index], ...], Field(max_length=MAX_
 Step = Literal["fg", "bg"] | None
 
 
-class _Class(BaseModel):
+class _ClassClicks(BaseModel):
     """The clicks of one class."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,46 +39,46 @@ class _Class(BaseModel):
 
 
 class _File(BaseModel):
-    """The clicks of a case; ``clicks_order`` tells in which order each class got its own, None where it got none."""
+    """The clicks of a case. ``clicks_order`` is the order of the clicks of each class; None is a step without click."""
 
     model_config = ConfigDict(frozen=True)
 
-    clicks: tuple[_Class, ...]
+    clicks: tuple[_ClassClicks, ...]
     clicks_order: tuple[tuple[Step, ...], ...] | None = None
 
 
 def read_cvpr(archive: BinaryIO, source: str) -> PendingClicks:
     """Reads the clicks of a case.
 
-    The label is the number of the class (from 1) where there are several, else empty.
+    If there are several classes, the label is the number of the class (from 1), else it is empty.
 
     Args:
         archive: The file.
-        source: What to call it.
+        source: The name of the file.
 
     Raises:
-        ClickError: It holds no clicks, or something else than voxels.
+        ClickError: The file contains no clicks, or invalid voxels.
     """
-    file = parse(_File, _content(archive, source), source, ClickError)
+    file = parse(_File, _read_content(archive, source), source, ClickError)
     orders: Sequence[Sequence[Step]] = file.clicks_order or [()] * len(file.clicks)
     if len(orders) != len(file.clicks):
         raise ClickError(f"{source}: clicks_order: expected {len(file.clicks)} classes as in clicks, got {len(orders)}")
     labels = [str(number) for number in range(1, len(orders) + 1)] if len(orders) > 1 else [""]
     points = [
         click
-        for label, each, order in zip(labels, file.clicks, orders, strict=True)
-        for click in _ordered(label, each, order)
+        for label, members, order in zip(labels, file.clicks, orders, strict=True)
+        for click in _sort_clicks(label, members, order)
     ]
     return PendingClicks(tuple(points), source)
 
 
-def _ordered(label: str, clicks: _Class, order: Sequence[Step]) -> list[PendingClick]:
-    """Returns the clicks of a class in the order that they were made; without a whole one, foreground first."""
-    left = {"fg": list(clicks.fg), "bg": list(clicks.bg)}
+def _sort_clicks(label: str, clicks: _ClassClicks, order: Sequence[Step]) -> list[PendingClick]:
+    """Returns the clicks of a class in their order. If the order is incomplete, foreground clicks are first."""
+    remaining = {"fg": list(clicks.fg), "bg": list(clicks.bg)}
     steps: list[str] = [step for step in order if step is not None]
     if sorted(steps) != ["bg"] * len(clicks.bg) + ["fg"] * len(clicks.fg):
         steps = ["fg"] * len(clicks.fg) + ["bg"] * len(clicks.bg)
-    return [PendingClick(label, _POLARITIES[step], _voxel(left[step].pop(0))) for step in steps]
+    return [PendingClick(label, _POLARITIES[step], _voxel(remaining[step].pop(0))) for step in steps]
 
 
 def _voxel(point: tuple[int, int, int]) -> Voxel:
@@ -86,23 +86,23 @@ def _voxel(point: tuple[int, int, int]) -> Voxel:
     return Voxel(i, j, k)
 
 
-def _content(file: BinaryIO, source: str) -> dict[str, Any]:
-    """Returns clicks and their order as plain values; nothing in the file is unpickled."""
+def _read_content(file: BinaryIO, source: str) -> dict[str, Any]:
+    """Returns clicks and their order as plain values. Pickles in the file are not executed."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = [name for name in (_CLICKS, _ORDER) if name in archive.namelist()]
             if _CLICKS not in members:
                 raise ClickError(f"{source}: expected an array named clicks, got {', '.join(archive.namelist()[:8])}")
-            return {name.removesuffix(".npy"): _array(archive, name) for name in members}
+            return {name.removesuffix(".npy"): _read_array(archive, name) for name in members}
     except (MemoryError, PickleError, SyntaxError, TokenError, ValueError) as error:
         raise ClickError(f"{source}: clicks cannot be read: {error}") from error
     except (EOFError, LZMAError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ClickError(f"{source}: no .npz archive: {error}") from error
+        raise ClickError(f"{source}: not a .npz archive: {error}") from error
     except OSError as error:
         raise ClickError(f"{source}: cannot be read: {error.strerror or error}") from error
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> Any:
+def _read_array(archive: zipfile.ZipFile, name: str) -> Any:
     with archive.open(name) as file:
         major, _ = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
@@ -111,37 +111,39 @@ def _array(archive: zipfile.ZipFile, name: str) -> Any:
     if len(content) > _MAX_BYTES:
         raise ValueError(f"{name}: expected at most {_MAX_BYTES} bytes")
     if dtype.hasobject:
-        return _nested(plain_value(content), shape)
-    return np.frombuffer(content, dtype).reshape(shape).tolist()  # lists of equal length: texts, or none at all
+        return _reshape(plain_value(content), shape)
+    return (
+        np.frombuffer(content, dtype).reshape(shape).tolist()
+    )  # orders of equal length are an array of text; empty ones, of numbers
 
 
-def _nested(values: Any, shape: Sequence[int]) -> Any:
-    """Returns the objects of an array, which lie one after another, as lists of its shape."""
+def _reshape(values: Any, shape: Sequence[int]) -> Any:
+    """Returns the objects of an array, which are stored in one list, as nested lists of its shape."""
     if len(shape) <= 1 or not isinstance(values, list):
         return values
     inner = len(values) // max(shape[0], 1)
-    return [_nested(values[row * inner : (row + 1) * inner], shape[1:]) for row in range(shape[0])]
+    return [_reshape(values[row * inner : (row + 1) * inner], shape[1:]) for row in range(shape[0])]
 
 
 def cvpr_npz(clicks: Sequence[VoxelClick]) -> bytes:
-    """Returns clicks as a case without images; classes are numbered in the order of their labels."""
+    """Returns clicks as a case without images. Classes are numbered in alphabetical order of their labels."""
     labels = sorted({click.label for click in clicks}) or [""]
-    members = [[click for click in clicks if click.label == label] for label in labels]
+    groups = [[click for click in clicks if click.label == label] for label in labels]
     points = [
         {
-            key: [list(click.voxel[::-1]) for click in each if click.polarity is polarity]
+            key: [list(click.voxel[::-1]) for click in group if click.polarity is polarity]
             for key, polarity in _POLARITIES.items()
         }
-        for each in members
+        for group in groups
     ]
-    order = [["fg" if click.polarity is Polarity.FOREGROUND else "bg" for click in each] for each in members]
+    order = [["fg" if click.polarity is Polarity.FOREGROUND else "bg" for click in group] for group in groups]
     file = BytesIO()
-    np.savez(file, clicks=_objects(points), clicks_order=_objects(order))
+    np.savez(file, clicks=_to_object_array(points), clicks_order=_to_object_array(order))
     return file.getvalue()
 
 
-def _objects(values: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """Returns an array of objects, whatever their shape."""
+def _to_object_array(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """Returns a one-dimensional array of objects, even if the objects are lists of equal length."""
     array = np.empty(len(values), dtype=object)
     array[:] = list(values)
     return array

@@ -1,4 +1,4 @@
-"""Grand Challenge "Multiple points" (autoPET IV and V): voxels [x, y, z]; the schema names no frame."""
+"""Grand Challenge "Multiple points" (autoPET IV and V): voxels [x, y, z]. The schema has no coordinate system."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from clickseg.core.errors import ClickError
 from clickseg.core.validation import Strict, parse
 
 _TYPE = "Multiple points"
-LPS_HINT = "--clicks-frame lps reads the numbers as LPS mm"
+_LPS_HINT = "--clicks-frame lps reads the points as LPS mm"
 
 
 class Frame(str, Enum):
-    """What the numbers of a file that names no frame are."""
+    """The coordinate system of the points in a file that does not contain it: voxels, or LPS mm."""
 
     VOXEL = "voxel"
     LPS = "lps"
@@ -45,24 +45,24 @@ class _File(Strict):
 
 
 def is_grand_challenge(data: Any) -> bool:
-    """Whether JSON looks like Multiple points."""
+    """Returns whether JSON looks like "Multiple points"."""
     return isinstance(data, dict) and data.get("type") == _TYPE
 
 
-def parse_grand_challenge(data: Any, source: str, frame: Frame) -> AnyClicks:
-    """Reads Multiple points: ``name`` is the label, ``background`` the negative one.
+def parse_grand_challenge(data: Any, source: str, coordinate_system: Frame) -> AnyClicks:
+    """Reads "Multiple points". The ``name`` of a point is its label; ``background`` means a background click.
 
     Args:
-        data: The JSON.
-        source: The file's name.
-        frame: What the numbers are; voxels, unless the user says that they are LPS mm.
+        data: The parsed JSON.
+        source: The name of the file.
+        coordinate_system: The coordinate system of the points.
 
     Raises:
-        ClickError: A field is missing, unknown or of the wrong type, or a voxel is none.
+        ClickError: A field is missing, unknown or of the wrong type, or a point is not a voxel.
     """
     file = parse(_File, data, source, ClickError)
     named = [(*split_name(point.name), point.point) for point in file.points]
-    if frame is Frame.LPS:
+    if coordinate_system is Frame.LPS:
         return Clicks(
             tuple(Click(label, polarity or Polarity.FOREGROUND, point) for label, polarity, point in named),
             source=source,
@@ -77,24 +77,24 @@ def parse_grand_challenge(data: Any, source: str, frame: Frame) -> AnyClicks:
 
 
 def grand_challenge_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
-    """Returns clicks as Multiple points; the background of an only label is called just that."""
-    has_one = len({click.label for click in clicks}) == 1
+    """Returns clicks as "Multiple points". If all clicks have one label, background points are named ``background``."""
+    has_one_label = len({click.label for click in clicks}) == 1
     return {
         "name": "Points of interest",
         "type": _TYPE,
-        "points": [{"name": _name(click, has_one), "point": list(click.voxel)} for click in clicks],
+        "points": [{"name": _name(click, has_one_label), "point": list(click.voxel)} for click in clicks],
         "version": {"major": 1, "minor": 0},
     }
 
 
-def _name(click: VoxelClick, has_one: bool) -> str:
+def _name(click: VoxelClick, has_one_label: bool) -> str:
     if click.polarity is Polarity.FOREGROUND:
         return click.label or "foreground"
-    return f"{click.label}_background" if click.label and not has_one else "background"
+    return f"{click.label}_background" if click.label and not has_one_label else "background"
 
 
 def _voxel(point: Position, where: str) -> Voxel:
     if any(value != int(value) or value < 0 for value in point):
-        raise ClickError(f"{where}: expected a voxel (whole numbers from 0), got {list(point)}", hint=LPS_HINT)
+        raise ClickError(f"{where}: expected a voxel (integers from 0), got {list(point)}", hint=_LPS_HINT)
     i, j, k = (int(value) for value in point)
     return Voxel(i, j, k)

@@ -1,4 +1,4 @@
-"""The forms of click files: how each is told from the others, read and written; nothing else knows which there are."""
+"""The formats of click files: how each is recognized, read and written. Other modules do not list the formats."""
 
 from __future__ import annotations
 
@@ -32,46 +32,46 @@ Parse = Callable[[Any, str, Frame], AnyClicks]
 
 
 @dataclass(frozen=True, slots=True)
-class JsonForm:
-    """A form of JSON.
+class JsonFormat:
+    """A JSON format.
 
     Attributes:
-        matches: Whether JSON looks like it.
-        parse: Reads it; given the JSON, the file's name, and what numbers without a frame are.
+        matches: Returns whether parsed JSON looks like this format.
+        parse: Reads parsed JSON. Further arguments: the name of the file, and the coordinate system of Grand Challenge.
     """
 
     matches: Callable[[Any], bool]
     parse: Parse
 
 
-JSON_FORMS: Sequence[JsonForm] = (
-    JsonForm(is_slicer_markups, lambda data, source, _: parse_slicer_markups(data, source)),
-    JsonForm(is_grand_challenge, parse_grand_challenge),
-    JsonForm(is_clicks_json, lambda data, source, _: parse_clicks_json(data, source)),
-    JsonForm(is_vista3d, lambda data, source, _: parse_vista3d(data, source)),
-    JsonForm(is_monai_label, lambda data, source, _: parse_monai_label(data, source)),
+JSON_FORMATS: Sequence[JsonFormat] = (
+    JsonFormat(is_slicer_markups, lambda data, source, _: parse_slicer_markups(data, source)),
+    JsonFormat(is_grand_challenge, parse_grand_challenge),
+    JsonFormat(is_clicks_json, lambda data, source, _: parse_clicks_json(data, source)),
+    JsonFormat(is_vista3d, lambda data, source, _: parse_vista3d(data, source)),
+    JsonFormat(is_monai_label, lambda data, source, _: parse_monai_label(data, source)),
 )
-"""The forms that are JSON, in the order in which they are tried."""
+"""The JSON formats, in the order in which they are tried."""
 
 MM_WRITERS: Mapping[str, Callable[[Clicks], bytes]] = {
-    "clickseg": lambda clicks: _json(clicks_json(clicks)),
-    "slicer": lambda clicks: _json(slicer_markups_json(clicks)),
+    "clickseg": lambda clicks: _encode_json(clicks_json(clicks)),
+    "slicer": lambda clicks: _encode_json(slicer_markups_json(clicks)),
     "fcsv": lambda clicks: slicer_fcsv(clicks).encode(),
 }
-"""The forms that hold millimetres."""
+"""The writers of formats in millimetres."""
 
 VOXEL_WRITERS: Mapping[str, Callable[[Sequence[VoxelClick]], bytes]] = {
-    "grand-challenge": lambda clicks: _json(grand_challenge_json(clicks)),
-    "deepgrow": lambda clicks: _json(deepgrow_json(clicks)),
-    "deepedit": lambda clicks: _json(deepedit_json(clicks)),
-    "vista3d": lambda clicks: _json(vista3d_json(clicks)),
+    "grand-challenge": lambda clicks: _encode_json(grand_challenge_json(clicks)),
+    "deepgrow": lambda clicks: _encode_json(deepgrow_json(clicks)),
+    "deepedit": lambda clicks: _encode_json(deepedit_json(clicks)),
+    "vista3d": lambda clicks: _encode_json(vista3d_json(clicks)),
     "cvpr": cvpr_npz,
 }
-"""The forms that hold voxels of a series."""
+"""The writers of formats in voxels of a series."""
 
 NUMBERED = ("cvpr",)
-"""The forms that hold a number in the place of each label."""
+"""The formats that store a number in place of each label."""
 
 
-def _json(content: Any) -> bytes:
+def _encode_json(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

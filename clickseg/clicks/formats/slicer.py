@@ -1,8 +1,8 @@
-"""3D Slicer's point lists, as markups (``.mrk.json``, schema 1.0.x) and as legacy fiducials (``.fcsv``).
+"""Point lists of 3D Slicer: markups (``.mrk.json``, schema 1.0.x) and legacy fiducials (``.fcsv``).
 
-Markups are in LPS or RAS; a table of fiducials is in RAS unless its header says otherwise. Neither names a frame of
-reference or has a field for the polarity: that stands in the list's name (the file's), or in a point's label or
-description.
+Markups are in LPS or RAS. A fiducial table is in RAS unless its header states LPS. Both formats have no frame of
+reference, and no field for the polarity. The polarity is in the name of the list (the file name), or in the label or
+description of a point.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clickseg.clicks.click import Click, Clicks, Point, Polarity
 from clickseg.clicks.formats.clicks_json import MAX_CLICKS, Position
-from clickseg.clicks.names import speaks_of_background, split_name, without_number
+from clickseg.clicks.names import mentions_background, split_name, without_number
 from clickseg.core.errors import ClickError
 from clickseg.core.text import counted
 from clickseg.core.validation import parse
@@ -30,21 +30,21 @@ _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
 )
-_COPY = re.compile(r" \(\d+\)$")
-_MM = {"mm": 1.0, "um": 1e-3}
+_COPY_SUFFIX = re.compile(r" \(\d+\)$")
+_MM_PER_UNIT = {"mm": 1.0, "um": 1e-3}
 
 FCSV_SUFFIX = ".fcsv"
 _FCSV_HEADER = "# Markups fiducial file"
 _FCSV_SYSTEM = re.compile(r"#\s*CoordinateSystem\s*=\s*(\w+)")
 _FCSV_COLUMNS = re.compile(r"#\s*columns\s*=\s*(.+)")
 _FCSV_SYSTEMS = {"RAS": -1.0, "0": -1.0, "LPS": 1.0, "1": 1.0}
-"""The sign of x and y in LPS."""
+"""The factor that converts x and y to LPS, by the coordinate system of the file."""
 
 _FCSV_DEFAULT_COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID"
 
 
 def is_slicer_markups(data: Any) -> bool:
-    """Whether JSON looks like 3D Slicer markups."""
+    """Returns whether JSON looks like markups of 3D Slicer."""
     return isinstance(data, dict) and "markups" in data
 
 
@@ -52,20 +52,20 @@ def parse_slicer_markups(data: Any, source: str) -> Clicks:
     """Reads the defined control points of point lists, in LPS mm.
 
     Args:
-        data: The JSON.
-        source: The file's name; without ``.mrk.json`` it is the list's name.
+        data: The parsed JSON.
+        source: The file name. Without ``.mrk.json`` it is the name of the list.
 
     Raises:
-        ClickError: The file holds other markups than point lists, or a unit other than mm and um.
+        ClickError: The file contains other markups than point lists, or a unit other than mm and um.
     """
     file = parse(_MarkupsFile, data, source, ClickError)
-    list_name = _list_name_of(source)
+    list_name = _list_name(source)
     points = tuple(click for markup in file.markups for click in _clicks(markup, list_name, source))
     return Clicks(points, source=source)
 
 
 def slicer_markups_json(clicks: Clicks) -> dict[str, Any]:
-    """Returns clicks as a point list, in LPS mm; the polarity stands in each point's description."""
+    """Returns clicks as a point list in LPS mm. The polarity is the description of each point."""
     return {
         "@schema": _SCHEMA,
         "markups": [
@@ -82,40 +82,40 @@ def slicer_markups_json(clicks: Clicks) -> dict[str, Any]:
 
 
 def is_slicer_fcsv(text: str) -> bool:
-    """Whether a text is a table of fiducials."""
+    """Returns whether text is a fiducial table."""
     return text.lstrip("\ufeff").startswith(_FCSV_HEADER)
 
 
 def parse_slicer_fcsv(text: str, source: str) -> Clicks:
-    """Reads a table of fiducials, in LPS mm.
+    """Reads a fiducial table, in LPS mm.
 
     Args:
-        text: The file.
-        source: Its name; without ``.fcsv`` it is the list's name.
+        text: The content of the file.
+        source: The file name. Without ``.fcsv`` it is the name of the list.
 
     Raises:
-        ClickError: The coordinate system is unknown, or a line holds no point.
+        ClickError: The coordinate system is unknown, or a row is not a point.
     """
     comments = [line for line in text.splitlines() if line.startswith("#")]
-    system = _stated_in_comments(_FCSV_SYSTEM, comments, "RAS")
+    system = _header_value(_FCSV_SYSTEM, comments, "RAS")
     if system not in _FCSV_SYSTEMS:
         raise ClickError(f"{source}: CoordinateSystem: expected RAS or LPS, got {system}")
-    columns = [name.strip() for name in _stated_in_comments(_FCSV_COLUMNS, comments, _FCSV_DEFAULT_COLUMNS).split(",")]
+    columns = [name.strip() for name in _header_value(_FCSV_COLUMNS, comments, _FCSV_DEFAULT_COLUMNS).split(",")]
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if len(lines) > MAX_CLICKS:
         raise ClickError(f"{source}: expected at most {MAX_CLICKS} points, got {len(lines)}")
-    list_name = _list_name_of(source)
+    list_name = _list_name(source)
     try:
         rows = [dict(zip(columns, row, strict=False)) for row in csv.reader(lines)]
     except csv.Error as error:
-        raise ClickError(f"{source}: no table: {error}") from error
+        raise ClickError(f"{source}: not a fiducial table: {error}") from error
     sign = _FCSV_SYSTEMS[system]
-    points = (_click_of_row(row, sign, list_name, f"{source}: point {n}") for n, row in enumerate(rows, 1))
+    points = (_row_to_click(row, sign, list_name, f"{source}: point {n}") for n, row in enumerate(rows, 1))
     return Clicks(tuple(points), source=source)
 
 
 def slicer_fcsv(clicks: Clicks) -> str:
-    """Returns clicks as a table of fiducials; the polarity stands in the description."""
+    """Returns clicks as a fiducial table in LPS mm. The polarity is the description of each point."""
     file = io.StringIO()
     file.write(f"{_FCSV_HEADER} version = 4.11\n# CoordinateSystem = LPS\n# columns = {_FCSV_DEFAULT_COLUMNS}\n")
     rows = csv.writer(file, lineterminator="\n")
@@ -126,7 +126,7 @@ def slicer_fcsv(clicks: Clicks) -> str:
 
 
 class _Lenient(BaseModel):
-    """Slicer writes many fields that do not concern a click."""
+    """A record that ignores unknown fields, since 3D Slicer writes many that do not concern clicks."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -149,31 +149,34 @@ class _MarkupsFile(_Lenient):
     markups: tuple[_Markup, ...] = Field(min_length=1)
 
 
-def _list_name_of(source: str) -> str:
-    """Returns the list's name, which is the file's; a browser that saves it twice counts the copies."""
-    return _COPY.sub("", source.rpartition("/")[2].removesuffix(".json").removesuffix(".mrk").removesuffix(".fcsv"))
+def _list_name(source: str) -> str:
+    """Returns the name of a list: the file name without suffixes, and without the `` (1)`` of a repeated download."""
+    return _COPY_SUFFIX.sub(
+        "", source.rpartition("/")[2].removesuffix(".json").removesuffix(".mrk").removesuffix(".fcsv")
+    )
 
 
 def _clicks(markup: _Markup, list_name: str, source: str) -> list[Click]:
     if markup.type != "Fiducial":
         raise ClickError(f"{source}: markups.type: expected Fiducial (a point list), got {markup.type}")
-    scale = _scale(markup, source)
+    scale = _lps_mm_factors(markup, source)
     defined = [point for point in markup.control_points if point.position_status == "defined"]
-    if left := len(markup.control_points) - len(defined):
-        logger.warning("%s: %s without a defined position: no click", source, counted(left, "point"))
-    return [_click_of_point(point, list_name, point.position, scale, source) for point in defined]
+    if ignored := len(markup.control_points) - len(defined):
+        logger.warning("%s: %s without a defined position ignored", source, counted(ignored, "point"))
+    return [_point_to_click(point, list_name, point.position, scale, source) for point in defined]
 
 
-def _scale(markup: _Markup, source: str) -> tuple[float, float, float]:
+def _lps_mm_factors(markup: _Markup, source: str) -> tuple[float, float, float]:
     units = markup.coordinate_units
     unit = units if isinstance(units, str) else units[0] if units else ""
-    if unit not in _MM:
+    if unit not in _MM_PER_UNIT:
         raise ClickError(f"{source}: markups.coordinateUnits: expected mm or um, got {unit!r}")
     sign = -1.0 if markup.coordinate_system == "RAS" else 1.0
-    return sign * _MM[unit], sign * _MM[unit], _MM[unit]
+    mm = _MM_PER_UNIT[unit]
+    return sign * mm, sign * mm, mm
 
 
-def _click_of_point(
+def _point_to_click(
     point: _ControlPoint,
     list_name: str,
     position: Position | None,
@@ -188,25 +191,27 @@ def _click_of_point(
 
 
 def _label_and_polarity(label: str, description: str, list_name: str) -> tuple[str, Polarity]:
-    """Returns what a point is of: its label comes before the list's name.
+    """Returns label and polarity of a point. The label of the point has priority over the name of the list.
 
-    A description is free text: it counts where it is just a word for a polarity, and then first of all.
+    A description is free text. It is used only if it is just a word for a polarity, and then has the highest priority.
 
     Raises:
-        ClickError: No polarity is given, but a name speaks of the background: it must not be taken for foreground.
+        ClickError: The polarity is unknown, but a name mentions the background: the point must not become a foreground
+            click.
     """
-    own = list_name if without_number(label) == list_name else label  # Slicer counts: NAME-1, NAME-2
-    names = [split_name(name) for name in (own, list_name)]
-    word, said = split_name(description)
-    found = next((name for name, _ in names if name), "")
-    stated = [polarity for _, polarity in (*([] if word else [(word, said)]), *names) if polarity]
-    if not stated and any(speaks_of_background(name) for name in (own, list_name)):
+    point_name = list_name if without_number(label) == list_name else label  # Slicer numbers points: NAME-1, NAME-2
+    names = [split_name(name) for name in (point_name, list_name)]
+    text, described_polarity = split_name(description)
+    click_label = next((name for name, _ in names if name), "")
+    polarities = [] if text else [described_polarity]
+    polarity = next(filter(None, [*polarities, *(polarity for _, polarity in names)]), None)
+    if polarity is None and any(mentions_background(name) for name in (point_name, list_name)):
         raise ClickError(
-            f"point {label!r:.80} of list {list_name!r:.80}: a name says neg or background, but not at its end: the "
-            "click could be taken for foreground",
-            hint="call the list NAME_neg.mrk.json, or write negative into the description of each point",
+            f"point {label!r:.80} of list {list_name!r:.80}: a name contains neg or background, but not at its end, so "
+            "the polarity is unclear",
+            hint="name the list NAME_neg.mrk.json, or write negative into the description of each point",
         )
-    return found, stated[0] if stated else Polarity.FOREGROUND
+    return click_label, polarity or Polarity.FOREGROUND
 
 
 def _control_point(number: int, click: Click) -> dict[str, Any]:
@@ -222,11 +227,11 @@ def _control_point(number: int, click: Click) -> dict[str, Any]:
     }
 
 
-def _stated_in_comments(pattern: re.Pattern[str], comments: Iterable[str], default: str) -> str:
+def _header_value(pattern: re.Pattern[str], comments: Iterable[str], default: str) -> str:
     return next((match[1] for line in comments if (match := pattern.match(line))), default)
 
 
-def _click_of_row(row: dict[str, str], sign: float, list_name: str, where: str) -> Click:
+def _row_to_click(row: dict[str, str], sign: float, list_name: str, where: str) -> Click:
     x, y, z = (_coordinate(row.get(axis, ""), f"{where}: {axis}") for axis in "xyz")
     label, polarity = _label_and_polarity(row.get("label", ""), row.get("desc", ""), list_name)
     position: Point = (sign * x, sign * y, z)

@@ -1,4 +1,4 @@
-"""Clicks in DICOM SR (TID 1500): our own seed points, those of others, and the probes of OHIF."""
+"""Clicks in DICOM SR (TID 1500): seed points of ClickSeg and other tools, and probes of OHIF."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _GROUP = ("125007", "DCM")
 _TRACKING = ("112039", "DCM")
 _FINDING = ("121071", "DCM")
 _PURPOSE = ("130400", "DCM")
-_VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
-"""A code has its value in one of these (PS3.3, 8.8)."""
+_CODE_KEYWORDS = ("CodeValue", "LongCodeValue", "URNCodeValue")
+"""The attributes for the value of a code. A code has one of them (PS3.3, 8.8)."""
 
 _POINTS = ("POINT", "MULTIPOINT")
 _PROBE = ":Probe"
@@ -27,50 +27,50 @@ _CORNERSTONE = "cornerstone"
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A click in a measurement group; its place is in millimetres, or in an image."""
+class _ReportClick:
+    """A click in a measurement group. Its position is in LPS mm, or in an image."""
 
     label: str
     polarity: Polarity
     order: int
-    place: tuple[float, float, float] | ImagePoint
+    position: tuple[float, float, float] | ImagePoint
     frame_of_reference_uid: str
 
 
 def clicks_of_report(header: Dataset, source: str) -> tuple[AnyClicks, ...]:
-    """Returns the clicks of a DICOM SR: those of each frame of reference, and those in images.
+    """Returns the clicks of a DICOM SR: one part for each frame of reference, and one for all clicks in images.
 
-    A click is a measurement group with a point (SCOORD3D in the patient, or SCOORD in an image) that says it is a seed
-    point (130400, 128139), or that a probe of cornerstone (OHIF) made. Its label is the tracking identifier, or the
-    finding of a probe. Without a polarity it is foreground.
+    A click is a measurement group with a point (SCOORD3D in the patient, or SCOORD in an image) whose purpose is seed
+    point (130400, 128139), or which is a probe of cornerstone (OHIF). The label is the tracking identifier, or the
+    finding of a probe. A click without polarity is a foreground click.
 
     Args:
         header: The SR.
-        source: What to call it.
+        source: The name of the file.
 
     Raises:
-        ClickError: A click is malformed.
+        ClickError: A click is invalid.
     """
     try:
-        found = [click for group in _groups(header) for click in _clicks(group)]
+        clicks = [click for group in _measurement_groups(header) for click in _clicks(group)]
         series_uid = series_of_report(header)
     except READ_ERRORS as error:
         raise ClickError(
-            f"{source}: its seed points cannot be read: {type(error).__name__}: {error}",
+            f"{source}: the seed points cannot be read: {type(error).__name__}: {error}",
             hint="remove the SR from the input",
         ) from error
-    found.sort(key=lambda click: click.order)  # stable: clicks that say no order stay as they are
-    pending = tuple(PendingClick(c.label, c.polarity, c.place) for c in found if isinstance(c.place, ImagePoint))
+    clicks.sort(key=lambda click: click.order)  # stable: clicks without a number keep their order
+    pending = tuple(PendingClick(c.label, c.polarity, c.position) for c in clicks if isinstance(c.position, ImagePoint))
     in_mm: dict[str, list[Click]] = {}
-    for c in found:
-        if not isinstance(c.place, ImagePoint):
-            in_mm.setdefault(c.frame_of_reference_uid, []).append(Click(c.label, c.polarity, c.place))
+    for c in clicks:
+        if not isinstance(c.position, ImagePoint):
+            in_mm.setdefault(c.frame_of_reference_uid, []).append(Click(c.label, c.polarity, c.position))
     parts = tuple(Clicks(tuple(points), frame, series_uid, source) for frame, points in in_mm.items())
     return (*parts, PendingClicks(pending, source)) if pending else parts
 
 
 def series_of_report(header: Dataset) -> str | None:
-    """Returns the one series of images among the evidence, else None."""
+    """Returns the UID of the image series that an SR refers to, or None if it is not exactly one."""
     series = {
         str(item.get("SeriesInstanceUID"))
         for study in header.get("CurrentRequestedProcedureEvidenceSequence", ())
@@ -80,44 +80,44 @@ def series_of_report(header: Dataset) -> str | None:
     return series.pop() if len(series) == 1 else None
 
 
-def _groups(item: Dataset) -> Iterator[Dataset]:
+def _measurement_groups(item: Dataset) -> Iterator[Dataset]:
     """Yields the measurement groups below a content item."""
     for child in item.get("ContentSequence", ()):
-        if _concept(child) == _GROUP:
+        if _concept_name(child) == _GROUP:
             yield child
         else:
-            yield from _groups(child)
+            yield from _measurement_groups(child)
 
 
-def _clicks(group: Dataset) -> Iterator[_Found]:
+def _clicks(group: Dataset) -> Iterator[_ReportClick]:
     items = list(_descendants(group))
-    purposes = {_code(item) for item in items if _concept(item) == _PURPOSE}
-    tracking = next((str(item.get("TextValue") or "") for item in items if _concept(item) == _TRACKING), "")
+    purposes = {_concept_code(item) for item in items if _concept_name(item) == _PURPOSE}
+    tracking = next((str(item.get("TextValue") or "") for item in items if _concept_name(item) == _TRACKING), "")
     is_probe = tracking.lower().startswith(_CORNERSTONE) and _PROBE in tracking
     if (SEED_POINT.value, SEED_POINT.scheme_designator) not in purposes and not is_probe:
         return
     label, polarity = split_name(_finding(items) if is_probe else tracking)
-    said = {_concept(item): _code(item) for item in items if "ConceptCodeSequence" in item}
-    word = said.get((CLICK_POLARITY.value, CLICK_POLARITY.scheme_designator))
-    order = said.get((CLICK_ORDER.value, CLICK_ORDER.scheme_designator), ("0", ""))
-    name = tracking if word else label  # ours say the polarity beside the label
-    said_polarity = Polarity(word[0]) if word else polarity or Polarity.FOREGROUND
+    codes = {_concept_name(item): _concept_code(item) for item in items if "ConceptCodeSequence" in item}
+    polarity_code = codes.get((CLICK_POLARITY.value, CLICK_POLARITY.scheme_designator))
+    order = codes.get((CLICK_ORDER.value, CLICK_ORDER.scheme_designator), ("0", ""))
+    if polarity_code:  # ClickSeg stores the polarity separately, so the complete identifier is the label
+        label, polarity = tracking, Polarity(polarity_code[0])
     for item in items:
         if item.get("GraphicType") in _POINTS:
-            for place, frame in _places(item):
-                yield _Found(name, said_polarity, int(order[0]), place, frame)
+            for position, frame in _positions(item):
+                yield _ReportClick(label, polarity or Polarity.FOREGROUND, int(order[0]), position, frame)
 
 
 def _finding(items: Sequence[Dataset]) -> str:
-    """Returns what a probe is said to be of: OHIF puts the user's own words into the meaning of the finding."""
+    """Returns the finding of a probe. OHIF stores text of the user as the meaning of its code."""
     for item in items:
-        if _concept(item) == _FINDING and "ConceptCodeSequence" in item:
+        if _concept_name(item) == _FINDING and "ConceptCodeSequence" in item:
             return str(item.ConceptCodeSequence[0].CodeMeaning)
     return ""
 
 
-def _places(item: Dataset) -> Iterator[tuple[tuple[float, float, float] | ImagePoint, str]]:
-    """Yields the points of an item, each with its frame of reference, which a point in an image has not."""
+def _positions(item: Dataset) -> Iterator[tuple[tuple[float, float, float] | ImagePoint, str]]:
+    """Yields the points of an item with their frame of reference, which is empty for points in images."""
     data = [float(value) for value in item.GraphicData]
     if item.ValueType == "SCOORD3D":
         for x, y, z in zip(data[::3], data[1::3], data[2::3], strict=True):
@@ -130,22 +130,23 @@ def _places(item: Dataset) -> Iterator[tuple[tuple[float, float, float] | ImageP
 
 
 def _descendants(item: Dataset) -> Iterator[Dataset]:
+    """Yields all content items below a content item."""
     for child in item.get("ContentSequence", ()):
         yield child
         yield from _descendants(child)
 
 
-def _concept(item: Dataset) -> tuple[str, str]:
-    return _pair(item.get("ConceptNameCodeSequence"))
+def _concept_name(item: Dataset) -> tuple[str, str]:
+    return _code_value_and_scheme(item.get("ConceptNameCodeSequence"))
 
 
-def _code(item: Dataset) -> tuple[str, str]:
-    return _pair(item.get("ConceptCodeSequence"))
+def _concept_code(item: Dataset) -> tuple[str, str]:
+    return _code_value_and_scheme(item.get("ConceptCodeSequence"))
 
 
-def _pair(sequence: Sequence[Dataset] | None) -> tuple[str, str]:
+def _code_value_and_scheme(sequence: Sequence[Dataset] | None) -> tuple[str, str]:
     if not sequence:
         return "", ""
     code = sequence[0]
-    values = (code.get(keyword) for keyword in _VALUES)
+    values = (code.get(keyword) for keyword in _CODE_KEYWORDS)
     return str(next(filter(None, values), "")), str(code.get("CodingSchemeDesignator", ""))

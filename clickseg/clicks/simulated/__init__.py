@@ -1,1 +1,1 @@
-"""Simulated clicks, for training and evaluation."""
+"""Simulated clicks for training and evaluation."""

@@ -1,6 +1,7 @@
-"""Where a simulated user clicks: into what is missed or falsely found, or anywhere in what is there; and how far off.
+"""Simulated users, who click into segmentation errors or by the ground truth alone, with errors of position.
 
-Voxels are those of the volume that is given [I, J, K]; every choice is drawn from the generator that is given.
+Voxels are indices [I, J, K] of the arrays that a function receives. All random choices use the generator that it
+receives.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from itertools import chain, cycle, islice
 
 import numpy as np
 
-from clickseg.clicks.click import Point, Polarity
-from clickseg.clicks.simulated.regions import Depth, Region, Regions, depth_on_host
+from clickseg.clicks.click import Polarity
+from clickseg.clicks.simulated.regions import Depth, Region, Regions, Spacing, depth_on_host
 from clickseg.core.arrays import Box, Doubles, Mask, Triple
 from clickseg.core.errors import ClickError
 
-_IN_VOXELS: Point = (1.0, 1.0, 1.0)
+_UNIT_SPACING: Spacing = (1.0, 1.0, 1.0)
 
 
 class Choice(str, Enum):
-    """Which voxel of a mask is clicked.
+    """How a voxel of a mask is chosen.
 
-    ``largest``: the deepest of the largest region. ``depth``: a region by its size, in it a voxel by its depth.
-    ``uniform``: any.
+    ``largest``: the deepest voxel of the largest region. ``depth``: a random region, weighted by size, and in it a
+    random voxel, weighted by depth. ``uniform``: a random voxel, all with the same probability.
     """
 
     LARGEST = "largest"
@@ -37,8 +38,8 @@ class VoxelClick:
     """A simulated click.
 
     Attributes:
-        voxel: Where.
-        polarity: Whether what is meant is there.
+        voxel: The clicked voxel.
+        polarity: Foreground or background.
     """
 
     voxel: Triple
@@ -50,132 +51,138 @@ class Clicker:
     """A simulated user.
 
     Attributes:
-        choice: Which voxel of a region is clicked.
-        spacing: The distance of voxels along each axis in mm, by which depth is measured.
-        depth: Measures it.
+        choice: How the clicked voxel is chosen.
+        spacing: The voxel spacing along each axis in mm, for the computation of depth.
+        depth: The function that computes depth.
     """
 
     choice: Choice
-    spacing: Point = _IN_VOXELS
+    spacing: Spacing = _UNIT_SPACING
     depth: Depth = depth_on_host
 
-    def corrective(self, truth: Mask, found: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
-        """Returns a click into what is missed and one into what is false, as far as there is any (SW-FastEdit)."""
-        return self._into(truth & ~found, found & ~truth, rng)
+    def corrective(self, truth: Mask, prediction: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
+        """Returns a foreground click into false negatives and a background click into false positives (SW-FastEdit).
+
+        A click is missing if there are no such voxels.
+        """
+        return self._click_both(truth & ~prediction, prediction & ~truth, rng)
 
     def non_corrective(self, truth: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
-        """Returns a click into what is there and one beside it, whatever was found."""
-        return self._into(truth, ~truth, rng)
+        """Returns a foreground click and a background click by the ground truth alone, not by a prediction."""
+        return self._click_both(truth, ~truth, rng)
 
-    def patch_based(self, truth: Mask, found: Mask, patch: Triple, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
-        """Returns corrective clicks in the patch of the lowest Dice coefficient, of equal ones that of the most errors.
+    def patch_based(
+        self, truth: Mask, prediction: Mask, patch: Triple, rng: np.random.Generator
+    ) -> tuple[VoxelClick, ...]:
+        """Returns corrective clicks in the patch with the lowest Dice coefficient; among equals, with the most errors.
 
         Args:
-            truth: What is there.
-            found: What was found.
-            patch: The size of patches, which lie side by side; the last ones may be smaller.
-            rng: Draws the choices.
+            truth: The ground truth.
+            prediction: The predicted segmentation.
+            patch: The size of the patches, which are adjacent. The last patches along an axis may be smaller.
+            rng: The generator of random choices.
         """
-        boxes = [box for box in _patches(truth.shape, patch) if (truth[box] != found[box]).any()]
+        boxes = [box for box in _split_into_patches(truth.shape, patch) if (truth[box] != prediction[box]).any()]
         if not boxes:
             return ()
-        worst = min(boxes, key=lambda box: _rank(truth[box], found[box]))
-        first = [part.start for part in worst]
-        clicks = self.corrective(truth[worst], found[worst], rng)
-        return tuple(VoxelClick(_moved(click.voxel, first), click.polarity) for click in clicks)
+        worst = min(boxes, key=lambda box: _dice_and_negative_errors(truth[box], prediction[box]))
+        origin = [axis_range.start for axis_range in worst]
+        clicks = self.corrective(truth[worst], prediction[worst], rng)
+        return tuple(VoxelClick(_add_offset(click.voxel, origin), click.polarity) for click in clicks)
 
-    def largest_error(self, truth: Mask, found: Mask, rng: np.random.Generator) -> VoxelClick | None:
-        """Returns a click into the largest region of errors of either kind (CVPR 2025, interactive); None without any.
+    def largest_error(self, truth: Mask, prediction: Mask, rng: np.random.Generator) -> VoxelClick | None:
+        """Returns a click into the largest region of wrong voxels (CVPR 2025, interactive), or None without errors.
 
-        The region may hold both kinds; the click is what the truth says of its voxel.
+        The region may contain false negatives and false positives. The polarity is the ground truth of the voxel.
         """
-        voxel = self._voxel(truth != found, rng)
-        return None if voxel is None else VoxelClick(voxel, _polarity(bool(truth[voxel])))
+        voxel = self._choose(truth != prediction, rng)
+        return None if voxel is None else VoxelClick(voxel, _to_polarity(bool(truth[voxel])))
 
     def inside(self, mask: Mask, rng: np.random.Generator) -> Triple:
-        """Returns a voxel of a mask that has at least one."""
-        voxel = self._voxel(mask, rng)
+        """Chooses a voxel of a mask, which must not be empty."""
+        voxel = self._choose(mask, rng)
         if voxel is None:
-            raise ClickError("a click into nothing: expected a mask with at least one voxel")
+            raise ClickError("cannot click into an empty mask: expected a mask with at least one voxel")
         return voxel
 
-    def _into(self, missed: Mask, false: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
-        places = ((self._voxel(missed, rng), Polarity.FOREGROUND), (self._voxel(false, rng), Polarity.BACKGROUND))
-        return tuple(VoxelClick(voxel, polarity) for voxel, polarity in places if voxel is not None)
+    def _click_both(self, foreground: Mask, background: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
+        masks = ((foreground, Polarity.FOREGROUND), (background, Polarity.BACKGROUND))
+        voxels = [(self._choose(mask, rng), polarity) for mask, polarity in masks]
+        return tuple(VoxelClick(voxel, polarity) for voxel, polarity in voxels if voxel is not None)
 
-    def _voxel(self, mask: Mask, rng: np.random.Generator) -> Triple | None:
+    def _choose(self, mask: Mask, rng: np.random.Generator) -> Triple | None:
         if not mask.any():
             return None
         if self.choice is Choice.UNIFORM:
-            return _triple(np.unravel_index(rng.choice(np.flatnonzero(mask)), mask.shape))
+            return _to_triple(np.unravel_index(rng.choice(np.flatnonzero(mask)), mask.shape))
         regions = Regions(mask)
         if self.choice is Choice.LARGEST:
-            return self._deepest(regions.region(regions.largest), rng)
+            return self._choose_deepest(regions.region(regions.largest), rng)
         number = 1 + int(rng.choice(len(regions), p=regions.voxels / regions.voxels.sum()))
-        return self._by_depth(regions.region(number), rng)
+        return self._choose_by_depth(regions.region(number), rng)
 
-    def _deepest(self, region: Region, rng: np.random.Generator) -> Triple:
+    def _choose_deepest(self, region: Region, rng: np.random.Generator) -> Triple:
         distances = self.depth(region.mask, self.spacing)
         deepest = np.argwhere(distances == distances.max())
-        return _moved(_triple(deepest[rng.integers(len(deepest))]), region.first)
+        return _add_offset(_to_triple(deepest[rng.integers(len(deepest))]), region.first)
 
-    def _by_depth(self, region: Region, rng: np.random.Generator) -> Triple:
+    def _choose_by_depth(self, region: Region, rng: np.random.Generator) -> Triple:
         weights = self.depth(region.mask, self.spacing).ravel().astype(np.float64)
-        place = np.unravel_index(rng.choice(weights.size, p=weights / weights.sum()), region.mask.shape)
-        return _moved(_triple(place), region.first)
+        voxel = np.unravel_index(rng.choice(weights.size, p=weights / weights.sum()), region.mask.shape)
+        return _add_offset(_to_triple(voxel), region.first)
 
 
 def spread(mask: Mask, count: int, rng: np.random.Generator) -> tuple[Triple, ...]:
-    """Returns voxels: the centre of each of some regions, then voxels of their borders, region after region.
+    """Returns the centres of random regions, then voxels at the borders of these regions in turn.
 
-    They are placed before anything was found (autoPET IV).
+    The clicks do not depend on a prediction (autoPET IV).
 
     Args:
-        mask: Where to click [I, J, K].
-        count: How many voxels; there are none where the mask is empty.
-        rng: Draws the regions and their order, and the voxels of their borders.
+        mask: The mask that is clicked into [I, J, K].
+        count: The number of voxels. If the mask is empty, no voxels are returned.
+        rng: The generator that chooses the regions, their order, and the voxels at their borders.
     """
     regions = Regions(mask)
     if not len(regions):
         return ()
-    drawn = rng.choice(len(regions), size=min(count, len(regions)), replace=False)
-    chosen = [regions.region(1 + int(number)) for number in drawn]
-    centres = (_centre(region) for region in chosen)
-    borders = (_of_border(region, rng) for region in cycle(chosen))
+    indices = rng.choice(len(regions), size=min(count, len(regions)), replace=False)
+    chosen = [regions.region(1 + int(index)) for index in indices]
+    centres = (_find_centre(region) for region in chosen)
+    borders = (_choose_border_voxel(region, rng) for region in cycle(chosen))
     return tuple(islice(chain(centres, borders), count))
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """How clicks are off.
+    """Errors in the position of clicks.
 
-    About a quarter of the clicks of annotators lie outside of what they mean, and robots that click perfectly
-    overestimate them by 7 to 9 points of Dice (Marinov et al., arXiv 2404.01816).
+    About a quarter of the clicks of annotators are outside the structure that they mark. Simulated users without such
+    errors overestimate the Dice coefficient by 7 to 9 points (Marinov et al., arXiv 2404.01816).
 
     Attributes:
-        jitter_mm: The standard deviation of the distance along each axis.
-        outside: How probable it is that a click lies just outside of the border instead.
+        jitter_mm: The standard deviation of the position error along each axis.
+        outside_probability: The probability that a click is just outside the border instead.
     """
 
     jitter_mm: float = 0.0
     outside: float = 0.0
 
-    def applied(self, click: VoxelClick, truth: Mask, spacing: Point, rng: np.random.Generator) -> VoxelClick:
-        """Returns a click that is off; it lies in the volume.
+    def applied(self, click: VoxelClick, truth: Mask, spacing: Spacing, rng: np.random.Generator) -> VoxelClick:
+        """Moves a click by a random error. The click stays within the volume.
 
         Args:
-            click: Where the click was meant.
-            truth: What is there [I, J, K].
-            spacing: The distance of voxels along each axis, in mm.
-            rng: Draws how it is off.
+            click: The click without error.
+            truth: The ground truth [I, J, K].
+            spacing: The voxel spacing along each axis in mm.
+            rng: The generator of the error.
         """
         if rng.random() < self.outside:
-            return replace(click, voxel=_beyond(click, truth, spacing, rng))
-        steps = rng.normal(0, self.jitter_mm, 3) / np.array(spacing)
-        return replace(click, voxel=_clipped(np.array(click.voxel) + np.rint(steps), truth.shape))
+            return replace(click, voxel=_find_voxel_outside(click, truth, spacing, rng))
+        offset = rng.normal(0, self.jitter_mm, 3) / np.array(spacing)
+        return replace(click, voxel=_clip_to_volume(np.array(click.voxel) + np.rint(offset), truth.shape))
 
 
-def _patches(shape: Sequence[int], patch: Triple) -> list[Box]:
+def _split_into_patches(shape: Sequence[int], patch: Triple) -> list[Box]:
     axes = [
         [slice(n, min(n + size, count)) for n in range(0, count, size)]
         for count, size in zip(shape, patch, strict=True)
@@ -183,52 +190,52 @@ def _patches(shape: Sequence[int], patch: Triple) -> list[Box]:
     return [(i, j, k) for i in axes[0] for j in axes[1] for k in axes[2]]
 
 
-def _rank(truth: Mask, found: Mask) -> tuple[float, int]:
-    """Returns what is lowest for the worst patch: its Dice coefficient, and how many errors it has, negated."""
-    dice = 2 * int((truth & found).sum()) / int(truth.sum() + found.sum())
-    return dice, -int((truth != found).sum())
+def _dice_and_negative_errors(truth: Mask, prediction: Mask) -> tuple[float, int]:
+    """Returns the Dice coefficient of a patch, and its negated number of wrong voxels. The worst patch is lowest."""
+    dice = 2 * int((truth & prediction).sum()) / int(truth.sum() + prediction.sum())
+    return dice, -int((truth != prediction).sum())
 
 
-def _moved(voxel: Triple, first: Sequence[int]) -> Triple:
-    i, j, k = (a + b for a, b in zip(voxel, first, strict=True))
+def _add_offset(voxel: Triple, offset: Sequence[int]) -> Triple:
+    i, j, k = (a + b for a, b in zip(voxel, offset, strict=True))
     return i, j, k
 
 
-def _polarity(is_there: bool) -> Polarity:
-    return Polarity.FOREGROUND if is_there else Polarity.BACKGROUND
+def _to_polarity(is_foreground: bool) -> Polarity:
+    return Polarity.FOREGROUND if is_foreground else Polarity.BACKGROUND
 
 
-def _triple(place: Sequence[np.integer] | np.ndarray | tuple[np.intp, ...]) -> Triple:
-    i, j, k = (int(index) for index in place)
+def _to_triple(voxel: Sequence[np.integer] | np.ndarray | tuple[np.intp, ...]) -> Triple:
+    i, j, k = (int(index) for index in voxel)
     return i, j, k
 
 
-def _centre(region: Region) -> Triple:
-    """Returns the deepest voxel, the first of equally deep ones."""
-    distances = depth_on_host(region.mask, _IN_VOXELS)
-    return _moved(_triple(np.unravel_index(int(distances.argmax()), distances.shape)), region.first)
+def _find_centre(region: Region) -> Triple:
+    """Returns the deepest voxel; the first of several equally deep voxels."""
+    distances = depth_on_host(region.mask, _UNIT_SPACING)
+    return _add_offset(_to_triple(np.unravel_index(int(distances.argmax()), distances.shape)), region.first)
 
 
-def _of_border(region: Region, rng: np.random.Generator) -> Triple:
-    """Returns any of the least deep voxels."""
-    distances = depth_on_host(region.mask, _IN_VOXELS)
+def _choose_border_voxel(region: Region, rng: np.random.Generator) -> Triple:
+    """Returns a random voxel among the voxels of the lowest depth."""
+    distances = depth_on_host(region.mask, _UNIT_SPACING)
     border = np.argwhere(distances == distances[region.mask].min())
-    return _moved(_triple(border[rng.integers(len(border))]), region.first)
+    return _add_offset(_to_triple(border[rng.integers(len(border))]), region.first)
 
 
-def _beyond(click: VoxelClick, truth: Mask, spacing: Point, rng: np.random.Generator) -> Triple:
-    """Returns the first voxel in a random direction where the truth is another; the last one if there is none."""
+def _find_voxel_outside(click: VoxelClick, truth: Mask, spacing: Spacing, rng: np.random.Generator) -> Triple:
+    """Returns the first voxel of the other polarity in a random direction, or the last voxel within the volume."""
     direction = rng.normal(size=3)
     step: Doubles = direction / np.linalg.norm(direction) * min(spacing) / np.array(spacing)
-    is_there = click.polarity is Polarity.FOREGROUND
-    place = np.array(click.voxel, dtype=np.float64)
+    is_foreground = click.polarity is Polarity.FOREGROUND
+    position = np.array(click.voxel, dtype=np.float64)
     while True:
-        place = place + step
-        voxel = _clipped(np.rint(place), truth.shape)
-        if bool(truth[voxel]) != is_there or (np.array(voxel) != np.rint(place)).any():
+        position = position + step
+        voxel = _clip_to_volume(np.rint(position), truth.shape)
+        if bool(truth[voxel]) != is_foreground or (np.array(voxel) != np.rint(position)).any():
             return voxel
 
 
-def _clipped(place: Doubles, shape: tuple[int, ...]) -> Triple:
-    i, j, k = (int(index) for index in np.clip(place, 0, np.array(shape) - 1))
+def _clip_to_volume(voxel: Doubles, shape: tuple[int, ...]) -> Triple:
+    i, j, k = (int(index) for index in np.clip(voxel, 0, np.array(shape) - 1))
     return i, j, k

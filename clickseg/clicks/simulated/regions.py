@@ -1,4 +1,4 @@
-"""Connected regions of a mask, and how deep voxels lie in them: by ``edt`` on the host, by CuPy on a GPU."""
+"""Connected regions of a mask, and the depth of voxels in them, computed by ``edt`` on the host or CuPy on a GPU."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ import edt
 import numpy as np
 from scipy import ndimage
 
-from clickseg.clicks.click import Point
 from clickseg.core.arrays import Box, Indices, Integers, Mask, Values
 from clickseg.core.device import Device
 from clickseg.core.errors import DeviceMemoryError
 
 _NEIGHBOURS: Final = ndimage.generate_binary_structure(3, 3)
-"""Voxels of one region share a corner: as the protocols that evaluate interactive segmentation have it."""
+"""Voxels that share a corner belong to one region, as in evaluation protocols of interactive segmentation."""
 
-Depth: TypeAlias = Callable[[Mask, Point], Values]
-"""Returns how far each voxel [I, J, K] is from the nearest one outside a mask; beyond the array is outside.
+Spacing: TypeAlias = tuple[float, float, float]
+"""The voxel spacing along each axis in mm, or 1 along each axis for distances in voxels."""
 
-The mask lies on the host. The distance of voxels along each axis is in mm, or 1 for depth in voxels.
+Depth: TypeAlias = Callable[[Mask, Spacing], Values]
+"""Returns the depth of each voxel [I, J, K] of a mask: its distance to the nearest voxel outside the mask.
+
+Voxels beyond the border of the array are outside. The mask is on the host.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One region.
+    """A connected region.
 
     Attributes:
-        box: The smallest box of the volume [I, J, K] that holds it.
-        mask: Its voxels in that box.
-        voxels: How many there are.
+        box: The bounding box of the region in the volume [I, J, K].
+        mask: The mask of the region within its box.
+        voxel_count: The number of voxels.
     """
 
     box: Box
@@ -41,20 +43,20 @@ class Region:
 
     @property
     def first(self) -> tuple[int, int, int]:
-        """The first voxel of its box."""
-        i, j, k = (part.start for part in self.box)
+        """The first voxel of the box."""
+        i, j, k = (axis_range.start for axis_range in self.box)
         return i, j, k
 
 
 class Regions:
-    """The regions of a mask [I, J, K], numbered from 1.
+    """The connected regions of a mask [I, J, K], numbered from 1.
 
     Attributes:
-        voxels: How many voxels each has.
+        voxel_counts: The number of voxels of each region.
     """
 
     def __init__(self, mask: Mask) -> None:
-        """Finds them."""
+        """Finds the regions of a mask."""
         self._numbers: Integers = ndimage.label(mask, _NEIGHBOURS)[0]
         self._boxes: Sequence[Box] = ndimage.find_objects(self._numbers)
         self.voxels: Indices = np.bincount(self._numbers[mask], minlength=len(self._boxes) + 1)[1:]
@@ -63,40 +65,40 @@ class Regions:
         return len(self.voxels)
 
     def region(self, number: int) -> Region:
-        """Returns one region."""
+        """Returns the region of a number."""
         box = self._boxes[number - 1]
         return Region(box, self._numbers[box] == number, int(self.voxels[number - 1]))
 
     @property
     def largest(self) -> int:
-        """The number of the region of the most voxels, the first of equal ones; there is at least one."""
+        """The number of the largest region; the first of several equally large regions. There must be at least one."""
         return 1 + int(self.voxels.argmax())
 
 
-def depth_on_host(mask: Mask, spacing: Point) -> Values:
-    """See ``Depth``."""
+def depth_on_host(mask: Mask, spacing: Spacing) -> Values:
+    """Computes depth on the host; see ``DepthFunction``."""
     distances: Values = edt.edt(np.ascontiguousarray(mask), anisotropy=spacing, black_border=True, parallel=1)
     return distances
 
 
 def depth_on(device: Device) -> Depth:
-    """Returns how depth is found on a device; where its memory is full, the host does it."""
+    """Returns the depth function for a device. If the device runs out of memory, depth is computed on the host."""
     if device.is_host:
         return depth_on_host
 
-    def depth(mask: Mask, spacing: Point) -> Values:
+    def depth(mask: Mask, spacing: Spacing) -> Values:
         try:
-            return _on_gpu(device, mask, spacing)
+            return _depth_on_gpu(device, mask, spacing)
         except DeviceMemoryError:
             return depth_on_host(mask, spacing)
 
     return depth
 
 
-def _on_gpu(device: Device, mask: Mask, spacing: Point) -> Values:
+def _depth_on_gpu(device: Device, mask: Mask, spacing: Spacing) -> Values:
     from cupyx.scipy.ndimage import distance_transform_edt
 
     with device.working():
-        bordered = device.put(np.pad(mask, 1))  # what is beyond the array does not count there
-        distances: Values = device.get(distance_transform_edt(bordered, sampling=spacing, float64_distances=False))
+        padded = device.put(np.pad(mask, 1))  # CuPy ignores voxels beyond the border of the array
+        distances: Values = device.get(distance_transform_edt(padded, sampling=spacing, float64_distances=False))
     return distances[1:-1, 1:-1, 1:-1]

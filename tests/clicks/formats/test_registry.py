@@ -1,4 +1,4 @@
-"""The same physical points come out of every form, on an oblique series with three different spacings."""
+"""All formats give the same points in the patient, on an oblique series with three different spacings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.helpers.reports import probe, report_of, save, seed_point
 
 FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
 VOXELS = ((2, 3, 1), (11, 8, 5), (0, 10, 6))
-"""Voxels i, j, k as DICOM stores the series: column, row, slice along the slice normal."""
+"""Voxels i, j, k as DICOM stores the series: column, row, and slice along the slice normal."""
 
 POLARITIES = (FG, BG, FG)
 
@@ -43,7 +43,7 @@ def series(folder: Path) -> CheckedSeries:
 
 @pytest.fixture(scope="module")
 def points(folder: Path) -> np.ndarray:
-    """Where the voxels lie, by the attributes of the files alone (PS3.3, C.7.6.2.1.1)."""
+    """Returns the positions of the voxels, computed from the attributes of the files (PS3.3, C.7.6.2.1.1)."""
     datasets = [dcmread(path) for path in folder.iterdir()]
 
     def along_normal(dataset: Dataset) -> float:
@@ -51,14 +51,14 @@ def points(folder: Path) -> np.ndarray:
         return float(np.array(dataset.ImagePositionPatient, float) @ np.cross(orientation[:3], orientation[3:]))
 
     datasets.sort(key=along_normal)
-    found = []
+    positions = []
     for i, j, k in VOXELS:
         plane = datasets[k]
         orientation = np.array(plane.ImageOrientationPatient, dtype=float)
         row_mm, column_mm = (float(value) for value in plane.PixelSpacing)
         position = np.array(plane.ImagePositionPatient, dtype=float)
-        found.append(position + i * column_mm * orientation[:3] + j * row_mm * orientation[3:])
-    return np.array(found)
+        positions.append(position + i * column_mm * orientation[:3] + j * row_mm * orientation[3:])
+    return np.array(positions)
 
 
 def slicer(points: np.ndarray, system: str, unit: str = "mm") -> bytes:
@@ -114,13 +114,13 @@ def grand_challenge(points: np.ndarray) -> bytes:
     return json.dumps(file).encode()
 
 
-def of_polarity(polarity: Polarity) -> list[list[int]]:
-    return [list(voxel) for voxel, each in zip(VOXELS, POLARITIES, strict=True) if each is polarity]
+def voxels_of_polarity(polarity: Polarity) -> list[list[int]]:
+    return [list(voxel) for voxel, other in zip(VOXELS, POLARITIES, strict=True) if other is polarity]
 
 
 def npz(points: np.ndarray) -> bytes:
     file = io.BytesIO()
-    clicks = [{"fg": [v[::-1] for v in of_polarity(FG)], "bg": [v[::-1] for v in of_polarity(BG)]}]
+    clicks = [{"fg": [v[::-1] for v in voxels_of_polarity(FG)], "bg": [v[::-1] for v in voxels_of_polarity(BG)]}]
     order = np.empty(1, dtype=object)
     order[0] = ["fg", "bg", "fg"]
     images = np.zeros((7, 11, 13), np.uint8)
@@ -128,7 +128,7 @@ def npz(points: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-WRITTEN: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
+CONTENTS: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
     "Slicer LPS": ("F.mrk.json", lambda points: slicer(points, "LPS")),
     "Slicer RAS": ("F.mrk.json", lambda points: slicer(points, "RAS")),
     "Slicer um": ("F.mrk.json", lambda points: slicer(points, "LPS", "um")),
@@ -139,15 +139,19 @@ WRITTEN: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
     "CVPR": ("case.npz", npz),
     "Deepgrow": (
         "params.json",
-        lambda _: json.dumps({"label": "a", "foreground": of_polarity(FG), "background": of_polarity(BG)}).encode(),
+        lambda _: json.dumps(
+            {"label": "a", "foreground": voxels_of_polarity(FG), "background": voxels_of_polarity(BG)}
+        ).encode(),
     ),
     "DeepEdit": (
         "params.json",
-        lambda _: json.dumps({"a": of_polarity(FG), "background": of_polarity(BG), "label": "a"}).encode(),
+        lambda _: json.dumps(
+            {"a": voxels_of_polarity(FG), "background": voxels_of_polarity(BG), "label": "a"}
+        ).encode(),
     ),
     "SW-FastEdit": (
         "clicks.json",
-        lambda _: json.dumps({"tumor": of_polarity(FG), "background": of_polarity(BG)}).encode(),
+        lambda _: json.dumps({"tumor": voxels_of_polarity(FG), "background": voxels_of_polarity(BG)}).encode(),
     ),
     "VISTA3D": (
         "params.json",
@@ -156,29 +160,25 @@ WRITTEN: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
 }
 
 
-def in_order(clicks: Clicks) -> list[tuple[Polarity, tuple[float, ...]]]:
+def sort_clicks(clicks: Clicks) -> list[tuple[Polarity, tuple[float, ...]]]:
     return sorted((click.polarity, tuple(np.round(click.position_mm, 2))) for click in clicks.points)
 
 
-@pytest.mark.parametrize("form", WRITTEN)
-def test_the_same_points_come_out_of_every_form(
-    tmp_path: Path, series: CheckedSeries, points: np.ndarray, form: str
-) -> None:
-    name, write = WRITTEN[form]
+@pytest.mark.parametrize("form", CONTENTS)
+def test_all_formats_give_the_same_points(tmp_path: Path, series: CheckedSeries, points: np.ndarray, form: str) -> None:
+    name, write = CONTENTS[form]
     (tmp_path / name).write_bytes(write(points))
 
     found = placed(read_clicks(tmp_path / name), series)
 
     expected = Clicks(tuple(Click("", p, tuple(x)) for p, x in zip(POLARITIES, points, strict=True)))
-    for (polarity, position), (wanted, place) in zip(in_order(found), in_order(expected), strict=True):
+    for (polarity, position), (wanted, place) in zip(sort_clicks(found), sort_clicks(expected), strict=True):
         assert polarity is wanted
         assert position == pytest.approx(place, abs=0.02)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_written_in_a_form_is_read_back(
-    tmp_path: Path, series: CheckedSeries, points: np.ndarray, form: str
-) -> None:
+def test_written_clicks_are_read_back(tmp_path: Path, series: CheckedSeries, points: np.ndarray, form: str) -> None:
     candidate = series.candidate
     clicks = Clicks(
         tuple(Click("hook", p, tuple(x)) for p, x in zip(POLARITIES, points, strict=True)),
@@ -190,8 +190,8 @@ def test_what_is_written_in_a_form_is_read_back(
     path.write_bytes(written(clicks, form, series, CLOCK))
 
     found = placed(read_clicks(path), series)
-    assert [p for p, _ in in_order(found)] == [p for p, _ in in_order(clicks)]
-    np.testing.assert_allclose([x for _, x in in_order(found)], [x for _, x in in_order(clicks)], atol=0.02)
+    assert [p for p, _ in sort_clicks(found)] == [p for p, _ in sort_clicks(clicks)]
+    np.testing.assert_allclose([x for _, x in sort_clicks(found)], [x for _, x in sort_clicks(clicks)], atol=0.02)
     if form in ("clickseg", "sr"):
         assert found.digest == clicks.digest
         assert found.series_instance_uid == clicks.series_instance_uid
@@ -208,20 +208,20 @@ def test_a_written_sr_has_no_violation(
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form not in ("clickseg", "slicer", "fcsv")])
-def test_a_form_of_voxels_needs_a_series(form: str) -> None:
+def test_a_voxel_format_needs_a_series(form: str) -> None:
     with pytest.raises(UsageError, match=f"the form {form} refers to a series"):
         written(Clicks((Click("", FG, (0, 0, 0)),)), form, None, CLOCK)
 
 
 @pytest.mark.parametrize("form", ["deepgrow", "vista3d"])
-def test_a_form_of_one_label_refuses_two(series: CheckedSeries, points: np.ndarray, form: str) -> None:
+def test_a_format_with_one_label_rejects_two(series: CheckedSeries, points: np.ndarray, form: str) -> None:
     clicks = Clicks(tuple(Click(label, FG, tuple(points[0])) for label in ("a", "b")))
 
-    with pytest.raises(ClickError, match="this form has one label: the clicks have a, b"):
+    with pytest.raises(ClickError, match="this format has only one label, but the clicks have a, b"):
         written(clicks, form, series, CLOCK)
 
 
-MISREAD = [
+AMBIGUOUS = [
     ("fcsv", "liver_neg", FG),
     ("slicer", "lesion_neg", FG),
     ("deepedit", "background", FG),
@@ -231,8 +231,8 @@ MISREAD = [
 ]
 
 
-@pytest.mark.parametrize(("form", "label", "polarity"), MISREAD)
-def test_clicks_that_would_be_read_back_as_others_are_refused(
+@pytest.mark.parametrize(("form", "label", "polarity"), AMBIGUOUS)
+def test_clicks_that_a_format_cannot_represent_are_rejected(
     series: CheckedSeries, points: np.ndarray, form: str, label: str, polarity: Polarity
 ) -> None:
     with pytest.raises(ClickError, match=f"the form {form} cannot hold them"):
@@ -241,7 +241,7 @@ def test_clicks_that_would_be_read_back_as_others_are_refused(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("label", ["liver, left", 'a "quoted" one', "leber größe", "rib_left_3"])
-def test_labels_of_all_kinds_are_held(series: CheckedSeries, points: np.ndarray, form: str, label: str) -> None:
+def test_labels_of_all_kinds_are_represented(series: CheckedSeries, points: np.ndarray, form: str, label: str) -> None:
     clicks = Clicks((Click(label, BG, tuple(points[0])), Click(label, FG, tuple(points[1]))))
 
     content = written(clicks, form, series, CLOCK)
@@ -252,7 +252,7 @@ def test_labels_of_all_kinds_are_held(series: CheckedSeries, points: np.ndarray,
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_clicks_are_held_by_every_form_but_an_sr(series: CheckedSeries, form: str) -> None:
+def test_all_formats_but_sr_can_have_no_clicks(series: CheckedSeries, form: str) -> None:
     if form == "sr":
         with pytest.raises(ClickError, match="expected at least one click"):
             written(Clicks(), form, series, CLOCK)
@@ -261,14 +261,14 @@ def test_no_clicks_are_held_by_every_form_but_an_sr(series: CheckedSeries, form:
         assert placed(clicks_in(io.BytesIO(content), "c.json"), series).points == ()
 
 
-def test_a_click_at_the_very_edge_is_in_the_last_voxel(series: CheckedSeries) -> None:
+def test_a_click_at_the_outer_edge_is_in_the_last_voxel(series: CheckedSeries) -> None:
     geometry = series.stack.geometry
     last = np.array(geometry.spatial_shape) - 1
     edge = geometry.map_indices_to_reference(np.array([[0, last[1] + 0.499999, last[2] + 0.499999]]))[0]
     just_over = geometry.map_indices_to_reference(np.array([[0, last[1] + 0.5, last[2] + 0.5]]))[0]
 
-    for place in (edge, just_over):
-        assert Voxel.at(tuple(place), series.stack) == (last[2], last[1], len(series.stack.planes) - 1)
+    for position in (edge, just_over):
+        assert Voxel.at(tuple(position), series.stack) == (last[2], last[1], len(series.stack.planes) - 1)
 
 
 def test_a_probe_of_ohif_in_the_patient_is_a_click(tmp_path: Path, series: CheckedSeries, points: np.ndarray) -> None:
@@ -280,7 +280,7 @@ def test_a_probe_of_ohif_in_the_patient_is_a_click(tmp_path: Path, series: Check
     assert click.position_mm == pytest.approx(points[1], abs=1e-3)
 
 
-def test_a_probe_of_ohif_in_an_image_is_half_a_pixel_off_the_index(tmp_path: Path, series: CheckedSeries) -> None:
+def test_a_probe_of_ohif_in_an_image_has_the_pixel_centre_at_one_half(tmp_path: Path, series: CheckedSeries) -> None:
     path = save(probe(series, np.zeros(3), in_image=True), tmp_path / "probe.dcm")
 
     (click,) = placed(read_clicks(path), series).points
@@ -289,7 +289,7 @@ def test_a_probe_of_ohif_in_an_image_is_half_a_pixel_off_the_index(tmp_path: Pat
     assert click.position_mm == pytest.approx(expected, abs=1e-3)
 
 
-def test_seed_points_of_others_are_read_with_label_polarity_and_all_their_points() -> None:
+def test_seed_points_of_other_tools_are_read_with_label_polarity_and_all_points() -> None:
     group = seed_point("1.2.3", [1, 2, 3, 4, 5, 6], "MULTIPOINT", LongCodeValue="128139")
 
     (clicks,) = clicks_of_report(report_of(group), "sr")
@@ -300,13 +300,13 @@ def test_seed_points_of_others_are_read_with_label_polarity_and_all_their_points
     ]
 
 
-def test_each_frame_of_reference_of_a_report_has_its_clicks() -> None:
+def test_a_report_has_one_part_for_each_frame_of_reference() -> None:
     parts = clicks_of_report(report_of(seed_point("1.2.3", [1, 2, 3]), seed_point("1.2.4", [4, 5, 6])), "sr")
 
     assert [(part.frame_of_reference_uid, len(part.points)) for part in parts] == [("1.2.3", 1), ("1.2.4", 1)]
 
 
-def test_a_group_without_a_seed_point_is_none_whatever_it_lacks() -> None:
+def test_a_group_without_a_seed_point_is_ignored_even_if_incomplete() -> None:
     group = seed_point("1.2.3", [1, 2, 3])
     del group.ContentSequence[0].TextValue
     del group.ContentSequence[1]
@@ -314,7 +314,7 @@ def test_a_group_without_a_seed_point_is_none_whatever_it_lacks() -> None:
     assert clicks_of_report(report_of(group), "sr") == ()
 
 
-def test_a_seed_point_that_is_no_place_is_an_error() -> None:
+def test_a_seed_point_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(ClickError, match="expected a position in mm"):
         clicks_of_report(report_of(seed_point("1.2.3", [float("nan"), 2, 3])), "sr")
 
@@ -327,18 +327,18 @@ A, B = (FG, (3, 2, 1)), (BG, (6, 5, 4))
 @pytest.mark.parametrize(
     ("clicks", "order", "found"),
     [
-        (FG_BG, [["bg", "fg"]], [B, A]),  # an array of texts
+        (FG_BG, [["bg", "fg"]], [B, A]),  # an array of strings
         (ONE, [["fg"]], [A]),
-        (ONE, [["fg", None]], [A]),  # objects of two dimensions
+        (ONE, [["fg", None]], [A]),  # a two-dimensional array of objects
         (FG_BG * 2, [["fg", "bg"], ["bg", "fg"]], [A, B, B, A]),
-        ([{"fg": [], "bg": []}], [[]], []),  # numbers, none of them
+        ([{"fg": [], "bg": []}], [[]], []),  # an empty array of numbers
         (FG_BG, None, [A, B]),
     ],
 )
-def test_cases_are_read_as_the_code_of_the_challenge_saves_them(
+def test_cases_of_the_cvpr_challenge_are_read(
     tmp_path: Path, clicks: object, order: object, found: list[object]
 ) -> None:
-    """It hands plain lists to NumPy, which makes of each what array it can."""
+    """The code of the challenge saves plain lists, which NumPy converts to different kinds of arrays."""
     arrays = {"clicks": clicks} | ({} if order is None else {"clicks_order": order})
     np.savez_compressed(tmp_path / "case.npz", imgs=np.zeros((7, 11, 13), np.uint8), **arrays)
 
@@ -366,21 +366,23 @@ def test_a_point_in_an_image_of_another_series_is_an_error(series: CheckedSeries
 
 
 @pytest.mark.parametrize("voxel", [(13, 0, 0), (0, 11, 0), (0, 0, 7)])
-def test_a_voxel_outside_is_an_error(tmp_path: Path, series: CheckedSeries, voxel: tuple[int, ...]) -> None:
+def test_a_voxel_outside_the_series_is_an_error(tmp_path: Path, series: CheckedSeries, voxel: tuple[int, ...]) -> None:
     (tmp_path / "p.json").write_text(json.dumps({"foreground": [[1, 1, 1], list(voxel)], "background": []}))
 
-    with pytest.raises(ClickError, match=r"p\.json: click 2: voxel .* lies outside the series of \(13, 11, 7\) voxels"):
+    with pytest.raises(ClickError, match=r"p\.json: click 2: voxel .* is outside the series of \(13, 11, 7\) voxels"):
         placed(read_clicks(tmp_path / "p.json"), series)
 
 
 @pytest.mark.parametrize("point", [[1.5, 2, 3], [-1, 2, 3]])
-def test_numbers_that_are_no_voxel_are_an_error_that_names_the_other_frame(tmp_path: Path, point: list[float]) -> None:
+def test_points_that_are_not_voxels_are_an_error_that_names_the_other_coordinates(
+    tmp_path: Path, point: list[float]
+) -> None:
     version = {"major": 1, "minor": 0}
     file = {"type": "Multiple points", "points": [{"point": point}], "version": version}
     (tmp_path / "p.json").write_text(json.dumps(file))
 
     with pytest.raises(ClickError, match="point 1: expected a voxel") as caught:
         read_clicks(tmp_path / "p.json")
-    assert caught.value.hint == "--clicks-frame lps reads the numbers as LPS mm"
+    assert caught.value.hint == "--clicks-frame lps reads the points as LPS mm"
     (click,) = read_clicks(tmp_path / "p.json", Frame.LPS).points
     assert click.position_mm == tuple(point)

@@ -1,4 +1,4 @@
-"""Simulated clicks, against ITK's components and SciPy's distance transform; spread over regions, and off like ours."""
+"""Simulated clicks, compared with the components of ITK and the distance transform of SciPy."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ BALL_SPACING = (3.0, 2.0, 1.0)
 BALL_CENTRE = (15, 20, 25)
 
 
-def blobs(seed: int, share: float = 0.08) -> np.ndarray:
-    """A mask of several regions of different sizes, some at the border."""
+def blobs(seed: int, density: float = 0.08) -> np.ndarray:
+    """Returns a mask of several regions of different sizes, some at the border."""
     noise = np.random.default_rng(seed).random(SHAPE)
-    return noise < share
+    return noise < density
 
 
 def components(mask: np.ndarray) -> np.ndarray:
-    """The numbers of components whose voxels share a corner."""
+    """Returns the component numbers; voxels that share a corner are connected."""
     label = SimpleITK.ConnectedComponentImageFilter()
     label.FullyConnectedOn()
     return SimpleITK.GetArrayFromImage(label.Execute(SimpleITK.GetImageFromArray(mask.astype(np.uint8))))
 
 
 def depths(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
-    """Distances of the whole volume, beyond which nothing is."""
+    """Returns distances in the complete volume; voxels beyond its border are outside."""
     return distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 0.5))
 @settings(max_examples=40, deadline=None)
-def test_the_largest_error_is_clicked_where_it_is_deepest(seed: int, share: float) -> None:
-    truth, found = blobs(seed, share), blobs(seed + 1, share)
-    errors = components(truth != found)
+def test_the_largest_error_is_clicked_at_its_deepest_voxel(seed: int, density: float) -> None:
+    truth, prediction = blobs(seed, density), blobs(seed + 1, density)
+    errors = components(truth != prediction)
     sizes = np.bincount(errors.ravel())[1:]
 
-    click = Clicker(Choice.LARGEST, SPACING).largest_error(truth, found, np.random.default_rng(seed))
+    click = Clicker(Choice.LARGEST, SPACING).largest_error(truth, prediction, np.random.default_rng(seed))
 
     assert click is not None
     region = errors == errors[click.voxel]
@@ -61,17 +61,17 @@ def test_the_largest_error_is_clicked_where_it_is_deepest(seed: int, share: floa
     assert (click.polarity is Polarity.FOREGROUND) == truth[click.voxel]
 
 
-def test_equally_deep_voxels_are_all_clicked_in_the_long_run() -> None:
-    truth, found = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+def test_all_equally_deep_voxels_are_clicked_sooner_or_later() -> None:
+    truth, prediction = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
     truth[3, 4, 5:9] = True
     rng = np.random.default_rng(42)
 
-    clicked = {Clicker(Choice.LARGEST).largest_error(truth, found, rng).voxel for _ in range(200)}
+    voxels = {Clicker(Choice.LARGEST).largest_error(truth, prediction, rng).voxel for _ in range(200)}
 
-    assert clicked == {(3, 4, k) for k in range(5, 9)}
+    assert voxels == {(3, 4, k) for k in range(5, 9)}
 
 
-def test_a_perfect_result_gets_no_click() -> None:
+def test_a_perfect_prediction_gets_no_click() -> None:
     truth = blobs(1)
     for choice in Choice:
         assert Clicker(choice).corrective(truth, truth, np.random.default_rng(0)) == ()
@@ -80,32 +80,32 @@ def test_a_perfect_result_gets_no_click() -> None:
 
 
 @pytest.mark.parametrize("choice", list(Choice))
-def test_corrective_clicks_lie_in_what_is_missed_and_in_what_is_false(choice: Choice) -> None:
-    truth, found = blobs(1, 0.3), blobs(2, 0.3)
+def test_corrective_clicks_are_in_false_negatives_and_false_positives(choice: Choice) -> None:
+    truth, prediction = blobs(1, 0.3), blobs(2, 0.3)
     rng = np.random.default_rng(3)
     for _ in range(50):
-        foreground, background = Clicker(choice, SPACING).corrective(truth, found, rng)
+        foreground, background = Clicker(choice, SPACING).corrective(truth, prediction, rng)
 
         assert (foreground.polarity, background.polarity) == (Polarity.FOREGROUND, Polarity.BACKGROUND)
         assert truth[foreground.voxel]
-        assert not found[foreground.voxel]
-        assert found[background.voxel]
+        assert not prediction[foreground.voxel]
+        assert prediction[background.voxel]
         assert not truth[background.voxel]
 
 
 @pytest.mark.parametrize("choice", list(Choice))
-def test_only_what_there_is_is_clicked(choice: Choice) -> None:
-    truth, nothing = blobs(4), np.zeros(SHAPE, bool)
+def test_without_voxels_of_a_kind_its_click_is_missing(choice: Choice) -> None:
+    truth, empty = blobs(4), np.zeros(SHAPE, bool)
     rng = np.random.default_rng(5)
 
-    (missed,) = Clicker(choice).corrective(truth, nothing, rng)
-    (false,) = Clicker(choice).corrective(nothing, truth, rng)
+    (missed,) = Clicker(choice).corrective(truth, empty, rng)
+    (false,) = Clicker(choice).corrective(empty, truth, rng)
 
     assert (missed.polarity, false.polarity) == (Polarity.FOREGROUND, Polarity.BACKGROUND)
 
 
 @pytest.mark.parametrize("choice", list(Choice))
-def test_non_corrective_clicks_depend_on_the_truth_alone(choice: Choice) -> None:
+def test_non_corrective_clicks_follow_the_ground_truth_alone(choice: Choice) -> None:
     truth = blobs(6, 0.3)
     rng = np.random.default_rng(7)
     for _ in range(50):
@@ -115,7 +115,7 @@ def test_non_corrective_clicks_depend_on_the_truth_alone(choice: Choice) -> None
         assert not truth[background.voxel]
 
 
-def test_uniform_clicks_hit_each_voxel_as_often() -> None:
+def test_uniform_clicks_hit_all_voxels_equally_often() -> None:
     truth = np.zeros(SHAPE, bool)
     truth[1:4, 2:6, 3:5] = truth[9, 9, 9] = True
     rng = np.random.default_rng(8)
@@ -142,12 +142,12 @@ def test_clicks_by_depth_hit_a_voxel_in_proportion_to_its_depth() -> None:
 
 
 def test_the_worst_patch_is_clicked() -> None:
-    truth, found = np.zeros((8, 8, 12), bool), np.zeros((8, 8, 12), bool)
-    truth[0:4, 0:4, 0:4] = found[0:4, 0:4, 0:2] = True  # half of it is found
-    truth[5, 5, 9:11] = True  # nothing is found, of two voxels
-    found[6, 6, 1] = True  # nothing is there: a Dice coefficient of 0 too, but fewer errors
+    truth, prediction = np.zeros((8, 8, 12), bool), np.zeros((8, 8, 12), bool)
+    truth[0:4, 0:4, 0:4] = prediction[0:4, 0:4, 0:2] = True  # half of the patch is segmented
+    truth[5, 5, 9:11] = True  # two voxels are missed
+    prediction[6, 6, 1] = True  # a false positive: a Dice coefficient of 0 too, but fewer errors
 
-    (click,) = Clicker(Choice.LARGEST).patch_based(truth, found, (4, 4, 4), np.random.default_rng(0))
+    (click,) = Clicker(Choice.LARGEST).patch_based(truth, prediction, (4, 4, 4), np.random.default_rng(0))
 
     assert click.voxel in {(5, 5, 9), (5, 5, 10)}
 
@@ -159,7 +159,7 @@ def cubes() -> np.ndarray:
     return mask
 
 
-def test_centres_come_first_then_borders_in_the_same_order() -> None:
+def test_centres_are_first_then_borders_in_the_same_order() -> None:
     mask = cubes()
 
     voxels = spread(mask, 8, np.random.default_rng(1))
@@ -172,10 +172,10 @@ def test_centres_come_first_then_borders_in_the_same_order() -> None:
     assert cube_of[6:] == cube_of[:2]
 
 
-def test_of_more_regions_than_clicks_some_are_drawn() -> None:
-    drawn = {spread(cubes(), 1, np.random.default_rng(seed)) for seed in range(50)}
+def test_if_there_are_more_regions_than_clicks_some_are_chosen() -> None:
+    chosen = {spread(cubes(), 1, np.random.default_rng(seed)) for seed in range(50)}
 
-    assert drawn == {(centre,) for centre in CUBE_CENTRES}
+    assert chosen == {(centre,) for centre in CUBE_CENTRES}
 
 
 def test_a_region_of_one_voxel_is_its_own_centre_and_border() -> None:
@@ -185,7 +185,7 @@ def test_a_region_of_one_voxel_is_its_own_centre_and_border() -> None:
     assert spread(mask, 3, np.random.default_rng(0)) == ((0, 13, 5),) * 3
 
 
-def test_every_voxel_of_a_border_is_clicked_in_the_long_run() -> None:
+def test_all_voxels_of_a_border_are_clicked_sooner_or_later() -> None:
     mask = np.zeros(GRID, bool)
     mask[CUBES[0]] = True
 
@@ -194,40 +194,40 @@ def test_every_voxel_of_a_border_is_clicked_in_the_long_run() -> None:
     assert borders == {tuple(int(i) for i in voxel) for voxel in np.argwhere(mask)} - {(2, 2, 2)}
 
 
-def test_nothing_is_clicked_where_nothing_is() -> None:
+def test_an_empty_mask_gets_no_click() -> None:
     assert spread(np.zeros(GRID, bool), 5, np.random.default_rng(0)) == ()
 
 
 def ball(radius_mm: float) -> np.ndarray:
-    places = np.stack(np.meshgrid(*map(np.arange, BALL_SHAPE), indexing="ij"), axis=-1)
-    return np.linalg.norm((places - BALL_CENTRE) * BALL_SPACING, axis=-1) <= radius_mm
+    voxels = np.stack(np.meshgrid(*map(np.arange, BALL_SHAPE), indexing="ij"), axis=-1)
+    return np.linalg.norm((voxels - BALL_CENTRE) * BALL_SPACING, axis=-1) <= radius_mm
 
 
-def test_without_noise_a_click_stays_where_it_is() -> None:
+def test_without_noise_a_click_is_unchanged() -> None:
     click = VoxelClick(BALL_CENTRE, Polarity.FOREGROUND)
 
     assert Noise().applied(click, ball(8), BALL_SPACING, np.random.default_rng(0)) == click
 
 
-def test_jitter_has_its_standard_deviation_along_each_axis_in_mm() -> None:
+def test_jitter_has_the_given_standard_deviation_in_mm_along_each_axis() -> None:
     click, rng = VoxelClick(BALL_CENTRE, Polarity.FOREGROUND), np.random.default_rng(1)
     truth, noise = ball(8), Noise(jitter_mm=4.0)
 
-    off = [noise.applied(click, truth, BALL_SPACING, rng).voxel for _ in range(4000)]
+    moved = [noise.applied(click, truth, BALL_SPACING, rng).voxel for _ in range(4000)]
 
-    assert (np.array(off) - BALL_CENTRE).std(axis=0) * BALL_SPACING == pytest.approx([4.0] * 3, rel=0.06)
+    assert (np.array(moved) - BALL_CENTRE).std(axis=0) * BALL_SPACING == pytest.approx([4.0] * 3, rel=0.06)
 
 
 @pytest.mark.parametrize("polarity", list(Polarity))
-def test_a_click_outside_lies_just_beyond_the_border(polarity: Polarity) -> None:
+def test_a_click_outside_is_just_beyond_the_border(polarity: Polarity) -> None:
     truth = ball(8) if polarity is Polarity.FOREGROUND else ~ball(8)
     click, rng = VoxelClick(BALL_CENTRE, polarity), np.random.default_rng(2)
     for _ in range(100):
-        off = Noise(outside=1.0).applied(click, truth, BALL_SPACING, rng)
+        moved = Noise(outside=1.0).applied(click, truth, BALL_SPACING, rng)
 
-        distance_mm = np.linalg.norm((np.array(off.voxel) - BALL_CENTRE) * BALL_SPACING)
-        assert off.polarity is polarity
-        assert truth[off.voxel] != (polarity is Polarity.FOREGROUND)
+        distance_mm = np.linalg.norm((np.array(moved.voxel) - BALL_CENTRE) * BALL_SPACING)
+        assert moved.polarity is polarity
+        assert truth[moved.voxel] != (polarity is Polarity.FOREGROUND)
         assert 8 < distance_mm < 8 + np.linalg.norm(BALL_SPACING)
 
 
@@ -235,6 +235,6 @@ def test_a_click_outside_lies_just_beyond_the_border(polarity: Polarity) -> None
 def test_a_click_stays_in_the_volume(noise: Noise) -> None:
     everywhere, rng = np.ones(BALL_SHAPE, bool), np.random.default_rng(3)
     for voxel in (BALL_CENTRE, (0, 0, 0), (29, 39, 49)):
-        off = noise.applied(VoxelClick(voxel, Polarity.FOREGROUND), everywhere, BALL_SPACING, rng)
+        moved = noise.applied(VoxelClick(voxel, Polarity.FOREGROUND), everywhere, BALL_SPACING, rng)
 
-        assert all(0 <= index < count for index, count in zip(off.voxel, BALL_SHAPE, strict=True))
+        assert all(0 <= index < count for index, count in zip(moved.voxel, BALL_SHAPE, strict=True))

@@ -1,4 +1,4 @@
-"""Regions of a mask against ITK's components; depth in it against SciPy's: on the host, a GPU, and a double of one."""
+"""Regions compared with the components of ITK, depth with SciPy; on the host, a GPU, and a simulated GPU."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ SHAPE = (14, 11, 17)
 SPACING = (1.7, 0.9, 3.1)
 
 
-def mask_of(seed: int, share: float) -> np.ndarray:
-    return np.random.default_rng(seed).random(SHAPE) < share
+def random_mask(seed: int, density: float) -> np.ndarray:
+    return np.random.default_rng(seed).random(SHAPE) < density
 
 
-def expected(mask: np.ndarray) -> np.ndarray:
-    """Distances in the volume, beyond which nothing is."""
+def expected_depth(mask: np.ndarray) -> np.ndarray:
+    """Returns distances in the volume; voxels beyond its border are outside."""
     distances = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=SPACING)
     return np.asarray(distances)[1:-1, 1:-1, 1:-1]
 
 
 def components(mask: np.ndarray) -> np.ndarray:
-    """The numbers of components whose voxels share a corner."""
+    """Returns the component numbers; voxels that share a corner are connected."""
     label = SimpleITK.ConnectedComponentImageFilter()
     label.FullyConnectedOn()
     return SimpleITK.GetArrayFromImage(label.Execute(SimpleITK.GetImageFromArray(mask.astype(np.uint8))))
 
 
 class FullDevice(FakeDevice):
-    """A device without room for anything."""
+    """A device without free memory."""
 
     def working(self) -> AbstractContextManager[None]:
         raise DeviceMemoryError("CUDA device 0: out of memory")
@@ -52,7 +52,7 @@ class FullDevice(FakeDevice):
 
 @pytest.fixture
 def cupyx(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CuPy's distance transform, which counts nothing beyond the array and takes no arrays of the host."""
+    """Simulates the distance transform of CuPy, which ignores voxels beyond the array and rejects host arrays."""
 
     def transform(image: Duck, sampling: Sequence[float], *, float64_distances: bool) -> Duck:
         assert isinstance(image, Duck)
@@ -68,8 +68,8 @@ def cupyx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(st.integers(0, 2**31), st.floats(0.01, 0.6))
 @settings(max_examples=40, deadline=None)
-def test_regions_are_those_of_itk(seed: int, share: float) -> None:
-    mask = mask_of(seed, share)
+def test_regions_are_equal_to_those_of_itk(seed: int, density: float) -> None:
+    mask = random_mask(seed, density)
     expected = components(mask)
     count = int(expected.max())
 
@@ -78,15 +78,15 @@ def test_regions_are_those_of_itk(seed: int, share: float) -> None:
     assert len(regions) == count
     assert Counter(regions.voxels.tolist()) == Counter(np.bincount(expected.ravel())[1:].tolist())
     if count:
-        again = np.zeros(SHAPE, bool)
+        union = np.zeros(SHAPE, bool)
         for number in range(1, count + 1):
             region = regions.region(number)
             assert region.mask.sum() == region.voxels
-            again[region.box] |= region.mask
-        assert (again == mask).all()
+            union[region.box] |= region.mask
+        assert (union == mask).all()
 
 
-def test_a_row_of_voxels_has_regions() -> None:
+def test_a_single_row_of_voxels_has_regions() -> None:
     regions = Regions(np.array([[[1, 0, 1, 1, 0, 0, 1]]], bool))
 
     assert regions.voxels.tolist() == [1, 2, 1]
@@ -95,30 +95,30 @@ def test_a_row_of_voxels_has_regions() -> None:
 
 @given(st.integers(0, 2**31), st.floats(0.05, 1))
 @settings(max_examples=30, deadline=None)
-def test_depth_is_that_of_scipy(seed: int, share: float) -> None:
-    mask = mask_of(seed, share)
+def test_depth_is_equal_to_that_of_scipy(seed: int, density: float) -> None:
+    mask = random_mask(seed, density)
 
-    assert depth_on_host(mask, SPACING) == pytest.approx(expected(mask), rel=1e-5)
+    assert depth_on_host(mask, SPACING) == pytest.approx(expected_depth(mask), rel=1e-5)
 
 
 @pytest.mark.usefixtures("cupyx")
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 1])
-def test_depth_on_a_device_is_that_of_the_host(share: float) -> None:
-    mask = mask_of(3, share)
+@pytest.mark.parametrize("density", [0.05, 0.5, 0.9, 1])
+def test_depth_on_a_device_is_equal_to_that_on_the_host(density: float) -> None:
+    mask = random_mask(3, density)
 
-    found = depth_on(FakeDevice())(mask, SPACING)
+    depth = depth_on(FakeDevice())(mask, SPACING)
 
-    assert found == pytest.approx(expected(mask), rel=1e-5)
-    assert found.shape == mask.shape
+    assert depth == pytest.approx(expected_depth(mask), rel=1e-5)
+    assert depth.shape == mask.shape
 
 
-def test_where_a_device_is_full_the_host_does_it() -> None:
-    mask = mask_of(3, 0.5)
+def test_if_a_device_is_full_the_host_computes_depth() -> None:
+    mask = random_mask(3, 0.5)
 
     assert np.array_equal(depth_on(FullDevice())(mask, SPACING), depth_on_host(mask, SPACING))
 
 
-def test_the_host_needs_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_does_not_need_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupyx", None)
 
     assert depth_on(HOST) is depth_on_host
@@ -126,11 +126,11 @@ def test_the_host_needs_no_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("cupyx")
 @pytest.mark.parametrize("choice", [Choice.LARGEST, Choice.DEPTH])
-def test_a_device_is_shown_no_more_than_the_box_of_what_is_clicked(choice: Choice) -> None:
-    shown = []
+def test_depth_is_computed_only_in_the_box_of_the_clicked_region(choice: Choice) -> None:
+    shapes = []
 
     def depth(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
-        shown.append(mask.shape)
+        shapes.append(mask.shape)
         return depth_on(FakeDevice())(mask, spacing)
 
     mask = np.zeros(SHAPE, bool)
@@ -139,14 +139,14 @@ def test_a_device_is_shown_no_more_than_the_box_of_what_is_clicked(choice: Choic
     voxel = Clicker(choice, SPACING, depth).inside(mask, np.random.default_rng(0))
 
     assert mask[voxel]
-    assert shown == [(3, 6, 2)]
+    assert shapes == [(3, 6, 2)]
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not has_cuda_device(), reason="no CUDA device")
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 1])
-def test_depth_on_a_gpu_is_that_of_the_host(share: float) -> None:
+@pytest.mark.parametrize("density", [0.05, 0.5, 0.9, 1])
+def test_depth_on_a_gpu_is_equal_to_that_on_the_host(density: float) -> None:
     pytest.importorskip("cupy")
-    mask = mask_of(3, share)
+    mask = random_mask(3, density)
 
-    assert depth_on(device_of("cuda:0"))(mask, SPACING) == pytest.approx(expected(mask), rel=1e-5)
+    assert depth_on(device_of("cuda:0"))(mask, SPACING) == pytest.approx(expected_depth(mask), rel=1e-5)
