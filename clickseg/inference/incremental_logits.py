@@ -235,12 +235,12 @@ class OnDisk:
         return f"{start}_{self.keys[window.start].hex() or 'none'}.f32"
 
 
-AnyLogitStore = InMemory | InScratch | OnDisk | NullStore
+AnyLogitsStore = InMemory | InScratch | OnDisk | NullStore
 
 
 def window_logits(
     keys: Keys, shape: Sequence[int], *, device: Device, memory: Memory, folder: Path | None, session_digest: bytes
-) -> AnyLogitStore:
+) -> AnyLogitsStore:
     """Returns a store for logits: in memory if all windows fit, else on disk if they fit, else a store without content.
 
     Logits on a GPU are stored there or not at all: the GPU runs a window again faster than its logits can be read.
