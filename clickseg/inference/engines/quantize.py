@@ -55,12 +55,12 @@ def quantize(package: ModelPackage, windows: Sequence[Values]) -> QuantizationRe
         raise ModelError(f"model {package.name}: no {GRAPH} to quantize", hint=f"clickseg export {package.path}")
     network = ov.Core().read_model(str(package.weights(GRAPH).path), str(package.weights(CONSTANTS).path))
     network.reshape([1, package.spec.input_channels, *package.spec.window.roi])
-    files = save_openvino(quantize_network(network, windows), package, INT8_GRAPH)
+    files = save_openvino(quantized(network, windows), package, INT8_GRAPH)
     agreement, dice = _compare_with_f32(load_package(package.path), windows)
     return QuantizationResult(files, agreement, dice)
 
 
-def quantize_network(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
+def quantized(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
     """Returns a network with 8 bits, calibrated on windows [C, I, J, K]."""
     with contextlib.redirect_stdout(sys.stderr):  # NNCF prints progress bars
         import nncf
