@@ -21,7 +21,7 @@ from clickseg.core.text import first_line
 def run_network(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
     """Returns the logits of windows, as an array of the same library as the windows.
 
-    If the device runs out of memory, it is tried once more after CuPy has released its cached memory.
+    If the device runs out of memory, CuPy releases its cached memory, and the network is run again.
 
     Args:
         network: Returns logits [B, K, I, J, K] for windows [B, C, I, J, K].
