@@ -1,4 +1,4 @@
-"""Incremental inference: runs only windows whose input changed, and decides only the voxels that they reach."""
+"""Incremental inference: runs only the windows whose input changed, and recomputes only the labels that they reach."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from clickseg.inference.case import Prepared
 from clickseg.inference.decision import Decision, deciding_channels
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental_inputs import (
-    KeptMasks,
     Masks,
+    MaskStore,
     NetworkInput,
     empty_keys,
     empty_masks,
-    key_of,
-    masks_of,
+    mask_channels,
+    window_key,
     windows_with_changed_clicks,
     windows_with_changed_mask,
 )
@@ -37,7 +37,7 @@ from clickseg.inference.windows import Window
 
 @dataclass(frozen=True, slots=True)
 class Persistence:
-    """Where an inference leaves logits and masks for the next process.
+    """Where logits and masks are stored for the next process.
 
     Attributes:
         folder: The folder for both.
@@ -49,23 +49,24 @@ class Persistence:
 
 
 class IncrementalInference:
-    """The label map of a case, for clicks that change.
+    """The label map of a case, updated when its clicks change.
 
-    A model with a previous mask is run click by click, because each run depends on the result of the one before.
+    A model with a previous mask is run click by click, because the input of each run is the result of the run before.
 
-    The label maps belong to ``_input``, except inside the box ``_in_doubt`` of the model grid. A part enters this box
-    before it is decided, and leaves it when ``_input`` is the new one or its old labels are restored. So wherever a
-    move fails or is interrupted, the next one decides again what it left.
+    The label maps are those of ``_input``, except inside ``_unfinished``, a box of the model grid. A box is added to it
+    before its labels are recomputed, and removed when ``_input`` is replaced or the old labels are restored. If an
+    update fails or is interrupted, the next update therefore recomputes the unfinished labels.
 
     Attributes:
         grid: The windows.
-        ran: How many windows the last move ran.
-        repeated: How many windows of constant input the last move took from one that had been run.
+        ran: How many windows the last update ran.
+        repeated: How many windows the last update did not run, because another window with the same constant input had
+            been run.
     """
 
     def __init__(
         self,
-        prepared: Prepared,
+        preprocessed: Prepared,
         engine: Engine,
         memory: Memory,
         choose_kernels: KernelChoice,
@@ -73,28 +74,31 @@ class IncrementalInference:
         persistence: Persistence | None = None,
         device: Device | None = None,
     ) -> None:
-        """Allocates the label maps; runs nothing.
+        """Allocates the label maps; runs no window.
 
         Args:
-            prepared: The case on the model grid; its clicks are ignored.
+            preprocessed: The case on the model grid; its clicks are ignored.
             engine: The network.
-            memory: What the process may take.
-            choose_kernels: The loops over voxels.
-            persistence: Where logits and masks outlive the process; None to keep them in the process only.
-            device: Where logits are blended; by default where the network runs.
+            memory: The memory that the process may use.
+            choose_kernels: Chooses the loops over voxels.
+            persistence: Where logits and masks are stored for the next process; None to keep them in this process only.
+            device: Where logits are blended; by default the device of the network.
 
         Raises:
             OutputError: The folder cannot be written to.
         """
-        spec, model = prepared.case.package.spec, prepared.geometry
-        window, device = SlidingWindow(prepared.inputs, spec), device or device_of(engine.device)
+        spec, model_grid = preprocessed.case.package.spec, preprocessed.geometry
+        window, device = SlidingWindow(preprocessed.inputs, spec), device or device_of(engine.device)
         self.grid, self.ran, self.repeated = window.grid, 0, 0
-        self._spec, self._geometry, self._engine = spec, model, engine
+        self._spec, self._geometry, self._engine = spec, model_grid, engine
         self._memory, self._device = memory, device
         self._kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
-        grids = [prepared.case.reference.volume.get_geometry(), *([model] if spec.previous_mask else [])]
+        source_grid = preprocessed.case.reference.volume.get_geometry()
+        targets = [source_grid, *([model_grid] if spec.previous_mask else [])]
         with device.working():
-            self._decisions = [Decision(model, each, spec, self.grid.axis, self._kernels, device) for each in grids]
+            self._decisions = [
+                Decision(model_grid, target, spec, self.grid.axis, self._kernels, device) for target in targets
+            ]
         folder, digest = (persistence.folder, persistence.digest) if persistence else (None, b"")
         self._logits = window_logits(
             empty_keys(self.grid),
@@ -102,16 +106,16 @@ class IncrementalInference:
             device=device,
             memory=memory,
             folder=folder / "logits" if folder else None,
-            session=digest,
+            session_digest=digest,
         )
-        self._masks = KeptMasks(
-            self.grid.shape, folder / "masks" if folder and spec.previous_mask else None, session=digest
+        self._masks = MaskStore(self.grid.shape, folder / "masks" if folder and spec.previous_mask else None, digest)
+        without_clicks = replace(
+            preprocessed.inputs, balls=self._ball_voxels(()), masks=empty_masks(self.grid.shape, spec)
         )
-        without_clicks = replace(prepared.inputs, balls=self._balls(()), masks=empty_masks(self.grid.shape, spec))
         with device.working():
             self._input = NetworkInput((), without_clicks.on(device), empty_keys(self.grid))
-        self._in_doubt: Box | None = None
-        self._stitch = self._choose_stitching()
+        self._unfinished: Box | None = None
+        self._stitch = self._make_stitch_choice()
 
     @property
     def inputs(self) -> ModelInput:
@@ -120,7 +124,7 @@ class IncrementalInference:
 
     @property
     def labels(self) -> LabelMap:
-        """The label map on the source grid [K, J, I]; the next move changes it."""
+        """The label map on the source grid [K, J, I]; the next update changes it in place."""
         return self._decisions[0].label_map()
 
     @property
@@ -130,74 +134,78 @@ class IncrementalInference:
 
     @property
     def bytes_to_come(self) -> int:
-        """How much more memory the kept logits will take."""
+        """How much more memory the stored logits will need."""
         return self._logits.bytes_to_come
 
     def close(self) -> None:
-        """Frees the logits that were kept for this process only."""
+        """Frees the logits that are stored for this process only."""
         self._logits.close()
 
     def is_at(self, points: Points) -> bool:
-        """Whether all that was decided is of some clicks."""
-        return self._input.points == points and self._in_doubt is None
+        """Whether the label map is complete and computed with these clicks."""
+        return self._input.points == points and self._unfinished is None
 
     def begin_with(self, points: Points) -> None:
-        """Takes clicks without running anything; a model with a previous mask needs runs for them, and takes none."""
+        """Sets the clicks before the first run, without running a window.
+
+        Has no effect for a model with a previous mask, because this needs a run for each click.
+        """
         if self._spec.previous_mask:
             return
-        inputs = replace(self.inputs, balls=self._balls(points))
-        self._input = NetworkInput(points, inputs, {window.start: key_of(window, inputs) for window in self.grid})
+        inputs = replace(self.inputs, balls=self._ball_voxels(points))
+        self._input = NetworkInput(points, inputs, {window.start: window_key(window, inputs) for window in self.grid})
 
     def run_all(self, points: Points, progress: Progress) -> None:
-        """Decides all voxels for some clicks; windows that were run with the same input are not run again.
+        """Computes the complete label map; reuses the logits of windows that were run with the same input.
 
         Args:
             points: The clicks, bound to the model's classes.
-            progress: Told after each window.
+            progress: Called after each window.
 
         Raises:
             EngineError: The network fails.
         """
-        if self._spec.previous_mask:  # whose first move is over everything
+        if self._spec.previous_mask:  # its first update computes the complete label map
             self.move_to(points, progress)
             return
         if not self.is_at(points):
             self.move_to(points, progress)
         self.ran = self.repeated = 0
-        self._move(self._input, [self._everything], progress)
+        self._update_boxes(self._input, [self._full_grid], progress)
 
     def move_to(self, points: Points, progress: Progress) -> Box | None:
-        """Decides what other clicks change.
+        """Updates the label map to other clicks.
 
-        After an error or interruption ``is_at`` tells whether everything is as it was; if not, moving back makes it so.
+        After an error or interruption, ``is_at`` reports whether the old label map is unchanged; if not, an update to
+        the old clicks restores it.
 
         Args:
             points: The clicks, bound to the model's classes.
-            progress: Told after each window.
+            progress: Called after each window.
 
         Returns:
-            The part of the source grid [K, J, I] that was decided; None where no window changed.
+            The part of the source grid [K, J, I] that was recomputed; None if no window changed.
 
         Raises:
             EngineError: The network fails.
-            OutputError: Logits or masks cannot be kept.
+            OutputError: Logits or masks cannot be stored.
         """
         self.ran = self.repeated = 0
-        decided: list[Box] = []
-        masks, runs = self._runs_to(points)
-        for each in runs:
-            target = self._input_of(each, masks)
-            decided += self._move(target, self._changed_parts(target), progress)
+        updated: list[Box] = []
+        masks, runs = self._plan_runs(points)
+        for run_points in runs:
+            target = self._make_input(run_points, masks)
+            updated += self._update_boxes(target, self._changed_boxes(target), progress)
             masks = self._masks.last
-        return around(decided) if decided else None
+        return around(updated) if updated else None
 
     @property
-    def _everything(self) -> Box:
-        """The model grid."""
+    def _full_grid(self) -> Box:
+        """The complete model grid."""
         return whole(self.grid.shape)
 
-    def _runs_to(self, points: Points) -> tuple[Masks, list[Points]]:
-        """Returns the clicks of each run that leads to some clicks, and the masks for the first of these runs."""
+    def _plan_runs(self, points: Points) -> tuple[Masks, list[Points]]:
+        """Returns the clicks of each run that is needed for an update, and the previous masks for the first run."""
         if not self._spec.previous_mask:
             return (), [points]
         for count in range(len(points), 0, -1):
@@ -206,13 +214,13 @@ class IncrementalInference:
                 return masks, [points[:n] for n in range(count, len(points) + 1)]
         return empty_masks(self.grid.shape, self._spec), [points[:n] for n in range(len(points) + 1)]
 
-    def _input_of(self, points: Points, masks: Masks) -> NetworkInput:
-        inputs = replace(self.inputs, balls=self._balls(points), masks=masks)
-        keys = {window.start: key_of(window, inputs) for window in self._changed_windows(points, masks)}
+    def _make_input(self, points: Points, masks: Masks) -> NetworkInput:
+        inputs = replace(self.inputs, balls=self._ball_voxels(points), masks=masks)
+        keys = {window.start: window_key(window, inputs) for window in self._changed_windows(points, masks)}
         return NetworkInput(points, inputs, {**self._input.keys, **keys})
 
     def _changed_windows(self, points: Points, masks: Masks) -> list[Window]:
-        """Returns the windows that hold a click that came or went, or a voxel of a mask that changed."""
+        """Returns the windows with an added or removed click, or with a changed mask voxel."""
         if self._spec.guidance is None:
             return []
         clicked = windows_with_changed_clicks(
@@ -221,55 +229,58 @@ class IncrementalInference:
         masked = windows_with_changed_mask(self.inputs.masks, masks, self.grid)
         return [*clicked, *(window for window in masked if window not in clicked)]
 
-    def _balls(self, points: Points) -> tuple[Indices, ...]:
+    def _ball_voxels(self, points: Points) -> tuple[Indices, ...]:
         return guidance.balls(points, self._geometry, self._spec.guidance) if self._spec.guidance else ()
 
-    def _changed_parts(self, target: NetworkInput) -> list[Box]:
-        """Returns separate boxes around the windows with another input, and what is in doubt.
+    def _changed_boxes(self, target: NetworkInput) -> list[Box]:
+        """Returns disjoint boxes around the windows with changed input, and around unfinished labels.
 
-        They are separate because two clicks can lie far apart. A model with a previous mask begins with everything: it
-        has no mask before its first run is over.
+        There can be several, because two clicks can be far apart. A model with a previous mask has no mask before its
+        first run, which therefore covers the complete grid.
         """
         if self._spec.previous_mask and not self._masks.last:
-            return [self._everything]
-        before = self._input.keys
-        changed = [window.place for window in self.grid if target.keys[window.start] != before[window.start]]
-        return apart([*changed, *([self._in_doubt] if self._in_doubt else [])])
+            return [self._full_grid]
+        old_keys = self._input.keys
+        changed = [window.place for window in self.grid if target.keys[window.start] != old_keys[window.start]]
+        return apart([*changed, *([self._unfinished] if self._unfinished else [])])
 
-    def _move(self, target: NetworkInput, parts: Sequence[Box], progress: Progress) -> list[Box]:
-        """Decides parts of the model grid for an input; returns the parts of the source grid that were decided."""
-        decided: list[Box] = []
-        for part in parts:
+    def _update_boxes(self, target: NetworkInput, boxes: Sequence[Box], progress: Progress) -> list[Box]:
+        """Recomputes boxes of the model grid for an input; returns the recomputed boxes of the source grid."""
+        updated: list[Box] = []
+        for box in boxes:
             with self._device.working():
-                decided.append(self._decide(target, part, progress))
+                updated.append(self._update_box(target, box, progress))
         if self._spec.previous_mask:
-            self._masks.put(target.points, masks_of(self._decisions[1].label_map(), self._spec))
-        self._input, self._in_doubt = target, None
-        return decided
+            self._masks.put(target.points, mask_channels(self._decisions[1].label_map(), self._spec))
+        self._input, self._unfinished = target, None
+        return updated
 
-    def _decide(self, target: NetworkInput, part: Box, progress: Progress) -> Box:
-        """Decides one part, or restores its labels where that fails; returns the part of the source grid."""
+    def _update_box(self, target: NetworkInput, box: Box, progress: Progress) -> Box:
+        """Recomputes one box, or restores its labels if that fails; returns the box of the source grid."""
         self._logits.keys = target.keys
-        window, self._stitch = SlidingWindow(target.inputs, self._spec, self._logits), self._choose_stitching()
-        box = grown(part, self.grid.shape)  # labels between two voxels depend on both
-        reached = [each.begin(box, part) for each in self._decisions]
-        labels = [each.label_map().array[place] for each, place in zip(self._decisions, reached, strict=True)]
-        before, in_doubt = [each.copy() for each in labels], self._in_doubt
-        self._in_doubt = around([part, in_doubt] if in_doubt else [part])
+        window, self._stitch = SlidingWindow(target.inputs, self._spec, self._logits), self._make_stitch_choice()
+        expanded = grown(box, self.grid.shape)  # a label between two voxels depends on both
+        target_boxes = [decision.begin(expanded, box) for decision in self._decisions]
+        labels = [
+            decision.label_map().array[target_box]
+            for decision, target_box in zip(self._decisions, target_boxes, strict=True)
+        ]
+        old_labels, old_unfinished = [view.copy() for view in labels], self._unfinished
+        self._unfinished = around([box, old_unfinished] if old_unfinished else [box])
         try:
-            for planes in window.planes(self._engine, self._kernels, progress, self._stitch, box):
+            for planes in window.planes(self._engine, self._kernels, progress, self._stitch, expanded):
                 for decision in self._decisions:
                     decision.take(planes)
         except BaseException:
-            for now, had in zip(labels, before, strict=True):
-                now[...] = had
-            self._in_doubt = in_doubt
+            for view, old in zip(labels, old_labels, strict=True):
+                view[...] = old
+            self._unfinished = old_unfinished
             raise
         self.ran += window.ran
         self.repeated += window.repeated
-        return reached[0]
+        return target_boxes[0]
 
-    def _choose_stitching(self) -> StitchChoice:
-        """Returns what chooses where logits are blended, with room left for the label maps and the logits to come."""
-        needed = sum(each.bytes_needed for each in self._decisions)
-        return StitchChoice(self._memory, needed + self.bytes_to_come, self._device)
+    def _make_stitch_choice(self) -> StitchChoice:
+        """Returns the choice of where logits are blended; reserves memory for the label maps and the stored logits."""
+        needed_bytes = sum(decision.bytes_needed for decision in self._decisions)
+        return StitchChoice(self._memory, needed_bytes + self.bytes_to_come, self._device)

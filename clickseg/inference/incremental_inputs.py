@@ -1,6 +1,6 @@
-"""What the network is given click by click: a digest for each window, the windows that a change touches, and masks.
+"""The network input of incremental inference: a digest for each window, the windows that a change affects, and masks.
 
-Masks show a model its own result after the clicks before; they are kept by these clicks.
+Masks are the result of the previous clicks, as input of a model with a previous mask; they are stored by these clicks.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from clickseg.inference.windows import Window, WindowGrid
 from clickseg.models.spec import GuidanceSpec, ModelSpec
 
 Keys = Mapping[Triple, bytes]
-"""For each window, by its first voxel, a digest of its clicks and masks; the images of a session never change."""
+"""A digest of clicks and masks for each window, by its first voxel; the images of a session never change."""
 
 Masks = tuple[Mask, ...]
 """For each mask channel the voxels [I, J, K] of the model grid that are 1."""
 
-EMPTY = b""
+EMPTY_KEY = b""
 """The key of a window without clicks and without mask voxels."""
 
 _KEPT = 64
-"""After how many different clicks masks are kept; older ones are made again from those before them."""
+"""The number of click sequences whose masks are stored; older masks are recomputed from those before them."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkInput:
-    """The input of a network: one value, so that its parts belong to the same clicks wherever work is interrupted.
+    """The input of a network: one value, so that its parts belong to the same clicks even after an interruption.
 
     Attributes:
         points: The clicks.
@@ -57,27 +57,27 @@ class NetworkInput:
 
 def empty_keys(grid: WindowGrid) -> Keys:
     """Returns the keys of windows without clicks and without mask voxels."""
-    return {window.start: EMPTY for window in grid}
+    return {window.start: EMPTY_KEY for window in grid}
 
 
-def key_of(window: Window, inputs: ModelInput) -> bytes:
+def window_key(window: Window, inputs: ModelInput) -> bytes:
     """Returns the key of a window."""
-    voxels = [_distinct(inside(each - window.start, window.roi), window.roi) for each in inputs.balls]
+    balls = [_unique_voxels(inside(ball - window.start, window.roi), window.roi) for ball in inputs.balls]
     masks = [mask[window.place] for mask in inputs.masks]
-    if not any(len(each) for each in voxels) and not any(mask.any() for mask in masks):
-        return EMPTY
+    if not any(len(ball) for ball in balls) and not any(mask.any() for mask in masks):
+        return EMPTY_KEY
     digest = hashlib.blake2b(digest_size=16)
-    for each in voxels:
-        digest.update(len(each).to_bytes(8, "little") + each.tobytes())
+    for ball in balls:
+        digest.update(len(ball).to_bytes(8, "little") + ball.tobytes())
     for mask in masks:
         digest.update(np.packbits(mask).tobytes())
     return digest.digest()
 
 
-def _distinct(voxels: Indices, shape: tuple[int, int, int]) -> NDArray[np.int32]:
-    """Returns the distinct voxels [N, 3] of a window in lexicographic order, as int32.
+def _unique_voxels(voxels: Indices, shape: tuple[int, int, int]) -> NDArray[np.int32]:
+    """Returns the unique voxels [N, 3] of a window in lexicographic order, as int32.
 
-    By flat indices: ``np.unique(axis=0)`` compares records, and makes a ``TypeError`` of an interruption meanwhile.
+    Uses flat indices: ``np.unique(axis=0)`` compares records, and turns an interruption into a ``TypeError``.
     """
     flat = np.unique(np.ravel_multi_index(tuple(voxels.T), shape))
     return np.stack(np.unravel_index(flat, shape), axis=-1).astype(np.int32)
@@ -86,26 +86,26 @@ def _distinct(voxels: Indices, shape: tuple[int, int, int]) -> NDArray[np.int32]
 def windows_with_changed_clicks(
     before: Iterable[Click], after: Iterable[Click], grid: WindowGrid, geometry: hd.VolumeGeometry, spec: GuidanceSpec
 ) -> tuple[Window, ...]:
-    """Returns the windows, in grid order, that hold a voxel of a click that came or went."""
-    had, has = Counter(before), Counter(after)
-    changed = balls([*(had - has), *(has - had)], geometry, spec)
+    """Returns the windows, in grid order, that contain a ball voxel of an added or removed click."""
+    old, new = Counter(before), Counter(after)
+    changed = balls([*(old - new), *(new - old)], geometry, spec)
     return grid.holding(np.concatenate(changed))
 
 
 def windows_with_changed_mask(before: Masks, after: Masks, grid: WindowGrid) -> tuple[Window, ...]:
     """Returns the windows, in grid order, in which masks [I, J, K] differ."""
-    differs = [one != other for one, other in zip(before, after, strict=True) if one is not other]
-    bounds = [box for box in map(bounds_of, differs) if box is not None]
+    differences = [old != new for old, new in zip(before, after, strict=True) if old is not new]
+    bounds = [box for box in map(bounds_of, differences) if box is not None]
     if not bounds:
         return ()
     box = around(bounds)
     near = (window for window in grid if meet(window.place, box))
-    return tuple(window for window in near if any(each[window.place].any() for each in differs))
+    return tuple(window for window in near if any(difference[window.place].any() for difference in differences))
 
 
-def masks_of(labels: LabelMap, spec: ModelSpec) -> Masks:
-    """Returns what the mask channels of a model show of a label map [I, J, K] on the model grid."""
-    numbers = {each.name: number for number, each in enumerate(spec.classes, 1)}
+def mask_channels(labels: LabelMap, spec: ModelSpec) -> Masks:
+    """Returns the mask channels of a model for a label map [I, J, K] on the model grid."""
+    numbers = {class_spec.name: number for number, class_spec in enumerate(spec.classes, 1)}
     return tuple(
         functools.reduce(np.logical_or, (labels.mask(numbers[name]) for name in channel.takes))
         for channel in spec.previous_mask
@@ -113,80 +113,84 @@ def masks_of(labels: LabelMap, spec: ModelSpec) -> Masks:
 
 
 def empty_masks(shape: Triple, spec: ModelSpec) -> Masks:
-    """Returns the masks before the first run."""
+    """Returns the mask channels of the first run."""
     return (np.broadcast_to(np.False_, shape),) * len(spec.previous_mask)
 
 
-class KeptMasks:
-    """Masks by the clicks after which they were made, compressed: in memory, or in a folder of the session.
+class MaskStore:
+    """Compressed masks by the clicks that they were computed with: in memory, or in the folder of a session.
 
     Attributes:
-        last: Those that were put last, as they are: mostly they are asked for next.
+        last: The masks that were stored last, uncompressed: in most cases, they are requested next.
     """
 
-    def __init__(self, shape: Triple, folder: Path | None, session: bytes) -> None:
-        """Is empty, or holds what the folder holds.
+    def __init__(self, shape: Triple, folder: Path | None, session_digest: bytes) -> None:
+        """Opens the store of a folder, or an empty store in memory.
 
         Args:
             shape: The model grid [I, J, K].
-            folder: Where they are left to the next process; None where none goes on with them.
-            session: A digest of all that they depend on, but for the clicks.
+            folder: The folder in which the next process finds the masks; None to keep them in memory.
+            session_digest: A digest of everything that the masks depend on, except the clicks.
 
         Raises:
-            OutputError: The folder cannot be made.
+            OutputError: The folder cannot be created.
         """
         self._shape = shape
-        self._files = SealedFolder(folder, session) if folder else None
-        self._here: dict[str, bytes] = {}
+        self._files = SealedFolder(folder, session_digest) if folder else None
+        self._in_memory: dict[str, bytes] = {}
         self._last_name = ""
         self.last: Masks = ()
 
     def get(self, points: Points, count: int) -> Masks | None:
-        """Returns the masks that were made with some clicks; None where they are not known.
+        """Returns the masks that were computed with some clicks; None if they are not stored, or damaged.
 
         Args:
             points: The clicks.
-            count: How many mask channels there are.
+            count: The number of mask channels.
         """
-        name = _name(points)
+        name = _file_name(points)
         if name == self._last_name:
             return self.last
-        kept = self._files.read(name, self._most_bytes(count)) if self._files else self._here.get(name)
-        return None if kept is None else self._unpacked(kept, count)
+        if self._files:
+            compressed = self._files.read(name, self._max_compressed_bytes(count))
+        else:
+            compressed = self._in_memory.get(name)
+        return None if compressed is None else self._decompress(compressed, count)
 
     def put(self, points: Points, masks: Sequence[Mask]) -> None:
-        """Takes the masks that were made with some clicks.
+        """Stores the masks that were computed with some clicks.
 
         Raises:
             OutputError: The disk is full.
         """
-        name, packed = _name(points), zlib.compress(b"".join(np.packbits(each).tobytes() for each in masks), level=1)
+        name = _file_name(points)
+        compressed = zlib.compress(b"".join(np.packbits(mask).tobytes() for mask in masks), level=1)
         if self._files:
-            self._files.write(name, packed)
-            self._forget_files(self._files)
+            self._files.write(name, compressed)
+            self._remove_old_files(self._files)
         else:
-            self._here.pop(name, None)
-            self._here[name] = packed
-            while len(self._here) > _KEPT:
-                del self._here[next(iter(self._here))]
+            self._in_memory.pop(name, None)
+            self._in_memory[name] = compressed
+            while len(self._in_memory) > _KEPT:
+                del self._in_memory[next(iter(self._in_memory))]
         self._last_name, self.last = name, tuple(masks)
 
-    def _forget_files(self, files: SealedFolder) -> None:
+    def _remove_old_files(self, files: SealedFolder) -> None:
         for name in files.oldest_first("*.mask")[:-_KEPT]:
             files.remove(name)
 
     def _packed_bytes(self, count: int) -> int:
         return count * -(-math.prod(self._shape) // 8)
 
-    def _most_bytes(self, count: int) -> int:
-        """Returns how long what ``zlib`` makes of masks may be: a little longer than they are."""
+    def _max_compressed_bytes(self, count: int) -> int:
+        """Returns the maximum size of compressed masks: ``zlib`` can make them slightly larger."""
         return self._packed_bytes(count) * 101 // 100 + 1000
 
-    def _unpacked(self, kept: bytes, count: int) -> Masks | None:
-        """Returns masks; None where these are none of this grid. However much they unpack to, no more is unpacked."""
+    def _decompress(self, compressed: bytes, count: int) -> Masks | None:
+        """Returns masks; None if the data are not masks of this grid. Decompresses at most one byte too many."""
         size = self._packed_bytes(count)
         try:
-            packed = zlib.decompressobj().decompress(kept, size + 1)
+            packed = zlib.decompressobj().decompress(compressed, size + 1)
         except zlib.error:
             return None
         if len(packed) != size:
@@ -195,5 +199,5 @@ class KeptMasks:
         return tuple(np.unpackbits(c, count=math.prod(self._shape)).view(bool).reshape(self._shape) for c in channels)
 
 
-def _name(points: Points) -> str:
+def _file_name(points: Points) -> str:
     return f"{Clicks(points).digest or 'none'}.mask"

@@ -1,4 +1,4 @@
-"""What the network said of windows, by what they were given: in memory, on disk, or nowhere."""
+"""Stores the logits of windows by the input that they were computed from: in memory, on disk, or not at all."""
 
 from __future__ import annotations
 
@@ -21,90 +21,90 @@ from clickseg.inference.sliding_window import NullStore
 from clickseg.inference.windows import Window
 
 FLOAT_BYTES = 4
-_VERSIONS = 2
-"""How many versions of a window are kept: the last step is undone without running anything."""
+_MAX_VERSIONS = 2
+"""The number of versions of a window that are stored, so that undoing the last step runs no window."""
 
-_LONG_AGO = -1
+_NOT_USED = -1
 
 T = TypeVar("T")
 
 
 class _Versions(Generic[T]):
-    """Of each window the versions that were used last."""
+    """The most recently used versions of each window; a version belongs to one input of the window."""
 
     def __init__(self) -> None:
-        self._of: dict[Triple, dict[bytes, T]] = {}
+        self._by_window: dict[Triple, dict[bytes, T]] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._of.values()))
+        return sum(map(len, self._by_window.values()))
 
     def has(self, start: Triple, key: bytes) -> bool:
-        """Whether there is a version."""
-        return key in self._of.get(start, {})
+        """Whether the version with a key is stored."""
+        return key in self._by_window.get(start, {})
 
     def get(self, start: Triple, key: bytes) -> T | None:
-        """Returns a version; it is then the one that was used last."""
-        versions = self._of.get(start, {})
+        """Returns the version with a key, and makes it the most recently used; None if it is not stored."""
+        versions = self._by_window.get(start, {})
         if key in versions:
             versions[key] = versions.pop(key)
         return versions.get(key)
 
     def put(self, start: Triple, key: bytes, version: T) -> None:
-        """Takes a version."""
-        self._of.setdefault(start, {})[key] = version
+        """Stores a version."""
+        self._by_window.setdefault(start, {})[key] = version
 
-    def make_room(self, start: Triple) -> T | None:
-        """Takes out the version that was not used for the longest time, where there are as many as are kept."""
-        versions = self._of.get(start, {})
-        return versions.pop(next(iter(versions))) if len(versions) >= _VERSIONS else None
+    def evict_oldest(self, start: Triple) -> T | None:
+        """Removes and returns the least recently used version if the maximum number is stored; else returns None."""
+        versions = self._by_window.get(start, {})
+        return versions.pop(next(iter(versions))) if len(versions) >= _MAX_VERSIONS else None
 
 
 class InMemory:
-    """Logits in memory.
+    """Stores logits in memory.
 
     Attributes:
-        keys: What each window is given now.
+        keys: The key of the current input of each window.
     """
 
     def __init__(self, keys: Keys, shape: Sequence[int]) -> None:
-        """Is empty.
+        """Creates an empty store.
 
         Args:
-            keys: What each window is given.
-            shape: Of a window's logits [C, I, J, K].
+            keys: The key of the input of each window.
+            shape: The shape of the logits of a window [C, I, J, K].
         """
         self.keys = keys
         self._window_bytes = math.prod(shape) * FLOAT_BYTES
-        self._kept: _Versions[Values] = _Versions()
+        self._logits: _Versions[Values] = _Versions()
 
     @property
     def bytes_to_come(self) -> int:
-        """How much more memory they will take."""
-        return (_VERSIONS * len(self.keys) - len(self._kept)) * self._window_bytes
+        """How much more memory the logits will need."""
+        return (_MAX_VERSIONS * len(self.keys) - len(self._logits)) * self._window_bytes
 
     def has(self, window: Window) -> bool:
-        """See ``Kept``."""
-        return self._kept.has(window.start, self.keys[window.start])
+        """Whether the logits of a window are stored for its current input."""
+        return self._logits.has(window.start, self.keys[window.start])
 
     def get(self, window: Window) -> Values | None:
-        """See ``Kept``."""
-        return self._kept.get(window.start, self.keys[window.start])
+        """Returns the logits of a window; None if they are not stored."""
+        return self._logits.get(window.start, self.keys[window.start])
 
     def put(self, window: Window, logits: Values) -> None:
-        """See ``Kept``."""
-        self._kept.make_room(window.start)
-        self._kept.put(window.start, self.keys[window.start], logits.copy())
+        """Stores a copy of the logits of a window."""
+        self._logits.evict_oldest(window.start)
+        self._logits.put(window.start, self.keys[window.start], logits.copy())
 
     def close(self) -> None:
-        """Frees them."""
-        self._kept = _Versions()
+        """Frees the logits."""
+        self._logits = _Versions()
 
 
 class InScratch:
-    """Logits in a file without a name, for this process alone.
+    """Stores logits in an unnamed temporary file, for this process only.
 
     Attributes:
-        keys: What each window is given now.
+        keys: The key of the current input of each window.
     """
 
     bytes_to_come = 0
@@ -113,12 +113,12 @@ class InScratch:
         """Opens the file.
 
         Args:
-            keys: What each window is given.
-            folder: The folder whose disk is written to.
-            shape: Of a window's logits [C, I, J, K].
+            keys: The key of the input of each window.
+            folder: A folder on the disk to use.
+            shape: The shape of the logits of a window [C, I, J, K].
 
         Raises:
-            OutputError: Nothing can be written there.
+            OutputError: The folder cannot be written to.
         """
         self.keys = keys
         self._shape = tuple(shape)
@@ -126,14 +126,14 @@ class InScratch:
         self._offsets: _Versions[int] = _Versions()
 
     def has(self, window: Window) -> bool:
-        """See ``Kept``."""
+        """Whether the logits of a window are stored for its current input."""
         return self._offsets.has(window.start, self.keys[window.start])
 
     def get(self, window: Window) -> Values | None:
-        """See ``Kept``.
+        """Returns the logits of a window; None if they are not stored.
 
         Raises:
-            OutputError: It cannot be read.
+            OutputError: The file cannot be read.
         """
         offset = self._offsets.get(window.start, self.keys[window.start])
         if offset is None:
@@ -143,126 +143,129 @@ class InScratch:
         return logits
 
     def put(self, window: Window, logits: Values) -> None:
-        """See ``Kept``.
+        """Stores the logits of a window.
 
         Raises:
             OutputError: The disk is full.
         """
-        freed = self._offsets.make_room(window.start)
-        offset = self._scratch.size if freed is None else freed
+        reused_offset = self._offsets.evict_oldest(window.start)
+        offset = self._scratch.size if reused_offset is None else reused_offset
         self._scratch.write(logits, offset)
         self._offsets.put(window.start, self.keys[window.start], offset)
 
     def close(self) -> None:
-        """Frees the disk."""
+        """Frees the disk space."""
         self._scratch.close()
 
 
 class OnDisk:
-    """Logits in files that stay, one for each version of a window, mapped into memory when they are read.
+    """Stores logits in permanent files, one for each version of a window, which are memory-mapped to read them.
 
-    The SHA-256 of a file is checked when it is first read: what is damaged, or of another session, is run again.
+    The SHA-256 of a file is checked before its first use. If a file is damaged or belongs to another session, its
+    window is run again.
 
     Attributes:
-        keys: What each window is given now.
+        keys: The key of the current input of each window.
     """
 
     bytes_to_come = 0
 
-    def __init__(self, keys: Keys, folder: Path, shape: Sequence[int], session: bytes) -> None:
-        """Makes the folder.
+    def __init__(self, keys: Keys, folder: Path, shape: Sequence[int], session_digest: bytes) -> None:
+        """Creates the folder.
 
         Args:
-            keys: What each window is given.
-            folder: For the files.
-            shape: Of a window's logits [C, I, J, K].
-            session: A digest of all that the logits depend on, but for what windows are given.
+            keys: The key of the input of each window.
+            folder: The folder of the files.
+            shape: The shape of the logits of a window [C, I, J, K].
+            session_digest: A digest of everything that the logits depend on, except clicks and masks.
 
         Raises:
-            OutputError: It cannot be made.
+            OutputError: The folder cannot be created.
         """
         self.keys = keys
         self._shape = tuple(shape)
-        self._files = SealedFolder(folder, session)
-        self._uses = itertools.count()
-        self._used: dict[str, int] = {}
+        self._files = SealedFolder(folder, session_digest)
+        self._use_counter = itertools.count()
+        self._last_uses: dict[str, int] = {}
 
     def has(self, window: Window) -> bool:
-        """See ``Kept``."""
-        name, size = self._name(window), math.prod(self._shape) * FLOAT_BYTES
+        """Whether undamaged logits of a window are stored for its current input."""
+        name, size = self._file_name(window), math.prod(self._shape) * FLOAT_BYTES
         path = self._files.path(name)
         if not path.is_file() or path.stat().st_size != SEAL_BYTES + size:
             return False
-        if name not in self._used and self._files.read(name, size) is not None:
-            self._used[name] = _LONG_AGO
-        return name in self._used
+        if name not in self._last_uses and self._files.read(name, size) is not None:
+            self._last_uses[name] = _NOT_USED
+        return name in self._last_uses
 
     def get(self, window: Window) -> Values | None:
-        """See ``Kept``."""
-        name = self._name(window)
+        """Returns the logits of a window; None if they are not stored."""
+        name = self._file_name(window)
         if not self.has(window):
             return None
-        self._used[name] = next(self._uses)
+        self._last_uses[name] = next(self._use_counter)
         mapped = np.memmap(self._files.path(name), np.float32, mode="c", offset=SEAL_BYTES, shape=self._shape)
         return mapped.view(np.ndarray)
 
     def put(self, window: Window, logits: Values) -> None:
-        """See ``Kept``.
+        """Stores the logits of a window.
 
         Raises:
             OutputError: The disk is full.
         """
-        name = self._name(window)
+        name = self._file_name(window)
         self._files.write(name, np.ascontiguousarray(logits).tobytes())
-        self._used[name] = next(self._uses)
-        self._forget(name)
+        self._last_uses[name] = next(self._use_counter)
+        self._remove_old_versions(name)
 
     def close(self) -> None:
-        """Leaves them to the next process."""
+        """Keeps the files for the next process."""
 
-    def _forget(self, newest: str) -> None:
-        """Removes the versions of a window that were not used for the longest time."""
-        place, _, _ = newest.partition("_")
-        names = self._files.oldest_first(f"{place}_*")
-        for name in sorted(names, key=lambda name: self._used.get(name, _LONG_AGO))[:-_VERSIONS]:  # a stable order
-            self._used.pop(name, None)
+    def _remove_old_versions(self, newest: str) -> None:
+        """Removes the least recently used versions of a window if more than the maximum number are stored."""
+        start, _, _ = newest.partition("_")
+        names = self._files.oldest_first(f"{start}_*")
+        by_use = sorted(names, key=lambda name: self._last_uses.get(name, _NOT_USED))  # stable: unused ones by age
+        for name in by_use[:-_MAX_VERSIONS]:
+            self._last_uses.pop(name, None)
             self._files.remove(name)
 
-    def _name(self, window: Window) -> str:
-        place = ",".join(str(each) for each in window.start)
-        return f"{place}_{self.keys[window.start].hex() or 'none'}.f32"
+    def _file_name(self, window: Window) -> str:
+        start = ",".join(str(index) for index in window.start)
+        return f"{start}_{self.keys[window.start].hex() or 'none'}.f32"
 
 
-WindowLogits = InMemory | InScratch | OnDisk | NullStore
+AnyLogitsStore = InMemory | InScratch | OnDisk | NullStore
 
 
 def window_logits(
-    keys: Keys, shape: Sequence[int], *, device: Device, memory: Memory, folder: Path | None, session: bytes
-) -> WindowLogits:
-    """Returns where logits are kept: in memory where all windows fit, else on disk where they fit, else nowhere.
+    keys: Keys, shape: Sequence[int], *, device: Device, memory: Memory, folder: Path | None, session_digest: bytes
+) -> AnyLogitsStore:
+    """Returns a store for logits: in memory if all windows fit, else on disk if they fit, else a store without content.
 
-    Those of a GPU stay there or are not kept: it runs windows again in less time than they would be read.
+    Logits on a GPU are stored there or not at all: the GPU runs a window again faster than its logits can be read.
 
     Args:
-        keys: What each window is given.
-        shape: Of a window's logits [C, I, J, K].
+        keys: The key of the input of each window.
+        shape: The shape of the logits of a window [C, I, J, K].
         device: Where the logits are.
-        memory: What the process may take; half of what is left of the device's they may take.
-        folder: Where they are left to the next process, on disk in any case; None where none goes on with them.
-        session: As for ``OnDisk``.
+        memory: The memory that the process may use; the store may use half of the free memory of the device.
+        folder: The folder in which the next process finds the logits, which are then always on disk; None if only this
+            process needs them.
+        session_digest: A digest of everything that the logits depend on, except clicks and masks.
     """
-    size = _VERSIONS * len(keys) * math.prod(shape) * FLOAT_BYTES
+    size = _MAX_VERSIONS * len(keys) * math.prod(shape) * FLOAT_BYTES
     if device.is_host and folder is not None:
-        return OnDisk(keys, folder, shape, session) if size <= _disk_bytes(folder) // 2 else NullStore()
+        return OnDisk(keys, folder, shape, session_digest) if size <= _usable_bytes(folder) // 2 else NullStore()
     if size <= device.left(memory) // 2:
         return InMemory(keys, shape)
-    if device.is_host and size <= _disk_bytes(memory.spool) // 2:
+    if device.is_host and size <= _usable_bytes(memory.spool) // 2:
         return InScratch(keys, memory.spool, shape)
     return NullStore()
 
 
-def _disk_bytes(folder: Path) -> int:
-    """Returns how much a folder, which need not be there yet, may hold: what it holds, and what its disk has left."""
-    there = next(each for each in (folder, *folder.parents) if each.exists())
-    held = sum(path.stat().st_size for path in folder.glob("*.f32"))
-    return shutil.disk_usage(there).free + held
+def _usable_bytes(folder: Path) -> int:
+    """Returns the space for logits in a folder, which may not exist yet: free disk space and existing logits."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    stored_bytes = sum(path.stat().st_size for path in folder.glob("*.f32"))
+    return shutil.disk_usage(existing).free + stored_bytes

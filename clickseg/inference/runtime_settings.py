@@ -1,4 +1,4 @@
-"""How networks are run: runtime, device, precision, cache and memory; for every command that loads a network."""
+"""Settings of every command that loads a network: runtime, device, precision, cache and memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clickseg.inference.engines.engine import Precision
 
 
 class Runtime(str, Enum):
-    """The runtimes by name; ``auto`` is resolved before one is made."""
+    """The names of the runtimes; ``auto`` is resolved before an engine is made."""
 
     AUTO = "auto"
     OPENVINO = "openvino"
@@ -24,15 +24,15 @@ class Runtime(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """How networks are run.
+    """The runtime of a network, and its device, precision, cache and memory.
 
     Attributes:
-        runtime: The inference runtime; ``auto`` takes torch on a CUDA device, else OpenVINO, and never TensorRT.
+        runtime: The inference runtime; ``auto`` is torch on a CUDA device, else OpenVINO, and never TensorRT.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: What the network computes in; ``auto`` takes f16 on CUDA, bf16 where the processor computes in it,
-            else f32.
+        precision: The number type of the computation; ``auto`` is f16 on CUDA, bf16 on processors that support it, else
+            f32.
         cache: The folder for compiled networks and loops; None for no cache.
-        memory: The memory that the process may take; by default that of the machine or the container.
+        memory: The memory that the process may use; by default that of the machine or the container.
     """
 
     runtime: Runtime = Runtime.AUTO
@@ -43,7 +43,7 @@ class RuntimeSettings:
 
 
 def default_runtime_settings(environ: Mapping[str, str], device: str = "auto") -> RuntimeSettings:
-    """Returns the settings of a user who sets nothing: ``auto``, and the user's cache folder.
+    """Returns the default settings: ``auto``, and the cache folder of the user.
 
     Args:
         environ: ``XDG_CACHE_HOME`` and ``HOME``, as in the XDG Base Directory Specification; ``LOCALAPPDATA``
@@ -51,7 +51,7 @@ def default_runtime_settings(environ: Mapping[str, str], device: str = "auto") -
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        UsageError: There is no device of this name.
+        UsageError: The device name is invalid.
     """
     folder = environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA")
     cache = Path(folder or Path(environ.get("HOME") or "/", ".cache"), "clickseg")
@@ -61,15 +61,15 @@ def default_runtime_settings(environ: Mapping[str, str], device: str = "auto") -
 def read_runtime_settings(
     options: Mapping[str, str | None], environ: Mapping[str, str], spool: Path
 ) -> RuntimeSettings:
-    """Reads the settings from options and environment.
+    """Reads the settings from options and environment variables.
 
     Args:
-        options: Values by the names of the options; these win over the environment.
+        options: Values by the names of the options; they take precedence over the environment.
         environ: Environment variables.
         spool: The folder for logits that do not fit into memory.
 
     Raises:
-        UsageError: An option does not take its value.
+        UsageError: An option has an invalid value.
     """
 
     def value(name: str) -> str | None:
@@ -86,10 +86,10 @@ def read_runtime_settings(
 
 
 def checked_device(value: str) -> str:
-    """Returns the name of a device.
+    """Returns a device name after checking it.
 
     Raises:
-        UsageError: There is no device of this name.
+        UsageError: The name is invalid.
     """
     if value in ("auto", "cpu", "cuda") or (value.startswith("cuda:") and value[5:].isdecimal()):
         return value

@@ -1,1 +1,1 @@
-"""Model packages: MONAI Bundles that say in their metadata what they take and what they give."""
+"""Model packages: MONAI Bundles whose metadata have a ``clickseg`` section."""

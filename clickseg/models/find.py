@@ -1,4 +1,4 @@
-"""Finding model packages and choosing the one for the series at hand."""
+"""Finds model packages and chooses the package for a set of series."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from clickseg.core.arguments import to_path
 from clickseg.core.errors import ModelError
 from clickseg.models.package import METADATA, ModelPackage, is_package, load_package, package_name
 
-_CLICKSEG = Path(__file__).resolve().parents[1]
+_PYTHON_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPath:
-    """A place where packages may lie.
+    """A location that is searched for model packages.
 
     Attributes:
         path: A package, or a folder of packages.
-        is_required: Whether it is an error that it holds none.
+        is_required: Whether it is an error if the location contains no package.
     """
 
     path: Path
@@ -29,10 +29,10 @@ class ModelPath:
 
 
 def model_paths(explicit: Path | None, environ: Mapping[str, str]) -> tuple[ModelPath, ...]:
-    """Returns the places to look in, in order: the first that holds a package counts.
+    """Returns the locations to search, in order; the first that contains a package is used.
 
     Args:
-        explicit: What ``-m`` names.
+        explicit: The path given with ``-m``, if any.
         environ: ``CLICKSEG_MODELS`` and ``HOLOSCAN_MODEL_PATH``.
     """
     if explicit is not None:
@@ -40,57 +40,60 @@ def model_paths(explicit: Path | None, environ: Mapping[str, str]) -> tuple[Mode
     if environ.get("CLICKSEG_MODELS"):
         return (ModelPath(Path(environ["CLICKSEG_MODELS"]), is_required=True),)
     holoscan = environ.get("HOLOSCAN_MODEL_PATH")
-    places = [ModelPath(path, is_required=False) for path in (Path("models"), default_models(_CLICKSEG))]
-    if holoscan:  # a container names a folder that may be empty, but not one that is not there
-        places.insert(0, ModelPath(Path(holoscan), is_required=not Path(holoscan).exists()))
-    return tuple(places)
+    locations = [
+        ModelPath(path, is_required=False) for path in (Path("models"), default_models_folder(_PYTHON_PACKAGE))
+    ]
+    if holoscan:  # a container sets this variable to a folder that may be empty, but that must exist
+        locations.insert(0, ModelPath(Path(holoscan), is_required=not Path(holoscan).exists()))
+    return tuple(locations)
 
 
-def default_models(clickseg: Path) -> Path:
-    """Returns the folder of the model packages that come with ClickSeg.
+def default_models_folder(python_package: Path) -> Path:
+    """Returns the folder of the model packages that are shipped with ClickSeg.
 
     Args:
-        clickseg: The folder of the Python package, in a checkout or where a wheel is installed.
+        python_package: The folder ``clickseg``, in a checkout or in an installed wheel.
     """
-    installed = clickseg / "_models"
-    return installed if installed.is_dir() else clickseg.parent / "models"
+    installed = python_package / "_models"
+    return installed if installed.is_dir() else python_package.parent / "models"
 
 
 def find_packages(paths: Sequence[ModelPath], name: str | None = None) -> tuple[ModelPackage, ...]:
-    """Returns the packages of the first place that holds one, by name.
+    """Returns the packages of the first location that contains one, sorted by name.
 
     Args:
-        paths: Where to look, in order.
-        name: The only package that is wanted, if any: others are not read, and so cannot be in its way.
+        paths: The locations to search, in order.
+        name: If set, only the package of this name is read, so that other, damaged packages cause no error.
 
     Raises:
-        ModelError: A place that must hold a package holds none, no place does, none has the name, or a package's
-            metadata do not fit.
+        ModelError: A required location contains no package, no location contains one, no package has the name, or the
+            metadata of a package are invalid.
     """
-    for place in paths:
-        found = _package_paths(place.path, name)
-        if found:
-            return _named(found, name)
-        if place.is_required:
+    for location in paths:
+        package_paths = _package_paths(location.path, name)
+        if package_paths:
+            return _load_packages(package_paths, name)
+        if location.is_required:
             raise ModelError(
-                f"no model package at {place.path}: expected configs/metadata.json with a clickseg section, a folder "
-                "of such folders, or a TorchScript file (.ts)"
+                f"no model package at {location.path}: expected configs/metadata.json with a clickseg section, a "
+                "folder of model packages, or a TorchScript file (.ts)"
             )
     raise ModelError(
-        f"no model package in any of: {', '.join(str(place.path) for place in paths)}", hint="name one with -m"
+        f"no model package in any of: {', '.join(str(location.path) for location in paths)}", hint="name one with -m"
     )
 
 
 def load_model(name_or_path: str | os.PathLike[str]) -> ModelPackage:
-    """Loads the description of a model; its network is loaded when it runs.
+    """Loads the metadata of a model; its network is loaded when it is run.
 
     Args:
         name_or_path: The path of a model package or of a TorchScript file; or the name of a package in ``./models`` or
-            of one that comes with ClickSeg. A string is a path where a package is there, or where it has a slash.
+            of one that is shipped with ClickSeg. A string is a path if it contains a slash, or if a package exists at
+            that path.
 
     Raises:
-        ModelError: There is no such model, the path holds several, or its metadata do not fit.
-        UsageError: It is neither a name nor a path.
+        ModelError: No such model exists, the path contains several, or its metadata are invalid.
+        UsageError: The argument is neither a name nor a path.
     """
     path = to_path(name_or_path, "model")
     is_name = isinstance(name_or_path, str) and path.name == name_or_path and not is_package(path)
@@ -104,13 +107,13 @@ def load_model(name_or_path: str | os.PathLike[str]) -> ModelPackage:
 
 
 def list_packages(paths: Sequence[ModelPath]) -> tuple[tuple[ModelPackage, ...], tuple[ModelError, ...]]:
-    """Returns the packages of the first place that holds one, and what is wrong with those that cannot be read.
+    """Returns the packages of the first location that contains one, and the errors of those that cannot be read.
 
     Raises:
-        ModelError: There are none.
+        ModelError: No location contains a package.
     """
     packages, errors = [], []
-    first = next((found for place in paths if (found := _package_paths(place.path, None))), None)
+    first = next((candidates for location in paths if (candidates := _package_paths(location.path, None))), None)
     for path in first or [package.path for package in find_packages(paths)]:
         try:
             packages.append(load_package(path))
@@ -120,13 +123,17 @@ def list_packages(paths: Sequence[ModelPath]) -> tuple[tuple[ModelPackage, ...],
 
 
 def _package_paths(path: Path, name: str | None) -> list[Path]:
-    """Returns the package at a path, or those in a folder; TorchScript is a program, and counts only if named."""
+    """Returns the package at a path, or the packages in a folder.
+
+    TorchScript files in a folder are ignored: TorchScript is a program, and runs only if the user names the file.
+    """
     if not path.is_dir() or (path / METADATA).is_file():
         return [path] if is_package(path) else []
     return [child for child in sorted(path.iterdir()) if child.is_dir() and (child.name == name or is_package(child))]
 
 
-def _named(paths: Sequence[Path], name: str | None) -> tuple[ModelPackage, ...]:
+def _load_packages(paths: Sequence[Path], name: str | None) -> tuple[ModelPackage, ...]:
+    """Loads all packages, or only the one with a name."""
     chosen = [path for path in paths if name in (None, package_name(path))]
     if not chosen:
         raise ModelError(f"no model {name!r}: expected one of {', '.join(package_name(path) for path in paths)}")
@@ -136,32 +143,32 @@ def _named(paths: Sequence[Path], name: str | None) -> tuple[ModelPackage, ...]:
 def choose_package(
     packages: Sequence[ModelPackage], wanted: AbstractSet[str], available: AbstractSet[str]
 ) -> ModelPackage:
-    """Returns the package that fits.
+    """Returns the package to use for a set of series.
 
     Args:
-        packages: What was found.
-        wanted: The modalities of the series that may be segmented.
-        available: The modalities of all series at hand, for models with several inputs.
+        packages: The packages to choose from.
+        wanted: The modalities of the series that can be segmented.
+        available: The modalities of all series in the input, for models with several inputs.
 
     Raises:
-        ModelError: None fits, or several fit and not just one is marked as default.
+        ModelError: No package is suitable, or several are and not exactly one of them is marked as default.
     """
-    fitting = [package for package in packages if _fits(package, wanted, available)]
-    if not fitting:
+    suitable = [package for package in packages if _is_suitable(package, wanted, available)]
+    if not suitable:
         raise ModelError(
-            f"no model for {', '.join(sorted(wanted))} series: there are {_described(packages)}",
+            f"no model for {', '.join(sorted(wanted))} series: available models: {_names_and_modalities(packages)}",
             hint="-m names a folder with other model packages",
         )
-    chosen = fitting if len(fitting) == 1 else [package for package in fitting if package.spec.default]
+    chosen = suitable if len(suitable) == 1 else [package for package in suitable if package.spec.default]
     if len(chosen) != 1:
-        raise ModelError(f"several models fit: {_described(fitting)}", hint="name one with --model")
+        raise ModelError(f"several models fit: {_names_and_modalities(suitable)}", hint="name one with --model")
     return chosen[0]
 
 
-def _fits(package: ModelPackage, wanted: AbstractSet[str], available: AbstractSet[str]) -> bool:
-    others = {each.modality for each in package.spec.inputs[1:]}
-    return not wanted.isdisjoint(package.modalities) and others <= available
+def _is_suitable(package: ModelPackage, wanted: AbstractSet[str], available: AbstractSet[str]) -> bool:
+    additional = {image.modality for image in package.spec.inputs[1:]}
+    return not wanted.isdisjoint(package.modalities) and additional <= available
 
 
-def _described(packages: Sequence[ModelPackage]) -> str:
+def _names_and_modalities(packages: Sequence[ModelPackage]) -> str:
     return ", ".join(f"{package.name} (for {package.takes})" for package in packages)

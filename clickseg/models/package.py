@@ -1,4 +1,4 @@
-"""A model package on disk: a MONAI Bundle folder, or a TorchScript file that carries its metadata."""
+"""A model package on disk: a MONAI Bundle folder, or a TorchScript file with embedded metadata."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from clickseg.models.spec import ModelSpec
 TORCHSCRIPT = "model.ts"
 METADATA = Path("configs", "metadata.json")
 CONFIG = Path("configs", "inference.json")
-"""What torch builds the network from; weights do not tell all of it."""
+"""Defines the torch network: the weights do not contain its complete definition."""
 
 _SECTION = "clickseg"
 
@@ -36,10 +36,10 @@ class ModelPackage:
     """One model package.
 
     Attributes:
-        name: Its folder's name, or its TorchScript file's without suffix.
+        name: The name of its folder, or of its TorchScript file without suffix.
         path: The folder, or the TorchScript file.
         version: The version in its metadata.
-        spec: What it says of itself.
+        spec: The ``clickseg`` section of its metadata.
     """
 
     name: str
@@ -49,40 +49,40 @@ class ModelPackage:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The modalities that the series that is segmented may be of."""
+        """The modalities of series that the model can segment."""
         return self.spec.inputs[0].modalities
 
     @property
     def takes(self) -> str:
-        """The modalities of all inputs in words: ``PT + CT`` for both in one run, ``PT or CT`` for either."""
-        return " + ".join(" or ".join(each.modalities) for each in self.spec.inputs)
+        """The modalities of all inputs as text: ``PT + CT`` if the model needs both, ``PT or CT`` for either."""
+        return " + ".join(" or ".join(image.modalities) for image in self.spec.inputs)
 
     def for_modality(self, modality: str) -> Self:
-        """Returns the package as it is for series of one of its modalities."""
+        """Returns the package with the settings for one of its modalities."""
         return replace(self, spec=self.spec.for_modality(modality))
 
     def has(self, weights: str) -> bool:
-        """Whether the package holds a weights file of this name, such as ``model.xml``."""
+        """Whether the package contains a weights file of this name, such as ``model.xml``."""
         return self._weights_path(weights).is_file() if self.path.is_dir() else weights == TORCHSCRIPT
 
     def weights(self, name: str) -> Weights:
-        """Returns a weights file after checking its content against the metadata.
+        """Returns a weights file after checking its SHA-256 against the metadata.
 
-        A TorchScript file on its own cannot hold its own digest: it is taken as it is, since it was asked for.
+        A single TorchScript file cannot contain its own digest: it is accepted unchecked, because the user named it.
 
         Raises:
-            ModelError: It is missing, the metadata list no digest of it, or its content has another.
+            ModelError: The file is missing, the metadata contain no digest of it, or its digest differs.
         """
         if not self.has(name):
             raise ModelError(f"model {self.name}: no {name} among its weights")
         path = self._weights_path(name)
-        found = file_sha256(path)
-        expected = self.spec.weights.get(name) if self.path.is_dir() else found
-        if found != expected:
+        digest = file_sha256(path)
+        expected = self.spec.weights.get(name) if self.path.is_dir() else digest
+        if digest != expected:
             raise ModelError(
-                f"model {self.name}: {name}: expected SHA-256 {expected or 'in clickseg.weights'}, got {found}"
+                f"model {self.name}: {name}: expected SHA-256 {expected or 'in clickseg.weights'}, got {digest}"
             )
-        return Weights(path, found)
+        return Weights(path, digest)
 
     def _weights_path(self, name: str) -> Path:
         return self.path / "models" / name if self.path.is_dir() else self.path
@@ -96,26 +96,26 @@ def is_package(path: Path) -> bool:
         try:
             metadata = _read_metadata(path)
         except ModelError:
-            return True  # a damaged one: what is wrong with it is said when it is loaded
+            return True  # a damaged package: the error is reported when it is loaded
         return isinstance(metadata, dict) and _SECTION in metadata
     return path.suffix == ".ts" and path.is_file()
 
 
 def package_name(path: Path) -> str:
-    """Returns what a package is called: its folder's name, or its TorchScript file's without suffix."""
+    """Returns the name of a package: that of its folder, or of its TorchScript file without suffix."""
     return path.resolve().name if path.is_dir() else path.stem
 
 
 def load_package(path: Path) -> ModelPackage:
-    """Reads a package's metadata; its weights are read when an engine is made.
+    """Reads the metadata of a package; its weights are read when an engine is made.
 
     Raises:
-        ModelError: The metadata are missing, or say something that does not fit together.
+        ModelError: The metadata are missing, invalid or inconsistent.
     """
     name = package_name(path)
-    metadata = _read_metadata(path) if path.is_dir() else _embedded_metadata(path)
+    metadata = _read_metadata(path) if path.is_dir() else _read_embedded_metadata(path)
     if not isinstance(metadata, dict) or _SECTION not in metadata:
-        raise ModelError(f"model {name}: its metadata hold no {_SECTION} section")
+        raise ModelError(f"model {name}: its metadata contain no {_SECTION} section")
     spec = parse(ModelSpec, metadata[_SECTION], f"model {name}: metadata.json: {_SECTION}", ModelError)
     return ModelPackage(name, path, str(metadata.get("version", "0")), spec)
 
@@ -127,14 +127,14 @@ def _read_metadata(path: Path) -> Any:
         raise ModelError(f"model {package_name(path)}: {error}") from error
 
 
-def _embedded_metadata(path: Path) -> Any:
-    """Returns the metadata that ``monai.bundle ckpt_export`` puts into a TorchScript archive."""
+def _read_embedded_metadata(path: Path) -> Any:
+    """Returns the metadata that ``monai.bundle ckpt_export`` embeds in a TorchScript archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith("/extra/metadata.json")]
             content = archive.open(names[0]).read(MAX_JSON_BYTES + 1) if names else b""
     except (OSError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelError(f"{path}: no bundle folder, and no TorchScript archive") from error
+        raise ModelError(f"{path}: neither a bundle folder nor a TorchScript archive") from error
     if not names:
         raise ModelError(f"{path.name}: a TorchScript archive without extra/metadata.json")
     return load_json(content, f"{path.name}: extra/metadata.json", ModelError)

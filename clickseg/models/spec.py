@@ -1,4 +1,4 @@
-"""What a model package says of itself: the ``clickseg`` section of a MONAI Bundle's ``metadata.json``."""
+"""The definition of a model: the ``clickseg`` section of a MONAI Bundle's ``metadata.json``."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from clickseg.clicks.click import Polarity
 from clickseg.core.validation import Strict
 
 
-def _short_text(length: int) -> str:
-    r"""Returns the pattern of DICOM text (SH, LO): no backslash, no control characters, no space at its ends."""
+def _short_text_pattern(length: int) -> str:
+    r"""Returns the pattern of DICOM text (SH, LO): no backslash or control characters, no space at either end."""
     return rf"^[^\\\x00-\x1f\s]([^\\\x00-\x1f]{{0,{length - 2}}}[^\\\x00-\x1f\s])?$"
 
 
 MAX_WINDOW_VOXELS = 1 << 27
-"""The largest window that is allocated: 512 x 512 x 512."""
+"""The largest window that is accepted: 512 x 512 x 512."""
 
 SpacingMm = Annotated[float, Field(ge=0.05, le=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 WeightsName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
-"""A file's name in ``models/``: no path, which could lead elsewhere."""
+"""The name of a file in ``models/``; a path is rejected, because it could lead outside the package."""
 
 
 class Code(Strict):
     """A coded concept (PS3.3, 8.8)."""
 
-    value: Annotated[str, Field(pattern=_short_text(16))]
-    scheme: Annotated[str, Field(pattern=_short_text(16))]
-    meaning: Annotated[str, Field(pattern=_short_text(64))]
+    value: Annotated[str, Field(pattern=_short_text_pattern(16))]
+    scheme: Annotated[str, Field(pattern=_short_text_pattern(16))]
+    meaning: Annotated[str, Field(pattern=_short_text_pattern(64))]
 
 
 class RangeScaling(Strict):
-    """Values from ``a_min`` to ``a_max`` become ``b_min`` to ``b_max`` (MONAI ``ScaleIntensityRange``)."""
+    """Maps values from ``a_min``..``a_max`` to ``b_min``..``b_max`` (MONAI ``ScaleIntensityRange``)."""
 
     kind: Literal["range"]
     a_min: float
@@ -47,7 +47,7 @@ class RangeScaling(Strict):
 
 
 class SquareRootScaling(Strict):
-    """The square root of values clipped to ``minimum`` (at least 0) and ``maximum``."""
+    """Clips values to ``minimum`` (at least 0) and ``maximum``, and takes the square root."""
 
     kind: Literal["square_root"]
     minimum: Annotated[float, Field(ge=0)] = 0.0
@@ -55,7 +55,7 @@ class SquareRootScaling(Strict):
 
 
 class PercentileScaling(Strict):
-    """The percentiles ``lower`` and ``upper`` of the volume become ``b_min`` and ``b_max``."""
+    """Maps the percentiles ``lower`` and ``upper`` of the volume to ``b_min`` and ``b_max``."""
 
     kind: Literal["percentile"]
     lower: Annotated[float, Field(ge=0, le=100)]
@@ -66,7 +66,7 @@ class PercentileScaling(Strict):
 
 
 class ZScoreScaling(Strict):
-    """Zero mean and unit variance, over all voxels or over those that are not 0 (MONAI ``NormalizeIntensity``)."""
+    """Zero mean and unit variance, over all voxels or over the nonzero ones (MONAI ``NormalizeIntensity``)."""
 
     kind: Literal["zscore"]
     nonzero: bool = False
@@ -76,7 +76,7 @@ Scaling = Annotated[RangeScaling | SquareRootScaling | PercentileScaling | ZScor
 
 
 class ImageSpec(Strict):
-    """What the values of an image are, and how they are scaled for the network."""
+    """The modality and unit of an image, and how its values are scaled for the network."""
 
     modality: Literal["CT", "MR", "PT"]
     unit: Literal["HU", "SUVbw", ""]
@@ -84,9 +84,9 @@ class ImageSpec(Strict):
 
 
 class Alternative(ImageSpec):
-    """Another modality that a series may be of.
+    """Another modality that the series may have.
 
-    ``min_value`` is that of the postprocessing, in this unit: SUV 1.5 says nothing of a CT.
+    ``min_value`` replaces that of the postprocessing, in the unit of this modality: SUV 1.5 has no meaning in CT.
     """
 
     min_value: float | None = None
@@ -95,8 +95,8 @@ class Alternative(ImageSpec):
 class InputSpec(ImageSpec):
     """One image channel of the network.
 
-    The first input's series is the one that the result refers to; the others are put on its grid. The only input of a
-    model may have ``alternatives``: a series of any of these modalities is segmented, each on its own.
+    The result refers to the series of the first input; the others are resampled to its grid. If a model has only one
+    input, this may have ``alternatives``: a series of any of these modalities is segmented, each separately.
     """
 
     name: str
@@ -104,17 +104,17 @@ class InputSpec(ImageSpec):
 
     @property
     def choices(self) -> tuple[ImageSpec, ...]:
-        """What its series may be, one for each modality."""
+        """The accepted images, one for each modality."""
         return (self, *self.alternatives)
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The modalities that its series may be of."""
-        return tuple(each.modality for each in self.choices)
+        """The accepted modalities of its series."""
+        return tuple(image.modality for image in self.choices)
 
 
 class GridSpec(Strict):
-    """The model grid: the source's own axes, flipped and permuted to ``orientation``, at ``spacing_mm``."""
+    """The model grid: the axes of the source grid, flipped and permuted to ``orientation``, at ``spacing_mm``."""
 
     spacing_mm: tuple[SpacingMm, SpacingMm, SpacingMm]
     orientation: Annotated[str, Field(pattern=r"^[RLAPSI]{3}$")] = "RAS"
@@ -141,23 +141,24 @@ class WindowSpec(Strict):
 
 
 class ClickChannel(Strict):
-    """The clicks that one guidance channel takes: pairs of label and polarity."""
+    """The clicks of one guidance channel: pairs of label and polarity."""
 
     takes: Annotated[tuple[tuple[str, Polarity], ...], Field(min_length=1)]
 
 
 class MaskChannel(Strict):
-    """The classes whose voxels one channel shows as the network said them before the last click."""
+    """The classes whose voxels are 1 in one channel, as predicted before the last click."""
 
     takes: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class GuidanceSpec(Strict):
-    """How clicks become channels: 1 in the ball of voxels around each click, 0 elsewhere.
+    """How clicks are encoded as channels: 1 in a ball of voxels around each click, 0 elsewhere.
 
-    A model with ``previous_mask`` channels refines its own result: it is run without clicks, then once for each click,
-    in their order, and is given what it said before that click, 1 where a class of the channel was; at first 0.
-    With ``required`` a series is segmented only where it was clicked: what is meant is what a foreground click is in.
+    A model with ``previous_mask`` channels refines its own result: it is run without clicks, then once for each click
+    in order. Each run has the result of the previous run as input: 1 in the voxels of the channel's classes, 0
+    elsewhere, and 0 everywhere in the first run. With ``required``, a series is segmented only if it has a foreground
+    click.
     """
 
     kind: Literal["ball"]
@@ -168,9 +169,9 @@ class GuidanceSpec(Strict):
 
 
 class ClassSpec(Strict):
-    """One class of the output: its logit channel, and how it is called in DICOM."""
+    """One class of the output: its logit channel, and its codes in DICOM."""
 
-    name: Annotated[str, Field(pattern=_short_text(64))]
+    name: Annotated[str, Field(pattern=_short_text_pattern(64))]
     channel: Annotated[int, Field(ge=0)]
     colour: tuple[
         Annotated[int, Field(ge=0, le=255)],
@@ -184,11 +185,11 @@ class ClassSpec(Strict):
 
 
 class PostprocessingSpec(Strict):
-    """What is dropped from the result.
+    """Which voxels and components are removed from the result.
 
-    ``min_value``: voxels of the first input below it, in its unit (an alternative has its own); ``min_volume_ml``:
-    smaller components; ``keep``: all components, the largest of each class, or those that hold a foreground click of
-    their class.
+    ``min_value`` removes voxels whose value in the first input is lower, in its unit (an alternative has its own);
+    ``min_volume_ml`` removes smaller components; ``keep`` keeps all components, the largest of each class, or those
+    with a foreground click of their class.
     """
 
     min_value: float | None = None
@@ -197,12 +198,12 @@ class PostprocessingSpec(Strict):
 
     @property
     def keeps_everything(self) -> bool:
-        """Whether nothing is ever dropped."""
+        """Whether no voxel is ever removed."""
         return self.min_value is None and not self.min_volume_ml and self.keep == "all"
 
 
 class ModelSpec(Strict):
-    """The ``clickseg`` section as a whole."""
+    """The complete ``clickseg`` section."""
 
     default: bool = False
     inputs: Annotated[tuple[InputSpec, ...], Field(min_length=1)]
@@ -217,56 +218,56 @@ class ModelSpec(Strict):
 
     @property
     def input_channels(self) -> int:
-        """Image, click and mask channels together, in this order."""
+        """The number of image, click and mask channels, which are in this order."""
         clicks = len(self.guidance.channels) if self.guidance else 0
         return len(self.inputs) + clicks + len(self.previous_mask)
 
     @property
     def previous_mask(self) -> tuple[MaskChannel, ...]:
-        """The channels that show what the network said before the last click."""
+        """The channels with the result before the last click."""
         return self.guidance.previous_mask if self.guidance else ()
 
     def for_modality(self, modality: str) -> Self:
-        """Returns what it says of series of one modality: no alternative is left.
+        """Returns the settings for series of one modality, without alternatives.
 
         Args:
-            modality: One of those of the first input.
+            modality: One of the modalities of the first input.
         """
-        first, *others = self.inputs
-        (chosen,) = (each for each in first.choices if each.modality == modality)
-        own = {"modality": chosen.modality, "unit": chosen.unit, "scaling": chosen.scaling, "alternatives": ()}
+        first, *additional = self.inputs
+        (chosen,) = (image for image in first.choices if image.modality == modality)
+        changes = {"modality": chosen.modality, "unit": chosen.unit, "scaling": chosen.scaling, "alternatives": ()}
         min_value = chosen.min_value if isinstance(chosen, Alternative) else self.postprocessing.min_value
         rules = self.postprocessing.model_copy(update={"min_value": min_value})
-        return self.model_copy(update={"inputs": (first.model_copy(update=own), *others), "postprocessing": rules})
+        inputs = (first.model_copy(update=changes), *additional)
+        return self.model_copy(update={"inputs": inputs, "postprocessing": rules})
 
     @model_validator(mode="after")
     def _check_alternatives(self) -> Self:
-        if len(self.inputs) > 1 and any(each.alternatives for each in self.inputs):
-            raise ValueError(
-                f"inputs.alternatives: expected none where there are several inputs, got {len(self.inputs)}"
-            )
+        if len(self.inputs) > 1 and any(image.alternatives for image in self.inputs):
+            raise ValueError(f"inputs.alternatives: expected a model with one input, got {len(self.inputs)} inputs")
         modalities = self.inputs[0].modalities
         if len(set(modalities)) < len(modalities):
-            raise ValueError(f"inputs.alternatives.modality: expected different ones, got {', '.join(modalities)}")
+            raise ValueError(f"inputs.alternatives.modality: expected each modality once, got {', '.join(modalities)}")
         return self
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
         first = 1 if self.activation == "softmax" else 0
-        channels = [each.channel for each in self.classes]
+        channels = [spec.channel for spec in self.classes]
         if min(channels) < first or max(channels) >= self.output_channels or len(set(channels)) < len(channels):
             raise ValueError(
-                f"classes.channel: expected different ones from {first} to {self.output_channels - 1}, got {channels}"
+                f"classes.channel: expected different channels from {first} to {self.output_channels - 1}, "
+                f"got {channels}"
             )
-        names = Counter(name.casefold() for each in self.classes for name in (each.name, *each.aliases))
-        twice = [name for name, count in names.items() if count > 1]
-        if twice:
-            raise ValueError(f"classes: {twice[0]!r} names two classes")
+        names = Counter(name.casefold() for spec in self.classes for name in (spec.name, *spec.aliases))
+        duplicates = [name for name, count in names.items() if count > 1]
+        if duplicates:
+            raise ValueError(f"classes: the name or alias {duplicates[0]!r} is used more than once")
         return self
 
     @model_validator(mode="after")
     def _check_guidance(self) -> Self:
-        known = {each.name for each in self.classes}
+        known = {spec.name for spec in self.classes}
         unknown = {label for label, _ in self.taken} - known
         if unknown:
             raise ValueError(f"guidance.channels.takes: expected labels among {sorted(known)}, got {sorted(unknown)}")
@@ -277,6 +278,6 @@ class ModelSpec(Strict):
 
     @property
     def taken(self) -> frozenset[tuple[str, Polarity]]:
-        """The pairs of label and polarity that a guidance channel takes."""
+        """The pairs of label and polarity for which the model has a guidance channel."""
         channels = self.guidance.channels if self.guidance else ()
         return frozenset(pair for channel in channels for pair in channel.takes)

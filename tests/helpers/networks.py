@@ -1,4 +1,4 @@
-"""Packages of networks with random weights; each is made once in a process, and copied."""
+"""Packages of networks with random weights; each is made once per process, and copied."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ NETWORK = {
 SECTION = phantoms.metadata(guidance=phantoms.GUIDANCE)
 
 
-def package(folder: Path, network: dict[str, object] = NETWORK, section: dict[str, object] = SECTION) -> ModelPackage:
-    """A package with random weights, for torch."""
-    return _copied(_made(json.dumps(network), json.dumps(section)), folder)
+def make_package(
+    folder: Path, network: dict[str, object] = NETWORK, section: dict[str, object] = SECTION
+) -> ModelPackage:
+    """Makes a package with random weights for torch."""
+    return _copy(_make_package(json.dumps(network), json.dumps(section)), folder)
 
 
 def exported(folder: Path, network: dict[str, object] = NETWORK, section: dict[str, object] = SECTION) -> ModelPackage:
-    """The same package, with weights for torch and OpenVINO."""
-    return _copied(_exported(json.dumps(network), json.dumps(section)), folder)
+    """Makes the same package with weights for torch and OpenVINO."""
+    return _copy(_make_exported_package(json.dumps(network), json.dumps(section)), folder)
 
 
 @cache
-def _made(network: str, section: str) -> Path:
-    folder = _folder()
+def _make_package(network: str, section: str) -> Path:
+    folder = _new_folder()
     phantoms.write_package(folder, json.loads(section), json.loads(network))
     torch.manual_seed(5)
     torch.save(build_network(load_package(folder)).state_dict(), folder / "models" / "model.pt")
@@ -47,18 +49,18 @@ def _made(network: str, section: str) -> Path:
 
 
 @cache
-def _exported(network: str, section: str) -> Path:
-    made = _copied(_made(network, section), _folder())
-    export_openvino(made)
-    return made.path
+def _make_exported_package(network: str, section: str) -> Path:
+    package = _copy(_make_package(network, section), _new_folder())
+    export_openvino(package)
+    return package.path
 
 
-def _folder() -> Path:
+def _new_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="clickseg-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder / "package"
 
 
-def _copied(made: Path, folder: Path) -> ModelPackage:
-    shutil.copytree(made, folder, dirs_exist_ok=True)
+def _copy(original: Path, folder: Path) -> ModelPackage:
+    shutil.copytree(original, folder, dirs_exist_ok=True)
     return load_package(folder)

@@ -1,7 +1,7 @@
-"""TensorRT's Python interface, as far as it is used, for machines without a GPU: OpenVINO reads and runs the ONNX.
+"""A fake of the TensorRT Python API, for machines without a GPU: OpenVINO reads and runs the ONNX.
 
-It holds a caller to what TensorRT does: networks are strongly typed, plans are for one version, tensors have names and
-addresses, and what fails gives None or False.
+It has the restrictions of TensorRT that ClickSeg depends on: networks are strongly typed, a plan belongs to one
+version, tensors have names and addresses, and failures return None or False.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Builder:
 
 class ParserError:
     def desc(self) -> str:
-        return "no ONNX"
+        return "invalid ONNX"
 
 
 class OnnxParser:
@@ -85,12 +85,12 @@ class Context:
     def execute_async_v3(self, stream: int) -> bool:
         if stream != 7:
             return False
-        given, said = self.at(self.compiled.input(0)), self.at(self.compiled.output(0))
-        said[:] = self.compiled([given])[0]
+        windows, logits = self.array_of(self.compiled.input(0)), self.array_of(self.compiled.output(0))
+        logits[:] = self.compiled([windows])[0]
         return True
 
-    def at(self, port: ov.ConstOutput) -> np.ndarray:
-        """What lies at an address, in C order, in the type that the network has there."""
+    def array_of(self, port: ov.ConstOutput) -> np.ndarray:
+        """Returns the array at the address of an input or output, f32 in C order."""
         assert port.element_type.get_type_name() == "f32"
         (address,) = (address for name, address in self.addresses.items() if name in port.names)
         numbers = (ctypes.c_float * int(np.prod(port.shape))).from_address(address)
@@ -109,20 +109,20 @@ class Engine:
         return self.context(self.network)
 
 
-class TensorRt(types.ModuleType):
-    """The module.
+class FakeTensorRt(types.ModuleType):
+    """The fake module ``tensorrt``.
 
     Attributes:
-        built: How many networks were compiled.
-        compiles: Whether a network can be.
-        context: Makes an execution context; None where there is too little memory.
+        build_count: How many networks were compiled.
+        can_compile: Whether compiling a network succeeds.
+        context: Makes an execution context; returns None if the device is out of memory.
     """
 
     def __init__(self, version: str = "11.4.0.106") -> None:
         super().__init__("tensorrt")
         self.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
         self.__version__ = version
-        self.built, self.compiles, self.context = 0, True, Context
+        self.build_count, self.can_compile, self.context = 0, True, Context
         self.Logger, self.OnnxParser = Logger, OnnxParser
         self.NetworkDefinitionCreationFlag = types.SimpleNamespace(STRONGLY_TYPED=3)
         self.BuilderFlag = types.SimpleNamespace(TF32="TF32")
@@ -131,9 +131,9 @@ class TensorRt(types.ModuleType):
         class CountingBuilder(Builder):
             def build_serialized_network(self, network: Network, config: Config) -> bytearray | None:
                 assert not config.has_tf32
-                module.built += 1
+                module.build_count += 1
                 plan = bytearray(module.__version__.encode().ljust(16) + (network.onnx or b""))
-                return plan if module.compiles else None
+                return plan if module.can_compile else None
 
         class Runtime:
             def __init__(self, logger: Logger) -> None:

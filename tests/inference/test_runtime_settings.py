@@ -1,4 +1,4 @@
-"""How networks are run comes from arguments first and the environment second, and wrong values are wrong use."""
+"""Runtime settings are read from options, then from the environment; invalid values are usage errors."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from clickseg.inference.runtime_settings import (
 )
 
 
-def settings(options: dict[str, str], environ: dict[str, str]) -> RuntimeSettings:
+def read_settings(options: dict[str, str], environ: dict[str, str]) -> RuntimeSettings:
     return read_runtime_settings(options, environ, Path("spool"))
 
 
-def test_without_options_all_is_automatic() -> None:
-    read = settings({}, {})
+def test_without_options_everything_is_auto() -> None:
+    settings = read_settings({}, {})
 
-    assert (read.runtime, read.device, read.precision) == (Runtime.AUTO, "auto", Precision.AUTO)
-    assert read.memory.spool == Path("spool")
-    assert read.memory.limit_bytes > 100 << 20  # what this machine has
+    assert (settings.runtime, settings.device, settings.precision) == (Runtime.AUTO, "auto", Precision.AUTO)
+    assert settings.memory.spool == Path("spool")
+    assert settings.memory.limit_bytes > 100 << 20  # the memory of this machine
 
 
-def test_options_win_over_the_environment() -> None:
-    environ = {"CLICKSEG_ENGINE": "openvino", "CLICKSEG_DEVICE": "cuda:1", "CLICKSEG_CACHE": "/of/environ"}
+def test_options_take_precedence_over_the_environment() -> None:
+    environ = {"CLICKSEG_ENGINE": "openvino", "CLICKSEG_DEVICE": "cuda:1", "CLICKSEG_CACHE": "/from/environ"}
 
-    read = settings({"engine": "torch", "cache": "/of/option", "memory-limit": "2G"}, environ)
+    settings = read_settings({"engine": "torch", "cache": "/from/option", "memory-limit": "2G"}, environ)
 
     expected = RuntimeSettings(
-        Runtime.TORCH, "cuda:1", Precision.AUTO, Path("/of/option"), Memory(2 << 30, Path("spool"))
+        Runtime.TORCH, "cuda:1", Precision.AUTO, Path("/from/option"), Memory(2 << 30, Path("spool"))
     )
-    assert read == expected
+    assert settings == expected
 
 
-def test_the_cache_is_where_the_user_keeps_caches() -> None:
-    for read in (default_runtime_settings, lambda environ: settings({}, environ)):
+def test_the_cache_is_in_the_cache_folder_of_the_user() -> None:
+    for read in (default_runtime_settings, lambda environ: read_settings({}, environ)):
         assert read({"HOME": "/home/a"}).cache == Path("/home/a/.cache/clickseg")
         assert read({"HOME": "/home/a", "XDG_CACHE_HOME": "/var/cache"}).cache == Path("/var/cache/clickseg")
         assert read({}).cache == Path("/.cache/clickseg")
 
 
-def test_the_defaults_keep_what_does_not_fit_into_memory_in_the_temporary_folder() -> None:
+def test_by_default_logits_that_do_not_fit_into_memory_are_in_the_temporary_folder() -> None:
     assert default_runtime_settings({}).memory.spool == Path(tempfile.gettempdir())
 
 
@@ -62,6 +62,6 @@ def test_the_defaults_keep_what_does_not_fit_into_memory_in_the_temporary_folder
         ({"memory-limit": "much"}, "memory-limit: expected a size such as 8G or 512M, got 'much'"),
     ],
 )
-def test_a_wrong_value_is_wrong_use(options: dict[str, str], message: str) -> None:
+def test_an_invalid_value_is_a_usage_error(options: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        settings(options, {})
+        read_settings(options, {})

@@ -1,1 +1,1 @@
-"""Inference runtimes behind one protocol."""
+"""Inference runtimes with a common interface: OpenVINO, torch and TensorRT."""

@@ -1,4 +1,4 @@
-"""Choosing the runtime by name, in one place; nothing else asks which one it is."""
+"""Makes the engine of a runtime; no other module depends on which runtime is used."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from clickseg.models.package import TORCHSCRIPT, ModelPackage
 
 
 def make_engine(package: ModelPackage, settings: RuntimeSettings) -> Engine:
-    """Loads a package's network into a runtime.
+    """Loads the network of a package into a runtime.
 
     Args:
         package: The model.
-        settings: Runtime, device, precision, and the folder for compiled networks.
+        settings: The runtime, device, precision, and the folder for compiled networks.
 
     Raises:
         EngineError: The runtime is not installed, or cannot run the package on this device.
-        ModelError: The package's weights are missing or not those that its metadata name.
+        ModelError: The weights of the package are missing, or do not match the SHA-256 in its metadata.
     """
     runtime = settings.runtime
     if runtime is Runtime.AUTO:
-        runtime = _resolve(package, settings.device)
+        runtime = _resolve_auto(package, settings.device)
     if runtime is Runtime.OPENVINO:
-        return _openvino(package, settings)
+        return _make_openvino(package, settings)
     if runtime is Runtime.TENSORRT:
-        return _tensorrt(package, settings)
-    return _torch(package, settings)
+        return _make_tensorrt(package, settings)
+    return _make_torch(package, settings)
 
 
-def _openvino(package: ModelPackage, settings: RuntimeSettings) -> Engine:
+def _make_openvino(package: ModelPackage, settings: RuntimeSettings) -> Engine:
     if settings.device not in ("auto", "cpu"):
-        raise EngineError(f"OpenVINO runs on the CPU here, not on {settings.device}", hint="--engine torch")
+        raise EngineError(f"OpenVINO runs only on the CPU, not on {settings.device}", hint="--engine torch")
     from clickseg.inference.engines.openvino_engine import OpenVinoEngine
 
     return OpenVinoEngine(package, settings.precision, settings.cache)
 
 
-def _tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Engine:
+def _make_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Engine:
     if settings.device == "cpu":
-        raise EngineError("TensorRT runs on CUDA, not on cpu", hint="--engine openvino")
+        raise EngineError("TensorRT runs only on CUDA, not on cpu", hint="--engine openvino")
     if not (_has_torch() and importlib.util.find_spec("tensorrt")):
         raise EngineError("TensorRT is not installed", hint="pip install 'clickseg[tensorrt]'")
     from clickseg.inference.engines.tensorrt_engine import TensorRtEngine
@@ -52,7 +52,7 @@ def _tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Engine:
     return TensorRtEngine(package, device, settings.precision, settings.cache)
 
 
-def _torch(package: ModelPackage, settings: RuntimeSettings) -> Engine:
+def _make_torch(package: ModelPackage, settings: RuntimeSettings) -> Engine:
     if not _has_torch():
         raise EngineError("torch is not installed", hint="pip install 'clickseg[gpu]'")
     from clickseg.inference.engines.torch_engine import TorchEngine
@@ -60,8 +60,8 @@ def _torch(package: ModelPackage, settings: RuntimeSettings) -> Engine:
     return TorchEngine(package, settings.device, settings.precision)
 
 
-def _resolve(package: ModelPackage, device: str) -> Runtime:
-    """Returns the runtime for a device; TorchScript in a package counts only where torch was asked for."""
+def _resolve_auto(package: ModelPackage, device: str) -> Runtime:
+    """Returns the runtime for a device; ignores TorchScript in a package folder, which needs ``--engine torch``."""
     has_torch_weights = package.has("model.pt") or (package.path.is_file() and package.has(TORCHSCRIPT))
     wants_cuda = device.startswith("cuda") or (device == "auto" and has_cuda_device())
     if wants_cuda and has_torch_weights and (_has_torch() or device != "auto"):
@@ -70,7 +70,7 @@ def _resolve(package: ModelPackage, device: str) -> Runtime:
         return Runtime.OPENVINO
     if has_torch_weights:
         return Runtime.TORCH
-    raise EngineError(f"model {package.name}: no weights for a runtime here: expected model.xml or model.pt")
+    raise EngineError(f"model {package.name}: no weights that can be loaded: expected model.xml or model.pt")
 
 
 def _has_torch() -> bool:

@@ -1,7 +1,7 @@
-"""Giving a network on torch's side windows, on the host or on a GPU, and saying what went wrong.
+"""Runs a torch or TensorRT network on windows from the host or a GPU, and converts its errors.
 
-Arrays that lie on a GPU already reach torch, and come back, by DLPack, without a copy through the host. torch works on
-the stream that CuPy works on: what one of them frees is then not given out while the other uses it.
+Arrays on a GPU are passed to torch, and back, by DLPack, without a copy through the host. torch runs on the CUDA stream
+of CuPy, so that memory that one of them frees is not reused while the other still reads it.
 """
 
 from __future__ import annotations
@@ -18,53 +18,55 @@ from clickseg.core.errors import DeviceMemoryError, EngineError
 from clickseg.core.text import first_line
 
 
-def call(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
-    """Returns what a network says of windows, as an array of the kind that they are.
+def run_network(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
+    """Returns the logits of windows, as an array of the same library as the windows.
+
+    If the device runs out of memory, CuPy releases its cached memory, and the network is run again.
 
     Args:
-        network: Logits [B, K, I, J, K] of windows [B, C, I, J, K].
-        batch: Windows.
-        device: Where the network is: ``cpu``, ``cuda`` or ``cuda:N``.
-        runtime: What runs it, for the messages.
+        network: Returns logits [B, K, I, J, K] for windows [B, C, I, J, K].
+        batch: The windows.
+        device: The device of the network: ``cpu``, ``cuda`` or ``cuda:N``.
+        runtime: The name of the runtime, for messages.
 
     Raises:
-        DeviceMemoryError: The device has too little memory.
+        DeviceMemoryError: The device is out of memory.
         EngineError: The network failed.
     """
     try:
-        return _said(network, batch, device, runtime)
+        return _run_once(network, batch, device, runtime)
     except DeviceMemoryError:
-        if not make_room(batch):
+        if not free_cupy_cache(batch):
             raise
-    return _said(network, batch, device, runtime)
+    return _run_once(network, batch, device, runtime)
 
 
-def _said(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
-    where = f"on {device} in a window of {list(batch.shape)}"
+def _run_once(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
+    context = f"on {device} with input {list(batch.shape)}"
     try:
-        with torch.inference_mode(), at_work_with(batch, device):
-            return as_given(network(as_tensor(batch, device)), batch)
+        with torch.inference_mode(), use_device(device, batch):
+            return to_array_like(batch, network(to_tensor(batch, device)))
     except EngineError:
         raise
     except out_of_memory() as error:
-        said = first_line(error)
+        reason = first_line(error)
     except (BufferError, RuntimeError) as error:
-        if not is_full(error):
-            raise EngineError(f"{runtime} failed {where}: {first_line(error)}") from error
-        said = first_line(error)
-    # Out of the handler: an error keeps the frames that it came through, and they what the network had in that memory.
+        if not is_out_of_memory(error):
+            raise EngineError(f"{runtime} failed {context}: {first_line(error)}") from error
+        reason = first_line(error)
+    # Raised outside the handler: a chained error would keep its stack frames alive, and so the network's tensors.
     raise DeviceMemoryError(
-        f"{runtime} failed {where}: out of memory: {said}", hint="--device cpu, or --precision f16 where it is f32"
+        f"{runtime} failed {context}: out of memory: {reason}", hint="--device cpu, or --precision f16 instead of f32"
     )
 
 
 @contextlib.contextmanager
-def at_work_with(batch: Values, device: str) -> Iterator[None]:
-    """Has torch work on a device, in order with what CuPy does there where the batch is an array of CuPy's.
+def use_device(device: str, batch: Values) -> Iterator[None]:
+    """Makes a device the current one of torch; for a CuPy array, torch also uses the current CUDA stream of CuPy.
 
     Args:
-        batch: What a network is given.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
+        batch: The input of the network.
     """
     if device == "cpu":
         yield
@@ -74,7 +76,7 @@ def at_work_with(batch: Values, device: str) -> Iterator[None]:
 
 
 def _stream(batch: Values) -> torch.cuda.Stream:
-    """Returns the stream that a batch was made on: CuPy's present one, or for an array of NumPy's torch's."""
+    """Returns the CUDA stream of a batch: the current one of CuPy, or for a NumPy array that of torch."""
     if isinstance(batch, np.ndarray):
         return torch.cuda.current_stream()
     import cupy
@@ -83,22 +85,22 @@ def _stream(batch: Values) -> torch.cuda.Stream:
     return torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
 
 
-def as_tensor(batch: Values, device: str) -> torch.Tensor:
-    """Returns an array as a tensor: one of NumPy's is copied to the device, another one shares its memory.
+def to_tensor(batch: Values, device: str) -> torch.Tensor:
+    """Returns an array as a tensor: a NumPy array is copied to the device, a CuPy array shares its memory.
 
     Raises:
-        EngineError: The array lies on another device.
+        EngineError: The CuPy array is on another device.
     """
     if isinstance(batch, np.ndarray):
         return torch.from_numpy(batch).to(device)
     tensor: torch.Tensor = torch.from_dlpack(batch)
     if tensor.device != torch.empty(0, device=device).device:
-        raise EngineError(f"expected a window on {device}, got one on {tensor.device}")
+        raise EngineError(f"expected windows on {device}, got windows on {tensor.device}")
     return tensor
 
 
-def as_given(logits: torch.Tensor, batch: Values) -> Values:
-    """Returns logits (f32, C order) as an array of the kind that a batch is of."""
+def to_array_like(batch: Values, logits: torch.Tensor) -> Values:
+    """Returns logits (f32, C order) as an array of the same library as a batch."""
     logits = logits.float().contiguous()
     if isinstance(batch, np.ndarray):
         return np.asarray(logits.cpu().numpy())
@@ -109,23 +111,23 @@ def as_given(logits: torch.Tensor, batch: Values) -> Values:
 
 
 def out_of_memory() -> tuple[type[Exception], ...]:
-    """Returns what torch, and CuPy where it is in use, raise where a device has too little memory."""
+    """Returns the exceptions that torch, and CuPy if it is imported, raise when a device is out of memory."""
     cupy = sys.modules.get("cupy")
     return (torch.cuda.OutOfMemoryError, *([cupy.cuda.memory.OutOfMemoryError] if cupy else []))
 
 
-def is_full(error: Exception) -> bool:
-    """Whether an error of CUDA's own libraries, which torch passes on as it is, says that a device's memory is full."""
-    return any(each in str(error) for each in ("out of memory", "ALLOC_FAILED"))
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that a device is out of memory; torch passes on errors of CUDA libraries unchanged."""
+    return any(text in str(error) for text in ("out of memory", "ALLOC_FAILED"))
 
 
-def make_room(batch: Values) -> bool:
-    """Has CuPy, where a batch is an array of its, give back what it keeps for arrays to come; says whether it did."""
+def free_cupy_cache(batch: Values) -> bool:
+    """If a batch is a CuPy array, frees the memory that CuPy caches; returns whether any was freed."""
     if isinstance(batch, np.ndarray):
         return False
     import cupy
 
     pool = cupy.get_default_memory_pool()
-    kept: int = pool.free_bytes()
+    cached_bytes: int = pool.free_bytes()
     pool.free_all_blocks()
-    return kept > 0
+    return cached_bytes > 0

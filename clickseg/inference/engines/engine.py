@@ -1,4 +1,4 @@
-"""What a runtime must do to run windows."""
+"""The interface of inference runtimes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clickseg.models.spec import ModelSpec
 
 
 class Precision(str, Enum):
-    """What a network computes in; ``auto`` is the fastest that the device computes in."""
+    """The number type of the computation; ``auto`` is the fastest that the device supports."""
 
     AUTO = "auto"
     F32 = "f32"
@@ -23,63 +23,63 @@ class Precision(str, Enum):
 
 
 class Engine(Protocol):
-    """A network, loaded and ready."""
+    """A network that is loaded into a runtime."""
 
     @property
     def device(self) -> str:
-        """Where it runs, such as ``cpu`` or ``cuda``."""
+        """The device that runs the network, such as ``cpu`` or ``cuda``."""
         ...
 
     @property
     def precision(self) -> str:
-        """What it computes in, such as ``f32`` or ``bf16``."""
+        """The number type of the computation, such as ``f32`` or ``bf16``."""
         ...
 
     @property
     def batch(self) -> int:
-        """How many windows it is given at once: always as many, since another number changes the logits."""
+        """The batch size: it is the same in each call, because another size changes the logits in their last bits."""
         ...
 
     @property
     def weights(self) -> tuple[Weights, ...]:
-        """The files that it was made from; the first one holds the weights."""
+        """The files that the network was loaded from; the first contains the weights."""
         ...
 
     def infer(self, batch: Values) -> Values:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K], f32.
 
-        Where it runs on CUDA, an array of CuPy's is taken as it is, and the logits are one too.
+        An engine on CUDA also accepts a CuPy array, and then returns a CuPy array.
 
         Raises:
-            DeviceMemoryError: The device has too little memory for as many windows.
-            EngineError: The runtime failed otherwise.
+            DeviceMemoryError: The device is out of memory with this batch size.
+            EngineError: The runtime failed for another reason.
         """
         ...
 
     def smaller(self) -> Engine | None:
-        """Returns the same network for half as many windows at once; None where it is one already."""
+        """Returns the same network with half the batch size; None if the batch size is 1."""
         ...
 
     def describe(self) -> Mapping[str, str | int]:
-        """Returns the engine fingerprint: all on which the bits of its results depend."""
+        """Returns the engine fingerprint: everything that the bits of the logits depend on."""
         ...
 
     def close(self) -> None:
-        """Frees the network's memory; the engine runs nothing afterwards."""
+        """Frees the memory of the network; the engine cannot be used afterwards."""
         ...
 
 
-_VOXELS = 128**3
-"""What occupies a GPU, and fits into the memory of a small one: a window of 128 x 128 x 128."""
+_BATCH_VOXELS = 128**3
+"""Keeps a large GPU busy, and fits into the memory of a small one: one window of 128 x 128 x 128."""
 
-_MOST = 4
-"""Short batches are filled up: with more, much of what is run in small layers of windows would be for nothing."""
+_MAX_BATCH = 4
+"""Incomplete batches are padded with copies: with larger batches, small layers of windows would waste much time."""
 
 
-def windows_at_once(spec: ModelSpec) -> int:
-    """Returns the batch for a GPU: a power of two, by the window alone.
+def gpu_batch_size(spec: ModelSpec) -> int:
+    """Returns the batch size for a GPU: a power of two that depends only on the window size.
 
-    It does not depend on how much memory is free, since another batch changes the logits in their last bits.
+    It does not depend on the free memory, because another batch size changes the logits in their last bits.
     """
-    fitting = _VOXELS // math.prod(spec.window.roi)
-    return 1 << min(_MOST, max(fitting, 1)).bit_length() - 1
+    fitting = _BATCH_VOXELS // math.prod(spec.window.roi)
+    return 1 << min(_MAX_BATCH, max(fitting, 1)).bit_length() - 1

@@ -1,8 +1,8 @@
-"""Converting a package's torch weights for another runtime, and writing weights into a package.
+"""Converts the torch weights of a package for another runtime, and writes weights files into a package.
 
-A file that is there already is replaced, never written to. Another process may have mapped it into its memory: it keeps
-what it has, where changed bytes would end it. A kill at any moment leaves a package that loads, or one whose digests do
-not match, which is said when it is loaded.
+An existing file is replaced, never overwritten in place: another process may have mapped it into its memory, and would
+crash if its bytes changed. If the export is killed, the package either loads, or its digests do not match, and then
+loading reports an error.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from clickseg.models.package import METADATA, ModelPackage
 
 
 def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
-    """Writes ``model.xml`` and ``model.bin`` beside a package's ``model.pt``, and their SHA-256 to its metadata.
+    """Converts ``model.pt`` of a package to ``model.xml`` and ``model.bin``, and writes their SHA-256 to its metadata.
 
-    Constants are f32; where all weights have values of f16 they are f16, half as large. Then nothing is lost but where
-    OpenVINO makes one constant of several: of a convolution and the batch normalization after it.
+    Constants are f32. If all weights can be represented in f16, constants are stored as f16, in half the space. This is
+    exact, except for constants that OpenVINO fuses: a convolution and the batch normalization after it.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
-        ModelError: The package is no folder, or its weights do not fit.
+        ModelError: The package is not a folder, or its weights do not fit its network.
         OutputError: The package cannot be written to.
     """
     import torch
@@ -46,15 +46,15 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     example = np.zeros((1, package.spec.input_channels, *package.spec.window.roi), dtype=np.float32)
     network = load_state(package).eval()
     converted = ov.convert_model(network, example_input=torch.from_numpy(example), input=list(example.shape))
-    weights = [each for each in network.state_dict().values() if each.is_floating_point()]
-    in_16_bits = all(torch.equal(each, each.half().float()) for each in weights)
-    return save_openvino(converted, package, GRAPH, in_16_bits=in_16_bits)
+    weights = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+    is_f16 = all(torch.equal(tensor, tensor.half().float()) for tensor in weights)
+    return save_openvino(converted, package, GRAPH, compress_to_f16=is_f16)
 
 
 def export_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Path:
-    """Compiles a package's torch weights for the GPU of this machine, unless that has been done.
+    """Compiles the torch weights of a package for the GPU of this machine, if they are not in the cache.
 
-    Nothing is written to the package: what TensorRT compiles is of use on this GPU only.
+    The package is not changed: a compiled network can be used only on this GPU.
 
     Args:
         package: The model.
@@ -64,12 +64,12 @@ def export_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Path:
         The file in the cache.
 
     Raises:
-        EngineError: TensorRT is not installed, or cannot compile the network; or there is no GPU.
-        ModelError: The package's weights do not fit.
+        EngineError: TensorRT is not installed, or cannot compile the network; or no GPU is available.
+        ModelError: The weights of the package do not fit its network.
         OutputError: The cache cannot be written to.
     """
     engine = make_engine(package, replace(settings, runtime=Runtime.TENSORRT))
-    from clickseg.inference.engines.tensorrt_engine import TensorRtEngine  # it is installed: an engine was made
+    from clickseg.inference.engines.tensorrt_engine import TensorRtEngine  # installed: make_engine has succeeded
 
     file = engine.plan_file if isinstance(engine, TensorRtEngine) else None
     if file is None or not file.is_file():
@@ -78,18 +78,18 @@ def export_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Path:
 
 
 def save_openvino(
-    network: ov.Model, package: ModelPackage, graph: str, *, in_16_bits: bool = False
+    network: ov.Model, package: ModelPackage, graph: str, *, compress_to_f16: bool = False
 ) -> tuple[Path, ...]:
-    """Writes a graph and its constants, and their SHA-256 to the metadata.
+    """Writes an OpenVINO network (a graph and its constants) to a package, and their SHA-256 to its metadata.
 
     Args:
-        network: What to write.
-        package: Where to; a folder.
-        graph: The name of the graph's file, ``NAME.xml``; the constants are written to ``NAME.bin``.
-        in_16_bits: Whether constants are rounded to f16; they are computed with in f32.
+        network: The network.
+        package: The package; a folder.
+        graph: The name of the graph file, ``NAME.xml``; the constants are written to ``NAME.bin``.
+        compress_to_f16: Whether constants are stored as f16; the computation uses f32.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
         OutputError: The package cannot be written to.
@@ -100,24 +100,28 @@ def save_openvino(
     parts = part, part.with_suffix(".bin")
     try:
         remove_parts(path.parent)
-        ov.save_model(network, part, compress_to_fp16=in_16_bits)
+        ov.save_model(network, part, compress_to_fp16=compress_to_f16)
         for new, old in zip(parts, paths, strict=True):
             new.replace(old)
     except (OSError, RuntimeError) as error:
         raise OutputError(f"model {package.name}: {graph} cannot be written to {path.parent}") from error
     finally:
-        for each in parts:
+        for path in parts:
             with contextlib.suppress(OSError):
-                each.unlink(missing_ok=True)
-    list_weights(package, tuple(each.name for each in paths))
+                path.unlink(missing_ok=True)
+    list_weights(package, tuple(path.name for path in paths))
     return paths
 
 
 def list_weights(package: ModelPackage, names: tuple[str, ...]) -> None:
-    """Writes the SHA-256 of weights files into the package's metadata.
+    """Writes the SHA-256 of weights files to the metadata of their package.
+
+    Args:
+        package: The package; a folder.
+        names: The names of the files in its folder ``models``.
 
     Raises:
-        OutputError: They cannot be written.
+        OutputError: The metadata cannot be written.
     """
     path = package.path / METADATA
     metadata = read_json(path, ModelError)

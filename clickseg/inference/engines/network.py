@@ -1,4 +1,4 @@
-"""Building a network from a bundle's ``inference.json`` without running anything that the bundle says."""
+"""Builds the network of a bundle's ``inference.json`` without evaluating any of its expressions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 from clickseg.models.package import CONFIG, ModelPackage
 
 _BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What the constructors of networks raise on arguments that do not fit."""
+"""Exceptions of network constructors for invalid arguments."""
 
 _NAMESPACE = "monai.networks.nets."
 _NETWORKS = (
@@ -29,17 +29,17 @@ _NETWORKS = (
     "UNet",
     "VNet",
 )
-"""Segmentation networks whose constructors read and fetch nothing; others may, by their arguments."""
+"""Segmentation networks whose constructors neither read files nor download; others may, depending on arguments."""
 
 
 def build_network(package: ModelPackage) -> torch.nn.Module:
-    """Returns the network of ``network_def``, with weights yet to be loaded.
+    """Returns the network that ``network_def`` defines, with random weights.
 
-    Only listed classes of ``monai.networks.nets`` are built, only from plain JSON values: expressions (``$``),
-    references (``@``, ``%``), ``_requires_`` and nested ``_target_`` are refused.
+    Only listed classes of ``monai.networks.nets`` are built, and only from plain JSON values: expressions (``$``),
+    references (``@``, ``%``), ``_requires_`` and nested ``_target_`` are rejected.
 
     Raises:
-        ModelError: ``network_def`` is missing, names something else, or has arguments that the class does not take.
+        ModelError: ``network_def`` is missing, names another class, or has arguments that the class does not accept.
     """
     config = read_json(package.path / CONFIG, ModelError)
     definition = config.get("network_def") if isinstance(config, dict) else None
@@ -47,14 +47,14 @@ def build_network(package: ModelPackage) -> torch.nn.Module:
 
 
 def network_of(definition: Any, where: str) -> torch.nn.Module:
-    """Returns the network of a definition, as ``build_network`` does.
+    """Returns the network of a definition, under the same restrictions as ``build_network``.
 
     Args:
-        definition: What stands under ``network_def``.
-        where: Where that is, for messages.
+        definition: The value of ``network_def``.
+        where: Its file and key, for messages.
 
     Raises:
-        ModelError: As ``build_network``.
+        ModelError: As for ``build_network``.
     """
     if not isinstance(definition, dict) or not isinstance(definition.get("_target_"), str):
         raise ModelError(f"{where}: expected an object with _target_, got {definition!r}")
@@ -80,14 +80,14 @@ def _network_class(target: str, where: str) -> type[torch.nn.Module]:
 
 
 def _check_plain(value: Any, where: str) -> None:
-    """Refuses what MONAI's configuration parser would evaluate."""
+    """Rejects values that MONAI's configuration parser would evaluate."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key.startswith("_"):
-                raise ModelError(f"{where}: {key!r} is refused: only plain arguments are built")
+                raise ModelError(f"{where}: {key!r} is not allowed: expected only plain arguments")
             _check_plain(item, f"{where}.{key}")
     elif isinstance(value, list):
         for item in value:
             _check_plain(item, where)
     elif isinstance(value, str) and value[:1] in ("$", "@", "%"):
-        raise ModelError(f"{where}: {value!r} is refused: nothing that a package says is evaluated")
+        raise ModelError(f"{where}: {value!r} is not allowed: expressions in a package are not evaluated")

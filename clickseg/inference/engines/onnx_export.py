@@ -1,4 +1,4 @@
-"""A network as ONNX, of fixed shapes, with the types that it is to compute in."""
+"""Exports a network to ONNX, with fixed shapes and with the number types of its computation."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from clickseg.core.errors import EngineError
 from clickseg.inference.engines.engine import Precision
 
 WINDOWS, LOGITS = "windows", "logits"
-"""What the input and the output are called; both are f32."""
+"""The names of the input and the output; both are f32."""
 
 _NORMALIZATIONS = (
-    torch.nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the one class that batch and instance norms derive from
+    torch.nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the common base class of batch and instance norms
     torch.nn.GroupNorm,
     torch.nn.LayerNorm,
 )
 
 
 def to_onnx(network: torch.nn.Module, shape: tuple[int, ...], precision: Precision) -> bytes:
-    """Returns a network as ONNX; in f16 it is changed for that, and of no other use afterwards.
+    """Returns a network as ONNX; for f16 the network itself is converted, and must not be used afterwards.
 
     Args:
         network: The network, in evaluation mode on the CPU.
-        shape: Of its windows, [B, C, I, J, K].
+        shape: The shape of its input, [B, C, I, J, K].
         precision: f32 or f16.
 
     Raises:
-        EngineError: The exporter is not installed, or cannot express the network.
+        EngineError: The exporter is not installed, or does not support the network.
     """
     if importlib.util.find_spec("onnxscript") is None:
         raise EngineError("onnxscript is not installed", hint="pip install 'clickseg[tensorrt]'")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names each library that it could also export
-    typed = InF16(network) if precision is Precision.F16 else network
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it logs each optional library that is not installed
+    typed = F16Network(network) if precision is Precision.F16 else network
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what the exporter itself will have to change
+            warnings.simplefilter("ignore")  # deprecations inside the exporter
             program = torch.onnx.export(
                 typed, (torch.zeros(shape),), input_names=[WINDOWS], output_names=[LOGITS], dynamo=True, verbose=False
             )
     except (RuntimeError, TypeError, ValueError) as error:
-        raise EngineError(f"the network cannot be written as ONNX: {type(error).__name__}") from error
+        raise EngineError(f"the network cannot be exported to ONNX: {type(error).__name__}") from error
     if program is None:
-        raise EngineError("the network cannot be written as ONNX")
+        raise EngineError("the network cannot be exported to ONNX")
     content: bytes = program.model_proto.SerializeToString()
     return content
 
 
-class InF16(torch.nn.Module):
-    """A network in f16 but for its normalizations, whose sums f16 cannot hold; f32 in, f32 out."""
+class F16Network(torch.nn.Module):
+    """A network in f16, except its normalizations, whose sums exceed the range of f16; its input and output are f32."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()

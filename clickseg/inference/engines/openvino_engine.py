@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU."""
+"""The OpenVINO engine, which runs on the CPU."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ INT8_GRAPH, INT8_CONSTANTS = "model_int8.xml", "model_int8.bin"
 
 
 class OpenVinoEngine:
-    """A network compiled for one window at a time and a fixed number of threads.
+    """A network that is compiled for a batch of one window and a fixed number of threads.
 
-    Both are part of the fingerprint: other numbers change the logits in their last bits.
+    Both are part of the fingerprint, because they affect the last bits of the logits.
     """
 
     device = "cpu"
     batch = 1
 
     def __init__(self, package: ModelPackage, precision: Precision, cache: Path | None = None) -> None:
-        """Compiles a network, or takes it from a cache.
+        """Compiles a network, or loads it from the cache.
 
         Args:
             package: The model.
-            precision: What to compute in.
-            cache: A folder for compiled networks.
+            precision: The number type of the computation.
+            cache: The folder for compiled networks; None for no cache.
         """
         core = ov.Core()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        chosen = _precision(precision, capabilities)
+        chosen = _resolve_precision(precision, capabilities)
         self.precision: str = chosen.value
         self._threads = processor_count()
         self._processor = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} ({' '.join(sorted(capabilities))})"
-        self.weights: tuple[Weights, ...] = _weights(package, chosen)
+        self.weights: tuple[Weights, ...] = _load_weights(package, chosen)
         self._network = self._compile(core, package, cache)
         self._request = self._network.create_infer_request()
 
     def infer(self, batch: Values) -> Values:
-        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]; the array is the caller's until the next call."""
+        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]; the next call overwrites the array."""
         try:
             outputs = self._request.infer([batch], share_inputs=True, share_outputs=True)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed in a window of {list(batch.shape)}: {_last_line(error)}") from error
+            raise EngineError(f"OpenVINO failed with input {list(batch.shape)}: {_last_line(error)}") from error
         logits: Values = outputs[0]
         return logits
 
     def smaller(self) -> None:
-        """Returns nothing: it is given one window at a time."""
+        """Returns None: the batch size is 1."""
         return
 
     def describe(self) -> Mapping[str, str | int]:
@@ -72,7 +72,7 @@ class OpenVinoEngine:
         }
 
     def close(self) -> None:
-        """Frees the network's memory; the engine runs nothing afterwards."""
+        """Frees the memory of the network; the engine cannot be used afterwards."""
         del self._request, self._network
 
     def _compile(self, core: ov.Core, package: ModelPackage, cache: Path | None) -> ov.CompiledModel:
@@ -89,7 +89,7 @@ class OpenVinoEngine:
             return core.compile_model(network, "CPU", options)
 
         depends_on = {
-            "weights": [each.sha256 for each in self.weights],
+            "weights": [file.sha256 for file in self.weights],
             "roi": spec.window.roi,
             "build": ov.__version__,
         }
@@ -97,7 +97,7 @@ class OpenVinoEngine:
             cache, "openvino", {**options, **self.describe(), **depends_on, "inputs": spec.input_channels}, ".blob"
         )
         try:
-            compiled = _imported(core, slot, options) or _exported(compile_network(), slot)
+            compiled = _import_from_cache(core, slot, options) or _export_to_cache(compile_network(), slot)
         except RuntimeError as error:
             raise EngineError(
                 f"model {package.name}: OpenVINO cannot run {graph.path.name}: {_last_line(error)}"
@@ -106,38 +106,38 @@ class OpenVinoEngine:
         return compiled
 
 
-def _precision(wanted: Precision, capabilities: list[str]) -> Precision:
-    """Returns bf16 where the processor computes in it, unless another precision is wanted."""
-    able = (Precision.F32, *((Precision.BF16,) if "BF16" in capabilities else ()), Precision.INT8)
+def _resolve_precision(wanted: Precision, capabilities: list[str]) -> Precision:
+    """Returns the precision to use; ``auto`` is bf16 if the processor supports it, else f32."""
+    supported = (Precision.F32, *((Precision.BF16,) if "BF16" in capabilities else ()), Precision.INT8)
     if wanted is Precision.AUTO:
-        return Precision.BF16 if Precision.BF16 in able else Precision.F32
-    if wanted not in able:
-        known = ", ".join(each.value for each in able)
-        raise EngineError(f"OpenVINO computes in {known} on this processor, not in {wanted.value}")
+        return Precision.BF16 if Precision.BF16 in supported else Precision.F32
+    if wanted not in supported:
+        names = ", ".join(precision.value for precision in supported)
+        raise EngineError(f"OpenVINO supports {names} on this processor, not {wanted.value}")
     return wanted
 
 
-def _weights(package: ModelPackage, precision: Precision) -> tuple[Weights, ...]:
+def _load_weights(package: ModelPackage, precision: Precision) -> tuple[Weights, ...]:
     if precision is not Precision.INT8:
         return package.weights(CONSTANTS), package.weights(GRAPH)
     if not package.has(INT8_GRAPH):
         raise EngineError(
-            f"model {package.name}: no weights in int8",
+            f"model {package.name}: no int8 weights",
             hint=f"clickseg export {package.path} --precision int8 --calibrate DIR",
         )
     return package.weights(INT8_CONSTANTS), package.weights(INT8_GRAPH)
 
 
-def _imported(core: ov.Core, slot: Slot, options: Mapping[str, object]) -> ov.CompiledModel | None:
+def _import_from_cache(core: ov.Core, slot: Slot, options: Mapping[str, object]) -> ov.CompiledModel | None:
     content = slot.read()
     try:
         return None if content is None else core.import_model(content, "CPU", options)
-    except RuntimeError:  # OpenVINO refuses what another build of it wrote
+    except RuntimeError:  # another build of OpenVINO has written it
         return None
 
 
-def _exported(compiled: ov.CompiledModel, slot: Slot) -> ov.CompiledModel:
-    with contextlib.suppress(RuntimeError):  # not every network can be kept
+def _export_to_cache(compiled: ov.CompiledModel, slot: Slot) -> ov.CompiledModel:
+    with contextlib.suppress(RuntimeError):  # some networks cannot be exported
         if slot.path is not None:
             slot.write(compiled.export_model().getvalue())
     return compiled
@@ -145,14 +145,14 @@ def _exported(compiled: ov.CompiledModel, slot: Slot) -> ov.CompiledModel:
 
 def _check_output(compiled: ov.CompiledModel, package: ModelPackage) -> None:
     expected = (1, package.spec.output_channels, *package.spec.window.roi)
-    found = tuple(compiled.output(0).shape)
-    kind = compiled.output(0).element_type.get_type_name()
-    if kind != "f32":
-        raise EngineError(f"model {package.name}: expected logits in f32, got {kind}")
-    if len(compiled.outputs) != 1 or found != expected:
+    shape = tuple(compiled.output(0).shape)
+    number_type = compiled.output(0).element_type.get_type_name()
+    if number_type != "f32":
+        raise EngineError(f"model {package.name}: expected logits in f32, got {number_type}")
+    if len(compiled.outputs) != 1 or shape != expected:
         raise EngineError(
             f"model {package.name}: expected one output {list(expected)}, got {len(compiled.outputs)}, "
-            f"the first {list(found)}"
+            f"the first {list(shape)}"
         )
 
 

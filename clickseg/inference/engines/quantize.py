@@ -1,4 +1,4 @@
-"""Quantizing a package's OpenVINO weights to 8 bits, by what its network is given in some windows (NNCF)."""
+"""Quantizes the OpenVINO weights of a package to 8 bits, calibrated on windows (NNCF)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from clickseg.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Quantized:
-    """What 8 bits cost, on the windows that they were calibrated with.
+class QuantizationResult:
+    """QuantizationResult weights, and how much their results differ from f32 on the calibration windows.
 
     Attributes:
-        files: The files that were written.
-        agreement: The part of the voxels whose classes are those of f32.
-        dice: The Dice coefficient with f32, by class; of classes that f32 finds.
+        files: The written files.
+        agreement: The fraction of voxels with the same classes as in f32.
+        dice: The Dice coefficient with f32, for each class that f32 finds.
     """
 
     files: tuple[Path, ...]
@@ -37,12 +37,12 @@ class Quantized:
     dice: dict[str, float]
 
 
-def quantize(package: ModelPackage, windows: Sequence[Values]) -> Quantized:
-    """Writes ``model_int8.xml`` and ``model_int8.bin`` beside a package's OpenVINO weights.
+def quantize(package: ModelPackage, windows: Sequence[Values]) -> QuantizationResult:
+    """Writes ``model_int8.xml`` and ``model_int8.bin`` to a package with OpenVINO weights.
 
     Args:
         package: The model; a folder with OpenVINO weights.
-        windows: What its network is given, [C, I, J, K] each; at least one.
+        windows: Inputs of its network, [C, I, J, K] each; at least one.
 
     Raises:
         EngineError: NNCF is not installed.
@@ -56,13 +56,13 @@ def quantize(package: ModelPackage, windows: Sequence[Values]) -> Quantized:
     network = ov.Core().read_model(str(package.weights(GRAPH).path), str(package.weights(CONSTANTS).path))
     network.reshape([1, package.spec.input_channels, *package.spec.window.roi])
     files = save_openvino(quantized(network, windows), package, INT8_GRAPH)
-    agreement, dice = _compared(load_package(package.path), windows)
-    return Quantized(files, agreement, dice)
+    agreement, dice = _compare_with_f32(load_package(package.path), windows)
+    return QuantizationResult(files, agreement, dice)
 
 
 def quantized(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
-    """Returns a network in 8 bits, calibrated on windows [C, I, J, K]."""
-    with contextlib.redirect_stdout(sys.stderr):  # it draws progress bars
+    """Returns a network with 8 bits, calibrated on windows [C, I, J, K]."""
+    with contextlib.redirect_stdout(sys.stderr):  # NNCF prints progress bars
         import nncf
 
         nncf.set_log_level(logging.ERROR)
@@ -70,20 +70,23 @@ def quantized(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
         return nncf.quantize(network, dataset, subset_size=len(windows))
 
 
-def _compared(package: ModelPackage, windows: Sequence[Values]) -> tuple[float, dict[str, float]]:
+def _compare_with_f32(package: ModelPackage, windows: Sequence[Values]) -> tuple[float, dict[str, float]]:
+    """Returns ``agreement`` and ``dice`` of ``QuantizationResult``."""
     engines = [OpenVinoEngine(package, precision) for precision in (Precision.F32, Precision.INT8)]
-    pairs = [[_found(engine.infer(window[np.newaxis])[0], package.spec) for engine in engines] for window in windows]
-    agreement = float(np.mean([(one == other).all(axis=0).mean() for one, other in pairs]))
-    both = sum((one & other).sum(axis=(1, 2, 3)) for one, other in pairs)
-    each = sum(one.sum(axis=(1, 2, 3)) + other.sum(axis=(1, 2, 3)) for one, other in pairs)
-    found = sum(one.sum(axis=(1, 2, 3)) for one, _ in pairs)
+    pairs = [
+        [_class_masks(engine.infer(window[np.newaxis])[0], package.spec) for engine in engines] for window in windows
+    ]
+    agreement = float(np.mean([(f32 == int8).all(axis=0).mean() for f32, int8 in pairs]))
+    intersection = sum((f32 & int8).sum(axis=(1, 2, 3)) for f32, int8 in pairs)
+    total = sum(f32.sum(axis=(1, 2, 3)) + int8.sum(axis=(1, 2, 3)) for f32, int8 in pairs)
+    f32_voxels = sum(f32.sum(axis=(1, 2, 3)) for f32, _ in pairs)
     names = [spec.name for spec in package.spec.classes]
-    return agreement, {name: float(2 * both[n] / each[n]) for n, name in enumerate(names) if found[n]}
+    return agreement, {name: float(2 * intersection[n] / total[n]) for n, name in enumerate(names) if f32_voxels[n]}
 
 
-def _found(logits: Values, spec: ModelSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Returns where each class is in a window, [classes, I, J, K]."""
+def _class_masks(logits: Values, spec: ModelSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Returns the voxels of each class in a window, [classes, I, J, K]."""
     if spec.activation == "sigmoid":
-        return np.stack([logits[each.channel] > 0 for each in spec.classes])
-    highest = logits.argmax(axis=0)
-    return np.stack([highest == each.channel for each in spec.classes])
+        return np.stack([logits[class_spec.channel] > 0 for class_spec in spec.classes])
+    channel = logits.argmax(axis=0)
+    return np.stack([channel == class_spec.channel for class_spec in spec.classes])

@@ -1,7 +1,7 @@
-"""TensorRT on CUDA: compiled on the GPU that runs it, from the package's torch weights, and kept in the cache.
+"""The TensorRT engine: compiles the torch weights of a package on the GPU that runs them, and caches the result.
 
-TensorRT calls a network that is compiled for one GPU a plan. Networks are strongly typed, as they always are since
-TensorRT 11: each value is computed in the type that it has.
+TensorRT calls a network that is compiled for one GPU a plan. Networks are strongly typed (in TensorRT 11 they always
+are): each operation is computed in the number type of its ONNX tensors.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from clickseg.core.cache import Slot
 from clickseg.core.errors import DeviceMemoryError, EngineError, ModelError
 from clickseg.core.validation import read_json
 from clickseg.core.version import __version__
-from clickseg.inference.engines.cuda import call
+from clickseg.inference.engines.cuda import run_network
 from clickseg.inference.engines.cuda_runtime import driver_version
-from clickseg.inference.engines.engine import Precision, windows_at_once
+from clickseg.inference.engines.engine import Precision, gpu_batch_size
 from clickseg.inference.engines.onnx_export import LOGITS, WINDOWS, to_onnx
 from clickseg.inference.engines.torch_engine import STATE_DICT, load_state
 from clickseg.models.package import CONFIG, ModelPackage, Weights
@@ -34,10 +34,10 @@ _PRECISIONS = (Precision.F16, Precision.F32)
 
 
 class TensorRtEngine:
-    """A network compiled for one GPU, one precision, and one number of windows at once.
+    """A network that is compiled for one GPU, one precision and one batch size.
 
-    TensorRT takes what is fastest by measuring it, so that the logits of two compilations may differ in their last
-    bits: the fingerprint holds the SHA-256 of the plan, which is what TensorRT calls a compiled network.
+    TensorRT measures which kernels are fastest. Two compilations may therefore differ in the last bits of their logits,
+    so the fingerprint contains the SHA-256 of the plan.
     """
 
     def __init__(
@@ -48,40 +48,40 @@ class TensorRtEngine:
         cache: Path | None = None,
         batch: int | None = None,
     ) -> None:
-        """Takes a plan from the cache, or compiles it, which takes minutes.
+        """Loads a plan from the cache, or compiles it, which takes minutes.
 
         Args:
             package: The model; a folder with torch weights.
             device: ``cuda`` or ``cuda:N``.
             precision: f16 or f32; ``auto`` is f16.
-            cache: A folder for compiled networks.
-            batch: How many windows at once; by default as many as torch is given.
+            cache: The folder for compiled networks; None for no cache.
+            batch: The batch size; by default that of torch on CUDA.
         """
         self.device = device
-        self._precision = _resolve(precision)
-        self.batch = batch or windows_at_once(package.spec)
+        self._precision = _resolve_precision(precision)
+        self.batch = batch or gpu_batch_size(package.spec)
         self.weights: tuple[Weights, ...] = (package.weights(STATE_DICT),)
         self._package, self._cache = package, cache
-        self._given = (self.batch, package.spec.input_channels, *package.spec.window.roi)
-        self._said = (self.batch, package.spec.output_channels, *package.spec.window.roi)
-        with _present(device):
-            slot = Slot(cache, "tensorrt", self._depends_on(), ".plan")
-            self._plan, self._digest = self._loaded(slot)
+        self._input_shape = (self.batch, package.spec.input_channels, *package.spec.window.roi)
+        self._output_shape = (self.batch, package.spec.output_channels, *package.spec.window.roi)
+        with _current_device(device):
+            slot = Slot(cache, "tensorrt", self._cache_key(), ".plan")
+            self._plan, self._digest = self._load_or_compile(slot)
         self.plan_file = slot.path
 
     @property
     def precision(self) -> str:
-        """What it computes in."""
+        """The number type of the computation."""
         return self._precision.value
 
     def infer(self, batch: Values) -> Values:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
-        if batch.shape != self._given:
-            raise EngineError(f"TensorRT failed in a window of {list(batch.shape)}: it is for {list(self._given)}")
-        return call(self._logits, batch, self.device, "TensorRT")
+        if batch.shape != self._input_shape:
+            raise EngineError(f"TensorRT: expected input {list(self._input_shape)}, got {list(batch.shape)}")
+        return run_network(self._run, batch, self.device, "TensorRT")
 
     def smaller(self) -> TensorRtEngine | None:
-        """Returns the same network, compiled for half as many windows at once; None where it is one already."""
+        """Returns the same network, compiled for half the batch size; None if the batch size is 1."""
         if self.batch == 1:
             return None
         torch.cuda.empty_cache()
@@ -93,67 +93,67 @@ class TensorRtEngine:
             "engine": "tensorrt",
             "version": trt.__version__,
             "device": self.device,
-            "processor": _gpu(self.device),
+            "processor": _gpu_description(self.device),
             "precision": self.precision,
             "batch": self.batch,
             "plan": self._digest,
         }
 
     def close(self) -> None:
-        """Frees the network's memory, also for other processes; the engine runs nothing afterwards."""
+        """Frees the memory of the network, also for other processes; the engine cannot be used afterwards."""
         del self._plan
         torch.cuda.empty_cache()
 
-    def _logits(self, windows: torch.Tensor) -> torch.Tensor:
-        given = windows.contiguous()
-        logits = torch.empty(self._said, device=windows.device)
-        self._plan.enqueue({WINDOWS: given.data_ptr(), LOGITS: logits.data_ptr()}, _stream())
+    def _run(self, windows: torch.Tensor) -> torch.Tensor:
+        contiguous = windows.contiguous()
+        logits = torch.empty(self._output_shape, device=windows.device)
+        self._plan.enqueue({WINDOWS: contiguous.data_ptr(), LOGITS: logits.data_ptr()}, _stream())
         return logits
 
-    def _depends_on(self) -> dict[str, object]:
-        """Returns all that a plan depends on, as far as it can be known before it is compiled."""
+    def _cache_key(self) -> dict[str, object]:
+        """Returns everything that a plan depends on, as far as it is known before the compilation."""
         return {
-            "gpu": _gpu(self.device),
+            "gpu": _gpu_description(self.device),
             "versions": [trt.__version__, torch.__version__, __version__],
-            "weights": [each.sha256 for each in self.weights],
+            "weights": [file.sha256 for file in self.weights],
             "network": read_json(self._package.path / CONFIG, ModelError),
             "precision": self.precision,
-            "windows": self._given,
+            "windows": self._input_shape,
         }
 
-    def _loaded(self, slot: Slot) -> tuple[Plan, str]:
+    def _load_or_compile(self, slot: Slot) -> tuple[Plan, str]:
         """Returns the plan and its SHA-256."""
         content = slot.read()
         plan = None if content is None else load_plan(content)
         if content is None or plan is None:
-            content = self._compiled()
+            content = self._compile()
             slot.write(content)
             plan = load_plan(content)
-        if plan is None or plan.shape(LOGITS) != self._said:
-            found = "none that can be loaded" if plan is None else str(list(plan.shape(LOGITS)))
-            raise EngineError(f"model {self._package.name}: expected logits {list(self._said)}, got {found}")
+        if plan is None or plan.shape(LOGITS) != self._output_shape:
+            got = "a plan that cannot be loaded" if plan is None else str(list(plan.shape(LOGITS)))
+            raise EngineError(f"model {self._package.name}: expected logits {list(self._output_shape)}, got {got}")
         return plan, hashlib.sha256(content).hexdigest()
 
-    def _compiled(self) -> bytes:
+    def _compile(self) -> bytes:
         logger.info("compiling %s for this GPU with TensorRT: this takes minutes", self._package.name)
         network = load_state(self._package).eval()
         try:
-            return build_plan(to_onnx(network, self._given, self._precision))
+            return build_plan(to_onnx(network, self._input_shape, self._precision))
         except EngineError as error:
             raise EngineError(f"model {self._package.name}: {error}", hint=error.hint) from error
 
 
-def _resolve(wanted: Precision) -> Precision:
+def _resolve_precision(wanted: Precision) -> Precision:
     if wanted is Precision.AUTO:
         return Precision.F16
     if wanted not in _PRECISIONS:
-        known = ", ".join(each.value for each in _PRECISIONS)
-        raise EngineError(f"TensorRT computes in {known} here, not in {wanted.value}")
+        names = ", ".join(precision.value for precision in _PRECISIONS)
+        raise EngineError(f"TensorRT supports {names}, not {wanted.value}")
     return wanted
 
 
-def _present(device: str) -> AbstractContextManager[object]:
-    """Makes a device the present one, which is what TensorRT takes."""
+def _current_device(device: str) -> AbstractContextManager[object]:
+    """Returns a context in which a device is the current one, as TensorRT needs."""
     return torch.cuda.device(device)
 
 
@@ -161,42 +161,42 @@ def _stream() -> int:
     return torch.cuda.current_stream().cuda_stream
 
 
-def _gpu(device: str) -> str:
-    """Returns the GPU and its driver: a plan is for these."""
-    found = torch.cuda.get_device_properties(device)
-    kind = f"compute capability {found.major}.{found.minor}, {found.multi_processor_count} multiprocessors"
-    return f"{found.name} ({kind}, driver for CUDA {driver_version()})"
+def _gpu_description(device: str) -> str:
+    """Returns the GPU and its driver: a plan can be used only with these."""
+    gpu = torch.cuda.get_device_properties(device)
+    architecture = f"compute capability {gpu.major}.{gpu.minor}, {gpu.multi_processor_count} multiprocessors"
+    return f"{gpu.name} ({architecture}, driver for CUDA {driver_version()})"
 
 
 def build_plan(onnx: bytes) -> bytes:
-    """Returns a network compiled for the present CUDA device; this takes minutes, and all of the GPU.
+    """Returns a network compiled for the current CUDA device; this takes minutes and the full GPU.
 
     Args:
-        onnx: The network; it computes in the types that it names.
+        onnx: The network; its tensors define the number types of the computation.
 
     Raises:
-        EngineError: TensorRT cannot read or compile it.
+        EngineError: TensorRT cannot read or compile the network.
     """
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(onnx):
-        said = parser.get_error(0).desc() if parser.num_errors else "it does not say why"
-        raise EngineError(f"TensorRT cannot read the network: {said}", hint="--engine torch")
+        reason = parser.get_error(0).desc() if parser.num_errors else "it reports no reason"
+        raise EngineError(f"TensorRT cannot read the network: {reason}", hint="--engine torch")
     config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)  # f32 that is f32
+    config.clear_flag(trt.BuilderFlag.TF32)  # full f32 precision
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineError("TensorRT cannot compile the network: what it logged says why", hint="--engine torch")
+        raise EngineError("TensorRT cannot compile the network: see its log", hint="--engine torch")
     return bytes(plan)
 
 
 class Plan:
-    """A plan that is loaded onto a CUDA device."""
+    """A plan that is loaded on a CUDA device."""
 
     def __init__(self, runtime: Any, engine: Any, context: Any) -> None:
-        self._holds = runtime, engine  # they have to outlive the context
+        self._owners = runtime, engine  # must outlive the context
         self._engine, self._context = engine, context
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -204,25 +204,25 @@ class Plan:
         return tuple(self._engine.get_tensor_shape(name))
 
     def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
-        """Runs the network on a CUDA stream, and does not wait for it.
+        """Starts the network on a CUDA stream without waiting for it.
 
         Args:
-            addresses: Where each input and output is in the device's memory.
+            addresses: The address of each input and output in the memory of the device.
             stream: The stream.
 
         Raises:
-            EngineError: It cannot be run.
+            EngineError: TensorRT cannot run the network.
         """
         are_set = [self._context.set_tensor_address(name, address) for name, address in addresses.items()]
         if not all(are_set) or not self._context.execute_async_v3(stream):
-            raise EngineError("TensorRT cannot run the network: what it logged says why")
+            raise EngineError("TensorRT cannot run the network: see its log")
 
 
 def load_plan(content: bytes) -> Plan | None:
-    """Loads a plan onto the present CUDA device; returns None where it is none for this GPU and version.
+    """Loads a plan on the current CUDA device; returns None if it is not a plan for this GPU and TensorRT version.
 
     Raises:
-        DeviceMemoryError: The device has too little memory for it.
+        DeviceMemoryError: The device is out of memory.
     """
     runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
     engine = runtime.deserialize_cuda_engine(content)

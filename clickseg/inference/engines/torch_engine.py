@@ -1,4 +1,4 @@
-"""torch on the CPU and on CUDA: MONAI networks with a state dict, and TorchScript where it was asked for."""
+"""The torch engine, on the CPU and on CUDA: MONAI networks with a state dict, and TorchScript on request."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from clickseg.core.arrays import Values
 from clickseg.core.errors import EngineError
 from clickseg.core.text import first_line
-from clickseg.inference.engines.cuda import call
+from clickseg.inference.engines.cuda import run_network
 from clickseg.inference.engines.cuda_runtime import check_driver, has_cuda_device
-from clickseg.inference.engines.engine import Precision, windows_at_once
+from clickseg.inference.engines.engine import Precision, gpu_batch_size
 from clickseg.inference.engines.network import build_network
 from clickseg.models.package import TORCHSCRIPT, ModelPackage, Weights
 
@@ -33,40 +33,40 @@ _LOAD_ERRORS = (
 )
 
 _CUDNN = {"enabled": True, "benchmark": False, "deterministic": True, "allow_tf32": False}
-"""The same kernel each time, and f32 that is f32."""
+"""Deterministic kernels, and full f32 precision without TF32."""
 
 _TYPES = {Precision.F32: torch.float32, Precision.BF16: torch.bfloat16, Precision.F16: torch.float16}
 
 
 class TorchEngine:
-    """A network in evaluation mode, in f32 or under autocast."""
+    """A network in evaluation mode, in f32 or with autocast."""
 
     def __init__(self, package: ModelPackage, device: str, precision: Precision) -> None:
         self.device = cuda_or_cpu(device)
-        self._precision = _resolve(precision, self.device)
-        self.batch = 1 if self.device == "cpu" else windows_at_once(package.spec)
+        self._precision = _resolve_precision(precision, self.device)
+        self.batch = 1 if self.device == "cpu" else gpu_batch_size(package.spec)
         self.weights: tuple[Weights, ...] = (package.weights(STATE_DICT if package.has(STATE_DICT) else TORCHSCRIPT),)
         network = load_state(package) if package.has(STATE_DICT) else _load_script(package)
         self._network = network.eval().to(self.device)
         self._layout = memory_layout(network, self.device, self._precision)
-        lay_out(network, self._layout)
+        set_memory_layout(network, self._layout)
         self._package = package
 
     @property
     def precision(self) -> str:
-        """What it computes in."""
+        """The number type of the computation."""
         return self._precision.value
 
     def infer(self, batch: Values) -> Values:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
-        logits = call(self._logits, batch, self.device, "torch")
+        logits = run_network(self._run, batch, self.device, "torch")
         expected = (len(batch), self._package.spec.output_channels, *batch.shape[2:])
         if logits.shape != expected:
             raise EngineError(f"model {self._package.name}: expected logits {expected}, got {logits.shape}")
         return logits
 
     def smaller(self) -> TorchEngine | None:
-        """Returns the same network for half as many windows at once; None where it is one already."""
+        """Returns the same network with half the batch size; None if the batch size is 1."""
         if self.batch == 1:
             return None
         torch.cuda.empty_cache()
@@ -81,19 +81,19 @@ class TorchEngine:
             "engine": "torch",
             "version": torch.__version__,
             "device": self.device,
-            "processor": torch.backends.cpu.get_cpu_capability() if on_cpu else gpu(self.device),
+            "processor": torch.backends.cpu.get_cpu_capability() if on_cpu else gpu_description(self.device),
             "precision": self.precision,
             "threads": torch.get_num_threads(),
             "batch": self.batch,
         }
 
     def close(self) -> None:
-        """Frees the network's memory, also for other processes; the engine runs nothing afterwards."""
+        """Frees the memory of the network, also for other processes; the engine cannot be used afterwards."""
         del self._network
         if self.device != "cpu":
             torch.cuda.empty_cache()
 
-    def _logits(self, windows: torch.Tensor) -> torch.Tensor:
+    def _run(self, windows: torch.Tensor) -> torch.Tensor:
         with self._autocast(), torch.backends.cudnn.flags(**_CUDNN):
             logits: torch.Tensor = self._network(windows.contiguous(memory_format=self._layout))
         return logits
@@ -104,10 +104,10 @@ class TorchEngine:
 
 
 def cuda_or_cpu(device: str) -> str:
-    """Returns the device that a setting means.
+    """Returns the device for a setting: ``auto`` is CUDA if torch finds a CUDA device, else the CPU.
 
     Raises:
-        EngineError: torch sees no CUDA device, and one is wanted; or there is one whose driver is too old.
+        EngineError: The setting names a CUDA device and torch finds none; or the driver of the GPU is too old.
     """
     if device == "cpu" or torch.cuda.is_available():
         return "cuda" if device == "auto" else device
@@ -116,63 +116,64 @@ def cuda_or_cpu(device: str) -> str:
     if device == "auto":
         return "cpu"
     if device.startswith("cuda"):
-        raise EngineError("torch finds no CUDA device here")
+        raise EngineError("torch finds no CUDA device")
     return device
 
 
-def gpu(device: str) -> str:
-    """Returns the GPU, and the versions of CUDA and cuDNN: they choose the kernels."""
+def gpu_description(device: str) -> str:
+    """Returns the GPU and the versions of CUDA and cuDNN, on which the choice of kernels depends."""
     name = torch.cuda.get_device_name(device)
     cudnn_version: Callable[[], int] = torch.backends.cudnn.version
     return f"{name} (CUDA {torch.version.cuda}, cuDNN {cudnn_version()})"
 
 
-def _resolve(wanted: Precision, device: str) -> Precision:
-    """Returns f16 on CUDA, bf16 on processors that compute in it, else f32, unless another precision is wanted."""
+def _resolve_precision(wanted: Precision, device: str) -> Precision:
+    """Returns the precision to use; ``auto`` is f16 on CUDA, bf16 on processors with bf16 instructions, else f32."""
     if wanted is Precision.AUTO:
         return Precision.F16 if device != "cpu" else Precision.BF16 if computes_in_bf16() else Precision.F32
     if wanted not in _TYPES:
-        raise EngineError(f"torch computes in {', '.join(each.value for each in _TYPES)}, not in {wanted.value}")
+        names = ", ".join(precision.value for precision in _TYPES)
+        raise EngineError(f"torch supports {names}, not {wanted.value}")
     return wanted
 
 
 def computes_in_bf16() -> bool:
-    """Whether this processor is made for bf16."""
+    """Whether this processor has bf16 instructions."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def memory_layout(network: torch.nn.Module, device: str, precision: Precision) -> torch.memory_format:
-    """Returns the layout that a network is faster in.
+    """Returns the memory layout in which a network is faster.
 
-    Channels last is what the convolutions of CPUs work in, and of GPUs below f32. torch normalizes instances channels
-    first: a network that does is as slow or slower, since each of its tensors would be laid anew, twice. TorchScript
-    may take views that this layout has not.
+    Convolutions are faster channels last on the CPU, and on GPUs below f32. torch computes instance normalization
+    channels first, so that each of its tensors would be converted twice: such networks would be no faster, or slower.
+    TorchScript stays channels first, because it may use tensor views that are invalid in the other layout.
     """
-    stays_first = isinstance(network, torch.jit.ScriptModule) or any(
+    is_channels_first = isinstance(network, torch.jit.ScriptModule) or any(
         isinstance(module, torch.nn.InstanceNorm3d) for module in network.modules()
     )
-    pays = device == "cpu" or precision is not Precision.F32
-    return torch.channels_last_3d if pays and not stays_first else torch.contiguous_format
+    is_faster = device == "cpu" or precision is not Precision.F32
+    return torch.channels_last_3d if is_faster and not is_channels_first else torch.contiguous_format
 
 
-def lay_out(network: torch.nn.Module, layout: torch.memory_format) -> None:
-    """Lays out the kernels of a network's 3D convolutions."""
+def set_memory_layout(network: torch.nn.Module, layout: torch.memory_format) -> None:
+    """Sets the memory layout of the kernels of a network's 3D convolutions."""
     for parameter in network.parameters():
         if parameter.dim() == 5:
             parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def load_state(package: ModelPackage) -> torch.nn.Module:
-    """Builds the network that ``inference.json`` defines and gives it the weights; every key must fit."""
+    """Builds the network that ``inference.json`` defines, and loads its weights; all keys must match."""
     weights = package.weights(STATE_DICT)
     network = build_network(package)
     try:
         state = torch.load(weights.path, map_location="cpu", weights_only=True)
         network.load_state_dict(state.get("model", state) if isinstance(state, dict) else state, strict=True)
     except _LOAD_ERRORS as error:
-        is_refused = isinstance(error, pickle.UnpicklingError)  # whose advice is to load it all the same
-        reason = "it holds something else than tensors" if is_refused else first_line(error)
+        is_unsafe = isinstance(error, pickle.UnpicklingError)  # its own message suggests to load the file anyway
+        reason = "it contains objects other than tensors" if is_unsafe else first_line(error)
         raise EngineError(f"model {package.name}: {STATE_DICT} does not fit network_def: {reason}") from error
     return network
 

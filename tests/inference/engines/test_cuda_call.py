@@ -1,4 +1,4 @@
-"""Arrays of another library than NumPy: here of one in the host's memory, where it is seen as well what is copied."""
+"""Arrays of a library other than NumPy: here a fake in host memory, so that a test can see which data are copied."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import pytest
 
 from clickseg.core.errors import DeviceMemoryError, EngineError
 from clickseg.inference.engines.choice import make_engine
-from clickseg.inference.engines.cuda import as_tensor
-from clickseg.inference.engines.engine import Engine, Precision, windows_at_once
+from clickseg.inference.engines.cuda import to_tensor
+from clickseg.inference.engines.engine import Engine, Precision, gpu_batch_size
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.helpers.networks import package
+from tests.helpers.networks import make_package
 from tests.helpers.oracles import torch
 
 BATCH = np.random.default_rng(0).normal(size=(2, 3, 8, 8, 8)).astype(np.float32)
 
 
 class DeviceArray:
-    """What CuPy's arrays are to others: something that exports DLPack."""
+    """A fake of a CuPy array: an object that exports DLPack."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -43,20 +43,20 @@ class DeviceArray:
 
 
 class DeviceOutOfMemoryError(MemoryError):
-    """As CuPy's."""
+    """A fake of the exception of CuPy."""
 
 
 class Pool:
-    """As CuPy's: what it keeps for arrays to come."""
+    """A fake of the memory pool of CuPy, which caches freed memory."""
 
     def __init__(self) -> None:
-        self.kept = 0
+        self.cached_bytes = 0
 
     def free_bytes(self) -> int:
-        return self.kept
+        return self.cached_bytes
 
     def free_all_blocks(self) -> None:
-        self.kept = 0
+        self.cached_bytes = 0
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 @pytest.fixture
 def model(tmp_path: Path) -> ModelPackage:
-    return package(tmp_path / "unet")
+    return make_package(tmp_path / "unet")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def engine(model: ModelPackage) -> Engine:
     return make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
 
-def test_an_array_of_another_library_gives_one_of_its_own_with_the_same_bytes(
+def test_an_array_of_another_library_gives_an_array_of_this_library_with_the_same_bytes(
     engine: Engine, cupy: types.ModuleType
 ) -> None:
     logits = engine.infer(DeviceArray(BATCH))
@@ -92,49 +92,47 @@ def test_an_array_of_another_library_gives_one_of_its_own_with_the_same_bytes(
 
 
 def test_neither_windows_nor_logits_are_copied(engine: Engine, cupy: types.ModuleType) -> None:
-    seen = []
-    engine._network = lambda windows: seen.append(windows) or windows[:, :2]
-    given = np.ascontiguousarray(BATCH[:1])  # one window: two of three channels are in C order
+    inputs = []
+    engine._network = lambda windows: inputs.append(windows) or windows[:, :2]
+    windows = np.ascontiguousarray(BATCH[:1])  # one window: two of three channels are in C order
 
-    said = engine.infer(DeviceArray(given))
+    logits = engine.infer(DeviceArray(windows))
 
-    assert seen[0].data_ptr() == given.ctypes.data == said.values.ctypes.data
-
-
-def test_an_array_on_another_device_is_refused() -> None:
-    with pytest.raises(EngineError, match="expected a window on meta, got one on cpu"):
-        as_tensor(DeviceArray(BATCH), "meta")
+    assert inputs[0].data_ptr() == windows.ctypes.data == logits.values.ctypes.data
 
 
-def test_numpy_needs_no_cupy(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_on_another_device_is_rejected() -> None:
+    with pytest.raises(EngineError, match="expected windows on meta, got windows on cpu"):
+        to_tensor(DeviceArray(BATCH), "meta")
+
+
+def test_numpy_arrays_do_not_need_cupy(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
 
     assert isinstance(engine.infer(BATCH), np.ndarray)
 
 
-class Exhausted(torch.nn.Module):
-    """A network that runs out of a device's memory with more than some windows at once."""
+class OutOfMemoryNetwork(torch.nn.Module):
+    """A network that runs out of memory with batches larger than a limit."""
 
-    def __init__(self, most: int, error: type[Exception] = torch.cuda.OutOfMemoryError) -> None:
+    def __init__(self, max_batch: int, error: type[Exception] = torch.cuda.OutOfMemoryError) -> None:
         super().__init__()
-        self.most, self.error = most, error
-        self.held: list[weakref.ref] = []
+        self.max_batch, self.error = max_batch, error
+        self.activations: list[weakref.ref] = []
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         activations = windows * 2
-        self.held.append(weakref.ref(activations))
-        if len(windows) > self.most:
+        self.activations.append(weakref.ref(activations))
+        if len(windows) > self.max_batch:
             raise self.error("CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has ...")
         return activations[:, :2]
 
 
 @pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError, DeviceOutOfMemoryError, RuntimeError])
-def test_a_device_with_too_little_memory_is_an_error_of_its_own(
-    engine: Engine, cupy: types.ModuleType, error: type[Exception]
-) -> None:
-    engine._network = Exhausted(1, error)
+def test_out_of_memory_is_a_device_memory_error(engine: Engine, cupy: types.ModuleType, error: type[Exception]) -> None:
+    engine._network = OutOfMemoryNetwork(1, error)
 
-    with pytest.raises(DeviceMemoryError, match=r"torch failed on cpu in a window of .*: CUDA out of memory") as raised:
+    with pytest.raises(DeviceMemoryError, match=r"torch failed on cpu with input .*: CUDA out of memory") as raised:
         engine.infer(BATCH)
 
     assert isinstance(raised.value, EngineError)
@@ -142,12 +140,14 @@ def test_a_device_with_too_little_memory_is_an_error_of_its_own(
     assert "\n" not in str(raised.value)
 
 
-def test_what_cupy_keeps_is_given_back_before_a_device_counts_as_full(engine: Engine, cupy: types.ModuleType) -> None:
+def test_cached_memory_of_cupy_is_freed_before_a_device_is_out_of_memory(
+    engine: Engine, cupy: types.ModuleType
+) -> None:
     pool = cupy.get_default_memory_pool()
-    pool.kept = 9
+    pool.cached_bytes = 9
 
     def network(windows: torch.Tensor) -> torch.Tensor:
-        if pool.kept:
+        if pool.cached_bytes:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return windows[:, :2]
 
@@ -156,22 +156,22 @@ def test_what_cupy_keeps_is_given_back_before_a_device_counts_as_full(engine: En
     assert np.array_equal(engine.infer(DeviceArray(BATCH)).values, BATCH[:, :2])
 
 
-def test_the_error_does_not_hold_the_memory_that_another_try_needs(engine: Engine) -> None:
-    engine._network = Exhausted(1)
+def test_the_error_does_not_keep_tensors_alive(engine: Engine) -> None:
+    engine._network = OutOfMemoryNetwork(1)
     gc.disable()
     try:
         with pytest.raises(DeviceMemoryError) as raised:
             engine.infer(BATCH)
         assert raised.value.__context__ is None
-        assert [each() for each in engine._network.held] == [None]
+        assert [reference() for reference in engine._network.activations] == [None]
     finally:
         gc.enable()
 
 
-def test_half_the_batch_is_the_same_network_until_one_window_is_left(engine: Engine) -> None:
+def test_the_batch_size_is_halved_down_to_one_with_the_same_network(engine: Engine) -> None:
     assert engine.smaller() is None
     engine.batch = 4
-    engine._network = Exhausted(2)
+    engine._network = OutOfMemoryNetwork(2)
     with pytest.raises(DeviceMemoryError):
         engine.infer(np.concatenate([BATCH, BATCH]))
 
@@ -183,10 +183,10 @@ def test_half_the_batch_is_the_same_network_until_one_window_is_left(engine: Eng
     assert (half.smaller().batch, half.smaller().smaller(), engine.batch) == (1, None, 4)
 
 
-def test_openvino_has_no_smaller_batch(tmp_path: Path) -> None:
-    made = phantoms.linear_model(tmp_path / "model", phantoms.metadata(), [[1], [2]], [0, 0])
+def test_openvino_has_no_smaller_batch_size(tmp_path: Path) -> None:
+    path = phantoms.linear_model(tmp_path / "model", phantoms.metadata(), [[1], [2]], [0, 0])
 
-    assert make_engine(load_package(made), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).smaller() is None
+    assert make_engine(load_package(path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).smaller() is None
 
 
 @pytest.mark.parametrize(
@@ -200,5 +200,5 @@ def test_openvino_has_no_smaller_batch(tmp_path: Path) -> None:
         ((80, 96, 96), 2),
     ],
 )
-def test_the_batch_of_a_gpu_depends_on_the_window_alone(roi: tuple[int, int, int], batch: int) -> None:
-    assert windows_at_once(ModelSpec.model_validate(phantoms.metadata(window={"roi": roi, "overlap": 0.5}))) == batch
+def test_the_batch_size_of_a_gpu_depends_only_on_the_window_size(roi: tuple[int, int, int], batch: int) -> None:
+    assert gpu_batch_size(ModelSpec.model_validate(phantoms.metadata(window={"roi": roi, "overlap": 0.5}))) == batch

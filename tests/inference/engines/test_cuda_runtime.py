@@ -1,4 +1,4 @@
-"""What the CUDA driver is asked, through a driver that stands in for it."""
+"""The checks of the CUDA driver, with a fake driver."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from clickseg.core.errors import EngineError
 from clickseg.inference.engines.cuda_runtime import check_driver, driver_version, has_cuda_device
 
 
-class Driver:
-    """Says what the CUDA driver API says: 0 is success, 100 is ``CUDA_ERROR_NO_DEVICE``."""
+class FakeDriver:
+    """A fake of the CUDA driver API: 0 is success, 100 is ``CUDA_ERROR_NO_DEVICE``."""
 
     def __init__(self, version: int, devices: int) -> None:
         self.version, self.devices = version, devices
 
-    def __call__(self, library: str) -> Driver:
+    def __call__(self, library: str) -> FakeDriver:
         assert library == "libcuda.so.1"
         return self
 
-    def cuInit(self, _flags: int) -> int:  # noqa: N802 - its name there
+    def cuInit(self, _flags: int) -> int:  # noqa: N802 - the name in the API
         return 0 if self.devices else 100
 
     def cuDeviceGetCount(self, count: object) -> int:  # noqa: N802
@@ -33,25 +33,25 @@ class Driver:
 
 
 @pytest.mark.parametrize(("version", "shown"), [(13000, "13.0"), (12080, "12.8")])
-def test_the_driver_says_its_version(monkeypatch: pytest.MonkeyPatch, version: int, shown: str) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", Driver(version, 1))
+def test_the_version_of_the_driver_is_read(monkeypatch: pytest.MonkeyPatch, version: int, shown: str) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", FakeDriver(version, 1))
 
     assert driver_version() == shown
 
 
 @pytest.mark.parametrize(("version", "shown"), [(12040, "12.4"), (11080, "11.8")])
-def test_a_driver_that_is_too_old_is_refused_with_both_versions(
+def test_an_old_driver_is_an_error_with_both_versions(
     monkeypatch: pytest.MonkeyPatch, version: int, shown: str
 ) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", Driver(version, 1))
+    monkeypatch.setattr(ctypes, "CDLL", FakeDriver(version, 1))
 
     with pytest.raises(EngineError, match=rf"(?m)expected one for CUDA 13\.0 or newer, got CUDA {shown}$"):
         check_driver()
 
 
 @pytest.mark.parametrize("version", [13000, 13010, 14000])
-def test_a_driver_that_is_new_enough_is_taken(monkeypatch: pytest.MonkeyPatch, version: int) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", Driver(version, 1))
+def test_a_new_driver_is_accepted(monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", FakeDriver(version, 1))
 
     check_driver()
 
@@ -59,16 +59,16 @@ def test_a_driver_that_is_new_enough_is_taken(monkeypatch: pytest.MonkeyPatch, v
 
 
 @pytest.mark.parametrize("devices", [0, 1, 2])
-def test_a_device_is_there_where_the_driver_sees_one(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:
-    monkeypatch.setattr(ctypes, "CDLL", Driver(13000, devices))
+def test_a_device_exists_if_the_driver_finds_one(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", FakeDriver(13000, devices))
 
     assert has_cuda_device() is (devices > 0)
 
 
-def test_without_a_driver_there_is_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(library: str) -> None:
+def test_without_a_driver_no_device_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_to_load(library: str) -> None:
         raise OSError(library)
 
-    monkeypatch.setattr(ctypes, "CDLL", missing)
+    monkeypatch.setattr(ctypes, "CDLL", fail_to_load)
 
     assert (driver_version(), has_cuda_device()) == ("none", False)

@@ -1,4 +1,4 @@
-"""Every runtime says the same, and refuses what it should not run."""
+"""All runtimes give the same logits, and reject packages that are invalid or unsafe."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from clickseg.inference.engines.network import build_network
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
-from tests.helpers.networks import NETWORK, SECTION, exported, package
+from tests.helpers.networks import NETWORK, SECTION, exported, make_package
 from tests.helpers.oracles import nets, torch
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> ModelPackage:
-    """The same package with weights for torch and OpenVINO."""
+def model(tmp_path: Path) -> ModelPackage:
+    """A package with weights for torch and OpenVINO."""
     return exported(tmp_path / "unet")
 
 
@@ -39,28 +39,28 @@ def batch() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(1, 3, 8, 8, 8)).astype(np.float32)
 
 
-def test_openvino_says_what_torch_says(both: ModelPackage, batch: np.ndarray) -> None:
-    torch_logits = make_engine(both, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(batch)
-    openvino_logits = make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).infer(batch)
+def test_openvino_gives_the_logits_of_torch(model: ModelPackage, batch: np.ndarray) -> None:
+    torch_logits = make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(batch)
+    openvino_logits = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).infer(batch)
 
     assert openvino_logits.shape == (1, 2, 8, 8, 8)
     np.testing.assert_allclose(openvino_logits, torch_logits, atol=1e-4)
 
 
 @pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.TORCH])
-def test_an_engine_says_the_same_bytes_again(both: ModelPackage, batch: np.ndarray, runtime: Runtime) -> None:
-    engine = make_engine(both, RuntimeSettings(runtime, "cpu", Precision.AUTO))
+def test_an_engine_is_reproducible(model: ModelPackage, batch: np.ndarray, runtime: Runtime) -> None:
+    engine = make_engine(model, RuntimeSettings(runtime, "cpu", Precision.AUTO))
 
     first = engine.infer(batch).copy()
     engine.infer(batch * 2)
 
     assert np.array_equal(engine.infer(batch), first)
-    assert np.array_equal(make_engine(both, RuntimeSettings(runtime, "cpu", Precision.AUTO)).infer(batch), first)
+    assert np.array_equal(make_engine(model, RuntimeSettings(runtime, "cpu", Precision.AUTO)).infer(batch), first)
 
 
 @pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.TORCH])
-def test_an_engine_that_is_closed_frees_its_network(both: ModelPackage, batch: np.ndarray, runtime: Runtime) -> None:
-    engine = make_engine(both, RuntimeSettings(runtime, "cpu", Precision.F32))
+def test_closing_an_engine_frees_its_network(model: ModelPackage, batch: np.ndarray, runtime: Runtime) -> None:
+    engine = make_engine(model, RuntimeSettings(runtime, "cpu", Precision.F32))
     engine.infer(batch)
     network = weakref.ref(engine._network)
 
@@ -71,30 +71,30 @@ def test_an_engine_that_is_closed_frees_its_network(both: ModelPackage, batch: n
 
 
 @pytest.mark.parametrize(("runtime", "shape"), [(Runtime.OPENVINO, (1, 3, 4, 4, 4)), (Runtime.TORCH, (1, 2, 8, 8, 8))])
-def test_a_runtime_that_fails_is_an_engine_error(both: ModelPackage, runtime: Runtime, shape: tuple[int, ...]) -> None:
-    engine = make_engine(both, RuntimeSettings(runtime, "cpu", Precision.F32))
+def test_a_runtime_that_fails_is_an_engine_error(model: ModelPackage, runtime: Runtime, shape: tuple[int, ...]) -> None:
+    engine = make_engine(model, RuntimeSettings(runtime, "cpu", Precision.F32))
 
-    with pytest.raises(EngineError, match=r"failed .*in a window of"):
+    with pytest.raises(EngineError, match=r"failed .*with input \["):
         engine.infer(np.zeros(shape, np.float32))
 
 
-def test_bf16_is_close_to_f32_where_the_processor_has_it(both: ModelPackage, batch: np.ndarray) -> None:
-    exact = make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).infer(batch).copy()
-    fastest = make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
+def test_bf16_is_close_to_f32_if_the_processor_supports_it(model: ModelPackage, batch: np.ndarray) -> None:
+    exact = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).infer(batch).copy()
+    fastest = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
     if fastest.precision == "f32":
-        with pytest.raises(EngineError, match="computes in f32 on this processor, not in bf16"):
-            make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.BF16))
+        with pytest.raises(EngineError, match="supports f32, int8 on this processor, not bf16"):
+            make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.BF16))
         return
-    engine = make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.BF16))
+    engine = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.BF16))
     difference = np.linalg.norm(engine.infer(batch) - exact) / np.linalg.norm(exact)
 
     assert engine.precision == "bf16"
     assert difference < 0.05
 
 
-def test_torch_computes_in_bf16_when_asked_to(both: ModelPackage, batch: np.ndarray) -> None:
-    exact = make_engine(both, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(batch)
-    engine = make_engine(both, RuntimeSettings(Runtime.TORCH, "cpu", Precision.BF16))
+def test_torch_computes_in_bf16_on_request(model: ModelPackage, batch: np.ndarray) -> None:
+    exact = make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(batch)
+    engine = make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.BF16))
 
     logits = engine.infer(batch)
 
@@ -104,83 +104,84 @@ def test_torch_computes_in_bf16_when_asked_to(both: ModelPackage, batch: np.ndar
 
 
 @pytest.mark.parametrize(("instruction", "precision"), [("amx_bf16", "bf16"), ("avx512_bf16", "bf16"), ("avx2", "f32")])
-def test_torch_computes_in_bf16_by_itself_where_the_processor_does(
-    both: ModelPackage, monkeypatch: pytest.MonkeyPatch, instruction: str, precision: str
+def test_by_default_torch_computes_in_bf16_if_the_processor_has_bf16_instructions(
+    model: ModelPackage, monkeypatch: pytest.MonkeyPatch, instruction: str, precision: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instruction: True, "amx_fp16": False})
 
-    assert make_engine(both, RuntimeSettings(Runtime.TORCH, "cpu", Precision.AUTO)).precision == precision
+    assert make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.AUTO)).precision == precision
 
 
-def test_the_fingerprint_names_what_the_bits_depend_on(both: ModelPackage) -> None:
+def test_the_fingerprint_contains_everything_that_the_bits_depend_on(model: ModelPackage) -> None:
     for runtime in (Runtime.OPENVINO, Runtime.TORCH):
-        fingerprint = make_engine(both, RuntimeSettings(runtime, "cpu", Precision.F32)).describe()
+        fingerprint = make_engine(model, RuntimeSettings(runtime, "cpu", Precision.F32)).describe()
         assert {"engine", "version", "device", "processor", "precision", "threads", "batch"} == set(fingerprint)
         assert json.dumps(fingerprint)
 
 
-def test_auto_takes_openvino_on_the_cpu_and_torch_where_there_is_nothing_else(
-    tmp_path: Path, both: ModelPackage, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_openvino_on_the_cpu_and_torch_for_a_package_without_openvino_weights(
+    tmp_path: Path, model: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clickseg.inference.engines.choice.has_cuda_device", lambda: False)
 
-    assert make_engine(both, RuntimeSettings(Runtime.AUTO, "auto", Precision.F32)).describe()["engine"] == "openvino"
-    torch_only = package(tmp_path / "torch_only")
+    assert make_engine(model, RuntimeSettings(Runtime.AUTO, "auto", Precision.F32)).describe()["engine"] == "openvino"
+    torch_only = make_package(tmp_path / "torch_only")
     assert make_engine(torch_only, RuntimeSettings(Runtime.AUTO, "auto", Precision.F32)).describe()["engine"] == "torch"
 
 
-def test_auto_takes_torch_where_there_is_a_cuda_device(both: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_torch_on_a_cuda_device(model: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clickseg.inference.engines.choice.has_cuda_device", lambda: True)
 
-    assert make_engine(both, RuntimeSettings(Runtime.AUTO, "auto", Precision.F32)).describe()["engine"] == "torch"
+    assert make_engine(model, RuntimeSettings(Runtime.AUTO, "auto", Precision.F32)).describe()["engine"] == "torch"
 
 
-def test_a_device_that_is_not_there_is_an_error(both: ModelPackage) -> None:
+def test_a_missing_device_is_an_error(model: ModelPackage) -> None:
     if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device")
+        pytest.skip("a CUDA device is available")
     with pytest.raises(EngineError, match="torch finds no CUDA device"):
-        make_engine(both, RuntimeSettings(Runtime.TORCH, "cuda", Precision.AUTO))
-    with pytest.raises(EngineError, match="OpenVINO runs on the CPU here, not on cuda"):
-        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cuda", Precision.AUTO))
+        make_engine(model, RuntimeSettings(Runtime.TORCH, "cuda", Precision.AUTO))
+    with pytest.raises(EngineError, match="OpenVINO runs only on the CPU, not on cuda"):
+        make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cuda", Precision.AUTO))
 
 
 def test_a_package_without_weights_is_an_error(tmp_path: Path) -> None:
     phantoms.write_package(tmp_path / "bare", SECTION, NETWORK)
 
-    with pytest.raises(EngineError, match=r"model bare: no weights for a runtime here"):
+    with pytest.raises(EngineError, match=r"model bare: no weights that can be loaded"):
         make_engine(load_package(tmp_path / "bare"), RuntimeSettings(Runtime.AUTO, "cpu", Precision.AUTO))
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.xml", "model.pt"])
-def test_weights_with_another_digest_stop_the_run(both: ModelPackage, name: str) -> None:
-    path = both.path / "models" / name
+def test_weights_with_another_digest_are_an_error(model: ModelPackage, name: str) -> None:
+    path = model.path / "models" / name
     path.write_bytes(path.read_bytes() + b" ")
 
     with pytest.raises(ModelError, match=rf"{name}: expected SHA-256 [0-9a-f]{{64}}, got [0-9a-f]{{64}}"):
         make_engine(
-            both, RuntimeSettings(Runtime.TORCH if name == "model.pt" else Runtime.OPENVINO, "cpu", Precision.F32)
+            model,
+            RuntimeSettings(Runtime.TORCH if name == "model.pt" else Runtime.OPENVINO, "cpu", Precision.F32),
         )
 
 
-def test_weights_that_the_metadata_do_not_list_stop_the_run(tmp_path: Path) -> None:
-    made = package(tmp_path / "unet")
-    phantoms.write_package(made.path, SECTION, NETWORK)
+def test_weights_without_a_digest_in_the_metadata_are_an_error(tmp_path: Path) -> None:
+    package = make_package(tmp_path / "unet")
+    phantoms.write_package(package.path, SECTION, NETWORK)
 
     with pytest.raises(ModelError, match=r"model\.pt: expected SHA-256 in clickseg\.weights"):
-        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
+        make_engine(load_package(package.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
 
-def test_weights_of_another_network_stop_the_run(tmp_path: Path) -> None:
-    made = package(tmp_path / "unet")
-    section = json.loads((made.path / "configs" / "metadata.json").read_text())["clickseg"]
-    phantoms.write_package(made.path, section, NETWORK | {"channels": [4, 16]})
+def test_weights_of_another_network_are_an_error(tmp_path: Path) -> None:
+    package = make_package(tmp_path / "unet")
+    section = json.loads((package.path / "configs" / "metadata.json").read_text())["clickseg"]
+    phantoms.write_package(package.path, section, NETWORK | {"channels": [4, 16]})
 
     with pytest.raises(EngineError, match=r"model\.pt does not fit network_def"):
-        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
+        make_engine(load_package(package.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
 
-class Bomb:
-    """A pickle that runs code."""
+class MaliciousObject:
+    """An object whose pickle runs code when it is loaded."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -189,26 +190,26 @@ class Bomb:
         return (Path.touch, (self.target,))
 
 
-@pytest.mark.parametrize("content", [b"root:x:0:0:root", b"this is no weights file", b"", b"PK\x03\x04"])
-def test_weights_that_are_none_stop_the_run(tmp_path: Path, content: bytes) -> None:
-    made = package(tmp_path / "unet")
-    (made.path / "models" / "model.pt").write_bytes(content)
-    list_weights(made, ("model.pt",))
+@pytest.mark.parametrize("content", [b"root:x:0:0:root", b"not a weights file", b"", b"PK\x03\x04"])
+def test_a_file_that_is_not_a_weights_file_is_an_error(tmp_path: Path, content: bytes) -> None:
+    package = make_package(tmp_path / "unet")
+    (package.path / "models" / "model.pt").write_bytes(content)
+    list_weights(package, ("model.pt",))
 
     with pytest.raises(EngineError, match=r"model\.pt does not fit"):
-        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
+        make_engine(load_package(package.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    made = package(tmp_path / "unet")
+def test_a_pickle_with_code_is_rejected_and_not_run(tmp_path: Path) -> None:
+    package = make_package(tmp_path / "unet")
     target = tmp_path / "owned"
-    with (made.path / "models" / "model.pt").open("wb") as file:
-        pickle.dump(Bomb(target), file)
-    list_weights(made, ("model.pt",))
+    with (package.path / "models" / "model.pt").open("wb") as file:
+        pickle.dump(MaliciousObject(target), file)
+    list_weights(package, ("model.pt",))
 
-    with pytest.raises(EngineError, match=r"model\.pt does not fit .*: it holds something else than tensors$"):
-        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
+    with pytest.raises(EngineError, match=r"model\.pt does not fit .*: it contains objects other than tensors$"):
+        make_engine(load_package(package.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
     assert not target.exists()
 
@@ -231,7 +232,7 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
         "UNet",
     ],
 )
-def test_only_plain_networks_of_monai_are_built(tmp_path: Path, network: object) -> None:
+def test_only_listed_networks_of_monai_with_plain_arguments_are_built(tmp_path: Path, network: object) -> None:
     phantoms.write_package(tmp_path / "bad", SECTION, network)
 
     with pytest.raises(ModelError, match=r"model bad: inference\.json: network_def"):
@@ -239,101 +240,101 @@ def test_only_plain_networks_of_monai_are_built(tmp_path: Path, network: object)
 
 
 @pytest.mark.parametrize("precision", [Precision.F32, Precision.AUTO])
-def test_a_network_from_the_cache_says_the_same_bytes(
-    both: ModelPackage, batch: np.ndarray, tmp_path: Path, precision: Precision
+def test_a_network_from_the_cache_gives_the_same_bytes(
+    model: ModelPackage, batch: np.ndarray, tmp_path: Path, precision: Precision
 ) -> None:
-    said = [
-        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", precision, cache)).infer(batch).tobytes()
+    logits = [
+        make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", precision, cache)).infer(batch).tobytes()
         for cache in (None, tmp_path, tmp_path)
     ]
 
-    assert said[0] == said[1] == said[2]
+    assert logits[0] == logits[1] == logits[2]
     assert len(list((tmp_path / "openvino").iterdir())) == 1
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:5000], lambda b: b[:-9] + b"\0" * 9, lambda _: b"", lambda b: b[::-1]])
-def test_a_damaged_cache_is_made_anew(
-    both: ModelPackage, batch: np.ndarray, tmp_path: Path, damage: Callable[[bytes], bytes]
+def test_a_damaged_cache_file_is_replaced(
+    model: ModelPackage, batch: np.ndarray, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     expected = (
-        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
+        make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
     )
     (path,) = (tmp_path / "openvino").iterdir()
-    whole = path.read_bytes()
-    path.write_bytes(damage(whole))
+    content = path.read_bytes()
+    path.write_bytes(damage(content))
 
     assert (
-        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
+        make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
         == expected
     )
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == content
 
 
-def test_a_network_that_another_build_compiled_is_compiled_anew(
-    both: ModelPackage, batch: np.ndarray, tmp_path: Path
+def test_a_network_that_another_build_compiled_is_compiled_again(
+    model: ModelPackage, batch: np.ndarray, tmp_path: Path
 ) -> None:
     expected = (
-        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
+        make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
     )
     (path,) = (tmp_path / "openvino").iterdir()
-    whole = path.read_bytes()
-    foreign = whole[32:].replace(b"2026", b"1999")
+    content = path.read_bytes()
+    foreign = content[32:].replace(b"2026", b"1999")
     path.write_bytes(hashlib.sha256(foreign).digest() + foreign)
     (path.parent / ".clickseg-part-1-a").touch()
     os.utime(path.parent / ".clickseg-part-1-a", (0, 0))
 
     assert (
-        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
+        make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path)).infer(batch).tobytes()
         == expected
     )
-    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_logits_in_another_type_are_refused(both: ModelPackage) -> None:
-    network = ov.Core().read_model(both.path / "models" / "model.xml")
+def test_logits_of_another_number_type_are_an_error(model: ModelPackage) -> None:
+    network = ov.Core().read_model(model.path / "models" / "model.xml")
     converter = ov.preprocess.PrePostProcessor(network)
     converter.output().tensor().set_element_type(ov.Type.f16)
-    ov.save_model(converter.build(), both.path / "f16.xml", compress_to_fp16=False)
-    for suffix in (".xml", ".bin"):  # not over the old ones, which are mapped into memory
-        (both.path / f"f16{suffix}").replace(both.path / "models" / f"model{suffix}")
-    list_weights(both, ("model.xml", "model.bin"))
+    ov.save_model(converter.build(), model.path / "f16.xml", compress_to_fp16=False)
+    for suffix in (".xml", ".bin"):  # replaces the old files, which are mapped into memory
+        (model.path / f"f16{suffix}").replace(model.path / "models" / f"model{suffix}")
+    list_weights(model, ("model.xml", "model.bin"))
 
     with pytest.raises(EngineError, match="expected logits in f32, got f16"):
-        make_engine(load_package(both.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
+        make_engine(load_package(model.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
 
-def test_a_cache_that_cannot_be_written_to_is_none(both: ModelPackage, batch: np.ndarray, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_to_is_ignored(model: ModelPackage, batch: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     assert (
-        make_engine(both, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path / "file"))
+        make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32, tmp_path / "file"))
         .infer(batch)
         .shape[0]
         == 1
     )
 
 
-def test_a_graph_that_is_none_is_an_error(both: ModelPackage) -> None:
-    (both.path / "models" / "model.xml").write_text("<net/>")
-    list_weights(both, ("model.xml",))
+def test_an_invalid_graph_is_an_error(model: ModelPackage) -> None:
+    (model.path / "models" / "model.xml").write_text("<net/>")
+    list_weights(model, ("model.xml",))
 
     with pytest.raises(EngineError, match="OpenVINO cannot run"):
-        make_engine(load_package(both.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
+        make_engine(load_package(model.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
 
-def test_a_graph_with_another_number_of_classes_is_an_error(both: ModelPackage) -> None:
-    section = json.loads((both.path / "configs" / "metadata.json").read_text())["clickseg"]
-    phantoms.write_package(both.path, section | {"output_channels": 3}, NETWORK)
+def test_a_graph_with_another_number_of_classes_is_an_error(model: ModelPackage) -> None:
+    section = json.loads((model.path / "configs" / "metadata.json").read_text())["clickseg"]
+    phantoms.write_package(model.path, section | {"output_channels": 3}, NETWORK)
 
     with pytest.raises(EngineError, match=r"expected one output \[1, 3, 8, 8, 8\], got 1, the first \[1, 2, 8, 8, 8\]"):
-        make_engine(load_package(both.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
+        make_engine(load_package(model.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     with pytest.raises(EngineError, match="expected logits"):
-        make_engine(load_package(both.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(
+        make_engine(load_package(model.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(
             np.zeros((1, 3, 8, 8, 8), np.float32)
         )
 
 
-def test_torchscript_runs_where_it_was_asked_for(tmp_path: Path, batch: np.ndarray) -> None:
+def test_a_torchscript_file_that_the_user_names_is_run(tmp_path: Path, batch: np.ndarray) -> None:
     torch.manual_seed(5)
     network = nets.UNet(**{key: value for key, value in NETWORK.items() if key != "_target_"}).eval()
     metadata = json.dumps({"version": "2", "clickseg": SECTION})
@@ -350,29 +351,29 @@ def test_torchscript_runs_where_it_was_asked_for(tmp_path: Path, batch: np.ndarr
     assert engine.weights[0].sha256
 
 
-def test_torchscript_in_a_package_counts_only_where_torch_was_asked_for(tmp_path: Path, batch: np.ndarray) -> None:
-    made = package(tmp_path / "unet")
-    script = torch.jit.trace(build_network(made).eval(), torch.from_numpy(batch))
-    script.save(str(made.path / "models" / "model.ts"))
-    (made.path / "models" / "model.pt").unlink()
-    list_weights(made, ("model.ts",))
+def test_torchscript_in_a_package_is_used_only_with_the_torch_engine(tmp_path: Path, batch: np.ndarray) -> None:
+    package = make_package(tmp_path / "unet")
+    script = torch.jit.trace(build_network(package).eval(), torch.from_numpy(batch))
+    script.save(str(package.path / "models" / "model.ts"))
+    (package.path / "models" / "model.pt").unlink()
+    list_weights(package, ("model.ts",))
 
-    with pytest.raises(EngineError, match="no weights for a runtime here"):
-        make_engine(load_package(made.path), RuntimeSettings(Runtime.AUTO, "cpu", Precision.AUTO))
+    with pytest.raises(EngineError, match="no weights that can be loaded"):
+        make_engine(load_package(package.path), RuntimeSettings(Runtime.AUTO, "cpu", Precision.AUTO))
     assert (
-        make_engine(load_package(made.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.AUTO))
+        make_engine(load_package(package.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.AUTO))
         .infer(batch)
         .shape[1]
         == 2
     )
 
 
-@pytest.mark.parametrize("content", [b"no archive", b""])
-def test_a_torchscript_file_that_is_none_is_an_error(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"not an archive", b""])
+def test_an_invalid_torchscript_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.ts"
     path.write_bytes(content)
 
-    with pytest.raises(ModelError, match=r"bad\.ts: no bundle folder, and no TorchScript archive"):
+    with pytest.raises(ModelError, match=r"bad\.ts: neither a bundle folder nor a TorchScript archive"):
         load_package(path)
 
 

@@ -1,4 +1,4 @@
-"""``clickseg export --precision int8``: calibrated on real windows, measured against f32, and run."""
+"""``clickseg export --precision int8``: calibrates on real windows, compares with f32, and runs the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.engines.quantize import quantize
 from clickseg.models.package import load_package
 from tests.helpers import phantoms, runs
-from tests.helpers.networks import NETWORK, package
+from tests.helpers.networks import NETWORK, make_package
 from tests.helpers.runs import clickseg
 
 
@@ -25,53 +25,53 @@ def model(tmp_path: Path) -> Path:
     section = phantoms.metadata(
         grid={"spacing_mm": runs.GRID_SPACING_MM, "orientation": "RAS"}, guidance=phantoms.GUIDANCE
     )
-    made = package(tmp_path / "models" / "unet", NETWORK | {"channels": [8, 16]}, section)
-    export_openvino(made)
-    return made.path
+    unet = make_package(tmp_path / "models" / "unet", NETWORK | {"channels": [8, 16]}, section)
+    export_openvino(unet)
+    return unet.path
 
 
-def test_weights_are_quantized_on_series_and_run(tmp_path: Path, model: Path) -> None:
+def test_weights_are_calibrated_on_series_and_run(tmp_path: Path, model: Path) -> None:
     study = runs.write_input(tmp_path / "in", runs.click(9, 11, 13))
 
     exported = clickseg("export", model, "--precision", "int8", "--calibrate", study)
-    ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", model, "--precision", "int8")
+    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", model, "--precision", "int8")
 
     assert exported.returncode == 0, exported.stderr
     lines = exported.stdout.splitlines()
     assert lines[:2] == [str(model / "models" / name) for name in ("model_int8.xml", "model_int8.bin")]
     assert lines[2].startswith("with f32, on ")
     assert float(lines[2].partition("same class ")[2].partition("%")[0]) > 90
-    assert ended.returncode == 0, ended.stderr
+    assert result.returncode == 0, result.stderr
     entry = json.loads((tmp_path / "out" / "report.json").read_text())["series"][0]
     assert entry["engine"]["precision"] == "int8"
     assert set(entry["weights"]) == {"model_int8.bin", "model_int8.xml"}
 
 
-def test_int8_without_such_weights_says_how_to_make_them(tmp_path: Path, model: Path) -> None:
+def test_without_int8_weights_the_error_tells_how_to_make_them(tmp_path: Path, model: Path) -> None:
     study = runs.write_input(tmp_path / "in")
 
-    ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", model, "--precision", "int8")
+    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", model, "--precision", "int8")
 
-    assert ended.returncode == 1
-    assert "error: model unet: no weights in int8" in ended.stderr
-    assert "--precision int8 --calibrate DIR" in ended.stderr
-
-
-def test_int8_needs_series_to_calibrate_on(model: Path) -> None:
-    ended = clickseg("export", model, "--precision", "int8")
-
-    assert (ended.returncode, "--calibrate" in ended.stderr) == (2, True)
+    assert result.returncode == 1
+    assert "error: model unet: no int8 weights" in result.stderr
+    assert "--precision int8 --calibrate DIR" in result.stderr
 
 
-def test_torch_does_not_compute_in_int8(tmp_path: Path, model: Path) -> None:
+def test_int8_needs_series_for_calibration(model: Path) -> None:
+    result = clickseg("export", model, "--precision", "int8")
+
+    assert (result.returncode, "--calibrate" in result.stderr) == (2, True)
+
+
+def test_torch_does_not_support_int8(tmp_path: Path, model: Path) -> None:
     arguments = ("-m", model, "--precision", "int8", "--engine", "torch")
 
-    ended = clickseg("segment", runs.write_input(tmp_path / "in"), "-o", tmp_path / "out", *arguments)
+    result = clickseg("segment", runs.write_input(tmp_path / "in"), "-o", tmp_path / "out", *arguments)
 
-    assert (ended.returncode, "torch computes in f32, bf16, f16, not in int8" in ended.stderr) == (1, True)
+    assert (result.returncode, "torch supports f32, bf16, f16, not int8" in result.stderr) == (1, True)
 
 
-def test_air_is_not_calibrated_on(tmp_path: Path, model: Path) -> None:
+def test_constant_windows_are_not_used_for_calibration(tmp_path: Path, model: Path) -> None:
     phantoms.write(tmp_path / "air", phantoms.hook(runs.GEOMETRY, -1000.0, -1000.0))
     settings = read_settings(tmp_path / "air", tmp_path, model, {}, {})
 
@@ -79,7 +79,9 @@ def test_air_is_not_calibrated_on(tmp_path: Path, model: Path) -> None:
         calibration_windows(settings)
 
 
-def test_windows_with_clicks_are_calibrated_on(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_with_clicks_are_used_for_calibration(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = runs.write_input(tmp_path / "in", runs.click(9, 11, 13))
     settings = read_settings(study, tmp_path, model, {}, {})
     clicked = [bool(window[1:].any()) for window in calibration_windows(settings)]
@@ -91,9 +93,11 @@ def test_windows_with_clicks_are_calibrated_on(tmp_path: Path, model: Path, monk
     assert sorted(few) == [False, True]
 
 
-def test_what_lacks_is_said(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_and_missing_nncf_are_errors(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ModelError, match=r"no model\.xml to quantize"):
-        quantize(package(tmp_path / "bare"), [])
+        quantize(make_package(tmp_path / "bare"), [])
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(EngineError, match="NNCF is not installed"):
         quantize(load_package(model), [])

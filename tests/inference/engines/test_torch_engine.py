@@ -1,4 +1,4 @@
-"""Channels last: for networks that stay in it, and with the same logits."""
+"""The memory layout channels last: which networks use it, and that the logits are the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.engines.torch_engine import memory_layout
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
-from tests.helpers.networks import NETWORK, package
+from tests.helpers.networks import NETWORK, make_package
 from tests.helpers.oracles import nets, torch
 
 UNET = {key: value for key, value in NETWORK.items() if key != "_target_"}
@@ -29,17 +29,17 @@ BATCH = np.random.default_rng(0).normal(size=(1, 3, 8, 8, 8)).astype(np.float32)
     ],
     ids=lambda network: network["_target_"].rpartition(".")[2],
 )
-def test_a_network_says_the_same_in_another_layout(tmp_path: Path, network: dict[str, object]) -> None:
-    engine = make_engine(package(tmp_path / "net", network), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
+def test_the_logits_do_not_depend_on_the_memory_layout(tmp_path: Path, network: dict[str, object]) -> None:
+    engine = make_engine(make_package(tmp_path / "net", network), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
     assert engine._layout is torch.channels_last_3d
-    last = engine.infer(BATCH)
+    logits = engine.infer(BATCH)
 
-    first = engine._network.to(memory_format=torch.contiguous_format)
+    channels_first = engine._network.to(memory_format=torch.contiguous_format)
     with torch.inference_mode():
-        expected = first(torch.from_numpy(BATCH)).numpy()
+        expected = channels_first(torch.from_numpy(BATCH)).numpy()
 
-    assert last.flags.c_contiguous
-    np.testing.assert_allclose(last, expected, atol=1e-4)
+    assert logits.flags.c_contiguous
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_layout_depends_on_network_device_and_precision(
     assert memory_layout(nets.UNet(**UNET, norm=norm), device, precision) is layout
 
 
-def test_torchscript_is_left_as_it_is() -> None:
+def test_torchscript_stays_channels_first() -> None:
     script = torch.jit.trace(nets.UNet(**UNET, norm="batch").eval(), torch.from_numpy(BATCH))
 
     assert memory_layout(script, "cpu", Precision.F32) is torch.contiguous_format
