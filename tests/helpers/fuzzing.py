@@ -77,7 +77,7 @@ class Target:
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Returns an input with one to eight changes: bytes overwritten, deleted, repeated, copied or set to special ones."""
+    """Returns an input with one to eight changes: bytes overwritten, deleted, repeated, copied or replaced."""
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4, 8))):
         start = rng.randrange(len(data) + 1)
