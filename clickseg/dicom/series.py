@@ -230,8 +230,8 @@ def _check_has_images(files: Candidate) -> None:
         return
     sop_class = files.first.header.get("SOPClassUID")
     raise SeriesError(
-        f"{files.first.name}: SOPClassUID (0008,0016): expected a CT, MR or PET image, classic or Enhanced, got "
-        f"{getattr(sop_class, 'name', '') or 'no value'}"
+        f"{files.first.name}: SOPClassUID (0008,0016): "
+        f"expected a CT, MR or PET image, classic or Enhanced, got {getattr(sop_class, 'name', '') or 'no value'}"
     )
 
 
