@@ -1,4 +1,4 @@
-"""A little of the fuzzing that was done at length (docs/robustness.md), in processes that it may take down."""
+"""A short run of the fuzzing in docs/developers/robustness.md, in processes of its own because it may crash them."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.fuzzing import KINDS, feed, limits, targets
+from tests.helpers.fuzzing import TARGET_NAMES, apply_limits, make_targets, run_input
 
 ROOT = Path(__file__).parents[1]
 
-ENDLESS = """
+ENDLESS_TARGET = """
 import contextlib, time
 from clickseg.dicom.part10 import READ_ERRORS
-from tests.helpers.fuzzing import Target, feed, limits
+from tests.helpers.fuzzing import Target, apply_limits, run_input
 
-def endless(_):
+def read_endlessly(_):
     with contextlib.suppress(*READ_ERRORS):
         time.sleep(20)
 
-with limits():
-    print(feed(Target({}, endless), "a.json", b"", seconds=1))
+with apply_limits():
+    print(run_input(Target({}, read_endlessly), "a.json", b"", seconds=1))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_mutated_input_is_read_or_refused(kind: str) -> None:
-    ended = python("-m", "tests.helpers.fuzzing", "--count", "120", "--seed", "20261120", "--only", kind)
+@pytest.mark.parametrize("target_name", TARGET_NAMES)
+def test_mutated_inputs_are_used_or_rejected(target_name: str) -> None:
+    process = run_python("-m", "tests.helpers.fuzzing", "--count", "120", "--seed", "20261120", "--only", target_name)
 
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"{kind:14} refused" in ended.stdout
-
-
-def test_an_input_that_takes_too_long_breaks_the_rule() -> None:
-    ended = python("-c", ENDLESS)
-
-    assert (ended.stdout, ended.returncode) == ("more than 1 s\n", 0), ended.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert f"{target_name:14} rejected" in process.stdout
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_an_input_that_takes_too_long_fails() -> None:
+    process = run_python("-c", ENDLESS_TARGET)
+
+    assert (process.stdout, process.returncode) == ("more than 1 s\n", 0), process.stderr
+
+
+@pytest.mark.parametrize("target_name", TARGET_NAMES)
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_mutated_is_read_as_it_was(tmp_path: Path, kind: str) -> None:
-    target = targets(tmp_path)[kind]
+def test_the_seeds_are_used(tmp_path: Path, target_name: str) -> None:
+    target = make_targets(tmp_path)[target_name]
 
-    with limits():
-        outcomes = {name: feed(target, name, content) for name, content in target.seeds.items()}
+    with apply_limits():
+        outcomes = {name: run_input(target, name, content) for name, content in target.seeds.items()}
 
-    assert outcomes == dict.fromkeys(target.seeds, "read")
+    assert outcomes == dict.fromkeys(target.seeds, "used")
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 @pytest.mark.oracle
-def test_one_click_in_the_tumour_and_one_in_the_hottest_organ(fixtures: Path, tmp_path: Path) -> None:
+def test_a_click_in_the_tumour_and_a_background_click_segment_the_tumour(fixtures: Path, tmp_path: Path) -> None:
     images = fixtures / "pet_raw_sts001" / "FDG_PET" / "image"
     case = whole_body_pet(fixtures)
     write_clicks_json(case.clicks, tmp_path / "c.json")
@@ -31,11 +31,11 @@ def test_one_click_in_the_tumour_and_one_in_the_hottest_organ(fixtures: Path, tm
     scores = {}
     for name, options in {"model": [], "raw network": ["--postprocessing", "off"]}.items():
         out = tmp_path / name
-        ended = runs.clickseg("segment", images, "--clicks", tmp_path / "c.json", "-o", out, *options)
-        assert ended.returncode == 0, ended.stderr
+        process = runs.clickseg("segment", images, "--clicks", tmp_path / "c.json", "-o", out, *options)
+        assert process.returncode == 0, process.stderr
         (entry,) = json.loads((out / "report.json").read_text())["series"]
-        found = mask_of(out / entry["files"]["seg"], images)
-        scores[name] = (dice(found, case.tumour), entry["segments"][0]["volume_ml"])
+        mask = mask_of(out / entry["files"]["seg"], images)
+        scores[name] = (dice(mask, case.tumour), entry["segments"][0]["volume_ml"])
 
     assert scores["model"][0] >= 0.8
     assert scores["raw network"][0] < 0.5
@@ -44,45 +44,45 @@ def test_one_click_in_the_tumour_and_one_in_the_hottest_organ(fixtures: Path, tm
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ["CT", "MR_T1"])
-def test_clicks_alone_find_a_tumour_in_ct_and_mr(fixtures: Path, tmp_path: Path, folder: str) -> None:
+def test_five_clicks_segment_a_tumour_in_ct_and_mr(fixtures: Path, tmp_path: Path, folder: str) -> None:
     study = fixtures / "petct_ibsi" / "STS_002" / folder
     case = read_case(CaseFiles(folder, (folder[:2],), (study / "image",), study / "mask" / "RS.dcm"))
     truth = case.truth.array > 0
     series = load_volume(phantoms.checked(study / "image"))
-    clicker, found, clicks = Clicker(Choice.LARGEST, case.truth.spacing), np.zeros_like(truth), list[Click]()
+    clicker, mask, clicks = Clicker(Choice.LARGEST, case.truth.spacing), np.zeros_like(truth), list[Click]()
 
     for _ in range(5):
-        made = clicker.largest_error(truth, found, np.random.default_rng(0))
-        assert made is not None
-        clicks.append(Click("lesion", made.polarity, position_mm(series, np.array(made.voxel))))
+        click = clicker.largest_error(truth, mask, np.random.default_rng(0))
+        assert click is not None
+        clicks.append(Click("lesion", click.polarity, position_mm(series, np.array(click.voxel))))
         write_clicks_json(Clicks(tuple(clicks), series.volume.frame_of_reference_uid), tmp_path / "c.json")
         out = tmp_path / str(len(clicks))
-        ended = runs.clickseg("segment", study / "image", "--clicks", tmp_path / "c.json", "-o", out)
-        assert ended.returncode == 0, ended.stderr
+        process = runs.clickseg("segment", study / "image", "--clicks", tmp_path / "c.json", "-o", out)
+        assert process.returncode == 0, process.stderr
         report = json.loads((out / "report.json").read_text())
-        found = mask_of(out / report["series"][0]["files"]["seg"], study / "image")
+        mask = mask_of(out / report["series"][0]["files"]["seg"], study / "image")
 
     assert report["model"]["name"] == "lesion"
-    assert dice(found, truth) >= 0.75
+    assert dice(mask, truth) >= 0.75
 
 
-def test_the_pet_model_takes_the_pet_of_a_pet_ct_study_and_says_so(fixtures: Path, tmp_path: Path) -> None:
+def test_the_pet_model_segments_the_pet_series_of_a_pet_ct_study(fixtures: Path, tmp_path: Path) -> None:
     study = fixtures / "petct_ibsi" / "STS_002"
 
-    ended = runs.clickseg("segment", study, "-o", tmp_path / "out")
+    process = runs.clickseg("segment", study, "-o", tmp_path / "out")
 
-    assert ended.returncode == 0, ended.stderr
-    assert "PT series in PET/image: model pet_lesion" in ended.stderr
-    assert "passed over: CT in CT/image: model pet_lesion takes PT" in ended.stderr
-    assert "passed over: MR in MR_T1/image: model pet_lesion takes PT" in ended.stderr
+    assert process.returncode == 0, process.stderr
+    assert "PT series in PET/image: model pet_lesion" in process.stderr
+    assert "passed over: CT in CT/image: model pet_lesion takes PT" in process.stderr
+    assert "passed over: MR in MR_T1/image: model pet_lesion takes PT" in process.stderr
     (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
     assert entry["modality"] == "PT"
 
 
 @pytest.mark.slow
-def test_a_named_series_overrides_the_choice(fixtures: Path, tmp_path: Path) -> None:
+def test_a_requested_series_overrides_the_automatic_choice(fixtures: Path, tmp_path: Path) -> None:
     study = fixtures / "petct_ibsi" / "STS_002"
-    uids = {m: phantoms.checked(study / m / "image").candidate.series_uid for m in ("PET", "CT")}
+    uids = {name: phantoms.checked(study / name / "image").candidate.series_uid for name in ("PET", "CT")}
 
     pet = runs.clickseg("segment", study, "-o", tmp_path / "pet", "--series", uids["PET"])
     ct = runs.clickseg("segment", study, "-o", tmp_path / "ct", "--series", uids["CT"])
@@ -93,7 +93,7 @@ def test_a_named_series_overrides_the_choice(fixtures: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_of_two_pet_series_the_named_one_is_segmented(fixtures: Path, tmp_path: Path) -> None:
+def test_the_requested_series_of_two_pet_series_is_segmented(fixtures: Path, tmp_path: Path) -> None:
     study = tmp_path / "in"
     shutil.copytree(fixtures / "petct_ibsi" / "STS_002" / "PET" / "image", study / "one")
     shutil.copytree(study / "one", study / "two")
@@ -102,24 +102,24 @@ def test_of_two_pet_series_the_named_one_is_segmented(fixtures: Path, tmp_path: 
     )
     phantoms.change(study / "two", lambda dataset: setattr(dataset, "SeriesInstanceUID", "2.25.77"))
 
-    ended = runs.clickseg("segment", study, "-o", tmp_path / "out", "--series", "2.25.77")
+    process = runs.clickseg("segment", study, "-o", tmp_path / "out", "--series", "2.25.77")
 
-    assert ended.returncode == 0, ended.stderr
+    assert process.returncode == 0, process.stderr
     (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
     assert entry["series_instance_uid"] == "2.25.77"
-    assert "passed over: PT in one: not asked for" in ended.stderr
+    assert "passed over: PT in one: not asked for" in process.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("patient", ["STS_002", "STS_008"])
-def test_dciodvfy_finds_no_error_in_what_the_application_writes(
+def test_dciodvfy_finds_no_error_in_the_results_of_the_application(
     fixtures: Path, dciodvfy: str, tmp_path: Path, patient: str
 ) -> None:
     application = ["python", runs.REPOSITORY / "app", "-i", fixtures / "petct_ibsi" / patient, "-o", tmp_path / "out"]
 
-    ended = runs.process(application)
+    process = runs.process(application)
 
-    assert ended.returncode == 0, ended.stderr
+    assert process.returncode == 0, process.stderr
     results = sorted((tmp_path / "out").glob("*.dcm"))
     assert results
     assert {path.name: violations(path, dciodvfy) for path in results} == {path.name: [] for path in results}

@@ -1,1 +1,1 @@
-"""Reading DICOM: files, series, volumes, SUV."""
+"""Reads DICOM files, series, volumes and SUV."""

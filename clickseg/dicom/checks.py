@@ -1,6 +1,6 @@
-"""Whether the headers of a series hold what PS3.6 says, and agree with each other, before anything relies on it.
+"""Checks of the headers of a series: value types (PS3.6), UIDs, and attributes that must be equal in all instances.
 
-Geometry is checked by ``stack``.
+``stack`` checks the geometry.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pydicom.datadict import tag_for_keyword
 
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import counted
-from clickseg.dicom.part10 import READ_ERRORS, Conversions, Instance
+from clickseg.dicom.part10 import READ_ERRORS, ConversionCache, Instance
 
-_INTEGERS = (
+_INTEGER_KEYWORDS = (
     "BitsAllocated",
     "BitsStored",
     "Columns",
@@ -28,13 +28,13 @@ _INTEGERS = (
     "Rows",
     "SamplesPerPixel",
 )
-_SEQUENCES = (
+_SEQUENCE_KEYWORDS = (
     "ModalityLUTSequence",
     "PerFrameFunctionalGroupsSequence",
     "RadiopharmaceuticalInformationSequence",
     "SharedFunctionalGroupsSequence",
 )
-_READ = (
+_READABLE_KEYWORDS = (
     "AcquisitionDate",
     "AcquisitionDateTime",
     "AcquisitionTime",
@@ -60,10 +60,10 @@ _READ = (
     "TimezoneOffsetFromUTC",
     "Units",
 )
-"""Their values are checked where they are used, with what they are used for."""
+"""Attributes that must be readable. Their values are checked by the code that uses them."""
 
-_UID = re.compile(r"^[0-9.]{0,64}$")
-_UIDS = {
+_UID_PATTERN = re.compile(r"^[0-9.]{0,64}$")
+_UID_TAGS = {
     "StudyInstanceUID": "(0020,000D)",
     "SeriesInstanceUID": "(0020,000E)",
     "SOPInstanceUID": "(0008,0018)",
@@ -75,18 +75,18 @@ MAX_PLANE_PIXELS = 1 << 26
 
 
 def check_attributes(instances: Iterable[Instance]) -> None:
-    """Checks that whole numbers are whole numbers, sequences are sequences, and the rest can be read.
+    """Checks that integers are integers, that sequences are sequences, and that the other attributes can be read.
 
     Raises:
-        SeriesError: An attribute holds something else; the message names the file and the tag.
+        SeriesError: An attribute has an invalid value; the message names the file and the tag.
     """
-    conversions = Conversions((*_INTEGERS, *_SEQUENCES, *_READ))
+    conversions = ConversionCache((*_INTEGER_KEYWORDS, *_SEQUENCE_KEYWORDS, *_READABLE_KEYWORDS))
     for instance in instances:
         _check_values(instance, conversions)
 
 
-def check_whole(instances: Sequence[Instance]) -> None:
-    """Refuses a multi-frame image that was split into a Concatenation (PS3.3, C.7.6.16.2.2.4).
+def check_not_concatenated(instances: Sequence[Instance]) -> None:
+    """Rejects a multi-frame image that was split into a Concatenation (PS3.3, C.7.6.16.2.2.4).
 
     Raises:
         SeriesError: An instance is one of several parts.
@@ -94,49 +94,50 @@ def check_whole(instances: Sequence[Instance]) -> None:
     for instance in instances:
         if instance.text("ConcatenationUID") and instance.text("InConcatenationTotalNumber") != "1":
             raise SeriesError(
-                f"{instance.name}: ConcatenationUID (0020,9161): only a part of a multi-frame image",
+                f"{instance.name}: ConcatenationUID (0020,9161): the instance is only a part of a multi-frame image",
                 hint="send the image as one instance, or as single-frame images",
             )
 
 
 def check_uids(instances: Sequence[Instance]) -> None:
-    """Checks that a result can refer to each instance, and that all belong to one study, frame and modality.
+    """Checks that a result can refer to each instance, and that all share one patient, study, frame and modality.
 
     Raises:
-        SeriesError: A UID is empty, differs where it should not, or names two different files.
+        SeriesError: A UID is empty or invalid, differs between the instances, or identifies two different files.
     """
-    _check_filled(instances, "StudyInstanceUID", "(0020,000D)")
-    _check_filled(instances, "SeriesInstanceUID", "(0020,000E)")
-    _check_filled(instances, "SOPInstanceUID", "(0008,0018)")
-    _check_filled(instances, "Modality", "(0008,0060)")
-    for keyword, tag in _UIDS.items():
+    _check_not_empty(instances, "StudyInstanceUID", "(0020,000D)")
+    _check_not_empty(instances, "SeriesInstanceUID", "(0020,000E)")
+    _check_not_empty(instances, "SOPInstanceUID", "(0008,0018)")
+    _check_not_empty(instances, "Modality", "(0008,0060)")
+    for keyword, tag in _UID_TAGS.items():
         _check_uid(instances, keyword, tag)
     _check_same_patient(instances)
-    _check_same(instances, "StudyInstanceUID", "(0020,000D)")
-    _check_same(instances, "FrameOfReferenceUID", "(0020,0052)")
-    _check_same(instances, "Modality", "(0008,0060)")
-    twice = [uid for uid, n in Counter(i.text("SOPInstanceUID") for i in instances).items() if n > 1]
-    if twice:
-        names = [i.name for i in instances if i.text("SOPInstanceUID") == twice[0]]
+    _check_same_value(instances, "StudyInstanceUID", "(0020,000D)")
+    _check_same_value(instances, "FrameOfReferenceUID", "(0020,0052)")
+    _check_same_value(instances, "Modality", "(0008,0060)")
+    uid_counts = Counter(instance.text("SOPInstanceUID") for instance in instances)
+    duplicates = [uid for uid, count in uid_counts.items() if count > 1]
+    if duplicates:
+        names = [instance.name for instance in instances if instance.text("SOPInstanceUID") == duplicates[0]]
         raise SeriesError(
             f"SOPInstanceUID (0008,0018) is the same in {len(names)} different files: {', '.join(names[:3])}",
             hint="remove all but one of them",
         )
 
 
-def check_size(instances: Sequence[Instance]) -> tuple[int, int]:
+def common_size(instances: Sequence[Instance]) -> tuple[int, int]:
     """Returns the rows and columns that all instances share.
 
     Raises:
-        SeriesError: They differ, or are missing or absurd.
+        SeriesError: Rows or Columns differ, are missing, or are out of bounds.
     """
     sizes = Counter((instance.header.get("Rows"), instance.header.get("Columns")) for instance in instances)
     (rows, columns), _ = sizes.most_common(1)[0]
     if len(sizes) > 1:
-        odd = next(i for i in instances if (i.header.get("Rows"), i.header.get("Columns")) != (rows, columns))
+        outlier = next(i for i in instances if (i.header.get("Rows"), i.header.get("Columns")) != (rows, columns))
         raise SeriesError(
-            f"{odd.name}: Rows x Columns (0028,0010) (0028,0011): expected {rows} x {columns} as in the other images, "
-            f"got {odd.header.get('Rows')} x {odd.header.get('Columns')}"
+            f"{outlier.name}: Rows x Columns (0028,0010) (0028,0011): expected {rows} x {columns} as in the other "
+            f"images, got {outlier.header.get('Rows')} x {outlier.header.get('Columns')}"
         )
     if not rows or not columns or rows * columns > MAX_PLANE_PIXELS:
         raise SeriesError(
@@ -146,29 +147,32 @@ def check_size(instances: Sequence[Instance]) -> tuple[int, int]:
     return rows, columns
 
 
-def _check_values(instance: Instance, conversions: Conversions) -> None:
-    for keyword in _INTEGERS:
-        value = _value(instance, keyword, conversions)
+def _check_values(instance: Instance, conversions: ConversionCache) -> None:
+    for keyword in _INTEGER_KEYWORDS:
+        value = _read_value(instance, keyword, conversions)
         if value not in (None, "") and not isinstance(value, int):
-            raise _unfit(keyword, instance.name, f"expected a whole number, got {value!r:.60}")
-    for keyword in _SEQUENCES:
-        value = _value(instance, keyword, conversions)
+            raise _attribute_error(keyword, instance.name, f"expected an integer, got {value!r:.60}")
+    for keyword in _SEQUENCE_KEYWORDS:
+        value = _read_value(instance, keyword, conversions)
         if value is not None and not isinstance(value, DicomSequence):
-            raise _unfit(keyword, instance.name, f"expected a sequence, got {type(value).__name__}")
+            raise _attribute_error(keyword, instance.name, f"expected a sequence, got {type(value).__name__}")
         _check_items(value or (), keyword, instance.name)
-    for keyword in _READ:
-        _value(instance, keyword, conversions)
+    for keyword in _READABLE_KEYWORDS:
+        _read_value(instance, keyword, conversions)
 
 
-def _value(instance: Instance, keyword: str, conversions: Conversions) -> Any:
-    """Returns an attribute; pydicom converts it only now, and has no error class for what it cannot convert."""
+def _read_value(instance: Instance, keyword: str, conversions: ConversionCache) -> Any:
+    """Returns the value of an attribute.
+
+    pydicom converts the value only now, and has no error class for values that it cannot convert.
+    """
     try:
         return conversions.value(instance.header, keyword)
     except READ_ERRORS as error:
-        raise _unfit(keyword, instance.name, f"cannot be read: {type(error).__name__}") from error
+        raise _attribute_error(keyword, instance.name, f"cannot be read: {type(error).__name__}") from error
 
 
-def _unfit(keyword: str, name: str, problem: str) -> SeriesError:
+def _attribute_error(keyword: str, name: str, problem: str) -> SeriesError:
     tag = tag_for_keyword(keyword) or 0
     return SeriesError(f"{name}: {keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X}): {problem}")
 
@@ -178,35 +182,40 @@ def _check_items(items: DicomSequence | tuple[()], keyword: str, name: str) -> N
         for item in items:
             deque(item.iterall(), maxlen=0)
     except READ_ERRORS as error:
-        raise _unfit(keyword, name, f"an item cannot be read: {type(error).__name__}") from error
+        raise _attribute_error(keyword, name, f"an item cannot be read: {type(error).__name__}") from error
 
 
-def _check_filled(instances: Sequence[Instance], keyword: str, tag: str) -> None:
-    empty = [instance.name for instance in instances if not instance.text(keyword)]
-    if empty:
+def _check_not_empty(instances: Sequence[Instance], keyword: str, tag: str) -> None:
+    names = [instance.name for instance in instances if not instance.text(keyword)]
+    if names:
         raise SeriesError(
-            f"{keyword} {tag} is empty in {counted(len(empty), 'file')}, such as {empty[0]}: "
-            "a result could not refer to them"
+            f"{keyword} {tag} is empty in {counted(len(names), 'file')}, such as {names[0]}: "
+            "the result could not reference the images"
         )
 
 
 def _check_uid(instances: Sequence[Instance], keyword: str, tag: str) -> None:
-    """Refuses what no UID can be (PS3.5, 9.1), since the result would repeat it; other oddities are let alone."""
+    """Rejects values that cannot be a UID (PS3.5, 9.1), because the result would repeat them.
+
+    Other violations of the rules for UIDs are accepted.
+    """
     for instance in instances:
-        if not _UID.match(instance.text(keyword)):
+        if not _UID_PATTERN.match(instance.text(keyword)):
             raise SeriesError(f"{instance.name}: {keyword} {tag}: expected a UID, got {instance.text(keyword)!r:.80}")
 
 
 def _check_same_patient(instances: Sequence[Instance]) -> None:
-    """Refuses a series of several patients, without naming them."""
+    """Rejects a series of several patients; the message does not contain their names."""
     for keyword, tag in (("PatientID", "(0010,0020)"), ("PatientName", "(0010,0010)")):
         values = {instance.text(keyword) for instance in instances}
         if len(values) > 1:
             raise SeriesError(f"{keyword} {tag}: expected one patient in a series, got {len(values)} values")
 
 
-def _check_same(instances: Sequence[Instance], keyword: str, tag: str) -> None:
+def _check_same_value(instances: Sequence[Instance], keyword: str, tag: str) -> None:
     values = Counter(instance.text(keyword) for instance in instances)
     if len(values) > 1:
-        shown = ", ".join(f"{value or 'nothing'} in {counted(count, 'file')}" for value, count in values.most_common(3))
-        raise SeriesError(f"{keyword} {tag}: expected one value in a series, got {shown}")
+        summary = ", ".join(
+            f"{value or 'no value'} in {counted(count, 'file')}" for value, count in values.most_common(3)
+        )
+        raise SeriesError(f"{keyword} {tag}: expected one value in a series, got {summary}")

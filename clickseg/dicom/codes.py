@@ -1,4 +1,4 @@
-"""Coded concepts and SOP classes that ClickSeg reads and writes, and UIDs made from content."""
+"""Coded concepts and SOP Classes that ClickSeg reads and writes, and UIDs computed from content."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CLICK_POLARITY = Code("polarity", "99CLICKSEG", "Click polarity")
 CLICK_ORDER = Code("order", "99CLICKSEG", "Click order")
 IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 
-SINGLE_FRAME = frozenset({CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage})
-MULTI_FRAME = frozenset(
+SINGLE_FRAME_SOP_CLASSES = frozenset({CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage})
+MULTI_FRAME_SOP_CLASSES = frozenset(
     {
         EnhancedCTImageStorage,
         EnhancedMRImageStorage,
@@ -35,17 +35,17 @@ MULTI_FRAME = frozenset(
         LegacyConvertedEnhancedPETImageStorage,
     }
 )
-IMAGES = SINGLE_FRAME | MULTI_FRAME
-SEGMENTATIONS = frozenset({SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"})  # the second: Label Map Segmentation
+IMAGES = SINGLE_FRAME_SOP_CLASSES | MULTI_FRAME_SOP_CLASSES
+SEGMENTATIONS = frozenset({SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"})  # the UID: Label Map Segmentation
 
 
 def content_digest(*parts: str | bytes | memoryview) -> bytes:
-    """Returns the SHA-256 of some content; each part is hashed with its length, so that no two contents are the same.
+    """Returns the SHA-256 of content.
 
-    The same content has the same UID, and no UID names two contents.
+    Each part is hashed together with its length, so that different lists of parts have different digests.
 
     Args:
-        parts: The content, in an order that belongs to it.
+        parts: The parts of the content; their order matters.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -56,9 +56,9 @@ def content_digest(*parts: str | bytes | memoryview) -> bytes:
 
 
 def content_uid(*parts: str | bytes) -> str:
-    """Returns the ``2.25`` UID (PS3.5, B.2) of a hash over some content.
+    """Returns a ``2.25`` UID (PS3.5, B.2) computed from content: the same content always has the same UID.
 
     Args:
-        parts: The content, in an order that belongs to it.
+        parts: The parts of the content; their order matters.
     """
     return f"2.25.{uuid.UUID(bytes=content_digest(*parts)[:16], version=5).int}"

@@ -1,4 +1,4 @@
-"""Series that hold several volumes over the same positions: time points, b-values, echoes, phases."""
+"""Series that contain several volumes at the same slice positions: time points, b-values, echoes, phases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clickseg.core.text import first_names
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.stack import SAME_POSITION_MM, offsets_mm
 
-_DISTINGUISHING = (
+_DISTINGUISHING_KEYWORDS = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
     "DiffusionBValue",
@@ -33,10 +33,10 @@ _DISTINGUISHING = (
     "FrameType",
     "StackID",
 )
-"""Attributes that tell one volume from another, the most telling first."""
+"""Attributes that can distinguish the volumes of a series; the most specific first."""
 
-_TIMES = ("TriggerTime", "FrameReferenceTime", "AcquisitionTime", "FrameAcquisitionDateTime", "ContentTime")
-"""What orders images that each have a time of their own."""
+_TIME_KEYWORDS = ("TriggerTime", "FrameReferenceTime", "AcquisitionTime", "FrameAcquisitionDateTime", "ContentTime")
+"""Attributes that order the images at one position if each image has its own time."""
 
 
 def choose_volume(planes: Sequence[Plane], number: int | None) -> tuple[Plane, ...]:
@@ -44,92 +44,101 @@ def choose_volume(planes: Sequence[Plane], number: int | None) -> tuple[Plane, .
 
     Args:
         planes: All planes of a series.
-        number: The volume to take, from 1, where there are several; None to refuse several. A series of one volume is
-            taken whatever the number: it is meant for another one.
+        number: The number of the volume to use, from 1, if the series contains several volumes; None rejects such a
+            series. A series of one volume is accepted with any number, because the number is meant for other series.
 
     Returns:
-        All planes, where no position is taken twice or no attribute tells the planes at one position apart.
+        The planes of the chosen volume; all planes if no position occurs twice or if no attribute distinguishes the
+        planes at one position.
 
     Raises:
-        SeriesError: There are several volumes and none is chosen, or the chosen one does not exist.
+        SeriesError: The series contains several volumes and ``number`` is None, or the chosen volume does not exist.
     """
-    keywords, volumes = _volumes(planes)
+    keywords, volumes = _split_volumes(planes)
     if len(volumes) == 1:
         return tuple(planes)
     if number is None:
         raise SeriesError(
-            f"{len(volumes)} volumes in one series ({_described(keywords, list(volumes))}), "
+            f"{len(volumes)} volumes in one series ({_summary(keywords, list(volumes))}), "
             f"{len(next(iter(volumes.values())))} slices each",
-            hint=f"--remedy volume=N takes the N-th of {len(volumes)}",
+            hint=f"--repair volume=N uses the N-th of {len(volumes)} volumes",
         )
     if number > len(volumes):
-        raise SeriesError(f"volume {number} was asked for, but the series holds {len(volumes)}")
+        raise SeriesError(f"volume {number} was requested, but the series contains {len(volumes)} volumes")
     return list(volumes.values())[number - 1]
 
 
 Key = tuple[str, ...]
+"""The values of the attributes that distinguish one volume from the others."""
+
 Values = dict[str, list[str]]
+"""The value of each attribute, by keyword, for each plane."""
 
 
-def _volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[Key, tuple[Plane, ...]]]:
-    """Splits planes by what leaves each position once in every part: an attribute, a few together, or the time."""
-    positions = _positions(planes)
+def _split_volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[Key, tuple[Plane, ...]]]:
+    """Splits planes by one attribute, several attributes or time, so that each position occurs once in each volume."""
+    positions = _position_numbers(planes)
     if len(set(positions)) > 1 and max(Counter(positions).values()) > 1:
-        values = {keyword: [str(plane.get(keyword)) for plane in planes] for keyword in _DISTINGUISHING}
-        for keywords, members in _splits(values, positions):
-            if len(members) > 1 and all(_covers([positions[i] for i in m], positions) for m in members.values()):
-                return keywords, {key: tuple(planes[index] for index in m) for key, m in members.items()}
+        values = {keyword: [str(plane.get(keyword)) for plane in planes] for keyword in _DISTINGUISHING_KEYWORDS}
+        for keywords, volumes in _possible_splits(values, positions):
+            if len(volumes) > 1 and all(
+                _covers_each_position_once([positions[index] for index in indices], positions)
+                for indices in volumes.values()
+            ):
+                return keywords, {key: tuple(planes[index] for index in indices) for key, indices in volumes.items()}
     return (), {(): tuple(planes)}
 
 
-def _splits(values: Values, positions: Sequence[int]) -> Iterator[tuple[tuple[str, ...], dict[Key, list[int]]]]:
-    """Yields ways to split planes: by single attributes, by several that are shared, and by the order in time."""
-    varying = [keyword for keyword, each in values.items() if len(set(each)) > 1]
+def _possible_splits(
+    values: Values, positions: Sequence[int]
+) -> Iterator[tuple[tuple[str, ...], dict[Key, list[int]]]]:
+    """Yields splits of the planes: by single attributes, by several shared attributes, and by the order in time."""
+    varying = [keyword for keyword, plane_values in values.items() if len(set(plane_values)) > 1]
     shared = [keyword for keyword in varying if len(set(values[keyword])) < len(positions)]
     for keywords in [*((keyword,) for keyword in varying), *combinations(shared, 2), tuple(shared)]:
-        yield keywords, _split(values, keywords)
-    for keyword in _TIMES:
+        yield keywords, _split_by_values(values, keywords)
+    for keyword in _TIME_KEYWORDS:
         if keyword in varying:
-            yield (f"order of {keyword} at each position",), _ranked(values[keyword], positions)
+            yield (f"order of {keyword} at each position",), _split_by_order(values[keyword], positions)
 
 
-def _ranked(times: Sequence[str], positions: Sequence[int]) -> dict[Key, list[int]]:
-    """Returns the planes that come first, second, ... at their position."""
-    ranked: dict[Key, list[int]] = defaultdict(list)
+def _split_by_order(times: Sequence[str], positions: Sequence[int]) -> dict[Key, list[int]]:
+    """Returns the indices of the planes that come first, second, ... in time at their position."""
+    volumes: dict[Key, list[int]] = defaultdict(list)
     for position in sorted(set(positions)):
-        here = [index for index, each in enumerate(positions) if each == position]
-        if len({times[index] for index in here}) == len(here):
-            for rank, index in enumerate(sorted(here, key=lambda index: _sortable(times[index])), 1):
-                ranked[(str(rank),)].append(index)
-    return ranked
+        indices = [index for index, number in enumerate(positions) if number == position]
+        if len({times[index] for index in indices}) == len(indices):
+            for rank, index in enumerate(sorted(indices, key=lambda index: _sort_key(times[index])), 1):
+                volumes[(str(rank),)].append(index)
+    return volumes
 
 
-def _positions(planes: Sequence[Plane]) -> list[int]:
-    """Numbers the positions that planes take along their normal; those that nearly coincide are one."""
+def _position_numbers(planes: Sequence[Plane]) -> list[int]:
+    """Returns the number of each plane's position along the normal; positions that nearly coincide have one number."""
     offsets = offsets_mm(planes)
     order = np.argsort(offsets)
     numbers = np.concatenate([[0], np.cumsum(np.diff(offsets[order]) > SAME_POSITION_MM)])
     return [int(number) for number in numbers[np.argsort(order)]]
 
 
-def _split(values: Values, keywords: Sequence[str]) -> dict[Key, list[int]]:
-    """Returns which planes have the same values of some attributes, in the order of the values."""
-    members: dict[Key, list[int]] = defaultdict(list)
+def _split_by_values(values: Values, keywords: Sequence[str]) -> dict[Key, list[int]]:
+    """Returns the indices of the planes with equal values of some attributes, sorted by these values."""
+    volumes: dict[Key, list[int]] = defaultdict(list)
     for index, key in enumerate(zip(*(values[keyword] for keyword in keywords), strict=True)):
-        members[key].append(index)
-    return {key: members[key] for key in sorted(members, key=lambda key: [_sortable(value) for value in key])}
+        volumes[key].append(index)
+    return {key: volumes[key] for key in sorted(volumes, key=lambda key: [_sort_key(value) for value in key])}
 
 
-def _covers(part: Sequence[int], positions: Sequence[int]) -> bool:
-    return len(part) == len(set(part)) == len(set(positions))
+def _covers_each_position_once(volume_positions: Sequence[int], positions: Sequence[int]) -> bool:
+    return len(volume_positions) == len(set(volume_positions)) == len(set(positions))
 
 
-def _sortable(value: str) -> tuple[float, str]:
+def _sort_key(value: str) -> tuple[float, str]:
     try:
         return float(value), value
     except ValueError:
         return float("inf"), value
 
 
-def _described(keywords: Sequence[str], keys: Sequence[Key]) -> str:
+def _summary(keywords: Sequence[str], keys: Sequence[Key]) -> str:
     return f"{', '.join(keywords)}: {first_names([' '.join(key) for key in keys])}"

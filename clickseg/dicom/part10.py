@@ -1,6 +1,6 @@
-"""Reading the header of one file, if it is DICOM (PS3.10), with all the ways in which it may not be.
+"""Reads the header of one file (PS3.10), and reports files that are damaged or not DICOM.
 
-Attributes that all files of a series have in common are converted once.
+Attribute values that are equal in all files of a series are converted once.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from pydicom.uid import (
 )
 
 from clickseg.dicom.codes import IMAGES
-from clickseg.dicom.stored import locate
+from clickseg.dicom.stored import locate_pixel_data
 
-_CHARACTER_SET = BaseTag(0x00080005)
-_BY_THE_PIXELS = ("PixelPaddingRangeLimit", "PixelPaddingValue")
-"""Without a value representation of their own they have that of the pixels, which another attribute tells."""
+_CHARACTER_SET_TAG = BaseTag(0x00080005)
+_PIXEL_VR_KEYWORDS = ("PixelPaddingRangeLimit", "PixelPaddingValue")
+"""Attributes whose value representation in implicit VR depends on Pixel Representation (0028,0103)."""
 
 PARSE_ERRORS = (
     AttributeError,
@@ -50,16 +50,18 @@ PARSE_ERRORS = (
     struct.error,
     zlib.error,
 )
-"""What pydicom raises on a damaged file, by measurement: it has no error class for it."""
+"""Exceptions that pydicom raises for a damaged file, as measured: pydicom has no error class for this case."""
 
 READ_ERRORS = (*PARSE_ERRORS, OSError)
-"""The same with what it raises where a sequence ends too early: an OSError without a number."""
+"""``PARSE_ERRORS`` and OSError: pydicom raises an OSError without a number if a sequence ends too early."""
 
 MAX_INFLATED_BYTES = 1 << 30
+"""The largest deflated data set that is read."""
+
 _PREAMBLE_BYTES = 132
 _CHUNK_BYTES = 1 << 20
 _SERIES_UID_TAG = 0x0020000E
-TEXTS = (
+TEXT_KEYWORDS = (
     "ConcatenationUID",
     "ContentDate",
     "ContentTime",
@@ -77,7 +79,7 @@ TEXTS = (
     "SeriesInstanceUID",
     "StudyInstanceUID",
 )
-"""What ``Instance.text`` is asked for; converted once, while it is known which file is damaged."""
+"""Attributes that code reads with ``Instance.text``; converted with the file, so that errors can name the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,13 @@ class Instance:
     """One DICOM file.
 
     Attributes:
-        path: Where the file lies.
-        name: Its path relative to the scanned folder, as messages and reports name it.
-        header: All attributes in front of the pixel data.
-        pixel_bytes: File size from the start of the Pixel Data element on; 0 where there is none; None where a
-            deflated file does not tell.
-        pixel_offset: Where the value of the Pixel Data element begins, where it can be read as it lies in the file.
-        texts: The attributes of ``TEXTS`` as text.
+        path: The path of the file.
+        name: The path relative to the scanned folder, for messages and reports.
+        header: All attributes before the pixel data.
+        pixel_bytes: The number of bytes from the start of the Pixel Data element to the end of the file; 0 without
+            pixel data; None if unknown because the file is deflated.
+        pixel_offset: The offset of the value of Pixel Data in the file; None if the pixels need a decoder.
+        texts: The attributes of ``TEXT_KEYWORDS`` as text.
     """
 
     path: Path
@@ -102,12 +104,12 @@ class Instance:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, keyword: str) -> str:
-        """Returns an attribute as text, empty where it is absent or has no value."""
-        known = self.texts.get(keyword)
-        return _text(self.header.get(keyword)) if known is None else known
+        """Returns an attribute as text; empty if the attribute is absent or has no value."""
+        text = self.texts.get(keyword)
+        return _to_text(self.header.get(keyword)) if text is None else text
 
     def with_attribute(self, keyword: str, value: str) -> Instance:
-        """Returns the instance with another value of an attribute."""
+        """Returns a copy of the instance with a new value of an attribute."""
         header = deepcopy(self.header)  # copy.copy shares its elements with the original
         setattr(header, keyword, value)
         return replace(self, header=header, texts={**self.texts, keyword: value})
@@ -118,24 +120,24 @@ class Damage:
     """Why a DICOM file cannot be used.
 
     Attributes:
-        reason: What is wrong with it.
-        series_uid: The series that it belongs to; empty where that is not known.
+        reason: The reason, for messages.
+        series_uid: The series of the file; empty if unknown.
     """
 
     reason: str
     series_uid: str = ""
 
 
-def read_header(path: Path, name: str, conversions: Conversions) -> Instance | Damage | str:
-    """Returns the instance in a file, its damage, or the reason for which the file is passed over.
+def read_header(path: Path, name: str, conversions: ConversionCache) -> Instance | Damage | str:
+    """Returns the instance in a file, its damage, or the reason for which the file is ignored.
 
     Args:
         path: The file.
-        name: What to call it.
-        conversions: Of ``TEXTS``, from other files.
+        name: The name of the file in messages.
+        conversions: A cache for the attributes of ``TEXT_KEYWORDS``, shared by all files.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -143,11 +145,11 @@ def read_header(path: Path, name: str, conversions: Conversions) -> Instance | D
     except READ_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        return Damage(f"{type(error).__name__}: {str(error).partition('. ')[0]}", _series_uid(path))
+        return Damage(f"{type(error).__name__}: {str(error).partition('. ')[0]}", _read_series_uid(path))
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file has the preamble of DICOM; False where it cannot be read."""
+    """Whether a file has the preamble of DICOM; False if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(_PREAMBLE_BYTES)[128:] == b"DICM"
@@ -156,10 +158,10 @@ def is_dicom(path: Path) -> bool:
 
 
 def inflates_beyond_bounds(file: BinaryIO) -> bool:
-    """Whether a deflated data set is larger than any image that is read; leaves the file at its beginning.
+    """Whether a deflated data set is larger than ``MAX_INFLATED_BYTES``; rewinds the file to its beginning.
 
-    What is deflated is found as pydicom finds it: behind the last element of the file meta information, which may be
-    of any length, without a preamble too.
+    The deflated data are located in the same way as in pydicom: they follow the last element of the file meta
+    information, which may have any length and need not have a preamble.
     """
     file.seek(0)
     if file.read(_PREAMBLE_BYTES)[128:] != b"DICM":
@@ -178,54 +180,53 @@ def inflates_beyond_bounds(file: BinaryIO) -> bool:
     return size > MAX_INFLATED_BYTES
 
 
-class Conversions:
-    """Attributes as they were converted before: the same bytes are converted once, for whatever files they stand in.
+class ConversionCache:
+    """A cache of converted attributes: equal bytes are converted once, even if they are in several files.
 
-    pydicom keeps an attribute as bytes until it is asked for, and takes more time for its conversion than for all else
-    in a file. The headers then share what was converted, so their elements are replaced where they differ, and never
-    changed.
+    pydicom keeps an attribute as bytes until it is accessed, and needs more time for the conversion than for all other
+    work on a file. Headers share converted elements, so an element must be replaced, never changed in place.
     """
 
     def __init__(self, keywords: tuple[str, ...]) -> None:
-        """Makes an empty collection.
+        """Creates an empty cache.
 
         Args:
             keywords: The attributes that will be converted.
         """
         self._tags = {keyword: BaseTag(tag_for_keyword(keyword) or 0) for keyword in keywords}
-        self._known: dict[Hashable, DataElement] = {}
+        self._elements: dict[Hashable, DataElement] = {}
 
     def value(self, header: Dataset, keyword: str) -> Any:
-        """Returns the value of an attribute, None where there is none.
+        """Returns the value of an attribute; None if the attribute is absent.
 
         Raises:
-            Exception: What pydicom raises where it cannot be converted; see ``part10.READ_ERRORS``.
+            Exception: pydicom cannot convert the value; see ``part10.READ_ERRORS``.
         """
         tag = self._tags[keyword]
         element = header.get_item(tag)
-        if isinstance(element, RawDataElement) and not (element.VR is None and keyword in _BY_THE_PIXELS):
-            return self._converted(header, tag, element).value
+        if isinstance(element, RawDataElement) and not (element.VR is None and keyword in _PIXEL_VR_KEYWORDS):
+            return self._convert(header, tag, element).value
         return None if element is None else header[tag].value
 
-    def _converted(self, header: Dataset, tag: BaseTag, raw: RawDataElement) -> DataElement:
-        encoding = header.get(_CHARACTER_SET)
-        written = (raw.tag, raw.VR, raw.length, raw.value, raw.is_implicit_VR, raw.is_little_endian)
-        key = (*written, str(encoding.value) if encoding is not None else "")
-        known = self._known.get(key)
-        if known is not None:
-            header[tag] = known
-            return known
+    def _convert(self, header: Dataset, tag: BaseTag, raw: RawDataElement) -> DataElement:
+        character_set = header.get(_CHARACTER_SET_TAG)
+        raw_key = (raw.tag, raw.VR, raw.length, raw.value, raw.is_implicit_VR, raw.is_little_endian)
+        key = (*raw_key, str(character_set.value) if character_set is not None else "")
+        cached = self._elements.get(key)
+        if cached is not None:
+            header[tag] = cached
+            return cached
         element: DataElement = header[tag]
-        if element.VR != "SQ":  # its items could be changed, and know whose they are
-            self._known[key] = element
+        if element.VR != "SQ":  # items of a sequence can be changed, and refer to their parent
+            self._elements[key] = element
         return element
 
 
-def _text(value: object) -> str:
+def _to_text(value: object) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _parse(file: BinaryIO, path: Path, name: str, conversions: Conversions) -> Instance | Damage | str:
+def _parse(file: BinaryIO, path: Path, name: str, conversions: ConversionCache) -> Instance | Damage | str:
     head = file.read(_PREAMBLE_BYTES)
     if not head:
         return "empty file"
@@ -237,56 +238,58 @@ def _parse(file: BinaryIO, path: Path, name: str, conversions: Conversions) -> I
     header = dcmread(file, stop_before_pixels=True, force=not has_preamble)
     if not has_preamble and "SOPClassUID" not in header:
         return "not DICOM"
-    return _no_image(header) or _instance(file, header, path, name, conversions)
+    return _ignored_reason(header) or _make_instance(file, header, path, name, conversions)
 
 
 def _starts_like_dataset(head: bytes) -> bool:
-    """Whether bytes begin with group 0008 or 0002: a data set that was stored without a preamble."""
+    """Whether bytes begin with group 0008 or 0002, that is, with a data set that was stored without a preamble."""
     return head[:2] in (b"\x08\x00", b"\x02\x00", b"\x00\x08") and len(head) == _PREAMBLE_BYTES
 
 
-def _no_image(header: Dataset) -> str | None:
-    """Returns what a header is of that belongs to no series."""
-    stated = header.file_meta.get("MediaStorageSOPClassUID")
-    if stated == MediaStorageDirectoryStorage:
+def _ignored_reason(header: Dataset) -> str | None:
+    """Returns the reason for which a file is ignored because it belongs to no series, else None."""
+    media_class = header.file_meta.get("MediaStorageSOPClassUID")
+    if media_class == MediaStorageDirectoryStorage:
         return "DICOMDIR"
-    is_whole = "SOPClassUID" in header and header.SOPClassUID == stated  # and not cut in the middle of the UID
-    if is_whole and stated not in IMAGES and "SeriesInstanceUID" not in header:
+    is_complete = "SOPClassUID" in header and header.SOPClassUID == media_class  # not truncated within the UID
+    if is_complete and media_class not in IMAGES and "SeriesInstanceUID" not in header:
         return "DICOM without a series"
     return None
 
 
-def _instance(file: BinaryIO, header: Dataset, path: Path, name: str, conversions: Conversions) -> Instance | Damage:
+def _make_instance(
+    file: BinaryIO, header: Dataset, path: Path, name: str, conversions: ConversionCache
+) -> Instance | Damage:
     if "SOPClassUID" not in header or "SeriesInstanceUID" not in header:
-        is_cut = max(header.keys(), default=BaseTag(0)) < _SERIES_UID_TAG
-        lack = "it ends before" if is_cut else "there is no"
-        return Damage(f"{lack} SOPClassUID (0008,0016) or SeriesInstanceUID (0020,000E)")
-    texts = {keyword: _text(conversions.value(header, keyword)) for keyword in TEXTS}
-    _complete_meta(header)
-    pixel_bytes, pixel_offset = locate(file, header)
+        is_truncated = max(header.keys(), default=BaseTag(0)) < _SERIES_UID_TAG
+        problem = "it ends before" if is_truncated else "it has no"
+        return Damage(f"{problem} SOPClassUID (0008,0016) or SeriesInstanceUID (0020,000E)")
+    texts = {keyword: _to_text(conversions.value(header, keyword)) for keyword in TEXT_KEYWORDS}
+    _add_transfer_syntax(header)
+    pixel_bytes, pixel_offset = locate_pixel_data(file, header)
     if pixel_bytes == 0 and header.SOPClassUID in IMAGES:
         return Damage("no pixel data (7FE0,0010)", str(header.SeriesInstanceUID))
     return Instance(path, name, header, pixel_bytes, pixel_offset, texts)
 
 
-def _complete_meta(header: Dataset) -> None:
-    """Gives a file without file meta information the transfer syntax that it was read with (PS3.10, 7.1)."""
+def _add_transfer_syntax(header: Dataset) -> None:
+    """Sets the transfer syntax of a file without file meta information to the one it was read with (PS3.10, 7.1)."""
     if "TransferSyntaxUID" in header.file_meta:
         return
-    is_implicit, is_little = header.original_encoding
-    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+    is_implicit, is_little_endian = header.original_encoding
+    explicit = ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
     header.file_meta = FileMetaDataset(header.file_meta)
     header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
 
 
-def _series_uid(path: Path) -> str:
-    """Returns the series of a file that is damaged further on, where it can still be read."""
+def _read_series_uid(path: Path) -> str:
+    """Returns the Series Instance UID of a damaged file; empty if the damage is before the UID."""
 
-    def is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    def is_after_series_uid(tag: BaseTag, _vr: str | None, _length: int) -> bool:
         return int(tag) > _SERIES_UID_TAG
 
     try:
         with path.open("rb") as file:
-            return str(read_partial(file, stop_when=is_behind).get("SeriesInstanceUID") or "")
+            return str(read_partial(file, stop_when=is_after_series_uid).get("SeriesInstanceUID") or "")
     except READ_ERRORS:
         return ""

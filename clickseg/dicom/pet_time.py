@@ -1,4 +1,4 @@
-"""When a PET tracer was injected, and the moments that a PET image refers to; all in the local time of the scanner."""
+"""Injection time of a PET tracer and reference times of PET images, in the local time of the scanner."""
 
 from __future__ import annotations
 
@@ -12,75 +12,78 @@ from pydicom.valuerep import DA, DT, TM
 
 from clickseg.core.errors import SuvError
 
-_OVER_MIDNIGHT = timedelta(hours=12)
-_MINUTES = {"DT": len("YYYYMMDDHHMM"), "TM": len("HHMM")}
-"""How long a date and time, or a time, is that is exact to the minute."""
+_MAX_OVER_MIDNIGHT = timedelta(hours=12)
+_MINUTE_LENGTHS = {"DT": len("YYYYMMDDHHMM"), "TM": len("HHMM")}
+"""The length of a DT or TM value with a precision of minutes."""
 
 
-def injection_time(header: Dataset, tracer: Dataset, scan: datetime) -> datetime:
-    """Returns when the tracer was given.
+def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime) -> datetime:
+    """Returns the time at which the tracer was injected.
+
+    An injection time without a date that is later than the reference time was on the day before, if this is at most 12
+    hours before the reference time. Otherwise a clock was wrong, or the tracer was injected during the scan.
 
     Args:
         header: A PET image.
-        tracer: Its item of Radiopharmaceutical Information Sequence.
-        scan: A moment of the scan: a bare time of injection that is later was on the day before, if that is at most 12
-            hours ago: else it is a clock that is wrong, or an injection into a running scan.
+        tracer: The item of Radiopharmaceutical Information Sequence of the image.
+        reference_time: The reference time of the image.
 
     Raises:
-        SuvError: Neither a time nor a date and time of injection is given, it is malformed, or later than the scan.
+        SuvError: The injection time is missing, malformed, or later than the reference time.
     """
     start = tracer.get("RadiopharmaceuticalStartDateTime")
-    moment = _moment(header, start, "RadiopharmaceuticalStartDateTime (0018,1078)")
-    if moment is not None:
-        return moment
+    injected = _parse_date_time(header, start, "RadiopharmaceuticalStartDateTime (0018,1078)")
+    if injected is not None:
+        return injected
     start = tracer.get("RadiopharmaceuticalStartTime")
-    moment = _at(scan.strftime("%Y%m%d"), start, "RadiopharmaceuticalStartTime (0018,1072)")
-    if moment is None:
+    injected = _combine_date_time(reference_time.strftime("%Y%m%d"), start, "RadiopharmaceuticalStartTime (0018,1072)")
+    if injected is None:
         raise SuvError(
             "RadiopharmaceuticalStartDateTime (0018,1078) and RadiopharmaceuticalStartTime (0018,1072) are missing"
         )
-    if moment <= scan:
-        return moment
-    before_midnight = moment - timedelta(days=1)
-    if scan - before_midnight > _OVER_MIDNIGHT:
+    if injected <= reference_time:
+        return injected
+    day_before = injected - timedelta(days=1)
+    if reference_time - day_before > _MAX_OVER_MIDNIGHT:
         raise SuvError(
-            f"RadiopharmaceuticalStartTime (0018,1072): {moment:%H:%M:%S} is later than {scan:%H:%M:%S}, the moment "
-            "that the image refers to"
+            f"RadiopharmaceuticalStartTime (0018,1072): {injected:%H:%M:%S} is later than {reference_time:%H:%M:%S}, "
+            "the reference time of the image"
         )
-    return before_midnight
+    return day_before
 
 
-def scan_start(headers: Sequence[Dataset]) -> datetime:
-    """Returns the moment to which a series with Decay Correction START is corrected.
+def decay_reference_time(headers: Sequence[Dataset]) -> datetime:
+    """Returns the time to which a series with Decay Correction START is corrected.
 
-    The series' time, unless it is later than the first acquisition: then it is that of a reconstruction, and GE's
-    private scan time or the earliest acquisition counts (QIBA).
+    This is the series time, unless it is later than the first acquisition: then it is the time of a reconstruction, and
+    GE's private scan time or the earliest acquisition is used (QIBA).
 
     Raises:
         SuvError: The times or dates are missing or malformed.
     """
     header = headers[0]
-    stated = header.get("DecayCorrectionDateTime")
-    reference = _moment(header, stated, "DecayCorrectionDateTime (0018,9701)")
-    if reference is not None:
-        return reference
-    acquisitions = [moment for each in headers if (moment := _acquisition(each)) is not None]
-    series = _at(header.get("SeriesDate"), header.get("SeriesTime"), "SeriesTime (0008,0031)")
-    if series is not None and (not acquisitions or series <= min(acquisitions)):
-        return series
-    moment = _ge_scan_time(header) or min(acquisitions, default=None)
-    if moment is None:
-        raise SuvError("SeriesTime (0008,0031) and AcquisitionTime (0008,0032) are missing, or their dates are")
-    return moment
+    reference_time = _parse_date_time(
+        header, header.get("DecayCorrectionDateTime"), "DecayCorrectionDateTime (0018,9701)"
+    )
+    if reference_time is not None:
+        return reference_time
+    acquisitions = [time for image in headers if (time := _acquisition_time(image)) is not None]
+    series_time = _combine_date_time(header.get("SeriesDate"), header.get("SeriesTime"), "SeriesTime (0008,0031)")
+    if series_time is not None and (not acquisitions or series_time <= min(acquisitions)):
+        return series_time
+    scan_time = _ge_scan_time(header) or min(acquisitions, default=None)
+    if scan_time is None:
+        raise SuvError("SeriesTime (0008,0031) and AcquisitionTime (0008,0032), or their dates, are missing")
+    return scan_time
 
 
-def frame_start(header: Dataset) -> datetime:
-    """Returns when the acquisition of an image began.
+def acquisition_start(header: Dataset) -> datetime:
+    """Returns the time at which the acquisition of an image began.
 
     Raises:
         SuvError: The time or its date is missing or malformed.
     """
-    start = _acquisition(header)
+    start = _acquisition_time(header)
     if start is None:
         raise SuvError("AcquisitionTime (0008,0032) or its date is missing, and DecayCorrection (0054,1102) is NONE")
     return start
@@ -92,39 +95,41 @@ def _ge_scan_time(header: Dataset) -> datetime | None:
     except KeyError:
         return None
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-    return _moment(header, text.strip("\0 "), "GE scan date and time (0009,100d)")
+    return _parse_date_time(header, text.strip("\0 "), "GE scan date and time (0009,100d)")
 
 
-def _acquisition(header: Dataset) -> datetime | None:
-    moment = _moment(header, header.get("AcquisitionDateTime"), "AcquisitionDateTime (0008,002A)")
-    if moment is not None:
-        return moment
+def _acquisition_time(header: Dataset) -> datetime | None:
+    start = _parse_date_time(header, header.get("AcquisitionDateTime"), "AcquisitionDateTime (0008,002A)")
+    if start is not None:
+        return start
     date = header.get("AcquisitionDate") or header.get("SeriesDate")
-    return _at(date, header.get("AcquisitionTime"), "AcquisitionTime (0008,0032)")
+    return _combine_date_time(date, header.get("AcquisitionTime"), "AcquisitionTime (0008,0032)")
 
 
-def _at(date: Any, time: Any, what: str) -> datetime | None:
-    if not date or not time or len(str(time).partition(".")[0]) < _MINUTES["TM"]:
+def _combine_date_time(date_value: Any, time_value: Any, attribute: str) -> datetime | None:
+    """Combines a DA and a TM value; None if one is missing, or if the time has no minutes."""
+    if not date_value or not time_value or len(str(time_value).partition(".")[0]) < _MINUTE_LENGTHS["TM"]:
         return None
     try:
-        day, moment = DA(str(date)), TM(str(time))
+        date, time = DA(str(date_value)), TM(str(time_value))
     except ValueError as error:
-        raise SuvError(f"{what}: expected a date and a time, got {date} {time}") from error
-    return datetime.combine(day, moment) if day and moment else None
+        raise SuvError(f"{attribute}: expected a date and a time, got {date_value} {time_value}") from error
+    return datetime.combine(date, time) if date and time else None
 
 
-def _moment(header: Dataset, value: Any, what: str) -> datetime | None:
-    """Reads a DT value as the local time that the DA and TM values of the header are in (PS3.3, C.12.1.1.8).
+def _parse_date_time(header: Dataset, value: Any, attribute: str) -> datetime | None:
+    """Converts a DT value to the time zone of the DA and TM values of the header (PS3.3, C.12.1.1.8).
 
-    A date without a time is as good as none: de-identification leaves such.
+    Returns None for a missing value and for a date without a time, which de-identification can leave behind.
     """
-    if not value or len(re.split(r"[.+-]", str(value))[0]) < _MINUTES["DT"]:
+    if not value or len(re.split(r"[.+-]", str(value))[0]) < _MINUTE_LENGTHS["DT"]:
         return None
     try:
-        moment = DT(str(value))
+        date_time = DT(str(value))
         zone = DT(f"20000101000000{header.get('TimezoneOffsetFromUTC') or ''}")
     except ValueError as error:
-        raise SuvError(f"{what}: expected a date and time, got {value}") from error
-    if moment is None or zone is None:
+        raise SuvError(f"{attribute}: expected a date and time, got {value}") from error
+    if date_time is None or zone is None:
         return None
-    return (moment.astimezone(zone.tzinfo) if moment.tzinfo and zone.tzinfo else moment).replace(tzinfo=None)
+    local = date_time.astimezone(zone.tzinfo) if date_time.tzinfo and zone.tzinfo else date_time
+    return local.replace(tzinfo=None)

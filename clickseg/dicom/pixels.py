@@ -1,4 +1,4 @@
-"""Reading and decoding stored pixels."""
+"""Reads and decodes stored pixels."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from pydicom import Dataset, dcmread
 from clickseg.core.arrays import Mask
 from clickseg.core.errors import PixelDataError
 from clickseg.core.text import first_line
-from clickseg.dicom.codes import SINGLE_FRAME
+from clickseg.dicom.codes import SINGLE_FRAME_SOP_CLASSES
 from clickseg.dicom.decoding import DECODE_ERRORS, check_transfer_syntax, decode
 from clickseg.dicom.part10 import Instance
-from clickseg.dicom.stored import read_stored
+from clickseg.dicom.stored import read_uncompressed
 
 
 def check_decodable(instance: Instance) -> None:
-    """Refuses, by its header, an instance whose pixels cannot be decoded to grey values.
+    """Rejects, by the header alone, an instance whose pixels cannot be decoded to grey values.
 
     Raises:
-        PixelDataError: Fewer bytes than declared, colour, or a transfer syntax without decoder.
+        PixelDataError: The file is truncated, the image has colours, or the transfer syntax has no decoder.
     """
     header = instance.header
     samples, photometric = header.get("SamplesPerPixel"), instance.text("PhotometricInterpretation")
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise PixelDataError(
             f"{instance.name}: PhotometricInterpretation (0028,0004): expected MONOCHROME1 or MONOCHROME2 with one "
-            f"sample, got {photometric or 'nothing'} with {samples}"
+            f"sample, got {photometric or 'no value'} with {samples}"
         )
-    if header.get("NumberOfFrames", 1) not in (None, 1) and instance.text("SOPClassUID") in SINGLE_FRAME:
+    if header.get("NumberOfFrames", 1) not in (None, 1) and instance.text("SOPClassUID") in SINGLE_FRAME_SOP_CLASSES:
         raise PixelDataError(
             f"{instance.name}: NumberOfFrames (0028,0008): expected 1 in a single-frame image, got "
             f"{header.NumberOfFrames}"
@@ -47,10 +47,10 @@ def read_frames(instance: Instance) -> NDArray[Any]:
     """Returns the stored values of all frames [F, J, I] (frame, row, column), decoded but not rescaled.
 
     Raises:
-        PixelDataError: The pixel data are truncated or damaged, or differ in size from what the header declares.
+        PixelDataError: The pixel data are truncated or damaged, or their size differs from the header.
     """
     try:
-        stored = _stored(instance)
+        stored = _read_stored_values(instance)
     except DECODE_ERRORS as error:
         raise PixelDataError(f"{instance.name}: pixel data cannot be decoded: {first_line(error)}") from error
     frames = stored[np.newaxis] if stored.ndim == 2 else stored
@@ -66,31 +66,31 @@ def read_frames(instance: Instance) -> NDArray[Any]:
     return frames
 
 
-def _stored(instance: Instance) -> NDArray[Any]:
-    """Returns pixels as they lie in the file, where they do; else it is read once more, and decoded."""
+def _read_stored_values(instance: Instance) -> NDArray[Any]:
+    """Reads uncompressed pixels directly from the file if possible; otherwise parses the file again and decodes it."""
     if instance.pixel_offset is not None:
         with instance.path.open("rb") as file:
-            plain = read_stored(file, instance.pixel_offset, instance.header)
-        if plain is not None:
-            return plain
+            stored = read_uncompressed(file, instance.pixel_offset, instance.header)
+        if stored is not None:
+            return stored
     dataset = dcmread(instance.path, force=True)
     dataset.file_meta = instance.header.file_meta
     return decode(dataset)
 
 
-def is_padding(stored: NDArray[Any], header: Dataset) -> Mask | None:
-    """Returns where stored values are Pixel Padding (PS3.3, C.7.5.1.1.2), else None where the header defines none."""
+def padding_mask(stored: NDArray[Any], header: Dataset) -> Mask | None:
+    """Returns the mask of Pixel Padding (PS3.3, C.7.5.1.1.2); None if no stored value is padding."""
     value = header.get("PixelPaddingValue")
     if value in (None, ""):
         return None
     limit = header.get("PixelPaddingRangeLimit")
-    bounds = sorted(_as_stored(each, stored.dtype) for each in (value, value if limit in (None, "") else limit))
+    bounds = sorted(_to_stored_type(bound, stored.dtype) for bound in (value, value if limit in (None, "") else limit))
     mask = (stored >= bounds[0]) & (stored <= bounds[1])
     return mask if mask.any() else None
 
 
-def _as_stored(value: int, dtype: np.dtype[Any]) -> int:
-    """Reads a padding value as the type of the pixels: signed ones are often written as unsigned."""
+def _to_stored_type(value: int, dtype: np.dtype[Any]) -> int:
+    """Converts a padding value to the type of the pixels: signed values are often written as unsigned."""
     size = 8 * dtype.itemsize
     unsigned = int(value) % (1 << size)
     return unsigned - (1 << size) if dtype.kind == "i" and unsigned >= 1 << (size - 1) else unsigned
@@ -104,7 +104,7 @@ def _check_length(instance: Instance) -> None:
     declared = header.Rows * header.Columns * frames * header.BitsAllocated // 8
     if instance.pixel_bytes < declared:
         raise PixelDataError(
-            f"{instance.name}: truncated: {header.Columns} x {header.Rows} x {frames} pixels take {declared} bytes, "
-            f"the file holds at most {instance.pixel_bytes}",
-            hint="fetch the file again",
+            f"{instance.name}: truncated: {header.Columns} x {header.Rows} x {frames} pixels need {declared} bytes, "
+            f"the file contains at most {instance.pixel_bytes}",
+            hint="send the file again",
         )

@@ -1,4 +1,4 @@
-"""Image planes: where each frame of a classic or an Enhanced (multi-frame) instance lies in the patient."""
+"""Image planes: the position and orientation in the patient of each frame of a single-frame or multi-frame instance."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pydicom import Dataset
 
 from clickseg.core.arrays import Doubles
 from clickseg.core.errors import SeriesError
-from clickseg.dicom.codes import MULTI_FRAME
+from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES
 from clickseg.dicom.part10 import Instance
 
-_MACROS = {
+_GEOMETRY_MACROS = {
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "ImagePositionPatient": "PlanePositionSequence",
     "PixelSpacing": "PixelMeasuresSequence",
 }
-"""Where the attributes stand that place a frame (PS3.3, C.7.6.16.2); with several items, nothing says where it lies."""
+"""Functional group macros with the geometry of a frame (PS3.3, C.7.6.16.2); ambiguous if they have several items."""
 
-_NO_UNIT = 0.01
-_NOT_PERPENDICULAR = 0.003
-"""How far direction cosines may be off: enough for three decimals."""
+_LENGTH_TOLERANCE = 0.01
+_ANGLE_TOLERANCE = 0.003
+"""The tolerances of direction cosines allow for cosines that were rounded to three decimals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Plane:
     """One image frame in the patient.
 
     Attributes:
-        instance: The file that holds the frame.
-        frame_number: Its number in a multi-frame instance, from 1; None in a single-frame one.
-        position_mm: Image Position (Patient): LPS mm of the centre of the first pixel.
-        orientation: Image Orientation (Patient): the direction cosines of a row, then of a column; made perpendicular
-            unit vectors, which what is written with few decimals is not.
+        instance: The file that contains the frame.
+        frame_number: The frame number in a multi-frame instance, from 1; None in a single-frame instance.
+        position_mm: Image Position (Patient): the centre of the first pixel, in LPS mm.
+        orientation: Image Orientation (Patient): the direction cosines of a row, then of a column; corrected to
+            perpendicular unit vectors, because cosines with few decimals are not exactly perpendicular.
         pixel_spacing_mm: Pixel Spacing: between rows, then between columns.
     """
 
@@ -47,7 +47,7 @@ class Plane:
 
     @property
     def name(self) -> str:
-        """The frame as messages name it."""
+        """The name of the frame in messages."""
         return self.instance.name if self.frame_number is None else f"{self.instance.name} frame {self.frame_number}"
 
     @property
@@ -56,35 +56,35 @@ class Plane:
         return np.cross(self.orientation[:3], self.orientation[3:])
 
     def get(self, keyword: str) -> Any:
-        """Returns an attribute of the frame, wherever its instance keeps it, else None."""
+        """Returns an attribute of the frame, else None."""
         return frame_attribute(self.instance.header, self.frame_number, keyword)
 
 
-def planes_of(instance: Instance) -> tuple[Plane, ...]:
+def read_planes(instance: Instance) -> tuple[Plane, ...]:
     """Returns the planes of an instance, in the order of its frames.
 
     Raises:
-        SeriesError: An attribute that places a frame in the patient is missing or makes no sense.
+        SeriesError: An attribute of the position, orientation or pixel spacing is missing or invalid.
     """
-    if instance.text("SOPClassUID") in MULTI_FRAME:
-        return tuple(_plane(instance, number) for number in range(1, _frame_count(instance) + 1))
-    return (_plane(instance, None),)
+    if instance.text("SOPClassUID") in MULTI_FRAME_SOP_CLASSES:
+        return tuple(_make_plane(instance, number) for number in range(1, _frame_count(instance) + 1))
+    return (_make_plane(instance, None),)
 
 
 def frame_attribute(header: Dataset, frame_number: int | None, keyword: str) -> Any:
     """Returns an attribute of one frame, else None.
 
     Args:
-        header: The instance.
-        frame_number: None in a single-frame instance, whose attributes stand at the top; else the frame, from 1, whose
-            attributes stand in its own or in the shared functional groups (PS3.3, C.7.6.16).
+        header: The header of the instance.
+        frame_number: The frame number, from 1; the attributes of a frame are in its own or in the shared functional
+            groups (PS3.3, C.7.6.16). None in a single-frame instance, whose attributes are at the top level.
         keyword: The attribute.
     """
     if frame_number is None:
         return header.get(keyword)
     for group in functional_groups(header, frame_number):
-        if keyword in _MACROS:
-            items = group.get(_MACROS[keyword])
+        if keyword in _GEOMETRY_MACROS:
+            items = group.get(_GEOMETRY_MACROS[keyword])
             if items:
                 return items[0].get(keyword) if len(items) == 1 else None
             continue
@@ -96,54 +96,54 @@ def frame_attribute(header: Dataset, frame_number: int | None, keyword: str) -> 
 
 
 def functional_groups(header: Dataset, frame_number: int) -> tuple[Dataset, ...]:
-    """Returns the functional groups of a frame (from 1): its own, then those that all frames share."""
-    own = header.get("PerFrameFunctionalGroupsSequence") or []
+    """Returns the functional groups of a frame (from 1): its own groups, then the shared groups."""
+    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = header.get("SharedFunctionalGroupsSequence") or []
-    return tuple(own[frame_number - 1 : frame_number]) + tuple(shared[:1])
+    return tuple(per_frame[frame_number - 1 : frame_number]) + tuple(shared[:1])
 
 
 def _frame_count(instance: Instance) -> int:
     count = int(instance.header.get("NumberOfFrames") or 0)
-    described = len(instance.header.get("PerFrameFunctionalGroupsSequence") or [])
-    if count < 1 or count != described:
+    group_count = len(instance.header.get("PerFrameFunctionalGroupsSequence") or [])
+    if count < 1 or count != group_count:
         raise SeriesError(
             f"{instance.name}: NumberOfFrames (0028,0008) is {count}, but PerFrameFunctionalGroupsSequence "
-            f"(5200,9230) describes {described}"
+            f"(5200,9230) describes {group_count}"
         )
     return count
 
 
-def _plane(instance: Instance, number: int | None) -> Plane:
-    def numbers(keyword: str, tag: str, count: int) -> Doubles:
-        where = instance.name if number is None else f"{instance.name} frame {number}"
-        return _numbers(frame_attribute(instance.header, number, keyword), f"{where}: {keyword} {tag}", count)
+def _make_plane(instance: Instance, number: int | None) -> Plane:
+    def read_numbers(keyword: str, tag: str, count: int) -> Doubles:
+        name = instance.name if number is None else f"{instance.name} frame {number}"
+        return _to_numbers(frame_attribute(instance.header, number, keyword), f"{name}: {keyword} {tag}", count)
 
     plane = Plane(
         instance,
         number,
-        position_mm=numbers("ImagePositionPatient", "(0020,0032)", 3),
-        orientation=numbers("ImageOrientationPatient", "(0020,0037)", 6),
-        pixel_spacing_mm=numbers("PixelSpacing", "(0028,0030)", 2),
+        position_mm=read_numbers("ImagePositionPatient", "(0020,0032)", 3),
+        orientation=read_numbers("ImageOrientationPatient", "(0020,0037)", 6),
+        pixel_spacing_mm=read_numbers("PixelSpacing", "(0028,0030)", 2),
     )
     _check_plane(plane)
-    return replace(plane, orientation=_orthonormal(plane.orientation))
+    return replace(plane, orientation=_orthonormalize(plane.orientation))
 
 
-def _numbers(value: Any, what: str, count: int) -> Doubles:
+def _to_numbers(value: Any, attribute: str, count: int) -> Doubles:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != count:
-        raise SeriesError(f"{what}: expected {count} numbers, got {value or 'nothing'}")
+        raise SeriesError(f"{attribute}: expected {count} numbers, got {value or 'no value'}")
     try:
         numbers = np.array([float(item) for item in value])
     except (TypeError, ValueError) as error:
-        raise SeriesError(f"{what}: expected {count} numbers, got {value}") from error
+        raise SeriesError(f"{attribute}: expected {count} numbers, got {value}") from error
     if not np.isfinite(numbers).all():
-        raise SeriesError(f"{what}: expected finite numbers, got {value}")
+        raise SeriesError(f"{attribute}: expected finite numbers, got {value}")
     return numbers
 
 
 def _check_plane(plane: Plane) -> None:
     row, column = plane.orientation[:3], plane.orientation[3:]
-    if max(abs(row @ row - 1), abs(column @ column - 1)) > _NO_UNIT or abs(row @ column) > _NOT_PERPENDICULAR:
+    if max(abs(row @ row - 1), abs(column @ column - 1)) > _LENGTH_TOLERANCE or abs(row @ column) > _ANGLE_TOLERANCE:
         raise SeriesError(
             f"{plane.name}: ImageOrientationPatient (0020,0037): expected two perpendicular unit vectors, "
             f"got {plane.orientation.tolist()}"
@@ -155,10 +155,10 @@ def _check_plane(plane: Plane) -> None:
         )
 
 
-def _orthonormal(orientation: Doubles) -> Doubles:
-    """Returns the closest perpendicular unit vectors that share the plane and the direction between the two."""
+def _orthonormalize(orientation: Doubles) -> Doubles:
+    """Returns the closest perpendicular unit vectors in the same plane with the same bisector."""
     row, column = (vector / np.linalg.norm(vector) for vector in (orientation[:3], orientation[3:]))
-    between, across = row + column, row - column
-    between, across = between / np.linalg.norm(between), across / np.linalg.norm(across)
-    pair: Doubles = np.concatenate([between + across, between - across]) / np.sqrt(2)
-    return pair
+    bisector, difference = row + column, row - column
+    bisector, difference = bisector / np.linalg.norm(bisector), difference / np.linalg.norm(difference)
+    orthonormal: Doubles = np.concatenate([bisector + difference, bisector - difference]) / np.sqrt(2)
+    return orthonormal

@@ -1,7 +1,7 @@
-"""The chain of refinements: which earlier result a new one carries on, as SR and SEG say it.
+"""References from a new result to its predecessor, the result that it refines.
 
-Predecessor Documents Sequence (0040,A360) of the SR names the earlier SR and SEG (PS3.3, C.17.2.4); the SEG names the
-earlier SEG among the instances that it refers to.
+Predecessor Documents Sequence (0040,A360) of the new SR references the previous SR and SEG (PS3.3, C.17.2.4). The new
+SEG references the previous SEG among its referenced instances.
 """
 
 from __future__ import annotations
@@ -19,18 +19,16 @@ from clickseg.dicom.codes import SEGMENTATIONS
 from clickseg.dicom.part10 import READ_ERRORS
 
 MANUFACTURER = "ClickSeg"
-"""Manufacturer (0008,0070) and Manufacturer's Model Name (0008,1090) of all that ClickSeg writes."""
-
-_INSTANCE = "ReferencedSOPInstanceUID"
+"""Manufacturer (0008,0070) and Manufacturer's Model Name (0008,1090) of all objects that ClickSeg writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierResult:
-    """A result of ClickSeg that was found beside the images.
+    """A result of ClickSeg that was found in the input, together with the images.
 
     Attributes:
-        report: Its SR.
-        clicks_sha256: The digest of its clicks.
+        report: The SR of the result.
+        clicks_sha256: The digest of the clicks in the SR.
     """
 
     report: Dataset
@@ -38,49 +36,51 @@ class EarlierResult:
 
 
 def is_own(report: Dataset) -> bool:
-    """Whether ClickSeg wrote an SR."""
+    """Whether an SR was written by ClickSeg."""
     return str(report.get("ManufacturerModelName") or "") == MANUFACTURER
 
 
-def predecessors(earlier: Sequence[EarlierResult], clicks_sha256: str) -> tuple[Dataset, ...]:
+def predecessors(results: Sequence[EarlierResult], clicks_sha256: str) -> tuple[Dataset, ...]:
     """Returns the items of Predecessor Documents Sequence of a new result.
 
-    The same clicks as those of an earlier result make that result again, with what it carried on. Other clicks carry on
-    the newest.
+    If the clicks are the same as in a previous result, the new result repeats it and has the same predecessor.
+    Otherwise the newest previous result is the predecessor.
 
     Args:
-        earlier: The earlier results for the same series, the newest first.
+        results: The previous results of the same series, sorted from newest to oldest.
         clicks_sha256: The digest of the clicks of the new result.
     """
-    for result in earlier:
+    for result in results:
         if result.clicks_sha256 == clicks_sha256:
-            return tuple(_documents(result.report, "PredecessorDocumentsSequence"))
-    return tuple(_named(earlier[0].report)) if earlier else ()
+            return tuple(_copy_references(result.report, "PredecessorDocumentsSequence"))
+    return tuple(_references_to(results[0].report)) if results else ()
 
 
 def add_earlier_segmentations(segmentation: Dataset, documents: Sequence[Dataset]) -> None:
-    """Names the SEGs among predecessor documents as instances that a new SEG refers to (PS3.3, C.12.2)."""
-    for series in _series(documents):
+    """Adds the SEGs among predecessor documents to the referenced instances of a new SEG (PS3.3, C.12.2)."""
+    for series in _referenced_series(documents):
         item = Dataset()
         item.SeriesInstanceUID = series.SeriesInstanceUID
         item.ReferencedInstanceSequence = [
-            deepcopy(each) for each in series.ReferencedSOPSequence if each.ReferencedSOPClassUID in SEGMENTATIONS
+            deepcopy(instance)
+            for instance in series.ReferencedSOPSequence
+            if instance.ReferencedSOPClassUID in SEGMENTATIONS
         ]
         if item.ReferencedInstanceSequence:
             segmentation.ReferencedSeriesSequence.append(item)
 
 
-def _series(documents: Iterable[Dataset]) -> Iterator[Dataset]:
+def _referenced_series(documents: Iterable[Dataset]) -> Iterator[Dataset]:
     for study in documents:
         yield from study.ReferencedSeriesSequence
 
 
-def _named(report: Dataset) -> Iterator[Dataset]:
-    """Yields a reference to an SR and the SEG that it is evidence of."""
-    evidence = _references(_documents(report, "CurrentRequestedProcedureEvidenceSequence"))
-    segmentations = [each for each in evidence if each.sop_class_uid in SEGMENTATIONS]
-    own = [_uid(report, keyword) for keyword in ("SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")]
-    yield from _study(_uid(report, "StudyInstanceUID"), [_Reference(*own), *segmentations])
+def _references_to(report: Dataset) -> Iterator[Dataset]:
+    """Yields a reference to an SR and to the SEGs in its evidence."""
+    evidence = _list_references(_copy_references(report, "CurrentRequestedProcedureEvidenceSequence"))
+    segmentations = [reference for reference in evidence if reference.sop_class_uid in SEGMENTATIONS]
+    uids = [_read_uid(report, keyword) for keyword in ("SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")]
+    yield from _study_items(_read_uid(report, "StudyInstanceUID"), [_Reference(*uids), *segmentations])
 
 
 class _Reference(NamedTuple):
@@ -89,18 +89,22 @@ class _Reference(NamedTuple):
     sop_instance_uid: str
 
 
-def _documents(report: Dataset, keyword: str) -> Iterator[Dataset]:
-    """Yields what an SR refers to, made anew from its UIDs; what has none refers to nothing."""
-    for study in _items(report, keyword):
+def _copy_references(report: Dataset, keyword: str) -> Iterator[Dataset]:
+    """Yields new items with the references in a sequence of an SR; references without valid UIDs are omitted."""
+    for study in _read_items(report, keyword):
         references = [
-            _Reference(_uid(series, "SeriesInstanceUID"), _uid(each, "ReferencedSOPClassUID"), _uid(each, _INSTANCE))
-            for series in _items(study, "ReferencedSeriesSequence")
-            for each in _items(series, "ReferencedSOPSequence")
+            _Reference(
+                _read_uid(series, "SeriesInstanceUID"),
+                _read_uid(instance, "ReferencedSOPClassUID"),
+                _read_uid(instance, "ReferencedSOPInstanceUID"),
+            )
+            for series in _read_items(study, "ReferencedSeriesSequence")
+            for instance in _read_items(series, "ReferencedSOPSequence")
         ]
-        yield from _study(_uid(study, "StudyInstanceUID"), references)
+        yield from _study_items(_read_uid(study, "StudyInstanceUID"), references)
 
 
-def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
+def _read_items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
     try:
         value = dataset.get(keyword)
     except READ_ERRORS:
@@ -108,8 +112,8 @@ def _items(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
     return value if isinstance(value, DicomSequence) else ()
 
 
-def _uid(dataset: Dataset, keyword: str) -> str:
-    """Returns a UID, empty where there is none."""
+def _read_uid(dataset: Dataset, keyword: str) -> str:
+    """Returns a UID; empty if it is missing or invalid."""
     try:
         value = dataset.get(keyword)
     except READ_ERRORS:
@@ -117,19 +121,21 @@ def _uid(dataset: Dataset, keyword: str) -> str:
     return str(value) if isinstance(value, UID) and value.is_valid else ""
 
 
-def _references(documents: Iterable[Dataset]) -> Iterator[_Reference]:
-    for series in _series(documents):
-        for each in series.ReferencedSOPSequence:
-            yield _Reference(series.SeriesInstanceUID, each.ReferencedSOPClassUID, each.ReferencedSOPInstanceUID)
+def _list_references(documents: Iterable[Dataset]) -> Iterator[_Reference]:
+    for series in _referenced_series(documents):
+        for instance in series.ReferencedSOPSequence:
+            yield _Reference(
+                series.SeriesInstanceUID, instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID
+            )
 
 
-def _study(uid: str, references: Iterable[_Reference]) -> Iterator[Dataset]:
-    """Yields the item of a study, if anything in it is referred to."""
-    whole = [_series_item(reference) for reference in references if all(reference)]
-    if uid and whole:
+def _study_items(uid: str, references: Iterable[_Reference]) -> Iterator[Dataset]:
+    """Yields the item of a study if it contains a complete reference."""
+    series_items = [_series_item(reference) for reference in references if all(reference)]
+    if uid and series_items:
         study = Dataset()
         study.StudyInstanceUID = uid
-        study.ReferencedSeriesSequence = whole
+        study.ReferencedSeriesSequence = series_items
         yield study
 
 

@@ -1,4 +1,4 @@
-"""Reading one series of a folder; which of its series are wanted."""
+"""Reads one series of a folder; selects the requested series of a scan."""
 
 from __future__ import annotations
 
@@ -21,74 +21,75 @@ def read_series(path: str | os.PathLike[str], uid: str | None = None) -> Series:
 
     Args:
         path: A folder with DICOM files, or one file.
-        uid: Its Series Instance UID; None where only one series of the folder forms a volume.
+        uid: The Series Instance UID; may be None if only one series of the folder is a regular volume.
 
     Returns:
-        The series: ``volume`` has its values [K, J, I] (slice, row, column) on a grid in LPS mm, float32, in ``unit``.
+        The series. Its ``volume`` contains float32 values [K, J, I] (slice, row, column) in ``unit``, on a grid in LPS
+        mm.
 
     Raises:
-        InputError: Nothing can be read, no series or more than one fits, or the series forms no volume.
-        SuvError: A PET series lacks what its SUV is computed from.
-        PixelDataError: Its pixels cannot be decoded.
-        UsageError: ``path`` is no path.
+        InputError: A file cannot be read, no series or more than one is found, or the series is not a regular volume.
+        SuvError: A PET series lacks an attribute that is needed to compute SUV.
+        PixelDataError: The pixels cannot be decoded.
+        UsageError: ``path`` is not a path.
     """
     uids = () if uid is None else (uid,)
-    found = scan(to_path(path, "path"))
-    found.check_undamaged(uids)
-    formed, rejected = check_all(found, Remedies())
-    wanted = wanted_series(formed, rejected, uids, found)
-    if len(wanted) > 1:
-        raise _ambiguous(wanted, uid)
+    scan_result = scan(to_path(path, "path"))
+    scan_result.check_undamaged(uids)
+    accepted, rejected = check_all(scan_result, Remedies())
+    selected = wanted_series(accepted, rejected, uids, scan_result)
+    if len(selected) > 1:
+        raise _ambiguity_error(selected, uid)
     if uid is None:
-        for each in rejected:
-            if each.candidate.instances:
-                logger.warning("ignored: %s: %s", each.candidate, each.error)
-    return load_volume(wanted[0])
+        for series in rejected:
+            if series.candidate.instances:
+                logger.warning("ignored: %s: %s", series.candidate, series.error)
+    return load_volume(selected[0])
 
 
-def _ambiguous(wanted: Sequence[CheckedSeries], uid: str | None) -> InputError:
-    candidates = [each.candidate for each in wanted]
-    expected = f"expected one series, got {len(wanted)}: {listed(candidates)}"
+def _ambiguity_error(selected: Sequence[CheckedSeries], uid: str | None) -> InputError:
+    series_files = [series.candidate for series in selected]
+    message = f"expected one series, got {len(selected)}: {listed(series_files)}"
     if uid is not None:
-        files = ", ".join(each.key for each in candidates)
-        return InputError(expected, hint=f"the series holds several volumes: name the file of one: {files}")
-    named = "; ".join(
-        f"{each.series_uid} ({each.modality}, {each.first.text('SeriesDescription') or 'no description'})"
-        for each in candidates
+        names = ", ".join(files.key for files in series_files)
+        return InputError(message, hint=f"the series contains several volumes; pass the file of one of them: {names}")
+    choices = "; ".join(
+        f"{files.series_uid} ({files.modality}, {files.first.text('SeriesDescription') or 'no description'})"
+        for files in series_files
     )
-    return InputError(expected, hint=f"pass the UID of one: {named}")
+    return InputError(message, hint=f"pass the UID of one: {choices}")
 
 
 def wanted_series(
-    formed: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries], uids: Sequence[str], found: Scan
+    accepted: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries], uids: Sequence[str], scan_result: Scan
 ) -> tuple[CheckedSeries, ...]:
-    """Returns the series that were asked for, or all; at least one.
+    """Returns the requested series, or all accepted series if none was requested; at least one.
 
     Raises:
-        InputError: One that was asked for is not there or forms no volume, or none forms one.
+        InputError: A requested series is missing or was rejected, or no series was accepted.
     """
     for uid in uids:
-        _check_usable(uid, formed, rejected)
-    wanted = tuple(series for series in formed if not uids or series.candidate.series_uid in uids)
-    if wanted:
-        return wanted
-    images = [each for each in rejected if each.candidate.instances]
-    if len(images) == 1:
-        raise images[0].error
-    reasons = "; ".join(f"{each.candidate}: {each.error}" for each in (images or rejected)[:4])
+        _check_accepted(uid, accepted, rejected)
+    selected = tuple(series for series in accepted if not uids or series.candidate.series_uid in uids)
+    if selected:
+        return selected
+    image_series = [series for series in rejected if series.candidate.instances]
+    if len(image_series) == 1:
+        raise image_series[0].error
+    reasons = "; ".join(f"{series.candidate}: {series.error}" for series in (image_series or rejected)[:4])
     raise InputError(
-        f"no CT, MR or PET series in the input forms a volume ({counted(len(found.instances), 'DICOM file')}): "
-        f"{reasons or 'there are none'}",
-        hint="clickseg inspect shows every series and what is wrong with it",
+        "no CT, MR or PET series in the input is a regular volume "
+        f"({counted(len(scan_result.instances), 'DICOM file')}): {reasons or 'no series was found'}",
+        hint="`clickseg inspect` shows every series and why it was rejected",
     )
 
 
-def _check_usable(uid: str, formed: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries]) -> None:
-    """Refuses a series that was asked for and is not there, or forms no volume."""
-    if any(series.candidate.series_uid == uid for series in formed):
+def _check_accepted(uid: str, accepted: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries]) -> None:
+    """Raises an error if a requested series is missing or was rejected."""
+    if any(series.candidate.series_uid == uid for series in accepted):
         return
-    for each in rejected:
-        if each.candidate.series_uid == uid:
-            raise each.error
-    known = [each.candidate for each in formed] + [each.candidate for each in rejected]
-    raise InputError(f"no series {uid} in the input: there are {listed(known) or 'none'}")
+    for series in rejected:
+        if series.candidate.series_uid == uid:
+            raise series.error
+    found = [series.candidate for series in accepted] + [series.candidate for series in rejected]
+    raise InputError(f"no series {uid} in the input; found: {listed(found) or 'no series'}")

@@ -1,6 +1,6 @@
-"""Series: which instances would form one volume, whether they do, and the remedies for those that do not.
+"""Groups instances into series, checks that a series is a regular volume, and repairs irregular series.
 
-A remedy is what the user asks for; nothing of it happens unasked.
+A repair is applied only if the user requests it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 from clickseg.core.errors import InputError, SeriesError, UsageError
 from clickseg.core.text import counted, first_names
-from clickseg.dicom.checks import check_attributes, check_size, check_uids, check_whole
-from clickseg.dicom.codes import MULTI_FRAME, SINGLE_FRAME, content_uid
+from clickseg.dicom.checks import check_attributes, check_not_concatenated, check_uids, common_size
+from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES, SINGLE_FRAME_SOP_CLASSES, content_uid
 from clickseg.dicom.files import Scan
 from clickseg.dicom.multi_volume import choose_volume
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.pixels import check_decodable
-from clickseg.dicom.planes import planes_of
+from clickseg.dicom.planes import read_planes
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
 
@@ -28,13 +28,13 @@ MAX_VOXELS = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Remedies:
-    """The remedies that the user asked for.
+    """The repairs that the user requested.
 
     Attributes:
-        drop_localizers: Leave localizers and secondary captures out of a series.
-        frame_of_reference: Give a series without Frame of Reference UID one of its own, made from its Series UID.
-        resample: Interpolate linearly onto a uniform grid where slices are missing or unevenly spaced.
-        volume: Of a series that holds several volumes (time points, b-values, echoes), take this one, from 1.
+        drop_localizers: Exclude localizers and secondary captures from a series.
+        frame_of_reference: Create a Frame of Reference UID from the Series Instance UID if a series has none.
+        resample: Interpolate linearly onto a uniform grid if slices are missing or unevenly spaced.
+        volume: The volume to use, from 1, if a series contains several volumes (time points, b-values, echoes).
     """
 
     drop_localizers: bool = False
@@ -44,34 +44,34 @@ class Remedies:
 
     @classmethod
     def parse(cls, names: Iterable[str]) -> Remedies:
-        """Reads remedies by their names.
+        """Parses the names of repairs.
 
         Raises:
             UsageError: A name is unknown.
         """
-        remedies = cls()
+        repairs = cls()
         for name in names:
-            remedies = remedies._with(name.strip())
-        return remedies
+            repairs = repairs._add(name.strip())
+        return repairs
 
-    def _with(self, name: str) -> Remedies:
+    def _add(self, name: str) -> Remedies:
         key, _, value = name.partition("=")
         if key == "volume" and value.isdecimal() and int(value) > 0:
             return replace(self, volume=int(value))
         field = name.replace("-", "_")
         if field not in ("drop_localizers", "frame_of_reference", "resample"):
-            raise UsageError(f"unknown remedy {name!r}: expected {', '.join(REMEDY_NAMES)}")
+            raise UsageError(f"unknown repair {name!r}: expected {', '.join(REMEDY_NAMES)}")
         return replace(self, **{field: True})
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Instances that would form one volume: those of a series, or one multi-frame instance of it.
+    """The instances that can be one volume: the single-frame images of a series, or one multi-frame instance.
 
     Attributes:
         instances: The images.
-        others: Instances of the same series that are no CT, MR or PET images.
-        remedies_used: What was done at the user's wish so far, in words.
+        other_instances: Instances of the same series that are not CT, MR or PET images.
+        applied_repairs: The repairs that were applied so far, as text for messages and reports.
     """
 
     instances: tuple[Instance, ...]
@@ -80,7 +80,7 @@ class Candidate:
 
     @property
     def first(self) -> Instance:
-        """An instance that speaks for the series."""
+        """The instance from which attributes of the series are read."""
         return (self.instances or self.others)[0]
 
     @property
@@ -95,7 +95,7 @@ class Candidate:
 
     @property
     def frame_of_reference_uid(self) -> str:
-        """Frame of Reference UID, empty where there is none."""
+        """Frame of Reference UID; empty if missing."""
         return self.first.text("FrameOfReferenceUID")
 
     @property
@@ -110,24 +110,24 @@ class Candidate:
 
     @property
     def key(self) -> str:
-        """What tells the candidates of a scan apart: the first file, since one series may hold several volumes."""
+        """The name of the first file: unique in a scan, unlike the series UID of several multi-frame instances."""
         return self.first.name
 
     def __str__(self) -> str:
         return f"{self.modality or 'no modality'} {self.series_uid or 'without UID'} in {self.folder}"
 
-    def noted(self, remedy: str) -> Candidate:
-        """Returns the candidate with one more remedy that was used."""
-        return replace(self, remedies_used=(*self.remedies_used, remedy))
+    def with_repair(self, description: str) -> Candidate:
+        """Returns a copy with one more applied repair."""
+        return Candidate(self.instances, self.others, (*self.remedies_used, description))
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedSeries:
-    """A candidate that forms a volume.
+    """A series that is a regular volume, without its pixels.
 
     Attributes:
-        candidate: Its instances, with the remedies that were used.
-        stack: Their planes in order, and the grid of the volume.
+        files: The instances, with the repairs that were applied.
+        stack: The sorted planes, and the grid of the volume.
     """
 
     candidate: Candidate
@@ -136,139 +136,142 @@ class CheckedSeries:
 
 @dataclass(frozen=True, slots=True)
 class RejectedSeries:
-    """A candidate that forms no volume.
+    """A series that is not a regular volume.
 
     Attributes:
-        candidate: Its instances.
-        error: What is wrong with it.
+        files: The instances.
+        error: The reason for the rejection.
     """
 
     candidate: Candidate
     error: InputError
 
 
-def check_all(found: Scan, remedies: Remedies) -> tuple[tuple[CheckedSeries, ...], tuple[RejectedSeries, ...]]:
-    """Returns the series of a scan that form a volume, and those that do not."""
-    formed: list[CheckedSeries] = []
+def check_all(scan_result: Scan, repairs: Remedies) -> tuple[tuple[CheckedSeries, ...], tuple[RejectedSeries, ...]]:
+    """Returns the series of a scan that are regular volumes, and the rejected series."""
+    accepted: list[CheckedSeries] = []
     rejected: list[RejectedSeries] = []
-    for candidate in group(found.instances):
+    for files in group(scan_result.instances):
         try:
-            found.check_series(candidate.series_uid)
-            formed.append(check(candidate, remedies))
+            scan_result.check_series(files.series_uid)
+            accepted.append(check(files, repairs))
         except InputError as error:
-            rejected.append(RejectedSeries(candidate, error))
-    return tuple(formed), tuple(rejected)
+            rejected.append(RejectedSeries(files, error))
+    return tuple(accepted), tuple(rejected)
 
 
 def is_corrected(series: CheckedSeries) -> bool:
-    """Whether a series is no PET, or PET that is corrected for attenuation."""
+    """Whether a series is not PET, or is PET that is corrected for attenuation."""
     return series.candidate.modality != "PT" or is_attenuation_corrected(series.candidate.first.header)
 
 
-def listed(candidates: Sequence[Candidate]) -> str:
-    """Returns series as messages list them."""
-    return first_names([str(candidate) for candidate in candidates], 6)
+def listed(series_files: Sequence[Candidate]) -> str:
+    """Returns the list of series for a message."""
+    return first_names([str(files) for files in series_files], 6)
 
 
 def group(instances: Iterable[Instance]) -> tuple[Candidate, ...]:
-    """Groups instances by series; each multi-frame instance is a candidate of its own."""
+    """Groups instances by series; each multi-frame instance is a group of its own."""
     series: dict[str, list[Instance]] = defaultdict(list)
     for instance in instances:
         series[instance.text("SeriesInstanceUID")].append(instance)
-    return tuple(candidate for members in series.values() for candidate in _candidates(members))
+    return tuple(files for members in series.values() for files in _split_series(members))
 
 
-def check(candidate: Candidate, remedies: Remedies) -> CheckedSeries:
-    """Checks, by headers alone, that a candidate forms one volume.
+def check(files: Candidate, repairs: Remedies) -> CheckedSeries:
+    """Checks, by the headers alone, that a series is a regular volume, and applies repairs.
 
     Args:
-        candidate: What would be a volume.
-        remedies: What may be done where it does not, at the user's wish.
+        files: The instances of the series.
+        repairs: The repairs that the user allows.
 
     Raises:
-        SeriesError: It does not; the message names files, positions and the remedy.
-        PixelDataError: Its pixels cannot be decoded.
+        SeriesError: The series is not a regular volume; the message names files, positions and a possible repair.
+        PixelDataError: The pixels cannot be decoded.
     """
-    _check_is_image(candidate)
-    candidate = _with_frame_of_reference(_without_localizers(candidate, remedies), remedies)
-    check_attributes(candidate.instances)
-    check_whole(candidate.instances)
-    check_uids(candidate.instances)
-    rows, columns = check_size(candidate.instances)
-    for instance in candidate.instances:
+    _check_has_images(files)
+    files = _repair_frame_of_reference(_drop_localizers(files, repairs), repairs)
+    check_attributes(files.instances)
+    check_not_concatenated(files.instances)
+    check_uids(files.instances)
+    rows, columns = common_size(files.instances)
+    for instance in files.instances:
         check_decodable(instance)
-    planes = [plane for instance in candidate.instances for plane in planes_of(instance)]
-    chosen = choose_volume(planes, remedies.volume)
-    stack = make_stack(chosen, rows=rows, columns=columns, resample=remedies.resample)
-    _check_voxels(stack)
-    _check_frame_of_reference(candidate)
+    planes = [plane for instance in files.instances for plane in read_planes(instance)]
+    chosen = choose_volume(planes, repairs.volume)
+    stack = make_stack(chosen, rows=rows, columns=columns, resample=repairs.resample)
+    _check_voxel_count(stack)
+    _check_frame_of_reference(files)
     if len(chosen) < len(planes):
-        candidate = candidate.noted(f"volume {remedies.volume} of {len(planes) // len(chosen)} was taken")
+        files = files.with_repair(f"used volume {repairs.volume} of {len(planes) // len(chosen)}")
     if stack.is_resampled:
-        candidate = candidate.noted(f"resampled from {len(chosen)} to {stack.geometry.spatial_shape[0]} slices")
-    return CheckedSeries(candidate, stack)
+        files = files.with_repair(f"resampled from {len(chosen)} to {stack.geometry.spatial_shape[0]} slices")
+    return CheckedSeries(files, stack)
 
 
-def _candidates(members: Sequence[Instance]) -> list[Candidate]:
-    """One candidate for all single-frame images, and one for each multi-frame SOP instance."""
+def _split_series(members: Sequence[Instance]) -> list[Candidate]:
+    """Returns one group for all single-frame images, and one for each multi-frame SOP Instance."""
     images: dict[str, list[Instance]] = defaultdict(list)
-    others: list[Instance] = []
+    other_instances: list[Instance] = []
     for member in members:
         sop_class = member.text("SOPClassUID")
-        if sop_class in SINGLE_FRAME:
+        if sop_class in SINGLE_FRAME_SOP_CLASSES:
             images[""].append(member)
-        elif sop_class in MULTI_FRAME:
+        elif sop_class in MULTI_FRAME_SOP_CLASSES:
             images[member.text("SOPInstanceUID")].append(member)
         else:
-            others.append(member)
-    return [Candidate(tuple(each), tuple(others)) for each in images.values()] or [Candidate((), tuple(others))]
+            other_instances.append(member)
+    groups = [Candidate(tuple(instances), tuple(other_instances)) for instances in images.values()]
+    return groups or [Candidate((), tuple(other_instances))]
 
 
-def _check_is_image(candidate: Candidate) -> None:
-    if candidate.instances:
+def _check_has_images(files: Candidate) -> None:
+    if files.instances:
         return
-    sop_class = candidate.first.header.get("SOPClassUID")
+    sop_class = files.first.header.get("SOPClassUID")
     raise SeriesError(
-        f"{candidate.first.name}: SOPClassUID (0008,0016): expected a CT, MR or PET image, classic or Enhanced, got "
-        f"{getattr(sop_class, 'name', '') or 'nothing'}"
+        f"{files.first.name}: SOPClassUID (0008,0016): "
+        f"expected a CT, MR or PET image, classic or Enhanced, got {getattr(sop_class, 'name', '') or 'no value'}"
     )
 
 
-def _with_frame_of_reference(candidate: Candidate, remedies: Remedies) -> Candidate:
-    """Gives the series a frame of reference of its own, where it has none and the user wishes it."""
-    if not remedies.frame_of_reference or any(i.text("FrameOfReferenceUID") for i in candidate.instances):
-        return candidate
-    uid = content_uid("frame of reference", candidate.series_uid)
-    instances = tuple(instance.with_attribute("FrameOfReferenceUID", uid) for instance in candidate.instances)
-    return replace(candidate, instances=instances).noted("a frame of reference was made from the Series Instance UID")
+def _repair_frame_of_reference(files: Candidate, repairs: Remedies) -> Candidate:
+    """Creates a Frame of Reference UID if the series has none and the repair is requested."""
+    if not repairs.frame_of_reference or any(i.text("FrameOfReferenceUID") for i in files.instances):
+        return files
+    uid = content_uid("frame of reference", files.series_uid)
+    instances = tuple(instance.with_attribute("FrameOfReferenceUID", uid) for instance in files.instances)
+    return replace(files, instances=instances).with_repair(
+        "created a Frame of Reference UID from the Series Instance UID"
+    )
 
 
-def _without_localizers(candidate: Candidate, remedies: Remedies) -> Candidate:
-    """Leaves out what is no slice of the volume, where the user wishes it; else refuses it."""
-    localizers = [instance for instance in candidate.instances if "LOCALIZER" in instance.text("ImageType")]
-    captures = [instance for instance in candidate.others if instance.pixel_bytes != 0]
+def _drop_localizers(files: Candidate, repairs: Remedies) -> Candidate:
+    """Excludes images that are not slices of the volume if the repair is requested; otherwise rejects the series."""
+    localizers = [instance for instance in files.instances if "LOCALIZER" in instance.text("ImageType")]
+    captures = [instance for instance in files.others if instance.pixel_bytes != 0]
     if not localizers and not captures:
-        return candidate
+        return files
     names = ", ".join(instance.name for instance in (*localizers, *captures)[:3])
-    if len(localizers) == len(candidate.instances):
+    if len(localizers) == len(files.instances):
         raise SeriesError(f"all {len(localizers)} images of the series are localizers, such as {names}")
     kinds = [(len(localizers), "localizer"), (len(captures), "secondary capture")]
-    found = f"{' and '.join(counted(count, kind) for count, kind in kinds if count)}: {names}"
-    if not remedies.drop_localizers:
-        raise SeriesError(f"among the slices are {found}", hint="--remedy drop-localizers leaves them out")
-    kept = tuple(instance for instance in candidate.instances if instance not in localizers)
-    return Candidate(kept, (), candidate.remedies_used).noted(f"left out {found}")
+    summary = f"{' and '.join(counted(count, kind) for count, kind in kinds if count)}: {names}"
+    if not repairs.drop_localizers:
+        raise SeriesError(f"the series contains {summary}", hint="--repair drop-localizers excludes them")
+    kept = tuple(instance for instance in files.instances if instance not in localizers)
+    return Candidate(kept, (), files.remedies_used).with_repair(f"excluded {summary}")
 
 
-def _check_voxels(stack: Stack) -> None:
+def _check_voxel_count(stack: Stack) -> None:
     slices, rows, columns = stack.geometry.spatial_shape
     if slices * rows * columns > MAX_VOXELS:
         raise SeriesError(f"{slices} x {rows} x {columns} voxels: expected at most {MAX_VOXELS}")
 
 
-def _check_frame_of_reference(candidate: Candidate) -> None:
-    if not candidate.frame_of_reference_uid:
+def _check_frame_of_reference(files: Candidate) -> None:
+    if not files.frame_of_reference_uid:
         raise SeriesError(
-            f"{candidate.first.name}: FrameOfReferenceUID (0020,0052) is missing: nothing says where the series lies",
-            hint="--remedy frame-of-reference gives the series a frame of its own",
+            f"{files.first.name}: FrameOfReferenceUID (0020,0052) is missing: the position in the patient is undefined",
+            hint="--repair frame-of-reference creates a frame of reference for the series",
         )

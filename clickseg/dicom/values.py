@@ -1,7 +1,7 @@
-"""What the numbers of a series are (Hounsfield units, SUVbw, or arbitrary), and how stored values become them.
+"""Converts stored values to values with a unit: Hounsfield units, SUVbw, or arbitrary units (MR).
 
-That takes the modality transformation, and a factor to the unit; or the Real World Value Mapping of an Enhanced PET
-image (PS3.3, C.7.6.16.2.11).
+The conversion is the modality transformation and a factor to the unit, or the Real World Value Mapping of an Enhanced
+PET image (PS3.3, C.7.6.16.2.11).
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from clickseg.core.text import first_line
 from clickseg.dicom.decoding import DECODE_ERRORS
 from clickseg.dicom.planes import Plane, functional_groups
 from clickseg.dicom.series import CheckedSeries
-from clickseg.dicom.suv import suv_of
+from clickseg.dicom.suv import compute_suv_scaling
 
 _PET_UNITS = {"g/ml{SUVbw}": "GML", "{SUVbw}g/ml": "GML", "Bq/ml": "BQML", "{counts}": "CNTS"}
-"""UCUM units, the most wanted first, and what Units (0054,1001) calls them."""
+"""Supported UCUM units and the equivalent values of Units (0054,1001); the preferred unit first."""
 
-_EXACT = 1 << 24
-"""Up to here float32 holds every whole number."""
+_MAX_EXACT_INTEGER = 1 << 24
+"""Up to this limit, float32 represents every integer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """How the rescaled values of a series become its unit.
+    """The unit of a series, and the factors that convert rescaled values to this unit.
 
     Attributes:
-        unit: ``HU``, ``SUVbw``, or empty where the numbers have no unit (MR).
-        factors: For each plane of the stack, the factor on its rescaled values.
-        rule: What the factors come from, for the report; empty where they are 1.
+        unit: ``HU``, ``SUVbw``, or empty if the values have no unit (MR).
+        factors: The factor for the rescaled values of each plane of the stack.
+        rule: How the factors were computed, for the report; empty if they are 1.
     """
 
     unit: str
@@ -45,16 +45,16 @@ class Quantity:
 
 
 def quantity_of(series: CheckedSeries) -> Quantity:
-    """Returns the unit of a series, by its headers alone.
+    """Determines the unit of a series from its headers.
 
     Raises:
-        SuvError: A PET series has no SUVbw; the message names the attribute that is missing or unfit.
+        SuvError: SUVbw cannot be computed for a PET series; the message names the missing or invalid attribute.
         PixelDataError: A rescale slope or intercept is missing, or a CT series is not in Hounsfield units.
     """
     planes = series.stack.planes
     match series.candidate.modality:
         case "PT":
-            return _suv(series)
+            return _suv_quantity(series)
         case "CT":
             _check_hounsfield(series)
             return Quantity("HU", np.ones(len(planes)), "")
@@ -62,69 +62,71 @@ def quantity_of(series: CheckedSeries) -> Quantity:
             return Quantity("", np.ones(len(planes)), "")
 
 
-def write_values(stored: NDArray[Any], plane: Plane, factor: float, out: Values) -> None:
-    """Writes the values of one frame: Modality LUT, or Rescale Slope and Intercept (PS3.3, C.11.1), times a factor.
+def rescale_frame(stored: NDArray[Any], plane: Plane, factor: float, out: Values) -> None:
+    """Rescales one frame: Modality LUT, or Rescale Slope and Intercept (PS3.3, C.11.1), multiplied by a factor.
 
-    It is computed in float64 unless float32 gives the same bits. The presentation is left alone: MONOCHROME1 keeps its
-    values. Real World Value Mapping counts only where an Enhanced PET image gives its units by it.
+    The computation is in float64, or in float32 if the result has the same bits. The presentation is ignored: values of
+    MONOCHROME1 are not inverted. Real World Value Mapping is used only if it gives the units of an Enhanced PET image.
 
     Args:
         stored: The stored values [J, I].
-        plane: What they are of.
-        factor: What makes rescaled values the unit of the series.
-        out: The values [J, I].
+        plane: The plane of the frame.
+        factor: The factor that converts rescaled values to the unit of the series.
+        out: The rescaled values [J, I]; overwritten.
 
     Raises:
-        PixelDataError: Slope or intercept are no numbers, or values are beyond 32 bits.
+        PixelDataError: Slope or intercept is not a number, or values exceed the range of float32.
     """
-    line = _line(plane)
-    if line is not None and factor == 1 and line.is_exact(stored):
-        np.multiply(stored, np.float32(line.slope), out=out)
-        np.add(out, np.float32(line.intercept), out=out)
+    rescale = _read_rescale(plane)
+    if rescale is not None and factor == 1 and rescale.is_exact_in_float32(stored):
+        np.multiply(stored, np.float32(rescale.slope), out=out)
+        np.add(out, np.float32(rescale.intercept), out=out)
         return
-    rescaled = _by_table(stored, plane) if line is None else stored * line.slope + line.intercept
+    rescaled = _apply_lut(stored, plane) if rescale is None else stored * rescale.slope + rescale.intercept
     np.multiply(rescaled, factor, out=out, casting="same_kind")
     if not np.isfinite(out).all():
-        raise PixelDataError(f"{plane.name}: values beyond 32 bits: RescaleSlope (0028,1053) is too large")
+        raise PixelDataError(f"{plane.name}: values exceed the range of float32: RescaleSlope (0028,1053) is too large")
 
 
-def _suv(series: CheckedSeries) -> Quantity:
+def _suv_quantity(series: CheckedSeries) -> Quantity:
     planes = series.stack.planes
     for plane in planes:
         if _real_world_mapping(plane) is None:
-            _check_given(plane, "RescaleSlope", "(0028,1053)")
+            _check_present(plane, "RescaleSlope", "(0028,1053)")
     headers = [plane.instance.header for plane in planes]
-    scan = [instance.header for instance in series.candidate.instances]
+    series_headers = [instance.header for instance in series.candidate.instances]
     units = {_pet_units(plane) for plane in planes}
     if len(units) > 1:
         raise SuvError(f"{series.candidate.first.name}: {len(units)} units in one volume: {', '.join(sorted(units))}")
     try:
-        suv = suv_of(headers, units=units.pop(), scan=scan)
+        scaling = compute_suv_scaling(headers, units=units.pop(), series_headers=series_headers)
     except SuvError as error:
         raise SuvError(f"{series.candidate.first.name}: {error}", hint=error.hint) from error
-    return Quantity("SUVbw", suv.factors, suv.rule)
+    return Quantity("SUVbw", scaling.factors, scaling.rule)
 
 
 def _real_world_mapping(plane: Plane) -> _RealWorldMapping | None:
-    """Returns the mapping of a frame of an Enhanced PET image to a unit of PET, else None.
+    """Returns the mapping of an Enhanced PET frame to a supported unit, else None.
 
     Raises:
-        PixelDataError: The mapping is by a table, or has no slope and intercept.
+        PixelDataError: The mapping uses a table, or has no slope and intercept.
     """
-    by_unit = {_mapped_unit(item): item for item in reversed(_mapping_items(plane))}
+    items_by_unit = {_mapping_unit(item): item for item in reversed(_mapping_items(plane))}
     for unit, units in _PET_UNITS.items():
-        if unit in by_unit:
-            slope, intercept = (_real_world_number(by_unit[unit], name, plane) for name in ("Slope", "Intercept"))
+        if unit in items_by_unit:
+            slope, intercept = (
+                _read_real_world_number(items_by_unit[unit], name, plane) for name in ("Slope", "Intercept")
+            )
             return _RealWorldMapping(units, slope, intercept)
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class _RealWorldMapping:
-    """How stored values become values.
+    """A linear mapping of stored values to real world values.
 
     Attributes:
-        units: As in Units (0054,1001).
+        units: The units, as in Units (0054,1001).
         slope: Real World Value Slope.
         intercept: Real World Value Intercept.
     """
@@ -134,7 +136,7 @@ class _RealWorldMapping:
     intercept: float
 
 
-def _mapped_unit(item: Dataset) -> str:
+def _mapping_unit(item: Dataset) -> str:
     codes = item.get("MeasurementUnitsCodeSequence")
     return str(codes[0].get("CodeValue") or "") if codes else ""
 
@@ -149,7 +151,7 @@ def _mapping_items(plane: Plane) -> list[Dataset]:
     return []
 
 
-def _real_world_number(item: Dataset, name: str, plane: Plane) -> float:
+def _read_real_world_number(item: Dataset, name: str, plane: Plane) -> float:
     value = item.get(f"RealWorldValue{name}")
     if not isinstance(value, int | float) or not np.isfinite(value):
         tag = {"Slope": "(0040,9225)", "Intercept": "(0040,9224)"}[name]
@@ -157,13 +159,13 @@ def _real_world_number(item: Dataset, name: str, plane: Plane) -> float:
     return float(value)
 
 
-def _check_given(plane: Plane, keyword: str, tag: str) -> None:
+def _check_present(plane: Plane, keyword: str, tag: str) -> None:
     if plane.get(keyword) in (None, ""):
         raise PixelDataError(f"{plane.name}: {keyword} {tag} is missing")
 
 
 def _pet_units(plane: Plane) -> str:
-    """Returns Units (0054,1001), or what an Enhanced PET image gives in its place."""
+    """Returns Units (0054,1001), or the equivalent in an Enhanced PET image."""
     mapping = _real_world_mapping(plane)
     if mapping is not None:
         return mapping.units
@@ -171,11 +173,14 @@ def _pet_units(plane: Plane) -> str:
 
 
 def _check_hounsfield(series: CheckedSeries) -> None:
-    """CT numbers are HU unless Rescale Type says otherwise (PS3.3, C.11.1.1.2); derived ones must say so."""
+    """Checks that CT values are HU, the default of Rescale Type (PS3.3, C.11.1.1.2).
+
+    ``US`` (unspecified) is accepted in original images only.
+    """
     for plane in series.stack.planes:
         if not plane.instance.header.get("ModalityLUTSequence"):
-            _check_given(plane, "RescaleSlope", "(0028,1053)")
-            _check_given(plane, "RescaleIntercept", "(0028,1052)")
+            _check_present(plane, "RescaleSlope", "(0028,1053)")
+            _check_present(plane, "RescaleIntercept", "(0028,1052)")
         rescale_type = str(plane.get("RescaleType") or "").strip()
         is_original = "ORIGINAL" in str(plane.get("ImageType") or plane.get("FrameType") or "")
         if rescale_type not in ("", "HU") and not (rescale_type == "US" and is_original):
@@ -184,35 +189,38 @@ def _check_hounsfield(series: CheckedSeries) -> None:
             )
 
 
-def _line(plane: Plane) -> _Line | None:
-    """Returns the line that values lie on, else None: they are in a table."""
+def _read_rescale(plane: Plane) -> _Rescale | None:
+    """Returns slope and intercept; None if the frame uses a Modality LUT instead."""
     if plane.frame_number is None and plane.instance.header.get("ModalityLUTSequence"):
         return None
     mapping = _real_world_mapping(plane)
     if mapping is not None:
-        return _Line(mapping.slope, mapping.intercept)
-    slope, intercept = _rescale_number(plane, "RescaleSlope", 1.0), _rescale_number(plane, "RescaleIntercept", 0.0)
+        return _Rescale(mapping.slope, mapping.intercept)
+    slope, intercept = (
+        _read_rescale_number(plane, "RescaleSlope", 1.0),
+        _read_rescale_number(plane, "RescaleIntercept", 0.0),
+    )
     if slope == 0:
         raise PixelDataError(f"{plane.name}: RescaleSlope (0028,1053): expected a number other than 0, got 0")
-    return _Line(slope, intercept)
+    return _Rescale(slope, intercept)
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """Slope and intercept."""
+class _Rescale:
+    """Slope and intercept of the modality transformation."""
 
     slope: float
     intercept: float
 
-    def is_exact(self, stored: NDArray[Any]) -> bool:
-        """Whether float32 holds whatever the stored values can become, and every step to it."""
+    def is_exact_in_float32(self, stored: NDArray[Any]) -> bool:
+        """Whether float32 represents all intermediate and final values that the type of the stored values allows."""
         if not (self.slope.is_integer() and self.intercept.is_integer()) or stored.dtype.itemsize > 2:
             return False
-        reach = (1 << 8 * stored.dtype.itemsize) * abs(self.slope)
-        return reach + abs(self.intercept) <= _EXACT
+        largest = (1 << 8 * stored.dtype.itemsize) * abs(self.slope)
+        return largest + abs(self.intercept) <= _MAX_EXACT_INTEGER
 
 
-def _rescale_number(plane: Plane, keyword: str, default: float) -> float:
+def _read_rescale_number(plane: Plane, keyword: str, default: float) -> float:
     value = plane.get(keyword)
     if value is None or value == "":
         return default
@@ -225,7 +233,7 @@ def _rescale_number(plane: Plane, keyword: str, default: float) -> float:
     return number
 
 
-def _by_table(stored: NDArray[Any], plane: Plane) -> Doubles:
+def _apply_lut(stored: NDArray[Any], plane: Plane) -> Doubles:
     try:
         return np.asarray(apply_modality_lut(stored, plane.instance.header), dtype=np.float64)
     except DECODE_ERRORS as error:

@@ -1,4 +1,4 @@
-"""Reading a checked series into one volume of values with a unit."""
+"""Reads the pixels of a checked series into one volume of values with a unit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pydicom import Dataset
 from clickseg.core.arrays import Numbers, Values
 from clickseg.core.errors import PixelDataError
 from clickseg.core.machine import processor_count
-from clickseg.dicom.pixels import is_padding, read_frames
+from clickseg.dicom.pixels import padding_mask, read_frames
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.series import CheckedSeries
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.dicom.stack import Stack
-from clickseg.dicom.values import Quantity, quantity_of, write_values
+from clickseg.dicom.values import Quantity, quantity_of, rescale_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class Series(CheckedSeries):
     """A series in memory.
 
     Attributes:
-        sources: Headers in the order of the planes, from which SEG and SR are made.
-        volume: Its values [K, J, I] (slice, row, column), float32, in LPS mm.
+        sources: The headers in the order of the planes, from which SEG and SR are created.
+        volume: The values [K, J, I] (slice, row, column), float32, on a grid in LPS mm.
         unit: ``HU``, ``SUVbw``, or empty.
-        unit_rule: Where the unit comes from, for the report.
+        unit_rule: How the values were converted to the unit, for the report.
     """
 
     sources: tuple[Dataset, ...]
@@ -40,29 +40,29 @@ class Series(CheckedSeries):
     unit_rule: str
 
     def at_planes(self, labels: Numbers) -> Numbers:
-        """Returns the slices [K, ...] of a label map on the volume's grid that lie closest to the planes."""
+        """Returns the slices [K, ...] of a label map on the grid of the volume that are closest to the planes."""
         if not self.stack.is_resampled:
             return labels
-        chosen: Numbers = labels.take(np.floor(self.stack.slices + 0.5).astype(int), axis=0)
-        return chosen
+        nearest: Numbers = labels.take(np.floor(self.stack.slices + 0.5).astype(int), axis=0)
+        return nearest
 
 
 def load_volume(series: CheckedSeries) -> Series:
-    """Decodes a series, rescales every frame by its own attributes, and stacks them.
+    """Decodes a series, rescales every frame by its own attributes, and stacks the frames.
 
-    Padding takes the lowest value that is not padding. The result is float32 whatever the stored type, so that no slice
-    overflows another one's range.
+    Padding is replaced by the lowest value that is not padding. The result is float32 for any stored type, so that no
+    slice exceeds the range of another slice.
 
     Raises:
-        SuvError: A PET series has no SUVbw.
-        PixelDataError: Pixels cannot be decoded, are all padding, or are not in Hounsfield units in a CT series.
+        SuvError: SUVbw cannot be computed for a PET series.
+        PixelDataError: The pixels cannot be decoded, are all padding, or are not Hounsfield units in a CT series.
     """
     quantity = quantity_of(series)
     stack = series.stack
     sources = reference_headers(stack)
-    values = _values(stack, quantity)
+    values = _read_planes(stack, quantity)
     volume = hd.Volume(
-        array=_at_slices(values, stack) if stack.is_resampled else values,
+        array=_resample_slices(values, stack) if stack.is_resampled else values,
         affine=stack.geometry.affine,
         coordinate_system="PATIENT",
         frame_of_reference_uid=stack.geometry.frame_of_reference_uid,
@@ -70,53 +70,55 @@ def load_volume(series: CheckedSeries) -> Series:
     return Series(series.candidate, stack, sources, volume, quantity.unit, quantity.rule)
 
 
-def _values(stack: Stack, quantity: Quantity) -> Values:
-    """Returns the values at the planes [K, J, I]; several threads decode, each instance into its own planes."""
+def _read_planes(stack: Stack, quantity: Quantity) -> Values:
+    """Returns the values at the planes [K, J, I]; several threads decode instances in parallel."""
     values = np.empty((len(stack.planes), *stack.geometry.spatial_shape[1:]), dtype=np.float32)
-    by_instance: dict[int, list[int]] = {}
+    indices_by_instance: dict[int, list[int]] = {}
     for index, plane in enumerate(stack.planes):
-        by_instance.setdefault(id(plane.instance), []).append(index)
+        indices_by_instance.setdefault(id(plane.instance), []).append(index)
 
-    def read(indices: Sequence[int]) -> list[int]:
-        """Fills the planes of one instance; returns those that hold padding, as NaN."""
+    def read_instance(indices: Sequence[int]) -> list[int]:
+        """Fills the planes of one instance; returns the indices of planes with padding, which is NaN."""
         frames = read_frames(stack.planes[indices[0]].instance)
         return [
-            index for index in indices if _fill(values[index], frames, stack.planes[index], quantity.factors[index])
+            index
+            for index in indices
+            if _fill_plane(values[index], frames, stack.planes[index], quantity.factors[index])
         ]
 
     with ThreadPoolExecutor(processor_count()) as pool:
-        padded = [index for some in pool.map(read, by_instance.values()) for index in some]
+        padded = [index for indices in pool.map(read_instance, indices_by_instance.values()) for index in indices]
     if padded:
         _replace_padding(values, padded, stack.planes[0].name)
     return values
 
 
-def _fill(values: Values, frames: NDArray[Any], plane: Plane, factor: float) -> bool:
-    """Writes the values of one plane; returns whether some are padding, and so no number."""
+def _fill_plane(values: Values, frames: NDArray[Any], plane: Plane, factor: float) -> bool:
+    """Writes the values of one plane, with NaN for padding; returns whether the plane has padding."""
     stored = frames[(plane.frame_number or 1) - 1]
-    write_values(stored, plane, factor, values)
-    padding = is_padding(stored, plane.instance.header)
+    rescale_frame(stored, plane, factor, values)
+    padding = padding_mask(stored, plane.instance.header)
     if padding is not None:
         values[padding] = np.nan
     return padding is not None
 
 
 def _replace_padding(values: Values, padded: Sequence[int], name: str) -> None:
-    """Gives padding the lowest value of all planes that is none."""
+    """Replaces padding by the lowest value of all planes that is not padding."""
     is_number = {index: np.isfinite(values[index]) for index in padded}
-    lowest = [float(values[index][is_number[index]].min(initial=np.inf)) for index in padded]
-    whole = [float(plane.min()) for index, plane in enumerate(values) if index not in is_number]
-    least = min([*lowest, *whole])
-    if not np.isfinite(least):
-        raise PixelDataError(f"{name}: the series holds nothing but PixelPaddingValue (0028,0120)")
+    padded_minima = [float(values[index][is_number[index]].min(initial=np.inf)) for index in padded]
+    other_minima = [float(plane.min()) for index, plane in enumerate(values) if index not in is_number]
+    lowest = min([*padded_minima, *other_minima])
+    if not np.isfinite(lowest):
+        raise PixelDataError(f"{name}: all pixels of the series are PixelPaddingValue (0028,0120)")
     for index in padded:
-        values[index][~is_number[index]] = least
+        values[index][~is_number[index]] = lowest
 
 
-def _at_slices(values: Values, stack: Stack) -> Values:
+def _resample_slices(values: Values, stack: Stack) -> Values:
     """Interpolates linearly between the planes, at the slices of the uniform grid."""
-    wanted = np.clip(np.arange(stack.geometry.spatial_shape[0]), 0, stack.slices[-1])
-    upper = np.clip(np.searchsorted(stack.slices, wanted), 1, len(stack.slices) - 1)
+    coordinates = np.clip(np.arange(stack.geometry.spatial_shape[0]), 0, stack.slices[-1])
+    upper = np.clip(np.searchsorted(stack.slices, coordinates), 1, len(stack.slices) - 1)
     below, above = stack.slices[upper - 1], stack.slices[upper]
-    weight = ((wanted - below) / (above - below)).astype(np.float32)[:, np.newaxis, np.newaxis]
+    weight = ((coordinates - below) / (above - below)).astype(np.float32)[:, np.newaxis, np.newaxis]
     return values[upper - 1] * (1 - weight) + values[upper] * weight

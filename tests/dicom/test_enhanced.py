@@ -1,4 +1,4 @@
-"""Enhanced (multi-frame) CT, MR and PET give the volumes that their single-frame originals give."""
+"""Enhanced (multi-frame) CT, MR and PET have the same volumes as their single-frame originals."""
 
 from __future__ import annotations
 
@@ -30,18 +30,17 @@ def write_enhanced(
     return phantoms.legacy_enhanced(folder, datasets), datasets
 
 
-def edit(folder: Path, changes: dict[str, object], *, drop: tuple[str, ...] = ()) -> Path:
+def change_attributes(folder: Path, changes: dict[str, object]) -> Path:
+    """Changes attributes of the multi-frame instance of a folder."""
     dataset = dcmread(folder / "enhanced.dcm")
     for keyword, value in changes.items():
         setattr(dataset, keyword, value)
-    for keyword in drop:
-        del dataset[keyword]
     dataset.save_as(folder / "enhanced.dcm")
     return folder
 
 
 def real_world_mapping(unit: str, slope: float | None, intercept: float) -> Dataset:
-    """An item of Real World Value Mapping Sequence; without a slope where it is None."""
+    """Returns an item of Real World Value Mapping Sequence; without a slope if ``slope`` is None."""
     mapping, code = Dataset(), Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = unit, "UCUM", unit
     mapping.MeasurementUnitsCodeSequence = [code]
@@ -52,7 +51,7 @@ def real_world_mapping(unit: str, slope: float | None, intercept: float) -> Data
 
 
 @pytest.mark.parametrize("modality", ["CT", "MR"])
-def test_multi_frame_gives_the_volume_of_its_single_frames(tmp_path: Path, modality: str) -> None:
+def test_a_multi_frame_image_has_the_same_volume_as_single_frame_images(tmp_path: Path, modality: str) -> None:
     folder, datasets = write_enhanced(tmp_path / "multi", modality)
     single = phantoms.read(phantoms.save(tmp_path / "single", datasets)).volume
 
@@ -62,7 +61,7 @@ def test_multi_frame_gives_the_volume_of_its_single_frames(tmp_path: Path, modal
     np.testing.assert_array_equal(multi.array, single.array)
 
 
-def test_multi_frame_pet_gives_suv_by_its_decay_correction_time(tmp_path: Path) -> None:
+def test_multi_frame_pet_is_converted_to_suv_with_its_decay_correction_time(tmp_path: Path) -> None:
     folder, datasets = write_enhanced(tmp_path / "multi", "PT")
     single = phantoms.read(phantoms.save(tmp_path / "single", datasets)).volume
     tracer = datasets[0].RadiopharmaceuticalInformationSequence
@@ -75,14 +74,14 @@ def test_multi_frame_pet_gives_suv_by_its_decay_correction_time(tmp_path: Path) 
         "PatientWeight": datasets[0].PatientWeight,
     }
 
-    multi = phantoms.read(edit(folder, pet)).volume
+    multi = phantoms.read(change_attributes(folder, pet)).volume
 
     np.testing.assert_allclose(multi.array, single.array, rtol=1e-6)
 
 
 @pytest.mark.parametrize("units", [None, "BQML"])
 @pytest.mark.parametrize(("unit", "factor"), [("{SUVbw}g/ml", 1.0), ("Bq/ml", None)])
-def test_multi_frame_pet_takes_its_units_from_the_real_world_value_mapping(
+def test_multi_frame_pet_uses_the_units_of_its_real_world_value_mapping(
     tmp_path: Path, unit: str, factor: float | None, units: str | None
 ) -> None:
     folder, datasets = write_enhanced(tmp_path, "PT")
@@ -94,7 +93,7 @@ def test_multi_frame_pet_takes_its_units_from_the_real_world_value_mapping(
     dataset.RadiopharmaceuticalInformationSequence = datasets[0].RadiopharmaceuticalInformationSequence
     dataset.pop("Units", None)
     if units is not None:
-        dataset.Units = units  # of the stored values before the mapping
+        dataset.Units = units  # the units before the mapping
     dataset.save_as(folder / "enhanced.dcm")
     expected = factor or 1 / float(becquerel_per_ml(np.ones(1, np.float32))[0])
 
@@ -106,7 +105,7 @@ def test_multi_frame_pet_takes_its_units_from_the_real_world_value_mapping(
 
 
 @pytest.mark.parametrize("change", ["table", "no slope", "no number"])
-def test_a_mapping_without_slope_is_an_error_and_not_a_volume_of_stored_values(tmp_path: Path, change: str) -> None:
+def test_a_real_world_value_mapping_without_slope_is_rejected(tmp_path: Path, change: str) -> None:
     folder, _ = write_enhanced(tmp_path, "PT")
     dataset = dcmread(folder / "enhanced.dcm")
     for frame in dataset.PerFrameFunctionalGroupsSequence:
@@ -122,7 +121,7 @@ def test_a_mapping_without_slope_is_an_error_and_not_a_volume_of_stored_values(t
         phantoms.read(folder)
 
 
-def test_of_several_mappings_that_to_suv_is_taken(tmp_path: Path) -> None:
+def test_the_mapping_to_suv_is_used_if_there_are_several(tmp_path: Path) -> None:
     folder, _ = write_enhanced(tmp_path, "PT")
     dataset = dcmread(folder / "enhanced.dcm")
     units = {"Bq/ml": 3.0, "g/ml{SUVbw}": 0.25, "1": 9.0}
@@ -138,7 +137,7 @@ def test_of_several_mappings_that_to_suv_is_taken(tmp_path: Path) -> None:
     np.testing.assert_allclose(series.volume.array.max(), stored.max() * 0.25 + 1, rtol=1e-6)
 
 
-def test_private_sequences_do_not_stand_for_the_standard_ones(tmp_path: Path) -> None:
+def test_private_sequences_are_ignored(tmp_path: Path) -> None:
     folder, datasets = write_enhanced(tmp_path / "multi", "MR")
     single = phantoms.read(phantoms.save(tmp_path / "single", datasets)).volume
     dataset = dcmread(folder / "enhanced.dcm")
@@ -165,15 +164,15 @@ def test_compressed_multi_frame_instances_are_read(tmp_path: Path, syntax: str) 
     np.testing.assert_array_equal(phantoms.read(folder).volume.array, plain)
 
 
-def test_multi_frame_pet_that_is_not_corrected_for_attenuation_is_refused(tmp_path: Path) -> None:
+def test_multi_frame_pet_without_attenuation_correction_is_rejected(tmp_path: Path) -> None:
     folder, _ = write_enhanced(tmp_path, "PT")
-    edit(folder, {"AttenuationCorrected": "NO", "CorrectedImage": ["DECY"]})
+    change_attributes(folder, {"AttenuationCorrected": "NO", "CorrectedImage": ["DECY"]})
 
     with pytest.raises(SuvError, match="not corrected for attenuation"):
         phantoms.read(folder)
 
 
-def test_a_frame_count_that_the_functional_groups_do_not_have_is_an_error(tmp_path: Path) -> None:
+def test_a_number_of_frames_that_differs_from_the_functional_groups_is_rejected(tmp_path: Path) -> None:
     folder, _ = write_enhanced(tmp_path, "CT")
     dataset = dcmread(folder / "enhanced.dcm")
     dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:-1]
@@ -183,17 +182,17 @@ def test_a_frame_count_that_the_functional_groups_do_not_have_is_an_error(tmp_pa
         phantoms.checked(folder)
 
 
-def test_one_volume_of_a_multi_frame_instance_is_taken_when_asked_for(tmp_path: Path) -> None:
+def test_a_requested_volume_of_a_multi_frame_instance_is_used(tmp_path: Path) -> None:
     folder, _ = write_enhanced(tmp_path, "MR")
-    twice = dcmread(folder / "enhanced.dcm")
-    pixels = twice.pixel_array
-    twice.PixelData = np.concatenate([pixels, pixels + 5]).astype("<i2").tobytes()
-    twice.NumberOfFrames = 14
-    frames = list(twice.PerFrameFunctionalGroupsSequence) + deepcopy(list(twice.PerFrameFunctionalGroupsSequence))
+    doubled = dcmread(folder / "enhanced.dcm")
+    pixels = doubled.pixel_array
+    doubled.PixelData = np.concatenate([pixels, pixels + 5]).astype("<i2").tobytes()
+    doubled.NumberOfFrames = 14
+    frames = list(doubled.PerFrameFunctionalGroupsSequence) + deepcopy(list(doubled.PerFrameFunctionalGroupsSequence))
     for number, frame in enumerate(frames):
         frame.FrameContentSequence[0].TemporalPositionIndex = 1 + number // 7
-    twice.PerFrameFunctionalGroupsSequence = frames
-    twice.save_as(folder / "enhanced.dcm")
+    doubled.PerFrameFunctionalGroupsSequence = frames
+    doubled.save_as(folder / "enhanced.dcm")
 
     with pytest.raises(SeriesError, match=r"2 volumes in one series \(TemporalPositionIndex: 1, 2\)"):
         phantoms.checked(folder)
@@ -202,20 +201,20 @@ def test_one_volume_of_a_multi_frame_instance_is_taken_when_asked_for(tmp_path: 
     np.testing.assert_array_equal(second, first + 5)
 
 
-def test_two_encodings_of_one_multi_frame_instance_are_an_error(tmp_path: Path) -> None:
+def test_two_different_files_of_one_multi_frame_instance_are_rejected(tmp_path: Path) -> None:
     folder, _ = write_enhanced(tmp_path, "CT")
-    other = dcmread(folder / "enhanced.dcm")
-    other.InstanceNumber = 2
-    other.save_as(folder / "other.dcm")
+    second = dcmread(folder / "enhanced.dcm")
+    second.InstanceNumber = 2
+    second.save_as(folder / "other.dcm")
 
-    (candidate,) = group(scan(folder).instances)
+    (files,) = group(scan(folder).instances)
 
-    assert len(candidate.instances) == 2
+    assert len(files.instances) == 2
     with pytest.raises(SeriesError, match=r"is the same in 2 different files: enhanced\.dcm, other\.dcm"):
         phantoms.checked(folder)
 
 
-def test_a_truncated_multi_frame_instance_is_found_by_its_header(tmp_path: Path) -> None:
+def test_a_truncated_multi_frame_instance_is_detected_by_its_header(tmp_path: Path) -> None:
     folder, _ = write_enhanced(tmp_path, "CT")
     path = folder / "enhanced.dcm"
     path.write_bytes(path.read_bytes()[:-2000])

@@ -1,4 +1,4 @@
-"""Finding DICOM in folders as people and machines leave them."""
+"""Finding DICOM in folders with other files, copies, links and damaged files."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_instances_are_found_in_any_folder_under_any_name(series: Path) -> None:
     for number, path in enumerate(sorted(series.rglob("*.dcm"))):
         path.rename(path.with_name(["no_suffix", "a.b.c", "IMG 1.txt", "x.json", "y.jpg", "z.7", "é"][number]))
 
-    found = scan(series)
+    scan_result = scan(series)
 
-    assert len(found.instances) == 7
-    assert found.passed_over == {}
-    assert all(instance.name.startswith("deep/er/") for instance in found.instances)
+    assert len(scan_result.instances) == 7
+    assert scan_result.passed_over == {}
+    assert all(instance.name.startswith("deep/er/") for instance in scan_result.instances)
 
 
-def test_what_is_no_dicom_is_passed_over_and_counted(series: Path, tmp_path: Path) -> None:
+def test_files_that_are_not_dicom_are_ignored_and_counted(series: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.txt"
     outside.write_text("not DICOM either")
     (series / "notes.txt").write_text("not DICOM")
@@ -45,27 +45,27 @@ def test_what_is_no_dicom_is_passed_over_and_counted(series: Path, tmp_path: Pat
     (series / "link_out.txt").symlink_to(outside)
     os.mkfifo(series / "pipe")
 
-    found = scan(series)
+    scan_result = scan(series)
 
-    assert len(found.instances) == 7
-    assert found.passed_over == {
+    assert len(scan_result.instances) == 7
+    assert scan_result.passed_over == {
         "broken link": 1,
         "empty file": 1,
-        "link out of the folder": 1,
+        "link to a file outside the folder": 1,
         "not DICOM": 1,
         "special file": 1,
     }
 
 
-def test_a_link_to_dicom_out_of_the_folder_is_an_error_and_not_a_missing_slice(series: Path, tmp_path: Path) -> None:
+def test_a_link_to_dicom_outside_the_folder_is_an_error(series: Path, tmp_path: Path) -> None:
     path = sorted(series.rglob("*.dcm"))[-1]
     path.symlink_to(path.rename(tmp_path / "elsewhere.dcm"))
 
-    with pytest.raises(InputError, match=rf"{path.name}: a link out of the folder is not followed"):
+    with pytest.raises(InputError, match=rf"{path.name}: link to DICOM files outside the folder"):
         scan(series).check_undamaged()
 
 
-def test_an_object_that_belongs_to_no_series_is_passed_over(series: Path) -> None:
+def test_an_object_without_a_series_is_ignored(series: Path) -> None:
     palette = Dataset()
     palette.SOPClassUID, palette.SOPInstanceUID = COLOR_PALETTE, "2.25.1"
     palette.ensure_file_meta()
@@ -73,19 +73,19 @@ def test_an_object_that_belongs_to_no_series_is_passed_over(series: Path) -> Non
     palette.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     palette.save_as(series / "palette.dcm", enforce_file_format=True)
 
-    found = scan(series)
+    scan_result = scan(series)
 
-    assert (found.damaged, found.passed_over) == ({}, {"DICOM without a series": 1})
+    assert (scan_result.damaged, scan_result.passed_over) == ({}, {"DICOM without a series": 1})
 
 
-def test_a_deflated_bomb_is_refused_before_it_goes_off(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_rejected(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part10, "MAX_INFLATED_BYTES", 1 << 22)
     dataset = dcmread(next(series.rglob("*.dcm")))
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     dataset.PixelData = bytes(1 << 23)
     dataset.save_as(series / "bomb.dcm")
     dataset.file_meta.add_new(0x00020100, "UI", "1.2.3")
-    dataset.file_meta.add_new(0x00020102, "OB", bytes(5000))  # longer than any meta information should be
+    dataset.file_meta.add_new(0x00020102, "OB", bytes(5000))  # longer than usual meta information
     dataset.save_as(series / "long.dcm")
     (series / "bare.dcm").write_bytes((series / "bomb.dcm").read_bytes()[132:])
 
@@ -99,62 +99,62 @@ def test_a_deflated_bomb_is_refused_before_it_goes_off(series: Path, monkeypatch
 
 
 @pytest.mark.parametrize("depth", [50, 20_000])
-def test_deep_sequences_are_read_or_refused_and_never_a_crash(series: Path, depth: int) -> None:
+def test_deeply_nested_sequences_do_not_crash_the_reader(series: Path, depth: int) -> None:
     path = sorted(series.rglob("*.dcm"))[0]
     content = path.read_bytes()
-    place = content.index(b"\xe0\x7f\x10\x00")
+    offset = content.index(b"\xe0\x7f\x10\x00")
     begin = b"\x40\x00\x30\xa7SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     end = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
-    path.write_bytes(content[:place] + begin * depth + end * depth + content[place:])
+    path.write_bytes(content[:offset] + begin * depth + end * depth + content[offset:])
 
-    found = scan(series)
+    scan_result = scan(series)
 
-    assert len(found.instances) + len(found.damaged) == 7
-    assert (len(found.damaged) == 1) == (depth > 1000)
+    assert len(scan_result.instances) + len(scan_result.damaged) == 7
+    assert (len(scan_result.damaged) == 1) == (depth > 1000)
 
 
-def test_links_inside_the_folder_are_copies(series: Path) -> None:
+def test_a_link_inside_the_folder_is_ignored_as_a_copy(series: Path) -> None:
     target = next(series.rglob("*.dcm"))
     (series / "link.dcm").symlink_to(target)
 
-    found = scan(series)
+    scan_result = scan(series)
 
-    assert len(found.instances) == 7
-    assert found.passed_over == {"copy of another file": 1}
+    assert len(scan_result.instances) == 7
+    assert scan_result.passed_over == {"copy of another file": 1}
 
 
-def test_links_to_folders_are_counted_and_not_entered(series: Path, tmp_path: Path) -> None:
+def test_links_to_folders_are_ignored(series: Path, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("not DICOM")
     os.mkfifo(tmp_path / "notes" / "pipe")
     (series / "twin").symlink_to(series, target_is_directory=True)
     (series / "elsewhere").symlink_to(tmp_path / "notes", target_is_directory=True)
 
-    found = scan(series)
+    scan_result = scan(series)
 
-    assert len(found.instances) == 7
-    assert found.passed_over == {"link to a folder": 2}
+    assert len(scan_result.instances) == 7
+    assert scan_result.passed_over == {"link to a folder": 2}
 
 
-def test_a_link_to_a_folder_of_dicom_is_an_error_and_not_a_missing_series(series: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_folder_with_dicom_is_an_error(series: Path, tmp_path: Path) -> None:
     phantoms.write(tmp_path / "elsewhere" / "PET", phantoms.distinct(phantoms.oblique_geometry()), "PT")
     (series / "PET").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
 
-    with pytest.raises(InputError, match="1 damaged DICOM file: PET: a link out of the folder is not followed"):
+    with pytest.raises(InputError, match="1 damaged DICOM file: PET: link to DICOM files outside the folder"):
         scan(series).check_undamaged()
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refusing(path: str | Path) -> object:
+    def deny_access(path: str | Path) -> object:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("os.scandir", refusing)
+    monkeypatch.setattr("os.scandir", deny_access)
 
     with pytest.raises(InputError, match="cannot be read: Permission denied"):
         scan(series)
 
 
-def test_a_folder_that_is_itself_a_link_is_entered(series: Path, tmp_path: Path) -> None:
+def test_an_input_folder_may_be_a_link(series: Path, tmp_path: Path) -> None:
     link = tmp_path / "study"
     link.symlink_to(series)
 
@@ -162,7 +162,7 @@ def test_a_folder_that_is_itself_a_link_is_entered(series: Path, tmp_path: Path)
 
 
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # pydicom's FileSet
-def test_dicomdir_is_passed_over(series: Path, tmp_path: Path) -> None:
+def test_a_dicomdir_is_ignored(series: Path, tmp_path: Path) -> None:
     media = FileSet()
     for path in series.rglob("*.dcm"):
         media.add(path)
@@ -170,16 +170,15 @@ def test_dicomdir_is_passed_over(series: Path, tmp_path: Path) -> None:
     del media
     gc.collect()
 
-    found = scan(tmp_path / "media")
+    scan_result = scan(tmp_path / "media")
 
-    assert len(found.instances) == 7
-    assert found.passed_over == {"DICOMDIR": 1}
+    assert len(scan_result.instances) == 7
+    assert scan_result.passed_over == {"DICOMDIR": 1}
 
 
-@pytest.mark.filterwarnings("ignore")  # pydicom's, of the file IDs
-@pytest.mark.parametrize("way_out", [["..", "outside", "0000.dcm"], ["", "etc", "passwd"]])
-def test_a_dicomdir_leads_nowhere(series: Path, tmp_path: Path, way_out: list[str]) -> None:
-    """Its references are not followed: what is read lies in the folder."""
+@pytest.mark.filterwarnings("ignore")  # pydicom warns about the file IDs
+@pytest.mark.parametrize("file_id", [["..", "outside", "0000.dcm"], ["", "etc", "passwd"]])
+def test_references_of_a_dicomdir_are_not_followed(series: Path, tmp_path: Path, file_id: list[str]) -> None:
     phantoms.write(tmp_path / "outside", phantoms.distinct(phantoms.oblique_geometry()), name="outside")
     media = FileSet()
     media.add(sorted(series.rglob("*.dcm"))[0])
@@ -189,16 +188,16 @@ def test_a_dicomdir_leads_nowhere(series: Path, tmp_path: Path, way_out: list[st
     directory = dcmread(tmp_path / "media" / "DICOMDIR")
     for record in directory.DirectoryRecordSequence:
         if "ReferencedFileID" in record:
-            record.ReferencedFileID = way_out
+            record.ReferencedFileID = file_id
     directory.save_as(tmp_path / "media" / "DICOMDIR")
 
-    found = scan(tmp_path / "media")
+    scan_result = scan(tmp_path / "media")
 
-    assert [instance.path.is_relative_to(tmp_path / "media") for instance in found.instances] == [True]
-    assert found.passed_over == {"DICOMDIR": 1}
+    assert [instance.path.is_relative_to(tmp_path / "media") for instance in scan_result.instances] == [True]
+    assert scan_result.passed_over == {"DICOMDIR": 1}
 
 
-def test_the_same_instance_with_other_content_is_no_copy(series: Path) -> None:
+def test_the_same_instance_with_different_content_is_not_a_copy(series: Path) -> None:
     first = sorted(series.rglob("*.dcm"))[0]
     dataset = dcmread(first)
     dataset.InstanceNumber = 99
@@ -215,18 +214,18 @@ def test_a_data_set_without_preamble_is_read(series: Path) -> None:
     bare.save_as(path, implicit_vr=True, little_endian=True)
     assert path.read_bytes()[128:132] != b"DICM"
 
-    found = scan(series)
+    scan_result = scan(series)
 
-    assert len(found.instances) == 7
-    assert found.instances[0].header.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2"
+    assert len(scan_result.instances) == 7
+    assert scan_result.instances[0].header.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2"
 
 
-def test_one_file_is_a_scan_of_its_own(series: Path) -> None:
+def test_a_single_file_can_be_scanned(series: Path) -> None:
     path = sorted(series.rglob("*.dcm"))[2]
 
-    found = scan(path)
+    scan_result = scan(path)
 
-    assert [instance.name for instance in found.instances] == [path.name]
+    assert [instance.name for instance in scan_result.instances] == [path.name]
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -235,41 +234,41 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_a_file_cut_anywhere_in_its_header_is_an_error_and_not_a_missing_slice(series: Path) -> None:
+def test_a_file_that_is_truncated_in_its_header_is_damaged(series: Path) -> None:
     path = sorted(series.rglob("*.dcm"))[3]
     content = path.read_bytes()
-    for kept in range(132, len(content) - 11 * 13 * 2 - 12, 3):
-        path.write_bytes(content[:kept])
+    for length in range(132, len(content) - 11 * 13 * 2 - 12, 3):
+        path.write_bytes(content[:length])
 
-        found = scan(series)
+        scan_result = scan(series)
 
-        assert (len(found.instances), list(found.damaged)) == (6, [f"deep/er/{path.name}"]), kept
+        assert (len(scan_result.instances), list(scan_result.damaged)) == (6, [f"deep/er/{path.name}"]), length
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_damaged_files_are_named_when_they_are_refused(series: Path) -> None:
+def test_damaged_files_are_named(series: Path) -> None:
     path = sorted(series.rglob("*.dcm"))[3]
     path.write_bytes(path.read_bytes()[:500])
 
-    found = scan(series)
+    scan_result = scan(series)
 
     with pytest.raises(InputError, match=rf"1 damaged DICOM file: .*{path.name}.*"):
-        found.check_undamaged()
+        scan_result.check_undamaged()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-def test_a_file_that_is_damaged_behind_its_series_uid_is_damage_of_that_series(series: Path) -> None:
+def test_damage_after_the_series_uid_affects_only_that_series(series: Path) -> None:
     path = sorted(series.rglob("*.dcm"))[3]
     uid = dcmread(path).SeriesInstanceUID
     path.write_bytes(path.read_bytes()[: path.read_bytes().index(uid.encode()) + 100])
 
-    found = scan(series)
+    scan_result = scan(series)
 
-    assert [damage.series_uid for damage in found.damaged.values()] == [uid]
-    found.check_undamaged()
-    found.check_series("another")
+    assert [damage.series_uid for damage in scan_result.damaged.values()] == [uid]
+    scan_result.check_undamaged()
+    scan_result.check_series("another")
     with pytest.raises(InputError, match=path.name):
-        found.check_series(uid)
+        scan_result.check_series(uid)
 
 
 def test_an_unreadable_file_is_an_error(series: Path) -> None:

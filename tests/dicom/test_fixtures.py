@@ -1,4 +1,4 @@
-"""Real DICOM with its oddities: each folder has the outcome that docs/fixtures.md says."""
+"""Public DICOM data: each folder has the outcome that is documented in docs/developers/fixtures.md."""
 
 from __future__ import annotations
 
@@ -16,63 +16,63 @@ from clickseg.dicom.volume import Series, load_volume
 from clickseg.results.identity import encoded
 from tests.helpers.dicom_results import make_results, violations
 
-DOCS = Path(__file__).parents[2] / "docs" / "fixtures.md"
+PAGE = Path(__file__).parents[2] / "docs" / "developers" / "fixtures.md"
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-def rows() -> list[tuple[str, str, str]]:
-    """Folder, remedies and outcome of each row of the table in the docs."""
-    lines = [line for line in DOCS.read_text().splitlines() if line.startswith("| `")]
+def read_rows() -> list[tuple[str, str, str]]:
+    """Returns folder, repairs and outcome of each row of the documented table."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [(folder.strip("`"), remedies.strip("`"), outcome) for folder, remedies, outcome in cells]
+    return [(folder.strip("`"), repairs.strip("`"), outcome) for folder, repairs, outcome in cells]
 
 
-def outcomes(folder: Path, remedies: str) -> Iterator[tuple[str, Series | None]]:
-    """What becomes of each series of a folder, in words, and the series where it could be read."""
-    asked = Remedies.parse(remedies.split())
-    for candidate in group(scan(folder).instances):
+def series_outcomes(folder: Path, repair_names: str) -> Iterator[tuple[str, Series | None]]:
+    """Yields the outcome of each series of a folder as text, and the series if it could be read."""
+    repairs = Remedies.parse(repair_names.split())
+    for files in group(scan(folder).instances):
         try:
-            series = load_volume(check(candidate, asked))
+            series = load_volume(check(files, repairs))
         except InputError as error:
-            yield f"{candidate.modality}: {error}", None
+            yield f"{files.modality}: {error}", None
         else:
             shape = " x ".join(str(count) for count in series.volume.spatial_shape)
-            yield f"{candidate.modality} {shape} {series.unit}".strip(), series
+            yield f"{files.modality} {shape} {series.unit}".strip(), series
 
 
-@pytest.mark.parametrize(("folder", "remedies", "outcome"), rows(), ids=lambda value: str(value)[:60])
-def test_a_folder_has_the_outcome_that_the_docs_say(fixtures: Path, folder: str, remedies: str, outcome: str) -> None:
-    found = [text for text, _ in outcomes(fixtures / folder, remedies)] or ["no DICOM"]
+@pytest.mark.parametrize(("folder", "repairs", "outcome"), read_rows(), ids=lambda value: str(value)[:60])
+def test_a_folder_has_the_documented_outcome(fixtures: Path, folder: str, repairs: str, outcome: str) -> None:
+    actual = [text for text, _ in series_outcomes(fixtures / folder, repairs)] or ["no DICOM"]
 
     expected = outcome.split("<br>")
-    assert [each for each in expected if not any(each in text for text in found)] == []
-    assert [text for text in found if not any(each in text for each in expected)] == []
+    assert [part for part in expected if not any(part in text for text in actual)] == []
+    assert [text for text in actual if not any(part in text for part in expected)] == []
 
 
 def test_every_folder_is_in_the_table(fixtures: Path) -> None:
-    listed = {folder.partition("/")[0] for folder, _, _ in rows()}
+    documented = {folder.partition("/")[0] for folder, _, _ in read_rows()}
 
-    assert {path.name for path in fixtures.iterdir()} == listed
-
-
-def volumes() -> list[tuple[str, str]]:
-    """The rows whose outcome is one volume."""
-    return [(folder, remedies) for folder, remedies, outcome in rows() if " x " in outcome]
+    assert {path.name for path in fixtures.iterdir()} == documented
 
 
-@pytest.mark.parametrize(("folder", "remedies"), volumes())
-def test_dciodvfy_finds_no_error_in_what_a_folder_yields(
-    fixtures: Path, dciodvfy: str, tmp_path: Path, folder: str, remedies: str
+def rows_with_volumes() -> list[tuple[str, str]]:
+    """Returns folder and repairs of the rows with a volume."""
+    return [(folder, repairs) for folder, repairs, outcome in read_rows() if " x " in outcome]
+
+
+@pytest.mark.parametrize(("folder", "repairs"), rows_with_volumes())
+def test_dciodvfy_finds_no_error_in_the_results(
+    fixtures: Path, dciodvfy: str, tmp_path: Path, folder: str, repairs: str
 ) -> None:
-    read = [series for _, series in outcomes(fixtures / folder, remedies) if series is not None]
+    volumes = [series for _, series in series_outcomes(fixtures / folder, repairs) if series is not None]
 
-    assert read
-    for series in read:
+    assert volumes
+    for series in volumes:
         array = np.zeros(series.volume.spatial_shape, dtype=np.uint8)
         array[1:, array.shape[1] // 4 : array.shape[1] // 2, array.shape[2] // 3 : array.shape[2] // 2] = 1
-        found = make_results(series, LabelMap(array, False, 1))
+        segmented = make_results(series, LabelMap(array, False, 1))
         empty = make_results(series, LabelMap(np.zeros_like(array), False, 1))
-        for dataset in (found.segmentation, found.report, empty.report):
+        for dataset in (segmented.segmentation, segmented.report, empty.report):
             path = tmp_path / "result.dcm"
             path.write_bytes(encoded(dataset))
             errors = [error for error in violations(path, dciodvfy) if not _is_source_uid(error)]
@@ -80,5 +80,5 @@ def test_dciodvfy_finds_no_error_in_what_a_folder_yields(
 
 
 def _is_source_uid(error: str) -> bool:
-    """mr_brain_papaya_oblique20 has UIDs that begin with 0.0: a reference to them cannot be any other."""
+    """Whether an error is about a UID of mr_brain_papaya_oblique20 that begins with 0.0; references must repeat it."""
     return error.startswith('Error - Illegal root for UID - "0.0.0.0.')

@@ -1,4 +1,4 @@
-"""Grouping instances to series, and what makes a series no volume before its geometry is looked at."""
+"""Grouping of instances into series, and checks of a series before its geometry is checked."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def slices() -> list[Dataset]:
     return phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
 
 
-def test_series_in_one_folder_are_told_apart(tmp_path: Path) -> None:
+def test_series_in_one_folder_are_separated(tmp_path: Path) -> None:
     volume = phantoms.distinct(phantoms.oblique_geometry())
     mixed = phantoms.instances(volume, "CT") + phantoms.instances(volume, "PT") + phantoms.instances(volume, "CT", "b")
 
-    candidates = group(scan(phantoms.save(tmp_path, mixed)).instances)
+    groups = group(scan(phantoms.save(tmp_path, mixed)).instances)
 
-    assert sorted((c.modality, len(c.instances)) for c in candidates) == [("CT", 7), ("CT", 7), ("PT", 7)]
+    assert sorted((files.modality, len(files.instances)) for files in groups) == [("CT", 7), ("CT", 7), ("PT", 7)]
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
-def test_an_empty_uid_is_an_error_that_names_it(tmp_path: Path, slices: list[Dataset], keyword: str) -> None:
+def test_an_empty_uid_is_rejected_with_its_name(tmp_path: Path, slices: list[Dataset], keyword: str) -> None:
     for dataset in slices:
         setattr(dataset, keyword, "")
         dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.5"
@@ -43,7 +43,7 @@ def test_an_empty_uid_is_an_error_that_names_it(tmp_path: Path, slices: list[Dat
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID"])
 @pytest.mark.parametrize("value", ["abc", "1." + "2" * 70])
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_what_is_no_uid_is_an_error(tmp_path: Path, slices: list[Dataset], keyword: str, value: str) -> None:
+def test_an_invalid_uid_is_rejected(tmp_path: Path, slices: list[Dataset], keyword: str, value: str) -> None:
     setattr(slices[2], keyword, value)
 
     with pytest.raises(SeriesError, match=rf"{keyword} .*: expected a UID, got"):
@@ -51,7 +51,7 @@ def test_what_is_no_uid_is_an_error(tmp_path: Path, slices: list[Dataset], keywo
 
 
 @pytest.mark.parametrize("keyword", ["PatientID", "PatientName"])
-def test_slices_of_two_patients_are_an_error_that_names_neither(
+def test_slices_of_two_patients_are_rejected_without_their_names(
     tmp_path: Path, slices: list[Dataset], keyword: str
 ) -> None:
     setattr(slices[2], keyword, "Another^One")
@@ -61,37 +61,37 @@ def test_slices_of_two_patients_are_an_error_that_names_neither(
     assert "Another" not in str(caught.value)
 
 
-def test_one_series_uid_in_two_studies_is_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_a_series_with_two_study_uids_is_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
     slices[0].StudyInstanceUID = "2.25.9"
 
     with pytest.raises(SeriesError, match=r"StudyInstanceUID .*: expected one value in a series, got .* in 6 files"):
         phantoms.checked(phantoms.save(tmp_path, slices))
 
 
-def test_two_files_of_one_instance_with_other_content_are_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_two_different_files_of_one_instance_are_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
     slices[1].SOPInstanceUID = slices[0].SOPInstanceUID
 
     with pytest.raises(SeriesError, match=r"SOPInstanceUID .* is the same in 2 different files"):
         phantoms.checked(phantoms.save(tmp_path, slices))
 
 
-def test_a_missing_frame_of_reference_is_an_error_with_a_remedy(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_a_missing_frame_of_reference_is_rejected_or_repaired(tmp_path: Path, slices: list[Dataset]) -> None:
     for dataset in slices:
         del dataset.FrameOfReferenceUID
     folder = phantoms.save(tmp_path, slices)
 
     with pytest.raises(SeriesError, match=r"FrameOfReferenceUID .* is missing") as caught:
         phantoms.checked(folder)
-    remedied = phantoms.checked(folder, "frame-of-reference")
+    repaired = phantoms.checked(folder, "frame-of-reference")
 
     assert caught.value.hint is not None
-    assert remedied.stack.geometry.frame_of_reference_uid.startswith("2.25.")
-    assert remedied.candidate.remedies_used == ("a frame of reference was made from the Series Instance UID",)
-    again = phantoms.checked(folder, "frame-of-reference")
-    assert again.stack.geometry.frame_of_reference_uid == remedied.stack.geometry.frame_of_reference_uid
+    assert repaired.stack.geometry.frame_of_reference_uid.startswith("2.25.")
+    assert repaired.candidate.remedies_used == ("created a Frame of Reference UID from the Series Instance UID",)
+    second = phantoms.checked(folder, "frame-of-reference")
+    assert second.stack.geometry.frame_of_reference_uid == repaired.stack.geometry.frame_of_reference_uid
 
 
-def test_a_slice_of_another_size_is_named(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_a_slice_with_a_different_size_is_named(tmp_path: Path, slices: list[Dataset]) -> None:
     slices[3].Columns = 12
     slices[3].PixelData = slices[3].PixelData[: 11 * 12 * 2]
 
@@ -100,9 +100,7 @@ def test_a_slice_of_another_size_is_named(tmp_path: Path, slices: list[Dataset])
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 13), (65535, 65535)])
-def test_absurd_sizes_are_refused_before_anything_is_allocated(
-    tmp_path: Path, slices: list[Dataset], rows: int, columns: int
-) -> None:
+def test_sizes_out_of_bounds_are_rejected(tmp_path: Path, slices: list[Dataset], rows: int, columns: int) -> None:
     for dataset in slices:
         dataset.Rows, dataset.Columns = rows, columns
 
@@ -110,41 +108,41 @@ def test_absurd_sizes_are_refused_before_anything_is_allocated(
         phantoms.checked(phantoms.save(tmp_path, slices))
 
 
-def test_too_many_voxels_are_refused(tmp_path: Path, slices: list[Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_voxels_are_rejected(tmp_path: Path, slices: list[Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series_module, "MAX_VOXELS", 7 * 11 * 13 - 1)
 
     with pytest.raises(SeriesError, match="7 x 11 x 13 voxels: expected at most 1000"):
         phantoms.checked(phantoms.save(tmp_path, slices))
 
 
-def test_localizers_are_refused_and_left_out_when_asked_for(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_localizers_are_rejected_or_excluded_by_a_repair(tmp_path: Path, slices: list[Dataset]) -> None:
     scout = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, 20, 20))))[0]
     scout.SOPInstanceUID = "2.25.3"
     scout.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     scout.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
     folder = phantoms.save(tmp_path, [*slices, scout])
 
-    with pytest.raises(SeriesError, match=r"among the slices are 1 localizer: image\d+"):
+    with pytest.raises(SeriesError, match=r"the series contains 1 localizer: image\d+"):
         phantoms.checked(folder)
-    remedied = phantoms.checked(folder, "drop-localizers")
+    repaired = phantoms.checked(folder, "drop-localizers")
 
-    assert remedied.stack.geometry.spatial_shape == (7, 11, 13)
-    assert "left out 1 localizer" in remedied.candidate.remedies_used[0]
+    assert repaired.stack.geometry.spatial_shape == (7, 11, 13)
+    assert "excluded 1 localizer" in repaired.candidate.remedies_used[0]
 
 
-def test_secondary_captures_are_refused_and_left_out_when_asked_for(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_secondary_captures_are_rejected_or_excluded_by_a_repair(tmp_path: Path, slices: list[Dataset]) -> None:
     capture = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, 20, 20))))[0]
     capture.SOPInstanceUID = "2.25.3"
     capture.SOPClassUID = SecondaryCaptureImageStorage
     folder = phantoms.save(tmp_path, [*slices, capture])
 
-    with pytest.raises(SeriesError, match=r"among the slices are 1 secondary capture: image\d+"):
+    with pytest.raises(SeriesError, match=r"the series contains 1 secondary capture: image\d+"):
         phantoms.checked(folder)
 
     assert len(phantoms.checked(folder, "drop-localizers").stack.planes) == 7
 
 
-def test_a_series_of_localizers_only_is_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_a_series_with_only_localizers_is_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
     for dataset in slices:
         dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
 
@@ -152,7 +150,7 @@ def test_a_series_of_localizers_only_is_an_error(tmp_path: Path, slices: list[Da
         phantoms.checked(phantoms.save(tmp_path, slices), "drop-localizers")
 
 
-def test_what_is_no_ct_mr_or_pet_is_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_a_series_that_is_not_ct_mr_or_pet_is_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
     for dataset in slices:
         dataset.SOPClassUID = "1.2.111.10008.2.1.4.1.1.2"
 
@@ -169,7 +167,7 @@ def test_what_is_no_ct_mr_or_pet_is_an_error(tmp_path: Path, slices: list[Datase
         ("DiffusionBValue", [0.0, 800.0], "DiffusionBValue: 0.0, 800.0"),
     ],
 )
-def test_several_volumes_are_refused_and_one_is_taken_when_asked_for(
+def test_several_volumes_are_rejected_or_one_is_selected_by_a_repair(
     tmp_path: Path, keyword: str, values: list[object], shown: str
 ) -> None:
     geometry = phantoms.oblique_geometry()
@@ -188,42 +186,40 @@ def test_several_volumes_are_refused_and_one_is_taken_when_asked_for(
 
     assert f"N-th of {len(values)}" in (caught.value.hint or "")
     assert second.volume.array.mean() == 10
-    assert second.candidate.remedies_used == (f"volume 2 of {len(values)} was taken",)
-    with pytest.raises(SeriesError, match=f"volume 9 was asked for, but the series holds {len(values)}"):
+    assert second.candidate.remedies_used == (f"used volume 2 of {len(values)}",)
+    with pytest.raises(SeriesError, match=f"volume 9 was requested, but the series contains {len(values)}"):
         phantoms.checked(folder, "volume=9")
 
 
-def test_a_series_of_one_volume_is_taken_whatever_volume_is_asked_of_others(
-    tmp_path: Path, slices: list[Dataset]
-) -> None:
-    checked = phantoms.checked(phantoms.save(tmp_path, slices), "volume=3")
+def test_a_series_with_one_volume_ignores_the_requested_volume(tmp_path: Path, slices: list[Dataset]) -> None:
+    geometry = phantoms.checked(phantoms.save(tmp_path, slices), "volume=3")
 
-    assert len(checked.stack.planes) == 7
-    assert checked.candidate.remedies_used == ()
+    assert len(geometry.stack.planes) == 7
+    assert geometry.candidate.remedies_used == ()
 
 
-@pytest.mark.parametrize(("total", "is_refused"), [(3, True), (None, True), (1, False)])
-def test_a_part_of_a_concatenation_is_refused(
-    tmp_path: Path, slices: list[Dataset], total: int | None, is_refused: bool
+@pytest.mark.parametrize(("total", "is_rejected"), [(3, True), (None, True), (1, False)])
+def test_a_part_of_a_concatenation_is_rejected(
+    tmp_path: Path, slices: list[Dataset], total: int | None, is_rejected: bool
 ) -> None:
     for dataset in slices:
         dataset.ConcatenationUID = "2.25.9"
         dataset.InConcatenationTotalNumber = total
     folder = phantoms.save(tmp_path, slices)
 
-    if is_refused:
-        with pytest.raises(SeriesError, match=r"ConcatenationUID \(0020,9161\): only a part of a multi-frame image"):
+    if is_rejected:
+        with pytest.raises(SeriesError, match=r"ConcatenationUID \(0020,9161\): the instance is only a part of"):
             phantoms.checked(folder)
     else:
         assert len(phantoms.checked(folder).stack.planes) == 7
 
 
 @pytest.mark.parametrize("with_times", [False, True])
-def test_volumes_told_apart_by_two_attributes_only_are_found(tmp_path: Path, with_times: bool) -> None:
+def test_volumes_that_differ_only_in_two_attributes_together_are_found(tmp_path: Path, with_times: bool) -> None:
     datasets = []
-    for number, (echo, kind) in enumerate([(1, "M"), (1, "P"), (2, "M"), (2, "P")]):
+    for number, (echo_time, image_type) in enumerate([(1, "M"), (1, "P"), (2, "M"), (2, "P")]):
         for index, dataset in enumerate(phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()), "MR")):
-            dataset.EchoTime, dataset.ImageType = echo, ["ORIGINAL", "PRIMARY", kind]
+            dataset.EchoTime, dataset.ImageType = echo_time, ["ORIGINAL", "PRIMARY", image_type]
             dataset.SOPInstanceUID = f"2.25.{100 * number + index + 1}"
             if with_times:
                 dataset.ContentTime = f"1000{10 * number + index:02d}"
@@ -233,12 +229,14 @@ def test_volumes_told_apart_by_two_attributes_only_are_found(tmp_path: Path, wit
         phantoms.checked(phantoms.save(tmp_path, datasets))
 
 
-def test_volumes_told_apart_by_the_time_of_each_image_only_are_found(tmp_path: Path) -> None:
+def test_volumes_that_differ_only_in_the_time_of_each_image_are_found(tmp_path: Path) -> None:
     geometry, datasets = phantoms.oblique_geometry(), []
     for number in range(3):
         volume = geometry.with_array(np.full(geometry.spatial_shape, 10.0 * number, dtype=np.float32))
         for index, dataset in enumerate(phantoms.instances(volume, "MR")):
-            dataset.AcquisitionTime = f"1000{2 * (3 * index + number):02d}"  # slice by slice, all time points
+            dataset.AcquisitionTime = (
+                f"1000{2 * (3 * index + number):02d}"  # all time points of a slice, then the next slice
+            )
             dataset.SOPInstanceUID = f"2.25.{100 * number + index + 1}"
             datasets.append(dataset)
     folder = phantoms.save(tmp_path, datasets)
@@ -250,7 +248,7 @@ def test_volumes_told_apart_by_the_time_of_each_image_only_are_found(tmp_path: P
     assert phantoms.read(folder, "volume=3").volume.array.min() == 20
 
 
-def test_a_single_frame_image_with_more_frames_is_refused(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_a_single_frame_image_with_several_frames_is_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
     for dataset in slices:
         dataset.NumberOfFrames = 3
         dataset.PixelData = dataset.PixelData * 3
@@ -264,14 +262,14 @@ def test_a_single_frame_image_with_more_frames_is_refused(tmp_path: Path, slices
 @pytest.mark.parametrize(
     ("keyword", "value", "message"),
     [
-        ("ImagePositionPatient", None, "ImagePositionPatient .*: expected 3 numbers, got nothing"),
+        ("ImagePositionPatient", None, "ImagePositionPatient .*: expected 3 numbers, got no value"),
         ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "expected two perpendicular unit vectors"),
         ("ImageOrientationPatient", [2, 0, 0, 0, 1, 0], "expected two perpendicular unit vectors"),
         ("PixelSpacing", [0, 1], "expected two lengths above 0"),
-        ("PixelSpacing", None, "PixelSpacing .*: expected 2 numbers, got nothing"),
+        ("PixelSpacing", None, "PixelSpacing .*: expected 2 numbers, got no value"),
     ],
 )
-def test_a_plane_that_is_nowhere_is_an_error(
+def test_a_plane_with_invalid_geometry_is_rejected(
     tmp_path: Path, slices: list[Dataset], keyword: str, value: object, message: str
 ) -> None:
     setattr(slices[2], keyword, value)
@@ -280,7 +278,7 @@ def test_a_plane_that_is_nowhere_is_an_error(
         phantoms.checked(phantoms.save(tmp_path, slices))
 
 
-def test_colour_is_refused(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_colour_images_are_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
     for dataset in slices:
         dataset.PhotometricInterpretation = "PALETTE COLOR"
 
@@ -289,15 +287,15 @@ def test_colour_is_refused(tmp_path: Path, slices: list[Dataset]) -> None:
 
 
 @pytest.mark.parametrize("name", ["resampl", "volume=0", "volume=x", "volume", ""])
-def test_an_unknown_remedy_is_wrong_use(name: str) -> None:
-    with pytest.raises(UsageError, match="unknown remedy"):
+def test_an_unknown_repair_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match="unknown repair"):
         Remedies.parse([name])
 
 
-def test_a_group_keeps_multi_frame_instances_apart(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_a_multi_frame_instance_is_a_group_of_its_own(tmp_path: Path, slices: list[Dataset]) -> None:
     folder = phantoms.legacy_enhanced(tmp_path, slices)
 
-    (candidate,) = group(scan(folder).instances)
+    (files,) = group(scan(folder).instances)
 
-    assert len(candidate.instances) == 1
-    assert check(candidate, Remedies()).stack.geometry.spatial_shape == (7, 11, 13)
+    assert len(files.instances) == 1
+    assert check(files, Remedies()).stack.geometry.spatial_shape == (7, 11, 13)

@@ -1,4 +1,4 @@
-"""Headers from which SEG and SR are made: character sets, missing attributes, broken values."""
+"""Headers from which SEG and SR are created: character sets, missing attributes, invalid values."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ NAMES = {
     "Chinese GB18030": ("GB18030", "王^小东", "GB18030"),
     "Japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", ["ISO 2022 IR 6", "ISO 2022 IR 87"]),
     "Japanese single bytes": (JAPANESE, "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎", JAPANESE),
-    "Korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", "ISO_IR 192"),  # highdicom does not know 149
+    "Korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", "ISO_IR 192"),  # highdicom does not support 149
     "Cyrillic": ("ISO_IR 144", "Иванов^Иван", "ISO_IR 144"),
     "empty": ("", "Smith^John", None),
-    "default alone": ("ISO_IR 6", "Smith^John", None),
-    "one with code extensions": ("ISO 2022 IR 100", "Müller^Jürgen", "ISO_IR 100"),
+    "only the default": ("ISO_IR 6", "Smith^John", None),
+    "one set with code extensions": ("ISO 2022 IR 100", "Müller^Jürgen", "ISO_IR 100"),
     "mixed": (["ISO_IR 100", "ISO 2022 IR 87"], "Müller=山田", "ISO_IR 192"),
 }
 
 
-@pytest.mark.parametrize(("character_set", "name", "written"), NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize(("character_set", "name", "written_set"), NAMES.values(), ids=NAMES)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_names_survive_in_every_character_set(
-    tmp_path: Path, dciodvfy: str, character_set: object, name: str, written: object
+def test_names_are_copied_in_every_character_set(
+    tmp_path: Path, dciodvfy: str, character_set: object, name: str, written_set: object
 ) -> None:
     datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
     for dataset in datasets:
@@ -48,13 +48,13 @@ def test_names_survive_in_every_character_set(
     for number, dataset in enumerate((results.segmentation, results.report)):
         path = tmp_path / f"{number}.dcm"
         path.write_bytes(encoded(dataset))
-        back = dcmread(path)
-        assert str(back.PatientName) == name
-        assert back.get("SpecificCharacterSet") == written
+        result = dcmread(path)
+        assert str(result.PatientName) == name
+        assert result.get("SpecificCharacterSet") == written_set
         assert violations(path, dciodvfy) == []
 
 
-def test_attributes_that_the_source_lacks_are_empty_in_the_result(tmp_path: Path, dciodvfy: str) -> None:
+def test_missing_attributes_of_the_source_are_empty_in_the_result(tmp_path: Path, dciodvfy: str) -> None:
     datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
     for dataset in datasets:
         for keyword in ("AccessionNumber", "PatientID", "PatientBirthDate", "StudyID", "StudyDate", "SliceThickness"):
@@ -65,14 +65,14 @@ def test_attributes_that_the_source_lacks_are_empty_in_the_result(tmp_path: Path
     for number, dataset in enumerate((results.segmentation, results.report)):
         path = tmp_path / f"{number}.dcm"
         path.write_bytes(encoded(dataset))
-        back = dcmread(path)
-        assert back.PatientID == ""
-        assert back.StudyDate == ""
+        result = dcmread(path)
+        assert result.PatientID == ""
+        assert result.StudyDate == ""
         assert violations(path, dciodvfy) == []
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_values_that_break_their_rules_are_left_out_with_a_warning(
+def test_invalid_values_are_omitted_with_a_warning(
     tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
@@ -86,24 +86,24 @@ def test_values_that_break_their_rules_are_left_out_with_a_warning(
 
     path = tmp_path / "seg.dcm"
     path.write_bytes(encoded(results.segmentation))
-    back = dcmread(path)
-    assert "PatientAge" not in back
-    assert (back.PatientSex, back.StudyDate, back.PatientBirthDate) == ("", "", "")
+    result = dcmread(path)
+    assert "PatientAge" not in result
+    assert (result.PatientSex, result.StudyDate, result.PatientBirthDate) == ("", "", "")
     assert violations(path, dciodvfy) == []
-    ours = [record.message for record in caplog.records if record.name.startswith("clickseg")]
-    assert sorted(message.split()[0] for message in ours) == [
+    messages = [record.message for record in caplog.records if record.name.startswith("clickseg")]
+    assert sorted(message.split()[0] for message in messages) == [
         "PatientAge",
         "PatientBirthDate",
         "PatientSex",
         "StudyDate",
         "StudyDescription",
     ]
-    assert "yesterday" not in " ".join(ours)
+    assert "yesterday" not in " ".join(messages)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("keyword", ["PatientBirthDate", "StudyID", "PatientID", "PatientName"])
-def test_values_of_another_representation_break_nothing(tmp_path: Path, keyword: str) -> None:
+def test_values_with_a_different_value_representation_are_not_an_error(tmp_path: Path, keyword: str) -> None:
     datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset[keyword] = DataElement(keyword, "DS", "72.5")
@@ -115,7 +115,7 @@ def test_values_of_another_representation_break_nothing(tmp_path: Path, keyword:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_patient_is_identified_whatever_the_id_looks_like(tmp_path: Path) -> None:
+def test_an_invalid_patient_id_is_copied(tmp_path: Path) -> None:
     datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset.PatientID = "9" * 70
@@ -138,12 +138,12 @@ def test_the_sources_are_not_changed(tmp_path: Path) -> None:
     assert [str(header) for header in headers] == before
 
 
-def test_a_digest_leaves_the_items_of_the_source_as_they_were_read(tmp_path: Path) -> None:
-    other = Dataset()
-    other.PatientID = "PHANTOM-2"
+def test_a_digest_does_not_decode_the_items_of_the_source(tmp_path: Path) -> None:
+    other_id = Dataset()
+    other_id.PatientID = "PHANTOM-2"
     datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
     for dataset in datasets:
-        dataset.OtherPatientIDsSequence = [other]
+        dataset.OtherPatientIDsSequence = [other_id]
     (header, *_) = phantoms.read(phantoms.save(tmp_path / "in", datasets)).sources
     (item,) = header.OtherPatientIDsSequence
 

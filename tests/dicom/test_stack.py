@@ -1,4 +1,4 @@
-"""Slices form a volume, or an error that says why not; ITK is the judge of where voxels lie."""
+"""Slices are sorted into a volume or rejected with a reason. ITK is the reference for voxel positions."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from clickseg.dicom.stack import Stack
 from tests.helpers import phantoms
 
 
-def itk_image(folder: Path) -> SimpleITK.Image:
+def read_with_itk(folder: Path) -> SimpleITK.Image:
     reader = SimpleITK.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     return reader.Execute()
 
 
-def moved(dataset: Dataset, millimetres: float) -> None:
+def move_slice(dataset: Dataset, distance_mm: float) -> None:
     """Moves a slice along its normal."""
     orientation = np.array(dataset.ImageOrientationPatient, dtype=float)
     normal = np.cross(orientation[:3], orientation[3:])
     dataset.ImagePositionPatient = [
-        f"{p:.8g}" for p in np.array(dataset.ImagePositionPatient, dtype=float) + millimetres * normal
+        f"{value:.8g}" for value in np.array(dataset.ImagePositionPatient, dtype=float) + distance_mm * normal
     ]
 
 
-def stack_of(folder: Path, datasets: list[Dataset], *remedies: str) -> Stack:
-    return phantoms.checked(phantoms.save(folder, datasets), *remedies).stack
+def make_stack(folder: Path, datasets: list[Dataset], *repairs: str) -> Stack:
+    return phantoms.checked(phantoms.save(folder, datasets), *repairs).stack
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def slices() -> list[Dataset]:
     order=st.permutations(range(5)),
 )
 @settings(max_examples=25)
-def test_every_voxel_lies_where_itk_puts_it(
+def test_voxel_positions_are_the_same_as_in_itk(
     tmp_path_factory: pytest.TempPathFactory,
     angles: tuple[float, ...],
     spacing: tuple[float, ...],
@@ -60,7 +60,7 @@ def test_every_voxel_lies_where_itk_puts_it(
 
     volume = phantoms.read(folder).volume
 
-    image = itk_image(folder)
+    image = read_with_itk(folder)
     for index in [(0, 0, 0), (4, 5, 3), (1, 4, 2)]:
         point = volume.map_indices_to_reference(np.array([index]))[0]
         itk_index = image.TransformPhysicalPointToIndex(point.tolist())
@@ -68,23 +68,23 @@ def test_every_voxel_lies_where_itk_puts_it(
         assert image[itk_index] == volume.array[index]
 
 
-def test_slices_keep_their_jitter_within_five_percent(tmp_path: Path, slices: list[Dataset]) -> None:
-    for dataset, millimetres in zip(slices, [0.05, -0.05, 0.08, -0.08, 0.02, 0, -0.06], strict=True):
-        moved(dataset, millimetres)
+def test_slice_positions_may_jitter_within_five_percent(tmp_path: Path, slices: list[Dataset]) -> None:
+    for dataset, distance_mm in zip(slices, [0.05, -0.05, 0.08, -0.08, 0.02, 0, -0.06], strict=True):
+        move_slice(dataset, distance_mm)
 
-    stack = stack_of(tmp_path, slices)
+    stack = make_stack(tmp_path, slices)
 
     assert stack.geometry.spacing[0] == pytest.approx(phantoms.SLICE_SPACING, abs=0.05)
     assert not stack.is_resampled
 
 
-def test_one_slice_is_no_volume(tmp_path: Path, slices: list[Dataset]) -> None:
-    with pytest.raises(SeriesError, match="one slice is no volume"):
-        stack_of(tmp_path, slices[:1])
+def test_a_series_with_one_slice_is_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
+    with pytest.raises(SeriesError, match="a volume needs at least 2 slices, got 1"):
+        make_stack(tmp_path, slices[:1])
 
 
 def test_two_slices_are_a_volume(tmp_path: Path, slices: list[Dataset]) -> None:
-    assert stack_of(tmp_path, slices[:2]).geometry.spatial_shape == (2, 11, 13)
+    assert make_stack(tmp_path, slices[:2]).geometry.spatial_shape == (2, 11, 13)
 
 
 def test_a_missing_slice_is_named_with_its_neighbours(tmp_path: Path, slices: list[Dataset]) -> None:
@@ -93,34 +93,34 @@ def test_a_missing_slice_is_named_with_its_neighbours(tmp_path: Path, slices: li
     with pytest.raises(
         SeriesError, match=r"1 missing slice in 1 place: between image\d+ at .* mm and image\d+ at"
     ) as caught:
-        stack_of(tmp_path, slices)
+        make_stack(tmp_path, slices)
 
     assert "resample" in (caught.value.hint or "")
 
 
-def test_several_gaps_are_counted(tmp_path: Path) -> None:
+def test_the_number_of_gaps_is_reported(tmp_path: Path) -> None:
     slices = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((10, 11, 13))))
 
     with pytest.raises(SeriesError, match="3 missing slices in 2 places"):
-        stack_of(tmp_path, [slices[index] for index in (0, 1, 2, 5, 6, 8, 9)])
+        make_stack(tmp_path, [slices[index] for index in (0, 1, 2, 5, 6, 8, 9)])
 
 
-def test_variable_spacing_is_an_error_with_a_remedy(tmp_path: Path, slices: list[Dataset]) -> None:
-    moved(slices[0], 1.4)
+def test_variable_spacing_is_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
+    move_slice(slices[0], 1.4)
 
     with pytest.raises(SeriesError, match=r"slice spacing varies from 3\.100 to 4\.500 mm"):
-        stack_of(tmp_path, slices)
+        make_stack(tmp_path, slices)
 
 
 def test_two_files_at_one_position_are_named(tmp_path: Path, slices: list[Dataset]) -> None:
-    twin = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))[2]
-    twin.SOPInstanceUID = "2.25.1"
+    duplicate = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))[2]
+    duplicate.SOPInstanceUID = "2.25.1"
 
-    with pytest.raises(SeriesError, match=r"1 position taken twice: image\d+ and image\d+ both lie at"):
-        stack_of(tmp_path, [*slices, twin])
+    with pytest.raises(SeriesError, match=r"1 duplicate slice position: image\d+ and image\d+ are both at"):
+        make_stack(tmp_path, [*slices, duplicate])
 
 
-def test_gantry_tilt_is_measured_in_degrees(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_gantry_tilt_is_reported_in_degrees(tmp_path: Path, slices: list[Dataset]) -> None:
     for index, dataset in enumerate(slices):
         column = np.array(dataset.ImageOrientationPatient[3:], dtype=float)
         position = np.array(dataset.ImagePositionPatient, dtype=float)
@@ -128,48 +128,48 @@ def test_gantry_tilt_is_measured_in_degrees(tmp_path: Path, slices: list[Dataset
         dataset.ImagePositionPatient = [f"{value:.8g}" for value in position + shift]
 
     with pytest.raises(SeriesError, match=r"gantry tilt of 12\.0 degrees"):
-        stack_of(tmp_path, slices)
+        make_stack(tmp_path, slices)
 
 
-def test_one_slice_beside_the_others_is_named(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_a_slice_that_is_shifted_sideways_is_named(tmp_path: Path, slices: list[Dataset]) -> None:
     row = np.array(slices[3].ImageOrientationPatient[:3], dtype=float)
     position = np.array(slices[3].ImagePositionPatient, dtype=float)
     slices[3].ImagePositionPatient = [f"{value:.8g}" for value in position + 5 * row]
 
-    with pytest.raises(SeriesError, match="slices do not lie above each other"):
-        stack_of(tmp_path, slices)
+    with pytest.raises(SeriesError, match="slice positions are not on one line"):
+        make_stack(tmp_path, slices)
 
 
-def test_mixed_orientations_are_counted(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_the_number_of_orientations_is_reported(tmp_path: Path, slices: list[Dataset]) -> None:
     slices[1].ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     slices[2].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
 
-    with pytest.raises(SeriesError, match="3 orientations in one series: 5 such as image"):
-        stack_of(tmp_path, slices)
+    with pytest.raises(SeriesError, match="3 orientations in one series: 5 images such as image"):
+        make_stack(tmp_path, slices)
 
 
-def test_mixed_pixel_spacings_are_counted(tmp_path: Path, slices: list[Dataset]) -> None:
+def test_the_number_of_pixel_spacings_is_reported(tmp_path: Path, slices: list[Dataset]) -> None:
     slices[4].PixelSpacing = [1.7, 1.0]
 
     with pytest.raises(SeriesError, match="2 pixel spacings in one series"):
-        stack_of(tmp_path, slices)
+        make_stack(tmp_path, slices)
 
 
-def test_resampling_is_used_only_where_it_is_needed(tmp_path: Path, slices: list[Dataset]) -> None:
-    checked = phantoms.checked(phantoms.save(tmp_path, slices), "resample")
+def test_a_regular_series_is_not_resampled(tmp_path: Path, slices: list[Dataset]) -> None:
+    geometry = phantoms.checked(phantoms.save(tmp_path, slices), "resample")
 
-    assert not checked.stack.is_resampled
-    assert checked.candidate.remedies_used == ()
+    assert not geometry.stack.is_resampled
+    assert geometry.candidate.remedies_used == ()
 
 
-def test_a_gap_is_filled_by_interpolation_when_asked_for(tmp_path: Path, slices: list[Dataset]) -> None:
-    whole = phantoms.read(phantoms.save(tmp_path / "whole", slices)).volume
+def test_a_gap_is_filled_by_the_resample_repair(tmp_path: Path, slices: list[Dataset]) -> None:
+    complete = phantoms.read(phantoms.save(tmp_path / "complete", slices)).volume
     del slices[3]
 
     series = phantoms.read(phantoms.save(tmp_path / "gap", slices), "resample")
 
     assert series.candidate.remedies_used == ("resampled from 6 to 7 slices",)
-    assert series.volume.geometry_equal(whole, tol=1e-4)
-    np.testing.assert_allclose(series.volume.array, whole.array, atol=1e-3)  # the phantom is linear in k
+    assert series.volume.geometry_equal(complete, tol=1e-4)
+    np.testing.assert_allclose(series.volume.array, complete.array, atol=1e-3)  # the phantom is linear in k
     labels = np.arange(7, dtype=np.uint8)[:, None, None]
     assert series.at_planes(labels).ravel().tolist() == [0, 1, 2, 4, 5, 6]

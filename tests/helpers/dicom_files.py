@@ -1,4 +1,4 @@
-"""Truth in DICOM for tests: RTSTRUCT written by hand, SEG written by highdicom."""
+"""DICOM files with ground truth for tests: RTSTRUCT written by hand, SEG written by highdicom."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_
 from tests.helpers import phantoms
 
 Contours = Sequence[np.ndarray]
-"""Corners [N, 3] of each contour, in LPS mm."""
+"""The points [N, 3] of each contour, in LPS mm."""
 
 
-def item(**attributes: object) -> Dataset:
+def make_dataset(**attributes: object) -> Dataset:
+    """Returns a data set, or an item of a sequence, with some attributes."""
     dataset = Dataset()
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
@@ -28,16 +29,16 @@ def item(**attributes: object) -> Dataset:
 def rtstruct(
     path: Path, header: Dataset, regions: dict[str, Contours], types: Sequence[str] = (), *, refers: bool = True
 ) -> Path:
-    """Writes a structure set with regions numbered from 11 on.
+    """Writes a structure set; the ROI numbers start at 11.
 
     Args:
-        path: Where to.
-        header: An image of the series that it refers to.
-        regions: Their contours.
-        types: The RT ROI Interpreted Type of each region; nothing for no observations.
-        refers: Whether it names the series.
+        path: The path of the file.
+        header: An image of the referenced series.
+        regions: The contours of each region, by name.
+        types: The RT ROI Interpreted Type of each region; empty for no RT ROI observations.
+        refers: Whether to reference the series; otherwise an unknown series is referenced.
     """
-    data = item(
+    data = make_dataset(
         SOPClassUID=RTStructureSetStorage,
         SOPInstanceUID=generate_uid(),
         Modality="RTSTRUCT",
@@ -46,29 +47,31 @@ def rtstruct(
         SeriesInstanceUID=generate_uid(),
         FrameOfReferenceUID=header.FrameOfReferenceUID,
     )
-    series = item(SeriesInstanceUID=header.SeriesInstanceUID if refers else generate_uid())
-    study = item(ReferencedSOPInstanceUID=header.StudyInstanceUID, RTReferencedSeriesSequence=[series])
+    series = make_dataset(SeriesInstanceUID=header.SeriesInstanceUID if refers else generate_uid())
+    study = make_dataset(ReferencedSOPInstanceUID=header.StudyInstanceUID, RTReferencedSeriesSequence=[series])
     data.ReferencedFrameOfReferenceSequence = [
-        item(FrameOfReferenceUID=header.FrameOfReferenceUID, RTReferencedStudySequence=[study])
+        make_dataset(FrameOfReferenceUID=header.FrameOfReferenceUID, RTReferencedStudySequence=[study])
     ]
     data.StructureSetROISequence = [
-        item(ROINumber=number, ROIName=name, ReferencedFrameOfReferenceUID=header.FrameOfReferenceUID)
+        make_dataset(ROINumber=number, ROIName=name, ReferencedFrameOfReferenceUID=header.FrameOfReferenceUID)
         for number, name in enumerate(regions, 11)
     ]
     data.ROIContourSequence = [
-        item(ReferencedROINumber=number, ContourSequence=[contour(corners) for corners in contours])
+        make_dataset(ReferencedROINumber=number, ContourSequence=[contour(points) for points in contours])
         for number, contours in enumerate(regions.values(), 11)
     ]
     data.RTROIObservationsSequence = [
-        item(ObservationNumber=number, ReferencedROINumber=number, RTROIInterpretedType=kind)
+        make_dataset(ObservationNumber=number, ReferencedROINumber=number, RTROIInterpretedType=kind)
         for number, kind in enumerate(types, 11)
     ]
     return save(path, data)
 
 
-def contour(corners: np.ndarray) -> Dataset:
-    numbers = [f"{value:.6f}" for value in np.ravel(corners)]
-    return item(ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=len(corners), ContourData=numbers)
+def contour(points: np.ndarray) -> Dataset:
+    coordinates = [f"{value:.6f}" for value in np.ravel(points)]
+    return make_dataset(
+        ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=len(points), ContourData=coordinates
+    )
 
 
 def save(path: Path, data: Dataset) -> Path:
@@ -90,17 +93,17 @@ def segmentation(
     kind: str = "BINARY",
     categories: Sequence[object] = (),
 ) -> Path:
-    """Writes a SEG with a segment for each label, by highdicom.
+    """Writes a SEG with one segment for each label.
 
     Args:
-        path: Where to.
-        sources: The images that it refers to.
-        pixels: Segment numbers in the order of the sources; or a volume on a grid of its own.
-        labels: Of the segments, from 1 on.
-        kind: Its type.
-        categories: Of the segments, morphologically abnormal structure where nothing is given.
+        path: The path of the file.
+        sources: The referenced images.
+        pixels: Segment numbers in the order of the sources, or a volume on its own grid.
+        labels: The labels of the segments, from segment number 1.
+        kind: The segmentation type.
+        categories: The categories of the segments; by default, morphologically abnormal structure.
     """
-    described = [
+    descriptions = [
         hd.seg.SegmentDescription(
             number,
             label,
@@ -114,7 +117,7 @@ def segmentation(
         sources,
         pixels,
         kind,
-        described,
+        descriptions,
         series_instance_uid=generate_uid(),
         series_number=9,
         sop_instance_uid=generate_uid(),
@@ -131,6 +134,6 @@ def segmentation(
 
 def series(folder: Path, geometry: hd.VolumeGeometry, modality: str = "CT", name: str = "test") -> list[Dataset]:
     """Writes a series on a grid, and returns its instances."""
-    made = phantoms.instances(phantoms.distinct(geometry), modality, name)
-    phantoms.save(folder, made)
-    return made
+    datasets = phantoms.instances(phantoms.distinct(geometry), modality, name)
+    phantoms.save(folder, datasets)
+    return datasets

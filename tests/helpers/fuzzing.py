@@ -1,7 +1,7 @@
-"""Mutated input without end: each is read, or refused by a ``ClickSegError``; within seconds, and in bounded memory.
+"""Fuzzing: each mutated input must be used or rejected by a ``ClickSegError``, in limited time and memory.
 
-``python -m tests.helpers.fuzzing --count 100000`` runs as many, in turn over all targets, and prints what came of
-them; an input that breaks the rule is written to ``fuzz-failures/``. The test suite runs a few of each.
+``python -m tests.helpers.fuzzing --count 100000`` runs 100,000 inputs, alternating between all targets, and prints the
+outcomes. An input that fails is written to ``fuzz-failures/``. The test suite runs a few inputs of each target.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 from tests.helpers.dicom_results import CLOCK, make_results
 
-KINDS = ("DICOM image", "click file", "earlier report", "model package")
-SECONDS = 10
-MEMORY_BYTES = 6 << 30
-INTERESTING = (
+TARGET_NAMES = ("DICOM image", "click file", "previous report", "model package")
+MAX_SECONDS = 10
+MAX_MEMORY_BYTES = 6 << 30
+SPECIAL_VALUES = (
     b"\0",
     b"\xff",
     b"\xff\xff\xff\xff",
@@ -63,21 +63,21 @@ INTERESTING = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is fed with mutated input.
+    """Code that is tested with mutated inputs.
 
     Attributes:
-        seeds: Whole inputs, by file name.
-        beside: What lies beside an input, by its name: the other slice of its series.
-        run: Reads a file; raises nothing but ``ClickSegError``.
+        seeds: Valid inputs, by file name.
+        read: Reads and uses a file; must raise no error except ``ClickSegError``.
+        companions: Files that are written next to an input, by the name of the input: the other slice of its series.
     """
 
     seeds: dict[str, bytes]
-    run: Callable[[Path], object]
-    beside: dict[str, bytes] = field(default_factory=dict)
+    read: Callable[[Path], object]
+    companions: dict[str, bytes] = field(default_factory=dict)
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Returns an input with one to eight changes: bytes set, cut, doubled, moved or swapped for tricky ones."""
+    """Returns an input with one to eight changes: bytes overwritten, deleted, repeated, copied or replaced."""
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4, 8))):
         start = rng.randrange(len(data) + 1)
@@ -90,48 +90,48 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
             case 2:
                 data[start:start] = data[start:end]
             case 3:
-                data[start:end] = rng.choice(INTERESTING)
+                data[start:end] = rng.choice(SPECIAL_VALUES)
             case 4:
                 data[start : start + 1] = bytes(byte ^ 1 << rng.randrange(8) for byte in data[start : start + 1])
             case _:
-                other = rng.randrange(len(data) + 1)
-                data[start:end] = data[other : other + end - start]
+                source = rng.randrange(len(data) + 1)
+                data[start:end] = data[source : source + end - start]
         if rng.random() < 0.02:
             del data[rng.randrange(len(data) + 1) :]
     return bytes(data)
 
 
-def targets(folder: Path) -> dict[str, Target]:
-    """Returns the targets; what they need besides the input is written to a folder."""
-    series = _small_series(folder)
+def make_targets(folder: Path) -> dict[str, Target]:
+    """Returns the targets by name; writes the additional files that they need to a folder."""
+    series = _read_small_geometry(folder)
     return {
-        "DICOM image": Target(_dicom_seeds(folder), _read_series, _other_slices()),
+        "DICOM image": Target(_dicom_seeds(folder), _read_series, _companion_slices()),
         "click file": Target(_click_seeds(series), lambda path: _use_clicks(path, series)),
-        "earlier report": Target({"sr": _report(series)}, lambda path: _carry_on(path, series)),
-        "model package": Target({"metadata.json": _metadata()}, _load_package),
+        "previous report": Target({"sr": _make_report(series)}, lambda path: _read_report(path, series)),
+        "model package": Target({"metadata.json": _package_metadata()}, _load_package),
     }
 
 
-def _small_series(folder: Path) -> CheckedSeries:
+def _read_small_geometry(folder: Path) -> CheckedSeries:
     return phantoms.checked(phantoms.write(folder / "series", phantoms.distinct(phantoms.oblique_geometry())))
 
 
 def _dicom_seeds(folder: Path) -> dict[str, bytes]:
-    """One slice of small series of each modality, encoding and kind."""
+    """Returns one slice of a small series for each modality and encoding."""
     seeds = {}
     for modality in ("CT", "MR", "PT"):
         datasets = _two_slices(modality)
-        seeds[modality] = _encoded(datasets[0])
+        seeds[modality] = _encode(datasets[0])
         enhanced = dcmread(phantoms.legacy_enhanced(folder / f"enhanced {modality}", datasets) / "enhanced.dcm")
-        if modality == "PT":  # what highdicom's converter leaves behind
+        if modality == "PT":  # attributes that the converter of highdicom does not copy
             enhanced.Units, enhanced.AttenuationCorrected, enhanced.DecayCorrected = "BQML", "YES", "YES"
             enhanced.DecayCorrectionDateTime, enhanced.PatientWeight = "20260102093000", datasets[0].PatientWeight
             enhanced.RadiopharmaceuticalInformationSequence = datasets[0].RadiopharmaceuticalInformationSequence
-        seeds[f"enhanced {modality}"] = _encoded(enhanced)
+        seeds[f"enhanced {modality}"] = _encode(enhanced)
     deflated, compressed = _two_slices("CT")[0], _two_slices("CT")[0]
     deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     compressed.compress(RLELossless, generate_instance_uid=False)
-    return {**seeds, "deflated": _encoded(deflated), "RLE": _encoded(compressed)}
+    return {**seeds, "deflated": _encode(deflated), "RLE": _encode(compressed)}
 
 
 def _two_slices(modality: str) -> list[Dataset]:
@@ -139,12 +139,12 @@ def _two_slices(modality: str) -> list[Dataset]:
     return phantoms.instances(geometry.with_array(np.arange(40, dtype=np.float32).reshape(2, 4, 5)), modality)
 
 
-def _other_slices() -> dict[str, bytes]:
-    slices = {modality: _encoded(_two_slices(modality)[1]) for modality in ("CT", "MR", "PT")}
+def _companion_slices() -> dict[str, bytes]:
+    slices = {modality: _encode(_two_slices(modality)[1]) for modality in ("CT", "MR", "PT")}
     return {**slices, "deflated": slices["CT"], "RLE": slices["CT"]}
 
 
-def _encoded(dataset: Dataset) -> bytes:
+def _encode(dataset: Dataset) -> bytes:
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return file.getvalue()
@@ -153,62 +153,61 @@ def _encoded(dataset: Dataset) -> bytes:
 def _click_seeds(series: CheckedSeries) -> dict[str, bytes]:
     geometry = series.stack.geometry
     points = geometry.map_indices_to_reference(np.array([[1, 2, 3], [5, 8, 11]]))
-    clicks = tuple(Click("hook", polarity, tuple(point)) for polarity, point in zip(Polarity, points, strict=True))
-    placed_clicks = Clicks(clicks, series.candidate.frame_of_reference_uid, series.candidate.series_uid)
+    click_list = tuple(Click("hook", polarity, tuple(point)) for polarity, point in zip(Polarity, points, strict=True))
+    clicks = Clicks(click_list, series.candidate.frame_of_reference_uid, series.candidate.series_uid)
     suffixes = {"cvpr": "npz", "fcsv": "fcsv", "sr": "dcm", "slicer": "mrk.json"}
-    return {f"{form}.{suffixes.get(form, 'json')}": written(placed_clicks, form, series, CLOCK) for form in FORMS}
+    return {f"{form}.{suffixes.get(form, 'json')}": written(clicks, form, series, CLOCK) for form in FORMS}
 
 
-def _metadata() -> bytes:
+def _package_metadata() -> bytes:
     rules = {"min_value": 1.5, "keep": "clicked"}
     section = phantoms.metadata(inputs=[phantoms.ANY_MODALITY], guidance=phantoms.GUIDANCE, postprocessing=rules)
     return json.dumps({"version": "1.2.3", "clickseg": section}).encode()
 
 
 def _read_series(path: Path) -> None:
-    """Reads a mutated slice beside whole ones of the same series, and writes a result on what forms a volume."""
-    found = scan(path.parent)
-    found.check_undamaged()
-    for candidate in group(found.instances):
-        found.check_series(candidate.series_uid)
-        make_results(load_volume(check(candidate, Remedies(drop_localizers=True, resample=True, volume=1))))
+    """Reads a mutated slice with another slice of its series, and creates a result if the series is a volume."""
+    scan_result = scan(path.parent)
+    scan_result.check_undamaged()
+    for files in group(scan_result.instances):
+        scan_result.check_series(files.series_uid)
+        make_results(load_volume(check(files, Remedies(drop_localizers=True, resample=True, volume=1))))
 
 
-def _report(series: CheckedSeries) -> bytes:
-    """The SR of a run with clicks that carries on another run."""
-    read = load_volume(series)
-    clicks = _clicks_in(series)
-    first = make_results(read, clicks=clicks).report
-    documents = predecessors((EarlierResult(first, "another"),), clicks.digest)
-    made = make_results(read, clicks=clicks).report
-    made.PredecessorDocumentsSequence = list(documents)
-    return _encoded(made)
+def _make_report(series: CheckedSeries) -> bytes:
+    """Returns the SR of a result with clicks and a predecessor."""
+    volume = load_volume(series)
+    clicks = _make_clicks(series)
+    first_report = make_results(volume, clicks=clicks).report
+    documents = predecessors((EarlierResult(first_report, "other clicks"),), clicks.digest)
+    report = make_results(volume, clicks=clicks).report
+    report.PredecessorDocumentsSequence = list(documents)
+    return _encode(report)
 
 
-def _clicks_in(series: CheckedSeries) -> Clicks:
-    """Clicks in a series, with its UIDs."""
+def _make_clicks(series: CheckedSeries) -> Clicks:
+    """Returns a click in a series, with the UIDs of the series."""
     point = series.stack.geometry.map_indices_to_reference(np.array([[1, 2, 3]]))[0]
-    candidate = series.candidate
     click = Click("hook", Polarity.FOREGROUND, tuple(point))
-    return Clicks((click,), candidate.frame_of_reference_uid, candidate.series_uid)
+    return Clicks((click,), series.candidate.frame_of_reference_uid, series.candidate.series_uid)
 
 
-def _carry_on(path: Path, series: CheckedSeries) -> None:
-    """Takes clicks and predecessors from an SR beside a series."""
-    found = assign([(series,)], FoundClicks(None), find_reports(scan(path.parent).instances))
-    for earlier in found.earlier[0]:
-        predecessors((earlier,), earlier.clicks_sha256)
-        predecessors((earlier,), "others")
+def _read_report(path: Path, series: CheckedSeries) -> None:
+    """Reads clicks and predecessors from an SR."""
+    assigned = assign([(series,)], FoundClicks(None), find_reports(scan(path.parent).instances))
+    for result in assigned.earlier[0]:
+        predecessors((result,), result.clicks_sha256)
+        predecessors((result,), "other clicks")
 
 
 def _use_clicks(path: Path, series: CheckedSeries) -> None:
-    """Reads clicks, binds them to a model and writes them in every form that can hold them."""
+    """Reads clicks, binds them to a model and writes them in every format that supports them."""
     spec = ModelSpec.model_validate(phantoms.metadata(guidance=phantoms.GUIDANCE))
-    in_mm = placed(read_clicks(path), series)
+    clicks = placed(read_clicks(path), series)
     for form in FORMS:
         with suppress(ClickError):
-            written(in_mm, form, series, CLOCK)
-    bind(in_mm, spec, series.stack.geometry, series.candidate.series_uid)
+            written(clicks, form, series, CLOCK)
+    bind(clicks, spec, series.stack.geometry, series.candidate.series_uid)
 
 
 def _load_package(path: Path) -> None:
@@ -219,78 +218,78 @@ def _load_package(path: Path) -> None:
 
 
 @contextmanager
-def limits() -> Iterator[None]:
-    """Bounds by how much the process may grow, and each input's time by an alarm."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
+def apply_limits() -> Iterator[None]:
+    """Limits the memory of the process, and installs the alarm that limits the time of each input."""
+    previous = resource.getrlimit(resource.RLIMIT_AS)
     reserved = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (reserved + MEMORY_BYTES, before[1]))
-    handler = signal.signal(signal.SIGALRM, _too_slow)
+    resource.setrlimit(resource.RLIMIT_AS, (reserved + MAX_MEMORY_BYTES, previous[1]))
+    handler = signal.signal(signal.SIGALRM, _raise_timeout)
     try:
         yield
     finally:
         signal.signal(signal.SIGALRM, handler)
-        resource.setrlimit(resource.RLIMIT_AS, before)
+        resource.setrlimit(resource.RLIMIT_AS, previous)
 
 
-class TooSlow(BaseException):
-    """An input took too long; no ``except`` for errors of reading catches it."""
+class InputTimeout(BaseException):
+    """An input took too long. A BaseException, so that no handler of read errors catches it."""
 
 
-def _too_slow(*_: object) -> None:
-    raise TooSlow
+def _raise_timeout(*_: object) -> None:
+    raise InputTimeout
 
 
-def feed(target: Target, name: str, content: bytes, seconds: int = SECONDS) -> str:
-    """Feeds one input, and says what came of it: ``read``, ``refused``, or what broke the rule."""
+def run_input(target: Target, name: str, content: bytes, seconds: int = MAX_SECONDS) -> str:
+    """Runs one input, and returns its outcome: ``used``, ``rejected``, or the reason for the failure."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name if "." in name else f"{name}.dcm")
         path.write_bytes(content)
-        if name in target.beside:
-            Path(folder, "beside.dcm").write_bytes(target.beside[name])
+        if name in target.companions:
+            Path(folder, "companion.dcm").write_bytes(target.companions[name])
         signal.alarm(seconds)
-        faulthandler.dump_traceback_later(30 * seconds, exit=True)  # a loop in C hears no alarm
+        faulthandler.dump_traceback_later(30 * seconds, exit=True)  # an alarm does not interrupt a loop in C
         try:
-            target.run(path)
+            target.read(path)
         except ClickSegError:
-            return "refused"
-        except TooSlow:
+            return "rejected"
+        except InputTimeout:
             return f"more than {seconds} s"
-        except Exception as error:  # noqa: BLE001 - what is looked for
+        except Exception as error:  # noqa: BLE001 - any other error is a failure
             return f"{type(error).__name__}: {error}"
         finally:
             signal.alarm(0)
             faulthandler.cancel_dump_traceback_later()
-    return "read"
+    return "used"
 
 
 def main() -> int:
-    """Runs as many inputs as asked for."""
+    """Runs the requested number of inputs; returns 1 if one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=KINDS)
+    parser.add_argument("--only", choices=TARGET_NAMES)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    rng, tally = random.Random(arguments.seed), Counter[tuple[str, str]]()
+    rng, counts = random.Random(arguments.seed), Counter[tuple[str, str]]()
     slowest, failures = 0.0, 0
-    with tempfile.TemporaryDirectory() as folder, limits():
-        named = [each for each in targets(Path(folder)).items() if arguments.only in (None, each[0])]
+    with tempfile.TemporaryDirectory() as folder, apply_limits():
+        targets = [item for item in make_targets(Path(folder)).items() if arguments.only in (None, item[0])]
         for number in range(arguments.count):
-            kind, target = named[number % len(named)]
+            target_name, target = targets[number % len(targets)]
             name = rng.choice(list(target.seeds))
             content = mutate(target.seeds[name], rng)
             start = time.perf_counter()
-            outcome = feed(target, name, content)
+            outcome = run_input(target, name, content)
             slowest = max(slowest, time.perf_counter() - start)
-            tally[kind, outcome if outcome in ("read", "refused") else "broke the rule"] += 1
-            if outcome not in ("read", "refused"):
+            counts[target_name, outcome if outcome in ("used", "rejected") else "failed"] += 1
+            if outcome not in ("used", "rejected"):
                 failures += 1
                 Path("fuzz-failures").mkdir(exist_ok=True)
                 Path("fuzz-failures", f"{arguments.seed}-{number}-{name}").write_bytes(content)
-                sys.stdout.write(f"{kind} {name} {number}: {outcome[:300]}\n")
-    for (kind, outcome), count in sorted(tally.items()):
-        sys.stdout.write(f"{kind:14} {outcome:14} {count}\n")
+                sys.stdout.write(f"{target_name} {name} {number}: {outcome[:300]}\n")
+    for (target_name, outcome), count in sorted(counts.items()):
+        sys.stdout.write(f"{target_name:14} {outcome:14} {count}\n")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     sys.stdout.write(f"slowest input {slowest:.2f} s, peak memory {peak:.0f} MB\n")
     return min(failures, 1)

@@ -1,4 +1,4 @@
-"""Volumes, series and models for tests: oblique, three different spacings, and nothing symmetric in them."""
+"""Volumes, series and models for tests. Volumes are oblique, asymmetric, and have three different spacings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROW_SPACING, COLUMN_SPACING, SLICE_SPACING = 1.7, 0.9, 3.1
 
 
 def rotation(about_x: float = 0.3, about_y: float = -0.2, about_z: float = 0.5) -> np.ndarray:
-    """A rotation by three angles in radians."""
+    """Returns a rotation matrix for three angles in radians."""
     cx, sx, cy, sy, cz, sz = (f(a) for a in (about_x, about_y, about_z) for f in (np.cos, np.sin))
     x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -38,7 +38,7 @@ def oblique_geometry(
     pixel_spacing: tuple[float, float] = (ROW_SPACING, COLUMN_SPACING),
     slice_spacing: float = SLICE_SPACING,
 ) -> hd.VolumeGeometry:
-    """A grid [K, J, I] that is oblique to the patient."""
+    """Returns a grid [K, J, I] that is oblique to the patient."""
     axes = rotation() if axes is None else axes
     orientation = np.round(np.concatenate([axes[:, 0], axes[:, 1]]), 10)
     return hd.VolumeGeometry.from_attributes(
@@ -54,13 +54,13 @@ def oblique_geometry(
 
 
 def distinct(geometry: hd.VolumeGeometry) -> hd.Volume:
-    """A volume in which no two voxels are alike: 1000 k + 30 j + i."""
+    """Returns a volume in which each voxel has a different value: 1000 k + 30 j + i."""
     k, j, i = np.indices(geometry.spatial_shape)
     return geometry.with_array((1000 * k + 30 * j + i).astype(np.float32))
 
 
 def hook(geometry: hd.VolumeGeometry, inside: float = 1.0, outside: float = 0.0) -> hd.Volume:
-    """A volume with an object that has no symmetry: three arms of different lengths from one corner."""
+    """Returns a volume with an asymmetric object: three arms of different lengths that start at one corner."""
     shape = geometry.spatial_shape
     array = np.full(shape, outside, dtype=np.float32)
     k, j, i = (max(count // 5, 1) for count in shape)
@@ -71,7 +71,7 @@ def hook(geometry: hd.VolumeGeometry, inside: float = 1.0, outside: float = 0.0)
 
 
 def mr_header(study: Dataset) -> Dataset:
-    """The attributes of an MR series of a study."""
+    """Returns the attributes of an MR series of a study."""
     header = series_header(study, "MR", MRImageStorage, 3, ["ORIGINAL", "PRIMARY", "M", "SE"])
     header.PatientPosition = "HFS"
     header.ScanningSequence = "SE"
@@ -85,9 +85,9 @@ def mr_header(study: Dataset) -> Dataset:
 
 
 def header(modality: str, name: str = "test") -> Dataset:
-    """The attributes of a series."""
-    make = {"CT": ct_header, "MR": mr_header, "PT": pet_header}[modality]
-    return make(study_header(name))
+    """Returns the attributes of a series."""
+    make_header = {"CT": ct_header, "MR": mr_header, "PT": pet_header}[modality]
+    return make_header(study_header(name))
 
 
 def write(folder: Path, volume: hd.Volume, modality: str = "CT", name: str = "test") -> Path:
@@ -97,46 +97,46 @@ def write(folder: Path, volume: hd.Volume, modality: str = "CT", name: str = "te
 
 
 def instances(volume: hd.Volume, modality: str = "CT", name: str = "test") -> list[Dataset]:
-    """The instances of a series, to be changed before they are saved."""
+    """Returns the instances of a series, which a test can change before it saves them."""
     return slices_of(volume, header(modality, name))
 
 
 def save(folder: Path, datasets: Sequence[Dataset]) -> Path:
-    """Writes instances in the order given, under names that say nothing of it."""
+    """Writes instances under file names that do not reveal their order."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, dataset in enumerate(datasets):
         dataset.save_as(folder / f"image{(7919 * number) % 10007:05d}", enforce_file_format=True)
     return folder
 
 
-def change(folder: Path, edit: Callable[[Dataset], None], *, which: slice = slice(None)) -> Path:
-    """Changes some instances of a folder in place."""
-    for path in sorted(folder.iterdir())[which]:
+def change(folder: Path, edit_dataset: Callable[[Dataset], None], *, selection: slice = slice(None)) -> Path:
+    """Changes the selected instances of a folder in place."""
+    for path in sorted(folder.iterdir())[selection]:
         dataset = dcmread(path)
-        edit(dataset)
+        edit_dataset(dataset)
         dataset.save_as(path)
     return folder
 
 
-def checked(folder: Path, *remedies: str) -> CheckedSeries:
-    """The one series of a folder."""
-    (candidate,) = group(scan(folder).instances)
-    return check(candidate, Remedies.parse(remedies))
+def checked(folder: Path, *repair_names: str) -> CheckedSeries:
+    """Reads the geometry of the only series of a folder."""
+    (files,) = group(scan(folder).instances)
+    return check(files, Remedies.parse(repair_names))
 
 
-def read(folder: Path, *remedies: str) -> Series:
-    """The one series of a folder, in memory."""
-    return load_volume(checked(folder, *remedies))
+def read(folder: Path, *repair_names: str) -> Series:
+    """Reads the only series of a folder with its volume."""
+    return load_volume(checked(folder, *repair_names))
 
 
 def legacy_enhanced(folder: Path, datasets: Sequence[Dataset]) -> Path:
     """Writes instances as one Legacy Converted Enhanced multi-frame instance."""
-    make = {
+    image_class = {
         "CT": hd.legacy.LegacyConvertedEnhancedCTImage,
         "MR": hd.legacy.LegacyConvertedEnhancedMRImage,
         "PT": hd.legacy.LegacyConvertedEnhancedPETImage,
     }[datasets[0].Modality]
-    enhanced = make(
+    enhanced = image_class(
         legacy_datasets=datasets,
         series_instance_uid="2.25.77",
         series_number=7,
@@ -150,7 +150,7 @@ def legacy_enhanced(folder: Path, datasets: Sequence[Dataset]) -> Path:
 
 
 def metadata(**changes: object) -> dict[str, object]:
-    """The ``clickseg`` section of a small CT model with one class."""
+    """Returns the ``clickseg`` section of a small CT model with one class."""
     section: dict[str, object] = {
         "inputs": [{"name": "ct", "modality": "CT", "unit": "HU", "scaling": RANGE}],
         "grid": {"spacing_mm": [2.0, 2.5, 3.0], "orientation": "RAS"},
@@ -175,7 +175,7 @@ ANY_MODALITY = {
         {"modality": "MR", "unit": "", "scaling": {"kind": "zscore"}, "min_value": 35},
     ],
 }
-"""An input that takes PET, CT or MR."""
+"""A model input that accepts PET, CT or MR."""
 
 GUIDANCE = {
     "kind": "ball",
@@ -185,7 +185,7 @@ GUIDANCE = {
 
 
 def organ(name: str, channel: int, **changes: object) -> dict[str, object]:
-    """One class of a model."""
+    """Returns the metadata of one class of a model."""
     return {
         "name": name,
         "channel": channel,
@@ -210,7 +210,7 @@ def linear_model(
 ) -> Path:
     """Writes a package whose network is linear in each voxel: logits = weights @ channels + bias.
 
-    What it says of a voxel can be computed by hand, and is the same in every window.
+    The output of a voxel can be computed by hand, and is the same in every window.
     """
     import openvino as ov
     from openvino import opset13 as ops
