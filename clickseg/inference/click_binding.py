@@ -31,15 +31,15 @@ def bind(clicks: Clicks, spec: ModelSpec, geometry: hd.VolumeGeometry, series_ui
         ClickError: The clicks are for another series or frame of reference, the model takes none, a label is unknown or
             ambiguous, or a click lies outside. Nothing is clamped or skipped.
     """
-    _check_frame(clicks, geometry, series_uid)
+    _check_series_and_frame(clicks, geometry, series_uid)
     if clicks.points and spec.guidance is None:
         raise ClickError(f"{clicks.source}: {counted(len(clicks.points), 'click')}, but the model takes none")
     places = [f"{clicks.source}: click {number}" for number in range(1, len(clicks.points) + 1)]
-    bound = [_bind(click, where, spec, geometry) for click, where in zip(clicks.points, places, strict=True)]
+    bound = [_bind_click(click, where, spec, geometry) for click, where in zip(clicks.points, places, strict=True)]
     return replace(clicks, points=tuple(bound))
 
 
-def _check_frame(clicks: Clicks, geometry: hd.VolumeGeometry, series_uid: str) -> None:
+def _check_series_and_frame(clicks: Clicks, geometry: hd.VolumeGeometry, series_uid: str) -> None:
     frame = clicks.frame_of_reference_uid
     if frame is not None and frame != geometry.frame_of_reference_uid:
         raise ClickError(
@@ -51,15 +51,15 @@ def _check_frame(clicks: Clicks, geometry: hd.VolumeGeometry, series_uid: str) -
         )
 
 
-def _bind(click: Click, where: str, spec: ModelSpec, geometry: hd.VolumeGeometry) -> Click:
-    label = _label(click.label, where, spec)
+def _bind_click(click: Click, where: str, spec: ModelSpec, geometry: hd.VolumeGeometry) -> Click:
+    label = _resolve_class(click.label, where, spec)
     if (label, click.polarity) not in spec.taken:
         raise ClickError(f"{where}: the model takes no {click.polarity.value} clicks of {label!r}")
     check_inside(click, where, geometry)
     return replace(click, label=label)
 
 
-def _label(label: str, where: str, spec: ModelSpec) -> str:
+def _resolve_class(label: str, where: str, spec: ModelSpec) -> str:
     """Returns the class that a label names, with or without a number.
 
     A generic label is the only one's to click; one that is a number is that of the channel, as in label maps.
@@ -94,11 +94,11 @@ def check_inside(click: Click, where: str, geometry: hd.VolumeGeometry) -> None:
     if not ((index >= -0.5) & (index <= last + 0.5)).all():
         first_mm, last_mm = geometry.map_indices_to_reference(np.array([[0, 0, 0], last]))
         raise ClickError(
-            f"{where}: {_mm(click.position_mm)} lies outside the series, which reaches from {_mm(first_mm)} to "
-            f"{_mm(last_mm)} (LPS)",
+            f"{where}: {_format_mm(click.position_mm)} lies outside the series, which reaches from {_format_mm(first_mm)} to "
+            f"{_format_mm(last_mm)} (LPS)",
             hint="clicks are in LPS mm; RAS has the first two signs reversed",
         )
 
 
-def _mm(point: ArrayLike) -> str:
+def _format_mm(point: ArrayLike) -> str:
     return "(" + ", ".join(f"{float(value):.1f}" for value in np.asarray(point)) + ") mm"

@@ -32,7 +32,7 @@ from clickseg.core.cache import Slot
 from clickseg.core.owned_files import is_ours, knows_owners
 from clickseg.inference import loops
 from clickseg.inference.loops import Loops, compile_loops
-from clickseg.inference.resample import Between
+from clickseg.inference.resample import Neighbours
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +49,15 @@ class CompiledKernels:
         """
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stitch")
-        self._loops = kept_loops(cache)
+        self._loops = load_loops(cache)
 
-    def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
+    def add_window(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
         """See ``Kernels``."""
         origin = tuple(box.start for box in part)
         size = tuple(box.stop - box.start for box in part)
-        self._in_parts(size[0], lambda i, end: self._loops.add_weights(weights, weight, at, origin, size, i, end))
+        self._run_in_threads(size[0], lambda i, end: self._loops.add_weights(weights, weight, at, origin, size, i, end))
         lines = len(total) * size[0]
-        self._in_parts(lines, lambda first, stop: self._loops.add(total, logits, weight, at, origin, size, first, stop))
+        self._run_in_threads(lines, lambda first, stop: self._loops.add_window(total, logits, weight, at, origin, size, first, stop))
 
     def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> bool:
         """See ``Kernels``."""
@@ -65,32 +65,32 @@ class CompiledKernels:
         summed = np.moveaxis(weights, axis, 0)[box]
         inverse = np.float32(1) / summed
         if axis == 2:
-            parts = self._in_parts(lines, lambda i, end: self._loops.divide_rows(total, inverse, planes, first, i, end))
+            parts = self._run_in_threads(lines, lambda i, end: self._loops.divide_rows(total, inverse, planes, first, i, end))
         else:
             sums = np.moveaxis(total, 1 + axis, 0)[box]
-            parts = self._in_parts(lines, lambda i, end: self._loops.divide_planes(sums, inverse, planes, i, end))
+            parts = self._run_in_threads(lines, lambda i, end: self._loops.divide_planes(sums, inverse, planes, i, end))
         summed[...] = 0
         return all(parts)
 
-    def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
+    def argmax(self, best: Values, labels: Numbers, planes: Values, between: Neighbours, numbers: Numbers) -> None:
         """See ``Kernels``."""
         lines = best.shape[0] * best.shape[1]
-        self._in_parts(
-            lines, lambda first, stop: self._loops.take_highest(best, labels, planes, *between, numbers, first, stop)
+        self._run_in_threads(
+            lines, lambda first, stop: self._loops.argmax(best, labels, planes, *between, numbers, first, stop)
         )
 
-    def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
+    def threshold(self, bits: Numbers, planes: Values, between: Neighbours, first: int) -> None:
         """See ``Kernels``."""
         lines = bits.shape[0] * bits.shape[1]
-        self._in_parts(lines, lambda start, stop: self._loops.take_positive(bits, planes, *between, first, start, stop))
+        self._run_in_threads(lines, lambda start, stop: self._loops.threshold(bits, planes, *between, first, start, stop))
 
-    def _in_parts(self, count: int, run: Callable[[int, int], Any]) -> list[Any]:
+    def _run_in_threads(self, count: int, run: Callable[[int, int], Any]) -> list[Any]:
         bounds = [count * number // self._threads for number in range(self._threads + 1)]
         parts = [self._pool.submit(run, first, stop) for first, stop in pairwise(bounds)]
         return [part.result() for part in parts]
 
 
-def kept_loops(cache: Path | None) -> Loops:
+def load_loops(cache: Path | None) -> Loops:
     """Returns the compiled loops, from a cache where they are whole; else compiles them, and keeps them if it can.
 
     Args:
@@ -99,21 +99,21 @@ def kept_loops(cache: Path | None) -> Loops:
     if cache is None or not knows_owners():
         return compile_loops(keep=False)
     try:
-        slot = Slot(cache, "numba", _depends_on(), ".zip")
-        with tempfile.TemporaryDirectory() as folder, _numba_folder(folder):
+        slot = Slot(cache, "numba", _cache_key(), ".zip")
+        with tempfile.TemporaryDirectory() as folder, _numba_cache_dir(folder):
             content = slot.read(is_ours)
             if content is not None:
-                _unpack(content, Path(folder))
+                _unpack_archive(content, Path(folder))
             made = compile_loops(keep=True)
             if content is None:
-                slot.write(_packed(Path(folder)))
+                slot.write(_pack_folder(Path(folder)))
             return made
     except (OSError, RuntimeError) as error:  # nowhere to write, which Numba says as RuntimeError
         logger.debug("no cache of compiled loops: %s", error)
         return compile_loops(keep=False)
 
 
-def _depends_on() -> dict[str, object]:
+def _cache_key() -> dict[str, object]:
     """Returns all that compiled loops depend on; Numba looks at the time stamp of the source too."""
     source = Path(loops.__file__)
     return {
@@ -124,7 +124,7 @@ def _depends_on() -> dict[str, object]:
     }
 
 
-def _packed(folder: Path) -> bytes:
+def _pack_folder(folder: Path) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -132,13 +132,13 @@ def _packed(folder: Path) -> bytes:
     return packed.getvalue()
 
 
-def _unpack(content: bytes, folder: Path) -> None:
+def _unpack_archive(content: bytes, folder: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         archive.extractall(folder)
 
 
 @contextmanager
-def _numba_folder(folder: str) -> Iterator[None]:
+def _numba_cache_dir(folder: str) -> Iterator[None]:
     """Tells Numba where to look for compiled loops, and to write them."""
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = folder

@@ -12,18 +12,18 @@ from clickseg.core.device import HOST, Device
 from clickseg.core.label_map import LabelMap
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import Between, Taps, source_coordinates
-from clickseg.inference.stitching import FLOAT_BYTES, Planes
+from clickseg.inference.resample import Neighbours, LinearWeights, source_coordinates
+from clickseg.inference.stitching import FLOAT_BYTES, PlaneBlock
 from clickseg.models.spec import ModelSpec
 
-_PLANES = 16
+_MAX_PLANES_AT_ONCE = 16
 """How many planes of the source grid are decided at once, where it is much finer than the model grid."""
 
-_BINARY = 2
+_BINARY_CHANNELS = 2
 """Channels of a model of one class and the background."""
 
 
-def deciding(logits: Values, spec: ModelSpec) -> Values:
+def label_logits(logits: Values, spec: ModelSpec) -> Values:
     """Returns what of a window's logits [K, I, J, K] decides: of two that exclude each other their difference."""
     if _is_binary(spec):
         return logits[1:] - logits[:1]
@@ -67,10 +67,10 @@ class Decision:
             device: Where the logits are; the label map is on the host.
         """
         coordinates = source_coordinates(source, model, spec.grid)
-        self._taps = [Taps.at(places, count) for places, count in zip(coordinates, model.spatial_shape, strict=True)]
+        self._taps = [LinearWeights.at_coordinates(places, count) for places, count in zip(coordinates, model.spatial_shape, strict=True)]
         self._axis, self._spec, self._kernels, self._device = axis, spec, kernels, device
-        self._numbers = device.put(_numbers(spec))
-        self._array = _empty(source, spec)
+        self._numbers = device.put(_class_numbers(spec))
+        self._array = _empty_labels(source, spec)
         self._turn = turn_to(source, spec.grid.orientation)
         everything = whole(model.spatial_shape)
         self.begin(everything, everything)
@@ -79,7 +79,7 @@ class Decision:
     def bytes_needed(self) -> int:
         """How much memory the decision of some planes takes; that of the label map is taken already."""
         count, *plane = self._view.shape
-        return int(min(_PLANES, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize))
+        return int(min(_MAX_PLANES_AT_ONCE, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize))
 
     def begin(self, box: Box, changed: Box) -> Box:
         """Makes ready to decide a part of the source grid, to the same bytes as with all of it.
@@ -91,45 +91,45 @@ class Decision:
         Returns:
             The part of the source grid [K, J, I] that is decided anew.
         """
-        parts = [each.reaching(part) for each, part in zip(self._taps, changed, strict=True)]
-        taps = [each.part(part, of.start) for each, part, of in zip(self._taps, parts, box, strict=True)]
+        parts = [each.range_touching(part) for each, part in zip(self._taps, changed, strict=True)]
+        taps = [each.select(part, of.start) for each, part, of in zip(self._taps, parts, box, strict=True)]
         self._view = np.moveaxis(self._turn.view(self._array)[tuple(parts)], self._axis, 0)
         self._across = taps.pop(self._axis)
-        self._rows, self._columns = (each.on(self._device) for each in taps)
+        self._rows, self._columns = (each.to_device(self._device) for each in taps)
         self._done = 0
-        return self._turn.undo_box((parts[0], parts[1], parts[2]), self._array.shape)
+        return self._turn.source_box((parts[0], parts[1], parts[2]), self._array.shape)
 
-    def take(self, planes: Planes) -> None:
+    def take(self, planes: PlaneBlock) -> None:
         """Decides the voxels between some planes, the next ones."""
         last = planes.first + len(planes.values) - 1
         stop = int(np.searchsorted(self._across.upper, last, side="right"))
         while self._done < stop:
-            box = slice(self._done, min(self._done + _PLANES, stop))
-            between = Between(self._across.part(box, planes.first), self._rows, self._columns)
-            self._view[box] = self._device.get(self._decided(planes.values, between, self._view[box].shape))
+            box = slice(self._done, min(self._done + _MAX_PLANES_AT_ONCE, stop))
+            between = Neighbours(self._across.select(box, planes.first), self._rows, self._columns)
+            self._view[box] = self._device.get(self._assign_labels(planes.values, between, self._view[box].shape))
             self._done = box.stop
 
     def label_map(self) -> LabelMap:
         """Returns the label map, when all planes were taken."""
         return LabelMap(self._array, self._spec.activation == "sigmoid", len(self._spec.classes))
 
-    def _decided(self, values: Values, between: Between, shape: tuple[int, ...]) -> Numbers:
+    def _assign_labels(self, values: Values, between: Neighbours, shape: tuple[int, ...]) -> Numbers:
         decided: Numbers = self._device.zeros(shape, self._array.dtype)
         if self._spec.activation == "sigmoid" or _is_binary(self._spec):
             bits = decided[..., np.newaxis] if _is_binary(self._spec) else decided  # number 1 is bit 0
-            self._kernels.take_positive(bits, values, between, 0)
+            self._kernels.threshold(bits, values, between, 0)
         else:
             best = self._device.zeros(shape, np.float32)
             best.fill(-np.inf)
-            self._kernels.take_highest(best, decided, values, between, self._numbers)
+            self._kernels.argmax(best, decided, values, between, self._numbers)
         return decided
 
 
 def _is_binary(spec: ModelSpec) -> bool:
-    return spec.activation == "softmax" and spec.output_channels == _BINARY
+    return spec.activation == "softmax" and spec.output_channels == _BINARY_CHANNELS
 
 
-def _numbers(spec: ModelSpec) -> Numbers:
+def _class_numbers(spec: ModelSpec) -> Numbers:
     """Returns the class number of each channel; 0 for those that are of no class."""
     numbers: Numbers = np.zeros(spec.output_channels, dtype=np.uint8 if len(spec.classes) < 256 else np.uint16)
     for number, each in enumerate(spec.classes, 1):
@@ -137,8 +137,8 @@ def _numbers(spec: ModelSpec) -> Numbers:
     return numbers
 
 
-def _empty(source: hd.VolumeGeometry, spec: ModelSpec) -> Numbers:
+def _empty_labels(source: hd.VolumeGeometry, spec: ModelSpec) -> Numbers:
     """Returns a label map without any class, whose memory is taken and not just promised: what is left is known."""
     if spec.activation == "sigmoid":
         return np.full((*source.spatial_shape, (len(spec.classes) + 7) // 8), 0, np.uint8)
-    return np.full(source.spatial_shape, 0, _numbers(spec).dtype)
+    return np.full(source.spatial_shape, 0, _class_numbers(spec).dtype)

@@ -31,7 +31,7 @@ def balls(clicks: Iterable[Click], geometry: hd.VolumeGeometry, guidance: Guidan
     """
     drawn: list[list[Indices]] = [[] for _ in guidance.channels]
     for click in clicks:
-        ball = _ball(click, geometry, guidance.radius_vox)
+        ball = _ball_voxels(click, geometry, guidance.radius_vox)
         for voxels, channel in zip(drawn, guidance.channels, strict=True):
             if (click.label, click.polarity) in channel.takes:
                 voxels.append(ball)
@@ -59,7 +59,7 @@ def inside(voxels: Indices, shape: Sequence[int]) -> Indices:
     return kept
 
 
-def _ball(click: Click, geometry: hd.VolumeGeometry, radius_vox: float) -> Indices:
+def _ball_voxels(click: Click, geometry: hd.VolumeGeometry, radius_vox: float) -> Indices:
     ball = inside(voxels_of([click.position_mm], geometry) + ball_offsets(radius_vox), geometry.spatial_shape)
     if not len(ball):
         place = ", ".join(f"{value:.1f}" for value in click.position_mm)

@@ -16,16 +16,16 @@ import numpy as np
 
 from clickseg.core.arrays import Box, Numbers, Triple, Values
 from clickseg.core.machine import processor_count
-from clickseg.inference.resample import Between, mixed
+from clickseg.inference.resample import Neighbours, lerp
 
-_WORTH_COMPILING = 1 << 27
+_MIN_ADDITIONS_TO_COMPILE = 1 << 27
 """Additions of a logit from which on compiling takes less time than it saves."""
 
 
 class Kernels(Protocol):
     """The loops over voxels."""
 
-    def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
+    def add_window(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
         """Adds weighted logits of a window to a sum, and its weights to theirs.
 
         Args:
@@ -53,7 +53,7 @@ class Kernels(Protocol):
         """
         ...
 
-    def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
+    def argmax(self, best: Values, labels: Numbers, planes: Values, between: Neighbours, numbers: Numbers) -> None:
         """Decides planes of the source grid by the highest logit, the first of equal ones.
 
         Args:
@@ -65,7 +65,7 @@ class Kernels(Protocol):
         """
         ...
 
-    def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
+    def threshold(self, bits: Numbers, planes: Values, between: Neighbours, first: int) -> None:
         """Sets, in planes of the source grid, the bit of each channel whose logit is above 0.
 
         Args:
@@ -84,7 +84,7 @@ class PlainKernels:
     How planes lie between planes (``between.planes``) is on the host, all else where the arrays are.
     """
 
-    def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
+    def add_window(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
         """See ``Kernels``."""
         place = tuple(slice(start, start + box.stop - box.start) for start, box in zip(at, part, strict=True))
         weights[place] += weight[part]
@@ -99,27 +99,27 @@ class PlainKernels:
         summed[...] = 0
         return bool(np.isfinite(planes).all())
 
-    def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
+    def argmax(self, best: Values, labels: Numbers, planes: Values, between: Neighbours, numbers: Numbers) -> None:
         """See ``Kernels``."""
-        for number, logits in enumerate(_interpolated(planes, between)):
+        for number, logits in enumerate(_interpolate_planes(planes, between)):
             chosen, highest, before = logits.argmax(axis=0), logits.max(axis=0), best[number]
             labels[number] = np.where(highest > before, numbers[chosen], labels[number])
             np.maximum(before, highest, out=before)
 
-    def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
+    def threshold(self, bits: Numbers, planes: Values, between: Neighbours, first: int) -> None:
         """See ``Kernels``."""
-        for number, logits in enumerate(_interpolated(planes, between)):
+        for number, logits in enumerate(_interpolate_planes(planes, between)):
             for bit, values in enumerate(logits, first):
                 bits[number, ..., bit // 8] |= (values > 0).astype(np.uint8) << np.uint8(bit % 8)
 
 
-def _interpolated(planes: Values, between: Between) -> Iterator[Values]:
+def _interpolate_planes(planes: Values, between: Neighbours) -> Iterator[Values]:
     """Yields planes [C, R, S] between planes [C, P, Q]: first across them, then along rows and columns."""
     rows, columns = between.rows, between.columns
     for lower, upper, weight in zip(*between.planes, strict=True):
-        plane = mixed(planes[lower], planes[upper], weight)
-        plane = mixed(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
-        yield mixed(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
+        plane = lerp(planes[lower], planes[upper], weight)
+        plane = lerp(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
+        yield lerp(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
 
 
 class KernelChoice:
@@ -140,7 +140,7 @@ class KernelChoice:
         Args:
             additions: How many logits will be added.
         """
-        if additions < _WORTH_COMPILING or importlib.util.find_spec("numba") is None:
+        if additions < _MIN_ADDITIONS_TO_COMPILE or importlib.util.find_spec("numba") is None:
             return PlainKernels()
         if self._compiled is None:
             from clickseg.inference.compiled import CompiledKernels

@@ -11,7 +11,7 @@ from numba import float32, int64, uint8, uint16
 from numba.extending import register_jitable
 
 from clickseg.core.interruption import deferred_interruption
-from clickseg.inference.resample import Taps
+from clickseg.inference.resample import LinearWeights
 
 _EXPONENT = np.int32(0x7F800000)
 """The exponent of a float32; all of its bits are set where it is no finite number (IEEE 754)."""
@@ -20,12 +20,12 @@ _EXPONENT = np.int32(0x7F800000)
 class Loops(NamedTuple):
     """Compiled loops; none of them holds the interpreter's lock."""
 
-    add: Callable[..., None]
+    add_window: Callable[..., None]
     add_weights: Callable[..., None]
     divide_planes: Callable[..., bool]
     divide_rows: Callable[..., bool]
-    take_highest: Callable[..., None]
-    take_positive: Callable[..., None]
+    argmax: Callable[..., None]
+    threshold: Callable[..., None]
 
 
 def compile_loops(*, keep: bool) -> Loops:
@@ -34,7 +34,7 @@ def compile_loops(*, keep: bool) -> Loops:
     Args:
         keep: Whether Numba takes them from the folder that it is told, or writes them there.
     """
-    taps = numba.typeof(Taps(np.zeros(1, np.intp), np.zeros(1, np.intp), np.zeros(1, np.float32)))
+    taps = numba.typeof(LinearWeights(np.zeros(1, np.intp), np.zeros(1, np.intp), np.zeros(1, np.float32)))
     triple, part, between = numba.types.UniTuple(int64, 3), (int64, int64), (taps, taps, taps)
     volume, volumes = float32[:, :, ::1], float32[:, :, :, ::1]
     strided, strided_volumes = float32[:, :, :], float32[:, :, :, :]
@@ -45,19 +45,19 @@ def compile_loops(*, keep: bool) -> Loops:
         return made
 
     return Loops(
-        add=compiled(_add, (volumes, volumes, volume, triple, triple, triple, *part)),
+        add_window=compiled(_add_window, (volumes, volumes, volume, triple, triple, triple, *part)),
         add_weights=compiled(_add_weights, (volume, volume, triple, triple, triple, *part)),
         divide_planes=compiled(_divide_planes, (strided_volumes, strided, volumes, *part)),
         divide_rows=compiled(_divide_rows, (volumes, strided, volumes, int64, *part)),
-        take_highest=compiled(
-            _take_highest,
+        argmax=compiled(
+            _argmax,
             *((volume, numbers[:, :, ::1], volumes, *between, numbers[::1], *part) for numbers in (uint8, uint16)),
         ),
-        take_positive=compiled(_take_positive, (uint8[:, :, :, ::1], volumes, *between, int64, *part)),
+        threshold=compiled(_threshold, (uint8[:, :, :, ::1], volumes, *between, int64, *part)),
     )
 
 
-def _add(total, logits, weight, at, origin, size, first, stop):
+def _add_window(total, logits, weight, at, origin, size, first, stop):
     for line in range(first, stop):
         c, i = line // size[0], line % size[0]
         for j in range(size[1]):
@@ -120,37 +120,37 @@ def _all_finite(values):
     return found
 
 
-def _take_highest(best, labels, planes, between, r, s, numbers, first, stop):
-    held, rows, row = _scratch(planes)
+def _argmax(best, labels, planes, between, r, s, numbers, first, stop):
+    held, rows, row = _row_buffers(planes)
     below, above, w = s
     for line in range(first, stop):
         n, number = line // len(r[0]), line % len(r[0])
-        _mix_row(held, rows, row, planes, between, n, r, number)
+        _interpolate_row(held, rows, row, planes, between, n, r, number)
         highest, chosen = best[n, number], labels[n, number]
         for c in range(len(row)):
             values, label = row[c], numbers[c]
             for column in range(len(below)):
-                value = _between(values[below[column]], values[above[column]], w[column])
+                value = _lerp(values[below[column]], values[above[column]], w[column])
                 if value > highest[column]:
                     highest[column] = value
                     chosen[column] = label
 
 
-def _take_positive(bits, planes, between, r, s, first_bit, first, stop):
-    held, rows, row = _scratch(planes)
+def _threshold(bits, planes, between, r, s, first_bit, first, stop):
+    held, rows, row = _row_buffers(planes)
     below, above, w = s
     for line in range(first, stop):
         n, number = line // len(r[0]), line % len(r[0])
-        _mix_row(held, rows, row, planes, between, n, r, number)
+        _interpolate_row(held, rows, row, planes, between, n, r, number)
         for c in range(len(row)):
             values, byte, bit = row[c], (first_bit + c) // 8, np.uint8(1 << (first_bit + c) % 8)
             for column in range(len(below)):
-                if _between(values[below[column]], values[above[column]], w[column]) > 0:
+                if _lerp(values[below[column]], values[above[column]], w[column]) > 0:
                     bits[n, number, column, byte] |= bit
 
 
 @register_jitable
-def _scratch(planes):
+def _row_buffers(planes):
     """Two rows of the model grid, which plane and rows they are of, and one row between them."""
     _, channels, _, width = planes.shape
     rows = np.empty((2, channels, width), np.float32)
@@ -158,7 +158,7 @@ def _scratch(planes):
 
 
 @register_jitable
-def _mix_row(held, rows, row, planes, between, n, r, number):
+def _interpolate_row(held, rows, row, planes, between, n, r, number):
     """Fills a row between two rows, each of which lies between two planes and is kept for the next row."""
     if held[2] != n:
         held[:] = -1
@@ -169,17 +169,17 @@ def _mix_row(held, rows, row, planes, between, n, r, number):
         if held[j % 2] != j:
             held[j % 2] = j
             for c in range(len(row)):
-                _mix(lower[c, j], upper[c, j], weight, rows[j % 2, c])
+                _lerp_row(lower[c, j], upper[c, j], weight, rows[j % 2, c])
     for c in range(len(row)):
-        _mix(rows[below % 2, c], rows[above % 2, c], w, row[c])
+        _lerp_row(rows[below % 2, c], rows[above % 2, c], w, row[c])
 
 
 @register_jitable
-def _mix(lower, upper, weight, result):
+def _lerp_row(lower, upper, weight, result):
     for q in range(len(result)):
-        result[q] = _between(lower[q], upper[q], weight)
+        result[q] = _lerp(lower[q], upper[q], weight)
 
 
 @register_jitable
-def _between(lower, upper, weight):
+def _lerp(lower, upper, weight):
     return lower * (np.float32(1) - weight) + upper * weight

@@ -20,7 +20,7 @@ from clickseg.dicom.volume import Series
 PEAK_RADIUS_MM = 10 * (3 / (4 * math.pi)) ** (1 / 3)
 """The radius of a sphere of 1 ml."""
 
-BLOCK = 16
+BLOCK_SLICES = 16
 """How many slices are looked at together: a change measures those anew that it reaches, and no others."""
 
 
@@ -64,30 +64,30 @@ class Measures:
             series: The series that label maps are of.
         """
         self._series = series
-        self._parts: dict[tuple[int, int], Part] = {}
+        self._parts: dict[tuple[int, int], BlockMeasurements] = {}
 
     def forget(self, box: Box) -> None:
         """Forgets what was measured where a label map changed [K, J, I]."""
         self._parts = {
             (number, first): part
             for (number, first), part in self._parts.items()
-            if first + BLOCK <= box[0].start or first >= box[0].stop
+            if first + BLOCK_SLICES <= box[0].start or first >= box[0].stop
         }
 
     def of(self, labels: LabelMap) -> Mapping[int, Measured]:
         """Returns the measurements of the classes that are found, by their numbers."""
         series = self._series
         return {
-            number: combined(self._parts_of(labels, number), series.volume, series.unit)
+            number: combine_blocks(self._measure_blocks(labels, number), series.volume, series.unit)
             for number in found_classes(series, labels)
         }
 
-    def _parts_of(self, labels: LabelMap, number: int) -> Sequence[Part]:
-        firsts = range(0, len(labels.array), BLOCK)
+    def _measure_blocks(self, labels: LabelMap, number: int) -> Sequence[BlockMeasurements]:
+        firsts = range(0, len(labels.array), BLOCK_SLICES)
         for first in firsts:
             if (number, first) not in self._parts:
-                block = replace(labels, array=labels.array[first : first + BLOCK]).mask(number)
-                self._parts[number, first] = measure_part(block, first, self._series.volume, self._series.unit)
+                block = replace(labels, array=labels.array[first : first + BLOCK_SLICES]).mask(number)
+                self._parts[number, first] = measure_block(block, first, self._series.volume, self._series.unit)
         return [self._parts[number, first] for first in firsts]
 
 
@@ -100,7 +100,7 @@ def found_classes(series: Series, labels: LabelMap) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BlockMeasurements:
     """What is measured of the part of a segment in one block of slices.
 
     Attributes:
@@ -110,13 +110,13 @@ class Part:
         peak: The largest mean over the sphere of 1 ml around one of them.
     """
 
-    voxels: int
+    voxel_count: int
     total: float = 0.0
-    highest: float = -math.inf
+    maximum: float = -math.inf
     peak: float = -math.inf
 
 
-def measure_part(mask: Mask, first: int, volume: hd.Volume, unit: str) -> Part:
+def measure_block(mask: Mask, first: int, volume: hd.Volume, unit: str) -> BlockMeasurements:
     """Returns what is measured of one block of slices: it depends on no other block.
 
     Args:
@@ -127,28 +127,28 @@ def measure_part(mask: Mask, first: int, volume: hd.Volume, unit: str) -> Part:
     """
     voxels = int(np.count_nonzero(mask))
     if unit != "SUVbw" or not voxels:
-        return Part(voxels)
+        return BlockMeasurements(voxels)
     values = volume.array[first : first + len(mask)][mask].astype(np.float64)
-    return Part(voxels, float(values.sum()), float(values.max()), _peak(mask, first, volume))
+    return BlockMeasurements(voxels, float(values.sum()), float(values.max()), _block_peak(mask, first, volume))
 
 
-def combined(parts: Sequence[Part], volume: hd.Volume, unit: str) -> Measured:
+def combine_blocks(parts: Sequence[BlockMeasurements], volume: hd.Volume, unit: str) -> Measured:
     """Returns the measurements of a segment, from those of its blocks in their order."""
-    voxels = sum(part.voxels for part in parts)
+    voxels = sum(part.voxel_count for part in parts)
     volume_ml = float(voxels * volume.voxel_volume / 1000)
     if unit != "SUVbw":
         return Measured(volume_ml)
     mean = math.fsum(part.total for part in parts) / voxels
-    highest, peak = max(part.highest for part in parts), max(part.peak for part in parts)
+    highest, peak = max(part.maximum for part in parts), max(part.peak for part in parts)
     return Measured(volume_ml, Uptake(highest, mean, peak, mean * volume_ml))
 
 
-def _peak(mask: Mask, first: int, volume: hd.Volume) -> float:
+def _block_peak(mask: Mask, first: int, volume: hd.Volume) -> float:
     """Returns the largest mean over the voxels of the image at most ``PEAK_RADIUS_MM`` from one of a block.
 
     Where it lies is found for all voxels at once; there it is computed voxel by voxel.
     """
-    offsets = _sphere(volume.spacing)
+    offsets = _sphere_offsets(volume.spacing)
     reach = np.abs(offsets).max(axis=0)
     low, high = (np.array([end(axis) for axis in mask.nonzero()]) for end in (np.min, np.max))
     box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
@@ -176,7 +176,7 @@ def _sphere_means(array: Values, low: Indices, high: Indices, offsets: Indices, 
     return means
 
 
-def _sphere(spacing_mm: tuple[float, ...]) -> Indices:
+def _sphere_offsets(spacing_mm: tuple[float, ...]) -> Indices:
     """Returns the offsets [N, 3] of voxels whose centres lie in the sphere."""
     reach = [int(PEAK_RADIUS_MM // step) for step in spacing_mm]
     offsets = np.array(list(product(*(range(-r, r + 1) for r in reach))), dtype=np.intp)

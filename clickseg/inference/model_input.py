@@ -16,10 +16,10 @@ from clickseg.inference.guidance import inside
 from clickseg.inference.intensity import Scaler
 from clickseg.inference.windows import Window
 
-_PLANES = 16
+_PLANES_PER_STEP = 16
 """How many planes are made at once: what that takes beside them does not grow with the window."""
 
-_NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
+_EMPTY_BOX: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ModelInput:
         device: Where the images are.
     """
 
-    images: tuple[Image, ...]
+    images: tuple[GridImage, ...]
     balls: tuple[Indices, ...]
     masks: tuple[Mask, ...] = ()
     device: Device = HOST
@@ -60,18 +60,18 @@ class ModelInput:
         """
         given = len(images) + len(self.balls)
         channels = self.device.zeros((given + len(self.masks), *window.roi), np.float32)
-        channels[(slice(len(images)), *window.part)] = images
+        channels[(slice(len(images)), *window.local_box)] = images
         for number, voxels in enumerate(self.balls, len(images)):
             drawn = inside(voxels - window.start, window.roi)
             if len(drawn):
                 i, j, k = self.device.put(drawn.T)
                 channels[number][i, j, k] = 1
         for number, mask in enumerate(self.masks, given):
-            channels[(number, *window.part)] = self.device.put(mask[window.place])
+            channels[(number, *window.local_box)] = self.device.put(mask[window.place])
         return channels
 
 
-class Image(Protocol):
+class GridImage(Protocol):
     """A volume on the model grid."""
 
     @property
@@ -83,7 +83,7 @@ class Image(Protocol):
         """Returns a part of it, float32 [I, J, K]: the same values, whatever the part."""
         ...
 
-    def on(self, device: Device) -> Image:
+    def on(self, device: Device) -> GridImage:
         """Returns the same volume on a device."""
         ...
 
@@ -122,7 +122,7 @@ class Scaled:
         scaler: Scales values.
     """
 
-    image: Image
+    image: GridImage
     scaler: Scaler
 
     @property
@@ -139,7 +139,7 @@ class Scaled:
         return Scaled(self.image.on(device), self.scaler)
 
 
-class HeldImages:
+class ImageBuffer:
     """A part of the image channels, on the device that they are on."""
 
     def __init__(self, inputs: ModelInput, axis: int) -> None:
@@ -150,15 +150,15 @@ class HeldImages:
             axis: The axis [I, J, K] along which one layer follows another.
         """
         self._inputs, self._axis = inputs, axis
-        self._place = _NOWHERE
+        self._place = _EMPTY_BOX
         self._held: Values | None = None
 
-    def at(self, box: Box) -> Values:
+    def get(self, box: Box) -> Values:
         """Returns the images in a box [C, I, J, K]; they are the holder's until the next call."""
-        held = self.hold(box)
+        held = self.load(box)
         return held[(slice(None), *within(box, self._place))]
 
-    def hold(self, box: Box) -> Values:
+    def load(self, box: Box) -> Values:
         """Makes ready what windows that lie in a box will ask for; returns what is held, that and maybe more."""
         if self._held is not None and around([box, self._place]) == self._place:
             return self._held
@@ -166,15 +166,15 @@ class HeldImages:
         shape = (len(self._inputs.images), *(part.stop - part.start for part in box))
         fits = before is not None and before.shape == shape
         held = before if before is not None and fits else self._inputs.device.zeros(shape, np.float32)
-        self._held, self._place = held, _NOWHERE  # what is interrupted holds nothing
-        common = 0 if before is None else self._move(before, was, held, box)
-        for first in range(box[self._axis].start + common, box[self._axis].stop, _PLANES):
-            some = cut(box, self._axis, slice(first, min(first + _PLANES, box[self._axis].stop)))
+        self._held, self._place = held, _EMPTY_BOX  # what is interrupted holds nothing
+        common = 0 if before is None else self._keep_shared_planes(before, was, held, box)
+        for first in range(box[self._axis].start + common, box[self._axis].stop, _PLANES_PER_STEP):
+            some = cut(box, self._axis, slice(first, min(first + _PLANES_PER_STEP, box[self._axis].stop)))
             held[(slice(None), *within(some, box))] = self._inputs.part(some)
         self._place = box
         return held
 
-    def _move(self, before: Values, was: Box, held: Values, box: Box) -> int:
+    def _keep_shared_planes(self, before: Values, was: Box, held: Values, box: Box) -> int:
         """Moves the planes that two boxes share to the front, and returns how many they are."""
         old, new = was[self._axis], box[self._axis]
         follows = old.start <= new.start < old.stop <= new.stop
@@ -182,7 +182,7 @@ class HeldImages:
             return 0
         source, target = (np.moveaxis(array, 1 + self._axis, 0) for array in (before, held))
         common: int = old.stop - new.start
-        for first in range(0, common, _PLANES):
-            stop, shift = min(first + _PLANES, common), new.start - old.start
+        for first in range(0, common, _PLANES_PER_STEP):
+            stop, shift = min(first + _PLANES_PER_STEP, common), new.start - old.start
             target[first:stop] = source[first + shift : stop + shift]
         return common

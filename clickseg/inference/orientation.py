@@ -22,7 +22,7 @@ Grid = TypeVar("Grid", hd.Volume, hd.VolumeGeometry)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Reorientation:
     """A permutation of axes, then flips.
 
     Attributes:
@@ -42,7 +42,7 @@ class Turn:
         """Returns an array with its axes turned, which shares its memory; axes after the third stay."""
         return np.flip(array.transpose(*self.permutation, *range(3, array.ndim)), self.flipped)
 
-    def undo_box(self, box: Box, shape: tuple[int, ...]) -> Box:
+    def source_box(self, box: Box, shape: tuple[int, ...]) -> Box:
         """Returns a box of a turned grid as a box of the grid as it was.
 
         Args:
@@ -56,7 +56,7 @@ class Turn:
         return back[0], back[1], back[2]
 
 
-def turn_to(geometry: hd.VolumeGeometry | hd.Volume, orientation: str) -> Turn:
+def turn_to(geometry: hd.VolumeGeometry | hd.Volume, orientation: str) -> Reorientation:
     """Returns the turn that brings the axes of a grid closest to an orientation.
 
     Args:
@@ -64,16 +64,16 @@ def turn_to(geometry: hd.VolumeGeometry | hd.Volume, orientation: str) -> Turn:
         orientation: The directions in which the three axes shall run, such as ``RAS``.
     """
     direction = np.array(geometry.direction, dtype=np.float64)
-    axis_of = _axes(direction)
+    axis_of = _assign_axes(direction)
     wanted = [_DIRECTIONS[letter] for letter in orientation]
     first, second, third = (axis_of[row] for row, _ in wanted)
     flipped = tuple(
         number for number, (row, sign) in enumerate(wanted) if np.sign(direction[row, axis_of[row]]) != sign
     )
-    return Turn((first, second, third), flipped)
+    return Reorientation((first, second, third), flipped)
 
 
-def _axes(direction: NDArray[np.float64]) -> dict[int, int]:
+def _assign_axes(direction: NDArray[np.float64]) -> dict[int, int]:
     """Returns, for each direction of the patient (row), the axis (column) that is taken for it."""
     left = np.abs(direction)
     axis_of: dict[int, int] = {}

@@ -45,7 +45,7 @@ def infer(
         MemoryLimitError: The run would take more memory than it may.
     """
     said, hint = "", None
-    for tried, device in _ways(engine):
+    for tried, device in _memory_fallbacks(engine):
         try:
             return _infer_on(device, prepared, tried, progress, choose_kernels, memory)
         except DeviceMemoryError as error:  # not kept: it would keep alive what was allocated
@@ -54,7 +54,7 @@ def infer(
     raise DeviceMemoryError(said, hint=hint)
 
 
-def _ways(engine: Engine) -> Iterator[tuple[Engine, Device]]:
+def _memory_fallbacks(engine: Engine) -> Iterator[tuple[Engine, Device]]:
     """Yields ways to run a network, each of which needs less of a device's memory than the one before."""
     device = device_of(engine.device)
     yield engine, device
@@ -76,11 +76,11 @@ def _infer_on(
     memory: Memory,
 ) -> Predicted:
     with device.working():
-        labels, counted = _decided(device, prepared, engine, progress, choose_kernels, memory)
+        labels, counted = _predict_labels(device, prepared, engine, progress, choose_kernels, memory)
     return Predicted(prepared.case, labels, engine.describe(), engine.weights, counted)
 
 
-def _decided(
+def _predict_labels(
     device: Device,
     prepared: Prepared,
     engine: Engine,

@@ -23,7 +23,7 @@ from clickseg.models.spec import ModelSpec, PostprocessingSpec
 
 _BLOCK_VOXELS = 1 << 20
 
-_MOST = np.iinfo(np.int32).max
+_MAX_INT32 = np.iinfo(np.int32).max
 
 T = TypeVar("T", bound=np.generic)
 
@@ -67,13 +67,13 @@ def postprocess(
     removed = []
     for number, each in enumerate(spec.classes, 1):
         clicked = [c for c in clicks if c.label == each.name and c.polarity is Polarity.FOREGROUND]
-        dropped, note = _dropped(labels.mask(number), volume, clicked, spec, each.name)
+        dropped, note = _find_dropped_voxels(labels.mask(number), volume, clicked, spec, each.name)
         labels = labels.without(number, dropped)
         removed.append(note)
     return labels, tuple(removed)
 
 
-def _dropped(
+def _find_dropped_voxels(
     mask: Mask, volume: hd.Volume, clicked: Sequence[Click], spec: ModelSpec, label: str
 ) -> tuple[Mask, Removed]:
     """Returns which voxels of a class are dropped."""
@@ -105,16 +105,16 @@ def judged(
         label: The class's name.
     """
     table, voxel_ml = components.table, volume.voxel_volume / 1000
-    hits = [components_at(click, components.numbers, volume, spec) for click in clicked]
-    kept = _kept(components, hits, spec.postprocessing)
+    hits = [components_at_click(click, components.numbers, volume, spec) for click in clicked]
+    kept = _kept_components(components, hits, spec.postprocessing)
     least = spec.postprocessing.min_volume_ml
-    lost = frozenset(n for n, each in table.items() if n not in kept or each.voxels * voxel_ml < least)
-    lost_ml = sum(table[number].voxels for number in lost) * voxel_ml
+    lost = frozenset(n for n, each in table.items() if n not in kept or each.voxel_count * voxel_ml < least)
+    lost_ml = sum(table[number].voxel_count for number in lost) * voxel_ml
     beside = sum(not hit.size for hit in hits)
     return lost, Removed(label, float(low * voxel_ml), len(lost), float(lost_ml), beside)
 
 
-def components_at(click: Click, components: Integers, volume: hd.Volume, spec: ModelSpec) -> Indices:
+def components_at_click(click: Click, components: Integers, volume: hd.Volume, spec: ModelSpec) -> Indices:
     """Returns the component that a click lies in, else those that its ball touches: a tumour's centre may be necrotic.
 
     Args:
@@ -123,26 +123,26 @@ def components_at(click: Click, components: Integers, volume: hd.Volume, spec: M
         volume: The source grid.
         spec: The model, on whose grid the ball is drawn.
     """
-    own = _numbers(components, voxels_of([click.position_mm], volume))
+    own = _components_at_voxels(components, voxels_of([click.position_mm], volume))
     if own.size or spec.guidance is None:
         return own
     model = model_geometry(volume.get_geometry(), spec.grid)
     ball = voxels_of([click.position_mm], model) + ball_offsets(spec.guidance.radius_vox)
-    return _numbers(components, voxels_of(model.map_indices_to_reference(ball), volume))
+    return _components_at_voxels(components, voxels_of(model.map_indices_to_reference(ball), volume))
 
 
-def _numbers(components: Integers, voxels: Indices) -> Indices:
+def _components_at_voxels(components: Integers, voxels: Indices) -> Indices:
     """Returns the components at some voxels; those outside have none."""
     found = np.unique(components[tuple(inside(voxels, components.shape).T)])
     return found[found > 0]
 
 
-def _kept(components: Components, hits: Sequence[Indices], rules: PostprocessingSpec) -> Set[int]:
+def _kept_components(components: Components, hits: Sequence[Indices], rules: PostprocessingSpec) -> Set[int]:
     """Returns which components are kept; the first of equally large ones is the largest."""
     table = components.table
     if rules.keep == "largest" and table:
-        most = max(each.voxels for each in table.values())
-        return {min((n for n, each in table.items() if each.voxels == most), key=components.first_voxel)}
+        most = max(each.voxel_count for each in table.values())
+        return {min((n for n, each in table.items() if each.voxel_count == most), key=components.first_voxel)}
     if rules.keep == "clicked" and hits:
         return {int(number) for number in np.concatenate(hits)}
     return table.keys()
@@ -157,7 +157,7 @@ class Component:
         box: The smallest box that holds it.
     """
 
-    voxels: int
+    voxel_count: int
     box: Box
 
 
@@ -190,7 +190,7 @@ class Components:
         numbers, sought = self.numbers[box], np.fromiter(chosen, self.numbers.dtype, len(chosen))
         found = np.zeros(numbers.shape, dtype=bool)
         if len(sought):
-            for one, other in zip(_blocks(found), _blocks(numbers), strict=True):
+            for one, other in zip(_split_blocks(found), _split_blocks(numbers), strict=True):
                 one[...] = np.isin(other, sought)
         return found
 
@@ -210,22 +210,22 @@ class Components:
         from scipy import ndimage  # only where there is something to find
 
         beside = grown(box, self.numbers.shape)
-        touched = sorted(set().union(*(np.unique(each).tolist() for each in _blocks(self.numbers[beside]))) - {0})
+        touched = sorted(set().union(*(np.unique(each).tolist() for each in _split_blocks(self.numbers[beside]))) - {0})
         region = around([beside, *(self.table.pop(number).box for number in touched)])
-        found = self._left_of(touched, part, box, region)
+        found = self._replace_components(touched, part, box, region)
         if self.table:
             labelled, count = ndimage.label(found)
-            self._widen(self._next - 1 + count)
+            self._ensure_capacity(self._next - 1 + count)
             numbers = self.numbers[region]
             np.add(labelled, self._next - 1, out=numbers, where=found, casting="unsafe")
         else:  # all of it is 0: no second array is needed
-            self._next, labelled = 1, self._labelled(found, region)
-        for component in _described(labelled, region):
+            self._next, labelled = 1, self._label_region(found, region)
+        for component in _list_components(labelled, region):
             self.table[self._next] = component
             self._next += 1
         return region
 
-    def _left_of(self, touched: Collection[int], part: Mask, box: Box, region: Box) -> Mask:
+    def _replace_components(self, touched: Collection[int], part: Mask, box: Box, region: Box) -> Mask:
         """Takes some components away, and returns what is in their region now: the rest of them, and a part."""
         if not touched and region == box:
             return part
@@ -234,35 +234,35 @@ class Components:
         found[within(box, region)] = part
         return found
 
-    def _labelled(self, found: Mask, region: Box) -> Integers:
+    def _label_region(self, found: Mask, region: Box) -> Integers:
         """Numbers the components of a region in place, and returns their numbers."""
         from scipy import ndimage
 
         try:
             ndimage.label(found, output=self.numbers[region])
         except RuntimeError:  # there are too many for so narrow a type
-            self._widen(_MOST)
+            self._ensure_capacity(_MAX_INT32)
             ndimage.label(found, output=self.numbers[region])
         return self.numbers[region]
 
-    def _widen(self, most: int) -> None:
+    def _ensure_capacity(self, most: int) -> None:
         """Makes room for numbers."""
         if most > np.iinfo(self.numbers.dtype).max:
             self.numbers = self.numbers.astype(np.int32)
 
 
-def _blocks(array: NDArray[T]) -> Iterator[NDArray[T]]:
+def _split_blocks(array: NDArray[T]) -> Iterator[NDArray[T]]:
     """Yields an array some planes at a time: what NumPy counts and looks up in takes 8 bytes a voxel meanwhile."""
     step = max(1, _BLOCK_VOXELS // math.prod(array.shape[1:]))
     return (array[first : first + step] for first in range(0, len(array), step))
 
 
-def _described(labelled: Integers, region: Box) -> Iterator[Component]:
+def _list_components(labelled: Integers, region: Box) -> Iterator[Component]:
     from scipy import ndimage
 
     boxes = ndimage.find_objects(labelled)
     sizes = np.zeros(1 + len(boxes), dtype=np.int64)
-    for block in _blocks(labelled):
+    for block in _split_blocks(labelled):
         sizes += np.bincount(block.ravel(), minlength=len(sizes))
     for size, box in zip(sizes[1:].tolist(), boxes, strict=True):
         k, j, i = (slice(part.start + of.start, part.stop + of.start) for part, of in zip(box, region, strict=True))

@@ -14,11 +14,11 @@ from clickseg.dicom.volume import Series
 from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.case import Case, Prepared
 from clickseg.inference.click_binding import bind
-from clickseg.inference.model_input import Image, ModelInput, Scaled, Whole
+from clickseg.inference.model_input import GridImage, ModelInput, Scaled, Whole
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import Scaling
 
-_BLOCK = 16
+_PLANES_PER_BLOCK = 16
 """How many planes of a volume are looked at together where its scaling depends on all of them."""
 
 
@@ -51,23 +51,23 @@ def prepare(case: Case) -> Prepared:
     spec = case.package.spec
     geometry = resample.model_geometry(case.reference.volume.get_geometry(), spec.grid)
     images = tuple(
-        _scaled(_on_grid(series, case, geometry), each.scaling)
+        _scale_image(_resample_series(series, case, geometry), each.scaling)
         for series, each in zip(case.series, spec.inputs, strict=True)
     )
     balls = guidance.balls(case.clicks.points, geometry, spec.guidance) if spec.guidance else ()
     return Prepared(case, ModelInput(images, balls), geometry)
 
 
-def _on_grid(series: Series, case: Case, geometry: hd.VolumeGeometry) -> Image:
+def _resample_series(series: Series, case: Case, geometry: hd.VolumeGeometry) -> GridImage:
     """Returns a series on the model grid: the reference along its own axes, another one wherever it lies."""
     if series is case.reference:
         return resample.OnModelGrid(series.volume, case.package.spec.grid)
     return Whole(resample.to_geometry(series.volume, geometry))
 
 
-def _scaled(image: Image, scaling: Scaling) -> Scaled:
+def _scale_image(image: GridImage, scaling: Scaling) -> Scaled:
     def blocks() -> Iterator[Values]:
-        for first in range(0, image.shape[0], _BLOCK):
-            yield image.part(cut(whole(image.shape), 0, slice(first, min(first + _BLOCK, image.shape[0]))))
+        for first in range(0, image.shape[0], _PLANES_PER_BLOCK):
+            yield image.part(cut(whole(image.shape), 0, slice(first, min(first + _PLANES_PER_BLOCK, image.shape[0]))))
 
     return Scaled(image, intensity.fitted(scaling, blocks))

@@ -83,7 +83,7 @@ class OnModelGrid:
         self._volume, self._grid, self._device = volume, grid, device
         self._array: Values = turn.view(device.put(volume.array))
         self._taps = [
-            Taps.at(np.arange(count) * float(wanted / own), len_)
+            LinearWeights.at_coordinates(np.arange(count) * float(wanted / own), len_)
             for count, wanted, own, len_ in zip(self.shape, geometry.spacing, spacing, self._array.shape, strict=True)
         ]
 
@@ -93,11 +93,11 @@ class OnModelGrid:
 
     def part(self, box: Box) -> Values:
         """Returns a part of it, float32 [I, J, K]: the same values, whatever the part."""
-        some = [each.part(part, 0) for each, part in zip(self._taps, box, strict=True)]
+        some = [each.select(part, 0) for each, part in zip(self._taps, box, strict=True)]
         lows = [int(each.lower[0]) for each in some]
         array = self._array[tuple(slice(low, int(each.upper[-1]) + 1) for low, each in zip(lows, some, strict=True))]
         for axis, (low, each) in enumerate(zip(lows, some, strict=True)):
-            array = interpolate(array, axis, each.part(slice(None), low), self._device)
+            array = interpolate(array, axis, each.select(slice(None), low), self._device)
         return array
 
 
@@ -117,7 +117,7 @@ def to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Values:
     return array
 
 
-class Taps(NamedTuple):
+class LinearWeights(NamedTuple):
     """Linear interpolation along one axis: each value lies between two neighbours.
 
     Attributes:
@@ -131,7 +131,7 @@ class Taps(NamedTuple):
     weight: Values
 
     @classmethod
-    def at(cls, coordinates: Doubles, count: int) -> Taps:
+    def at_coordinates(cls, coordinates: Doubles, count: int) -> LinearWeights:
         """Returns the taps for places along an axis; beyond its ends the outermost value counts.
 
         Args:
@@ -142,23 +142,23 @@ class Taps(NamedTuple):
         lower = inside.astype(np.intp)
         return cls(lower, np.minimum(lower + 1, count - 1), (inside - lower).astype(np.float32))
 
-    def reaching(self, part: slice) -> slice:
+    def range_touching(self, part: slice) -> slice:
         """Returns the taps that have a neighbour in a part of the axis; places ascend, so they lie side by side."""
         return slice(
             int(np.searchsorted(self.upper, part.start, side="left")),
             int(np.searchsorted(self.lower, part.stop, side="left")),
         )
 
-    def on(self, device: Device) -> Taps:
+    def to_device(self, device: Device) -> LinearWeights:
         """Returns the taps on a device."""
-        return Taps(device.put(self.lower), device.put(self.upper), device.put(self.weight))
+        return LinearWeights(device.put(self.lower), device.put(self.upper), device.put(self.weight))
 
-    def part(self, box: slice, origin: int) -> Taps:
+    def select(self, box: slice, origin: int) -> LinearWeights:
         """Returns some of the taps, their neighbours counted from an origin."""
-        return Taps(self.lower[box] - origin, self.upper[box] - origin, self.weight[box])
+        return LinearWeights(self.lower[box] - origin, self.upper[box] - origin, self.weight[box])
 
 
-class Between(NamedTuple):
+class Neighbours(NamedTuple):
     """Where a block of source voxels [N, R, S] lies between planes of the model grid [M, P, Q].
 
     Attributes:
@@ -167,12 +167,12 @@ class Between(NamedTuple):
         columns: Between which of the Q columns each of the S lies.
     """
 
-    planes: Taps
-    rows: Taps
-    columns: Taps
+    planes: LinearWeights
+    rows: LinearWeights
+    columns: LinearWeights
 
 
-def interpolate(array: Values, axis: int, taps: Taps, device: Device = HOST) -> Values:
+def interpolate(array: Values, axis: int, taps: LinearWeights, device: Device = HOST) -> Values:
     """Interpolates linearly along one axis.
 
     Args:
@@ -186,19 +186,19 @@ def interpolate(array: Values, axis: int, taps: Taps, device: Device = HOST) -> 
     """
     if np.array_equal(taps.lower, np.arange(array.shape[axis])) and not taps.weight.any():
         return array
-    lower, upper, weights = taps.on(device)
+    lower, upper, weights = taps.to_device(device)
     weight = weights.reshape([-1 if index == axis else 1 for index in range(array.ndim)])
-    return mixed(_taken(array, axis, lower), _taken(array, axis, upper), weight)
+    return lerp(_take_along_axis(array, axis, lower), _take_along_axis(array, axis, upper), weight)
 
 
-def _taken(array: Values, axis: int, indices: Indices) -> Values:
+def _take_along_axis(array: Values, axis: int, indices: Indices) -> Values:
     """Returns some places along an axis; ``take`` would first copy an array whose axes are turned."""
     places: tuple[slice | Indices, ...] = (*[slice(None)] * axis, indices)
     taken: Values = array[places]
     return taken
 
 
-def mixed(lower: Values, upper: Values, weight: Values | np.float32) -> Values:
+def lerp(lower: Values, upper: Values, weight: Values | np.float32) -> Values:
     """Returns ``lower * (1 - weight) + upper * weight``, each step rounded to float32."""
     result: Values = lower * (np.float32(1) - weight) + upper * weight
     return result

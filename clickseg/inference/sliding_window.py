@@ -10,16 +10,16 @@ import numpy as np
 
 from clickseg.core.arrays import Box, Triple, Values, around, whole
 from clickseg.core.progress import Progress
-from clickseg.inference.decision import deciding, deciding_channels
+from clickseg.inference.decision import label_logits, deciding_channels
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.kernels import Kernels
-from clickseg.inference.model_input import HeldImages, ModelInput
-from clickseg.inference.stitching import MakeStitching, Planes, Slab, Stitching
-from clickseg.inference.windows import Window, WindowGrid, importance
+from clickseg.inference.model_input import ImageBuffer, ModelInput
+from clickseg.inference.stitching import MakeStitching, PlaneBlock, Slab, Stitching
+from clickseg.inference.windows import Window, WindowGrid, importance_map
 from clickseg.models.spec import ModelSpec
 
 
-class Kept(Protocol):
+class LogitsStore(Protocol):
     """What the network said of windows before."""
 
     def has(self, window: Window) -> bool:
@@ -74,7 +74,7 @@ class SlidingWindow:
         ran: How many windows were run.
     """
 
-    def __init__(self, inputs: ModelInput, spec: ModelSpec, kept: Kept | None = None) -> None:
+    def __init__(self, inputs: ModelInput, spec: ModelSpec, kept: LogitsStore | None = None) -> None:
         """Lays the windows.
 
         Args:
@@ -86,8 +86,8 @@ class SlidingWindow:
         self.repeated = self.ran = 0
         self._inputs, self._spec = inputs, spec
         self._kept = kept or NullStore()
-        self._constant: _Constant | None = None
-        self._images = HeldImages(inputs, self.grid.axis)
+        self._constant: _ConstantWindow | None = None
+        self._images = ImageBuffer(inputs, self.grid.axis)
 
     @property
     def additions(self) -> int:
@@ -97,8 +97,8 @@ class SlidingWindow:
     def channels(self) -> Iterator[Values]:
         """Yields what the network is given for each window [C + G, I, J, K], in grid order."""
         for layer in self.grid.layers():
-            self._images.hold(around(window.place for window in layer.windows))
-            yield from map(self._channels, layer.windows)
+            self._images.load(around(window.place for window in layer.windows))
+            yield from map(self._window_input, layer.windows)
 
     def planes(
         self,
@@ -107,7 +107,7 @@ class SlidingWindow:
         progress: Progress,
         make_stitching: MakeStitching = Slab,
         box: Box | None = None,
-    ) -> Iterator[Planes]:
+    ) -> Iterator[PlaneBlock]:
         """Yields the blended logits of the channels that decide, in blocks of planes across ``grid.axis``.
 
         At each voxel they are the mean over the windows that hold it, weighted by ``importance``.
@@ -123,73 +123,73 @@ class SlidingWindow:
             EngineError: The network fails, or gives values that are no finite numbers.
         """
         box = box or whole(self.grid.shape)
-        part = self.grid.within(box)
+        part = self.grid.restrict_to(box)
         stitching: Stitching | None = None
         done = self.repeated = self.ran = 0
         self._constant = None  # what another network said
         for layer in part.layers():
-            for window, logits in zip(layer.windows, self._logits(engine, layer.windows, box), strict=True):
+            for window, logits in zip(layer.windows, self._window_logits(engine, layer.windows, box), strict=True):
                 stitching = stitching or make_stitching(
-                    part, importance(self._spec.window), deciding_channels(self._spec), kernels
+                    part, importance_map(self._spec.window), deciding_channels(self._spec), kernels
                 )
                 stitching.add(window, logits)
                 done += 1
                 progress(done, len(part))
-            yield from stitching.finished(layer.stop) if stitching else ()
+            yield from stitching.finish_planes(layer.stop) if stitching else ()
 
-    def _logits(self, engine: Engine, windows: Sequence[Window], box: Box) -> Iterator[Values]:
+    def _window_logits(self, engine: Engine, windows: Sequence[Window], box: Box) -> Iterator[Values]:
         """Yields what decides of each window's logits: kept ones as they are, the others in batches."""
         i, j, k = (part.start for part in box)
-        wholes = [self.grid.window((w.start[0] + i, w.start[1] + j, w.start[2] + k)) for w in windows]
+        wholes = [self.grid.window_at((w.start[0] + i, w.start[1] + j, w.start[2] + k)) for w in windows]
         is_known = [self._kept.has(window) for window in wholes]
         unknown = [window for window, known in zip(wholes, is_known, strict=True) if not known]
         if unknown:
-            self._images.hold(around(window.place for window in unknown))
-        run = self._run(engine, unknown)
+            self._images.load(around(window.place for window in unknown))
+        run = self._run_windows(engine, unknown)
         for window, known in zip(wholes, is_known, strict=True):
             logits = self._kept.get(window) if known else next(run)
-            yield next(self._run(engine, [window])) if logits is None else logits  # it may have gone meanwhile
+            yield next(self._run_windows(engine, [window])) if logits is None else logits  # it may have gone meanwhile
 
-    def _run(self, engine: Engine, windows: Sequence[Window]) -> Iterator[Values]:
+    def _run_windows(self, engine: Engine, windows: Sequence[Window]) -> Iterator[Values]:
         size = engine.batch
         for start in range(0, len(windows), size):
             some = windows[start : start + size]
-            channels = [self._channels(window) for window in some]
+            channels = [self._window_input(window) for window in some]
             constants = [constants_of(each) for each in channels]
-            for window, logits in zip(some, self._of_batch(engine, channels, constants), strict=True):
+            for window, logits in zip(some, self._run_batch(engine, channels, constants), strict=True):
                 self._kept.put(window, logits)
                 yield logits
 
-    def _channels(self, window: Window) -> Values:
-        return self._inputs.window(window, self._images.at(window.place))
+    def _window_input(self, window: Window) -> Values:
+        return self._inputs.window(window, self._images.get(window.place))
 
-    def _of_batch(
+    def _run_batch(
         self, engine: Engine, channels: Sequence[Values], constants: Sequence[bytes | None]
     ) -> Iterator[Values]:
         """Yields the logits of up to a batch of windows; a short batch is filled up, never shrunk."""
         known = self._constant
         new = [n for n, each in enumerate(constants) if known is None or each != known.values]
-        logits = iter(_infer(engine, [channels[n] for n in new]) if new else ())
+        logits = iter(_infer_padded_batch(engine, [channels[n] for n in new]) if new else ())
         self.ran += len(new)
         for number, each in enumerate(constants):
             if known is not None and number not in new:
                 self.repeated += 1
                 yield known.logits
                 continue
-            said = deciding(next(logits), self._spec)
+            said = label_logits(next(logits), self._spec)
             if each is not None:
-                self._constant = _Constant(each, said.copy())
+                self._constant = _ConstantWindow(each, said.copy())
             yield said
 
 
-def _infer(engine: Engine, channels: Sequence[Values]) -> Values:
+def _infer_padded_batch(engine: Engine, channels: Sequence[Values]) -> Values:
     """Returns the logits of up to a batch of windows."""
     if engine.batch == 1:
         return engine.infer(channels[0][np.newaxis])
     return engine.infer(np.stack([*channels, *[channels[0]] * (engine.batch - len(channels))]))
 
 
-class _Constant(NamedTuple):
+class _ConstantWindow(NamedTuple):
     """The last window of constant channels: their values, and what the network said."""
 
     values: bytes

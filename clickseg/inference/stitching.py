@@ -20,17 +20,17 @@ from clickseg.inference.windows import Window, WindowGrid
 
 FLOAT_BYTES = 4
 
-_BLOCK_BYTES = 32 << 20
+_MAX_BLOCK_BYTES = 32 << 20
 
-MAX_PLANES = 16
+MAX_BLOCK_PLANES = 16
 """How many planes are given out at once, and how much memory they take; neither shows in the result."""
 
-_FEWEST_OF_LAST_AXIS = 8
+_MIN_BLOCK_PLANES_OF_LAST_AXIS = 8
 """Across the last axis, values of a plane lie far from each other, and memory is fetched in pieces of 16 of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planes:
+class PlaneBlock:
     """Blended logits of some planes of the model grid.
 
     Attributes:
@@ -53,7 +53,7 @@ class Stitching(Protocol):
         """Adds the logits [C, I, J, K] of a window."""
         ...
 
-    def finished(self, stop: int) -> Iterator[Planes]:
+    def finish_planes(self, stop: int) -> Iterator[PlaneBlock]:
         """Yields the planes up to one that later windows may touch, in blocks, and frees them.
 
         Raises:
@@ -66,7 +66,7 @@ MakeStitching = Callable[[WindowGrid, Values, int, Kernels], Stitching]
 """Takes the windows, the weight of each voxel of a window [I, J, K], the channels of the logits, and the loops."""
 
 
-def collected(blocks: Iterable[Planes], axis: int) -> Values:
+def collected(blocks: Iterable[PlaneBlock], axis: int) -> Values:
     """Returns the logits [C, I, J, K] of all planes: for comparison with what keeps a whole volume in memory."""
     parts: list[Values] = []
     done = 0
@@ -101,33 +101,33 @@ class Slab:
         self._weights = device.zeros(shape, np.float32)
         self._weight = device.put(weight)
         self._kernels = kernels
-        self._most = planes_at_once(grid, channels)
-        self._blocks = Blocks(grid, channels, self._most, device)
+        self._most = planes_per_block(grid, channels)
+        self._blocks = BlockBuffer(grid, channels, self._most, device)
 
     @staticmethod
-    def bytes_of(grid: WindowGrid, channels: int) -> int:
+    def bytes_needed(grid: WindowGrid, channels: int) -> int:
         """Returns how much memory a slab takes."""
-        planes = (channels + 1) * grid.thickness + channels * (1 + planes_at_once(grid, channels))
-        return planes * math.prod(grid.plane) * FLOAT_BYTES
+        planes = (channels + 1) * grid.thickness + channels * (1 + planes_per_block(grid, channels))
+        return planes * math.prod(grid.plane_shape) * FLOAT_BYTES
 
     def add(self, window: Window, logits: Values) -> None:
         """See ``Stitching``."""
-        for at, part in self._pieces(window):
-            self._kernels.add(self._total, self._weights, logits, self._weight, at, part)
+        for at, part in self._ring_pieces(window):
+            self._kernels.add_window(self._total, self._weights, logits, self._weight, at, part)
 
-    def finished(self, stop: int) -> Iterator[Planes]:
+    def finish_planes(self, stop: int) -> Iterator[PlaneBlock]:
         """See ``Stitching``."""
-        while self._blocks.done < stop:
-            at = self._blocks.done % self._ring
-            count = min(self._most, stop - self._blocks.done, self._ring - at)
-            yield self._blocks.next(count, partial(self._divide, at))
+        while self._blocks.next_plane < stop:
+            at = self._blocks.next_plane % self._ring
+            count = min(self._most, stop - self._blocks.next_plane, self._ring - at)
+            yield self._blocks.next_block(count, partial(self._divide, at))
 
     def _divide(self, at: int, planes: Values) -> bool:
         return self._kernels.divide(self._total, self._weights, self._axis, at, planes)
 
-    def _pieces(self, window: Window) -> Iterator[tuple[Triple, tuple[slice, slice, slice]]]:
+    def _ring_pieces(self, window: Window) -> Iterator[tuple[Triple, tuple[slice, slice, slice]]]:
         """Yields where parts of a window go: one, or two where the ring begins anew in between."""
-        axis, place, part = self._axis, window.place, window.part
+        axis, place, part = self._axis, window.place, window.local_box
         first, stop = place[axis].start, place[axis].stop
         seam = min(stop, (first // self._ring + 1) * self._ring)
         for start, end in ((first, seam), (seam, stop)):
@@ -166,20 +166,20 @@ class Spool:
         self._axis = grid.axis
         self._weight = np.ascontiguousarray(np.moveaxis(weight, grid.axis, 0))
         self._kernels = kernels
-        self._kept: list[_Kept] = []
+        self._kept: list[_StoredWindow] = []
         self._free: list[int] = []
         self._window_bytes = channels * weight.size * FLOAT_BYTES
-        self._total = np.zeros((channels, planes, *grid.plane), dtype=np.float32)
-        self._weights = np.zeros((planes, *grid.plane), dtype=np.float32)
-        self._blocks = Blocks(grid, channels, planes)
+        self._total = np.zeros((channels, planes, *grid.plane_shape), dtype=np.float32)
+        self._weights = np.zeros((planes, *grid.plane_shape), dtype=np.float32)
+        self._blocks = BlockBuffer(grid, channels, planes)
         self._scratch = Scratch(folder)
 
     @staticmethod
-    def bytes_of(grid: WindowGrid, channels: int, planes: int) -> int:
+    def bytes_needed(grid: WindowGrid, channels: int, planes: int) -> int:
         """Returns how much memory a spool takes that adds up some planes at a time."""
         window = channels * planes * math.prod(grid.roi) // grid.roi[grid.axis]
         return (
-            (2 * channels + 1) * planes * math.prod(grid.plane) + channels * math.prod(grid.plane) + window
+            (2 * channels + 1) * planes * math.prod(grid.plane_shape) + channels * math.prod(grid.plane_shape) + window
         ) * FLOAT_BYTES
 
     def add(self, window: Window, logits: Values) -> None:
@@ -191,35 +191,35 @@ class Spool:
         offset = at = self._free.pop() if self._free else len(self._kept) * self._window_bytes
         for channel in np.moveaxis(logits, 1 + self._axis, 1):  # one at a time: turned, they are copied
             at = self._scratch.write(channel, at)
-        self._kept.append(_Kept(_first(window.place, self._axis), _first(window.part, self._axis), offset))
+        self._kept.append(_StoredWindow(_axis_first(window.place, self._axis), _axis_first(window.local_box, self._axis), offset))
 
-    def finished(self, stop: int) -> Iterator[Planes]:
+    def finish_planes(self, stop: int) -> Iterator[PlaneBlock]:
         """See ``Stitching``."""
-        while self._blocks.done < stop:
-            first = self._blocks.done
+        while self._blocks.next_plane < stop:
+            first = self._blocks.next_plane
             count = min(self._total.shape[1], stop - first)
             for kept in self._kept:
-                self._add(kept, first, first + count)
-            yield self._blocks.next(count, self._divide)
-        self._free += [kept.offset for kept in self._kept if kept.place[0].stop <= stop]
-        self._kept = [kept for kept in self._kept if kept.place[0].stop > stop]
+                self._add_stored_window(kept, first, first + count)
+            yield self._blocks.next_block(count, self._divide)
+        self._free += [kept.offset for kept in self._kept if kept.volume_box[0].stop <= stop]
+        self._kept = [kept for kept in self._kept if kept.volume_box[0].stop > stop]
 
     def _divide(self, planes: Values) -> bool:
         return self._kernels.divide(self._total, self._weights, 0, 0, planes)
 
-    def _add(self, kept: _Kept, first: int, stop: int) -> None:
+    def _add_stored_window(self, kept: _StoredWindow, first: int, stop: int) -> None:
         """Adds what a window says of some planes."""
-        along = kept.place[0]
+        along = kept.volume_box[0]
         start, end = max(along.start, first), min(along.stop, stop)
         if start >= end:
             return
-        shift = kept.part[0].start - along.start
+        shift = kept.local_box[0].start - along.start
         planes = slice(start + shift, end + shift)
-        at = (start - first, kept.place[1].start, kept.place[2].start)
-        part = (slice(0, end - start), kept.part[1], kept.part[2])
-        self._kernels.add(self._total, self._weights, self._read(kept, planes), self._weight[planes], at, part)
+        at = (start - first, kept.volume_box[1].start, kept.volume_box[2].start)
+        part = (slice(0, end - start), kept.local_box[1], kept.local_box[2])
+        self._kernels.add_window(self._total, self._weights, self._read_planes(kept, planes), self._weight[planes], at, part)
 
-    def _read(self, kept: _Kept, planes: slice) -> Values:
+    def _read_planes(self, kept: _StoredWindow, planes: slice) -> Values:
         """Returns some planes of a window [C, N, P, Q]."""
         channels, (thickness, *plane) = len(self._total), self._weight.shape
         read = np.empty((channels, planes.stop - planes.start, *plane), dtype=np.float32)
@@ -230,7 +230,7 @@ class Spool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _StoredWindow:
     """A window on disk.
 
     Attributes:
@@ -239,18 +239,18 @@ class _Kept:
         offset: Where its logits begin in the file.
     """
 
-    place: Box
-    part: Box
+    volume_box: Box
+    local_box: Box
     offset: int
 
 
-def _first(box: Box, axis: int) -> Box:
+def _axis_first(box: Box, axis: int) -> Box:
     """Returns a box with an axis put first."""
     rest = [each for index, each in enumerate(box) if index != axis]
     return box[axis], rest[0], rest[1]
 
 
-class Blocks:
+class BlockBuffer:
     """Blocks of finished planes, in memory that each block takes over from the one before.
 
     Attributes:
@@ -259,11 +259,11 @@ class Blocks:
 
     def __init__(self, grid: WindowGrid, channels: int, planes: int, device: Device = HOST) -> None:
         self._axis = grid.axis
-        self._buffer = device.zeros((1 + planes, channels, *grid.plane), np.float32)
+        self._buffer = device.zeros((1 + planes, channels, *grid.plane_shape), np.float32)
         self._last = 0
-        self.done = 0
+        self.next_plane = 0
 
-    def next(self, count: int, divide: Callable[[Values], bool]) -> Planes:
+    def next_block(self, count: int, divide: Callable[[Values], bool]) -> PlaneBlock:
         """Returns the next planes, after the last one of the block before.
 
         Args:
@@ -273,22 +273,22 @@ class Blocks:
         Raises:
             EngineError: They are not.
         """
-        if self.done:
+        if self.next_plane:
             self._buffer[0] = self._buffer[self._last]
         block = self._buffer[1 : 1 + count]
         if not divide(block):
             raise EngineError(
-                f"the network gives values that are no finite numbers by plane {self.done} of axis {self._axis}",
+                f"the network gives values that are no finite numbers by plane {self.next_plane} of axis {self._axis}",
                 hint="--precision f32 does not overflow",
             )
-        made = Planes(self.done - 1, self._buffer[: 1 + count]) if self.done else Planes(0, block)
-        self.done += count
+        made = PlaneBlock(self.next_plane - 1, self._buffer[: 1 + count]) if self.next_plane else PlaneBlock(0, block)
+        self.next_plane += count
         self._last = count
         return made
 
 
-def planes_at_once(grid: WindowGrid, channels: int) -> int:
+def planes_per_block(grid: WindowGrid, channels: int) -> int:
     """Returns how many finished planes are given out together: as many as are quickly worked on."""
-    plane_bytes = channels * math.prod(grid.plane) * FLOAT_BYTES
-    fewest = _FEWEST_OF_LAST_AXIS if grid.axis == len(grid.shape) - 1 else 1
-    return min(max(_BLOCK_BYTES // plane_bytes - 1, fewest), MAX_PLANES, grid.thickness)
+    plane_bytes = channels * math.prod(grid.plane_shape) * FLOAT_BYTES
+    fewest = _MIN_BLOCK_PLANES_OF_LAST_AXIS if grid.axis == len(grid.shape) - 1 else 1
+    return min(max(_MAX_BLOCK_BYTES // plane_bytes - 1, fewest), MAX_BLOCK_PLANES, grid.thickness)

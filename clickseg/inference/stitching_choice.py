@@ -6,7 +6,7 @@ from clickseg.core.arrays import Values
 from clickseg.core.device import HOST, Device
 from clickseg.core.memory import Memory
 from clickseg.inference.kernels import Kernels
-from clickseg.inference.stitching import MAX_PLANES, Slab, Spool, Stitching
+from clickseg.inference.stitching import MAX_BLOCK_PLANES, Slab, Spool, Stitching
 from clickseg.inference.windows import WindowGrid
 
 
@@ -38,7 +38,7 @@ class StitchChoice:
         """
         if self._device.is_host:
             what = f"{channels} channels of {' x '.join(str(count) for count in grid.shape)} voxels"
-            self._memory.check(Spool.bytes_of(grid, channels, 1) + self._reserved, what)
+            self._memory.check(Spool.bytes_needed(grid, channels, 1) + self._reserved, what)
 
     def __call__(self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels) -> Stitching:
         """Returns what blends the windows of a grid; the result has the same bytes with any.
@@ -50,10 +50,10 @@ class StitchChoice:
         if not self._device.is_host:
             return Slab(grid, weight, channels, kernels, self._device)
         left = self._memory.left() - self._reserved
-        if Slab.bytes_of(grid, channels) <= left:
+        if Slab.bytes_needed(grid, channels) <= left:
             return Slab(grid, weight, channels, kernels)
         self.place = "disk"
         self.check(grid, channels)
-        most = min(MAX_PLANES, grid.thickness)
-        planes = next((n for n in range(most, 0, -1) if Spool.bytes_of(grid, channels, n) <= left), 1)
+        most = min(MAX_BLOCK_PLANES, grid.thickness)
+        planes = next((n for n in range(most, 0, -1) if Spool.bytes_needed(grid, channels, n) <= left), 1)
         return Spool(grid, weight, channels, kernels, folder=self._memory.spool, planes=planes)

@@ -28,7 +28,7 @@ class Window:
     start: Triple
     roi: Triple
     place: Box
-    part: Box
+    local_box: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ class WindowGrid:
 
         A volume that is smaller than the window lies in its middle.
         """
-        i, j, k = (_starts(count, roi, spec.overlap) for count, roi in zip(shape, spec.roi, strict=True))
+        i, j, k = (_window_starts(count, roi, spec.overlap) for count, roi in zip(shape, spec.roi, strict=True))
         thickness = [min(count, roi) * math.prod(shape) // count for count, roi in zip(shape, spec.roi, strict=True)]
         return cls(shape, spec.roi, (i, j, k), thickness.index(min(thickness)))
 
     @property
-    def plane(self) -> tuple[int, int]:
+    def plane_shape(self) -> tuple[int, int]:
         """The volume across ``axis`` [P, Q]."""
         p, q = (count for axis, count in enumerate(self.shape) if axis != self.axis)
         return p, q
@@ -82,9 +82,9 @@ class WindowGrid:
         firsts = self.starts[self.axis]
         for first, following in zip(firsts, (*firsts[1:], self.shape[self.axis]), strict=True):
             starts = [(first,) if axis == self.axis else of_axis for axis, of_axis in enumerate(self.starts)]
-            yield Layer(tuple(self.window((i, j, k)) for i, j, k in product(*starts)), following)
+            yield Layer(tuple(self.window_at((i, j, k)) for i, j, k in product(*starts)), following)
 
-    def within(self, box: Box) -> WindowGrid:
+    def restrict_to(self, box: Box) -> WindowGrid:
         """Returns the windows that reach a box of the volume, as windows over that box: the rest of them is cut off."""
         starts = [
             tuple(start - part.start for start in of_axis if start < part.stop and start + roi > part.start)
@@ -97,7 +97,7 @@ class WindowGrid:
         """Returns the windows, in grid order, that hold any of some voxels [N, 3]."""
         return tuple(window for window in self if len(inside(voxels - window.start, window.roi)))
 
-    def window(self, start: Triple) -> Window:
+    def window_at(self, start: Triple) -> Window:
         """Returns the window that begins at a voxel."""
         axes = list(zip(start, self.roi, self.shape, strict=True))
         place = [slice(max(first, 0), min(first + roi, count)) for first, roi, count in axes]
@@ -118,7 +118,7 @@ class Layer:
     stop: int
 
 
-def importance(spec: WindowSpec) -> Values:
+def importance_map(spec: WindowSpec) -> Values:
     """Returns the weight [I, J, K] of each voxel of a window: a Gaussian about its centre, at least 0.001."""
     weight = np.ones((1, 1, 1), dtype=np.float32)
     for axis, count in enumerate(spec.roi):
@@ -128,7 +128,7 @@ def importance(spec: WindowSpec) -> Values:
     return np.maximum(weight, np.float32(1e-3))
 
 
-def _starts(count: int, roi: int, overlap: float) -> tuple[int, ...]:
+def _window_starts(count: int, roi: int, overlap: float) -> tuple[int, ...]:
     if count < roi:
         return (-((roi - count) // 2),)
     interval = max(int(roi * (1 - overlap)), 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.helpers import runs
 from tests.helpers.runs import REPOSITORY
 
-CPU, GPU, GPU_BASE = "clickseg-test/cpu:1", "clickseg-test/gpu:1", "clickseg-test/torch-base:1"
+CPU_TAG, GPU, GPU_BASE = "clickseg-test/cpu:1", "clickseg-test/gpu:1", "clickseg-test/torch-base:1"
 
 
 ARE_TESTED = "CLICKSEG_CONTAINER_TEST" in os.environ
@@ -23,9 +23,9 @@ def cpu_image() -> str:
     """The image ``cpu``; ``CLICKSEG_TEST_CPU_IMAGE`` names one that is there."""
     if "CLICKSEG_TEST_CPU_IMAGE" in os.environ:
         return os.environ["CLICKSEG_TEST_CPU_IMAGE"]
-    ended = package(CPU, "-b", os.environ["CLICKSEG_TEST_BASE"])
+    ended = package(CPU_TAG, "-b", os.environ["CLICKSEG_TEST_BASE"])
     assert ended.returncode == 0, ended.stderr[-3000:]
-    return CPU
+    return CPU_TAG
 
 
 def package(tag: str, *words: object) -> subprocess.CompletedProcess[str]:

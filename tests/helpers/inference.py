@@ -9,14 +9,14 @@ import numpy as np
 
 from clickseg.core import arrays
 from clickseg.core.label_map import LabelMap
-from clickseg.inference.decision import Decision, deciding
+from clickseg.inference.decision import Decision, label_logits
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.resample import OnModelGrid
-from clickseg.inference.stitching import Planes
+from clickseg.inference.stitching import PlaneBlock
 from clickseg.models.spec import ModelSpec
 
 
-def whole(image: OnModelGrid) -> np.ndarray:
+def full_image(image: OnModelGrid) -> np.ndarray:
     """All of it, which is the same bytes however it is asked for."""
     array = image.part(arrays.whole(image.shape))
     for axis, count in enumerate(image.shape):
@@ -28,23 +28,23 @@ def whole(image: OnModelGrid) -> np.ndarray:
     return array
 
 
-def decided(logits: np.ndarray, grid: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec) -> LabelMap:
+def label_map_from_logits(logits: np.ndarray, grid: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec) -> LabelMap:
     """The label map that follows from logits on the model grid, the same for blocks of any size."""
     found = []
     for axis in range(3):
         for size in (1, 4, 100):
             decision = Decision(grid, source, spec, axis, PlainKernels())
-            planes = np.moveaxis(deciding(logits, spec), 1 + axis, 0)
+            planes = np.moveaxis(label_logits(logits, spec), 1 + axis, 0)
             for first in range(0, len(planes), size):
                 start = max(first - 1, 0)
-                decision.take(Planes(start, planes[start : first + size]))
+                decision.take(PlaneBlock(start, planes[start : first + size]))
             found.append(decision.label_map())
     for axis in range(3):
         assert len({each.array.tobytes() for each in found[3 * axis : 3 * axis + 3]}) == 1
     return found[0]
 
 
-class Network:
+class FakeNetwork:
     """An engine whose answer is known."""
 
     def __init__(self, says: Callable[[np.ndarray], np.ndarray], batch: int = 1) -> None:

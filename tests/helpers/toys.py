@@ -15,7 +15,7 @@ from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
 
-FOUND, NOT_FOUND = 5.0, -7.0
+FOREGROUND_VALUE, NOT_FOUND = 5.0, -7.0
 """Values that the model finds, and does not."""
 
 RANGE = {"kind": "range", "a_min": -10, "a_max": 10, "b_min": -1, "b_max": 1}
@@ -42,7 +42,7 @@ def case(
     """A case in which the model finds something at first."""
     affine = np.diag([*spacing, 1.0])
     unit = {"CT": "HU", "PT": "SUVbw", "MR": ""}[modality]
-    values = np.where(found, FOUND, NOT_FOUND).astype(np.float32)
+    values = np.where(found, FOREGROUND_VALUE, NOT_FOUND).astype(np.float32)
     image = LabelledImage(modality, unit, hd.Volume(values, affine, "PATIENT"))
     return LabelledCase(name, (image,), hd.Volume(truth.astype(np.uint8), affine, "PATIENT"))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickseg.inference.compiled import kept_loops
+from clickseg.inference.compiled import load_loops
 from tests.helpers import runs
 
 OTHER_USER = 12345
@@ -110,10 +110,10 @@ def test_what_is_not_whole_or_not_ours_is_compiled_anew(filled: Path, tmp_path: 
         copy.rename(tmp_path / "elsewhere")
         copy.symlink_to(tmp_path / "elsewhere")
 
-    found = kept_loops(tmp_path / "cache")
+    found = load_loops(tmp_path / "cache")
 
-    assert not found.add.stats.cache_hits
-    assert kept_loops(tmp_path / "cache").add.stats.cache_hits  # it was replaced
+    assert not found.add_window.stats.cache_hits
+    assert load_loops(tmp_path / "cache").add_window.stats.cache_hits  # it was replaced
     assert not copy.is_symlink()
 
 
@@ -121,20 +121,20 @@ def test_what_is_not_whole_or_not_ours_is_compiled_anew(filled: Path, tmp_path: 
 def test_a_user_whose_group_may_write_what_he_writes_has_a_cache_too(tmp_path: Path) -> None:
     before = os.umask(0o002)
     try:
-        kept_loops(tmp_path)
+        load_loops(tmp_path)
     finally:
         os.umask(before)
 
-    assert kept_loops(tmp_path).add.stats.cache_hits
+    assert load_loops(tmp_path).add_window.stats.cache_hits
 
 
 def test_a_cache_that_cannot_be_made_costs_only_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    found = kept_loops(tmp_path / "file")
+    found = load_loops(tmp_path / "file")
 
     total, weights = np.zeros((1, 1, 1, 2), np.float32), np.ones((1, 1, 2), np.float32)
-    found.add(total, np.ones_like(total), weights, (0, 0, 0), (0, 0, 0), (1, 1, 2), 0, 1)
+    found.add_window(total, np.ones_like(total), weights, (0, 0, 0), (0, 0, 0), (1, 1, 2), 0, 1)
     assert total.sum() == 2
     assert (tmp_path / "file").read_text() == ""
 
@@ -145,7 +145,7 @@ def test_nothing_is_kept_where_the_system_does_not_tell_whose_files_are(
     """Numba unpickles what it reads: on Windows it could be anybody's."""
     monkeypatch.delattr(os, "geteuid")
 
-    found = kept_loops(tmp_path / "cache")
+    found = load_loops(tmp_path / "cache")
 
-    assert not found.add.stats.cache_hits
+    assert not found.add_window.stats.cache_hits
     assert list(tmp_path.iterdir()) == []

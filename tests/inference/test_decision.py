@@ -20,7 +20,7 @@ from clickseg.inference.stitching import Slab
 from clickseg.inference.windows import Window
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.helpers.inference import Network
+from tests.helpers.inference import FakeNetwork
 
 KERNELS: tuple[Kernels, ...] = (PlainKernels(), CompiledKernels(2))
 shapes = st.tuples(*[st.integers(1, 14)] * 3)
@@ -89,7 +89,7 @@ def test_after_a_change_only_what_it_reaches_is_run_and_the_result_is_that_of_a_
     box = grown(changed, image.shape)
     before = decision.label_map().array.copy()
     anew = decision.begin(box, changed)
-    for planes in window.planes(Network(says), kernels, no_progress, Slab, box):
+    for planes in window.planes(FakeNetwork(says), kernels, no_progress, Slab, box):
         decision.take(planes)
 
     fresh = Decision(grid, source, spec, window.grid.axis, kernels)
@@ -108,7 +108,7 @@ def axis_of(image: np.ndarray, spec: ModelSpec) -> int:
 
 def run(decision: Decision, image: np.ndarray, spec: ModelSpec, kernels: Kernels, kept: Dictionary) -> None:
     window = SlidingWindow(ModelInput((Whole(image),), ()), spec, kept)
-    for planes in window.planes(Network(says), kernels, no_progress):
+    for planes in window.planes(FakeNetwork(says), kernels, no_progress):
         decision.take(planes)
 
 
@@ -127,5 +127,5 @@ def test_a_turned_box_is_turned_back() -> None:
         array = np.zeros(source.spatial_shape, int)
         box = (slice(0, 2), slice(1, 3), slice(2, 4))
         turn.view(array)[box] = 1
-        assert array[turn.undo_box(box, array.shape)].all()
+        assert array[turn.source_box(box, array.shape)].all()
         assert array.sum() == 8

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from clickseg.inference.compiled import CompiledKernels
 from clickseg.inference.kernels import KernelChoice, Kernels, PlainKernels
-from clickseg.inference.resample import Between, Taps
+from clickseg.inference.resample import Neighbours, LinearWeights
 from clickseg.inference.stitching import MakeStitching, Slab, Spool, collected
-from clickseg.inference.windows import WindowGrid, importance
+from clickseg.inference.windows import WindowGrid, importance_map
 from clickseg.models.spec import WindowSpec
 
 PLAIN = PlainKernels()
@@ -36,7 +36,7 @@ def blended(
         for layer in grid.layers():
             for window in layer.windows:
                 stitching.add(window, next(said))
-            yield from stitching.finished(layer.stop)
+            yield from stitching.finish_planes(layer.stop)
 
     return collected(blocks(), grid.axis)
 
@@ -47,7 +47,7 @@ def test_a_slab_at_a_time_is_the_whole_volume_at_once_and_so_are_planes_from_the
     shape: tuple[int, ...], roi: tuple[int, ...], overlap: float, channels: int, seed: int
 ) -> None:
     spec = WindowSpec(roi=roi, overlap=overlap)
-    grid, weight = WindowGrid.over(shape, spec), importance(spec)
+    grid, weight = WindowGrid.over(shape, spec), importance_map(spec)
     rng = np.random.default_rng(seed)
     logits = [rng.normal(size=(channels, *roi)).astype(np.float32) for _ in grid]
 
@@ -58,8 +58,8 @@ def test_a_slab_at_a_time_is_the_whole_volume_at_once_and_so_are_planes_from_the
 
     total, weights = np.zeros((channels, *shape), np.float32), np.zeros(shape, np.float32)
     for window, said in zip(grid, logits, strict=True):  # the naive way, in the same order
-        total[(slice(None), *window.place)] += said[(slice(None), *window.part)] * weight[window.part]
-        weights[window.place] += weight[window.part]
+        total[(slice(None), *window.place)] += said[(slice(None), *window.local_box)] * weight[window.local_box]
+        weights[window.place] += weight[window.local_box]
     for each in found:
         assert each.tobytes() == (total * (np.float32(1) / weights)).tobytes()
 
@@ -74,18 +74,18 @@ def test_compiled_decisions_are_those_of_numpy(
     rng = np.random.default_rng(seed)
     planes = rng.integers(-3, 3, size=(shape[0], channels, *shape[1:])).astype(np.float32)  # with many equal ones
     places = [np.sort(rng.uniform(-0.5, n, size=m)) for n, m in zip(shape, wanted, strict=True)]
-    between = Between(*(Taps.at(each, n) for each, n in zip(places, shape, strict=True)))
+    between = Neighbours(*(LinearWeights.at_coordinates(each, n) for each, n in zip(places, shape, strict=True)))
     numbers = rng.permutation(channels).astype(np.uint8)
 
     found = []
     for kernels in (PLAIN, *COMPILED):
         best, labels = np.full(wanted, -np.inf, np.float32), np.zeros(wanted, np.uint8)
         half = max(channels // 2, 1)
-        kernels.take_highest(best, labels, planes[:, :half].copy(), between, numbers[:half])
+        kernels.argmax(best, labels, planes[:, :half].copy(), between, numbers[:half])
         if half < channels:
-            kernels.take_highest(best, labels, planes[:, half:].copy(), between, numbers[half:])
+            kernels.argmax(best, labels, planes[:, half:].copy(), between, numbers[half:])
         bits = np.zeros((*wanted, 2), np.uint8)
-        kernels.take_positive(bits, planes, between, 3)
+        kernels.threshold(bits, planes, between, 3)
         found.append((best.tobytes(), labels.tobytes(), bits.tobytes()))
 
     assert found[0] == found[1] == found[2]
@@ -93,10 +93,10 @@ def test_compiled_decisions_are_those_of_numpy(
 
 def test_interpolation_is_linear_and_keeps_what_lies_on_the_grid() -> None:
     planes = np.random.default_rng(1).normal(size=(4, 3, 5, 6)).astype(np.float32)
-    between = Between(*(Taps.at(np.arange(n, dtype=float), n) for n in (4, 5, 6)))
+    between = Neighbours(*(LinearWeights.at_coordinates(np.arange(n, dtype=float), n) for n in (4, 5, 6)))
     best, labels = np.full((4, 5, 6), -np.inf, np.float32), np.zeros((4, 5, 6), np.uint8)
 
-    COMPILED[0].take_highest(best, labels, planes, between, np.array([7, 8, 9], np.uint8))
+    COMPILED[0].argmax(best, labels, planes, between, np.array([7, 8, 9], np.uint8))
 
     np.testing.assert_array_equal(best, planes.max(axis=1))
     np.testing.assert_array_equal(labels, planes.argmax(axis=1) + 7)

@@ -15,7 +15,7 @@ from clickseg.core.arrays import Box
 from clickseg.core.label_map import LabelMap
 from clickseg.dicom.volume import Series
 from clickseg.inference import measurements as measures_module
-from clickseg.inference.measurements import Measured, Measures, combined, measure_part
+from clickseg.inference.measurements import Measured, Measures, combine_blocks, measure_block
 from tests.helpers import phantoms
 
 GEOMETRY = phantoms.oblique_geometry((12, 14, 16), pixel_spacing=(3.1, 2.3), slice_spacing=4.2)
@@ -39,8 +39,8 @@ def by_hand(mask: np.ndarray, values: np.ndarray) -> tuple[float, float, float, 
 
 def measured_in_parts(mask: np.ndarray, volume: hd.Volume, unit: str) -> Measured:
     """What is measured of a segment, its first five slices apart from the others."""
-    parts = [measure_part(mask[:5], 0, volume, unit), measure_part(mask[5:], 5, volume, unit)]
-    return combined(parts, volume, unit)
+    parts = [measure_block(mask[:5], 0, volume, unit), measure_block(mask[5:], 5, volume, unit)]
+    return combine_blocks(parts, volume, unit)
 
 
 @pytest.mark.parametrize("corner", [(0, 0, 0), (3, 4, 5), (8, 10, 12)])
@@ -134,7 +134,7 @@ def test_only_blocks_that_changed_are_measured_anew(pet: Series, monkeypatch: py
     monkeypatch.setattr(
         measures_module,
         "measure_part",
-        lambda mask, first, *rest: measured.append(first) or measure_part(mask, first, *rest),
+        lambda mask, first, *rest: measured.append(first) or measure_block(mask, first, *rest),
     )
 
     array[17:19, 2, 3] = 0

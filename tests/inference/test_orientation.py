@@ -14,7 +14,7 @@ from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import OnModelGrid, model_geometry
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.helpers.inference import decided, whole
+from tests.helpers.inference import label_map_from_logits, full_image
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 ORIENTATIONS = ["".join(letters) for axes in permutations(["RL", "AP", "IS"]) for letters in product(*axes)]
@@ -59,7 +59,7 @@ def test_undoing_a_turn_of_a_box_gives_back_its_voxels(
     first, second, third = (sorted(data.draw(st.tuples(*[st.integers(0, count)] * 2))) for count in turned.shape)
     box = slice(*first), slice(*second), slice(*third)
 
-    back = turn.undo_box(box, volume.array.shape)
+    back = turn.source_box(box, volume.array.shape)
 
     np.testing.assert_array_equal(turn.view(volume.array[back]), turned[box])
 
@@ -76,8 +76,8 @@ def test_what_a_network_says_of_a_voxel_is_said_of_that_voxel(
     grid = {"spacing_mm": [1.5, 1.5, 1.5], "orientation": orientation}
     classes = [phantoms.organ("hook", 1)]
     spec = ModelSpec.model_validate(phantoms.metadata(grid=grid, activation=activation, classes=classes))
-    seen = whole(OnModelGrid(volume, spec.grid))
+    seen = full_image(OnModelGrid(volume, spec.grid))
 
-    labels = decided(np.stack([np.zeros_like(seen), seen]), model_geometry(geometry, spec.grid), geometry, spec)
+    labels = label_map_from_logits(np.stack([np.zeros_like(seen), seen]), model_geometry(geometry, spec.grid), geometry, spec)
 
     np.testing.assert_array_equal(labels.mask(1), volume.array > 0)

@@ -187,7 +187,7 @@ def test_after_any_changes_they_are_those_of_the_whole_mask(
         assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
         for number, component in components.table.items():
             voxels = np.argwhere(components.numbers == number)
-            assert component.voxels == len(voxels)
+            assert component.voxel_count == len(voxels)
             assert [part.start for part in component.box] == voxels.min(axis=0).tolist()
             assert [part.stop - 1 for part in component.box] == voxels.max(axis=0).tolist()
             assert components.first_voxel(number) == np.flatnonzero(components.numbers == number)[0]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
 from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import OnModelGrid, Taps, interpolate, model_geometry, source_coordinates, to_geometry
+from clickseg.inference.resample import OnModelGrid, LinearWeights, interpolate, model_geometry, source_coordinates, to_geometry
 from clickseg.models.spec import GridSpec
 from tests.helpers import phantoms
-from tests.helpers.inference import whole
+from tests.helpers.inference import full_image
 from tests.helpers.oracles import MetaTensor, Orientation, Spacing, torch
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -55,7 +55,7 @@ def test_values_and_places_are_those_of_monai(
     theirs = with_monai(geometry.with_array(noise), grid)
     np.testing.assert_allclose(model_geometry(geometry, grid).affine, LPS_TO_RAS @ theirs.affine.numpy(), atol=1e-4)
     assert ours.shape == tuple(theirs.shape[1:])
-    np.testing.assert_allclose(whole(ours), theirs[0].numpy(), atol=1e-3)
+    np.testing.assert_allclose(full_image(ours), theirs[0].numpy(), atol=1e-3)
 
 
 def test_the_first_voxel_centre_is_kept() -> None:
@@ -96,7 +96,7 @@ def test_interpolation_is_numpys_along_each_line(count: int, places: list[float]
     shape[axis] = count
     array = np.random.default_rng(count).normal(size=shape).astype(np.float32)
 
-    found = interpolate(array, axis, Taps.at(np.array(places), count))
+    found = interpolate(array, axis, LinearWeights.at_coordinates(np.array(places), count))
 
     lines = np.moveaxis(array, axis, -1).reshape(-1, count)
     expected = np.stack([np.interp(places, np.arange(count), line) for line in lines])
@@ -105,12 +105,12 @@ def test_interpolation_is_numpys_along_each_line(count: int, places: list[float]
 
 def test_a_part_of_a_result_is_the_same_bytes_alone() -> None:
     array = np.random.default_rng(0).normal(size=(40, 5, 6)).astype(np.float32)
-    taps = Taps.at(np.arange(57) * 0.7031, 40)
+    taps = LinearWeights.at_coordinates(np.arange(57) * 0.7031, 40)
 
     everything = interpolate(array, 0, taps)
 
     for start in (0, 8, 50):
-        part = taps.part(slice(start, start + 8), 0)
+        part = taps.select(slice(start, start + 8), 0)
         assert np.array_equal(interpolate(array, 0, part), everything[start : start + 8])
 
 
@@ -118,7 +118,7 @@ def test_interpolation_does_not_change_its_input() -> None:
     array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     before = array.copy()
 
-    interpolate(array, 1, Taps.at(np.array([0.5, 1.5]), 3))
+    interpolate(array, 1, LinearWeights.at_coordinates(np.array([0.5, 1.5]), 3))
 
     assert np.array_equal(array, before)
 

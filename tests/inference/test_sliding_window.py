@@ -21,7 +21,7 @@ from clickseg.inference.stitching import collected
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.helpers.inference import Network, decided
+from tests.helpers.inference import FakeNetwork, label_map_from_logits
 from tests.helpers.networks import exported
 from tests.helpers.oracles import SlidingWindowInferer, torch
 
@@ -104,7 +104,7 @@ def test_labels_are_those_of_monais_sliding_window_inferer(
 
 @pytest.mark.parametrize("size", [1, 3, 4])
 def test_each_window_is_run_once_in_whole_batches_and_progress_is_told(size: int) -> None:
-    engine, told = Network(lambda batch: batch[:, [0, 0, 1]] * 2, size), []
+    engine, told = FakeNetwork(lambda batch: batch[:, [0, 0, 1]] * 2, size), []
     images = np.random.default_rng(1).normal(size=(2, 20, 9, 11)).astype(np.float32)
     window = SlidingWindow(given(images), THREE)
 
@@ -119,7 +119,7 @@ def test_each_window_is_run_once_in_whole_batches_and_progress_is_told(size: int
 
 def test_it_can_be_run_again() -> None:
     images = np.random.default_rng(1).normal(size=(2, 30, 9, 11)).astype(np.float32)
-    engine, window = Network(lambda batch: batch[:, [0, 0, 1]]), SlidingWindow(given(images), THREE)
+    engine, window = FakeNetwork(lambda batch: batch[:, [0, 0, 1]]), SlidingWindow(given(images), THREE)
 
     first, again = (collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis) for _ in range(2))
 
@@ -128,7 +128,7 @@ def test_it_can_be_run_again() -> None:
 
 def test_what_one_network_said_of_air_is_not_taken_for_what_another_says() -> None:
     window = SlidingWindow(given(np.zeros((1, 30, 9, 11), np.float32)), THREE)
-    engines = [Network(lambda batch, n=n: np.full_like(batch[:, [0, 0, 0]], n)) for n in (1, 2)]
+    engines = [FakeNetwork(lambda batch, n=n: np.full_like(batch[:, [0, 0, 0]], n)) for n in (1, 2)]
 
     found = [collected(window.planes(e, PlainKernels(), no_progress), window.grid.axis) for e in engines]
 
@@ -141,7 +141,7 @@ def test_windows_of_the_same_constants_are_run_once(size: int) -> None:
     images = np.zeros((2, 40, 12, 12), np.float32)
     images[:, 16:24] = rng.normal(size=(2, 8, 12, 12))
     images[:, 28:] = 5
-    engine = Network(lambda batch: np.concatenate([batch, batch[:, :1] * batch[:, 1:]], axis=1), size)
+    engine = FakeNetwork(lambda batch: np.concatenate([batch, batch[:, :1] * batch[:, 1:]], axis=1), size)
     window = SlidingWindow(given(images), THREE)
 
     found = collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis)
@@ -152,7 +152,7 @@ def test_windows_of_the_same_constants_are_run_once(size: int) -> None:
 
 
 def test_a_click_in_air_is_seen() -> None:
-    engine = Network(lambda batch: batch[:, [0, 1, 1]])
+    engine = FakeNetwork(lambda batch: batch[:, [0, 1, 1]])
     images = np.zeros((1, 40, 12, 12), np.float32)
     window = SlidingWindow(given(images, np.array([[30, 3, 3]])), THREE)
 
@@ -164,14 +164,14 @@ def test_a_click_in_air_is_seen() -> None:
 def test_of_two_logits_that_exclude_each_other_the_difference_is_blended() -> None:
     images = np.random.default_rng(1).normal(size=(2, 9, 9, 9)).astype(np.float32)
 
-    logits = blended(given(images), Network(lambda batch: batch), SPEC)
+    logits = blended(given(images), FakeNetwork(lambda batch: batch), SPEC)
 
     assert logits.shape == (1, 9, 9, 9)
     np.testing.assert_allclose(logits[0], images[1] - images[0], rtol=1e-4, atol=1e-5)
 
 
 def test_what_lies_outside_is_zero_after_scaling() -> None:
-    engine = Network(lambda batch: np.full_like(batch[:, [0, 0, 0]], (batch != 0).sum()))
+    engine = FakeNetwork(lambda batch: np.full_like(batch[:, [0, 0, 0]], (batch != 0).sum()))
 
     logits = blended(given(np.ones((1, 3, 4, 5), np.float32)), engine, THREE)
 
@@ -187,7 +187,7 @@ def test_a_network_that_overflows_is_an_error_and_no_empty_result(value: float) 
 
     images = np.random.default_rng(1).normal(size=(1, 9, 9, 9)).astype(np.float32)
     with pytest.raises(EngineError, match="no finite numbers") as caught:
-        blended(given(images), Network(overflowing), SPEC)
+        blended(given(images), FakeNetwork(overflowing), SPEC)
     assert "f32" in (caught.value.hint or "")
 
 
@@ -207,7 +207,7 @@ def test_labels_on_the_source_grid_are_those_of_a_naive_interpolation(activation
     model_grid = model_geometry(source, spec.grid)
     logits = np.random.default_rng(2).normal(size=(4, *model_grid.spatial_shape)).astype(np.float32)
 
-    labels = decided(logits, model_grid, source, spec)
+    labels = label_map_from_logits(logits, model_grid, source, spec)
 
     voxels = np.indices(source.spatial_shape).reshape(3, -1).T
     places = model_grid.map_reference_to_indices(source.map_indices_to_reference(voxels)).T
@@ -226,6 +226,6 @@ def test_the_first_of_equal_logits_wins() -> None:
     source = phantoms.oblique_geometry()
     grid = model_geometry(source, spec.grid)
 
-    labels = decided(np.zeros((2, *grid.spatial_shape), np.float32), grid, source, spec)
+    labels = label_map_from_logits(np.zeros((2, *grid.spatial_shape), np.float32), grid, source, spec)
 
     assert labels.present() == ()

@@ -22,7 +22,7 @@ from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.stitching import Slab, Spool, Stitching
 from clickseg.inference.stitching_choice import StitchChoice
-from clickseg.inference.windows import WindowGrid, importance
+from clickseg.inference.windows import WindowGrid, importance_map
 from clickseg.models.package import load_package
 from clickseg.models.spec import WindowSpec
 from tests.helpers import phantoms, runs
@@ -30,14 +30,14 @@ from tests.helpers import phantoms, runs
 SPEC = WindowSpec(roi=(8, 8, 8))
 GRID = WindowGrid.over((20, 16, 12), SPEC)
 CHANNELS = 30
-SLAB = Slab.bytes_of(GRID, CHANNELS)
-PLANE = Spool.bytes_of(GRID, CHANNELS, 1)
+SLAB = Slab.bytes_needed(GRID, CHANNELS)
+PLANE = Spool.bytes_needed(GRID, CHANNELS, 1)
 
 
 def chosen(folder: Path, left: int, monkeypatch: pytest.MonkeyPatch, reserved: int = 0) -> Stitching:
     monkeypatch.setattr(Memory, "left", lambda _: left)
     choose = StitchChoice(Memory(1 << 30, folder), reserved)
-    made = choose(GRID, importance(SPEC), CHANNELS, PlainKernels())
+    made = choose(GRID, importance_map(SPEC), CHANNELS, PlainKernels())
     assert choose.place == ("disk" if isinstance(made, Spool) else "memory")
     return made
 
@@ -50,7 +50,7 @@ def test_a_slab_is_taken_where_it_fits(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_as_many_planes_are_added_up_at_a_time_as_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for planes in (1, 2, 5):
-        made = chosen(tmp_path, Spool.bytes_of(GRID, CHANNELS, planes), monkeypatch)
+        made = chosen(tmp_path, Spool.bytes_needed(GRID, CHANNELS, planes), monkeypatch)
 
         assert made._total.shape[1] == planes
 
@@ -86,27 +86,27 @@ def test_what_cannot_fit_is_refused_before_any_window_is_run(tmp_path: Path, mon
 
 def test_a_spool_takes_the_memory_that_it_is_counted_with(tmp_path: Path) -> None:
     for planes in (1, 4):
-        made = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=planes)
+        made = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=planes)
         arrays = made._total.nbytes + made._weights.nbytes + made._blocks._buffer.nbytes
 
         window = CHANNELS * planes * 8 * 8 * 4
-        assert arrays + window == Spool.bytes_of(GRID, CHANNELS, planes)
+        assert arrays + window == Spool.bytes_needed(GRID, CHANNELS, planes)
 
 
 def test_a_slab_takes_the_memory_that_it_is_counted_with() -> None:
-    made = Slab(GRID, importance(SPEC), CHANNELS, PlainKernels())
+    made = Slab(GRID, importance_map(SPEC), CHANNELS, PlainKernels())
 
     assert made._total.nbytes + made._weights.nbytes + made._blocks._buffer.nbytes == SLAB
 
 
 def test_the_disk_takes_only_windows_that_are_not_finished_and_keeps_no_name(tmp_path: Path) -> None:
-    spool = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+    spool = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
     size = 0
 
     for layer in GRID.layers():
         for window in layer.windows:
             spool.add(window, np.ones((CHANNELS, 8, 8, 8), np.float32))
-        for _ in spool.finished(layer.stop):
+        for _ in spool.finish_planes(layer.stop):
             size = spool._scratch.size
 
     layers = [len(layer.windows) for layer in GRID.layers()]
@@ -124,24 +124,24 @@ def no_large_files() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_large_files")
 def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
-    spool = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+    spool = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
 
     with pytest.raises(OutputError, match="logits that do not fit into memory cannot be kept there: File too large"):
         spool.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
 
 
 def test_what_the_disk_does_not_give_back_is_one_clear_error(tmp_path: Path) -> None:
-    spool = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+    spool = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
     spool.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
     os.truncate(spool._scratch._file.fileno(), 1000)
 
     with pytest.raises(OutputError, match="cannot be kept there: the file has been cut"):
-        next(spool.finished(8))
+        next(spool.finish_planes(8))
 
 
 def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be kept there: No such file"):
-        Spool(GRID, importance(SPEC), 1, PlainKernels(), folder=tmp_path / "none", planes=1)
+        Spool(GRID, importance_map(SPEC), 1, PlainKernels(), folder=tmp_path / "none", planes=1)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.inference.windows import WindowGrid, importance
+from clickseg.inference.windows import WindowGrid, importance_map
 from clickseg.models.spec import WindowSpec
 from tests.helpers.oracles import compute_importance_map, dense_patch_slices
 
@@ -42,7 +42,7 @@ def test_every_voxel_is_covered(shape: tuple[int, ...], roi: tuple[int, ...], ov
 
     for window in grid:
         covered[window.place] = True
-        assert covered[window.place].shape == np.empty(window.roi, dtype=bool)[window.part].shape
+        assert covered[window.place].shape == np.empty(window.roi, dtype=bool)[window.local_box].shape
 
     assert covered.all()
 
@@ -77,13 +77,13 @@ def test_a_small_volume_lies_in_the_middle_of_its_window() -> None:
     first = next(iter(grid))
     assert first.start == (-1, 0, 0)
     assert first.place == (slice(0, 5), slice(0, 8), slice(0, 8))
-    assert first.part == (slice(1, 6), slice(0, 8), slice(0, 8))
+    assert first.local_box == (slice(1, 6), slice(0, 8), slice(0, 8))
 
 
 @pytest.mark.parametrize("roi", [(8, 8, 8), (5, 9, 16), (1, 2, 3), (64, 64, 64)])
 @pytest.mark.parametrize("sigma_scale", [0.125, 0.3])
 def test_weights_are_those_of_monai(roi: tuple[int, ...], sigma_scale: float) -> None:
-    ours = importance(WindowSpec(roi=roi, sigma_scale=sigma_scale))
+    ours = importance_map(WindowSpec(roi=roi, sigma_scale=sigma_scale))
 
     theirs = compute_importance_map(roi, mode="gaussian", sigma_scale=sigma_scale)
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-7)
