@@ -1,4 +1,4 @@
-"""Scaling intensities as the model package says."""
+"""Scales intensities as the model package defines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from clickseg.core.arrays import Values
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
 
 Scaler = Callable[[Values], Values]
-"""Scales values, each on its own."""
+"""Scales values voxel by voxel."""
 
 
 def fitted(scaling: Scaling, blocks: Callable[[], Iterable[Values]]) -> Scaler:
-    """Returns what scales the values of a volume, a part at a time.
+    """Returns a function that scales the values of a volume, one part at a time.
 
     Args:
-        scaling: What the model was trained with.
-        blocks: Gives the whole volume on the model grid in parts, in its unit; called where the scaling depends on it.
+        scaling: The scaling that the model was trained with.
+        blocks: Returns the entire volume on the model grid in blocks, in its unit; called only if the scaling depends
+            on the values of the volume.
     """
     match scaling:
         case RangeScaling(a_min=low, a_max=high, b_min=to_low, b_max=to_high, clip=clip):
@@ -28,8 +29,8 @@ def fitted(scaling: Scaling, blocks: Callable[[], Iterable[Values]]) -> Scaler:
         case SquareRootScaling(minimum=low, maximum=high):
             return lambda values: np.sqrt(np.clip(values, np.float32(low), np.float32(high)))
         case PercentileScaling(lower=lower, upper=upper, b_min=to_low, b_max=to_high, clip=clip):
-            whole = np.concatenate([block.ravel() for block in blocks()])  # the one scaling that needs all at once
-            low, high = (float(value) for value in np.percentile(whole, [lower, upper], overwrite_input=True))
+            values = np.concatenate([block.ravel() for block in blocks()])  # percentiles need all values at once
+            low, high = (float(value) for value in np.percentile(values, [lower, upper], overwrite_input=True))
             return lambda values: _scale_to_range(values, low, high, to_low, to_high, clip)
         case ZScoreScaling(nonzero=nonzero):
             mean, deviation = _mean_and_deviation(blocks, nonzero)
@@ -46,7 +47,7 @@ def _scale_to_range(values: Values, low: float, high: float, to_low: float, to_h
 
 
 def _mean_and_deviation(blocks: Callable[[], Iterable[Values]], nonzero: bool) -> tuple[float, float]:
-    """Returns mean and standard deviation, summed block by block in 64 bits; 0 and 1 where nothing is to be scaled."""
+    """Returns mean and standard deviation, summed block by block in 64 bits; 0 and 1 if there are no voxels."""
     count, total = 0, 0.0
     for values in _select_voxels(blocks, nonzero):
         count, total = count + values.size, total + float(values.sum(dtype=np.float64))
