@@ -25,7 +25,7 @@ class Case:
         series: One series for each input of the model; the result refers to the first.
         clicks: The clicks, bound to the model's classes.
         package: The model, configured for the modality of the reference series.
-        earlier: Results of previous runs for the reference series, sorted from newest to oldest.
+        predecessors: Results of previous runs for the reference series, sorted from newest to oldest.
     """
 
     series: tuple[Series, ...]
@@ -60,7 +60,7 @@ class Windows:
 
     Attributes:
         count: The number of windows.
-        repeated: Windows with constant input that reused the output of an equal window.
+        reused: Windows with constant input that reused the output of an equal window.
         logits: Where the logits were blended: ``gpu``, ``memory``, or ``disk`` if memory was too small.
     """
 
@@ -93,9 +93,9 @@ class Result:
     """The final result of a case.
 
     Attributes:
-        predicted: The output of the network, with the label map after postprocessing.
+        prediction: The output of the network, with the label map after postprocessing.
         removed: What postprocessing removed from each class; empty if it was switched off.
-        measured: The measurements of each segment, by class number.
+        measurements: The measurements of each segment, by class number.
     """
 
     predicted: Predicted

@@ -28,7 +28,7 @@ class ModelInput:
 
     Attributes:
         images: Image channels, scaled.
-        balls: The voxels [N, 3] with value 1 of each guidance channel, on the host.
+        click_voxels: The voxels [N, 3] with value 1 of each guidance channel, on the host.
         masks: The mask [I, J, K] of each mask channel, on the host.
         device: The device of the images.
     """

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def infer(
-    prepared: Prepared, engine: Engine, progress: Progress, choose_kernels: KernelChoice, memory: Memory
+    preprocessed: Prepared, engine: Engine, progress: Progress, choose_kernels: KernelChoice, memory: Memory
 ) -> Predicted:
     """Runs the network window by window, and labels the voxels of the reference series.
 
@@ -34,7 +34,7 @@ def infer(
     contains the batch size, and ``windows.logits`` where the logits were blended.
 
     Args:
-        prepared: The case on the model grid.
+        preprocessed: The case on the model grid.
         engine: The network.
         progress: Called after each window.
         choose_kernels: Chooses the loops over voxels.
@@ -47,7 +47,7 @@ def infer(
     message, hint = "", None
     for candidate, device in _memory_fallbacks(engine):
         try:
-            return _infer_on(device, prepared, candidate, progress, choose_kernels, memory)
+            return _infer_on(device, preprocessed, candidate, progress, choose_kernels, memory)
         except DeviceMemoryError as error:  # not stored: its traceback would keep the device arrays alive
             message, hint = str(error), error.hint
         logger.warning("%s: trying again with less device memory", message)
@@ -69,34 +69,34 @@ def _memory_fallbacks(engine: Engine) -> Iterator[tuple[Engine, Device]]:
 
 def _infer_on(
     device: Device,
-    prepared: Prepared,
+    preprocessed: Prepared,
     engine: Engine,
     progress: Progress,
     choose_kernels: KernelChoice,
     memory: Memory,
 ) -> Predicted:
     with device.working():
-        labels, windows = _predict_labels(device, prepared, engine, progress, choose_kernels, memory)
-    return Predicted(prepared.case, labels, engine.describe(), engine.weights, windows)
+        labels, windows = _predict_labels(device, preprocessed, engine, progress, choose_kernels, memory)
+    return Predicted(preprocessed.case, labels, engine.describe(), engine.weights, windows)
 
 
 def _predict_labels(
     device: Device,
-    prepared: Prepared,
+    preprocessed: Prepared,
     engine: Engine,
     progress: Progress,
     choose_kernels: KernelChoice,
     memory: Memory,
 ) -> tuple[LabelMap, Windows]:
     """Returns the label map and the window summary; no other array stays on the device."""
-    spec, source = prepared.case.package.spec, prepared.case.reference.volume.get_geometry()
+    spec, source = preprocessed.case.package.spec, preprocessed.case.reference.volume.get_geometry()
     if spec.previous_mask:
-        with closing(IncrementalInference(prepared, engine, memory, choose_kernels, device=device)) as inference:
-            inference.run_all(prepared.case.clicks.points, progress)
+        with closing(IncrementalInference(preprocessed, engine, memory, choose_kernels, device=device)) as inference:
+            inference.run_all(preprocessed.case.clicks.points, progress)
             return inference.labels, Windows(len(inference.grid), inference.repeated, inference.logits_at)
-    window = SlidingWindow(prepared.inputs.on(device), spec)
+    window = SlidingWindow(preprocessed.inputs.on(device), spec)
     kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
-    decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels, device)
+    decision = Decision(preprocessed.geometry, source, spec, window.grid.axis, kernels, device)
     make_stitching = StitchChoice(memory, decision.bytes_needed, device)
     make_stitching.check(window.grid, deciding_channels(spec))
     for planes in window.planes(engine, kernels, progress, make_stitching):

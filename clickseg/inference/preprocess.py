@@ -23,7 +23,7 @@ _PLANES_PER_BLOCK = 16
 
 
 def make_case(
-    series: Sequence[Series], clicks: Clicks, package: ModelPackage, earlier: tuple[EarlierResult, ...] = ()
+    series: Sequence[Series], clicks: Clicks, package: ModelPackage, predecessors: tuple[EarlierResult, ...] = ()
 ) -> Case:
     """Makes the case of a model run, after checking series and clicks against the model.
 
@@ -31,7 +31,7 @@ def make_case(
         series: One series for each input of the model, the reference series first.
         clicks: The clicks.
         package: The model.
-        earlier: Results of previous runs for the reference series, sorted from newest to oldest.
+        predecessors: Results of previous runs for the reference series, sorted from newest to oldest.
 
     Raises:
         ClickError: A click does not fit the series or the model.
@@ -49,7 +49,7 @@ def make_case(
             raise ModelError(f"model {package.name}: input {spec.name}: expected {' or '.join(expected)}, got {got}")
     reference = series[0]
     bound = bind(clicks, package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
-    return Case(tuple(series), bound, package.for_modality(reference.candidate.modality), earlier)
+    return Case(tuple(series), bound, package.for_modality(reference.candidate.modality), predecessors)
 
 
 def prepare(case: Case) -> Prepared:
