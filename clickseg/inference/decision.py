@@ -73,8 +73,8 @@ class Decision:
         """
         coordinates = source_coordinates(source, model, spec.grid)
         self._axis_weights = [
-            LinearWeights.at_coordinates(places, count)
-            for places, count in zip(coordinates, model.spatial_shape, strict=True)
+            LinearWeights.at_coordinates(axis_coordinates, count)
+            for axis_coordinates, count in zip(coordinates, model.spatial_shape, strict=True)
         ]
         self._axis, self._spec, self._kernels, self._device = axis, spec, kernels, device
         self._numbers = device.put(_class_numbers(spec))
@@ -90,7 +90,9 @@ class Decision:
         return int(min(_MAX_PLANES_AT_ONCE, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize))
 
     def begin(self, box: Box, changed: Box) -> Box:
-        """Selects the part of the source grid that the next calls of ``update`` label; same bytes as for all of it.
+        """Selects the part of the source grid that the next calls of ``update`` label.
+
+        The labels have the same bytes as after labelling the entire grid.
 
         Args:
             box: The part of the model grid whose planes will be passed: ``changed`` and the voxels next to it.

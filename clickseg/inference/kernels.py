@@ -58,14 +58,14 @@ class Kernels(Protocol):
     def argmax(
         self, highest: Values, labels: Numbers, planes: Values, neighbours: Neighbours, numbers: Numbers
     ) -> None:
-        """Assigns to each voxel of source planes the number of the channel with the highest logit; ties: the first.
+        """Assigns the class of the channel with the highest logit to each voxel of source planes; ties: the first.
 
         Args:
             highest: The highest logit of the channels before [N, R, S]; changed.
-            labels: The number of that channel [N, R, S]; changed.
+            labels: The class number of that channel [N, R, S]; changed.
             planes: Logits on the model grid [M, C, P, Q].
             neighbours: The position of the N x R x S source voxels between the voxels of ``planes``.
-            numbers: The number of each channel.
+            numbers: The class number of each channel.
         """
         ...
 

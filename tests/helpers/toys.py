@@ -33,7 +33,7 @@ def mask(shape: Sequence[int], *parts: tuple[object, ...]) -> np.ndarray:
 
 def case(
     truth: np.ndarray,
-    found: np.ndarray,
+    foreground: np.ndarray,
     *,
     modality: str = "CT",
     spacing: Sequence[float] = (1, 1, 1),
@@ -43,14 +43,14 @@ def case(
 
     Args:
         truth: The ground truth.
-        found: The foreground that the model segments without clicks.
+        foreground: The foreground that the model segments without clicks.
         modality: The modality, which defines the unit.
         spacing: The voxel spacing in mm.
         name: The name of the case.
     """
     affine = np.diag([*spacing, 1.0])
     unit = {"CT": "HU", "PT": "SUVbw", "MR": ""}[modality]
-    values = np.where(found, FOREGROUND_VALUE, NOT_FOUND).astype(np.float32)
+    values = np.where(foreground, FOREGROUND_VALUE, NOT_FOUND).astype(np.float32)
     image = LabelledImage(modality, unit, hd.Volume(values, affine, "PATIENT"))
     return LabelledCase(name, (image,), hd.Volume(truth.astype(np.uint8), affine, "PATIENT"))
 

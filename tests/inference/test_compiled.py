@@ -73,7 +73,7 @@ def test_loops_compiled_by_one_process_are_loaded_by_the_next_without_changing_t
 
 @pytest.fixture(scope="module")
 def public_folder() -> Iterator[Path]:
-    """A folder that all users can read, with the code and a cache by root; pytest's folders are private."""
+    """A folder that all users can read, with the code and a cache written by root; pytest's are private."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

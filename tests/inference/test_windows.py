@@ -69,10 +69,8 @@ def test_the_volume_is_processed_along_the_axis_with_the_smallest_layers(
 ) -> None:
     grid = WindowGrid.over(shape, WindowSpec(roi=roi))
 
-    layers = [
-        min(count, window) / count for count, window in zip(shape, roi, strict=True)
-    ]  # as fractions of the volume
-    assert layers[grid.axis] == min(layers)
+    fractions = [min(count, window) / count for count, window in zip(shape, roi, strict=True)]  # of the volume
+    assert fractions[grid.axis] == min(fractions)
 
 
 def test_a_volume_smaller_than_the_window_is_centred_in_it() -> None:
