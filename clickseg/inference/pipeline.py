@@ -31,7 +31,7 @@ def infer(
     """Runs the network window by window, and labels the voxels of the reference series.
 
     If a device runs out of memory, smaller batches are tried, then blending on the host. The engine fingerprint
-    contains the batch size, and ``windows.logits`` where the logits were blended.
+    contains the batch size; ``windows.logits`` states where the logits were blended.
 
     Args:
         preprocessed: The case on the model grid.
