@@ -1,1 +1,1 @@
-"""From a volume and clicks to a label map: model grid, guidance, sliding window, classes, postprocessing."""
+"""Inference from series and clicks to a label map: preprocessing, sliding window, label assignment, postprocessing."""

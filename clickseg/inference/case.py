@@ -1,4 +1,4 @@
-"""One run of a model on one series, as it goes through the steps: case, prepared, predicted, result."""
+"""The data of one model run on one series: ``Case``, ``PreprocessedCase``, ``PredictedCase``, ``CaseResult``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from clickseg.models.package import ModelPackage, Weights
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one run of a model is about.
+    """The input of one model run.
 
     Attributes:
         series: One series for each input of the model; the result refers to the first.
         clicks: The clicks, bound to the model's classes.
-        package: The model, as it is for the modality of the reference series.
-        earlier: Results of earlier runs for the reference series, the newest first.
+        package: The model, configured for the modality of the reference series.
+        predecessors: Results of previous runs for the reference series, sorted from newest to oldest.
     """
 
     series: tuple[Series, ...]
@@ -44,8 +44,8 @@ class Prepared:
     """A case on the model grid.
 
     Attributes:
-        case: What it is of.
-        inputs: Images and clicks.
+        case: The case.
+        inputs: Images and clicks on the model grid.
         geometry: The model grid.
     """
 
@@ -56,12 +56,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How many windows there were.
+    """The number of windows, and where their logits were blended.
 
     Attributes:
-        count: All of them.
-        repeated: Those that were not run, since an equal one had been.
-        logits: Where they were blended: ``gpu``, ``memory``, or ``disk`` where they did not fit.
+        count: The number of windows.
+        reused: Windows with constant input that reused the output of an equal window.
+        logits: Where the logits were blended: ``gpu``, ``memory``, or ``disk`` if memory was too small.
     """
 
     count: int
@@ -71,14 +71,14 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What the network said.
+    """The output of the network for a case.
 
     Attributes:
-        case: What it is of.
+        case: The case.
         labels: The label map on the grid of the reference series.
         engine: The engine fingerprint.
-        weights: The files that ran; the first holds the weights.
-        windows: The windows that cover the model grid.
+        weights: The files of the network; the first contains the weights.
+        windows: A summary of the windows that cover the model grid.
     """
 
     case: Case
@@ -90,12 +90,12 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a case.
+    """The final result of a case.
 
     Attributes:
-        predicted: What the network said, with the label map as it is after postprocessing.
-        removed: What postprocessing took away from each class; empty where it was switched off.
-        measured: The measurements of each class that was found, by its number.
+        prediction: The output of the network, with the label map after postprocessing.
+        removed: What postprocessing removed from each class; empty if it was switched off.
+        measurements: The measurements of each segment, by class number.
     """
 
     predicted: Predicted
@@ -104,7 +104,7 @@ class Result:
 
     @property
     def case(self) -> Case:
-        """What it is of."""
+        """The case."""
         return self.predicted.case
 
     @property

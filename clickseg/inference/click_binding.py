@@ -1,4 +1,4 @@
-"""Binding clicks to a series and a model: every click gets a class and a place, or is refused."""
+"""Binds clicks to a series and a model: each click gets a class and a position, or is rejected."""
 
 from __future__ import annotations
 
@@ -20,26 +20,28 @@ def bind(clicks: Clicks, spec: ModelSpec, geometry: hd.VolumeGeometry, series_ui
 
     Args:
         clicks: The clicks of one source.
-        spec: The model, whose classes and guidance channels the clicks must be for.
+        spec: The model, with its classes and guidance channels.
         geometry: The grid of the series that the result refers to.
-        series_uid: Its Series Instance UID.
+        series_uid: The Series Instance UID of that series.
 
     Returns:
         The clicks, each with the name of its class as label.
 
     Raises:
-        ClickError: The clicks are for another series or frame of reference, the model takes none, a label is unknown or
-            ambiguous, or a click lies outside. Nothing is clamped or skipped.
+        ClickError: The clicks are for another series or frame of reference, the model does not use clicks, a label is
+            unknown or ambiguous, or a click is outside the series. No click is clamped or skipped.
     """
-    _check_frame(clicks, geometry, series_uid)
+    _check_series_and_frame(clicks, geometry, series_uid)
     if clicks.points and spec.guidance is None:
-        raise ClickError(f"{clicks.source}: {counted(len(clicks.points), 'click')}, but the model takes none")
-    places = [f"{clicks.source}: click {number}" for number in range(1, len(clicks.points) + 1)]
-    bound = [_bind(click, where, spec, geometry) for click, where in zip(clicks.points, places, strict=True)]
+        raise ClickError(f"{clicks.source}: {counted(len(clicks.points), 'click')}, but the model does not use clicks")
+    contexts = [f"{clicks.source}: click {number}" for number in range(1, len(clicks.points) + 1)]
+    bound = [
+        _bind_click(click, context, spec, geometry) for click, context in zip(clicks.points, contexts, strict=True)
+    ]
     return replace(clicks, points=tuple(bound))
 
 
-def _check_frame(clicks: Clicks, geometry: hd.VolumeGeometry, series_uid: str) -> None:
+def _check_series_and_frame(clicks: Clicks, geometry: hd.VolumeGeometry, series_uid: str) -> None:
     frame = clicks.frame_of_reference_uid
     if frame is not None and frame != geometry.frame_of_reference_uid:
         raise ClickError(
@@ -51,54 +53,61 @@ def _check_frame(clicks: Clicks, geometry: hd.VolumeGeometry, series_uid: str) -
         )
 
 
-def _bind(click: Click, where: str, spec: ModelSpec, geometry: hd.VolumeGeometry) -> Click:
-    label = _label(click.label, where, spec)
+def _bind_click(click: Click, context: str, spec: ModelSpec, geometry: hd.VolumeGeometry) -> Click:
+    label = _resolve_class(click.label, context, spec)
     if (label, click.polarity) not in spec.taken:
-        raise ClickError(f"{where}: the model takes no {click.polarity.value} clicks of {label!r}")
-    check_inside(click, where, geometry)
+        raise ClickError(f"{context}: the model does not use {click.polarity.value} clicks of {label!r}")
+    check_inside(click, context, geometry)
     return replace(click, label=label)
 
 
-def _label(label: str, where: str, spec: ModelSpec) -> str:
-    """Returns the class that a label names, with or without a number.
+def _resolve_class(label: str, context: str, spec: ModelSpec) -> str:
+    """Returns the class that a label names; a trailing number such as in ``lesion-3`` is ignored.
 
-    A generic label is the only one's to click; one that is a number is that of the channel, as in label maps.
+    A generic label means the only class with foreground clicks. A label that is a number is a channel number, as in
+    label maps.
     """
-    known = {name.casefold(): each.name for each in spec.classes for name in (each.name, *each.aliases)}
-    numbered = {str(each.channel): each.name for each in spec.classes}
+    by_name = {name.casefold(): entry.name for entry in spec.classes for name in (entry.name, *entry.aliases)}
+    by_channel = {str(entry.channel): entry.name for entry in spec.classes}
     name = label.strip().casefold()
-    while name not in known and name not in numbered and without_number(name) != name:
+    while name not in by_name and name not in by_channel and without_number(name) != name:
         name = without_number(name)
-    if name in known or name in numbered:
-        return known.get(name) or numbered[name]
-    generic, _ = split_name(label)
-    names = [each.name for each in spec.classes if (each.name, Polarity.FOREGROUND) in spec.taken]
-    if generic:
+    if name in by_name or name in by_channel:
+        return by_name.get(name) or by_channel[name]
+    specific, _ = split_name(label)
+    names = [entry.name for entry in spec.classes if (entry.name, Polarity.FOREGROUND) in spec.taken]
+    if specific:
         raise ClickError(
-            f"{where}: unknown label {label!r:.80}: expected one of {', '.join(names)}",
-            hint="clickseg models names all labels; a point without one has the name of its list, which is the file's",
+            f"{context}: unknown label {label!r:.80}: expected one of {', '.join(names)}",
+            hint="clickseg models lists all labels; a point without label gets the name of its list, which is the name "
+            "of the file",
         )
     if len(names) != 1:
-        raise ClickError(f"{where}: no label, and the model has several: expected one of {', '.join(names)}")
+        raise ClickError(f"{context}: no label, and the model has several: expected one of {', '.join(names)}")
     return names[0]
 
 
-def check_inside(click: Click, where: str, geometry: hd.VolumeGeometry) -> None:
-    """Refuses a click more than half a voxel beyond the outermost voxel centres.
+def check_inside(click: Click, context: str, geometry: hd.VolumeGeometry) -> None:
+    """Rejects a click more than half a voxel beyond the outermost voxel centres.
+
+    Args:
+        click: The click.
+        context: The source and number of the click, for the error message.
+        geometry: The grid of the series.
 
     Raises:
-        ClickError: It lies there.
+        ClickError: The click is outside the series.
     """
     index = geometry.map_reference_to_indices(np.array([click.position_mm]))[0]
     last = np.array(geometry.spatial_shape) - 1
     if not ((index >= -0.5) & (index <= last + 0.5)).all():
         first_mm, last_mm = geometry.map_indices_to_reference(np.array([[0, 0, 0], last]))
         raise ClickError(
-            f"{where}: {_mm(click.position_mm)} lies outside the series, which reaches from {_mm(first_mm)} to "
-            f"{_mm(last_mm)} (LPS)",
-            hint="clicks are in LPS mm; RAS has the first two signs reversed",
+            f"{context}: {_format_mm(click.position_mm)} is outside the series, which extends from "
+            f"{_format_mm(first_mm)} to {_format_mm(last_mm)} (LPS)",
+            hint="clicks are in LPS mm; in RAS the first two signs are reversed",
         )
 
 
-def _mm(point: ArrayLike) -> str:
+def _format_mm(point: ArrayLike) -> str:
     return "(" + ", ".join(f"{float(value):.1f}" for value in np.asarray(point)) + ") mm"

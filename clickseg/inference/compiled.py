@@ -1,10 +1,10 @@
-"""The loops of ``kernels``, compiled by Numba and run by several threads; each voxel is one thread's alone.
+"""The loops of ``kernels``, compiled by Numba and run by several threads; each voxel belongs to one thread.
 
-Compiled loops are kept on disk, so that a process compiles nothing where one before it did. Numba's own cache has
-neither lock nor check: two runs at once, a run that is killed, or a full disk leave code in it that is not what it is
-taken for. Here Numba only sees a folder of this process alone; what it writes there is kept as one file with its
-SHA-256, and unpacked into such a folder again. Numba unpickles what it reads, so a file counts only where nobody but
-this user and root could have written it.
+Compiled loops are cached on disk, so that later processes need not compile them. Numba's own cache has neither a lock
+nor a checksum: two simultaneous runs, a killed run or a full disk can leave damaged code in it. Therefore Numba only
+gets a temporary folder of this process. Its content is cached as one file with its SHA-256, and unpacked into a
+temporary folder by the next process. Numba unpickles its cache files, so a file is used only if nobody except this user
+and root could have written it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,89 +33,96 @@ from clickseg.core.cache import Slot
 from clickseg.core.owned_files import is_ours, knows_owners
 from clickseg.inference import loops
 from clickseg.inference.loops import Loops, compile_loops
-from clickseg.inference.resample import Between
+from clickseg.inference.resample import Neighbours
 
 logger = logging.getLogger(__name__)
 
 
 class CompiledKernels:
-    """The loops on several threads; how many does not show in the result."""
+    """The loops on several threads; the result does not depend on the number of threads."""
 
     def __init__(self, threads: int, cache: Path | None = None) -> None:
-        """Compiles the loops, or takes them from a cache.
+        """Compiles the loops, or loads them from a cache.
 
         Args:
-            threads: How many run at once.
-            cache: A folder for compiled loops; None for none.
+            threads: The number of threads.
+            cache: The folder for compiled loops; None for no cache.
         """
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="stitch")
-        self._loops = kept_loops(cache)
+        self._loops = load_loops(cache)
 
-    def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
+    def add_window(
+        self, sums: Values, weight_sums: Values, logits: Values, weights: Values, position: Triple, part: Box
+    ) -> None:
         """See ``Kernels``."""
-        origin = tuple(box.start for box in part)
-        size = tuple(box.stop - box.start for box in part)
-        self._in_parts(size[0], lambda i, end: self._loops.add_weights(weights, weight, at, origin, size, i, end))
-        lines = len(total) * size[0]
-        self._in_parts(lines, lambda first, stop: self._loops.add(total, logits, weight, at, origin, size, first, stop))
-
-    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> bool:
-        """See ``Kernels``."""
-        box, lines = slice(first, first + len(planes)), planes.shape[1] * planes.shape[2]
-        summed = np.moveaxis(weights, axis, 0)[box]
-        inverse = np.float32(1) / summed
-        if axis == 2:
-            parts = self._in_parts(lines, lambda i, end: self._loops.divide_rows(total, inverse, planes, first, i, end))
-        else:
-            sums = np.moveaxis(total, 1 + axis, 0)[box]
-            parts = self._in_parts(lines, lambda i, end: self._loops.divide_planes(sums, inverse, planes, i, end))
-        summed[...] = 0
-        return all(parts)
-
-    def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
-        """See ``Kernels``."""
-        lines = best.shape[0] * best.shape[1]
-        self._in_parts(
-            lines, lambda first, stop: self._loops.take_highest(best, labels, planes, *between, numbers, first, stop)
+        origin = tuple(axis.start for axis in part)
+        size = tuple(axis.stop - axis.start for axis in part)
+        self._run_in_threads(size[0], partial(self._loops.add_weights, weight_sums, weights, position, origin, size))
+        self._run_in_threads(
+            len(sums) * size[0], partial(self._loops.add_window, sums, logits, weights, position, origin, size)
         )
 
-    def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
+    def divide(self, sums: Values, weight_sums: Values, axis: int, first: int, planes: Values) -> bool:
         """See ``Kernels``."""
-        lines = bits.shape[0] * bits.shape[1]
-        self._in_parts(lines, lambda start, stop: self._loops.take_positive(bits, planes, *between, first, start, stop))
+        block = slice(first, first + len(planes))
+        block_weights = np.moveaxis(weight_sums, axis, 0)[block]
+        inverse = np.float32(1) / block_weights
+        if axis == 2:
+            divide = partial(self._loops.divide_rows, sums, inverse, planes, first)
+        else:
+            divide = partial(self._loops.divide_planes, np.moveaxis(sums, 1 + axis, 0)[block], inverse, planes)
+        are_finite = self._run_in_threads(planes.shape[1] * planes.shape[2], divide)
+        block_weights[...] = 0
+        return all(are_finite)
 
-    def _in_parts(self, count: int, run: Callable[[int, int], Any]) -> list[Any]:
+    def argmax(
+        self, highest: Values, labels: Numbers, planes: Values, neighbours: Neighbours, numbers: Numbers
+    ) -> None:
+        """See ``Kernels``."""
+        self._run_in_threads(
+            highest.shape[0] * highest.shape[1],
+            partial(self._loops.argmax, highest, labels, planes, *neighbours, numbers),
+        )
+
+    def threshold(self, bits: Numbers, planes: Values, neighbours: Neighbours, first_bit: int) -> None:
+        """See ``Kernels``."""
+        self._run_in_threads(
+            bits.shape[0] * bits.shape[1], partial(self._loops.threshold, bits, planes, *neighbours, first_bit)
+        )
+
+    def _run_in_threads(self, count: int, run: Callable[[int, int], Any]) -> list[Any]:
+        """Runs a loop over ``count`` lines, with an equal range (first, stop) for each thread."""
         bounds = [count * number // self._threads for number in range(self._threads + 1)]
-        parts = [self._pool.submit(run, first, stop) for first, stop in pairwise(bounds)]
-        return [part.result() for part in parts]
+        futures = [self._pool.submit(run, first, stop) for first, stop in pairwise(bounds)]
+        return [future.result() for future in futures]
 
 
-def kept_loops(cache: Path | None) -> Loops:
-    """Returns the compiled loops, from a cache where they are whole; else compiles them, and keeps them if it can.
+def load_loops(cache: Path | None) -> Loops:
+    """Loads the compiled loops from a cache if they are intact; else compiles them, and caches them if possible.
 
     Args:
-        cache: The folder for compiled things; None for none.
+        cache: The folder for compiled code; None for no cache.
     """
     if cache is None or not knows_owners():
-        return compile_loops(keep=False)
+        return compile_loops(use_cache=False)
     try:
-        slot = Slot(cache, "numba", _depends_on(), ".zip")
-        with tempfile.TemporaryDirectory() as folder, _numba_folder(folder):
+        slot = Slot(cache, "numba", _cache_key(), ".zip")
+        with tempfile.TemporaryDirectory() as folder, _numba_cache_dir(folder):
             content = slot.read(is_ours)
             if content is not None:
-                _unpack(content, Path(folder))
-            made = compile_loops(keep=True)
+                _unpack_archive(content, Path(folder))
+            compiled = compile_loops(use_cache=True)
             if content is None:
-                slot.write(_packed(Path(folder)))
-            return made
-    except (OSError, RuntimeError) as error:  # nowhere to write, which Numba says as RuntimeError
-        logger.debug("no cache of compiled loops: %s", error)
-        return compile_loops(keep=False)
+                slot.write(_pack_folder(Path(folder)))
+            return compiled
+    except (OSError, RuntimeError) as error:  # no writable folder, which Numba reports as RuntimeError
+        logger.debug("compiled loops are not cached: %s", error)
+        return compile_loops(use_cache=False)
 
 
-def _depends_on() -> dict[str, object]:
-    """Returns all that compiled loops depend on; Numba looks at the time stamp of the source too."""
+def _cache_key() -> dict[str, object]:
+    """Returns everything that compiled loops depend on; Numba also compares the time stamp of the source."""
     source = Path(loops.__file__)
     return {
         "source": hashlib.sha256(source.read_bytes()).hexdigest(),
@@ -124,22 +132,22 @@ def _depends_on() -> dict[str, object]:
     }
 
 
-def _packed(folder: Path) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
+def _pack_folder(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             archive.write(file, file.relative_to(folder))
-    return packed.getvalue()
+    return buffer.getvalue()
 
 
-def _unpack(content: bytes, folder: Path) -> None:
+def _unpack_archive(content: bytes, folder: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         archive.extractall(folder)
 
 
 @contextmanager
-def _numba_folder(folder: str) -> Iterator[None]:
-    """Tells Numba where to look for compiled loops, and to write them."""
+def _numba_cache_dir(folder: str) -> Iterator[None]:
+    """Makes a folder the cache of Numba within a ``with`` block."""
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = folder
     try:

@@ -12,39 +12,44 @@ from clickseg.core.device import HOST, Device
 from clickseg.core.label_map import LabelMap
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import Between, Taps, source_coordinates
-from clickseg.inference.stitching import FLOAT_BYTES, Planes
+from clickseg.inference.resample import LinearWeights, Neighbours, source_coordinates
+from clickseg.inference.stitching import FLOAT_BYTES, PlaneBlock
 from clickseg.models.spec import ModelSpec
 
-_PLANES = 16
-"""How many planes of the source grid are decided at once, where it is much finer than the model grid."""
+_MAX_PLANES_AT_ONCE = 16
+"""Number of source planes that are labelled at once; limits the memory if they are much thinner than model planes."""
 
-_BINARY = 2
-"""Channels of a model of one class and the background."""
+_BINARY_CHANNELS = 2
+"""Output channels of a softmax model with one class and background."""
 
 
-def deciding(logits: Values, spec: ModelSpec) -> Values:
-    """Returns what of a window's logits [K, I, J, K] decides: of two that exclude each other their difference."""
+def label_logits(logits: Values, spec: ModelSpec) -> Values:
+    """Returns the logits that argmax or threshold need, from the logits of a window [K, I, J, K].
+
+    For a softmax model with two channels this is their difference, with threshold 0; for a sigmoid model the channels
+    of its classes.
+    """
     if _is_binary(spec):
         return logits[1:] - logits[:1]
     if spec.activation == "sigmoid":
-        channels = [each.channel for each in spec.classes]
+        channels = [class_spec.channel for class_spec in spec.classes]
         return logits if channels == list(range(len(logits))) else logits[channels]
     return logits
 
 
 def deciding_channels(spec: ModelSpec) -> int:
-    """Returns how many channels ``deciding`` gives."""
+    """Returns the number of channels that ``label_logits`` returns."""
     if _is_binary(spec):
         return 1
     return len(spec.classes) if spec.activation == "sigmoid" else spec.output_channels
 
 
 class Decision:
-    """The label map of a source grid, decided as the planes of the model grid come.
+    """Assigns labels on a source grid, while the planes of the model grid are computed.
 
-    Softmax models give the class of the highest logit (the first of equal ones), sigmoid models each class whose logit
-    is above 0. Logits are interpolated linearly: across the planes, then along rows, then along columns.
+    A softmax model gives each voxel the class of the highest logit (argmax; ties: the first channel), a sigmoid model
+    each class whose logit is above 0. Logits are interpolated linearly: across the planes, then along rows, then along
+    columns.
     """
 
     def __init__(
@@ -62,83 +67,92 @@ class Decision:
             model: The model grid.
             source: The source grid [K, J, I].
             spec: Activation, classes and orientation.
-            axis: The axis of the model grid that the planes are across.
+            axis: The axis of the model grid perpendicular to the planes.
             kernels: The loops over voxels.
             device: Where the logits are; the label map is on the host.
         """
         coordinates = source_coordinates(source, model, spec.grid)
-        self._taps = [Taps.at(places, count) for places, count in zip(coordinates, model.spatial_shape, strict=True)]
+        self._axis_weights = [
+            LinearWeights.at_coordinates(axis_coordinates, count)
+            for axis_coordinates, count in zip(coordinates, model.spatial_shape, strict=True)
+        ]
         self._axis, self._spec, self._kernels, self._device = axis, spec, kernels, device
-        self._numbers = device.put(_numbers(spec))
-        self._array = _empty(source, spec)
-        self._turn = turn_to(source, spec.grid.orientation)
+        self._numbers = device.put(_class_numbers(spec))
+        self._array = _empty_labels(source, spec)
+        self._reorientation = turn_to(source, spec.grid.orientation)
         everything = whole(model.spatial_shape)
         self.begin(everything, everything)
 
     @property
     def bytes_needed(self) -> int:
-        """How much memory the decision of some planes takes; that of the label map is taken already."""
+        """Memory that the label assignment of some planes needs; without the label map, which is allocated already."""
         count, *plane = self._view.shape
-        return int(min(_PLANES, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize))
+        return int(min(_MAX_PLANES_AT_ONCE, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize))
 
     def begin(self, box: Box, changed: Box) -> Box:
-        """Makes ready to decide a part of the source grid, to the same bytes as with all of it.
+        """Selects the part of the source grid that the next calls of ``update`` label.
+
+        The labels have the same bytes as after labelling the entire grid.
 
         Args:
-            box: The part of the model grid whose planes will be taken; ``changed`` and the voxels beside it.
-            changed: The part whose logits are others than before.
+            box: The part of the model grid whose planes will be passed: ``changed`` and the voxels next to it.
+            changed: The part of the model grid whose logits changed.
 
         Returns:
-            The part of the source grid [K, J, I] that is decided anew.
+            The part of the source grid [K, J, I] that is labelled again.
         """
-        parts = [each.reaching(part) for each, part in zip(self._taps, changed, strict=True)]
-        taps = [each.part(part, of.start) for each, part, of in zip(self._taps, parts, box, strict=True)]
-        self._view = np.moveaxis(self._turn.view(self._array)[tuple(parts)], self._axis, 0)
-        self._across = taps.pop(self._axis)
-        self._rows, self._columns = (each.on(self._device) for each in taps)
+        ranges = [weights.range_touching(part) for weights, part in zip(self._axis_weights, changed, strict=True)]
+        selected = [
+            weights.select(part, model_part.start)
+            for weights, part, model_part in zip(self._axis_weights, ranges, box, strict=True)
+        ]
+        self._view = np.moveaxis(self._reorientation.view(self._array)[tuple(ranges)], self._axis, 0)
+        self._across = selected.pop(self._axis)
+        self._rows, self._columns = (weights.to_device(self._device) for weights in selected)
         self._done = 0
-        return self._turn.undo_box((parts[0], parts[1], parts[2]), self._array.shape)
+        return self._reorientation.source_box((ranges[0], ranges[1], ranges[2]), self._array.shape)
 
-    def take(self, planes: Planes) -> None:
-        """Decides the voxels between some planes, the next ones."""
+    def take(self, planes: PlaneBlock) -> None:
+        """Labels the source voxels between the next planes of the model grid."""
         last = planes.first + len(planes.values) - 1
         stop = int(np.searchsorted(self._across.upper, last, side="right"))
         while self._done < stop:
-            box = slice(self._done, min(self._done + _PLANES, stop))
-            between = Between(self._across.part(box, planes.first), self._rows, self._columns)
-            self._view[box] = self._device.get(self._decided(planes.values, between, self._view[box].shape))
-            self._done = box.stop
+            block = slice(self._done, min(self._done + _MAX_PLANES_AT_ONCE, stop))
+            neighbours = Neighbours(self._across.select(block, planes.first), self._rows, self._columns)
+            labels = self._assign_labels(planes.values, neighbours, self._view[block].shape)
+            self._view[block] = self._device.get(labels)
+            self._done = block.stop
 
     def label_map(self) -> LabelMap:
-        """Returns the label map, when all planes were taken."""
+        """Returns the label map; complete after all planes were passed to ``update``."""
         return LabelMap(self._array, self._spec.activation == "sigmoid", len(self._spec.classes))
 
-    def _decided(self, values: Values, between: Between, shape: tuple[int, ...]) -> Numbers:
-        decided: Numbers = self._device.zeros(shape, self._array.dtype)
+    def _assign_labels(self, logits: Values, neighbours: Neighbours, shape: tuple[int, ...]) -> Numbers:
+        labels: Numbers = self._device.zeros(shape, self._array.dtype)
         if self._spec.activation == "sigmoid" or _is_binary(self._spec):
-            bits = decided[..., np.newaxis] if _is_binary(self._spec) else decided  # number 1 is bit 0
-            self._kernels.take_positive(bits, values, between, 0)
+            bits = labels[..., np.newaxis] if _is_binary(self._spec) else labels  # class number 1 is bit 0
+            self._kernels.threshold(bits, logits, neighbours, 0)
         else:
-            best = self._device.zeros(shape, np.float32)
-            best.fill(-np.inf)
-            self._kernels.take_highest(best, decided, values, between, self._numbers)
-        return decided
+            highest = self._device.zeros(shape, np.float32)
+            highest.fill(-np.inf)
+            self._kernels.argmax(highest, labels, logits, neighbours, self._numbers)
+        return labels
 
 
 def _is_binary(spec: ModelSpec) -> bool:
-    return spec.activation == "softmax" and spec.output_channels == _BINARY
+    return spec.activation == "softmax" and spec.output_channels == _BINARY_CHANNELS
 
 
-def _numbers(spec: ModelSpec) -> Numbers:
-    """Returns the class number of each channel; 0 for those that are of no class."""
+def _class_numbers(spec: ModelSpec) -> Numbers:
+    """Returns the class number of each channel; 0 for channels without a class."""
     numbers: Numbers = np.zeros(spec.output_channels, dtype=np.uint8 if len(spec.classes) < 256 else np.uint16)
-    for number, each in enumerate(spec.classes, 1):
-        numbers[each.channel] = number
+    for number, class_spec in enumerate(spec.classes, 1):
+        numbers[class_spec.channel] = number
     return numbers
 
 
-def _empty(source: hd.VolumeGeometry, spec: ModelSpec) -> Numbers:
-    """Returns a label map without any class, whose memory is taken and not just promised: what is left is known."""
+def _empty_labels(source: hd.VolumeGeometry, spec: ModelSpec) -> Numbers:
+    """Returns a label map without labels; its pages are written, so that the free memory measured later is correct."""
     if spec.activation == "sigmoid":
         return np.full((*source.spatial_shape, (len(spec.classes) + 7) // 8), 0, np.uint8)
-    return np.full(source.spatial_shape, 0, _numbers(spec).dtype)
+    return np.full(source.spatial_shape, 0, _class_numbers(spec).dtype)

@@ -1,7 +1,7 @@
-"""Clicks as channels: 1 in the ball of voxels around each click, 0 elsewhere.
+"""Rasterizes clicks as guidance channels: 1 in the ball of voxels around each click, 0 elsewhere.
 
-Balls are drawn on the model grid, after resampling, and never influence each other: a click changes only the voxels of
-its own ball, and so only the windows that hold one of them.
+Balls are rasterized on the model grid, after resampling, and do not influence each other: a click changes only the
+voxels of its own ball, and therefore only the windows that contain one of these voxels.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ def balls(clicks: Iterable[Click], geometry: hd.VolumeGeometry, guidance: Guidan
     Args:
         clicks: Clicks with their labels resolved.
         geometry: The model grid.
-        guidance: Which channel takes which clicks, and the radius of the ball in voxels.
+        guidance: The clicks of each channel, and the radius of the ball in voxels.
 
     Raises:
-        ClickError: A ball has no voxel on the grid: the click lies beyond the last slice of a thick-sliced series.
+        ClickError: A ball has no voxel on the grid: the click is beyond the last slice of a series with thick slices.
     """
-    drawn: list[list[Indices]] = [[] for _ in guidance.channels]
+    channel_balls: list[list[Indices]] = [[] for _ in guidance.channels]
     for click in clicks:
-        ball = _ball(click, geometry, guidance.radius_vox)
-        for voxels, channel in zip(drawn, guidance.channels, strict=True):
+        ball = _ball_voxels(click, geometry, guidance.radius_vox)
+        for voxels, channel in zip(channel_balls, guidance.channels, strict=True):
             if (click.label, click.polarity) in channel.takes:
                 voxels.append(ball)
-    return tuple(np.concatenate([np.empty((0, 3), dtype=np.intp), *voxels]) for voxels in drawn)
+    none = np.empty((0, 3), dtype=np.intp)
+    return tuple(np.concatenate([none, *voxels]) for voxels in channel_balls)
 
 
 def voxels_of(positions_mm: ArrayLike, geometry: hd.VolumeGeometry | hd.Volume) -> Indices:
-    """Returns the voxels [N, 3] that LPS positions [N, 3] lie in: floor(x + 0.5) on each axis. They may lie outside."""
+    """Returns the voxels [N, 3] nearest to LPS positions [N, 3]: floor(x + 0.5) per axis; they may be off the grid."""
     index = geometry.map_reference_to_indices(np.asarray(positions_mm, dtype=np.float64))
     return np.floor(index + 0.5).astype(np.intp)
 
 
 def ball_offsets(radius_vox: float) -> Indices:
-    """Returns the offsets [N, 3] of all voxels whose squared distance from a voxel is at most the squared radius."""
+    """Returns the offsets [N, 3] of all voxels at most a radius (in voxels) from a voxel."""
     reach = int(np.floor(radius_vox))
     axis = np.arange(-reach, reach + 1)
     offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -54,18 +55,18 @@ def ball_offsets(radius_vox: float) -> Indices:
 
 
 def inside(voxels: Indices, shape: Sequence[int]) -> Indices:
-    """Returns those voxels [N, 3] that lie in an array."""
-    kept: Indices = voxels[((voxels >= 0) & (voxels < shape)).all(axis=1)]
-    return kept
+    """Returns the voxels [N, 3] that are inside an array of some shape."""
+    voxels_in_array: Indices = voxels[((voxels >= 0) & (voxels < shape)).all(axis=1)]
+    return voxels_in_array
 
 
-def _ball(click: Click, geometry: hd.VolumeGeometry, radius_vox: float) -> Indices:
+def _ball_voxels(click: Click, geometry: hd.VolumeGeometry, radius_vox: float) -> Indices:
     ball = inside(voxels_of([click.position_mm], geometry) + ball_offsets(radius_vox), geometry.spatial_shape)
     if not len(ball):
-        place = ", ".join(f"{value:.1f}" for value in click.position_mm)
+        position = ", ".join(f"{value:.1f}" for value in click.position_mm)
         raise ClickError(
-            f"the {click.polarity.value} click of {click.label!r} at ({place}) mm lies beyond the outermost slice "
-            "centre, where the model grid ends",
-            hint="click nearer to the centre of the outermost slice",
+            f"the {click.polarity.value} click of {click.label!r} at ({position}) mm is beyond the centre of the "
+            "outermost slice, where the model grid ends",
+            hint="place the click nearer to the centre of the outermost slice",
         )
     return ball

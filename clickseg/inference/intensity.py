@@ -1,4 +1,4 @@
-"""Scaling intensities as the model package says."""
+"""Scales intensities as the model package defines."""
 
 from __future__ import annotations
 
@@ -12,54 +12,55 @@ from clickseg.core.arrays import Values
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
 
 Scaler = Callable[[Values], Values]
-"""Scales values, each on its own."""
+"""Scales values voxel by voxel."""
 
 
 def fitted(scaling: Scaling, blocks: Callable[[], Iterable[Values]]) -> Scaler:
-    """Returns what scales the values of a volume, a part at a time.
+    """Returns a function that scales the values of a volume, one part at a time.
 
     Args:
-        scaling: What the model was trained with.
-        blocks: Gives the whole volume on the model grid in parts, in its unit; called where the scaling depends on it.
+        scaling: The scaling that the model was trained with.
+        blocks: Returns the entire volume on the model grid in blocks, in its unit; called only if the scaling depends
+            on the values of the volume.
     """
     match scaling:
         case RangeScaling(a_min=low, a_max=high, b_min=to_low, b_max=to_high, clip=clip):
-            return lambda values: _to_range(values, low, high, to_low, to_high, clip)
+            return lambda values: _scale_to_range(values, low, high, to_low, to_high, clip)
         case SquareRootScaling(minimum=low, maximum=high):
             return lambda values: np.sqrt(np.clip(values, np.float32(low), np.float32(high)))
         case PercentileScaling(lower=lower, upper=upper, b_min=to_low, b_max=to_high, clip=clip):
-            whole = np.concatenate([block.ravel() for block in blocks()])  # the one scaling that needs all at once
-            low, high = (float(value) for value in np.percentile(whole, [lower, upper], overwrite_input=True))
-            return lambda values: _to_range(values, low, high, to_low, to_high, clip)
+            values = np.concatenate([block.ravel() for block in blocks()])  # percentiles need all values at once
+            low, high = (float(value) for value in np.percentile(values, [lower, upper], overwrite_input=True))
+            return lambda values: _scale_to_range(values, low, high, to_low, to_high, clip)
         case ZScoreScaling(nonzero=nonzero):
-            mean, deviation = _moments(blocks, nonzero)
-            return lambda values: _to_zscore(values, mean, deviation, nonzero)
+            mean, deviation = _mean_and_deviation(blocks, nonzero)
+            return lambda values: _scale_to_zscore(values, mean, deviation, nonzero)
         case _:
             assert_never(scaling)
 
 
-def _to_range(values: Values, low: float, high: float, to_low: float, to_high: float, clip: bool) -> Values:
+def _scale_to_range(values: Values, low: float, high: float, to_low: float, to_high: float, clip: bool) -> Values:
     if high == low:
         return np.full_like(values, to_low)
     scaled = (values - np.float32(low)) * np.float32((to_high - to_low) / (high - low)) + np.float32(to_low)
     return np.clip(scaled, np.float32(min(to_low, to_high)), np.float32(max(to_low, to_high))) if clip else scaled
 
 
-def _moments(blocks: Callable[[], Iterable[Values]], nonzero: bool) -> tuple[float, float]:
-    """Returns mean and standard deviation, summed block by block in 64 bits; 0 and 1 where nothing is to be scaled."""
+def _mean_and_deviation(blocks: Callable[[], Iterable[Values]], nonzero: bool) -> tuple[float, float]:
+    """Returns mean and standard deviation, summed block by block in 64 bits; 0 and 1 if there are no voxels."""
     count, total = 0, 0.0
-    for values in _counted(blocks, nonzero):
+    for values in _select_voxels(blocks, nonzero):
         count, total = count + values.size, total + float(values.sum(dtype=np.float64))
     mean = total / count if count else 0.0
-    squares = sum(float(((values.astype(np.float64) - mean) ** 2).sum()) for values in _counted(blocks, nonzero))
+    squares = sum(float(((values.astype(np.float64) - mean) ** 2).sum()) for values in _select_voxels(blocks, nonzero))
     return mean, math.sqrt(squares / count) or 1.0 if count else 1.0
 
 
-def _counted(blocks: Callable[[], Iterable[Values]], nonzero: bool) -> Iterator[Values]:
+def _select_voxels(blocks: Callable[[], Iterable[Values]], nonzero: bool) -> Iterator[Values]:
     return (block[block != 0] if nonzero else block for block in blocks())
 
 
-def _to_zscore(values: Values, mean: float, deviation: float, nonzero: bool) -> Values:
+def _scale_to_zscore(values: Values, mean: float, deviation: float, nonzero: bool) -> Values:
     scaled: Values = ((values.astype(np.float64) - mean) / deviation).astype(np.float32)
     if nonzero:
         scaled[values == 0] = 0

@@ -1,7 +1,7 @@
-"""The loops over voxels: what they do, how NumPy does it, and the choice between NumPy and Numba.
+"""The loops over voxels: their interface, their NumPy version, and the choice between NumPy and Numba.
 
-``compiled`` runs the same loops by Numba, where there is enough to do: the same operations on float32 in the same
-order, so the same bytes.
+``compiled`` runs the same loops with Numba if there is enough work: the same float32 operations in the same order, so
+the results are equal byte for byte.
 """
 
 from __future__ import annotations
@@ -16,131 +16,140 @@ import numpy as np
 
 from clickseg.core.arrays import Box, Numbers, Triple, Values
 from clickseg.core.machine import processor_count
-from clickseg.inference.resample import Between, mixed
+from clickseg.inference.resample import Neighbours, lerp
 
-_WORTH_COMPILING = 1 << 27
-"""Additions of a logit from which on compiling takes less time than it saves."""
+_MIN_ADDITIONS_TO_COMPILE = 1 << 27
+"""Number of additions of a logit from which compiling saves more time than it takes."""
 
 
 class Kernels(Protocol):
     """The loops over voxels."""
 
-    def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
-        """Adds weighted logits of a window to a sum, and its weights to theirs.
+    def add_window(
+        self, sums: Values, weight_sums: Values, logits: Values, weights: Values, position: Triple, part: Box
+    ) -> None:
+        """Adds the weighted logits of a window to their sums, and its weights to the sums of weights.
 
         Args:
-            total: [C, I, J, K]; changed.
-            weights: [I, J, K]; changed.
-            logits: Of one window, [C, I, J, K].
-            weight: Of each voxel of a window, [I, J, K].
-            at: Where in ``total`` the part belongs.
+            sums: Sums of weighted logits [C, I, J, K]; changed.
+            weight_sums: Sums of weights [I, J, K]; changed.
+            logits: The logits of one window [C, I, J, K].
+            weights: The weight of each voxel of a window [I, J, K].
+            position: The first voxel of the part in ``sums``.
             part: The part of the window that is added.
         """
         ...
 
-    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> bool:
-        """Writes planes of means, and sets the sums that they are made from to 0.
+    def divide(self, sums: Values, weight_sums: Values, axis: int, first: int, planes: Values) -> bool:
+        """Writes planes of weighted means, and resets the sums of these planes to 0.
 
         Args:
-            total: Sums of weighted logits [C, I, J, K]; changed.
-            weights: Sums of weights [I, J, K]; changed.
-            axis: The axis that the planes are across.
+            sums: Sums of weighted logits [C, I, J, K]; changed.
+            weight_sums: Sums of weights [I, J, K]; changed.
+            axis: The axis perpendicular to the planes.
             first: The first plane along that axis.
-            planes: [N, C, P, Q]; written.
+            planes: The means [N, C, P, Q]; written.
 
         Returns:
-            Whether all of them are finite numbers.
+            Whether all means are finite numbers.
         """
         ...
 
-    def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
-        """Decides planes of the source grid by the highest logit, the first of equal ones.
+    def argmax(
+        self, highest: Values, labels: Numbers, planes: Values, neighbours: Neighbours, numbers: Numbers
+    ) -> None:
+        """Assigns the class of the channel with the highest logit to each voxel of source planes; ties: the first.
 
         Args:
-            best: The highest logit of earlier channels [N, R, S]; changed.
-            labels: Its number [N, R, S]; changed.
-            planes: Of the model grid, [M, C, P, Q].
-            between: Where the N x R x S voxels lie.
-            numbers: The number of each channel.
+            highest: The highest logit of the channels before [N, R, S]; changed.
+            labels: The class number of that channel [N, R, S]; changed.
+            planes: Logits on the model grid [M, C, P, Q].
+            neighbours: The position of the N x R x S source voxels between the voxels of ``planes``.
+            numbers: The class number of each channel.
         """
         ...
 
-    def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
-        """Sets, in planes of the source grid, the bit of each channel whose logit is above 0.
+    def threshold(self, bits: Numbers, planes: Values, neighbours: Neighbours, first_bit: int) -> None:
+        """Sets, in each voxel of source planes, the bit of each channel whose logit is above 0.
 
         Args:
-            bits: [N, R, S, bytes]; changed.
-            planes: Of the model grid, [M, C, P, Q].
-            between: Where the N x R x S voxels lie.
-            first: The bit of the first channel.
+            bits: Bits of the channels [N, R, S, bytes]; changed.
+            planes: Logits on the model grid [M, C, P, Q].
+            neighbours: The position of the N x R x S source voxels between the voxels of ``planes``.
+            first_bit: The bit of the first channel.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PlainKernels:
-    """NumPy alone: nothing to compile, and slower; and the same operations on a GPU by CuPy, which takes NumPy's calls.
+    """The loops in NumPy, without compilation, which is slower; on a GPU the same calls run in CuPy.
 
-    How planes lie between planes (``between.planes``) is on the host, all else where the arrays are.
+    The linear weights across planes (``neighbours.planes``) are on the host, everything else is where the arrays are.
     """
 
-    def add(self, total: Values, weights: Values, logits: Values, weight: Values, at: Triple, part: Box) -> None:
+    def add_window(
+        self, sums: Values, weight_sums: Values, logits: Values, weights: Values, position: Triple, part: Box
+    ) -> None:
         """See ``Kernels``."""
-        place = tuple(slice(start, start + box.stop - box.start) for start, box in zip(at, part, strict=True))
-        weights[place] += weight[part]
-        total[(slice(None), *place)] += logits[(slice(None), *part)] * weight[part]
+        target = tuple(slice(start, start + axis.stop - axis.start) for start, axis in zip(position, part, strict=True))
+        weight_sums[target] += weights[part]
+        sums[(slice(None), *target)] += logits[(slice(None), *part)] * weights[part]
 
-    def divide(self, total: Values, weights: Values, axis: int, first: int, planes: Values) -> bool:
+    def divide(self, sums: Values, weight_sums: Values, axis: int, first: int, planes: Values) -> bool:
         """See ``Kernels``."""
-        box = slice(first, first + len(planes))
-        sums, summed = np.moveaxis(total, 1 + axis, 0)[box], np.moveaxis(weights, axis, 0)[box, None]
-        np.multiply(sums, np.float32(1) / summed, out=planes)
-        sums[...] = 0
-        summed[...] = 0
+        block = slice(first, first + len(planes))
+        block_sums = np.moveaxis(sums, 1 + axis, 0)[block]
+        block_weights = np.moveaxis(weight_sums, axis, 0)[block, None]
+        np.multiply(block_sums, np.float32(1) / block_weights, out=planes)
+        block_sums[...] = 0
+        block_weights[...] = 0
         return bool(np.isfinite(planes).all())
 
-    def take_highest(self, best: Values, labels: Numbers, planes: Values, between: Between, numbers: Numbers) -> None:
+    def argmax(
+        self, highest: Values, labels: Numbers, planes: Values, neighbours: Neighbours, numbers: Numbers
+    ) -> None:
         """See ``Kernels``."""
-        for number, logits in enumerate(_interpolated(planes, between)):
-            chosen, highest, before = logits.argmax(axis=0), logits.max(axis=0), best[number]
-            labels[number] = np.where(highest > before, numbers[chosen], labels[number])
-            np.maximum(before, highest, out=before)
+        for plane, logits in enumerate(_interpolate_planes(planes, neighbours)):
+            channel, maximum, previous = logits.argmax(axis=0), logits.max(axis=0), highest[plane]
+            labels[plane] = np.where(maximum > previous, numbers[channel], labels[plane])
+            np.maximum(previous, maximum, out=previous)
 
-    def take_positive(self, bits: Numbers, planes: Values, between: Between, first: int) -> None:
+    def threshold(self, bits: Numbers, planes: Values, neighbours: Neighbours, first_bit: int) -> None:
         """See ``Kernels``."""
-        for number, logits in enumerate(_interpolated(planes, between)):
-            for bit, values in enumerate(logits, first):
-                bits[number, ..., bit // 8] |= (values > 0).astype(np.uint8) << np.uint8(bit % 8)
+        for plane, logits in enumerate(_interpolate_planes(planes, neighbours)):
+            for bit, values in enumerate(logits, first_bit):
+                bits[plane, ..., bit // 8] |= (values > 0).astype(np.uint8) << np.uint8(bit % 8)
 
 
-def _interpolated(planes: Values, between: Between) -> Iterator[Values]:
-    """Yields planes [C, R, S] between planes [C, P, Q]: first across them, then along rows and columns."""
-    rows, columns = between.rows, between.columns
-    for lower, upper, weight in zip(*between.planes, strict=True):
-        plane = mixed(planes[lower], planes[upper], weight)
-        plane = mixed(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
-        yield mixed(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
+def _interpolate_planes(planes: Values, neighbours: Neighbours) -> Iterator[Values]:
+    """Yields source planes [C, R, S] from planes [C, P, Q]: interpolated across planes, then along rows and columns."""
+    rows, columns = neighbours.rows, neighbours.columns
+    for lower, upper, weight in zip(*neighbours.planes, strict=True):
+        plane = lerp(planes[lower], planes[upper], weight)
+        plane = lerp(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
+        yield lerp(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
 
 
 class KernelChoice:
-    """The kernels for one job after another; they are compiled once, for the first that is large enough."""
+    """Chooses the kernels for each job; they are compiled once, for the first job that is large enough."""
 
     def __init__(self, cache: Path | None = None) -> None:
         """Compiles nothing yet.
 
         Args:
-            cache: A folder for compiled loops; None for none.
+            cache: The folder for compiled loops; None for no cache.
         """
         self._cache = cache
         self._compiled: Kernels | None = None
 
     def __call__(self, additions: int) -> Kernels:
-        """Returns the kernels for a job; the result has the same bytes with any.
+        """Returns the kernels for a job; the result has the same bytes with all kernels.
 
         Args:
-            additions: How many logits will be added.
+            additions: The number of logits that will be added.
         """
-        if additions < _WORTH_COMPILING or importlib.util.find_spec("numba") is None:
+        if additions < _MIN_ADDITIONS_TO_COMPILE or importlib.util.find_spec("numba") is None:
             return PlainKernels()
         if self._compiled is None:
             from clickseg.inference.compiled import CompiledKernels

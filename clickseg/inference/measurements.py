@@ -1,6 +1,6 @@
-"""What is measured of a segment: its volume, and for PET the values that reports of PET give.
+"""Measurements of segments: the volume, and for PET the SUV values that PET reports contain.
 
-``Measures`` holds the measurements of a whole label map, which are made anew where it changed.
+``MeasurementCache`` keeps the measurements of a label map, and recomputes them only where the label map changed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from clickseg.dicom.volume import Series
 PEAK_RADIUS_MM = 10 * (3 / (4 * math.pi)) ** (1 / 3)
 """The radius of a sphere of 1 ml."""
 
-BLOCK = 16
-"""How many slices are looked at together: a change measures those anew that it reaches, and no others."""
+BLOCK_SLICES = 16
+"""Number of slices that are measured together; only blocks that contain a change are measured again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,10 @@ class Uptake:
     """The SUVbw of a segment.
 
     Attributes:
-        suv_max: The largest value, in g/ml.
+        suv_max: The maximum, in g/ml.
         suv_mean: The mean, in g/ml.
-        suv_peak: The largest mean over the sphere of 1 ml around a voxel of the segment (IBSI, global intensity peak).
+        suv_peak: The largest mean over a sphere of 1 ml centred on a voxel of the segment (IBSI, global intensity
+            peak), in g/ml.
         tlg_g: Total lesion glycolysis: mean times volume.
     """
 
@@ -46,8 +47,8 @@ class Measured:
     """The measurements of a segment.
 
     Attributes:
-        volume_ml: Its volume.
-        uptake: Its SUVbw; None where the series has none.
+        volume_ml: The volume.
+        uptake: The SUVbw; None if the series is not in SUVbw.
     """
 
     volume_ml: float
@@ -55,131 +56,144 @@ class Measured:
 
 
 class Measures:
-    """What was measured of each class in each block of slices."""
+    """The measurements of each class in each block of slices."""
 
     def __init__(self, series: Series) -> None:
-        """Nothing is measured yet.
+        """Starts without measurements.
 
         Args:
-            series: The series that label maps are of.
+            series: The series of the label maps.
         """
         self._series = series
-        self._parts: dict[tuple[int, int], Part] = {}
+        self._blocks: dict[tuple[int, int], BlockMeasurements] = {}
 
     def forget(self, box: Box) -> None:
-        """Forgets what was measured where a label map changed [K, J, I]."""
-        self._parts = {
-            (number, first): part
-            for (number, first), part in self._parts.items()
-            if first + BLOCK <= box[0].start or first >= box[0].stop
+        """Discards the measurements of the blocks in which a label map changed.
+
+        Args:
+            box: The part of the label map [K, J, I] that changed.
+        """
+        self._blocks = {
+            (number, first): block
+            for (number, first), block in self._blocks.items()
+            if first + BLOCK_SLICES <= box[0].start or first >= box[0].stop
         }
 
     def of(self, labels: LabelMap) -> Mapping[int, Measured]:
-        """Returns the measurements of the classes that are found, by their numbers."""
+        """Returns the measurements of all segments of a label map, by class number."""
         series = self._series
         return {
-            number: combined(self._parts_of(labels, number), series.volume, series.unit)
+            number: combine_blocks(self._measure_blocks(labels, number), series.volume, series.unit)
             for number in found_classes(series, labels)
         }
 
-    def _parts_of(self, labels: LabelMap, number: int) -> Sequence[Part]:
-        firsts = range(0, len(labels.array), BLOCK)
+    def _measure_blocks(self, labels: LabelMap, number: int) -> Sequence[BlockMeasurements]:
+        firsts = range(0, len(labels.array), BLOCK_SLICES)
         for first in firsts:
-            if (number, first) not in self._parts:
-                block = replace(labels, array=labels.array[first : first + BLOCK]).mask(number)
-                self._parts[number, first] = measure_part(block, first, self._series.volume, self._series.unit)
-        return [self._parts[number, first] for first in firsts]
+            if (number, first) not in self._blocks:
+                mask = replace(labels, array=labels.array[first : first + BLOCK_SLICES]).mask(number)
+                self._blocks[number, first] = measure_block(mask, first, self._series.volume, self._series.unit)
+        return [self._blocks[number, first] for first in firsts]
 
 
 def found_classes(series: Series, labels: LabelMap) -> tuple[int, ...]:
-    """Returns the numbers of the classes that have a voxel at a source plane, and so a segment.
+    """Returns the numbers of the classes that have a voxel on a source plane, and therefore a segment.
 
-    Where a gap was resampled, the grid has slices that no instance shows.
+    If a gap between slices was filled by resampling, the grid has slices without an instance.
     """
     return replace(labels, array=series.at_planes(labels.array)).present()
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What is measured of the part of a segment in one block of slices.
+class BlockMeasurements:
+    """The measurements of the part of a segment that is in one block of slices.
 
     Attributes:
-        voxels: How many there are.
+        voxel_count: The number of voxels.
         total: The sum of their values, for PET.
-        highest: The largest of them.
-        peak: The largest mean over the sphere of 1 ml around one of them.
+        maximum: Their maximum.
+        peak: The largest mean over a sphere of 1 ml centred on one of them.
     """
 
-    voxels: int
+    voxel_count: int
     total: float = 0.0
-    highest: float = -math.inf
+    maximum: float = -math.inf
     peak: float = -math.inf
 
 
-def measure_part(mask: Mask, first: int, volume: hd.Volume, unit: str) -> Part:
-    """Returns what is measured of one block of slices: it depends on no other block.
+def measure_block(mask: Mask, first: int, volume: hd.Volume, unit: str) -> BlockMeasurements:
+    """Measures one block of slices, independently of all other blocks.
 
     Args:
-        mask: The segment's voxels [BLOCK or fewer, J, I].
-        first: Which slice of the series is the first one.
+        mask: The segment's voxels in the block [BLOCK_SLICES or fewer, J, I].
+        first: The index of the block's first slice in the series.
         volume: The series, in its unit.
         unit: The unit.
     """
-    voxels = int(np.count_nonzero(mask))
-    if unit != "SUVbw" or not voxels:
-        return Part(voxels)
+    voxel_count = int(np.count_nonzero(mask))
+    if unit != "SUVbw" or not voxel_count:
+        return BlockMeasurements(voxel_count)
     values = volume.array[first : first + len(mask)][mask].astype(np.float64)
-    return Part(voxels, float(values.sum()), float(values.max()), _peak(mask, first, volume))
+    return BlockMeasurements(voxel_count, float(values.sum()), float(values.max()), _block_peak(mask, first, volume))
 
 
-def combined(parts: Sequence[Part], volume: hd.Volume, unit: str) -> Measured:
-    """Returns the measurements of a segment, from those of its blocks in their order."""
-    voxels = sum(part.voxels for part in parts)
-    volume_ml = float(voxels * volume.voxel_volume / 1000)
+def combine_blocks(blocks: Sequence[BlockMeasurements], volume: hd.Volume, unit: str) -> Measured:
+    """Returns the measurements of a segment from the measurements of all blocks, in the order of the slices."""
+    voxel_count = sum(block.voxel_count for block in blocks)
+    volume_ml = float(voxel_count * volume.voxel_volume / 1000)
     if unit != "SUVbw":
         return Measured(volume_ml)
-    mean = math.fsum(part.total for part in parts) / voxels
-    highest, peak = max(part.highest for part in parts), max(part.peak for part in parts)
-    return Measured(volume_ml, Uptake(highest, mean, peak, mean * volume_ml))
+    mean = math.fsum(block.total for block in blocks) / voxel_count
+    maximum, peak = max(block.maximum for block in blocks), max(block.peak for block in blocks)
+    return Measured(volume_ml, Uptake(maximum, mean, peak, mean * volume_ml))
 
 
-def _peak(mask: Mask, first: int, volume: hd.Volume) -> float:
-    """Returns the largest mean over the voxels of the image at most ``PEAK_RADIUS_MM`` from one of a block.
+def _block_peak(mask: Mask, first: int, volume: hd.Volume) -> float:
+    """Returns the largest mean over the image voxels at most ``PEAK_RADIUS_MM`` from a voxel of a block.
 
-    Where it lies is found for all voxels at once; there it is computed voxel by voxel.
+    The position of the peak is found by convolution for all voxels at once; its value is then summed voxel by voxel.
     """
-    offsets = _sphere(volume.spacing)
+    offsets = _sphere_offsets(volume.spacing)
     reach = np.abs(offsets).max(axis=0)
     low, high = (np.array([end(axis) for axis in mask.nonzero()]) for end in (np.min, np.max))
-    box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
-    in_series = np.array([first, 0, 0])
-    means = _sphere_means(volume.array, low + in_series, high + in_series + 1, offsets, reach)
-    place = np.unravel_index(int(np.where(mask[box], means, -math.inf).argmax()), means.shape)
-    near = low + in_series + place + offsets
-    near = near[((near >= 0) & (near < volume.array.shape)).all(axis=1)]
-    return float(volume.array[tuple(near.T)].mean(dtype=np.float64))
+    box = tuple(slice(int(start), int(last) + 1) for start, last in zip(low, high, strict=True))
+    origin = np.array([first, 0, 0])
+    means = _sphere_means(volume.array, low + origin, high + origin + 1, offsets, reach)
+    centre = np.unravel_index(int(np.where(mask[box], means, -math.inf).argmax()), means.shape)
+    voxels = low + origin + centre + offsets
+    voxels = voxels[((voxels >= 0) & (voxels < volume.array.shape)).all(axis=1)]
+    return float(volume.array[tuple(voxels.T)].mean(dtype=np.float64))
 
 
 def _sphere_means(array: Values, low: Indices, high: Indices, offsets: Indices, reach: Indices) -> Doubles:
-    """Returns the mean over a sphere about each voxel of a box, by convolution; outside the image nothing counts."""
+    """Returns the mean over a sphere around each voxel of a box, by convolution; voxels outside the image are ignored.
+
+    Args:
+        array: The image.
+        low: The first voxel of the box.
+        high: The voxel after the last one of the box.
+        offsets: The voxels of the sphere, relative to its centre.
+        reach: The largest offset along each axis.
+    """
     from scipy.fft import irfftn, next_fast_len, rfftn
 
     start, stop = np.maximum(low - reach, 0), np.minimum(high + reach, array.shape)
-    values = array[tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))]
-    shape = [next_fast_len(int(count + 2 * r), real=True) for count, r in zip(values.shape, reach, strict=True)]
+    values = array[tuple(slice(int(first), int(end)) for first, end in zip(start, stop, strict=True))]
+    shape = [next_fast_len(int(size + 2 * margin), real=True) for size, margin in zip(values.shape, reach, strict=True)]
     sphere = np.zeros(2 * reach + 1)
     sphere[tuple((offsets + reach).T)] = 1
     spectrum = rfftn(sphere, shape)
-    total, count = (irfftn(rfftn(each, shape) * spectrum, shape) for each in (values, np.ones(values.shape)))
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low - start + reach, high - start + reach, strict=True))
+    total, count = (irfftn(rfftn(image, shape) * spectrum, shape) for image in (values, np.ones(values.shape)))
+    first_voxel, end_voxel = low - start + reach, high - start + reach
+    box = tuple(slice(int(first), int(end)) for first, end in zip(first_voxel, end_voxel, strict=True))
     means: Doubles = total[box] / np.rint(count[box])
     return means
 
 
-def _sphere(spacing_mm: tuple[float, ...]) -> Indices:
-    """Returns the offsets [N, 3] of voxels whose centres lie in the sphere."""
+def _sphere_offsets(spacing_mm: tuple[float, ...]) -> Indices:
+    """Returns the offsets [N, 3] of the voxels whose centres are inside the sphere."""
     reach = [int(PEAK_RADIUS_MM // step) for step in spacing_mm]
-    offsets = np.array(list(product(*(range(-r, r + 1) for r in reach))), dtype=np.intp)
+    offsets = np.array(list(product(*(range(-margin, margin + 1) for margin in reach))), dtype=np.intp)
     distance: Doubles = np.linalg.norm(offsets * np.array(spacing_mm), axis=1)
-    chosen: Indices = offsets[distance <= PEAK_RADIUS_MM]
-    return chosen
+    inside: Indices = offsets[distance <= PEAK_RADIUS_MM]
+    return inside

@@ -1,6 +1,6 @@
-"""What the network sees: image channels, and clicks and masks that are put into a window when it is run.
+"""The input of the network: image channels, and clicks and masks that are rasterized into each window when it is run.
 
-Images are made layer by layer of windows: what the layer before shared with it is moved on, and not made again.
+Images are computed for one layer of windows after another. Planes that two layers share are computed once.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from clickseg.inference.guidance import inside
 from clickseg.inference.intensity import Scaler
 from clickseg.inference.windows import Window
 
-_PLANES = 16
-"""How many planes are made at once: what that takes beside them does not grow with the window."""
+_PLANES_PER_STEP = 16
+"""Number of planes that are computed at once, so that temporary memory does not grow with the window."""
 
-_NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
+_EMPTY_BOX: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,62 +28,62 @@ class ModelInput:
 
     Attributes:
         images: Image channels, scaled.
-        balls: For each guidance channel the voxels [N, 3] that are 1; on the host.
-        masks: For each mask channel the voxels [I, J, K] that are 1; on the host.
-        device: Where the images are.
+        click_voxels: The voxels [N, 3] with value 1 of each guidance channel, on the host.
+        masks: The mask [I, J, K] of each mask channel, on the host.
+        device: The device of the images.
     """
 
-    images: tuple[Image, ...]
+    images: tuple[GridImage, ...]
     balls: tuple[Indices, ...]
     masks: tuple[Mask, ...] = ()
     device: Device = HOST
 
     @property
     def shape(self) -> Triple:
-        """The model grid [I, J, K]."""
+        """The shape of the model grid [I, J, K]."""
         return self.images[0].shape
 
     def on(self, device: Device) -> ModelInput:
-        """Returns the same input on a device."""
+        """Returns the same input with its images on a device."""
         return replace(self, images=tuple(image.on(device) for image in self.images), device=device)
 
     def part(self, box: Box) -> Values:
-        """Returns a part of the image channels [C, I, J, K]."""
+        """Returns the image channels [C, I, J, K] in a box of the model grid."""
         return np.stack([image.part(box) for image in self.images])
 
     def window(self, window: Window, images: Values) -> Values:
-        """Returns the channels of one window [C + G + M, I, J, K]; what lies outside the volume is 0.
+        """Returns the input of the network for one window [C + G + M, I, J, K]; voxels outside the volume are 0.
 
         Args:
             window: The window.
-            images: The part of the image channels [C, I, J, K] that it covers.
+            images: The image channels [C, I, J, K] in ``window.volume_box``.
         """
-        given = len(images) + len(self.balls)
-        channels = self.device.zeros((given + len(self.masks), *window.roi), np.float32)
-        channels[(slice(len(images)), *window.part)] = images
-        for number, voxels in enumerate(self.balls, len(images)):
-            drawn = inside(voxels - window.start, window.roi)
-            if len(drawn):
-                i, j, k = self.device.put(drawn.T)
-                channels[number][i, j, k] = 1
-        for number, mask in enumerate(self.masks, given):
-            channels[(number, *window.part)] = self.device.put(mask[window.place])
+        first_mask = len(images) + len(self.balls)
+        channels = self.device.zeros((first_mask + len(self.masks), *window.roi), np.float32)
+        channels[(slice(len(images)), *window.local_box)] = images
+        for channel, voxels in enumerate(self.balls, len(images)):
+            local = inside(voxels - window.start, window.roi)
+            if len(local):
+                i, j, k = self.device.put(local.T)
+                channels[channel][i, j, k] = 1
+        for channel, mask in enumerate(self.masks, first_mask):
+            channels[(channel, *window.local_box)] = self.device.put(mask[window.place])
         return channels
 
 
-class Image(Protocol):
+class GridImage(Protocol):
     """A volume on the model grid."""
 
     @property
     def shape(self) -> Triple:
-        """The model grid [I, J, K]."""
+        """The shape of the model grid [I, J, K]."""
         ...
 
     def part(self, box: Box) -> Values:
-        """Returns a part of it, float32 [I, J, K]: the same values, whatever the part."""
+        """Returns the values in a box, float32 [I, J, K]; a voxel has the same value in every box."""
         ...
 
-    def on(self, device: Device) -> Image:
+    def on(self, device: Device) -> GridImage:
         """Returns the same volume on a device."""
         ...
 
@@ -93,19 +93,19 @@ class Whole:
     """A volume in memory.
 
     Attributes:
-        array: Its values [I, J, K].
+        array: The values [I, J, K].
     """
 
     array: Values
 
     @property
     def shape(self) -> Triple:
-        """The model grid [I, J, K]."""
+        """The shape of the model grid [I, J, K]."""
         i, j, k = self.array.shape
         return i, j, k
 
     def part(self, box: Box) -> Values:
-        """Returns a part of it."""
+        """Returns the values in a box."""
         return self.array[box]
 
     def on(self, device: Device) -> Whole:
@@ -115,23 +115,23 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A volume whose values are scaled as the model wants them, when they are asked for.
+    """A volume whose values are scaled for the model when they are read.
 
     Attributes:
         image: The volume in its unit.
-        scaler: Scales values.
+        scaler: The function that scales values.
     """
 
-    image: Image
+    image: GridImage
     scaler: Scaler
 
     @property
     def shape(self) -> Triple:
-        """The model grid [I, J, K]."""
+        """The shape of the model grid [I, J, K]."""
         return self.image.shape
 
     def part(self, box: Box) -> Values:
-        """Returns a part of it."""
+        """Returns the values in a box."""
         return self.scaler(self.image.part(box))
 
     def on(self, device: Device) -> Scaled:
@@ -139,50 +139,50 @@ class Scaled:
         return Scaled(self.image.on(device), self.scaler)
 
 
-class HeldImages:
-    """A part of the image channels, on the device that they are on."""
+class ImageBuffer:
+    """The image channels in one box of the model grid, on the device of the images."""
 
     def __init__(self, inputs: ModelInput, axis: int) -> None:
-        """Holds nothing yet.
+        """Starts empty.
 
         Args:
             inputs: The images.
             axis: The axis [I, J, K] along which one layer follows another.
         """
         self._inputs, self._axis = inputs, axis
-        self._place = _NOWHERE
-        self._held: Values | None = None
+        self._box = _EMPTY_BOX
+        self._buffer: Values | None = None
 
-    def at(self, box: Box) -> Values:
-        """Returns the images in a box [C, I, J, K]; they are the holder's until the next call."""
-        held = self.hold(box)
-        return held[(slice(None), *within(box, self._place))]
+    def get(self, box: Box) -> Values:
+        """Returns the images in a box [C, I, J, K]: a view of the buffer, valid until the next call."""
+        buffer = self.load(box)
+        return buffer[(slice(None), *within(box, self._box))]
 
-    def hold(self, box: Box) -> Values:
-        """Makes ready what windows that lie in a box will ask for; returns what is held, that and maybe more."""
-        if self._held is not None and around([box, self._place]) == self._place:
-            return self._held
-        before, was = self._held, self._place
+    def load(self, box: Box) -> Values:
+        """Loads the images in a box for the windows inside it; returns the buffer, which can be larger than the box."""
+        if self._buffer is not None and around([box, self._box]) == self._box:
+            return self._buffer
+        old_buffer, old_box = self._buffer, self._box
         shape = (len(self._inputs.images), *(part.stop - part.start for part in box))
-        fits = before is not None and before.shape == shape
-        held = before if before is not None and fits else self._inputs.device.zeros(shape, np.float32)
-        self._held, self._place = held, _NOWHERE  # what is interrupted holds nothing
-        common = 0 if before is None else self._move(before, was, held, box)
-        for first in range(box[self._axis].start + common, box[self._axis].stop, _PLANES):
-            some = cut(box, self._axis, slice(first, min(first + _PLANES, box[self._axis].stop)))
-            held[(slice(None), *within(some, box))] = self._inputs.part(some)
-        self._place = box
-        return held
+        fits = old_buffer is not None and old_buffer.shape == shape
+        buffer = old_buffer if old_buffer is not None and fits else self._inputs.device.zeros(shape, np.float32)
+        self._buffer, self._box = buffer, _EMPTY_BOX  # after an interruption the buffer is empty
+        shared = 0 if old_buffer is None else self._keep_shared_planes(old_buffer, old_box, buffer, box)
+        for first in range(box[self._axis].start + shared, box[self._axis].stop, _PLANES_PER_STEP):
+            planes = cut(box, self._axis, slice(first, min(first + _PLANES_PER_STEP, box[self._axis].stop)))
+            buffer[(slice(None), *within(planes, box))] = self._inputs.part(planes)
+        self._box = box
+        return buffer
 
-    def _move(self, before: Values, was: Box, held: Values, box: Box) -> int:
-        """Moves the planes that two boxes share to the front, and returns how many they are."""
-        old, new = was[self._axis], box[self._axis]
+    def _keep_shared_planes(self, old_buffer: Values, old_box: Box, buffer: Values, box: Box) -> int:
+        """Moves the planes that two boxes share to the front of the buffer, and returns their number."""
+        old, new = old_box[self._axis], box[self._axis]
         follows = old.start <= new.start < old.stop <= new.stop
-        if not follows or cut(was, self._axis, new) != box:
+        if not follows or cut(old_box, self._axis, new) != box:
             return 0
-        source, target = (np.moveaxis(array, 1 + self._axis, 0) for array in (before, held))
-        common: int = old.stop - new.start
-        for first in range(0, common, _PLANES):
-            stop, shift = min(first + _PLANES, common), new.start - old.start
+        source, target = (np.moveaxis(array, 1 + self._axis, 0) for array in (old_buffer, buffer))
+        shared: int = old.stop - new.start
+        for first in range(0, shared, _PLANES_PER_STEP):
+            stop, shift = min(first + _PLANES_PER_STEP, shared), new.start - old.start
             target[first:stop] = source[first + shift : stop + shift]
-        return common
+        return shared

@@ -1,4 +1,4 @@
-"""The network's part of a run: sliding window, classes, postprocessing, measurements."""
+"""The inference steps of a run: sliding window, label assignment, postprocessing, measurements."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ logger = logging.getLogger(__name__)
 
 
 def infer(
-    prepared: Prepared, engine: Engine, progress: Progress, choose_kernels: KernelChoice, memory: Memory
+    preprocessed: Prepared, engine: Engine, progress: Progress, choose_kernels: KernelChoice, memory: Memory
 ) -> Predicted:
-    """Runs the network window by window, and decides the class of each voxel of the reference series.
+    """Runs the network window by window, and labels the voxels of the reference series.
 
-    Where a device's memory is full, smaller batches are tried, then blending on the host: the fingerprint names the
-    batch, and ``windows.logits`` where they were blended.
+    If a device runs out of memory, smaller batches are tried, then blending on the host. The engine fingerprint
+    contains the batch size; ``windows.logits`` states where the logits were blended.
 
     Args:
-        prepared: The case on the model grid.
+        preprocessed: The case on the model grid.
         engine: The network.
-        progress: Told after each window.
-        choose_kernels: The loops over voxels.
-        memory: What the run may take.
+        progress: Called after each window.
+        choose_kernels: Chooses the loops over voxels.
+        memory: The memory that the run may use.
 
     Raises:
         EngineError: The network fails.
-        MemoryLimitError: The run would take more memory than it may.
+        MemoryLimitError: The run needs more memory than it may use.
     """
-    said, hint = "", None
-    for tried, device in _ways(engine):
+    message, hint = "", None
+    for candidate, device in _memory_fallbacks(engine):
         try:
-            return _infer_on(device, prepared, tried, progress, choose_kernels, memory)
-        except DeviceMemoryError as error:  # not kept: it would keep alive what was allocated
-            said, hint = str(error), error.hint
-        logger.warning("%s: going on with less of it", said)
-    raise DeviceMemoryError(said, hint=hint)
+            return _infer_on(device, preprocessed, candidate, progress, choose_kernels, memory)
+        except DeviceMemoryError as error:  # not stored: its traceback would keep the device arrays alive
+            message, hint = str(error), error.hint
+        logger.warning("%s: trying again with less device memory", message)
+    raise DeviceMemoryError(message, hint=hint)
 
 
-def _ways(engine: Engine) -> Iterator[tuple[Engine, Device]]:
-    """Yields ways to run a network, each of which needs less of a device's memory than the one before."""
+def _memory_fallbacks(engine: Engine) -> Iterator[tuple[Engine, Device]]:
+    """Yields engines and blending devices, each of which needs less device memory than the one before."""
     device = device_of(engine.device)
     yield engine, device
-    device.release()  # only now is what the run before had allocated gone
+    device.release()  # only now are the arrays of the failed run unreferenced
     while (smaller := engine.smaller()) is not None:
         engine = smaller
         yield engine, device
@@ -69,43 +69,43 @@ def _ways(engine: Engine) -> Iterator[tuple[Engine, Device]]:
 
 def _infer_on(
     device: Device,
-    prepared: Prepared,
+    preprocessed: Prepared,
     engine: Engine,
     progress: Progress,
     choose_kernels: KernelChoice,
     memory: Memory,
 ) -> Predicted:
     with device.working():
-        labels, counted = _decided(device, prepared, engine, progress, choose_kernels, memory)
-    return Predicted(prepared.case, labels, engine.describe(), engine.weights, counted)
+        labels, windows = _predict_labels(device, preprocessed, engine, progress, choose_kernels, memory)
+    return Predicted(preprocessed.case, labels, engine.describe(), engine.weights, windows)
 
 
-def _decided(
+def _predict_labels(
     device: Device,
-    prepared: Prepared,
+    preprocessed: Prepared,
     engine: Engine,
     progress: Progress,
     choose_kernels: KernelChoice,
     memory: Memory,
 ) -> tuple[LabelMap, Windows]:
-    """Returns the label map, and how many windows there were; nothing else outlives it on the device."""
-    spec, source = prepared.case.package.spec, prepared.case.reference.volume.get_geometry()
+    """Returns the label map and the window summary; no other array stays on the device."""
+    spec, source = preprocessed.case.package.spec, preprocessed.case.reference.volume.get_geometry()
     if spec.previous_mask:
-        with closing(IncrementalInference(prepared, engine, memory, choose_kernels, device=device)) as inference:
-            inference.run_all(prepared.case.clicks.points, progress)
+        with closing(IncrementalInference(preprocessed, engine, memory, choose_kernels, device=device)) as inference:
+            inference.run_all(preprocessed.case.clicks.points, progress)
             return inference.labels, Windows(len(inference.grid), inference.repeated, inference.logits_at)
-    window = SlidingWindow(prepared.inputs.on(device), spec)
+    window = SlidingWindow(preprocessed.inputs.on(device), spec)
     kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
-    decision = Decision(prepared.geometry, source, spec, window.grid.axis, kernels, device)
-    stitch = StitchChoice(memory, decision.bytes_needed, device)
-    stitch.check(window.grid, deciding_channels(spec))
-    for planes in window.planes(engine, kernels, progress, stitch):
+    decision = Decision(preprocessed.geometry, source, spec, window.grid.axis, kernels, device)
+    make_stitching = StitchChoice(memory, decision.bytes_needed, device)
+    make_stitching.check(window.grid, deciding_channels(spec))
+    for planes in window.planes(engine, kernels, progress, make_stitching):
         decision.take(planes)
-    return decision.label_map(), Windows(len(window.grid), window.repeated, stitch.place)
+    return decision.label_map(), Windows(len(window.grid), window.repeated, make_stitching.place)
 
 
 def finish(predicted: Predicted, *, postprocessing: bool) -> Result:
-    """Applies the package's postprocessing, unless it is switched off, and measures what is left."""
+    """Applies the package's postprocessing, unless it is switched off, and measures the segments."""
     case, labels = predicted.case, predicted.labels
     removed: tuple[Removed, ...] = ()
     if postprocessing:

@@ -1,6 +1,6 @@
-"""Dropping what the model package says is no finding; on the source grid, and never without a word of it.
+"""Postprocessing by the rules of the model package, on the source grid; everything removed is reported.
 
-``Components`` are the connected components of one class, kept up to date where its voxels change.
+``ConnectedComponents`` are the connected components of one class, updated where its voxels change.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from clickseg.models.spec import ModelSpec, PostprocessingSpec
 
 _BLOCK_VOXELS = 1 << 20
 
-_MOST = np.iinfo(np.int32).max
+_MAX_INT32 = np.iinfo(np.int32).max
 
 T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What postprocessing took away from one class.
+    """What postprocessing removed from one class.
 
     Attributes:
-        label: The class's name.
-        low_ml: Volume of voxels below ``min_value``.
-        components: Components that were dropped.
-        components_ml: Their volume.
-        clicks_beside: Foreground clicks of the class that neither lie in a component nor touch one with their ball.
+        label: The name of the class.
+        low_ml: Volume of the voxels below ``min_value``.
+        components: Number of dropped components.
+        components_ml: Volume of the dropped components.
+        clicks_beside: Number of foreground clicks of the class that are outside all components, and whose balls touch
+            none.
     """
 
     label: str
@@ -54,95 +55,102 @@ def postprocess(
 
     Args:
         labels: The label map on the source grid.
-        volume: The first input's series [K, J, I], in its unit.
+        volume: The series of the first input [K, J, I], in its unit.
         clicks: The clicks that were used.
-        spec: The model, whose ``postprocessing`` counts.
+        spec: The model, with its ``postprocessing`` rules.
 
     Returns:
-        The label map that is left, and what was removed from each class.
+        The postprocessed label map, and what was removed from each class.
     """
     rules = spec.postprocessing
     if rules.keeps_everything:
         return labels, ()
-    removed = []
-    for number, each in enumerate(spec.classes, 1):
-        clicked = [c for c in clicks if c.label == each.name and c.polarity is Polarity.FOREGROUND]
-        dropped, note = _dropped(labels.mask(number), volume, clicked, spec, each.name)
+    removals = []
+    for number, class_spec in enumerate(spec.classes, 1):
+        class_clicks = [c for c in clicks if c.label == class_spec.name and c.polarity is Polarity.FOREGROUND]
+        dropped, removal = _find_dropped_voxels(labels.mask(number), volume, class_clicks, spec, class_spec.name)
         labels = labels.without(number, dropped)
-        removed.append(note)
-    return labels, tuple(removed)
+        removals.append(removal)
+    return labels, tuple(removals)
 
 
-def _dropped(
-    mask: Mask, volume: hd.Volume, clicked: Sequence[Click], spec: ModelSpec, label: str
+def _find_dropped_voxels(
+    mask: Mask, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec, label: str
 ) -> tuple[Mask, Removed]:
-    """Returns which voxels of a class are dropped."""
+    """Returns the voxels of a class that are dropped, and a summary of them."""
     low = low_voxels(mask, volume.array, spec)
     components = Components(mask & ~low if low.any() else mask)
-    lost, note = judged(components, int(low.sum()), volume, clicked, spec, label)
-    dropped = components.where(lost, whole(mask.shape))
+    dropped_components, removal = judged(components, int(low.sum()), volume, clicks, spec, label)
+    dropped = components.where(dropped_components, whole(mask.shape))
     dropped |= low
-    return dropped, note
+    return dropped, removal
 
 
 def low_voxels(mask: Mask, values: Values, spec: ModelSpec) -> Mask:
-    """Returns which voxels of a class lie below ``min_value``."""
-    least = spec.postprocessing.min_value
-    return mask & (values < least) if least is not None else np.zeros_like(mask)
+    """Returns the voxels of a class with a value below ``min_value``."""
+    min_value = spec.postprocessing.min_value
+    return mask & (values < min_value) if min_value is not None else np.zeros_like(mask)
 
 
 def judged(
-    components: Components, low: int, volume: hd.Volume, clicked: Sequence[Click], spec: ModelSpec, label: str
+    components: Components, low: int, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec, label: str
 ) -> tuple[frozenset[int], Removed]:
-    """Returns which components of a class are dropped, and what that removes.
+    """Returns the numbers of the components of a class that are dropped, and a summary of what is removed.
 
     Args:
-        components: Those of its voxels that are not too low.
-        low: How many voxels are too low.
+        components: The components of the class, without voxels below ``min_value``.
+        low: The number of voxels below ``min_value``.
         volume: The source grid.
-        clicked: The foreground clicks of the class.
+        clicks: The foreground clicks of the class.
         spec: The model.
-        label: The class's name.
+        label: The name of the class.
     """
     table, voxel_ml = components.table, volume.voxel_volume / 1000
-    hits = [components_at(click, components.numbers, volume, spec) for click in clicked]
-    kept = _kept(components, hits, spec.postprocessing)
-    least = spec.postprocessing.min_volume_ml
-    lost = frozenset(n for n, each in table.items() if n not in kept or each.voxels * voxel_ml < least)
-    lost_ml = sum(table[number].voxels for number in lost) * voxel_ml
-    beside = sum(not hit.size for hit in hits)
-    return lost, Removed(label, float(low * voxel_ml), len(lost), float(lost_ml), beside)
+    hits = [components_at_click(click, components.numbers, volume, spec) for click in clicks]
+    kept = _kept_components(components, hits, spec.postprocessing)
+    min_volume_ml = spec.postprocessing.min_volume_ml
+    dropped = frozenset(
+        number
+        for number, component in table.items()
+        if number not in kept or component.voxel_count * voxel_ml < min_volume_ml
+    )
+    dropped_ml = sum(table[number].voxel_count for number in dropped) * voxel_ml
+    clicks_beside = sum(not hit.size for hit in hits)
+    return dropped, Removed(label, float(low * voxel_ml), len(dropped), float(dropped_ml), clicks_beside)
 
 
-def components_at(click: Click, components: Integers, volume: hd.Volume, spec: ModelSpec) -> Indices:
-    """Returns the component that a click lies in, else those that its ball touches: a tumour's centre may be necrotic.
+def components_at_click(click: Click, components: Integers, volume: hd.Volume, spec: ModelSpec) -> Indices:
+    """Returns the component that contains a click, or else those that its ball touches.
+
+    The ball is used because the centre of a tumour may be necrotic, and therefore not segmented.
 
     Args:
         click: The click.
         components: Component numbers [K, J, I] on the source grid, 0 outside.
         volume: The source grid.
-        spec: The model, on whose grid the ball is drawn.
+        spec: The model, on whose grid the ball is rasterized.
     """
-    own = _numbers(components, voxels_of([click.position_mm], volume))
-    if own.size or spec.guidance is None:
-        return own
+    at_click = _components_at_voxels(components, voxels_of([click.position_mm], volume))
+    if at_click.size or spec.guidance is None:
+        return at_click
     model = model_geometry(volume.get_geometry(), spec.grid)
     ball = voxels_of([click.position_mm], model) + ball_offsets(spec.guidance.radius_vox)
-    return _numbers(components, voxels_of(model.map_indices_to_reference(ball), volume))
+    return _components_at_voxels(components, voxels_of(model.map_indices_to_reference(ball), volume))
 
 
-def _numbers(components: Integers, voxels: Indices) -> Indices:
-    """Returns the components at some voxels; those outside have none."""
-    found = np.unique(components[tuple(inside(voxels, components.shape).T)])
-    return found[found > 0]
+def _components_at_voxels(components: Integers, voxels: Indices) -> Indices:
+    """Returns the numbers of the components at some voxels; voxels outside the volume are ignored."""
+    numbers = np.unique(components[tuple(inside(voxels, components.shape).T)])
+    return numbers[numbers > 0]
 
 
-def _kept(components: Components, hits: Sequence[Indices], rules: PostprocessingSpec) -> Set[int]:
-    """Returns which components are kept; the first of equally large ones is the largest."""
+def _kept_components(components: Components, hits: Sequence[Indices], rules: PostprocessingSpec) -> Set[int]:
+    """Returns the numbers of the components that the ``keep`` rule keeps; of equally large ones the first."""
     table = components.table
     if rules.keep == "largest" and table:
-        most = max(each.voxels for each in table.values())
-        return {min((n for n, each in table.items() if each.voxels == most), key=components.first_voxel)}
+        largest = max(component.voxel_count for component in table.values())
+        numbers = (number for number, component in table.items() if component.voxel_count == largest)
+        return {min(numbers, key=components.first_voxel)}
     if rules.keep == "clicked" and hits:
         return {int(number) for number in np.concatenate(hits)}
     return table.keys()
@@ -150,119 +158,126 @@ def _kept(components: Components, hits: Sequence[Indices], rules: Postprocessing
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One component.
+    """One connected component.
 
     Attributes:
-        voxels: How many it has.
-        box: The smallest box that holds it.
+        voxel_count: The number of voxels.
+        box: The bounding box.
     """
 
-    voxels: int
+    voxel_count: int
     box: Box
 
 
 class Components:
-    """Components of voxels that share a face; their numbers stay as long as nothing touches them.
+    """Components of voxels that share a face; a component keeps its number until an update touches it.
 
     Attributes:
-        numbers: The component of each voxel [K, J, I]; 0 for none.
+        numbers: The component number of each voxel [K, J, I]; 0 for background.
         table: The components by number.
     """
 
     def __init__(self, mask: Mask) -> None:
         """Finds the components of a mask [K, J, I]."""
-        self.numbers: Integers = np.zeros(mask.shape, np.uint16)  # as narrow as will do: there is one for each voxel
+        self.numbers: Integers = np.zeros(mask.shape, np.uint16)  # the smallest type possible: one number per voxel
         self.table: dict[int, Component] = {}
         self._next = 1
         if mask.any():
             self.update(mask, whole(mask.shape))
 
     def first_voxel(self, number: int) -> int:
-        """Returns a component's first voxel, counted through the volume: what orders components of the same size."""
+        """Returns the flat index of a component's first voxel, which orders components of the same size."""
         box = self.table[number].box
-        inside = self.numbers[box] == number
-        place = np.unravel_index(int(inside.argmax()), inside.shape)
-        index = [int(at) + part.start for at, part in zip(place, box, strict=True)]
+        mask = self.numbers[box] == number
+        position = np.unravel_index(int(mask.argmax()), mask.shape)
+        index = [int(offset) + part.start for offset, part in zip(position, box, strict=True)]
         return int(np.ravel_multi_index(index, self.numbers.shape))
 
     def where(self, chosen: Collection[int], box: Box) -> Mask:
-        """Returns which voxels of a box belong to some components."""
-        numbers, sought = self.numbers[box], np.fromiter(chosen, self.numbers.dtype, len(chosen))
-        found = np.zeros(numbers.shape, dtype=bool)
-        if len(sought):
-            for one, other in zip(_blocks(found), _blocks(numbers), strict=True):
-                one[...] = np.isin(other, sought)
-        return found
-
-    def update(self, part: Mask, box: Box) -> Box:
-        """Finds anew what a change of the mask in a box touches.
-
-        A component that neither reaches into the box nor lies beside it is what it was. All others lie, before and
-        after, in the box and in what they covered before.
+        """Returns the voxels in a box that belong to some components.
 
         Args:
-            part: The mask in the box, as it is now.
-            box: Where it changed.
+            chosen: The numbers of the components.
+            box: The box.
+        """
+        numbers, wanted = self.numbers[box], np.fromiter(chosen, self.numbers.dtype, len(chosen))
+        mask = np.zeros(numbers.shape, dtype=bool)
+        if len(wanted):
+            for mask_block, numbers_block in zip(_split_blocks(mask), _split_blocks(numbers), strict=True):
+                mask_block[...] = np.isin(numbers_block, wanted)
+        return mask
+
+    def update(self, part: Mask, box: Box) -> Box:
+        """Finds the components again that a change of the mask in a box touches.
+
+        A component that neither overlaps the box nor is adjacent to it is unchanged. All other components, old and new,
+        are inside the box and the bounding boxes of the old ones.
+
+        Args:
+            part: The new mask in the box.
+            box: The box that contains the change.
 
         Returns:
-            The box in which components were found anew.
+            The box in which components were found again.
         """
-        from scipy import ndimage  # only where there is something to find
+        from scipy import ndimage  # imported only if there are components to find
 
-        beside = grown(box, self.numbers.shape)
-        touched = sorted(set().union(*(np.unique(each).tolist() for each in _blocks(self.numbers[beside]))) - {0})
-        region = around([beside, *(self.table.pop(number).box for number in touched)])
-        found = self._left_of(touched, part, box, region)
+        adjacent = grown(box, self.numbers.shape)
+        numbers_near = set().union(*(np.unique(block).tolist() for block in _split_blocks(self.numbers[adjacent])))
+        touched = sorted(numbers_near - {0})
+        region = around([adjacent, *(self.table.pop(number).box for number in touched)])
+        mask = self._replace_components(touched, part, box, region)
         if self.table:
-            labelled, count = ndimage.label(found)
-            self._widen(self._next - 1 + count)
+            labelled, count = ndimage.label(mask)
+            self._ensure_capacity(self._next - 1 + count)
             numbers = self.numbers[region]
-            np.add(labelled, self._next - 1, out=numbers, where=found, casting="unsafe")
-        else:  # all of it is 0: no second array is needed
-            self._next, labelled = 1, self._labelled(found, region)
-        for component in _described(labelled, region):
+            np.add(labelled, self._next - 1, out=numbers, where=mask, casting="unsafe")
+        else:  # all numbers are 0: they are written in place, without a second array
+            self._next, labelled = 1, self._label_region(mask, region)
+        for component in _list_components(labelled, region):
             self.table[self._next] = component
             self._next += 1
         return region
 
-    def _left_of(self, touched: Collection[int], part: Mask, box: Box, region: Box) -> Mask:
-        """Takes some components away, and returns what is in their region now: the rest of them, and a part."""
+    def _replace_components(self, touched: Collection[int], part: Mask, box: Box, region: Box) -> Mask:
+        """Removes the touched components, and returns the new mask in their region: the rest of them, and the part."""
         if not touched and region == box:
             return part
-        found = self.where(touched, region)
-        self.numbers[region][found] = 0
-        found[within(box, region)] = part
-        return found
+        mask = self.where(touched, region)
+        self.numbers[region][mask] = 0
+        mask[within(box, region)] = part
+        return mask
 
-    def _labelled(self, found: Mask, region: Box) -> Integers:
+    def _label_region(self, mask: Mask, region: Box) -> Integers:
         """Numbers the components of a region in place, and returns their numbers."""
         from scipy import ndimage
 
         try:
-            ndimage.label(found, output=self.numbers[region])
-        except RuntimeError:  # there are too many for so narrow a type
-            self._widen(_MOST)
-            ndimage.label(found, output=self.numbers[region])
+            ndimage.label(mask, output=self.numbers[region])
+        except RuntimeError:  # too many components for the integer type
+            self._ensure_capacity(_MAX_INT32)
+            ndimage.label(mask, output=self.numbers[region])
         return self.numbers[region]
 
-    def _widen(self, most: int) -> None:
-        """Makes room for numbers."""
-        if most > np.iinfo(self.numbers.dtype).max:
+    def _ensure_capacity(self, max_number: int) -> None:
+        """Widens the integer type of ``numbers`` if necessary."""
+        if max_number > np.iinfo(self.numbers.dtype).max:
             self.numbers = self.numbers.astype(np.int32)
 
 
-def _blocks(array: NDArray[T]) -> Iterator[NDArray[T]]:
-    """Yields an array some planes at a time: what NumPy counts and looks up in takes 8 bytes a voxel meanwhile."""
+def _split_blocks(array: NDArray[T]) -> Iterator[NDArray[T]]:
+    """Yields an array in blocks of planes: NumPy's counting and look-up need 8 bytes of temporary memory per voxel."""
     step = max(1, _BLOCK_VOXELS // math.prod(array.shape[1:]))
     return (array[first : first + step] for first in range(0, len(array), step))
 
 
-def _described(labelled: Integers, region: Box) -> Iterator[Component]:
+def _list_components(labelled: Integers, region: Box) -> Iterator[Component]:
+    """Yields the components of a region in the order of their numbers."""
     from scipy import ndimage
 
     boxes = ndimage.find_objects(labelled)
     sizes = np.zeros(1 + len(boxes), dtype=np.int64)
-    for block in _blocks(labelled):
+    for block in _split_blocks(labelled):
         sizes += np.bincount(block.ravel(), minlength=len(sizes))
     for size, box in zip(sizes[1:].tolist(), boxes, strict=True):
         k, j, i = (slice(part.start + of.start, part.stop + of.start) for part, of in zip(box, region, strict=True))

@@ -1,4 +1,4 @@
-"""From a series and clicks to what a network is given: checked, brought to the model grid, scaled, clicks drawn."""
+"""Preprocesses series and clicks for the network: checks, resampling to the model grid, scaling, guidance channels."""
 
 from __future__ import annotations
 
@@ -14,60 +14,66 @@ from clickseg.dicom.volume import Series
 from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.case import Case, Prepared
 from clickseg.inference.click_binding import bind
-from clickseg.inference.model_input import Image, ModelInput, Scaled, Whole
+from clickseg.inference.model_input import GridImage, ModelInput, Scaled, Whole
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import Scaling
 
-_BLOCK = 16
-"""How many planes of a volume are looked at together where its scaling depends on all of them."""
+_PLANES_PER_BLOCK = 16
+"""Number of planes per block when the scaling depends on all values of a volume."""
 
 
 def make_case(
-    series: Sequence[Series], clicks: Clicks, package: ModelPackage, earlier: tuple[EarlierResult, ...] = ()
+    series: Sequence[Series], clicks: Clicks, package: ModelPackage, predecessors: tuple[EarlierResult, ...] = ()
 ) -> Case:
-    """Checks that series and clicks are what a model takes.
+    """Makes the case of a model run, after checking series and clicks against the model.
+
+    Args:
+        series: One series for each input of the model, the reference series first.
+        clicks: The clicks.
+        package: The model.
+        predecessors: Results of previous runs for the reference series, sorted from newest to oldest.
 
     Raises:
-        ClickError: A click does not belong to the series or the model.
-        ModelError: A series is of another modality or unit, or there are not as many as the model has inputs.
+        ClickError: A click does not fit the series or the model.
+        ModelError: A series has another modality or unit, or the number of series differs from the model's inputs.
     """
     if len(series) != len(package.spec.inputs):
-        names = " and ".join(each.name for each in package.spec.inputs)
+        names = " and ".join(spec.name for spec in package.spec.inputs)
         raise ModelError(
             f"model {package.name}: expected {len(package.spec.inputs)} series ({names}), got {len(series)}"
         )
-    for each, spec in zip(series, package.spec.inputs, strict=True):
+    for volume, spec in zip(series, package.spec.inputs, strict=True):
         expected = [f"{choice.modality} {choice.unit}".strip() for choice in spec.choices]
-        got = f"{each.candidate.modality} {each.unit}".strip()
+        got = f"{volume.candidate.modality} {volume.unit}".strip()
         if got not in expected:
             raise ModelError(f"model {package.name}: input {spec.name}: expected {' or '.join(expected)}, got {got}")
     reference = series[0]
     bound = bind(clicks, package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
-    return Case(tuple(series), bound, package.for_modality(reference.candidate.modality), earlier)
+    return Case(tuple(series), bound, package.for_modality(reference.candidate.modality), predecessors)
 
 
 def prepare(case: Case) -> Prepared:
-    """Brings a case to the model grid: images resampled and scaled, clicks drawn."""
+    """Brings a case to the model grid: resamples and scales images, and rasterizes clicks."""
     spec = case.package.spec
     geometry = resample.model_geometry(case.reference.volume.get_geometry(), spec.grid)
     images = tuple(
-        _scaled(_on_grid(series, case, geometry), each.scaling)
-        for series, each in zip(case.series, spec.inputs, strict=True)
+        _scale_image(_resample_series(series, case, geometry), input_spec.scaling)
+        for series, input_spec in zip(case.series, spec.inputs, strict=True)
     )
     balls = guidance.balls(case.clicks.points, geometry, spec.guidance) if spec.guidance else ()
     return Prepared(case, ModelInput(images, balls), geometry)
 
 
-def _on_grid(series: Series, case: Case, geometry: hd.VolumeGeometry) -> Image:
-    """Returns a series on the model grid: the reference along its own axes, another one wherever it lies."""
+def _resample_series(series: Series, case: Case, geometry: hd.VolumeGeometry) -> GridImage:
+    """Returns a series on the model grid: the reference along its axes, others by their position in the patient."""
     if series is case.reference:
         return resample.OnModelGrid(series.volume, case.package.spec.grid)
     return Whole(resample.to_geometry(series.volume, geometry))
 
 
-def _scaled(image: Image, scaling: Scaling) -> Scaled:
+def _scale_image(image: GridImage, scaling: Scaling) -> Scaled:
     def blocks() -> Iterator[Values]:
-        for first in range(0, image.shape[0], _BLOCK):
-            yield image.part(cut(whole(image.shape), 0, slice(first, min(first + _BLOCK, image.shape[0]))))
+        for first in range(0, image.shape[0], _PLANES_PER_BLOCK):
+            yield image.part(cut(whole(image.shape), 0, slice(first, min(first + _PLANES_PER_BLOCK, image.shape[0]))))
 
     return Scaled(image, intensity.fitted(scaling, blocks))

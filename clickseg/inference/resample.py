@@ -1,8 +1,8 @@
-"""Between the source grid and the model grid: flips and permutations of axes, and linear interpolation along each.
+"""Resamples from the source grid to the model grid: permutes and flips axes, and interpolates linearly along each.
 
-The model grid shares the axes and the first voxel centre of the source (as MONAI's ``Orientation`` and ``Spacing``), so
-that nothing is ever rotated and interpolation is done along one axis at a time. Coordinates are absolute indices: a
-part of a result is the same, to the bit, whether it is computed alone or as part of the whole.
+The model grid shares the axes and the first voxel centre of the source, as with MONAI's ``Orientation`` and
+``Spacing``. Therefore nothing is rotated, and interpolation is done along one axis at a time. Coordinates are absolute
+indices: a part of a result has the same bytes whether it is computed alone or with the entire volume.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from clickseg.inference.orientation import turn_to
 from clickseg.models.spec import GridSpec
 
 MAX_VOXELS = 1 << 31
-"""The largest model grid that is allocated."""
+"""Voxels of the largest model grid that is accepted."""
 
 
 def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeometry:
@@ -29,24 +29,24 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
 
     Args:
         source: The source grid, in LPS mm.
-        grid: The spacing and orientation that the model wants.
+        grid: The spacing and orientation of the model.
 
     Returns:
-        A grid with the source's axes, flipped and permuted; its first voxel centre is the source's, and its shape the
-        one that MONAI's ``Spacing`` gives.
+        A grid with the source's axes, flipped and permuted. Its first voxel centre is that of the oriented source, and
+        its shape is the one that MONAI's ``Spacing`` gives.
 
     Raises:
-        ModelError: The model's voxels are so small that the grid would not fit into any memory.
+        ModelError: The grid has more than ``MAX_VOXELS`` voxels, because the model's voxels are very small.
     """
     oriented = turn_to(source, grid.orientation).apply(source)
     shape = [
-        int(np.round((count - 1) * spacing / wanted + 1))
-        for count, spacing, wanted in zip(oriented.spatial_shape, oriented.spacing, grid.spacing_mm, strict=True)
+        int(np.round((count - 1) * spacing / model_spacing + 1))
+        for count, spacing, model_spacing in zip(oriented.spatial_shape, oriented.spacing, grid.spacing_mm, strict=True)
     ]
     if math.prod(shape) > MAX_VOXELS:
         raise ModelError(
-            f"a model grid of {' x '.join(str(count) for count in shape)} voxels of {grid.spacing_mm} mm: expected at "
-            f"most {MAX_VOXELS} voxels"
+            f"the model grid has {' x '.join(str(count) for count in shape)} voxels of {grid.spacing_mm} mm: expected "
+            f"at most {MAX_VOXELS} voxels"
         )
     return hd.VolumeGeometry.from_components(
         shape,
@@ -59,53 +59,56 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
 
 
 def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[Doubles, ...]:
-    """Returns, for each axis of the oriented source grid, the model index of each of its voxel centres."""
+    """Returns, for each axis of the oriented source grid, the coordinates of its voxel centres as model indices."""
     oriented = turn_to(source, grid.orientation).apply(source)
     return tuple(
-        np.arange(count) * float(spacing / wanted)
-        for count, spacing, wanted in zip(oriented.spatial_shape, oriented.spacing, model.spacing, strict=True)
+        np.arange(count) * float(spacing / model_spacing)
+        for count, spacing, model_spacing in zip(oriented.spatial_shape, oriented.spacing, model.spacing, strict=True)
     )
 
 
 class OnModelGrid:
-    """A volume on the model grid, of which only the planes that are asked for are made.
+    """A volume on the model grid; only the planes that are read are resampled.
 
     Attributes:
-        shape: The model grid [I, J, K].
+        shape: The shape of the model grid [I, J, K].
     """
 
     def __init__(self, volume: hd.Volume, grid: GridSpec, device: Device = HOST) -> None:
         geometry = model_geometry(volume.get_geometry(), grid)
         i, j, k = (int(count) for count in geometry.spatial_shape)
         self.shape = (i, j, k)
-        turn = turn_to(volume, grid.orientation)
-        spacing = turn.apply(volume.get_geometry()).spacing
+        reorientation = turn_to(volume, grid.orientation)
+        source_spacing = reorientation.apply(volume.get_geometry()).spacing
         self._volume, self._grid, self._device = volume, grid, device
-        self._array: Values = turn.view(device.put(volume.array))
-        self._taps = [
-            Taps.at(np.arange(count) * float(wanted / own), len_)
-            for count, wanted, own, len_ in zip(self.shape, geometry.spacing, spacing, self._array.shape, strict=True)
+        self._array: Values = reorientation.view(device.put(volume.array))
+        self._axis_weights = [
+            LinearWeights.at_coordinates(np.arange(count) * float(model_step / source_step), source_count)
+            for count, model_step, source_step, source_count in zip(
+                self.shape, geometry.spacing, source_spacing, self._array.shape, strict=True
+            )
         ]
 
     def on(self, device: Device) -> OnModelGrid:
-        """Returns the same on a device."""
+        """Returns the same volume on a device."""
         return OnModelGrid(self._volume, self._grid, device)
 
     def part(self, box: Box) -> Values:
-        """Returns a part of it, float32 [I, J, K]: the same values, whatever the part."""
-        some = [each.part(part, 0) for each, part in zip(self._taps, box, strict=True)]
-        lows = [int(each.lower[0]) for each in some]
-        array = self._array[tuple(slice(low, int(each.upper[-1]) + 1) for low, each in zip(lows, some, strict=True))]
-        for axis, (low, each) in enumerate(zip(lows, some, strict=True)):
-            array = interpolate(array, axis, each.part(slice(None), low), self._device)
+        """Returns the values in a box, float32 [I, J, K]; a voxel has the same value in every box."""
+        selected = [weights.select(part, 0) for weights, part in zip(self._axis_weights, box, strict=True)]
+        origin = [int(weights.lower[0]) for weights in selected]
+        stop = [int(weights.upper[-1]) + 1 for weights in selected]
+        array = self._array[tuple(slice(first, end) for first, end in zip(origin, stop, strict=True))]
+        for axis, (first, weights) in enumerate(zip(origin, selected, strict=True)):
+            array = interpolate(array, axis, weights.select(slice(None), first), self._device)
         return array
 
 
 def to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Values:
-    """Returns a volume on another grid of the same frame of reference: linear, its minimum outside."""
+    """Resamples a volume linearly to another grid of the same frame of reference; outside it has its minimum."""
     import SimpleITK
 
-    moved = SimpleITK.Resample(
+    resampled = SimpleITK.Resample(
         to_sitk(volume),
         to_sitk(hd.Volume(np.zeros(geometry.spatial_shape, np.uint8), geometry.affine, "PATIENT")),
         SimpleITK.Transform(),
@@ -113,17 +116,17 @@ def to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Values:
         float(volume.array.min()),
         SimpleITK.sitkFloat32,
     )
-    array: Values = SimpleITK.GetArrayFromImage(moved)
+    array: Values = SimpleITK.GetArrayFromImage(resampled)
     return array
 
 
-class Taps(NamedTuple):
-    """Linear interpolation along one axis: each value lies between two neighbours.
+class LinearWeights(NamedTuple):
+    """Weights of linear interpolation along one axis: each coordinate is between two neighbours.
 
     Attributes:
-        lower: Index of the neighbour below.
-        upper: Index of the neighbour above.
-        weight: Of the neighbour above; the one below has the rest. float32.
+        lower: Index of the lower neighbour.
+        upper: Index of the upper neighbour.
+        weight: Weight of the upper neighbour, float32; the lower neighbour has 1 - weight.
     """
 
     lower: Indices
@@ -131,74 +134,75 @@ class Taps(NamedTuple):
     weight: Values
 
     @classmethod
-    def at(cls, coordinates: Doubles, count: int) -> Taps:
-        """Returns the taps for places along an axis; beyond its ends the outermost value counts.
+    def at_coordinates(cls, coordinates: Doubles, count: int) -> LinearWeights:
+        """Returns the weights for coordinates along an axis; beyond its ends the outermost value is used.
 
         Args:
-            coordinates: Where to interpolate, as indices of the axis.
-            count: How many values the axis has.
+            coordinates: The coordinates, as indices of the axis.
+            count: The number of values along the axis.
         """
         inside = np.clip(coordinates, 0, count - 1)
         lower = inside.astype(np.intp)
         return cls(lower, np.minimum(lower + 1, count - 1), (inside - lower).astype(np.float32))
 
-    def reaching(self, part: slice) -> slice:
-        """Returns the taps that have a neighbour in a part of the axis; places ascend, so they lie side by side."""
+    def range_touching(self, part: slice) -> slice:
+        """Returns the range of coordinates with a neighbour in a part of the axis; coordinates must be ascending."""
         return slice(
             int(np.searchsorted(self.upper, part.start, side="left")),
             int(np.searchsorted(self.lower, part.stop, side="left")),
         )
 
-    def on(self, device: Device) -> Taps:
-        """Returns the taps on a device."""
-        return Taps(device.put(self.lower), device.put(self.upper), device.put(self.weight))
+    def to_device(self, device: Device) -> LinearWeights:
+        """Returns the weights on a device."""
+        return LinearWeights(device.put(self.lower), device.put(self.upper), device.put(self.weight))
 
-    def part(self, box: slice, origin: int) -> Taps:
-        """Returns some of the taps, their neighbours counted from an origin."""
-        return Taps(self.lower[box] - origin, self.upper[box] - origin, self.weight[box])
+    def select(self, part: slice, origin: int) -> LinearWeights:
+        """Returns the weights of a range of coordinates, with neighbour indices relative to an origin."""
+        return LinearWeights(self.lower[part] - origin, self.upper[part] - origin, self.weight[part])
 
 
-class Between(NamedTuple):
-    """Where a block of source voxels [N, R, S] lies between planes of the model grid [M, P, Q].
+class Neighbours(NamedTuple):
+    """The position of source voxels [N, R, S] between the voxels of planes of the model grid [M, P, Q].
 
     Attributes:
-        planes: Between which of the M planes each of the N lies.
-        rows: Between which of the P rows each of the R lies.
-        columns: Between which of the Q columns each of the S lies.
+        planes: The weights of the N source planes between the M model planes.
+        rows: The weights of the R source rows between the P model rows.
+        columns: The weights of the S source columns between the Q model columns.
     """
 
-    planes: Taps
-    rows: Taps
-    columns: Taps
+    planes: LinearWeights
+    rows: LinearWeights
+    columns: LinearWeights
 
 
-def interpolate(array: Values, axis: int, taps: Taps, device: Device = HOST) -> Values:
+def interpolate(array: Values, axis: int, weights: LinearWeights, device: Device = HOST) -> Values:
     """Interpolates linearly along one axis.
 
     Args:
         array: Values of any shape, on the device.
         axis: The axis.
-        taps: Where to interpolate along it; on the host.
-        device: Where the values are.
+        weights: The weights along the axis, on the host.
+        device: The device of the values.
 
     Returns:
-        The values, with an entry for each tap along the axis; the array itself where each tap is one of its values.
+        The values, with an entry for each coordinate along the axis; the array itself if the coordinates are exactly
+        its indices.
     """
-    if np.array_equal(taps.lower, np.arange(array.shape[axis])) and not taps.weight.any():
+    if np.array_equal(weights.lower, np.arange(array.shape[axis])) and not weights.weight.any():
         return array
-    lower, upper, weights = taps.on(device)
-    weight = weights.reshape([-1 if index == axis else 1 for index in range(array.ndim)])
-    return mixed(_taken(array, axis, lower), _taken(array, axis, upper), weight)
+    lower, upper, weight = weights.to_device(device)
+    weight = weight.reshape([-1 if index == axis else 1 for index in range(array.ndim)])
+    return lerp(_take_along_axis(array, axis, lower), _take_along_axis(array, axis, upper), weight)
 
 
-def _taken(array: Values, axis: int, indices: Indices) -> Values:
-    """Returns some places along an axis; ``take`` would first copy an array whose axes are turned."""
-    places: tuple[slice | Indices, ...] = (*[slice(None)] * axis, indices)
-    taken: Values = array[places]
-    return taken
+def _take_along_axis(array: Values, axis: int, indices: Indices) -> Values:
+    """Returns the values at some indices of an axis; ``np.take`` would first copy an array with permuted axes."""
+    selection: tuple[slice | Indices, ...] = (*[slice(None)] * axis, indices)
+    values: Values = array[selection]
+    return values
 
 
-def mixed(lower: Values, upper: Values, weight: Values | np.float32) -> Values:
+def lerp(lower: Values, upper: Values, weight: Values | np.float32) -> Values:
     """Returns ``lower * (1 - weight) + upper * weight``, each step rounded to float32."""
     result: Values = lower * (np.float32(1) - weight) + upper * weight
     return result

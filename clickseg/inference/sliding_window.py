@@ -1,4 +1,4 @@
-"""Running a network window by window, and blending what it says, layer by layer."""
+"""Runs a network window by window, and blends the logits layer by layer."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import numpy as np
 
 from clickseg.core.arrays import Box, Triple, Values, around, whole
 from clickseg.core.progress import Progress
-from clickseg.inference.decision import deciding, deciding_channels
+from clickseg.inference.decision import deciding_channels, label_logits
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.kernels import Kernels
-from clickseg.inference.model_input import HeldImages, ModelInput
-from clickseg.inference.stitching import MakeStitching, Planes, Slab, Stitching
-from clickseg.inference.windows import Window, WindowGrid, importance
+from clickseg.inference.model_input import ImageBuffer, ModelInput
+from clickseg.inference.stitching import MakeStitching, PlaneBlock, Slab, Stitching
+from clickseg.inference.windows import Window, WindowGrid, importance_map
 from clickseg.models.spec import ModelSpec
 
 
-class Kept(Protocol):
-    """What the network said of windows before."""
+class LogitsStore(Protocol):
+    """The logits of windows that were run before."""
 
     def has(self, window: Window) -> bool:
-        """Whether it is known of a window."""
+        """Whether the logits of a window are stored."""
         ...
 
     def get(self, window: Window) -> Values | None:
-        """Returns what decides of a window's logits [C, I, J, K]; None where it must be run."""
+        """Returns the label logits of a window [C, I, J, K]; None if the window must be run."""
         ...
 
     def put(self, window: Window, logits: Values) -> None:
-        """Takes what decides of a window's logits, which are the caller's."""
+        """Stores the label logits of a window; the array stays the caller's and must be copied."""
         ...
 
 
 class NullStore:
-    """Keeps nothing: each window is run whenever it is needed.
+    """Stores nothing: each window is run whenever it is needed.
 
     Attributes:
-        keys: Ignored; as of the stores that keep logits by what each window is given.
+        keys: Ignored; other stores need the key of each window's input here.
     """
 
     bytes_to_come = 0
@@ -47,58 +47,58 @@ class NullStore:
     def __init__(self) -> None:
         self.keys: Mapping[Triple, bytes] = {}
 
-    def has(self, window: Window) -> bool:  # noqa: ARG002 - of any window
-        """See ``Kept``."""
+    def has(self, window: Window) -> bool:  # noqa: ARG002 - the same for every window
+        """See ``LogitsStore``."""
         return False
 
-    def get(self, window: Window) -> Values | None:  # noqa: ARG002 - of any window
-        """See ``Kept``."""
+    def get(self, window: Window) -> Values | None:  # noqa: ARG002 - the same for every window
+        """See ``LogitsStore``."""
         return None
 
     def put(self, window: Window, logits: Values) -> None:
-        """See ``Kept``."""
+        """See ``LogitsStore``."""
 
     def close(self) -> None:
-        """Has nothing to free."""
+        """Does nothing."""
 
 
 class SlidingWindow:
-    """A volume, a window at a time; a network is given them in batches of the size that it was compiled for.
+    """A window that slides over a volume; the network runs batches of the size that it was compiled for.
 
-    A window of constant channels, such as air that was clipped, says what the last one of the same constants said, and
-    is not run again.
+    A window whose channels are all constant, such as clipped air, reuses the output of the last window with the same
+    constants.
 
     Attributes:
         grid: The windows.
-        repeated: How many windows were not run, since an equal one had been.
-        ran: How many windows were run.
+        reused: Number of windows that reused the output of an equal window.
+        run_count: Number of windows that were run.
     """
 
-    def __init__(self, inputs: ModelInput, spec: ModelSpec, kept: Kept | None = None) -> None:
-        """Lays the windows.
+    def __init__(self, inputs: ModelInput, spec: ModelSpec, store: LogitsStore | None = None) -> None:
+        """Computes the positions of the windows.
 
         Args:
             inputs: Images and clicks on the model grid.
-            spec: The window, its overlap, how it is weighted, and the channels that decide.
-            kept: What the network said of these windows before.
+            spec: The model: window size, overlap, weighting, and the channels for argmax or threshold.
+            store: The logits of windows that were run before; None for none.
         """
         self.grid = WindowGrid.over(inputs.shape, spec.window)
         self.repeated = self.ran = 0
         self._inputs, self._spec = inputs, spec
-        self._kept = kept or NullStore()
-        self._constant: _Constant | None = None
-        self._images = HeldImages(inputs, self.grid.axis)
+        self._store = store or NullStore()
+        self._last_constant: _ConstantWindow | None = None
+        self._images = ImageBuffer(inputs, self.grid.axis)
 
     @property
     def additions(self) -> int:
-        """How many logits are added up."""
+        """The number of logits that are added up."""
         return len(self.grid) * math.prod(self.grid.roi) * deciding_channels(self._spec)
 
     def channels(self) -> Iterator[Values]:
-        """Yields what the network is given for each window [C + G, I, J, K], in grid order."""
+        """Yields the input of the network for each window [C + G + M, I, J, K], in grid order."""
         for layer in self.grid.layers():
-            self._images.hold(around(window.place for window in layer.windows))
-            yield from map(self._channels, layer.windows)
+            self._images.load(around(window.place for window in layer.windows))
+            yield from map(self._window_input, layer.windows)
 
     def planes(
         self,
@@ -107,100 +107,113 @@ class SlidingWindow:
         progress: Progress,
         make_stitching: MakeStitching = Slab,
         box: Box | None = None,
-    ) -> Iterator[Planes]:
-        """Yields the blended logits of the channels that decide, in blocks of planes across ``grid.axis``.
+    ) -> Iterator[PlaneBlock]:
+        """Yields the blended label logits, in blocks of planes perpendicular to ``grid.axis``.
 
-        At each voxel they are the mean over the windows that hold it, weighted by ``importance``.
+        The logits of a voxel are the mean over the windows that contain it, weighted by ``importance_map``.
 
         Args:
             engine: The network.
             kernels: The loops over voxels.
-            progress: Told after each window.
-            make_stitching: Makes what blends the windows, when the first one was run.
-            box: The part of the volume that is blended, to the same bytes as all of it; None for all of it.
+            progress: Called after each window.
+            make_stitching: Makes the stitching, after the first window was run.
+            box: The part of the volume that is blended, to the same bytes as the entire volume; None for all of it.
 
         Raises:
-            EngineError: The network fails, or gives values that are no finite numbers.
+            EngineError: The network fails, or returns logits that are not finite numbers.
         """
         box = box or whole(self.grid.shape)
-        part = self.grid.within(box)
+        part = self.grid.restrict_to(box)
         stitching: Stitching | None = None
         done = self.repeated = self.ran = 0
-        self._constant = None  # what another network said
+        self._last_constant = None  # it may be the output of another network
         for layer in part.layers():
-            for window, logits in zip(layer.windows, self._logits(engine, layer.windows, box), strict=True):
+            for window, logits in zip(layer.windows, self._window_logits(engine, layer.windows, box), strict=True):
                 stitching = stitching or make_stitching(
-                    part, importance(self._spec.window), deciding_channels(self._spec), kernels
+                    part, importance_map(self._spec.window), deciding_channels(self._spec), kernels
                 )
                 stitching.add(window, logits)
                 done += 1
                 progress(done, len(part))
-            yield from stitching.finished(layer.stop) if stitching else ()
+            yield from stitching.finish_planes(layer.stop) if stitching else ()
 
-    def _logits(self, engine: Engine, windows: Sequence[Window], box: Box) -> Iterator[Values]:
-        """Yields what decides of each window's logits: kept ones as they are, the others in batches."""
+    def _window_logits(self, engine: Engine, windows: Sequence[Window], box: Box) -> Iterator[Values]:
+        """Yields the label logits of each window: stored ones unchanged, the others computed in batches.
+
+        Args:
+            engine: The network.
+            windows: Windows relative to ``box``, possibly clipped to it.
+            box: The part of the volume that is blended.
+        """
         i, j, k = (part.start for part in box)
-        wholes = [self.grid.window((w.start[0] + i, w.start[1] + j, w.start[2] + k)) for w in windows]
-        is_known = [self._kept.has(window) for window in wholes]
-        unknown = [window for window, known in zip(wholes, is_known, strict=True) if not known]
-        if unknown:
-            self._images.hold(around(window.place for window in unknown))
-        run = self._run(engine, unknown)
-        for window, known in zip(wholes, is_known, strict=True):
-            logits = self._kept.get(window) if known else next(run)
-            yield next(self._run(engine, [window])) if logits is None else logits  # it may have gone meanwhile
+        full_windows = [self.grid.window_at((w.start[0] + i, w.start[1] + j, w.start[2] + k)) for w in windows]
+        is_stored = [self._store.has(window) for window in full_windows]
+        missing = [window for window, stored in zip(full_windows, is_stored, strict=True) if not stored]
+        if missing:
+            self._images.load(around(window.place for window in missing))
+        computed = self._run_windows(engine, missing)
+        for window, stored in zip(full_windows, is_stored, strict=True):
+            logits = self._store.get(window) if stored else next(computed)
+            # stored logits may have been removed in the meantime
+            yield next(self._run_windows(engine, [window])) if logits is None else logits
 
-    def _run(self, engine: Engine, windows: Sequence[Window]) -> Iterator[Values]:
+    def _run_windows(self, engine: Engine, windows: Sequence[Window]) -> Iterator[Values]:
         size = engine.batch
         for start in range(0, len(windows), size):
-            some = windows[start : start + size]
-            channels = [self._channels(window) for window in some]
-            constants = [constants_of(each) for each in channels]
-            for window, logits in zip(some, self._of_batch(engine, channels, constants), strict=True):
-                self._kept.put(window, logits)
+            batch = windows[start : start + size]
+            inputs = [self._window_input(window) for window in batch]
+            constants = [constants_of(channels) for channels in inputs]
+            for window, logits in zip(batch, self._run_batch(engine, inputs, constants), strict=True):
+                self._store.put(window, logits)
                 yield logits
 
-    def _channels(self, window: Window) -> Values:
-        return self._inputs.window(window, self._images.at(window.place))
+    def _window_input(self, window: Window) -> Values:
+        return self._inputs.window(window, self._images.get(window.place))
 
-    def _of_batch(
-        self, engine: Engine, channels: Sequence[Values], constants: Sequence[bytes | None]
+    def _run_batch(
+        self, engine: Engine, inputs: Sequence[Values], constants: Sequence[bytes | None]
     ) -> Iterator[Values]:
-        """Yields the logits of up to a batch of windows; a short batch is filled up, never shrunk."""
-        known = self._constant
-        new = [n for n, each in enumerate(constants) if known is None or each != known.values]
-        logits = iter(_infer(engine, [channels[n] for n in new]) if new else ())
+        """Yields the label logits of at most one batch of windows.
+
+        Args:
+            engine: The network.
+            inputs: The input of each window.
+            constants: The channel values of each window with constant input; None for the other windows.
+        """
+        last = self._last_constant
+        new = [number for number, values in enumerate(constants) if last is None or values != last.values]
+        outputs = iter(_infer_padded_batch(engine, [inputs[number] for number in new]) if new else ())
         self.ran += len(new)
-        for number, each in enumerate(constants):
-            if known is not None and number not in new:
+        for number, values in enumerate(constants):
+            if last is not None and number not in new:
                 self.repeated += 1
-                yield known.logits
+                yield last.logits
                 continue
-            said = deciding(next(logits), self._spec)
-            if each is not None:
-                self._constant = _Constant(each, said.copy())
-            yield said
+            logits = label_logits(next(outputs), self._spec)
+            if values is not None:
+                self._last_constant = _ConstantWindow(values, logits.copy())
+            yield logits
 
 
-def _infer(engine: Engine, channels: Sequence[Values]) -> Values:
-    """Returns the logits of up to a batch of windows."""
+def _infer_padded_batch(engine: Engine, inputs: Sequence[Values]) -> Values:
+    """Returns the logits of at most one batch of windows; a smaller batch is padded with copies of its first window."""
     if engine.batch == 1:
-        return engine.infer(channels[0][np.newaxis])
-    return engine.infer(np.stack([*channels, *[channels[0]] * (engine.batch - len(channels))]))
+        return engine.infer(inputs[0][np.newaxis])
+    return engine.infer(np.stack([*inputs, *[inputs[0]] * (engine.batch - len(inputs))]))
 
 
-class _Constant(NamedTuple):
-    """The last window of constant channels: their values, and what the network said."""
+class _ConstantWindow(NamedTuple):
+    """The last window with constant channels: the values of its channels, and its label logits."""
 
     values: bytes
     logits: Values
 
 
 def constants_of(channels: Values) -> bytes | None:
-    """Returns the value of each channel of a window [C, I, J, K], if each has just one."""
+    """Returns the value of each channel of a window [C, I, J, K] as bytes; None if a channel is not constant."""
     first = channels[:, 0, 0, 0]
     i, j, k = (count // 2 for count in channels.shape[1:])
-    if (channels[:, i, j, k] != first).any():
+    if (channels[:, i, j, k] != first).any():  # a quick test for most windows
         return None
     is_constant = all((channel == value).all() for channel, value in zip(channels, first, strict=True))
     return first.tobytes() if is_constant else None

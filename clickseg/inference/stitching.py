@@ -1,4 +1,7 @@
-"""Blending window logits, one slab of the volume at a time: in memory (``Slab``), or kept on disk (``Spool``)."""
+"""Blends window logits, one slab of the volume at a time: in memory (``SlabStitching``) or on disk (``DiskStitching``).
+
+The result has the same bytes in both ways.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from clickseg.core.arrays import Box, Triple, Values
+from clickseg.core.arrays import Box, Triple, Values, cut
 from clickseg.core.device import HOST, Device
 from clickseg.core.errors import EngineError
 from clickseg.core.scratch import Scratch
@@ -20,23 +23,23 @@ from clickseg.inference.windows import Window, WindowGrid
 
 FLOAT_BYTES = 4
 
-_BLOCK_BYTES = 32 << 20
+_MAX_BLOCK_BYTES = 32 << 20
 
-MAX_PLANES = 16
-"""How many planes are given out at once, and how much memory they take; neither shows in the result."""
+MAX_BLOCK_PLANES = 16
+"""Number of planes per block; it limits the memory of a block, and does not change the result."""
 
-_FEWEST_OF_LAST_AXIS = 8
-"""Across the last axis, values of a plane lie far from each other, and memory is fetched in pieces of 16 of them."""
+_MIN_BLOCK_PLANES_OF_LAST_AXIS = 8
+"""Values of a plane across the last axis are not contiguous, and memory is fetched in lines of 16 values."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planes:
+class PlaneBlock:
     """Blended logits of some planes of the model grid.
 
     Attributes:
-        first: The first plane along the axis that the volume is worked through; after the first block it is the last
-            plane of the block before, so that every place between two planes lies in a block.
-        values: Logits [N, C, P, Q], P and Q the other two axes in their order; the caller's until the next block.
+        first: The first plane, along the axis along which the volume is processed. After the first block it is the last
+            plane of the block before, so that every position between two planes is inside a block.
+        values: Logits [N, C, P, Q], P and Q the other two axes in their order; valid until the next block.
     """
 
     first: int
@@ -44,142 +47,141 @@ class Planes:
 
 
 class Stitching(Protocol):
-    """Blends the windows of a grid, given in grid order.
+    """Blends the windows of a grid, which are added in grid order.
 
-    Each voxel is the sum of its windows in the order in which they are added, divided by the sum of their weights.
+    The value of a voxel is the weighted sum of its windows, in the order in which they are added, divided by the sum of
+    their weights.
     """
 
     def add(self, window: Window, logits: Values) -> None:
         """Adds the logits [C, I, J, K] of a window."""
         ...
 
-    def finished(self, stop: int) -> Iterator[Planes]:
-        """Yields the planes up to one that later windows may touch, in blocks, and frees them.
+    def finish_planes(self, stop: int) -> Iterator[PlaneBlock]:
+        """Yields the planes before ``stop``, which no later window covers, in blocks, and frees them.
 
         Raises:
-            EngineError: A value is no finite number: what is no number would be no finding.
+            EngineError: A value is not a finite number; it would otherwise be treated as background.
         """
         ...
 
 
 MakeStitching = Callable[[WindowGrid, Values, int, Kernels], Stitching]
-"""Takes the windows, the weight of each voxel of a window [I, J, K], the channels of the logits, and the loops."""
+"""Makes a stitching from the windows, the weight of each voxel of a window [I, J, K], the channel count and kernels."""
 
 
-def collected(blocks: Iterable[Planes], axis: int) -> Values:
-    """Returns the logits [C, I, J, K] of all planes: for comparison with what keeps a whole volume in memory."""
+def collected(blocks: Iterable[PlaneBlock], axis: int) -> Values:
+    """Returns the logits [C, I, J, K] of all planes, for comparisons with methods that keep a volume in memory."""
     parts: list[Values] = []
-    done = 0
+    next_plane = 0
     for block in blocks:
-        parts.append(block.values[done - block.first :].copy())
-        done = block.first + len(block.values)
+        parts.append(block.values[next_plane - block.first :].copy())
+        next_plane = block.first + len(block.values)
     return np.moveaxis(np.concatenate(parts), [0, 1], [1 + axis, 0])
 
 
 class Slab:
-    """The sum of the windows that reach planes which later windows may touch.
+    """Sums windows in a slab: the planes that were started and that later windows can still cover.
 
-    Planes are kept in a ring, as thick as a window: memory does not depend on how long the volume is.
+    The slab is a ring buffer of planes, as thick as a window, so memory does not depend on the length of the volume.
     """
 
     def __init__(
-        self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels, device: Device = HOST
+        self, grid: WindowGrid, weights: Values, channels: int, kernels: Kernels, device: Device = HOST
     ) -> None:
         """Allocates a slab.
 
         Args:
             grid: The windows.
-            weight: Of each voxel of a window [I, J, K].
-            channels: Of the logits.
+            weights: The weight of each voxel of a window [I, J, K].
+            channels: The number of channels of the logits.
             kernels: The loops over voxels.
-            device: Where the logits are.
+            device: The device of the logits.
         """
         self._axis = grid.axis
-        self._ring = grid.thickness
-        shape = tuple(self._ring if axis == grid.axis else count for axis, count in enumerate(grid.shape))
-        self._total = device.zeros((channels, *shape), np.float32)
-        self._weights = device.zeros(shape, np.float32)
-        self._weight = device.put(weight)
+        self._ring_planes = grid.thickness
+        shape = tuple(self._ring_planes if axis == grid.axis else count for axis, count in enumerate(grid.shape))
+        self._sums = device.zeros((channels, *shape), np.float32)
+        self._weight_sums = device.zeros(shape, np.float32)
+        self._weights = device.put(weights)
         self._kernels = kernels
-        self._most = planes_at_once(grid, channels)
-        self._blocks = Blocks(grid, channels, self._most, device)
+        self._block_planes = planes_per_block(grid, channels)
+        self._blocks = BlockBuffer(grid, channels, self._block_planes, device)
 
     @staticmethod
-    def bytes_of(grid: WindowGrid, channels: int) -> int:
-        """Returns how much memory a slab takes."""
-        planes = (channels + 1) * grid.thickness + channels * (1 + planes_at_once(grid, channels))
-        return planes * math.prod(grid.plane) * FLOAT_BYTES
+    def bytes_needed(grid: WindowGrid, channels: int) -> int:
+        """Returns the memory of a slab."""
+        planes = (channels + 1) * grid.thickness + channels * (1 + planes_per_block(grid, channels))
+        return planes * math.prod(grid.plane_shape) * FLOAT_BYTES
 
     def add(self, window: Window, logits: Values) -> None:
         """See ``Stitching``."""
-        for at, part in self._pieces(window):
-            self._kernels.add(self._total, self._weights, logits, self._weight, at, part)
+        for position, part in self._ring_pieces(window):
+            self._kernels.add_window(self._sums, self._weight_sums, logits, self._weights, position, part)
 
-    def finished(self, stop: int) -> Iterator[Planes]:
+    def finish_planes(self, stop: int) -> Iterator[PlaneBlock]:
         """See ``Stitching``."""
-        while self._blocks.done < stop:
-            at = self._blocks.done % self._ring
-            count = min(self._most, stop - self._blocks.done, self._ring - at)
-            yield self._blocks.next(count, partial(self._divide, at))
+        while self._blocks.next_plane < stop:
+            first = self._blocks.next_plane % self._ring_planes
+            count = min(self._block_planes, stop - self._blocks.next_plane, self._ring_planes - first)
+            yield self._blocks.next_block(count, partial(self._divide, first))
 
-    def _divide(self, at: int, planes: Values) -> bool:
-        return self._kernels.divide(self._total, self._weights, self._axis, at, planes)
+    def _divide(self, first: int, planes: Values) -> bool:
+        return self._kernels.divide(self._sums, self._weight_sums, self._axis, first, planes)
 
-    def _pieces(self, window: Window) -> Iterator[tuple[Triple, tuple[slice, slice, slice]]]:
-        """Yields where parts of a window go: one, or two where the ring begins anew in between."""
-        axis, place, part = self._axis, window.place, window.part
-        first, stop = place[axis].start, place[axis].stop
-        seam = min(stop, (first // self._ring + 1) * self._ring)
+    def _ring_pieces(self, window: Window) -> Iterator[tuple[Triple, Box]]:
+        """Yields the parts of a window with their positions in the slab: two parts if the ring wraps around inside."""
+        axis, volume_box, local_box = self._axis, window.place, window.local_box
+        first, stop = volume_box[axis].start, volume_box[axis].stop
+        seam = min(stop, (first // self._ring_planes + 1) * self._ring_planes)
         for start, end in ((first, seam), (seam, stop)):
             if start < end:
-                at = [box.start for box in place]
-                at[axis] = start % self._ring
-                offset = part[axis].start - first
-                taken = list(part)
-                taken[axis] = slice(start + offset, end + offset)
-                yield (at[0], at[1], at[2]), (taken[0], taken[1], taken[2])
+                position = [part.start for part in volume_box]
+                position[axis] = start % self._ring_planes
+                offset = local_box[axis].start - first
+                yield (position[0], position[1], position[2]), cut(local_box, axis, slice(start + offset, end + offset))
 
 
 class Spool:
-    """The windows that reach planes which are not finished; a few planes of them are added up at a time.
+    """Keeps the windows of unfinished planes on disk, and sums them a few planes at a time.
 
-    The same sums in the same order as in a ``Slab``, so the same bytes; each logit is written once and read once. The
-    file has no name: nothing of it is left, however a run ends.
+    The sums and their order are the same as in ``SlabStitching``, so the bytes are the same. Each logit is written once
+    and read once. The file has no name: it disappears however a run ends.
     """
 
     def __init__(
-        self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels, *, folder: Path, planes: int
+        self, grid: WindowGrid, weights: Values, channels: int, kernels: Kernels, *, folder: Path, planes: int
     ) -> None:
         """Opens a file.
 
         Args:
             grid: The windows.
-            weight: Of each voxel of a window [I, J, K].
-            channels: Of the logits.
+            weights: The weight of each voxel of a window [I, J, K].
+            channels: The number of channels of the logits.
             kernels: The loops over voxels.
-            folder: The folder whose disk is written to.
-            planes: How many planes are added up at a time.
+            folder: The folder of the file.
+            planes: The number of planes that are summed at a time.
 
         Raises:
-            OutputError: Nothing can be written there.
+            OutputError: The folder is not writable.
         """
         self._axis = grid.axis
-        self._weight = np.ascontiguousarray(np.moveaxis(weight, grid.axis, 0))
+        self._weights = np.ascontiguousarray(np.moveaxis(weights, grid.axis, 0))
         self._kernels = kernels
-        self._kept: list[_Kept] = []
-        self._free: list[int] = []
-        self._window_bytes = channels * weight.size * FLOAT_BYTES
-        self._total = np.zeros((channels, planes, *grid.plane), dtype=np.float32)
-        self._weights = np.zeros((planes, *grid.plane), dtype=np.float32)
-        self._blocks = Blocks(grid, channels, planes)
+        self._stored: list[_StoredWindow] = []
+        self._free_offsets: list[int] = []
+        self._window_bytes = channels * weights.size * FLOAT_BYTES
+        self._sums = np.zeros((channels, planes, *grid.plane_shape), dtype=np.float32)
+        self._weight_sums = np.zeros((planes, *grid.plane_shape), dtype=np.float32)
+        self._blocks = BlockBuffer(grid, channels, planes)
         self._scratch = Scratch(folder)
 
     @staticmethod
-    def bytes_of(grid: WindowGrid, channels: int, planes: int) -> int:
-        """Returns how much memory a spool takes that adds up some planes at a time."""
+    def bytes_needed(grid: WindowGrid, channels: int, planes: int) -> int:
+        """Returns the memory that is needed to sum some planes at a time."""
         window = channels * planes * math.prod(grid.roi) // grid.roi[grid.axis]
         return (
-            (2 * channels + 1) * planes * math.prod(grid.plane) + channels * math.prod(grid.plane) + window
+            (2 * channels + 1) * planes * math.prod(grid.plane_shape) + channels * math.prod(grid.plane_shape) + window
         ) * FLOAT_BYTES
 
     def add(self, window: Window, logits: Values) -> None:
@@ -188,107 +190,111 @@ class Spool:
         Raises:
             OutputError: The disk is full.
         """
-        offset = at = self._free.pop() if self._free else len(self._kept) * self._window_bytes
-        for channel in np.moveaxis(logits, 1 + self._axis, 1):  # one at a time: turned, they are copied
-            at = self._scratch.write(channel, at)
-        self._kept.append(_Kept(_first(window.place, self._axis), _first(window.part, self._axis), offset))
+        offset = self._free_offsets.pop() if self._free_offsets else len(self._stored) * self._window_bytes
+        end = offset
+        for channel in np.moveaxis(logits, 1 + self._axis, 1):  # one at a time, because permuted channels are copied
+            end = self._scratch.write(channel, end)
+        volume_box, local_box = _axis_first(window.place, self._axis), _axis_first(window.local_box, self._axis)
+        self._stored.append(_StoredWindow(volume_box, local_box, offset))
 
-    def finished(self, stop: int) -> Iterator[Planes]:
+    def finish_planes(self, stop: int) -> Iterator[PlaneBlock]:
         """See ``Stitching``."""
-        while self._blocks.done < stop:
-            first = self._blocks.done
-            count = min(self._total.shape[1], stop - first)
-            for kept in self._kept:
-                self._add(kept, first, first + count)
-            yield self._blocks.next(count, self._divide)
-        self._free += [kept.offset for kept in self._kept if kept.place[0].stop <= stop]
-        self._kept = [kept for kept in self._kept if kept.place[0].stop > stop]
+        while self._blocks.next_plane < stop:
+            first = self._blocks.next_plane
+            count = min(self._sums.shape[1], stop - first)
+            for stored in self._stored:
+                self._add_stored_window(stored, first, first + count)
+            yield self._blocks.next_block(count, self._divide)
+        self._free_offsets += [stored.offset for stored in self._stored if stored.volume_box[0].stop <= stop]
+        self._stored = [stored for stored in self._stored if stored.volume_box[0].stop > stop]
 
     def _divide(self, planes: Values) -> bool:
-        return self._kernels.divide(self._total, self._weights, 0, 0, planes)
+        return self._kernels.divide(self._sums, self._weight_sums, 0, 0, planes)
 
-    def _add(self, kept: _Kept, first: int, stop: int) -> None:
-        """Adds what a window says of some planes."""
-        along = kept.place[0]
+    def _add_stored_window(self, stored: _StoredWindow, first: int, stop: int) -> None:
+        """Adds the logits of a window in the planes from ``first`` to ``stop``."""
+        along = stored.volume_box[0]
         start, end = max(along.start, first), min(along.stop, stop)
         if start >= end:
             return
-        shift = kept.part[0].start - along.start
+        shift = stored.local_box[0].start - along.start
         planes = slice(start + shift, end + shift)
-        at = (start - first, kept.place[1].start, kept.place[2].start)
-        part = (slice(0, end - start), kept.part[1], kept.part[2])
-        self._kernels.add(self._total, self._weights, self._read(kept, planes), self._weight[planes], at, part)
+        position = (start - first, stored.volume_box[1].start, stored.volume_box[2].start)
+        part = (slice(0, end - start), stored.local_box[1], stored.local_box[2])
+        logits, weights = self._read_planes(stored, planes), self._weights[planes]
+        self._kernels.add_window(self._sums, self._weight_sums, logits, weights, position, part)
 
-    def _read(self, kept: _Kept, planes: slice) -> Values:
-        """Returns some planes of a window [C, N, P, Q]."""
-        channels, (thickness, *plane) = len(self._total), self._weight.shape
-        read = np.empty((channels, planes.stop - planes.start, *plane), dtype=np.float32)
+    def _read_planes(self, stored: _StoredWindow, planes: slice) -> Values:
+        """Returns the logits of some planes of a window [C, N, P, Q]."""
+        channels, (thickness, *plane) = len(self._sums), self._weights.shape
+        logits = np.empty((channels, planes.stop - planes.start, *plane), dtype=np.float32)
         plane_bytes = math.prod(plane) * FLOAT_BYTES
-        for channel, values in enumerate(read):
-            self._scratch.read_into(values, kept.offset + (channel * thickness + planes.start) * plane_bytes)
-        return read
+        for channel, values in enumerate(logits):
+            self._scratch.read_into(values, stored.offset + (channel * thickness + planes.start) * plane_bytes)
+        return logits
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _StoredWindow:
     """A window on disk.
 
     Attributes:
-        place: The part of the volume that it covers; the axis that the volume is worked through comes first.
-        part: That part in the window.
-        offset: Where its logits begin in the file.
+        volume_box: The part of the volume that it covers; the axis along which the volume is processed comes first.
+        local_box: The same part, in coordinates of the window.
+        offset: The position of its logits in the file, in bytes.
     """
 
-    place: Box
-    part: Box
+    volume_box: Box
+    local_box: Box
     offset: int
 
 
-def _first(box: Box, axis: int) -> Box:
-    """Returns a box with an axis put first."""
-    rest = [each for index, each in enumerate(box) if index != axis]
-    return box[axis], rest[0], rest[1]
+def _axis_first(box: Box, axis: int) -> Box:
+    """Returns a box with one axis moved to the front."""
+    others = [part for index, part in enumerate(box) if index != axis]
+    return box[axis], others[0], others[1]
 
 
-class Blocks:
-    """Blocks of finished planes, in memory that each block takes over from the one before.
+class BlockBuffer:
+    """Memory for blocks of finished planes; each block overwrites the one before.
 
     Attributes:
-        done: The first plane that was not given out.
+        next_plane: The first plane of the next block.
     """
 
     def __init__(self, grid: WindowGrid, channels: int, planes: int, device: Device = HOST) -> None:
         self._axis = grid.axis
-        self._buffer = device.zeros((1 + planes, channels, *grid.plane), np.float32)
+        self._buffer = device.zeros((1 + planes, channels, *grid.plane_shape), np.float32)
         self._last = 0
-        self.done = 0
+        self.next_plane = 0
 
-    def next(self, count: int, divide: Callable[[Values], bool]) -> Planes:
-        """Returns the next planes, after the last one of the block before.
+    def next_block(self, count: int, divide: Callable[[Values], bool]) -> PlaneBlock:
+        """Returns the next planes, preceded by the last plane of the block before.
 
         Args:
-            count: How many.
-            divide: Writes them [N, C, P, Q], and says whether all of them are finite numbers.
+            count: The number of planes.
+            divide: Writes the planes [N, C, P, Q], and returns whether all values are finite numbers.
 
         Raises:
-            EngineError: They are not.
+            EngineError: A value is not a finite number.
         """
-        if self.done:
+        if self.next_plane:
             self._buffer[0] = self._buffer[self._last]
-        block = self._buffer[1 : 1 + count]
-        if not divide(block):
+        values = self._buffer[1 : 1 + count]
+        if not divide(values):
             raise EngineError(
-                f"the network gives values that are no finite numbers by plane {self.done} of axis {self._axis}",
+                f"the network returned values that are not finite numbers near plane {self.next_plane} of axis "
+                f"{self._axis}",
                 hint="--precision f32 does not overflow",
             )
-        made = Planes(self.done - 1, self._buffer[: 1 + count]) if self.done else Planes(0, block)
-        self.done += count
+        previous = self.next_plane - 1
+        self.next_plane += count
         self._last = count
-        return made
+        return PlaneBlock(0, values) if previous < 0 else PlaneBlock(previous, self._buffer[: 1 + count])
 
 
-def planes_at_once(grid: WindowGrid, channels: int) -> int:
-    """Returns how many finished planes are given out together: as many as are quickly worked on."""
-    plane_bytes = channels * math.prod(grid.plane) * FLOAT_BYTES
-    fewest = _FEWEST_OF_LAST_AXIS if grid.axis == len(grid.shape) - 1 else 1
-    return min(max(_BLOCK_BYTES // plane_bytes - 1, fewest), MAX_PLANES, grid.thickness)
+def planes_per_block(grid: WindowGrid, channels: int) -> int:
+    """Returns the number of finished planes per block: as many as are fast to process together."""
+    plane_bytes = channels * math.prod(grid.plane_shape) * FLOAT_BYTES
+    minimum = _MIN_BLOCK_PLANES_OF_LAST_AXIS if grid.axis == len(grid.shape) - 1 else 1
+    return min(max(_MAX_BLOCK_BYTES // plane_bytes - 1, minimum), MAX_BLOCK_PLANES, grid.thickness)

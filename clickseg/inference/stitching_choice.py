@@ -1,4 +1,4 @@
-"""Where window logits are blended: on the GPU, in memory, or on disk where a slab of them would not fit."""
+"""Chooses where window logits are blended: on the GPU, in memory, or on disk if a slab does not fit into memory."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from clickseg.core.arrays import Values
 from clickseg.core.device import HOST, Device
 from clickseg.core.memory import Memory
 from clickseg.inference.kernels import Kernels
-from clickseg.inference.stitching import MAX_PLANES, Slab, Spool, Stitching
+from clickseg.inference.stitching import MAX_BLOCK_PLANES, Slab, Spool, Stitching
 from clickseg.inference.windows import WindowGrid
 
 
 class StitchChoice:
-    """Chooses by the memory that is left when the network has run its first window.
+    """Chooses by the memory that is free after the network has run its first window.
 
     Attributes:
-        place: What was chosen last: ``gpu``, ``memory`` or ``disk``.
+        storage: The last choice: ``gpu``, ``memory`` or ``disk``.
     """
 
     def __init__(self, memory: Memory, reserved_bytes: int, device: Device = HOST) -> None:
-        """Takes what is known before.
+        """Sets the memory limits.
 
         Args:
-            memory: What the run may take.
-            reserved_bytes: What will be taken besides.
-            device: Where the logits are.
+            memory: The memory that the run may use.
+            reserved_bytes: Memory that must stay free for other arrays.
+            device: The device of the logits.
         """
         self._memory = memory
         self._reserved = reserved_bytes
@@ -31,29 +31,29 @@ class StitchChoice:
         self.place = "memory" if device.is_host else "gpu"
 
     def check(self, grid: WindowGrid, channels: int) -> None:
-        """Refuses, before any window is run, what cannot even be blended a plane at a time.
+        """Checks, before any window is run, that at least one plane at a time can be blended.
 
         Raises:
-            MemoryLimitError: Not even one plane fits.
+            MemoryLimitError: Not even one plane fits into memory.
         """
         if self._device.is_host:
-            what = f"{channels} channels of {' x '.join(str(count) for count in grid.shape)} voxels"
-            self._memory.check(Spool.bytes_of(grid, channels, 1) + self._reserved, what)
+            purpose = f"{channels} channels of {' x '.join(str(count) for count in grid.shape)} voxels"
+            self._memory.check(Spool.bytes_needed(grid, channels, 1) + self._reserved, purpose)
 
-    def __call__(self, grid: WindowGrid, weight: Values, channels: int, kernels: Kernels) -> Stitching:
-        """Returns what blends the windows of a grid; the result has the same bytes with any.
+    def __call__(self, grid: WindowGrid, weights: Values, channels: int, kernels: Kernels) -> Stitching:
+        """Returns the stitching for the windows of a grid; the blended logits have the same bytes with all choices.
 
         Raises:
-            MemoryLimitError: Not even one plane fits.
-            OutputError: A slab does not fit, and nothing can be written to the disk.
+            MemoryLimitError: Not even one plane fits into memory.
+            OutputError: A slab does not fit into memory, and the folder on disk is not writable.
         """
         if not self._device.is_host:
-            return Slab(grid, weight, channels, kernels, self._device)
-        left = self._memory.left() - self._reserved
-        if Slab.bytes_of(grid, channels) <= left:
-            return Slab(grid, weight, channels, kernels)
+            return Slab(grid, weights, channels, kernels, self._device)
+        free_bytes = self._memory.left() - self._reserved
+        if Slab.bytes_needed(grid, channels) <= free_bytes:
+            return Slab(grid, weights, channels, kernels)
         self.place = "disk"
         self.check(grid, channels)
-        most = min(MAX_PLANES, grid.thickness)
-        planes = next((n for n in range(most, 0, -1) if Spool.bytes_of(grid, channels, n) <= left), 1)
-        return Spool(grid, weight, channels, kernels, folder=self._memory.spool, planes=planes)
+        counts = range(min(MAX_BLOCK_PLANES, grid.thickness), 0, -1)
+        planes = next((n for n in counts if Spool.bytes_needed(grid, channels, n) <= free_bytes), 1)
+        return Spool(grid, weights, channels, kernels, folder=self._memory.spool, planes=planes)

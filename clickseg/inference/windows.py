@@ -1,4 +1,4 @@
-"""The sliding window's grid: where windows lie, and how much each voxel of a window counts."""
+"""The positions of the sliding window, and the importance map that weights the voxels of a window."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ class Window:
     """One window.
 
     Attributes:
-        start: Its first voxel [I, J, K] in the volume; below 0 where the volume is smaller than the window.
-        roi: Its size [I, J, K].
-        place: The part of the volume that it covers.
-        part: That part in the window.
+        start: The first voxel [I, J, K] in the volume; negative if the volume is smaller than the window.
+        roi: The size [I, J, K].
+        volume_box: The part of the volume that the window covers.
+        local_box: The same part, in coordinates of the window.
     """
 
     start: Triple
     roi: Triple
     place: Box
-    part: Box
+    local_box: Box
 
 
 @dataclass(frozen=True, slots=True)
 class WindowGrid:
-    """Windows that cover a volume, as MONAI's ``sliding_window_inference`` lays them.
+    """Windows that cover a volume, at the positions of MONAI's ``sliding_window_inference``.
 
-    They come layer by layer along one axis, the grid order: what a voxel is blended from is added up in this order.
+    Their order, the grid order, is layer by layer along one axis. The windows of a voxel are summed in this order.
 
     Attributes:
-        shape: The volume [I, J, K].
-        roi: The window [I, J, K].
+        shape: The size of the volume [I, J, K].
+        roi: The size of a window [I, J, K].
         starts: For each axis the first voxel of each window.
-        axis: The axis along which the volume is worked through: the one with the smallest layers of windows.
+        axis: The axis along which the volume is processed: the one with the smallest layers of windows.
     """
 
     shape: Triple
@@ -51,75 +51,79 @@ class WindowGrid:
 
     @classmethod
     def over(cls, shape: Triple, spec: WindowSpec) -> WindowGrid:
-        """Lays windows over a volume: first to last along each axis, the last one shifted back to end with it.
+        """Covers a volume with windows; the last window along each axis is shifted back to end with the volume.
 
-        A volume that is smaller than the window lies in its middle.
+        A volume that is smaller than the window is centred in it.
         """
-        i, j, k = (_starts(count, roi, spec.overlap) for count, roi in zip(shape, spec.roi, strict=True))
+        i, j, k = (_window_starts(count, roi, spec.overlap) for count, roi in zip(shape, spec.roi, strict=True))
         thickness = [min(count, roi) * math.prod(shape) // count for count, roi in zip(shape, spec.roi, strict=True)]
         return cls(shape, spec.roi, (i, j, k), thickness.index(min(thickness)))
 
     @property
-    def plane(self) -> tuple[int, int]:
-        """The volume across ``axis`` [P, Q]."""
+    def plane_shape(self) -> tuple[int, int]:
+        """The shape [P, Q] of a plane perpendicular to ``axis``."""
         p, q = (count for axis, count in enumerate(self.shape) if axis != self.axis)
         return p, q
 
     @property
     def thickness(self) -> int:
-        """How many planes across ``axis`` a window covers."""
+        """The number of planes perpendicular to ``axis`` that a window covers."""
         return min(self.roi[self.axis], self.shape[self.axis])
 
     def __len__(self) -> int:
         return len(self.starts[0]) * len(self.starts[1]) * len(self.starts[2])
 
     def __iter__(self) -> Iterator[Window]:
-        """Yields the windows in grid order: layer by layer, in each the last axis fastest."""
+        """Yields the windows in grid order: layer by layer, and within a layer with the last axis fastest."""
         return (window for layer in self.layers() for window in layer.windows)
 
     def layers(self) -> Iterator[Layer]:
-        """Yields the windows that start at the same voxel along ``axis``, first to last."""
+        """Yields the layers from first to last; the windows of a layer start at the same voxel along ``axis``."""
         firsts = self.starts[self.axis]
         for first, following in zip(firsts, (*firsts[1:], self.shape[self.axis]), strict=True):
-            starts = [(first,) if axis == self.axis else of_axis for axis, of_axis in enumerate(self.starts)]
-            yield Layer(tuple(self.window((i, j, k)) for i, j, k in product(*starts)), following)
+            starts = [(first,) if axis == self.axis else axis_starts for axis, axis_starts in enumerate(self.starts)]
+            yield Layer(tuple(self.window_at((i, j, k)) for i, j, k in product(*starts)), following)
 
-    def within(self, box: Box) -> WindowGrid:
-        """Returns the windows that reach a box of the volume, as windows over that box: the rest of them is cut off."""
+    def restrict_to(self, box: Box) -> WindowGrid:
+        """Returns the windows that overlap a box of the volume, clipped to the box and relative to it."""
         starts = [
-            tuple(start - part.start for start in of_axis if start < part.stop and start + roi > part.start)
-            for of_axis, roi, part in zip(self.starts, self.roi, box, strict=True)
+            tuple(start - part.start for start in axis_starts if start < part.stop and start + roi > part.start)
+            for axis_starts, roi, part in zip(self.starts, self.roi, box, strict=True)
         ]
         shape = [part.stop - part.start for part in box]
         return WindowGrid((shape[0], shape[1], shape[2]), self.roi, (starts[0], starts[1], starts[2]), axis=self.axis)
 
     def holding(self, voxels: Indices) -> tuple[Window, ...]:
-        """Returns the windows, in grid order, that hold any of some voxels [N, 3]."""
+        """Returns the windows, in grid order, that contain at least one of some voxels [N, 3]."""
         return tuple(window for window in self if len(inside(voxels - window.start, window.roi)))
 
-    def window(self, start: Triple) -> Window:
-        """Returns the window that begins at a voxel."""
+    def window_at(self, start: Triple) -> Window:
+        """Returns the window with a given first voxel."""
         axes = list(zip(start, self.roi, self.shape, strict=True))
-        place = [slice(max(first, 0), min(first + roi, count)) for first, roi, count in axes]
-        part = [slice(box.start - first, box.stop - first) for box, first in zip(place, start, strict=True)]
-        return Window(start, self.roi, (place[0], place[1], place[2]), (part[0], part[1], part[2]))
+        volume_box = [slice(max(first, 0), min(first + roi, count)) for first, roi, count in axes]
+        local_box = [
+            slice(part.start - first, part.stop - first) for part, first in zip(volume_box, start, strict=True)
+        ]
+        i, j, k = volume_box
+        local_i, local_j, local_k = local_box
+        return Window(start, self.roi, (i, j, k), (local_i, local_j, local_k))
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The windows that start at the same voxel along the axis that a volume is worked through.
+    """The windows that start at the same voxel along the axis along which a volume is processed.
 
     Attributes:
-        windows: In grid order.
-        stop: The first voxel along that axis that a later window touches; the volume's end for the last layer.
+        windows: The windows in grid order.
+        stop: The first voxel along that axis that a later window covers; the end of the volume for the last layer.
     """
 
     windows: tuple[Window, ...]
     stop: int
 
 
-def importance(spec: WindowSpec) -> Values:
-    """Returns the weight [I, J, K] of each voxel of a window: a Gaussian about its centre, at least 0.001."""
+def importance_map(spec: WindowSpec) -> Values:
+    """Returns the weight of each voxel of a window [I, J, K]: a Gaussian around its centre, at least 0.001."""
     weight = np.ones((1, 1, 1), dtype=np.float32)
     for axis, count in enumerate(spec.roi):
         distance = np.arange(count, dtype=np.float32) - np.float32((count - 1) / 2)
@@ -128,7 +132,7 @@ def importance(spec: WindowSpec) -> Values:
     return np.maximum(weight, np.float32(1e-3))
 
 
-def _starts(count: int, roi: int, overlap: float) -> tuple[int, ...]:
+def _window_starts(count: int, roi: int, overlap: float) -> tuple[int, ...]:
     if count < roi:
         return (-((roi - count) // 2),)
     interval = max(int(roi * (1 - overlap)), 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.helpers import runs
 from tests.helpers.runs import REPOSITORY
 
-CPU, GPU, GPU_BASE = "clickseg-test/cpu:1", "clickseg-test/gpu:1", "clickseg-test/torch-base:1"
+CPU_TAG, GPU, GPU_BASE = "clickseg-test/cpu:1", "clickseg-test/gpu:1", "clickseg-test/torch-base:1"
 
 
 ARE_TESTED = "CLICKSEG_CONTAINER_TEST" in os.environ
@@ -20,22 +20,22 @@ ARE_TESTED = "CLICKSEG_CONTAINER_TEST" in os.environ
 
 @cache
 def cpu_image() -> str:
-    """The image ``cpu``; ``CLICKSEG_TEST_CPU_IMAGE`` names one that is there."""
+    """Returns the tag of the ``cpu`` image, built once; ``CLICKSEG_TEST_CPU_IMAGE`` names an existing image."""
     if "CLICKSEG_TEST_CPU_IMAGE" in os.environ:
         return os.environ["CLICKSEG_TEST_CPU_IMAGE"]
-    ended = package(CPU, "-b", os.environ["CLICKSEG_TEST_BASE"])
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    return CPU
+    process = package(CPU_TAG, "-b", os.environ["CLICKSEG_TEST_BASE"])
+    assert process.returncode == 0, process.stderr[-3000:]
+    return CPU_TAG
 
 
-def package(tag: str, *words: object) -> subprocess.CompletedProcess[str]:
-    """Runs ``clickseg package`` as a user does, with the wheels that were downloaded."""
+def package(tag: str, *options: object) -> subprocess.CompletedProcess[str]:
+    """Runs ``clickseg package`` as a user does, with the downloaded wheels."""
     wheels = os.environ["CLICKSEG_TEST_WHEELS"]
-    return runs.clickseg("package", "-t", tag, "--wheels", wheels, "--network", "host", *words, cwd=REPOSITORY)
+    return runs.clickseg("package", "-t", tag, "--wheels", wheels, "--network", "host", *options, cwd=REPOSITORY)
 
 
 def make_base(folder: Path, tag: str, constraints: Sequence[str]) -> str:
-    """Makes an image with the Python packages in a folder, and with constraints for pip."""
+    """Builds an image with the Python packages of a folder, and with constraints for pip."""
     (folder / "constraint.txt").write_text("\n".join(constraints))
     (folder / "Dockerfile").write_text(
         f"FROM {os.environ['CLICKSEG_TEST_BASE']}\n"
@@ -50,7 +50,7 @@ def make_base(folder: Path, tag: str, constraints: Sequence[str]) -> str:
 
 
 def open_to_all(folder: Path) -> None:
-    """Lets any user into a folder of pytest, which is for one user."""
-    for each in (folder, *folder.parents):
-        if each == folder or each.name.startswith("pytest-"):
-            each.chmod(0o755)
+    """Makes a folder of pytest, which is private, readable by all users."""
+    for path in (folder, *folder.parents):
+        if path == folder or path.name.startswith("pytest-"):
+            path.chmod(0o755)

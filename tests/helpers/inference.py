@@ -1,4 +1,4 @@
-"""Volumes on the model grid, networks whose answer is known, and the label maps that follow."""
+"""Entire volumes on the model grid, fake networks, and label maps from logits."""
 
 from __future__ import annotations
 
@@ -9,51 +9,53 @@ import numpy as np
 
 from clickseg.core import arrays
 from clickseg.core.label_map import LabelMap
-from clickseg.inference.decision import Decision, deciding
+from clickseg.inference.decision import Decision, label_logits
 from clickseg.inference.kernels import PlainKernels
 from clickseg.inference.resample import OnModelGrid
-from clickseg.inference.stitching import Planes
+from clickseg.inference.stitching import PlaneBlock
 from clickseg.models.spec import ModelSpec
 
 
-def whole(image: OnModelGrid) -> np.ndarray:
-    """All of it, which is the same bytes however it is asked for."""
+def full_image(image: OnModelGrid) -> np.ndarray:
+    """Returns the entire image, after checking that each part of it has the same bytes."""
     array = image.part(arrays.whole(image.shape))
     for axis, count in enumerate(image.shape):
-        cuts = [slice(first, min(first + 3, count)) for first in range(0, count, 3)]
-        parts = [image.part(arrays.cut(arrays.whole(image.shape), axis, each)) for each in cuts]
+        ranges = [slice(first, min(first + 3, count)) for first in range(0, count, 3)]
+        parts = [image.part(arrays.cut(arrays.whole(image.shape), axis, part)) for part in ranges]
         assert np.concatenate(parts, axis=axis).tobytes() == array.tobytes()
     inner = tuple(slice(count // 3, count // 3 + 2) for count in image.shape)
     assert image.part(inner).tobytes() == array[inner].tobytes()
     return array
 
 
-def decided(logits: np.ndarray, grid: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec) -> LabelMap:
-    """The label map that follows from logits on the model grid, the same for blocks of any size."""
-    found = []
+def label_map_from_logits(
+    logits: np.ndarray, grid: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec
+) -> LabelMap:
+    """Returns the label map of logits on the model grid, after checking that blocks of all sizes give the same."""
+    label_maps = []
     for axis in range(3):
         for size in (1, 4, 100):
             decision = Decision(grid, source, spec, axis, PlainKernels())
-            planes = np.moveaxis(deciding(logits, spec), 1 + axis, 0)
+            planes = np.moveaxis(label_logits(logits, spec), 1 + axis, 0)
             for first in range(0, len(planes), size):
                 start = max(first - 1, 0)
-                decision.take(Planes(start, planes[start : first + size]))
-            found.append(decision.label_map())
+                decision.take(PlaneBlock(start, planes[start : first + size]))
+            label_maps.append(decision.label_map())
     for axis in range(3):
-        assert len({each.array.tobytes() for each in found[3 * axis : 3 * axis + 3]}) == 1
-    return found[0]
+        assert len({labels.array.tobytes() for labels in label_maps[3 * axis : 3 * axis + 3]}) == 1
+    return label_maps[0]
 
 
-class Network:
-    """An engine whose answer is known."""
+class FakeNetwork:
+    """An engine whose output is a function of its input."""
 
-    def __init__(self, says: Callable[[np.ndarray], np.ndarray], batch: int = 1) -> None:
+    def __init__(self, function: Callable[[np.ndarray], np.ndarray], batch: int = 1) -> None:
         self.batch = batch
         self.calls = 0
-        self._says = says
+        self._function = function
 
     def infer(self, batch: np.ndarray) -> np.ndarray:
         self.calls += 1
         assert batch.flags["C_CONTIGUOUS"]
         assert len(batch) == self.batch
-        return self._says(batch)
+        return self._function(batch)

@@ -1,4 +1,4 @@
-"""Cases so small that all can be worked out by hand, and a model that finds what is above 0 but for its clicks."""
+"""Cases that are small enough to compute by hand, and a model: foreground is above 0, except in the balls of clicks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
 
-FOUND, NOT_FOUND = 5.0, -7.0
-"""Values that the model finds, and does not."""
+FOREGROUND_VALUE, NOT_FOUND = 5.0, -7.0
+"""Values that the model segments as foreground, and as background."""
 
 RANGE = {"kind": "range", "a_min": -10, "a_max": 10, "b_min": -1, "b_max": 1}
 INPUTS = [{"name": "image", "modality": "CT", "unit": "HU", "scaling": RANGE}]
@@ -24,25 +24,33 @@ GRID = {"spacing_mm": [1, 1, 1], "orientation": "RAS"}
 
 
 def mask(shape: Sequence[int], *parts: tuple[object, ...]) -> np.ndarray:
-    """A mask of boxes and voxels."""
-    made = np.zeros(shape, bool)
+    """Makes a mask from boxes and voxels."""
+    array = np.zeros(shape, bool)
     for part in parts:
-        made[part] = True
-    return made
+        array[part] = True
+    return array
 
 
 def case(
     truth: np.ndarray,
-    found: np.ndarray,
+    foreground: np.ndarray,
     *,
     modality: str = "CT",
     spacing: Sequence[float] = (1, 1, 1),
     name: str = "toy",
 ) -> LabelledCase:
-    """A case in which the model finds something at first."""
+    """Makes a case.
+
+    Args:
+        truth: The ground truth.
+        foreground: The foreground that the model segments without clicks.
+        modality: The modality, which defines the unit.
+        spacing: The voxel spacing in mm.
+        name: The name of the case.
+    """
     affine = np.diag([*spacing, 1.0])
     unit = {"CT": "HU", "PT": "SUVbw", "MR": ""}[modality]
-    values = np.where(found, FOUND, NOT_FOUND).astype(np.float32)
+    values = np.where(foreground, FOREGROUND_VALUE, NOT_FOUND).astype(np.float32)
     image = LabelledImage(modality, unit, hd.Volume(values, affine, "PATIENT"))
     return LabelledCase(name, (image,), hd.Volume(truth.astype(np.uint8), affine, "PATIENT"))
 
@@ -55,7 +63,7 @@ def write_model(
     spacing: Sequence[float] = (1, 1, 1),
     **changes: object,
 ) -> Path:
-    """A package that finds what is above 0, but for the balls of clicks, which it obeys."""
+    """Writes a package with a model that segments voxels above 0, and follows clicks in their balls."""
     unit = {"CT": "HU", "PT": "SUVbw", "MR": ""}[modality]
     section = phantoms.metadata(
         **{
@@ -69,11 +77,11 @@ def write_model(
 
 
 def model(folder: Path, **options: object) -> tuple[ModelPackage, Engine]:
-    """The package, and its network."""
+    """Writes and loads a package, and its network."""
     return loaded(write_model(folder, **options))
 
 
 def loaded(folder: Path) -> tuple[ModelPackage, Engine]:
-    """A package, and its network."""
+    """Loads a package, and its network."""
     package = load_package(folder)
     return package, make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))

@@ -1,4 +1,4 @@
-"""Compiled loops are kept where they can be, are taken only if whole and ours, and never decide whether a run works."""
+"""Compiled loops are cached if possible, loaded only if intact and owned by this user or root, and never required."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickseg.inference.compiled import kept_loops
+from clickseg.inference.compiled import load_loops
 from tests.helpers import runs
 
 OTHER_USER = 12345
 
-STITCH = """
+ADD_WINDOW_SCRIPT = """
 import os, sys, tempfile
 from pathlib import Path
 sys.path.insert(0, {repository!r})
@@ -25,7 +25,7 @@ import numpy as np
 import clickseg.inference.compiled
 user = {user}
 if user:
-    for cache in (Path({cache!r}), None):  # loads what others may not be able to read: what compiles, what unpacks
+    for cache in (Path({cache!r}), None):  # imports modules that other users may not be able to read
         clickseg.inference.compiled.CompiledKernels(1, cache)
     os.setgroups([]); os.setgid(user); os.setuid(user)
     os.chdir("/")
@@ -33,119 +33,121 @@ if user:
 kernels = clickseg.inference.compiled.CompiledKernels(2, Path({cache!r}))
 total, weights = np.zeros((2, 4, 4, 4), np.float32), np.zeros((4, 4, 4), np.float32)
 ones = np.ones((2, 4, 4, 4), np.float32)
-kernels.add(total, weights, ones, ones[0], (0, 0, 0), (slice(0, 4),) * 3)
-print("taken" if kernels._loops.add.stats.cache_hits else "compiled", total.sum())
+kernels.add_window(total, weights, ones, ones[0], (0, 0, 0), (slice(0, 4),) * 3)
+print("loaded" if kernels._loops.add_window.stats.cache_hits else "compiled", total.sum())
 """
 
 
-def stitched(cache: Path, user: int = 0, folders: str = tempfile.gettempdir(), code: Path = runs.REPOSITORY) -> str:
-    script = STITCH.format(repository=str(code), user=user, cache=str(cache), folders=folders)
-    ended = runs.process([sys.executable, "-c", script], HOME="/nowhere", PYTHONDONTWRITEBYTECODE="1")
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout.strip()
+def run_script(cache: Path, user: int = 0, folders: str = tempfile.gettempdir(), code: Path = runs.REPOSITORY) -> str:
+    script = ADD_WINDOW_SCRIPT.format(repository=str(code), user=user, cache=str(cache), folders=folders)
+    process = runs.process([sys.executable, "-c", script], HOME="/nowhere", PYTHONDONTWRITEBYTECODE="1")
+    assert process.returncode == 0, process.stderr
+    return process.stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = tmp_path_factory.mktemp("cache")
-    assert stitched(cache) == "compiled 128.0"
+    assert run_script(cache) == "compiled 128.0"
     return cache
 
 
-def archive(cache: Path) -> Path:
+def archive_path(cache: Path) -> Path:
     (path,) = (cache / "numba").iterdir()
     return path
 
 
-def copied(cache: Path, folder: Path) -> Path:
+def copy_archive(cache: Path, folder: Path) -> Path:
     (folder / "numba").mkdir(parents=True)
-    copy = folder / "numba" / archive(cache).name
-    copy.write_bytes(archive(cache).read_bytes())
+    copy = folder / "numba" / archive_path(cache).name
+    copy.write_bytes(archive_path(cache).read_bytes())
     return copy
 
 
-def test_what_one_process_compiled_another_takes_and_leaves_as_it_is(filled: Path) -> None:
-    before = archive(filled).stat()
+def test_loops_compiled_by_one_process_are_loaded_by_the_next_without_changing_the_cache(filled_cache: Path) -> None:
+    before = archive_path(filled_cache).stat()
 
-    assert stitched(filled) == "taken 128.0"
-    assert archive(filled).stat().st_ino == before.st_ino
+    assert run_script(filled_cache) == "loaded 128.0"
+    assert archive_path(filled_cache).stat().st_ino == before.st_ino
 
 
 @pytest.fixture(scope="module")
-def for_all() -> Iterator[Path]:
-    """A folder that all users can read, with the code and a cache that root filled; pytest's are for its user alone."""
+def public_folder() -> Iterator[Path]:
+    """A folder that all users can read, with the code and a cache written by root; pytest's are private."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
         shutil.copytree(runs.REPOSITORY / "clickseg", folder / "clickseg", ignore=shutil.ignore_patterns("__pycache__"))
-        assert stitched(folder / "cache", code=folder) == "compiled 128.0"
+        assert run_script(folder / "cache", code=folder) == "compiled 128.0"
         yield folder
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_another_user_who_can_write_nowhere_takes_what_root_compiled(for_all: Path) -> None:
-    assert stitched(for_all / "cache", OTHER_USER, code=for_all) == "taken 128.0"
+def test_a_user_without_write_access_loads_what_root_compiled(public_folder: Path) -> None:
+    assert run_script(public_folder / "cache", OTHER_USER, code=public_folder) == "loaded 128.0"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_a_user_without_any_folder_to_write_to_gets_the_same(for_all: Path) -> None:
-    assert stitched(for_all / "cache", OTHER_USER, folders="/proc", code=for_all) == "compiled 128.0"
+def test_a_user_without_any_writable_folder_gets_the_same_result(public_folder: Path) -> None:
+    assert run_script(public_folder / "cache", OTHER_USER, folders="/proc", code=public_folder) == "compiled 128.0"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", ["cut", "changed", "of others", "link"])
-def test_what_is_not_whole_or_not_ours_is_compiled_anew(filled: Path, tmp_path: Path, damage: str) -> None:
-    copy = copied(filled, tmp_path / "cache")
+@pytest.mark.parametrize("damage", ["truncated", "changed", "writable by others", "link"])
+def test_a_damaged_or_untrusted_cache_is_ignored_and_the_loops_are_compiled_again(
+    filled_cache: Path, tmp_path: Path, damage: str
+) -> None:
+    copy = copy_archive(filled_cache, tmp_path / "cache")
     content = bytearray(copy.read_bytes())
-    if damage == "cut":
+    if damage == "truncated":
         copy.write_bytes(content[:-1000])
     elif damage == "changed":
         content[len(content) // 2] ^= 1
         copy.write_bytes(content)
-    elif damage == "of others":
+    elif damage == "writable by others":
         copy.chmod(0o666)
     else:
         copy.rename(tmp_path / "elsewhere")
         copy.symlink_to(tmp_path / "elsewhere")
 
-    found = kept_loops(tmp_path / "cache")
+    loops = load_loops(tmp_path / "cache")
 
-    assert not found.add.stats.cache_hits
-    assert kept_loops(tmp_path / "cache").add.stats.cache_hits  # it was replaced
+    assert not loops.add_window.stats.cache_hits
+    assert load_loops(tmp_path / "cache").add_window.stats.cache_hits  # the damaged file was replaced
     assert not copy.is_symlink()
 
 
 @pytest.mark.slow
-def test_a_user_whose_group_may_write_what_he_writes_has_a_cache_too(tmp_path: Path) -> None:
+def test_the_cache_works_with_a_umask_that_lets_the_group_write(tmp_path: Path) -> None:
     before = os.umask(0o002)
     try:
-        kept_loops(tmp_path)
+        load_loops(tmp_path)
     finally:
         os.umask(before)
 
-    assert kept_loops(tmp_path).add.stats.cache_hits
+    assert load_loops(tmp_path).add_window.stats.cache_hits
 
 
-def test_a_cache_that_cannot_be_made_costs_only_time(tmp_path: Path) -> None:
+def test_an_unusable_cache_folder_only_costs_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    found = kept_loops(tmp_path / "file")
+    loops = load_loops(tmp_path / "file")
 
     total, weights = np.zeros((1, 1, 1, 2), np.float32), np.ones((1, 1, 2), np.float32)
-    found.add(total, np.ones_like(total), weights, (0, 0, 0), (0, 0, 0), (1, 1, 2), 0, 1)
+    loops.add_window(total, np.ones_like(total), weights, (0, 0, 0), (0, 0, 0), (1, 1, 2), 0, 1)
     assert total.sum() == 2
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_nothing_is_kept_where_the_system_does_not_tell_whose_files_are(
+def test_nothing_is_cached_if_the_system_does_not_report_file_owners(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Numba unpickles what it reads: on Windows it could be anybody's."""
+    """Numba unpickles its cache; on Windows anybody could have written it."""
     monkeypatch.delattr(os, "geteuid")
 
-    found = kept_loops(tmp_path / "cache")
+    loops = load_loops(tmp_path / "cache")
 
-    assert not found.add.stats.cache_hits
+    assert not loops.add_window.stats.cache_hits
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""A part of a volume is blended and decided to the bytes that it has in the whole."""
+"""A part of a volume is blended and labelled to the same bytes as in the entire volume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clickseg.inference.stitching import Slab
 from clickseg.inference.windows import Window
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.helpers.inference import Network
+from tests.helpers.inference import FakeNetwork
 
 KERNELS: tuple[Kernels, ...] = (PlainKernels(), CompiledKernels(2))
 shapes = st.tuples(*[st.integers(1, 14)] * 3)
@@ -28,23 +28,23 @@ rois = st.tuples(*[st.integers(2, 8)] * 3)
 spacings = st.tuples(*[st.sampled_from([0.7, 1.0, 1.9, 3.1])] * 3)
 
 
-class Dictionary:
-    """What the network said, by the window's first voxel."""
+class DictionaryStore:
+    """The logits of windows, by first voxel."""
 
     def __init__(self) -> None:
-        self.said: dict[tuple[int, ...], np.ndarray] = {}
+        self.logits: dict[tuple[int, ...], np.ndarray] = {}
 
     def has(self, window: Window) -> bool:
-        return window.start in self.said
+        return window.start in self.logits
 
     def get(self, window: Window) -> np.ndarray | None:
-        return self.said.get(window.start)
+        return self.logits.get(window.start)
 
     def put(self, window: Window, logits: np.ndarray) -> None:
-        self.said[window.start] = logits.copy()
+        self.logits[window.start] = logits.copy()
 
 
-def model(roi: tuple[int, ...], spacing_mm: tuple[float, ...], activation: str) -> ModelSpec:
+def make_spec(roi: tuple[int, ...], spacing_mm: tuple[float, ...], activation: str) -> ModelSpec:
     first = 1 if activation == "softmax" else 0
     return ModelSpec.model_validate(
         phantoms.metadata(
@@ -57,75 +57,82 @@ def model(roi: tuple[int, ...], spacing_mm: tuple[float, ...], activation: str) 
     )
 
 
-def says(batch: np.ndarray) -> np.ndarray:
-    """Logits that depend on the place in the window too."""
+def position_dependent_logits(batch: np.ndarray) -> np.ndarray:
+    """Logits that also depend on the position in the window."""
     ramp = np.linspace(0, 1, batch[0, 0].size, dtype=np.float32).reshape(batch[0, 0].shape)
     return np.concatenate([batch, batch * ramp - 1, ramp - batch], axis=1)
 
 
 @given(shapes, rois, spacings, st.sampled_from(["softmax", "sigmoid"]), st.booleans(), st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
-def test_after_a_change_only_what_it_reaches_is_run_and_the_result_is_that_of_a_full_run(
-    shape: tuple[int, ...], roi: tuple[int, ...], spacing_mm: tuple[float, ...], activation: str, keeps: bool, seed: int
+def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_a_full_run(
+    shape: tuple[int, ...],
+    roi: tuple[int, ...],
+    spacing_mm: tuple[float, ...],
+    activation: str,
+    stores_logits: bool,
+    seed: int,
 ) -> None:
-    spec = model(roi, spacing_mm, activation)
+    spec = make_spec(roi, spacing_mm, activation)
     source = phantoms.oblique_geometry(shape, axes=np.eye(3)[:, [1, 2, 0]])
     grid = model_geometry(source, spec.grid)
     rng = np.random.default_rng(seed)
     image = rng.normal(size=grid.spatial_shape).astype(np.float32)
-    kernels, kept = KERNELS[seed % 2], Dictionary()
-    if not keeps:
-        kept.put = lambda *_: None
-    decision = Decision(grid, source, spec, axis_of(image, spec), kernels)
-    run(decision, image, spec, kernels, kept)
+    kernels, store = KERNELS[seed % 2], DictionaryStore()
+    if not stores_logits:
+        store.put = lambda *_: None
+    decision = Decision(grid, source, spec, plane_axis(image, spec), kernels)
+    run_all_windows(decision, image, spec, kernels, store)
     voxel = np.array([rng.integers(0, count) for count in image.shape])
     image[tuple(voxel)] += 50
 
-    window = SlidingWindow(ModelInput((Whole(image),), ()), spec, kept)
+    window = SlidingWindow(ModelInput((Whole(image),), ()), spec, store)
     touched = window.grid.holding(voxel[np.newaxis])
-    for each in touched:
-        kept.said.pop(each.start, None)
-    changed = around([each.place for each in touched])
+    for touched_window in touched:
+        store.logits.pop(touched_window.start, None)
+    changed = around([touched_window.place for touched_window in touched])
     box = grown(changed, image.shape)
     before = decision.label_map().array.copy()
-    anew = decision.begin(box, changed)
-    for planes in window.planes(Network(says), kernels, no_progress, Slab, box):
+    labelled_again = decision.begin(box, changed)
+    for planes in window.planes(FakeNetwork(position_dependent_logits), kernels, no_progress, Slab, box):
         decision.take(planes)
 
     fresh = Decision(grid, source, spec, window.grid.axis, kernels)
-    run(fresh, image, spec, kernels, Dictionary())
-    found = decision.label_map().array
-    assert found.tobytes() == fresh.label_map().array.tobytes()
-    found[anew] = before[anew]
-    assert found.tobytes() == before.tobytes()  # nothing else was touched
-    if keeps:
+    run_all_windows(fresh, image, spec, kernels, DictionaryStore())
+    labels = decision.label_map().array
+    assert labels.tobytes() == fresh.label_map().array.tobytes()
+    labels[labelled_again] = before[labelled_again]
+    assert labels.tobytes() == before.tobytes()  # all other voxels are unchanged
+    if stores_logits:
         assert window.ran == len(touched)
 
 
-def axis_of(image: np.ndarray, spec: ModelSpec) -> int:
+def plane_axis(image: np.ndarray, spec: ModelSpec) -> int:
     return SlidingWindow(ModelInput((Whole(image),), ()), spec).grid.axis
 
 
-def run(decision: Decision, image: np.ndarray, spec: ModelSpec, kernels: Kernels, kept: Dictionary) -> None:
-    window = SlidingWindow(ModelInput((Whole(image),), ()), spec, kept)
-    for planes in window.planes(Network(says), kernels, no_progress):
+def run_all_windows(
+    decision: Decision, image: np.ndarray, spec: ModelSpec, kernels: Kernels, store: DictionaryStore
+) -> None:
+    window = SlidingWindow(ModelInput((Whole(image),), ()), spec, store)
+    for planes in window.planes(FakeNetwork(position_dependent_logits), kernels, no_progress):
         decision.take(planes)
 
 
-def test_boxes_are_joined_and_grown_within_the_volume() -> None:
-    one, other = (slice(0, 2), slice(3, 5), slice(4, 6)), (slice(1, 4), slice(2, 4), slice(4, 5))
+def test_boxes_are_joined_and_expanded_inside_the_volume() -> None:
+    first, second = (slice(0, 2), slice(3, 5), slice(4, 6)), (slice(1, 4), slice(2, 4), slice(4, 5))
 
-    assert around([one, other]) == (slice(0, 4), slice(2, 5), slice(4, 6))
-    assert grown(one, (9, 5, 7)) == (slice(0, 3), slice(2, 5), slice(3, 7))
+    assert around([first, second]) == (slice(0, 4), slice(2, 5), slice(4, 6))
+    assert grown(first, (9, 5, 7)) == (slice(0, 3), slice(2, 5), slice(3, 7))
     assert whole((1, 2, 3)) == (slice(0, 1), slice(0, 2), slice(0, 3))
 
 
-def test_a_turned_box_is_turned_back() -> None:
+def test_a_box_of_the_reoriented_grid_is_converted_to_the_source_grid() -> None:
     source = hd.VolumeGeometry(np.diag([3.0, 1.0, 2.0, 1.0])[[2, 0, 1, 3]], (4, 5, 6), "PATIENT")
     for orientation in ("RAS", "SLP", "IAR"):
-        turn = turn_to(source, orientation)
+        reorientation = turn_to(source, orientation)
         array = np.zeros(source.spatial_shape, int)
         box = (slice(0, 2), slice(1, 3), slice(2, 4))
-        turn.view(array)[box] = 1
-        assert array[turn.undo_box(box, array.shape)].all()
+        reorientation.view(array)[box] = 1
+        assert array[reorientation.source_box(box, array.shape)].all()
         assert array.sum() == 8

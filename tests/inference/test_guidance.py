@@ -1,4 +1,4 @@
-"""A click is the ball of voxels around it, on the model grid, and changes nothing else."""
+"""A click is rasterized as the ball of voxels around it on the model grid, and changes no other voxel."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def click(*index: float, label: str = "hook", polarity: Polarity = FG) -> Click:
     return Click(label, polarity, (x, y, z))
 
 
-def draw(clicks: Sequence[Click], spec: GuidanceSpec = SPEC) -> np.ndarray:
-    """The balls as channels [G, I, J, K]."""
+def rasterize(clicks: Sequence[Click], spec: GuidanceSpec = SPEC) -> np.ndarray:
+    """Rasterizes clicks as guidance channels [G, I, J, K]."""
     channels = np.zeros((len(spec.channels), *GEOMETRY.spatial_shape))
     for channel, voxels in zip(channels, balls(clicks, GEOMETRY, spec), strict=True):
         channel[tuple(voxels.T)] = 1
     return channels
 
 
-def test_a_click_is_33_voxels_at_squared_distances_up_to_4() -> None:
-    (foreground, background) = draw([click(6, 7, 8)])
+def test_a_click_with_radius_2_is_rasterized_as_33_voxels() -> None:
+    (foreground, background) = rasterize([click(6, 7, 8)])
 
     voxels = np.argwhere(foreground)
     assert len(voxels) == 33
@@ -44,7 +44,7 @@ def test_a_click_is_33_voxels_at_squared_distances_up_to_4() -> None:
 
 
 @pytest.mark.parametrize(("radius", "voxels"), [(0, 1), (1, 7), (2, 33), (2.4, 57), (3, 123)])
-def test_a_ball_has_the_voxels_within_its_radius(radius: float, voxels: int) -> None:
+def test_a_ball_contains_the_voxels_within_its_radius(radius: float, voxels: int) -> None:
     offsets = ball_offsets(radius)
 
     assert len({tuple(offset) for offset in offsets}) == voxels
@@ -52,34 +52,34 @@ def test_a_ball_has_the_voxels_within_its_radius(radius: float, voxels: int) -> 
 
 
 @given(st.tuples(*[st.floats(-0.49, 0.49)] * 3))
-def test_anywhere_in_a_voxel_is_that_voxel(shift: tuple[float, float, float]) -> None:
+def test_every_position_in_a_voxel_is_rounded_to_that_voxel(shift: tuple[float, float, float]) -> None:
     position = click(6 + shift[0], 7 + shift[1], 8 + shift[2]).position_mm
 
     assert voxels_of([position], GEOMETRY)[0].tolist() == [6, 7, 8]
 
 
-def test_a_ball_at_the_border_is_cut_and_not_moved() -> None:
-    (foreground, _) = draw([click(0, 0, 0)])
+def test_a_ball_at_the_border_is_clipped_and_not_moved() -> None:
+    (foreground, _) = rasterize([click(0, 0, 0)])
 
     assert len(np.argwhere(foreground)) == len([o for o in ball_offsets(2) if (o >= 0).all()])
 
 
-def test_a_click_half_a_voxel_beyond_the_last_centre_is_drawn() -> None:
-    (foreground, _) = draw([click(13.5, 7, 8)])
+def test_a_click_half_a_voxel_beyond_the_last_centre_is_rasterized() -> None:
+    (foreground, _) = rasterize([click(13.5, 7, 8)])
 
     assert foreground[13, 7, 8] == 1
 
 
-def test_clicks_are_united_and_do_not_change_each_other() -> None:
+def test_the_channel_of_several_clicks_is_the_union_of_their_balls() -> None:
     clicks = [click(5, 5, 5), click(6, 5, 5), click(11, 11, 11)]
 
-    (together, _) = draw(clicks)
+    (together, _) = rasterize(clicks)
 
-    alone = np.maximum.reduce([draw([each])[0] for each in clicks])
+    alone = np.maximum.reduce([rasterize([single])[0] for single in clicks])
     assert np.array_equal(together, alone)
 
 
-def test_each_channel_takes_the_pairs_that_it_names() -> None:
+def test_each_channel_contains_the_clicks_of_its_labels_and_polarities() -> None:
     channels = [
         {"takes": [["hook", "foreground"]]},
         {"takes": [["hook", "background"], ["ring", "foreground"]]},
@@ -87,19 +87,25 @@ def test_each_channel_takes_the_pairs_that_it_names() -> None:
     ]
     spec = GuidanceSpec.model_validate(phantoms.GUIDANCE | {"channels": channels})
 
-    drawn = draw([click(3, 3, 3), click(7, 7, 7, polarity=BG), click(11, 11, 11, label="ring")], spec)
+    rasterized = rasterize([click(3, 3, 3), click(7, 7, 7, polarity=BG), click(11, 11, 11, label="ring")], spec)
 
-    assert [sorted({int(i) for i in np.argwhere(c)[:, 0] if i in (3, 7, 11)}) for c in drawn] == [[3], [7, 11], [11]]
-    assert drawn.sum(axis=(1, 2, 3)).tolist() == [33, 66, 33]
+    assert [sorted({int(i) for i in np.argwhere(c)[:, 0] if i in (3, 7, 11)}) for c in rasterized] == [
+        [3],
+        [7, 11],
+        [11],
+    ]
+    assert rasterized.sum(axis=(1, 2, 3)).tolist() == [33, 66, 33]
 
 
-def test_a_ball_that_has_no_voxel_on_the_model_grid_is_an_error() -> None:
+def test_a_ball_without_voxels_on_the_model_grid_is_rejected() -> None:
     beyond = click(6, 7, 20.5)
 
-    with pytest.raises(ClickError, match=r"the foreground click of 'hook' at \(.*\) mm lies beyond the outermost"):
+    with pytest.raises(
+        ClickError, match=r"the foreground click of 'hook' at \(.*\) mm is beyond the centre of the outermost"
+    ):
         balls([beyond], GEOMETRY, SPEC)
 
 
-def test_no_clicks_are_empty_channels() -> None:
-    assert draw([]).shape == (2, 14, 15, 16)
-    assert not draw([]).any()
+def test_without_clicks_the_channels_are_empty() -> None:
+    assert rasterize([]).shape == (2, 14, 15, 16)
+    assert not rasterize([]).any()

@@ -1,4 +1,4 @@
-"""Intensities are scaled as MONAI scales them."""
+"""Intensities are scaled as in MONAI."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.helpers.oracles import NormalizeIntensity, ScaleIntensityRange, Scale
 
 
 def scale(values: np.ndarray, scaling: Scaling) -> np.ndarray:
-    """Scaled in parts, fitted on other parts."""
+    """Scales values in two parts, with a scaler fitted on two other parts."""
     scaler = fitted(scaling, lambda: (values[:5], values[5:]))
     return np.concatenate([scaler(values[:2]), scaler(values[2:])])
 
@@ -24,14 +24,14 @@ def values() -> np.ndarray:
 
 
 @pytest.mark.parametrize("clip", [True, False])
-def test_range(values: np.ndarray, clip: bool) -> None:
+def test_range_scaling_equals_monai(values: np.ndarray, clip: bool) -> None:
     ours = scale(values, RangeScaling(kind="range", a_min=-57, a_max=164, b_min=-1, b_max=1, clip=clip))
 
     np.testing.assert_allclose(ours, ScaleIntensityRange(-57, 164, -1, 1, clip)(values).numpy(), atol=1e-5)
     assert ours.dtype == np.float32
 
 
-def test_percentile(values: np.ndarray) -> None:
+def test_percentile_scaling_equals_monai(values: np.ndarray) -> None:
     ours = scale(values, PercentileScaling(kind="percentile", lower=0.5, upper=99.5))
 
     theirs = ScaleIntensityRangePercentiles(0.5, 99.5, 0, 1, clip=True)(values)
@@ -39,13 +39,13 @@ def test_percentile(values: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("nonzero", [True, False])
-def test_zscore(values: np.ndarray, nonzero: bool) -> None:
+def test_zscore_scaling_equals_monai(values: np.ndarray, nonzero: bool) -> None:
     ours = scale(values, ZScoreScaling(kind="zscore", nonzero=nonzero))
 
     np.testing.assert_allclose(ours, NormalizeIntensity(nonzero=nonzero)(values).numpy(), atol=1e-4)
 
 
-def test_square_root(values: np.ndarray) -> None:
+def test_square_root_scaling(values: np.ndarray) -> None:
     ours = scale(values, SquareRootScaling(kind="square_root", minimum=0, maximum=25))
 
     np.testing.assert_allclose(ours, np.sqrt(np.clip(values.astype(np.float64), 0, 25)), rtol=1e-6)
@@ -54,6 +54,6 @@ def test_square_root(values: np.ndarray) -> None:
 @pytest.mark.parametrize(
     "scaling", [PercentileScaling(kind="percentile", lower=1, upper=99), ZScoreScaling(kind="zscore", nonzero=True)]
 )
-def test_a_volume_of_one_value_does_not_divide_by_zero(scaling: PercentileScaling | ZScoreScaling) -> None:
+def test_a_constant_volume_is_scaled_to_zero(scaling: PercentileScaling | ZScoreScaling) -> None:
     for value in (0.0, 7.0):
         assert not scale(np.full((4, 4, 4), value, np.float32), scaling).any()

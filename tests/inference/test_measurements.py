@@ -1,4 +1,4 @@
-"""Measurements of PET are those by hand; of a label map that changes, only blocks that changed are measured anew."""
+"""PET measurements equal those computed by hand; after a change only the changed blocks are measured again."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from clickseg.core.arrays import Box
 from clickseg.core.label_map import LabelMap
 from clickseg.dicom.volume import Series
-from clickseg.inference import measurements as measures_module
-from clickseg.inference.measurements import Measured, Measures, combined, measure_part
+from clickseg.inference import measurements as measurements_module
+from clickseg.inference.measurements import Measured, Measures, combine_blocks, measure_block
 from tests.helpers import phantoms
 
 GEOMETRY = phantoms.oblique_geometry((12, 14, 16), pixel_spacing=(3.1, 2.3), slice_spacing=4.2)
@@ -24,8 +24,8 @@ RANGES = st.tuples(st.floats(0, 1), st.floats(0, 1))
 CHANGES = st.lists(st.tuples(RANGES, RANGES, RANGES, st.integers(0, 3)), min_size=1, max_size=5)
 
 
-def by_hand(mask: np.ndarray, values: np.ndarray) -> tuple[float, float, float, float]:
-    """SUVmax, SUVmean, SUVpeak and TLG, voxel by voxel, with distances between places in the patient."""
+def measure_by_hand(mask: np.ndarray, values: np.ndarray) -> tuple[float, float, float, float]:
+    """Returns SUVmax, SUVmean, SUVpeak and TLG, voxel by voxel, with distances in patient coordinates."""
     voxels = np.indices(mask.shape).reshape(3, -1).T
     places = GEOMETRY.map_indices_to_reference(voxels)
     flat, inside = values.ravel(), mask.ravel()
@@ -37,35 +37,35 @@ def by_hand(mask: np.ndarray, values: np.ndarray) -> tuple[float, float, float, 
     return float(flat[inside].max()), mean, max(peaks), mean * inside.sum() * 3.1 * 2.3 * 4.2 / 1000
 
 
-def measured_in_parts(mask: np.ndarray, volume: hd.Volume, unit: str) -> Measured:
-    """What is measured of a segment, its first five slices apart from the others."""
-    parts = [measure_part(mask[:5], 0, volume, unit), measure_part(mask[5:], 5, volume, unit)]
-    return combined(parts, volume, unit)
+def measure_in_blocks(mask: np.ndarray, volume: hd.Volume, unit: str) -> Measured:
+    """Measures a segment in two blocks: its first five slices, and the others."""
+    blocks = [measure_block(mask[:5], 0, volume, unit), measure_block(mask[5:], 5, volume, unit)]
+    return combine_blocks(blocks, volume, unit)
 
 
 @pytest.mark.parametrize("corner", [(0, 0, 0), (3, 4, 5), (8, 10, 12)])
-def test_pet_is_measured_as_by_hand(corner: tuple[int, int, int]) -> None:
+def test_pet_measurements_equal_those_by_hand(corner: tuple[int, int, int]) -> None:
     values = np.random.default_rng(1).gamma(2, 2, GEOMETRY.spatial_shape).astype(np.float32)
     k, j, i = corner
     mask = np.zeros(GEOMETRY.spatial_shape, bool)
     mask[k : k + 3, j : j + 4, i : i + 2] = True
     mask[k, j, i : i + 4] = True
 
-    measured = measured_in_parts(mask, GEOMETRY.with_array(values), "SUVbw")
+    measurements = measure_in_blocks(mask, GEOMETRY.with_array(values), "SUVbw")
 
-    uptake = measured.uptake
+    uptake = measurements.uptake
     assert uptake is not None
-    found = (uptake.suv_max, uptake.suv_mean, uptake.suv_peak, uptake.tlg_g)
-    assert found == pytest.approx(by_hand(mask, values), rel=1e-5)
-    assert measured.volume_ml == pytest.approx(mask.sum() * 3.1 * 2.3 * 4.2 / 1000)
+    measured = (uptake.suv_max, uptake.suv_mean, uptake.suv_peak, uptake.tlg_g)
+    assert measured == pytest.approx(measure_by_hand(mask, values), rel=1e-5)
+    assert measurements.volume_ml == pytest.approx(mask.sum() * 3.1 * 2.3 * 4.2 / 1000)
 
 
-def test_the_peak_of_one_hot_voxel_is_its_mean_with_its_neighbours() -> None:
+def test_the_peak_of_a_single_voxel_is_the_mean_of_the_sphere_around_it() -> None:
     values = np.zeros(GEOMETRY.spatial_shape, np.float32)
     mask = np.zeros(GEOMETRY.spatial_shape, bool)
     values[6, 7, 8], mask[6, 7, 8] = 10, True
 
-    uptake = measured_in_parts(mask, GEOMETRY.with_array(values), "SUVbw").uptake
+    uptake = measure_in_blocks(mask, GEOMETRY.with_array(values), "SUVbw").uptake
 
     assert uptake is not None
     count = sum(
@@ -78,25 +78,25 @@ def test_the_peak_of_one_hot_voxel_is_its_mean_with_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize("unit", ["HU", ""])
-def test_what_is_no_pet_has_a_volume_only(unit: str) -> None:
+def test_only_the_volume_is_measured_if_the_unit_is_not_suvbw(unit: str) -> None:
     mask = np.ones(GEOMETRY.spatial_shape, bool)
 
-    assert measured_in_parts(mask, GEOMETRY.with_array(mask.astype(np.float32)), unit) == Measured(
+    assert measure_in_blocks(mask, GEOMETRY.with_array(mask.astype(np.float32)), unit) == Measured(
         pytest.approx(mask.size * 3.1 * 2.3 * 4.2 / 1000)
     )
 
 
 @pytest.fixture(scope="module")
 def pet(tmp_path_factory: pytest.TempPathFactory) -> Series:
-    """An oblique series of random values, taken for SUV."""
+    """An oblique series of random values, with SUVbw as its unit."""
     geometry = phantoms.oblique_geometry(SHAPE)
     values = np.round(np.random.default_rng(3).gamma(2, 200, SHAPE)).astype(np.float32)
     series = phantoms.read(phantoms.write(tmp_path_factory.mktemp("pet"), geometry.with_array(values)))
     return replace(series, unit="SUVbw")
 
 
-def box_of(*ranges: tuple[float, float]) -> Box:
-    """A box of the grid that holds a voxel, by parts of its axes."""
+def box_at(*ranges: tuple[float, float]) -> Box:
+    """Returns a box of at least one voxel, from ranges between 0 and 1 along each axis."""
     k, j, i = (
         slice(int(min(pair) * (count - 1)), int(max(pair) * (count - 1)) + 1)
         for pair, count in zip(ranges, SHAPE, strict=True)
@@ -106,19 +106,21 @@ def box_of(*ranges: tuple[float, float]) -> Box:
 
 @given(CHANGES, st.booleans())
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_follows_changes_is_what_all_of_it_gives(pet: Series, changes: list, overlapping: bool) -> None:
+def test_measurements_after_changes_equal_those_of_the_entire_label_map(
+    pet: Series, changes: list, overlapping: bool
+) -> None:
     array = np.zeros((*SHAPE, 1) if overlapping else SHAPE, np.uint8)
-    labels, measures = LabelMap(array, overlapping, 2), Measures(pet)
+    labels, cache = LabelMap(array, overlapping, 2), Measures(pet)
     for *ranges, value in changes:
-        box = box_of(*ranges)
+        box = box_at(*ranges)
         array[box] = value if overlapping else min(value, 2)
-        measures.forget(box)
+        cache.forget(box)
 
-        found = measures.of(labels)
+        measurements = cache.of(labels)
 
-        assert found == Measures(pet).of(labels)
-        assert list(found) == [number for number in (1, 2) if labels.mask(number).any()]
-        for number, measured in found.items():
+        assert measurements == Measures(pet).of(labels)
+        assert list(measurements) == [number for number in (1, 2) if labels.mask(number).any()]
+        for number, measured in measurements.items():
             values = pet.volume.array[labels.mask(number)]
             assert measured.volume_ml == pytest.approx(len(values) * pet.volume.voxel_volume / 1000)
             assert measured.uptake is not None
@@ -126,19 +128,19 @@ def test_what_follows_changes_is_what_all_of_it_gives(pet: Series, changes: list
             assert measured.uptake.suv_mean == pytest.approx(values.mean(dtype=np.float64))
 
 
-def test_only_blocks_that_changed_are_measured_anew(pet: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_blocks_are_measured_again(pet: Series, monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.ones(SHAPE, np.uint8)
-    labels, measures = LabelMap(array, False, 1), Measures(pet)
-    measures.of(labels)
-    measured: list[int] = []
+    labels, cache = LabelMap(array, False, 1), Measures(pet)
+    cache.of(labels)
+    measured_slices: list[int] = []
     monkeypatch.setattr(
-        measures_module,
-        "measure_part",
-        lambda mask, first, *rest: measured.append(first) or measure_part(mask, first, *rest),
+        measurements_module,
+        "measure_block",
+        lambda mask, first, *rest: measured_slices.append(first) or measure_block(mask, first, *rest),
     )
 
     array[17:19, 2, 3] = 0
-    measures.forget((slice(17, 19), slice(2, 3), slice(3, 4)))
-    measures.of(labels)
+    cache.forget((slice(17, 19), slice(2, 3), slice(3, 4)))
+    cache.of(labels)
 
-    assert measured == [16]
+    assert measured_slices == [16]

@@ -1,4 +1,4 @@
-"""Axes are turned as nibabel turns them, and turned back to the voxel, however a series lies in the patient."""
+"""Axes are reoriented as in nibabel, and every voxel is restored, for any orientation of a series in the patient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clickseg.inference.orientation import turn_to
 from clickseg.inference.resample import OnModelGrid, model_geometry
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.helpers.inference import decided, whole
+from tests.helpers.inference import full_image, label_map_from_logits
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 ORIENTATIONS = ["".join(letters) for axes in permutations(["RL", "AP", "IS"]) for letters in product(*axes)]
@@ -23,61 +23,63 @@ angles = st.tuples(*[st.floats(-3.2, 3.2)] * 3)
 
 @given(angles, st.sampled_from(ORIENTATIONS))
 @settings(max_examples=200)
-def test_the_turn_is_nibabels(about: tuple[float, ...], orientation: str) -> None:
-    geometry = phantoms.oblique_geometry(axes=phantoms.rotation(*about))
+def test_the_reorientation_equals_nibabel(rotation_angles: tuple[float, ...], orientation: str) -> None:
+    geometry = phantoms.oblique_geometry(axes=phantoms.rotation(*rotation_angles))
 
-    turned = turn_to(geometry, orientation).apply(geometry)
+    reoriented = turn_to(geometry, orientation).apply(geometry)
 
     ours = nibabel.orientations.io_orientation(LPS_TO_RAS @ geometry.affine)
-    wanted = nibabel.orientations.axcodes2ornt(tuple(orientation))
-    transform = nibabel.orientations.ornt_transform(ours, wanted)
+    target = nibabel.orientations.axcodes2ornt(tuple(orientation))
+    transform = nibabel.orientations.ornt_transform(ours, target)
     expected = geometry.affine @ nibabel.orientations.inv_ornt_aff(transform, geometry.spatial_shape)
-    np.testing.assert_allclose(turned.affine, expected, atol=1e-9)
+    np.testing.assert_allclose(reoriented.affine, expected, atol=1e-9)
 
 
 @given(angles, st.sampled_from(ORIENTATIONS))
 @settings(max_examples=200)
-def test_undoing_a_turn_gives_back_every_voxel(about: tuple[float, ...], orientation: str) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry(axes=phantoms.rotation(*about)))
-    turn = turn_to(volume, orientation)
+def test_writing_to_a_reoriented_view_restores_every_voxel(
+    rotation_angles: tuple[float, ...], orientation: str
+) -> None:
+    volume = phantoms.distinct(phantoms.oblique_geometry(axes=phantoms.rotation(*rotation_angles)))
+    reorientation = turn_to(volume, orientation)
 
-    turned = turn.apply(volume).array
+    reoriented = reorientation.apply(volume).array
 
-    found = np.empty_like(volume.array)
-    turn.view(found)[...] = turned
-    np.testing.assert_array_equal(found, volume.array)
+    restored = np.empty_like(volume.array)
+    reorientation.view(restored)[...] = reoriented
+    np.testing.assert_array_equal(restored, volume.array)
 
 
 @given(angles, st.sampled_from(ORIENTATIONS), st.data())
 @settings(max_examples=200)
-def test_undoing_a_turn_of_a_box_gives_back_its_voxels(
-    about: tuple[float, ...], orientation: str, data: st.DataObject
+def test_the_source_box_of_a_reoriented_box_contains_the_same_voxels(
+    rotation_angles: tuple[float, ...], orientation: str, data: st.DataObject
 ) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry(axes=phantoms.rotation(*about)))
-    turn = turn_to(volume, orientation)
-    turned = turn.apply(volume).array
-    first, second, third = (sorted(data.draw(st.tuples(*[st.integers(0, count)] * 2))) for count in turned.shape)
+    volume = phantoms.distinct(phantoms.oblique_geometry(axes=phantoms.rotation(*rotation_angles)))
+    reorientation = turn_to(volume, orientation)
+    reoriented = reorientation.apply(volume).array
+    first, second, third = (sorted(data.draw(st.tuples(*[st.integers(0, count)] * 2))) for count in reoriented.shape)
     box = slice(*first), slice(*second), slice(*third)
 
-    back = turn.undo_box(box, volume.array.shape)
+    source = reorientation.source_box(box, volume.array.shape)
 
-    np.testing.assert_array_equal(turn.view(volume.array[back]), turned[box])
+    np.testing.assert_array_equal(reorientation.view(volume.array[source]), reoriented[box])
 
 
 @pytest.mark.parametrize("degrees", [0, 30, 45, 55, 60, 90, 135, 180])
 @pytest.mark.parametrize("orientation", ["RAS", "SAR", "PIR"])
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_what_a_network_says_of_a_voxel_is_said_of_that_voxel(
-    degrees: float, orientation: str, activation: str
-) -> None:
+def test_each_voxel_gets_the_label_of_its_own_logits(degrees: float, orientation: str, activation: str) -> None:
     axes = phantoms.rotation(np.radians(degrees), np.radians(degrees) / 2, np.radians(degrees) / 3)
     geometry = phantoms.oblique_geometry((12, 12, 12), axes=axes, pixel_spacing=(1.5, 1.5), slice_spacing=1.5)
     volume = phantoms.hook(geometry, 4.0, -4.0)
     grid = {"spacing_mm": [1.5, 1.5, 1.5], "orientation": orientation}
     classes = [phantoms.organ("hook", 1)]
     spec = ModelSpec.model_validate(phantoms.metadata(grid=grid, activation=activation, classes=classes))
-    seen = whole(OnModelGrid(volume, spec.grid))
+    image = full_image(OnModelGrid(volume, spec.grid))
 
-    labels = decided(np.stack([np.zeros_like(seen), seen]), model_geometry(geometry, spec.grid), geometry, spec)
+    labels = label_map_from_logits(
+        np.stack([np.zeros_like(image), image]), model_geometry(geometry, spec.grid), geometry, spec
+    )
 
     np.testing.assert_array_equal(labels.mask(1), volume.array > 0)

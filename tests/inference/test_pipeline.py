@@ -1,4 +1,4 @@
-"""The whole job for one series gives what can be worked out by hand."""
+"""The full run of one series gives the result that was computed by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers.full_run import segment_series
 BG = Polarity.BACKGROUND
 
 
-def run(folder: Path, *clicks: object, **changes: object) -> np.ndarray:
+def segment_phantom(folder: Path, *clicks: object, **changes: object) -> np.ndarray:
     series = phantoms.read(runs.write_input(folder / "in") / "CT")
     package = load_package(runs.write_model(folder / "models", **changes) / "thresholder")
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
@@ -27,18 +27,18 @@ def run(folder: Path, *clicks: object, **changes: object) -> np.ndarray:
     return result.labels.mask(1)
 
 
-def test_without_clicks_the_network_alone_decides(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(run(tmp_path), runs.expected())
+def test_without_clicks_the_label_map_is_the_output_of_the_network(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(segment_phantom(tmp_path), runs.expected())
 
 
-def test_clicks_overrule_the_network_in_just_their_balls(tmp_path: Path) -> None:
+def test_clicks_change_the_result_only_in_their_balls(tmp_path: Path) -> None:
     clicks = [runs.click(9, 11, 13), runs.click(3, 3, 4, polarity=BG)]
 
-    found = run(tmp_path, *clicks)
+    mask = segment_phantom(tmp_path, *clicks)
 
-    np.testing.assert_array_equal(found, runs.expected(*clicks))
-    assert found[9, 11, 13]
-    assert not found[3, 3, 4]
+    np.testing.assert_array_equal(mask, runs.expected(*clicks))
+    assert mask[9, 11, 13]
+    assert not mask[3, 3, 4]
     assert runs.expected()[3, 3, 4]
 
 
@@ -57,8 +57,8 @@ def test_postprocessing_is_applied_and_can_be_switched_off(tmp_path: Path) -> No
     assert off.removed == ()
 
 
-def two_inputs(folder: Path) -> ModelPackage:
-    """A package with PET and CT: lesion where the CT is above 0 HU, whatever the PET."""
+def make_pet_ct_package(folder: Path) -> ModelPackage:
+    """Makes a package with PET and CT: lesion where the CT is above 0 HU; the PET is ignored."""
     inputs = [
         {"name": "pet", "modality": "PT", "unit": "SUVbw", "scaling": phantoms.RANGE},
         {"name": "ct", "modality": "CT", "unit": "HU", "scaling": phantoms.RANGE},
@@ -69,7 +69,7 @@ def two_inputs(folder: Path) -> ModelPackage:
     return load_package(folder)
 
 
-def test_a_second_input_is_put_on_the_grid_of_the_first(tmp_path: Path) -> None:
+def test_a_second_input_is_resampled_to_the_grid_of_the_first(tmp_path: Path) -> None:
     pet = phantoms.read(phantoms.write(tmp_path / "pet", phantoms.hook(runs.GEOMETRY, 100, 1), "PT"))
     fine = phantoms.oblique_geometry((23, 28, 31), pixel_spacing=(0.85, 0.45), slice_spacing=1.55)
     i, j, k = runs.GEOMETRY.map_reference_to_indices(
@@ -77,20 +77,20 @@ def test_a_second_input_is_put_on_the_grid_of_the_first(tmp_path: Path) -> None:
     ).T
     plane = (60 * (i + 2 * j - k - 5)).reshape(fine.spatial_shape).astype(np.float32)
     ct = phantoms.read(phantoms.write(tmp_path / "ct", fine.with_array(plane), "CT"))
-    package = two_inputs(tmp_path / "model")
+    package = make_pet_ct_package(tmp_path / "model")
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
-    found = segment_series([pet, ct], Clicks(), package, engine).labels.mask(1)
+    mask = segment_series([pet, ct], Clicks(), package, engine).labels.mask(1)
 
     i, j, k = np.indices(runs.GEOMETRY.spatial_shape)
     value = 60 * (i + 2 * j - k - 5)
     inside = np.ones(value.shape, bool)
     inside[-1] = inside[:, -1] = inside[:, :, -1] = False  # the CT ends half a voxel before the PET
-    sure = inside & (np.abs(value) > 30)
-    np.testing.assert_array_equal(found[sure], (value > 0)[sure])
+    is_clear = inside & (np.abs(value) > 30)
+    np.testing.assert_array_equal(mask[is_clear], (value > 0)[is_clear])
 
 
-def test_a_series_of_another_modality_is_refused(tmp_path: Path) -> None:
+def test_a_series_of_another_modality_is_rejected(tmp_path: Path) -> None:
     series = phantoms.read(runs.write_input(tmp_path / "in", modality="MR") / "MR")
     package = load_package(runs.write_model(tmp_path / "models") / "thresholder")
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))

@@ -1,4 +1,4 @@
-"""Postprocessing drops what the model package says, and says so; components that follow a mask are those of it."""
+"""Postprocessing follows the rules of the model package and reports what it removed; components follow mask changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GEOMETRY = phantoms.oblique_geometry((12, 14, 16))
 VOXEL_ML = phantoms.ROW_SPACING * phantoms.COLUMN_SPACING * phantoms.SLICE_SPACING / 1000
 
 
-def model(**rules: object) -> ModelSpec:
+def make_spec(**rules: object) -> ModelSpec:
     section = phantoms.metadata(postprocessing=rules, guidance=phantoms.GUIDANCE)
     return ModelSpec.model_validate(section | {"grid": {"spacing_mm": [1.5, 1.5, 3.0], "orientation": "RAS"}})
 
@@ -46,7 +46,7 @@ def volume() -> hd.Volume:
 
 
 def test_everything_is_kept_without_rules(labels: LabelMap, volume: hd.Volume) -> None:
-    kept, removed = postprocess(labels, volume, [], model())
+    kept, removed = postprocess(labels, volume, [], make_spec())
 
     assert np.array_equal(kept.array, labels.array)
     assert removed == ()
@@ -55,7 +55,7 @@ def test_everything_is_kept_without_rules(labels: LabelMap, volume: hd.Volume) -
 def test_the_input_is_not_changed(labels: LabelMap, volume: hd.Volume) -> None:
     before = labels.array.copy()
 
-    postprocess(labels, volume, [], model(keep="largest", min_value=9))
+    postprocess(labels, volume, [], make_spec(keep="largest", min_value=9))
 
     assert np.array_equal(labels.array, before)
 
@@ -64,70 +64,70 @@ def test_voxels_below_the_minimum_are_dropped(labels: LabelMap, volume: hd.Volum
     volume.array[1:3] = 1.49
     volume.array[3] = 1.5
 
-    kept, (removed,) = postprocess(labels, volume, [], model(min_value=1.5))
+    kept, (removed,) = postprocess(labels, volume, [], make_spec(min_value=1.5))
 
     assert kept.mask(1).sum() == 20 + 9
     assert removed.low_ml == pytest.approx(40 * VOXEL_ML)
 
 
 def test_small_components_are_dropped(labels: LabelMap, volume: hd.Volume) -> None:
-    kept, (removed,) = postprocess(labels, volume, [], model(min_volume_ml=8 * VOXEL_ML - 1e-9))
+    kept, (removed,) = postprocess(labels, volume, [], make_spec(min_volume_ml=8 * VOXEL_ML - 1e-9))
 
     assert kept.mask(1).sum() == 68
     assert (removed.components, removed.components_ml) == (1, pytest.approx(VOXEL_ML))
 
 
-def test_the_largest_component_is_kept(labels: LabelMap, volume: hd.Volume) -> None:
-    kept, (removed,) = postprocess(labels, volume, [], model(keep="largest"))
+def test_keep_largest_keeps_the_largest_component(labels: LabelMap, volume: hd.Volume) -> None:
+    kept, (removed,) = postprocess(labels, volume, [], make_spec(keep="largest"))
 
     assert kept.mask(1).sum() == 60
     assert removed.components == 2
 
 
-def test_components_that_touch_at_a_corner_are_two(labels: LabelMap, volume: hd.Volume) -> None:
-    kept, _ = postprocess(labels, volume, [click(10, 10, 10)], model(keep="clicked"))
+def test_voxels_that_touch_at_a_corner_are_two_components(labels: LabelMap, volume: hd.Volume) -> None:
+    kept, _ = postprocess(labels, volume, [click(10, 10, 10)], make_spec(keep="clicked"))
 
     assert np.argwhere(kept.mask(1)).tolist() == [[10, 10, 10]]
 
 
-def test_clicked_components_are_kept(labels: LabelMap, volume: hd.Volume) -> None:
+def test_keep_clicked_keeps_clicked_components(labels: LabelMap, volume: hd.Volume) -> None:
     clicks = [click(2, 2, 2), click(9, 9, 9), click(10, 10, 10, polarity=BG)]
 
-    kept, (removed,) = postprocess(labels, volume, clicks, model(keep="clicked"))
+    kept, (removed,) = postprocess(labels, volume, clicks, make_spec(keep="clicked"))
 
     assert kept.mask(1).sum() == 68
     assert (removed.components, removed.clicks_beside) == (1, 0)
 
 
 def test_without_foreground_clicks_all_components_are_kept(labels: LabelMap, volume: hd.Volume) -> None:
-    kept, _ = postprocess(labels, volume, [click(2, 2, 2, polarity=BG)], model(keep="clicked"))
+    kept, _ = postprocess(labels, volume, [click(2, 2, 2, polarity=BG)], make_spec(keep="clicked"))
 
     assert np.array_equal(kept.array, labels.array)
 
 
-def test_a_click_in_a_hole_keeps_what_its_ball_touches(labels: LabelMap, volume: hd.Volume) -> None:
+def test_a_click_in_a_hole_keeps_the_component_that_its_ball_touches(labels: LabelMap, volume: hd.Volume) -> None:
     volume.array[2, 3, 3] = 0
 
-    kept, (removed,) = postprocess(labels, volume, [click(2, 3, 3)], model(keep="clicked", min_value=1))
+    kept, (removed,) = postprocess(labels, volume, [click(2, 3, 3)], make_spec(keep="clicked", min_value=1))
 
     assert kept.mask(1).sum() == 59
     assert removed.clicks_beside == 0
 
 
-def test_a_click_far_from_everything_is_counted(labels: LabelMap, volume: hd.Volume) -> None:
-    kept, (removed,) = postprocess(labels, volume, [click(6, 12, 1)], model(keep="clicked"))
+def test_a_click_far_from_all_components_is_reported(labels: LabelMap, volume: hd.Volume) -> None:
+    kept, (removed,) = postprocess(labels, volume, [click(6, 12, 1)], make_spec(keep="clicked"))
 
     assert kept.present() == ()
     assert removed.clicks_beside == 1
 
 
-def test_a_click_at_the_very_border_is_no_crash(labels: LabelMap, volume: hd.Volume) -> None:
-    _, (removed,) = postprocess(labels, volume, [click(11.5, 13.5, 15.5)], model(keep="clicked"))
+def test_a_click_at_the_border_of_the_volume_is_accepted(labels: LabelMap, volume: hd.Volume) -> None:
+    _, (removed,) = postprocess(labels, volume, [click(11.5, 13.5, 15.5)], make_spec(keep="clicked"))
 
     assert removed.clicks_beside == 1
 
 
-def test_each_class_is_judged_by_its_own_clicks(volume: hd.Volume) -> None:
+def test_each_class_is_postprocessed_with_its_own_clicks(volume: hd.Volume) -> None:
     array = np.zeros((*GEOMETRY.spatial_shape, 1), np.uint8)
     array[1:3, 1:3, 1:3] |= 1
     array[6:8, 6:8, 6:8] |= 1
@@ -145,16 +145,16 @@ def test_each_class_is_judged_by_its_own_clicks(volume: hd.Volume) -> None:
     )
 
     assert [kept.mask(1).sum(), kept.mask(2).sum()] == [8, 8]
-    assert [each.components for each in removed] == [1, 0]
+    assert [removal.components for removal in removed] == [1, 0]
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["all", "largest"]), st.floats(0, 0.05))
 @settings(max_examples=50)
-def test_what_is_kept_is_what_a_naive_loop_keeps(seed: int, keep: str, min_volume_ml: float) -> None:
+def test_the_result_equals_that_of_a_naive_loop(seed: int, keep: str, min_volume_ml: float) -> None:
     array = (np.random.default_rng(seed).random(GEOMETRY.spatial_shape) < 0.25).astype(np.uint8)
     volume = GEOMETRY.with_array(np.ones(GEOMETRY.spatial_shape, np.float32))
 
-    kept, _ = postprocess(LabelMap(array, False, 1), volume, [], model(keep=keep, min_volume_ml=min_volume_ml))
+    kept, _ = postprocess(LabelMap(array, False, 1), volume, [], make_spec(keep=keep, min_volume_ml=min_volume_ml))
 
     components, count = ndimage.label(array)
     sizes = [(components == number).sum() for number in range(1, count + 1)]
@@ -168,7 +168,7 @@ def test_what_is_kept_is_what_a_naive_loop_keeps(seed: int, keep: str, min_volum
 
 @given(st.tuples(*[st.integers(1, 9)] * 3), st.integers(1, 6), st.floats(0.05, 0.6), st.integers(0, 100_000))
 @settings(max_examples=150, deadline=None)
-def test_after_any_changes_they_are_those_of_the_whole_mask(
+def test_updated_components_equal_those_of_the_entire_mask(
     shape: tuple[int, ...], changes: int, density: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -181,19 +181,19 @@ def test_after_any_changes_they_are_those_of_the_whole_mask(
 
         components.update(mask[box], box)
 
-        whole, count = ndimage.label(mask)
+        expected, count = ndimage.label(mask)
         assert len(components.table) == count
-        pairs = set(zip(whole.ravel().tolist(), components.numbers.ravel().tolist(), strict=True))
-        assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+        pairs = set(zip(expected.ravel().tolist(), components.numbers.ravel().tolist(), strict=True))
+        assert len(pairs) == len({number for number, _ in pairs}) == len({number for _, number in pairs})
         for number, component in components.table.items():
             voxels = np.argwhere(components.numbers == number)
-            assert component.voxels == len(voxels)
+            assert component.voxel_count == len(voxels)
             assert [part.start for part in component.box] == voxels.min(axis=0).tolist()
             assert [part.stop - 1 for part in component.box] == voxels.max(axis=0).tolist()
             assert components.first_voxel(number) == np.flatnonzero(components.numbers == number)[0]
 
 
-def test_what_lies_apart_keeps_its_number() -> None:
+def test_a_component_that_is_not_touched_keeps_its_number() -> None:
     mask = np.zeros((3, 3, 20), bool)
     mask[1, 1, 2] = mask[1, 1, 15:18] = True
     components = Components(mask)

@@ -1,4 +1,4 @@
-"""The model grid is MONAI's, and values there are MONAI's."""
+"""The model grid and its values equal those of MONAI."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from hypothesis import strategies as st
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
 from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import OnModelGrid, Taps, interpolate, model_geometry, source_coordinates, to_geometry
+from clickseg.inference.resample import (
+    LinearWeights,
+    OnModelGrid,
+    interpolate,
+    model_geometry,
+    source_coordinates,
+    to_geometry,
+)
 from clickseg.models.spec import GridSpec
 from tests.helpers import phantoms
-from tests.helpers.inference import whole
+from tests.helpers.inference import full_image
 from tests.helpers.oracles import MetaTensor, Orientation, Spacing, torch
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def with_monai(volume: hd.Volume, grid: GridSpec) -> MetaTensor:
-    """The same volume by MONAI's transforms, which know RAS affines of arrays [I, J, K]."""
+def resample_with_monai(volume: hd.Volume, grid: GridSpec) -> MetaTensor:
+    """Resamples a volume with MONAI's transforms, which use RAS affines of arrays [I, J, K]."""
     image = MetaTensor(torch.from_numpy(volume.array.copy())[None], affine=torch.from_numpy(LPS_TO_RAS @ volume.affine))
     labels = (("L", "R"), ("P", "A"), ("I", "S"))
     oriented = Orientation(axcodes=grid.orientation, labels=labels)(image)
@@ -33,32 +40,33 @@ def with_monai(volume: hd.Volume, grid: GridSpec) -> MetaTensor:
     angles=st.tuples(*[st.floats(-3, 3)] * 3),
     shape=st.tuples(*[st.integers(2, 12)] * 3),
     spacing=st.tuples(*[st.integers(6, 50).map(lambda number: number / 10)] * 3),
-    wanted=st.tuples(*[st.integers(8, 40).map(lambda number: number / 10 + 0.037)] * 3),  # never a tie, never equal
+    # + 0.037: without ties in rounding, and never equal to the source spacing
+    model_spacing=st.tuples(*[st.integers(8, 40).map(lambda number: number / 10 + 0.037)] * 3),
     orientation=st.sampled_from(["RAS", "LPS", "SPL", "AIR"]),
 )
 @settings(max_examples=40)
-def test_values_and_places_are_those_of_monai(
+def test_values_and_positions_equal_monai(
     angles: tuple[float, ...],
     shape: tuple[int, ...],
     spacing: tuple[float, ...],
-    wanted: tuple[float, ...],
+    model_spacing: tuple[float, ...],
     orientation: str,
 ) -> None:
     geometry = phantoms.oblique_geometry(
         shape, axes=phantoms.rotation(*angles), pixel_spacing=spacing[:2], slice_spacing=spacing[2]
     )
     noise = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    grid = GridSpec(spacing_mm=wanted, orientation=orientation)
+    grid = GridSpec(spacing_mm=model_spacing, orientation=orientation)
 
     ours = OnModelGrid(geometry.with_array(noise), grid)
 
-    theirs = with_monai(geometry.with_array(noise), grid)
+    theirs = resample_with_monai(geometry.with_array(noise), grid)
     np.testing.assert_allclose(model_geometry(geometry, grid).affine, LPS_TO_RAS @ theirs.affine.numpy(), atol=1e-4)
     assert ours.shape == tuple(theirs.shape[1:])
-    np.testing.assert_allclose(whole(ours), theirs[0].numpy(), atol=1e-3)
+    np.testing.assert_allclose(full_image(ours), theirs[0].numpy(), atol=1e-3)
 
 
-def test_the_first_voxel_centre_is_kept() -> None:
+def test_the_model_grid_keeps_the_first_voxel_centre_and_the_directions() -> None:
     source = phantoms.oblique_geometry()
     grid = GridSpec(spacing_mm=(2, 2.5, 3), orientation="RAS")
 
@@ -69,14 +77,14 @@ def test_the_first_voxel_centre_is_kept() -> None:
     np.testing.assert_allclose(model.direction, turn_to(source, "RAS").apply(source).direction, atol=1e-12)
 
 
-def test_a_model_grid_that_fits_into_no_memory_is_refused_before_it_is_allocated() -> None:
+def test_a_model_grid_that_is_too_large_is_rejected_before_allocation() -> None:
     source = phantoms.oblique_geometry((2000, 1000, 1000))
 
-    with pytest.raises(ModelError, match=r"a model grid of .* voxels of \(0\.05, 0\.05, 0\.05\) mm"):
+    with pytest.raises(ModelError, match=r"the model grid has .* voxels of \(0\.05, 0\.05, 0\.05\) mm"):
         model_geometry(source, GridSpec(spacing_mm=(0.05, 0.05, 0.05)))
 
 
-def test_the_way_back_finds_every_voxel_of_the_source() -> None:
+def test_source_coordinates_are_the_model_indices_of_source_voxels() -> None:
     source = phantoms.oblique_geometry()
     grid = GridSpec(spacing_mm=(2, 2.5, 3), orientation="SPL")
     model = model_geometry(source, grid)
@@ -91,26 +99,26 @@ def test_the_way_back_finds_every_voxel_of_the_source() -> None:
 
 
 @given(st.integers(1, 9), st.lists(st.floats(-3, 12), min_size=1, max_size=8), st.integers(0, 2))
-def test_interpolation_is_numpys_along_each_line(count: int, places: list[float], axis: int) -> None:
+def test_interpolation_along_an_axis_equals_numpy_interp(count: int, coordinates: list[float], axis: int) -> None:
     shape = [2, 3, 2]
     shape[axis] = count
     array = np.random.default_rng(count).normal(size=shape).astype(np.float32)
 
-    found = interpolate(array, axis, Taps.at(np.array(places), count))
+    values = interpolate(array, axis, LinearWeights.at_coordinates(np.array(coordinates), count))
 
     lines = np.moveaxis(array, axis, -1).reshape(-1, count)
-    expected = np.stack([np.interp(places, np.arange(count), line) for line in lines])
-    np.testing.assert_allclose(np.moveaxis(found, axis, -1).reshape(-1, len(places)), expected, atol=1e-5)
+    expected = np.stack([np.interp(coordinates, np.arange(count), line) for line in lines])
+    np.testing.assert_allclose(np.moveaxis(values, axis, -1).reshape(-1, len(coordinates)), expected, atol=1e-5)
 
 
-def test_a_part_of_a_result_is_the_same_bytes_alone() -> None:
+def test_a_part_has_the_same_bytes_as_in_the_entire_result() -> None:
     array = np.random.default_rng(0).normal(size=(40, 5, 6)).astype(np.float32)
-    taps = Taps.at(np.arange(57) * 0.7031, 40)
+    weights = LinearWeights.at_coordinates(np.arange(57) * 0.7031, 40)
 
-    everything = interpolate(array, 0, taps)
+    everything = interpolate(array, 0, weights)
 
     for start in (0, 8, 50):
-        part = taps.part(slice(start, start + 8), 0)
+        part = weights.select(slice(start, start + 8), 0)
         assert np.array_equal(interpolate(array, 0, part), everything[start : start + 8])
 
 
@@ -118,12 +126,12 @@ def test_interpolation_does_not_change_its_input() -> None:
     array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     before = array.copy()
 
-    interpolate(array, 1, Taps.at(np.array([0.5, 1.5]), 3))
+    interpolate(array, 1, LinearWeights.at_coordinates(np.array([0.5, 1.5]), 3))
 
     assert np.array_equal(array, before)
 
 
-def test_another_series_is_put_on_the_grid_by_its_place_in_the_patient() -> None:
+def test_another_series_is_resampled_by_its_position_in_the_patient() -> None:
     source = phantoms.oblique_geometry((20, 22, 24), axes=phantoms.rotation(0.4, 0.1, -0.3))
     i, j, k = source.map_indices_to_reference(np.indices(source.spatial_shape).reshape(3, -1).T).T
     volume = source.with_array((2 * i - 3 * j + 0.5 * k).astype(np.float32).reshape(source.spatial_shape))
@@ -136,13 +144,13 @@ def test_another_series_is_put_on_the_grid_by_its_place_in_the_patient() -> None
         coordinate_system="PATIENT",
     )
 
-    moved = to_geometry(volume, target)
+    resampled = to_geometry(volume, target)
 
     x, y, z = target.map_indices_to_reference(np.indices((3, 4, 5)).reshape(3, -1).T).T
-    np.testing.assert_allclose(moved, (2 * x - 3 * y + 0.5 * z).reshape(3, 4, 5), atol=1e-2)
+    np.testing.assert_allclose(resampled, (2 * x - 3 * y + 0.5 * z).reshape(3, 4, 5), atol=1e-2)
 
 
-def test_itk_images_lie_where_volumes_do() -> None:
+def test_itk_images_have_the_geometry_of_the_volume() -> None:
     volume = phantoms.distinct(phantoms.oblique_geometry())
 
     image = to_sitk(volume)

@@ -1,4 +1,4 @@
-"""Where logits are blended follows from the memory that is left, and never shows in the result."""
+"""The free memory decides where logits are blended; the result does not depend on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from clickseg.inference.preprocess import make_case, prepare
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.stitching import Slab, Spool, Stitching
 from clickseg.inference.stitching_choice import StitchChoice
-from clickseg.inference.windows import WindowGrid, importance
+from clickseg.inference.windows import WindowGrid, importance_map
 from clickseg.models.package import load_package
 from clickseg.models.spec import WindowSpec
 from tests.helpers import phantoms, runs
@@ -30,39 +30,39 @@ from tests.helpers import phantoms, runs
 SPEC = WindowSpec(roi=(8, 8, 8))
 GRID = WindowGrid.over((20, 16, 12), SPEC)
 CHANNELS = 30
-SLAB = Slab.bytes_of(GRID, CHANNELS)
-PLANE = Spool.bytes_of(GRID, CHANNELS, 1)
+SLAB_BYTES = Slab.bytes_needed(GRID, CHANNELS)
+PLANE_BYTES = Spool.bytes_needed(GRID, CHANNELS, 1)
 
 
-def chosen(folder: Path, left: int, monkeypatch: pytest.MonkeyPatch, reserved: int = 0) -> Stitching:
-    monkeypatch.setattr(Memory, "left", lambda _: left)
-    choose = StitchChoice(Memory(1 << 30, folder), reserved)
-    made = choose(GRID, importance(SPEC), CHANNELS, PlainKernels())
-    assert choose.place == ("disk" if isinstance(made, Spool) else "memory")
-    return made
+def choose_stitching(folder: Path, free_bytes: int, monkeypatch: pytest.MonkeyPatch, reserved: int = 0) -> Stitching:
+    monkeypatch.setattr(Memory, "left", lambda _: free_bytes)
+    choice = StitchChoice(Memory(1 << 30, folder), reserved)
+    stitching = choice(GRID, importance_map(SPEC), CHANNELS, PlainKernels())
+    assert choice.place == ("disk" if isinstance(stitching, Spool) else "memory")
+    return stitching
 
 
-def test_a_slab_is_taken_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(chosen(tmp_path, SLAB, monkeypatch), Slab)
-    assert isinstance(chosen(tmp_path, SLAB - 1, monkeypatch), Spool)
-    assert isinstance(chosen(tmp_path, SLAB, monkeypatch, reserved=1), Spool)
+def test_a_slab_is_used_if_it_fits_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(choose_stitching(tmp_path, SLAB_BYTES, monkeypatch), Slab)
+    assert isinstance(choose_stitching(tmp_path, SLAB_BYTES - 1, monkeypatch), Spool)
+    assert isinstance(choose_stitching(tmp_path, SLAB_BYTES, monkeypatch, reserved=1), Spool)
 
 
-def test_as_many_planes_are_added_up_at_a_time_as_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_stitching_sums_as_many_planes_at_a_time_as_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for planes in (1, 2, 5):
-        made = chosen(tmp_path, Spool.bytes_of(GRID, CHANNELS, planes), monkeypatch)
+        stitching = choose_stitching(tmp_path, Spool.bytes_needed(GRID, CHANNELS, planes), monkeypatch)
 
-        assert made._total.shape[1] == planes
+        assert stitching._sums.shape[1] == planes
 
 
-def test_less_than_a_plane_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_for_less_than_one_plane_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         MemoryLimitError, match=r"expected at least 1074 MB for 30 channels of 20 x 16 x 12 voxels, got"
     ):
-        chosen(tmp_path, PLANE - 1, monkeypatch)
+        choose_stitching(tmp_path, PLANE_BYTES - 1, monkeypatch)
 
 
-class Untouchable:
+class ForbiddenEngine:
     """An engine that must not be run."""
 
     device, batch = "cpu", 1
@@ -74,40 +74,42 @@ class Untouchable:
         return None
 
 
-def test_what_cannot_fit_is_refused_before_any_window_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_volume_that_cannot_fit_is_rejected_before_any_window_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = load_package(runs.write_model(tmp_path / "models") / "thresholder")
     series = phantoms.read(phantoms.write(tmp_path / "ct", phantoms.hook(runs.GEOMETRY, 500.0, -700.0)))
-    prepared = prepare(make_case([series], Clicks(), package))
+    preprocessed = prepare(make_case([series], Clicks(), package))
     monkeypatch.setattr(Memory, "left", lambda _: 10_000)
 
     with pytest.raises(MemoryLimitError, match="memory: expected at least"):
-        infer(prepared, Untouchable(), no_progress, KernelChoice(), Memory(1 << 30, tmp_path))
+        infer(preprocessed, ForbiddenEngine(), no_progress, KernelChoice(), Memory(1 << 30, tmp_path))
 
 
-def test_a_spool_takes_the_memory_that_it_is_counted_with(tmp_path: Path) -> None:
+def test_disk_stitching_needs_the_predicted_memory(tmp_path: Path) -> None:
     for planes in (1, 4):
-        made = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=planes)
-        arrays = made._total.nbytes + made._weights.nbytes + made._blocks._buffer.nbytes
+        stitching = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=planes)
+        arrays = stitching._sums.nbytes + stitching._weight_sums.nbytes + stitching._blocks._buffer.nbytes
 
         window = CHANNELS * planes * 8 * 8 * 4
-        assert arrays + window == Spool.bytes_of(GRID, CHANNELS, planes)
+        assert arrays + window == Spool.bytes_needed(GRID, CHANNELS, planes)
 
 
-def test_a_slab_takes_the_memory_that_it_is_counted_with() -> None:
-    made = Slab(GRID, importance(SPEC), CHANNELS, PlainKernels())
+def test_a_slab_needs_the_predicted_memory() -> None:
+    stitching = Slab(GRID, importance_map(SPEC), CHANNELS, PlainKernels())
 
-    assert made._total.nbytes + made._weights.nbytes + made._blocks._buffer.nbytes == SLAB
+    assert stitching._sums.nbytes + stitching._weight_sums.nbytes + stitching._blocks._buffer.nbytes == SLAB_BYTES
 
 
-def test_the_disk_takes_only_windows_that_are_not_finished_and_keeps_no_name(tmp_path: Path) -> None:
-    spool = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+def test_the_file_contains_only_unfinished_windows_and_has_no_name(tmp_path: Path) -> None:
+    stitching = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
     size = 0
 
     for layer in GRID.layers():
         for window in layer.windows:
-            spool.add(window, np.ones((CHANNELS, 8, 8, 8), np.float32))
-        for _ in spool.finished(layer.stop):
-            size = spool._scratch.size
+            stitching.add(window, np.ones((CHANNELS, 8, 8, 8), np.float32))
+        for _ in stitching.finish_planes(layer.stop):
+            size = stitching._scratch.size
 
     layers = [len(layer.windows) for layer in GRID.layers()]
     assert size == 2 * layers[0] * CHANNELS * 8**3 * 4 < len(GRID) * CHANNELS * 8**3 * 4
@@ -117,47 +119,47 @@ def test_the_disk_takes_only_windows_that_are_not_finished_and_keeps_no_name(tmp
 @pytest.fixture
 def no_large_files() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # Python ignores the signal that comes with it
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # Python ignores the signal SIGXFSZ
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.usefixtures("no_large_files")
-def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
-    spool = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+def test_a_full_disk_raises_a_clear_error(tmp_path: Path) -> None:
+    stitching = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
 
     with pytest.raises(OutputError, match="logits that do not fit into memory cannot be kept there: File too large"):
-        spool.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
+        stitching.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
 
 
-def test_what_the_disk_does_not_give_back_is_one_clear_error(tmp_path: Path) -> None:
-    spool = Spool(GRID, importance(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
-    spool.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
-    os.truncate(spool._scratch._file.fileno(), 1000)
+def test_a_truncated_file_raises_a_clear_error(tmp_path: Path) -> None:
+    stitching = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+    stitching.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
+    os.truncate(stitching._scratch._file.fileno(), 1000)
 
     with pytest.raises(OutputError, match="cannot be kept there: the file has been cut"):
-        next(spool.finished(8))
+        next(stitching.finish_planes(8))
 
 
-def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_missing_folder_raises_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be kept there: No such file"):
-        Spool(GRID, importance(SPEC), 1, PlainKernels(), folder=tmp_path / "none", planes=1)
+        Spool(GRID, importance_map(SPEC), 1, PlainKernels(), folder=tmp_path / "none", planes=1)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_a_run_with_little_memory_gives_the_same_bytes_and_says_so(
+def test_a_run_with_little_memory_gives_the_same_bytes_and_reports_the_disk(
     tmp_path: Path, activation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     series = phantoms.read(runs.write_input(tmp_path / "in") / "CT")
     package = load_package(runs.write_model(tmp_path / "models", activation=activation) / "thresholder")
-    prepared = prepare(make_case([series], Clicks((runs.click(9, 11, 13),)), package))
+    preprocessed = prepare(make_case([series], Clicks((runs.click(9, 11, 13),)), package))
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
-    found = []
+    predictions = []
     for slab_bytes in (0, 1 << 50):
-        monkeypatch.setattr(Slab, "bytes_of", lambda *_, size=slab_bytes: size)
-        found.append(infer(prepared, engine, no_progress, KernelChoice(), Memory(1 << 40, tmp_path)))
+        monkeypatch.setattr(Slab, "bytes_needed", lambda *_, size=slab_bytes: size)
+        predictions.append(infer(preprocessed, engine, no_progress, KernelChoice(), Memory(1 << 40, tmp_path)))
 
-    inside, spooled = found
-    assert (inside.windows.logits, spooled.windows.logits) == ("memory", "disk")
-    assert inside.labels.array.any()
-    assert inside.labels.array.tobytes() == spooled.labels.array.tobytes()
+    in_memory, on_disk = predictions
+    assert (in_memory.windows.logits, on_disk.windows.logits) == ("memory", "disk")
+    assert in_memory.labels.array.any()
+    assert in_memory.labels.array.tobytes() == on_disk.labels.array.tobytes()

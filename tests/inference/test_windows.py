@@ -1,4 +1,4 @@
-"""Windows lie where MONAI lays them, cover every voxel, and weigh what MONAI weighs."""
+"""Windows have the positions and weights of MONAI, and cover every voxel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.inference.windows import WindowGrid, importance
+from clickseg.inference.windows import WindowGrid, importance_map
 from clickseg.models.spec import WindowSpec
 from tests.helpers.oracles import compute_importance_map, dense_patch_slices
 
@@ -18,7 +18,7 @@ overlaps = st.floats(0, 0.95)
 
 @given(shapes, rois, overlaps)
 @settings(max_examples=200)
-def test_windows_are_those_of_monai(shape: tuple[int, ...], roi: tuple[int, ...], overlap: float) -> None:
+def test_windows_equal_those_of_monai(shape: tuple[int, ...], roi: tuple[int, ...], overlap: float) -> None:
     grid = WindowGrid.over(shape, WindowSpec(roi=roi, overlap=overlap))
 
     padded = tuple(max(n, r) for n, r in zip(shape, roi, strict=True))
@@ -42,14 +42,14 @@ def test_every_voxel_is_covered(shape: tuple[int, ...], roi: tuple[int, ...], ov
 
     for window in grid:
         covered[window.place] = True
-        assert covered[window.place].shape == np.empty(window.roi, dtype=bool)[window.part].shape
+        assert covered[window.place].shape == np.empty(window.roi, dtype=bool)[window.local_box].shape
 
     assert covered.all()
 
 
 @given(shapes, rois, overlaps)
 @settings(max_examples=100)
-def test_no_later_layer_touches_what_comes_before_its_start(
+def test_no_later_layer_covers_planes_before_the_stop_of_a_layer(
     shape: tuple[int, ...], roi: tuple[int, ...], overlap: float
 ) -> None:
     grid = WindowGrid.over(shape, WindowSpec(roi=roi, overlap=overlap))
@@ -57,33 +57,35 @@ def test_no_later_layer_touches_what_comes_before_its_start(
 
     assert [window for layer in layers for window in layer.windows] == list(grid)
     for number, layer in enumerate(layers):
-        later = [window.place[grid.axis].start for each in layers[number + 1 :] for window in each.windows]
+        later = [
+            window.place[grid.axis].start for later_layer in layers[number + 1 :] for window in later_layer.windows
+        ]
         assert layer.stop == min(later, default=shape[grid.axis])
 
 
 @given(shapes, rois)
-def test_the_volume_is_worked_through_along_the_axis_with_the_smallest_layers(
+def test_the_volume_is_processed_along_the_axis_with_the_smallest_layers(
     shape: tuple[int, ...], roi: tuple[int, ...]
 ) -> None:
     grid = WindowGrid.over(shape, WindowSpec(roi=roi))
 
-    layers = [min(count, window) / count for count, window in zip(shape, roi, strict=True)]  # as parts of the volume
-    assert layers[grid.axis] == min(layers)
+    fractions = [min(count, window) / count for count, window in zip(shape, roi, strict=True)]  # of the volume
+    assert fractions[grid.axis] == min(fractions)
 
 
-def test_a_small_volume_lies_in_the_middle_of_its_window() -> None:
+def test_a_volume_smaller_than_the_window_is_centred_in_it() -> None:
     grid = WindowGrid.over((5, 8, 20), WindowSpec(roi=(8, 8, 8), overlap=0.5))
 
     first = next(iter(grid))
     assert first.start == (-1, 0, 0)
     assert first.place == (slice(0, 5), slice(0, 8), slice(0, 8))
-    assert first.part == (slice(1, 6), slice(0, 8), slice(0, 8))
+    assert first.local_box == (slice(1, 6), slice(0, 8), slice(0, 8))
 
 
 @pytest.mark.parametrize("roi", [(8, 8, 8), (5, 9, 16), (1, 2, 3), (64, 64, 64)])
 @pytest.mark.parametrize("sigma_scale", [0.125, 0.3])
-def test_weights_are_those_of_monai(roi: tuple[int, ...], sigma_scale: float) -> None:
-    ours = importance(WindowSpec(roi=roi, sigma_scale=sigma_scale))
+def test_the_importance_map_equals_that_of_monai(roi: tuple[int, ...], sigma_scale: float) -> None:
+    ours = importance_map(WindowSpec(roi=roi, sigma_scale=sigma_scale))
 
     theirs = compute_importance_map(roi, mode="gaussian", sigma_scale=sigma_scale)
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-7)
