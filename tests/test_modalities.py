@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 
 from clickseg.batch.settings import read_settings
-from clickseg.cli.export import calibration_windows
+from clickseg.cli.models_export import calibration_windows
 from clickseg.clicks.click import Click, Clicks
 from clickseg.clicks.formats.clicks_json import write_clicks_json
 from clickseg.core.errors import ModelError

@@ -406,7 +406,7 @@ def test_one_of_several_volumes_in_a_series_is_selected_by_its_file(tmp_path: Pa
         clickseg.read_series(tmp_path, "2.25.77")
 
     assert raised.value.hint == (
-        "the series holds several volumes: name the file of one: a/enhanced.dcm, b/enhanced.dcm"
+        "the series contains several volumes; pass the file of one of them: a/enhanced.dcm, b/enhanced.dcm"
     )
     assert clickseg.read_series(tmp_path / "b" / "enhanced.dcm").volume.spatial_shape == runs.GEOMETRY.spatial_shape
 

@@ -104,7 +104,7 @@ def test_a_named_series_of_another_modality_is_an_error_with_the_models(tmp_path
     add_series(tmp_path / "in", "CT")
     add_series(tmp_path / "in", "PT")
 
-    with pytest.raises(ModelError, match=r"no model for CT series: there are model \(for PT\)"):
+    with pytest.raises(ModelError, match=r"no model for CT series: available models: model \(for PT\)"):
         plan_run(tmp_path, model_with_inputs(tmp_path, "PT"), series=series_uid("CT"))
     with pytest.raises(ModelError, match="model model is for PT: the series in the input are CT"):
         plan_run(tmp_path, model_with_inputs(tmp_path, "PT"), series=series_uid("CT"), model="model")
@@ -113,7 +113,7 @@ def test_a_named_series_of_another_modality_is_an_error_with_the_models(tmp_path
 def test_a_missing_series_is_an_error_that_lists_the_others(tmp_path: Path) -> None:
     add_series(tmp_path / "in", "CT")
 
-    with pytest.raises(InputError, match=rf"no series 9\.9 in the input: there are CT {series_uid('CT')} in CT_test"):
+    with pytest.raises(InputError, match=rf"no series 9\.9 in the input; found: CT {series_uid('CT')} in CT_test"):
         plan_run(tmp_path, model_with_inputs(tmp_path, "CT"), series="9.9")
 
 
@@ -240,7 +240,7 @@ def test_an_irregular_series_does_not_stop_the_others(tmp_path: Path) -> None:
 def test_an_input_without_dicom_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
 
-    with pytest.raises(InputError, match=r"no CT, MR or PET series .*0 DICOM files.*there are none"):
+    with pytest.raises(InputError, match=r"no CT, MR or PET series .*0 DICOM files.*no series was found"):
         plan_run(tmp_path, model_with_inputs(tmp_path, "CT"))
 
 
@@ -393,7 +393,7 @@ def test_a_series_too_large_for_memory_does_not_stop_the_others(
     add_series(tmp_path / "in", "CT", "small")
     large = phantoms.distinct(phantoms.oblique_geometry((9, 12, 14)))
     phantoms.write(tmp_path / "in" / "large", large, "CT", "large")
-    monkeypatch.setattr(Memory, "left", lambda _: 7 * 11 * 13 * 5)  # float32 values and a label
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * 5)  # float32 values and a label
 
     plan = plan_run(tmp_path, model_with_inputs(tmp_path, "CT"))
 
@@ -412,7 +412,7 @@ def test_only_the_too_large_one_of_two_volumes_in_a_series_is_skipped(
         slices = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry(shape)), "CT")
         folder = phantoms.legacy_enhanced(tmp_path / "in" / f"volume{number}", slices)
         phantoms.change(folder, lambda dataset, uid=f"2.25.{number}": set_uid(dataset, uid))
-    monkeypatch.setattr(Memory, "left", lambda _: 7 * 11 * 13 * 5)
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * 5)
 
     plan = plan_run(tmp_path, model_with_inputs(tmp_path, "CT"))
 
@@ -426,7 +426,7 @@ def test_too_little_memory_for_any_series_is_an_error_before_one_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_series(tmp_path / "in", "CT")
-    monkeypatch.setattr(Memory, "left", lambda _: 7 * 11 * 13 * 5 - 1)
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * 5 - 1)
 
     with pytest.raises(MemoryLimitError, match="memory: expected at least"):
         plan_run(tmp_path, model_with_inputs(tmp_path, "CT"))

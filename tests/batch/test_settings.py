@@ -82,7 +82,7 @@ def test_an_empty_variable_is_ignored() -> None:
         ({"clicks-frame": "ras"}, "clicks-frame: expected voxel, lps, got 'ras'"),
         ({"segmentation-type": "FRACTIONAL"}, "segmentation-type: expected BINARY, LABELMAP"),
         ({"postprocessing": "maybe"}, "postprocessing: expected on or off, got 'maybe'"),
-        ({"repair": "magic"}, "'magic'"),
+        ({"repair": "magic"}, "unknown repair 'magic'"),
     ],
 )
 def test_an_invalid_value_is_a_usage_error(options: dict[str, str], message: str) -> None:

@@ -98,7 +98,7 @@ def test_a_step_that_is_interrupted_after_it_was_stored_is_applied(
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
         with monkeypatch.context() as patch:
-            patch.setattr("clickseg.session.record.replace_whole", store_and_interrupt)
+            patch.setattr("clickseg.session.record.replace_atomically", store_and_interrupt)
             with pytest.raises(KeyboardInterrupt):
                 session.add_click(click_at(series, *FIRST))
 

@@ -127,7 +127,7 @@ def test_removing_an_early_click_replays_those_after_it(
 def test_masks_that_are_not_stored_are_recomputed(
     series: Series, models: dict[str, ModelPackage], engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(masks_module, "_KEPT", 1)
+    monkeypatch.setattr(masks_module, "_MAX_STORED_MASKS", 1)
     engine = engines["refining both", Runtime.OPENVINO]
     with Session(series, models["refining both"], engine=engine) as session:
         session.add_clicks([click_at(series, *each) for each in (FIRST, SECOND, THIRD)])
@@ -174,8 +174,8 @@ def test_a_step_whose_masks_cannot_be_stored_changes_nothing(
         before = session.labels.array.copy()
 
         with monkeypatch.context() as patch:
-            patch.setattr("clickseg.core.sealed.replace_whole", _raise_disk_full)
-            with pytest.raises(OutputError, match=r"cannot be (kept|stored|written)"):
+            patch.setattr("clickseg.core.checksum_folder.replace_atomically", _raise_disk_full)
+            with pytest.raises(OutputError, match="cannot be stored"):
                 session.add_click(click_at(series, *SECOND))
 
         assert session.labels.array.tobytes() == before.tobytes()

@@ -130,7 +130,7 @@ def test_a_session_that_cannot_be_opened_unlocks_its_folder(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("clickseg.session.session.prepare", raise_memory_error)
+        patch.setattr("clickseg.session.session.preprocess", raise_memory_error)
         with pytest.raises(MemoryError) as caught:
             Session(series, package, engine=engine, folder=tmp_path / "s")
 
@@ -275,7 +275,7 @@ def test_a_step_that_cannot_be_stored_is_not_applied(
         def raise_disk_full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("clickseg.session.record.replace_whole", raise_disk_full)
+        monkeypatch.setattr("clickseg.session.record.replace_atomically", raise_disk_full)
         with pytest.raises(OutputError, match="No space left"):
             session.add_click(click_at(series, *FIRST))
 

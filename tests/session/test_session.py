@@ -95,7 +95,7 @@ def store_logits(store: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "disk": lambda keys, shape, **_: logits_module.OnDisk(keys, folder / uuid.uuid4().hex, shape, b""),
         "null": lambda *_, **__: logits_module.NullStore(),
     }
-    monkeypatch.setattr("clickseg.inference.incremental.window_logits", factories[store])
+    monkeypatch.setattr("clickseg.inference.incremental.make_logits_store", factories[store])
 
 
 CLICK = (0.5, 0.4, 0.6)
@@ -137,7 +137,7 @@ def test_a_click_resamples_only_the_part_of_the_image_in_its_windows(
 
     with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         session.wait()
-        monkeypatch.setattr(OnModelGrid, "part", record_size)
+        monkeypatch.setattr(OnModelGrid, "crop", record_size)
         change = session.add_click(click_at(series, *CORNER))
 
     assert change.windows_run < session.windows / 2
@@ -298,7 +298,7 @@ def test_a_step_that_fails_changes_nothing(
 
 
 @pytest.mark.parametrize("name", ["softmax", "clicked"])
-@pytest.mark.parametrize("method", ["move_to", "update"])
+@pytest.mark.parametrize("method", ["update_clicks", "update"])
 def test_the_session_recovers_from_an_interrupted_step_before_the_next_use(
     series: Series,
     models: dict[str, ModelPackage],
@@ -309,7 +309,7 @@ def test_the_session_recovers_from_an_interrupted_step_before_the_next_use(
 ) -> None:
     with Session(series, models[name], engine=engines[name, Runtime.OPENVINO]) as session:
         session.wait()
-        owner = session._inference if method == "move_to" else session._view
+        owner = session._inference if method == "update_clicks" else session._view
         function, calls = getattr(owner, method), []
 
         def run_and_interrupt(*arguments: object) -> None:
@@ -317,10 +317,10 @@ def test_the_session_recovers_from_an_interrupted_step_before_the_next_use(
             raise KeyboardInterrupt
 
         monkeypatch.setattr(owner, method, run_and_interrupt)
-        with pytest.raises(KeyboardInterrupt):  # with move_to, the way back is interrupted, too
+        with pytest.raises(KeyboardInterrupt):  # with update_clicks, the way back is interrupted, too
             session.add_click(click_at(series, *CLICK))
         monkeypatch.undo()
-        assert session._state.validity is (Validity.STALE if method == "move_to" else Validity.IN_DOUBT)
+        assert session._state.validity is (Validity.STALE if method == "update_clicks" else Validity.IN_DOUBT)
 
         expected = segment_series([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
         assert session.result().labels.array.tobytes() == expected.labels.array.tobytes()
