@@ -188,10 +188,10 @@ class IncrementalPostprocess:
         return changed, amount
 
     def _postprocess_boxes(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, Numbers]]:
-        """Yields the label map after postprocessing in some boxes, or in the full box if that has fewer voxels."""
-        full_box = whole(self._raw.array.shape[:3])
-        is_larger = sum(map(_voxel_count, boxes)) > _voxel_count(full_box)
-        for box in [full_box] if is_larger else boxes:
+        """Yields the label map after postprocessing in some boxes, or in the box of the complete grid if that has fewer voxels."""
+        grid_box = whole(self._raw.array.shape[:3])
+        is_larger = sum(map(_voxel_count, boxes)) > _voxel_count(grid_box)
+        for box in [grid_box] if is_larger else boxes:
             part = _crop(self._raw, box)
             for state in self._classes:
                 low = low_voxels(part.mask(state.number), self._volume.array[box], self._spec)

@@ -98,7 +98,7 @@ def masked_contents(made: MadeResult) -> tuple[str, ...]:
     return tuple(own.sub("own", dcmread(BytesIO(document.content)).to_json()) for document in made.documents)
 
 
-def predecessor_documents(series: Series) -> tuple[Dataset, ...]:
+def references_to_predecessor(series: Series) -> tuple[Dataset, ...]:
     """Returns the references of a result that refines another one."""
     return predecessors((EarlierResult(make_results(series).report, "clicks"),), "other clicks")
 
@@ -132,7 +132,7 @@ DIFFERENCES: dict[str, Callable[[Series, Path], MadeResult]] = {
     "weights": lambda series, _: make_with_algorithm(series, replace(ALGORITHM, weights_sha256="cd" * 32)),
     "precision": lambda series, _: make_with_algorithm(series, replace(ALGORITHM, precision="f16")),
     "predecessor": lambda series, _: make_results(
-        series, provenance=Provenance(ALGORITHM, CLOCK, predecessor_documents(series))
+        series, provenance=Provenance(ALGORITHM, CLOCK, references_to_predecessor(series))
     ),
     "geometry": lambda _, folder: make_results(series_with_other_spacing(folder)),
     "source": lambda _, folder: make_results(series_with_other_uids(folder)),
