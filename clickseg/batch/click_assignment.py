@@ -100,8 +100,8 @@ def assign(inputs: Sequence[InputSeries], files: FoundClicks, reports: Sequence[
 
 def _clicks_of_newest_report(reports: Sequence[ClickReport], series: CheckedSeries) -> Clicks:
     """Returns the clicks of the newest report with clicks on a series."""
-    candidates = (report.clicks_for(series) for report in reports)
-    return next((clicks for clicks in candidates if clicks.points), Clicks())
+    click_sets = (report.clicks_for(series) for report in reports)
+    return next((clicks for clicks in click_sets if clicks.points), Clicks())
 
 
 def _find_predecessors(reports: Sequence[ClickReport], series: CheckedSeries) -> tuple[EarlierResult, ...]:
@@ -155,11 +155,11 @@ def _check_unambiguous(clicks: AnyClicks, references: Sequence[CheckedSeries]) -
 
 def is_for(clicks: AnyClicks, series: CheckedSeries) -> bool:
     """Whether clicks can be on a series, by the UIDs that the clicks contain."""
-    candidate = series.candidate
+    files = series.candidate
     if isinstance(clicks, Clicks):
-        return clicks.series_instance_uid in (None, candidate.series_uid) and clicks.frame_of_reference_uid in (
+        return clicks.series_instance_uid in (None, files.series_uid) and clicks.frame_of_reference_uid in (
             None,
-            candidate.frame_of_reference_uid,
+            files.frame_of_reference_uid,
         )
     return not _has_image_points(clicks) or bool(for_series(clicks, series).points)
 

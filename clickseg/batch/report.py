@@ -108,13 +108,13 @@ def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: RunSe
     }
 
 
-def _series_identifiers(candidate: Candidate) -> dict[str, Any]:
+def _series_identifiers(files: Candidate) -> dict[str, Any]:
     return {
-        "study_instance_uid": candidate.study_uid,
-        "series_instance_uid": candidate.series_uid,
-        "frame_of_reference_uid": candidate.frame_of_reference_uid,
-        "modality": candidate.modality,
-        "folder": candidate.folder,
+        "study_instance_uid": files.study_uid,
+        "series_instance_uid": files.series_uid,
+        "frame_of_reference_uid": files.frame_of_reference_uid,
+        "modality": files.modality,
+        "folder": files.folder,
     }
 
 
@@ -192,10 +192,10 @@ def _round_floats(values: Mapping[str, Any]) -> dict[str, Any]:
 def _log_tasks(plan: Plan) -> None:
     for task in plan.tasks:
         clicks = _describe_clicks(task.clicks)
-        candidate = task.candidate
-        logger.info("%s series in %s: model %s, %s", candidate.modality, candidate.folder, plan.package.name, clicks)
-        for repair in candidate.remedies_used:
-            logger.warning("%s series in %s: %s", candidate.modality, candidate.folder, repair)
+        files = task.candidate
+        logger.info("%s series in %s: model %s, %s", files.modality, files.folder, plan.package.name, clicks)
+        for repair in files.remedies_used:
+            logger.warning("%s series in %s: %s", files.modality, files.folder, repair)
         has_foreground = any(click.polarity is Polarity.FOREGROUND for click in task.clicks.points)
         if not has_foreground and plan.package.spec.postprocessing.keep == "clicked":
             logger.warning(
@@ -206,14 +206,14 @@ def _log_tasks(plan: Plan) -> None:
 
 def _log_unused_input(plan: Plan) -> None:
     for skipped in plan.skipped_without_error:
-        candidate = skipped.series_files
-        if candidate.modality in _RESULT_MODALITIES:
+        files = skipped.series_files
+        if files.modality in _RESULT_MODALITIES:
             continue
-        level = logging.WARNING if candidate.modality in plan.package.modalities else logging.INFO
-        logger.log(level, "skipped: %s in %s: %s", candidate.modality, candidate.folder, skipped.reason)
+        level = logging.WARNING if files.modality in plan.package.modalities else logging.INFO
+        logger.log(level, "skipped: %s in %s: %s", files.modality, files.folder, skipped.reason)
     for failed in plan.failures:
-        candidate = failed.series_files
-        logger.warning("%s in %s cannot be segmented: %s", candidate.modality, candidate.folder, failed.reason)
+        files = failed.series_files
+        logger.warning("%s in %s cannot be segmented: %s", files.modality, files.folder, failed.reason)
     for reason, count in plan.ignored_files.items():
         if reason not in _ROUTINE_REASONS:
             logger.warning("ignored: %s: %s", counted(count, "file"), reason)

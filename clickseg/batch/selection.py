@@ -117,6 +117,6 @@ def _find_inputs(
 
 
 def _matches_input(series: CheckedSeries, modality: str, reference: CheckedSeries) -> bool:
-    candidate = series.candidate
-    has_same_frame = candidate.frame_of_reference_uid == reference.candidate.frame_of_reference_uid
-    return candidate.modality == modality and has_same_frame and is_corrected(series)
+    files = series.candidate
+    has_same_frame = files.frame_of_reference_uid == reference.candidate.frame_of_reference_uid
+    return files.modality == modality and has_same_frame and is_corrected(series)

@@ -35,7 +35,7 @@ class Outcome(Generic[T]):
     """One series between two steps.
 
     Attributes:
-        candidate: The files of the series.
+        series_files: The files of the series.
         value: The result of the last step, or the error that stopped the series.
         seconds: The duration of each step.
     """
