@@ -188,7 +188,7 @@ class IncrementalPostprocess:
         return changed, amount
 
     def _postprocess_boxes(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, Numbers]]:
-        """Yields boxes of the label map after postprocessing; the complete grid if that has fewer voxels than the boxes."""
+        """Yields boxes of the label map after postprocessing, or the complete grid if that has fewer voxels."""
         grid_box = whole(self._raw.array.shape[:3])
         is_larger = sum(map(_voxel_count, boxes)) > _voxel_count(grid_box)
         for box in [grid_box] if is_larger else boxes:
