@@ -1,6 +1,6 @@
-"""ClickSeg: DICOM series and clicks in, sliding-window segmentation guided by clicks, DICOM SEG out.
+"""ClickSeg: interactive segmentation of DICOM series with clicks; results are DICOM SEG and SR.
 
-The public API; each name is imported when it is first used. docs/python.md describes it.
+The public Python API. Each name is imported when it is first used. See docs/python.md.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from clickseg.dicom.read import read_series
     from clickseg.dicom.volume import Series
     from clickseg.models.find import load_model
-    from clickseg.models.package import ModelPackage as Model
+    from clickseg.models.package import ModelPackage
     from clickseg.session.session import Session
 
 __all__ = [
     "Click",
     "ClickSegError",
-    "Model",
+    "ModelPackage",
     "Polarity",
     "Results",
-    "Series",
+    "SeriesVolume",
     "Session",
     "__version__",
     "load_model",
@@ -34,27 +34,31 @@ __all__ = [
     "segment",
 ]
 
-_PLACES = {
-    "Click": ("clickseg.clicks.click", "Click"),
-    "ClickSegError": ("clickseg.core.errors", "ClickSegError"),
-    "Model": ("clickseg.models.package", "ModelPackage"),
-    "Polarity": ("clickseg.clicks.click", "Polarity"),
-    "Results": ("clickseg.batch.segment", "Results"),
-    "Series": ("clickseg.dicom.volume", "Series"),
-    "Session": ("clickseg.session.session", "Session"),
-    "load_model": ("clickseg.models.find", "load_model"),
-    "read_series": ("clickseg.dicom.read", "read_series"),
-    "segment": ("clickseg.batch.segment", "segment"),
+_MODULES = {
+    "Click": "clickseg.clicks.click",
+    "ClickSegError": "clickseg.core.errors",
+    "ModelPackage": "clickseg.models.package",
+    "Polarity": "clickseg.clicks.click",
+    "Results": "clickseg.batch.segment",
+    "SeriesVolume": "clickseg.dicom.volume",
+    "Session": "clickseg.session.session",
+    "load_model": "clickseg.models.find",
+    "read_series": "clickseg.dicom.read",
+    "segment": "clickseg.batch.segment",
 }
-"""The module of each name, and its name there."""
+"""The module that defines each public name."""
+
+_RENAMED = {"Model": "ModelPackage", "Series": "SeriesVolume"}
+"""Public names of earlier versions, with their present names."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name in _RENAMED:
+        raise AttributeError(f"{__name__}.{name} was renamed to {__name__}.{_RENAMED[name]}")
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _PLACES[name]
-    value = getattr(import_module(module), attribute)
-    globals()[name] = value  # from now on found without this function
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value  # later look-ups do not call this function
     return value
 
 

@@ -1,4 +1,4 @@
-"""One model package for PET, CT or MR: each series is read, scaled and judged as its modality says."""
+"""One model package for PET, CT or MR: each series is read, scaled and postprocessed by the rules of its modality."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 
 from clickseg.batch.settings import read_settings
-from clickseg.cli.export import calibration_windows
+from clickseg.cli.models_export import calibration_windows
 from clickseg.clicks.click import Click, Clicks
 from clickseg.clicks.formats.clicks_json import write_clicks_json
 from clickseg.core.errors import ModelError
@@ -23,10 +23,10 @@ from tests.helpers.runs import REPOSITORY, clickseg, process
 
 FAR = runs.click(9, 11, 13)
 INSIDE_OUTSIDE = {"PT": (8, 1), "CT": (500, 100), "MR": (50, 20)}
-"""Scaled as PET or CT that it is not, all of a series or none of it lies above 0."""
+"""Values inside and outside the hook. With the scaling of another modality, all voxels are above 0, or none."""
 
 EXPECTED = {"PT": runs.expected(), "CT": runs.expected(FAR), "MR": runs.expected()}
-"""The ball of a click outside the hook lies below the ``min_value`` of PET and of MR; CT has none."""
+"""The ball of a click outside the hook is below the ``min_value`` of PET and MR; CT has no ``min_value``."""
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +37,25 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """PET, CT and MR of one study, and a click."""
-    return write(tmp_path_factory.mktemp("study"), "PT", "CT", "MR")
+    """A folder with PET, CT and MR of one study, and a click file."""
+    return write_study(tmp_path_factory.mktemp("study"), "PT", "CT", "MR")
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory, study: Path, models: Path) -> Path:
-    """What ``clickseg segment`` writes for the study."""
+    """The results of ``clickseg segment`` for the study."""
     out = tmp_path_factory.mktemp("output") / "out"
     ended = clickseg("segment", study, "-o", out, "-m", models, "--statistics", "--precision", "f32")
     assert ended.returncode == 0, ended.stderr
-    said = {f"{each} series in {each}: model any, 1 click of clicks.json (1 foreground)" for each in EXPECTED}
-    assert said < set(ended.stderr.splitlines())
-    assert "passed over" not in ended.stderr
+    lines = {f"{name} series in {name}: model any, 1 click of clicks.json (1 foreground)" for name in EXPECTED}
+    assert lines < set(ended.stderr.splitlines())
+    assert "skipped" not in ended.stderr
+    assert "ignored" not in ended.stderr
     return out
 
 
-def write(folder: Path, *modalities: str, clicks: tuple[Click, ...] = (FAR,)) -> Path:
-    """Writes a hook in some modalities, with clicks for their frame of reference."""
+def write_study(folder: Path, *modalities: str, clicks: tuple[Click, ...] = (FAR,)) -> Path:
+    """Writes a hook in some modalities, with a click file for their frame of reference."""
     for modality in modalities:
         volume = phantoms.hook(runs.GEOMETRY, *INSIDE_OUTSIDE[modality])
         stored = becquerel_per_ml(volume.array) if modality == "PT" else volume.array
@@ -63,13 +64,14 @@ def write(folder: Path, *modalities: str, clicks: tuple[Click, ...] = (FAR,)) ->
     return folder
 
 
-def entries(output: Path) -> dict[str, dict[str, object]]:
+def report_entries(output: Path) -> dict[str, dict[str, object]]:
+    """Returns the entries of a report by modality."""
     report = json.loads((output / "report.json").read_text())
     return {entry["modality"]: entry for entry in report["series"]}
 
 
-def found(output: Path, entry: dict[str, object], series: Path) -> np.ndarray:
-    """What the SEG of an entry marks in its series."""
+def read_mask(output: Path, entry: dict[str, object], series: Path) -> np.ndarray:
+    """Returns the mask of an entry's SEG, on the grid of its series."""
     sources = [plane.instance.text("SOPInstanceUID") for plane in phantoms.read(series).stack.planes]
     seg = hd.seg.segread(output / entry["files"]["seg"])
     assert str(seg.FrameOfReferenceUID) == entry["frame_of_reference_uid"]
@@ -79,36 +81,40 @@ def found(output: Path, entry: dict[str, object], series: Path) -> np.ndarray:
     return pixels[..., 0] > 0
 
 
-def written(folder: Path) -> dict[str, bytes]:
+def dicom_files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".dcm"}
 
 
-def test_each_series_of_a_study_is_segmented_as_its_modality_says(study: Path, output: Path) -> None:
-    made = entries(output)
+def test_each_series_of_a_study_is_segmented_by_the_rules_of_its_modality(study: Path, output: Path) -> None:
+    entries = report_entries(output)
 
-    assert made.keys() == EXPECTED.keys()
+    assert entries.keys() == EXPECTED.keys()
     for modality, expected in EXPECTED.items():
-        np.testing.assert_array_equal(found(output, made[modality], study / modality), expected, modality)
+        np.testing.assert_array_equal(read_mask(output, entries[modality], study / modality), expected, modality)
 
 
-def test_the_report_says_what_held_for_each_modality(output: Path) -> None:
-    made = entries(output)
+def test_the_report_contains_the_rules_of_each_modality(output: Path) -> None:
+    entries = report_entries(output)
 
-    assert {name: entry["postprocessing"]["min_value"] for name, entry in made.items()} == {
+    assert {name: entry["postprocessing"]["min_value"] for name, entry in entries.items()} == {
         "PT": 1.5,
         "CT": None,
         "MR": 35,
     }
-    assert {name: entry["input"][0]["unit"] for name, entry in made.items()} == {"PT": "SUVbw", "CT": "HU", "MR": ""}
-    assert {name: entry["segments"][0]["statistics"]["unit"] for name, entry in made.items()} == {
+    assert {name: entry["inputs"][0]["unit"] for name, entry in entries.items()} == {
+        "PT": "SUVbw",
+        "CT": "HU",
+        "MR": "",
+    }
+    assert {name: entry["segments"][0]["statistics"]["unit"] for name, entry in entries.items()} == {
         "PT": "SUVbw",
         "CT": "HU",
         "MR": "",
     }
 
 
-def test_only_pet_has_measurements_of_suv(output: Path) -> None:
-    for modality, entry in entries(output).items():
+def test_only_pet_has_suv_measurements(output: Path) -> None:
+    for modality, entry in report_entries(output).items():
         (segment,) = entry["segments"]
         assert segment.get("suv_max") == (pytest.approx(8, rel=1e-3) if modality == "PT" else None)
         report = hd.sr.srread(output / entry["files"]["sr"])
@@ -118,15 +124,15 @@ def test_only_pet_has_measurements_of_suv(output: Path) -> None:
 
 
 @pytest.mark.parametrize("modality", EXPECTED)
-def test_what_a_series_gives_does_not_depend_on_what_lies_beside_it(
+def test_the_result_of_a_series_does_not_depend_on_the_other_series(
     tmp_path: Path, models: Path, output: Path, modality: str
 ) -> None:
-    alone = write(tmp_path / "alone", modality)
+    alone = write_study(tmp_path / "alone", modality)
 
     ended = clickseg("segment", alone, "-o", tmp_path / "same", "-m", models, "--precision", "f32")
 
     assert ended.returncode == 0, ended.stderr
-    assert written(tmp_path / "same").items() < written(output).items()
+    assert dicom_files(tmp_path / "same").items() < dicom_files(output).items()
 
 
 @pytest.mark.slow
@@ -137,64 +143,64 @@ def test_the_application_gives_the_same_bytes(tmp_path: Path, models: Path, stud
     )
 
     assert ended.returncode == 0, ended.stderr
-    assert written(tmp_path / "app") == written(output)
+    assert dicom_files(tmp_path / "app") == dicom_files(output)
 
 
 @pytest.mark.parametrize("modality", ["PT", "CT"])
-def test_a_session_goes_on_as_the_modality_of_its_series_says(
+def test_a_resumed_session_uses_the_rules_of_its_modality(
     tmp_path: Path, models: Path, study: Path, modality: str
 ) -> None:
     second, uid = runs.click(2, 11, 4), str(phantoms.header(modality).SeriesInstanceUID)
-    both = write(tmp_path / "both", "PT", "CT", clicks=(FAR, second))
+    both = write_study(tmp_path / "both", "PT", "CT", clicks=(FAR, second))
     options = ("-m", models, "--precision", "f32")
-    place = ",".join(str(value) for value in second.position_mm)
+    position = ",".join(str(value) for value in second.position_mm)
 
     opened = clickseg("segment", study, "-o", tmp_path / "out", "--session", tmp_path / "s", "--series", uid, *options)
     refined = clickseg(
-        "refine", study, "-o", tmp_path / "refined", "--session", tmp_path / "s", "--add", place, *options
+        "refine", study, "-o", tmp_path / "refined", "--session", tmp_path / "s", "--add", position, *options
     )
     plain = clickseg("segment", both, "-o", tmp_path / "plain", "--series", uid, *options)
 
-    assert [each.returncode for each in (opened, refined, plain)] == [0, 0, 0], refined.stderr
-    assert written(tmp_path / "refined") == written(tmp_path / "plain")
+    assert [ended.returncode for ended in (opened, refined, plain)] == [0, 0, 0], refined.stderr
+    assert dicom_files(tmp_path / "refined") == dicom_files(tmp_path / "plain")
     expected = runs.expected(FAR, second) if modality == "CT" else runs.expected()
-    (entry,) = entries(tmp_path / "refined").values()
-    np.testing.assert_array_equal(found(tmp_path / "refined", entry, study / modality), expected)
+    (entry,) = report_entries(tmp_path / "refined").values()
+    np.testing.assert_array_equal(read_mask(tmp_path / "refined", entry, study / modality), expected)
 
 
-def test_a_session_is_of_one_of_the_series(tmp_path: Path, models: Path, study: Path) -> None:
+def test_a_session_needs_a_single_series(tmp_path: Path, models: Path, study: Path) -> None:
     ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--session", tmp_path / "s")
 
     assert ended.returncode == 2
-    assert "a session is of one series, got 3 to be segmented" in ended.stderr
+    assert "expected one series to segment in a session, got 3" in ended.stderr
 
 
-def test_windows_to_calibrate_on_are_scaled_as_the_modality_of_their_series_says(tmp_path: Path, models: Path) -> None:
-    study = write(tmp_path / "in", "PT", "CT")
+def test_calibration_windows_are_scaled_by_the_rules_of_their_modality(tmp_path: Path, models: Path) -> None:
+    study = write_study(tmp_path / "in", "PT", "CT")
 
     windows = calibration_windows(read_settings(study, tmp_path, models, {}, {}))
 
     values = np.unique(np.concatenate([window[0].ravel() for window in windows]).round(3))
-    of_pet, of_ct = [2 * suv / 10 - 1 for suv in (8, 1)], [(hu + 600) / 800 - 1 for hu in (500, 100)]
-    np.testing.assert_allclose(values, sorted([*of_pet, *of_ct]), atol=2e-3)
+    pet, ct = [2 * suv / 10 - 1 for suv in (8, 1)], [(hu + 600) / 800 - 1 for hu in (500, 100)]
+    np.testing.assert_allclose(values, sorted([*pet, *ct]), atol=2e-3)
 
 
-def test_a_series_of_none_of_its_modalities_is_refused(tmp_path: Path) -> None:
+def test_a_series_of_another_modality_is_rejected(tmp_path: Path) -> None:
     image = phantoms.ANY_MODALITY | {"alternatives": phantoms.ANY_MODALITY["alternatives"][:1]}
     package = load_package(phantoms.write_package(tmp_path / "m", phantoms.metadata(inputs=[image])))
-    series = phantoms.read(write(tmp_path / "in", "MR") / "MR")
+    series = phantoms.read(write_study(tmp_path / "in", "MR") / "MR")
 
     with pytest.raises(ModelError, match="model m: input image: expected PT SUVbw or CT HU, got MR"):
         make_case([series], Clicks(), package)
 
 
-def test_the_models_command_says_either(models: Path) -> None:
+def test_the_models_command_lists_all_modalities(models: Path) -> None:
     ended = clickseg("models", "-m", models)
 
     assert ended.stdout == f"any 1.2.3: PT or CT or MR -> hook ({models / 'any'})\n"
 
 
-def test_the_segmentations_of_a_study_are_told_apart(output: Path) -> None:
-    segs = [dcmread(output / entry["files"]["seg"]) for entry in entries(output).values()]
+def test_the_segmentations_of_a_study_have_different_series_uids_and_numbers(output: Path) -> None:
+    segs = [dcmread(output / entry["files"]["seg"]) for entry in report_entries(output).values()]
 
     assert len({seg.SeriesInstanceUID for seg in segs}) == len({seg.SeriesNumber for seg in segs}) == 3

@@ -1,4 +1,4 @@
-"""The Python API gives what the command gives, in memory; the examples in README and docs are run."""
+"""The Python API gives the results of the command in memory; the examples in README and docs are run."""
 
 from __future__ import annotations
 
@@ -46,48 +46,48 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(models: Path) -> clickseg.Model:
+def model(models: Path) -> clickseg.ModelPackage:
     return clickseg.load_model(models / "thresholder")
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CT with a hook, and a click in a file."""
+    """A folder with a CT of a hook, and a click file."""
     return runs.write_input(tmp_path_factory.mktemp("study"), INSIDE)
 
 
 @pytest.fixture
 def logs(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """What ClickSeg logs, whatever the command has set in this process."""
+    """The logs of ClickSeg, even if a command has changed the logger in this process."""
     monkeypatch.setattr(logging.getLogger("clickseg"), "propagate", True)
     return caplog
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    """The files of a folder but for the report, which holds how long a run took."""
+def files_without_report(folder: Path) -> dict[str, bytes]:
+    """Returns the files of a folder, except for the report, which contains durations."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "report.json"}
 
 
-def report(folder: Path) -> dict[str, object]:
-    """The report of a run without what it measured of the machine."""
-    found = json.loads((folder / "report.json").read_text())
-    del found["peak_memory_mb"]
-    for entry in found["series"]:
+def report_without_durations(folder: Path) -> dict[str, object]:
+    """Returns the report of a run, without its durations and peak memory."""
+    report = json.loads((folder / "report.json").read_text())
+    del report["peak_memory_mb"]
+    for entry in report["series"]:
         entry["seconds"] = sorted(entry["seconds"])
-    return found
+    return report
 
 
-def saved(dataset: Dataset) -> bytes:
+def encode_dataset(dataset: Dataset) -> bytes:
     file = io.BytesIO()
     dataset.save_as(file)
     return file.getvalue()
 
 
-# What is imported
+# Imports
 
 
 def modules_after(code: str) -> set[str]:
-    """The libraries that a fresh process has imported after some code."""
+    """Returns the libraries that a new process has imported after running some code."""
     code += "\nimport sys; print(*(name for name in sys.modules if '.' not in name))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(ended.stdout.split()) & {"highdicom", "monai", "numpy", "openvino", "pydicom", "torch"}
@@ -103,15 +103,22 @@ def test_a_name_imports_only_what_it_needs() -> None:
     assert "openvino" not in modules_after("from clickseg import *")
 
 
-def test_every_public_name_is_there_and_listed() -> None:
+def test_every_public_name_exists_and_is_listed() -> None:
     assert set(clickseg.__all__) <= set(dir(clickseg))
     assert all(getattr(clickseg, name) is not None for name in clickseg.__all__)
     assert clickseg.Click is Click
 
 
+@pytest.mark.parametrize(("old", "new"), [("Model", "ModelPackage"), ("Series", "SeriesVolume")])
+def test_a_renamed_name_is_an_attribute_error_with_the_new_name(old: str, new: str) -> None:
+    with pytest.raises(AttributeError, match=rf"clickseg\.{old} was renamed to clickseg\.{new}"):
+        getattr(clickseg, old)
+    assert new in clickseg.__all__
+
+
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'clickseg' has no attribute 'Clicks'"):
-        clickseg.Clicks  # noqa: B018 - looking it up is the test
+        clickseg.Clicks  # noqa: B018 - the look-up is the test
 
 
 # segment
@@ -124,15 +131,15 @@ def test_segment_writes_the_files_of_the_command_and_returns_them(tmp_path: Path
     result = clickseg.segment(study, api, model=models / "thresholder", device="cpu")[0]
 
     assert ended.returncode == 0, ended.stderr
-    assert files(api) == files(command)
-    assert report(api) == report(command)
+    assert files_without_report(api) == files_without_report(command)
+    assert report_without_durations(api) == report_without_durations(command)
     assert sorted(result.files) == ["preview", "seg", "sr"]
-    assert saved(result.seg) == result.files["seg"].read_bytes()
-    assert saved(result.sr) == result.files["sr"].read_bytes()
+    assert encode_dataset(result.seg) == result.files["seg"].read_bytes()
+    assert encode_dataset(result.sr) == result.files["sr"].read_bytes()
 
 
-def test_without_an_output_the_results_are_the_same_and_nothing_is_written(
-    tmp_path: Path, study: Path, model: clickseg.Model, monkeypatch: pytest.MonkeyPatch
+def test_without_an_output_the_results_are_the_same_and_no_file_is_written(
+    tmp_path: Path, study: Path, model: clickseg.ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = sorted(study.rglob("*"))
@@ -141,17 +148,17 @@ def test_without_an_output_the_results_are_the_same_and_nothing_is_written(
     in_memory = clickseg.segment(str(study), model=model)[0]
 
     assert in_memory.files == {}
-    assert saved(in_memory.seg) == saved(written.seg)
-    assert saved(in_memory.sr) == saved(written.sr)
+    assert encode_dataset(in_memory.seg) == encode_dataset(written.seg)
+    assert encode_dataset(in_memory.sr) == encode_dataset(written.sr)
     assert sorted(study.rglob("*")) == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_result_has_its_classes_where_they_are_in_millimetres(study: Path, model: clickseg.Model) -> None:
+def test_the_masks_of_a_result_have_their_positions_in_millimetres(study: Path, model: clickseg.ModelPackage) -> None:
     result = clickseg.segment(study, model=model)[0]
 
     expected = runs.expected(INSIDE)
-    np.testing.assert_array_equal(result.labels.array, expected)
+    np.testing.assert_array_equal(result.label_map.array, expected)
     np.testing.assert_array_equal(result.mask("hook"), expected)
     np.testing.assert_allclose(result.geometry.spacing, [3.1, 1.7, 0.9], atol=1e-6)
     np.testing.assert_allclose(
@@ -160,7 +167,7 @@ def test_a_result_has_its_classes_where_they_are_in_millimetres(study: Path, mod
         atol=1e-4,
     )
     assert result.measurements["hook"].volume_ml == pytest.approx(expected.sum() * 3.1 * 1.7 * 0.9 / 1000)
-    assert (result.classes, result.clicks) == (("hook",), (INSIDE,))
+    assert (result.class_names, result.clicks) == (("hook",), (INSIDE,))
     assert result.series_uid == str(result.seg.ReferencedSeriesSequence[0].SeriesInstanceUID)
 
 
@@ -168,38 +175,40 @@ def test_clicks_come_from_the_input_a_file_several_files_or_memory(
     tmp_path: Path, study: Path, model: clickseg.Model
 ) -> None:
     paths = [tmp_path / "a.json", tmp_path / "b.json"]
-    for path, each in zip(paths, (INSIDE, OUTSIDE), strict=True):
-        write_clicks_json(Clicks((each,)), path)
+    for path, click in zip(paths, (INSIDE, OUTSIDE), strict=True):
+        write_clicks_json(Clicks((click,)), path)
 
-    def found(clicks: object) -> np.ndarray:
+    def segment_mask(clicks: object) -> np.ndarray:
         return clickseg.segment(study, model=model, clicks=clicks)[0].mask("hook")
 
-    np.testing.assert_array_equal(found(None), runs.expected(INSIDE))
-    np.testing.assert_array_equal(found(str(paths[1])), runs.expected(OUTSIDE))
-    np.testing.assert_array_equal(found(paths), runs.expected(INSIDE, OUTSIDE))
-    np.testing.assert_array_equal(found([OUTSIDE]), runs.expected(OUTSIDE))
-    np.testing.assert_array_equal(found([]), runs.expected())
+    np.testing.assert_array_equal(segment_mask(None), runs.expected(INSIDE))
+    np.testing.assert_array_equal(segment_mask(str(paths[1])), runs.expected(OUTSIDE))
+    np.testing.assert_array_equal(segment_mask(paths), runs.expected(INSIDE, OUTSIDE))
+    np.testing.assert_array_equal(segment_mask([OUTSIDE]), runs.expected(OUTSIDE))
+    np.testing.assert_array_equal(segment_mask([]), runs.expected())
 
 
-def test_a_series_in_memory_gives_the_documents_of_its_folder(study: Path, model: clickseg.Model) -> None:
+def test_a_series_in_memory_gives_the_same_documents_as_its_folder(study: Path, model: clickseg.ModelPackage) -> None:
     series = clickseg.read_series(study)
 
     result = clickseg.segment(series, model=model, clicks=[INSIDE])[0]
 
-    assert saved(result.seg) == saved(clickseg.segment(study, model=model)[0].seg)
+    assert encode_dataset(result.seg) == encode_dataset(clickseg.segment(study, model=model)[0].seg)
     assert clickseg.segment([series], model=model)[0].clicks == ()
 
 
-def test_a_series_in_memory_is_written_as_the_command_does(tmp_path: Path, study: Path, model: clickseg.Model) -> None:
+def test_the_result_of_a_series_in_memory_has_the_files_of_the_command(
+    tmp_path: Path, study: Path, model: clickseg.ModelPackage
+) -> None:
     clickseg.segment(study, tmp_path / "of folder", model=model)
     series = clickseg.read_series(study)
 
     clickseg.segment(series, tmp_path / "of series", model=model, clicks=study / "clicks.json")
 
-    assert files(tmp_path / "of series") == files(tmp_path / "of folder")
+    assert files_without_report(tmp_path / "of series") == files_without_report(tmp_path / "of folder")
 
 
-def test_nothing_found_has_no_segmentation(tmp_path: Path, model: clickseg.Model) -> None:
+def test_an_empty_result_has_no_segmentation(tmp_path: Path, model: clickseg.ModelPackage) -> None:
     phantoms.write(tmp_path / "CT", phantoms.hook(runs.GEOMETRY, -500, -700))
 
     result = clickseg.segment(tmp_path, model=model)[0]
@@ -210,8 +219,8 @@ def test_nothing_found_has_no_segmentation(tmp_path: Path, model: clickseg.Model
     assert result.sr.Modality == "SR"
 
 
-def test_a_series_that_fails_is_told_beside_the_results_of_the_others(
-    tmp_path: Path, model: clickseg.Model, logs: pytest.LogCaptureFixture
+def test_a_failed_series_is_reported_with_the_results_of_the_others(
+    tmp_path: Path, model: clickseg.ModelPackage, logs: pytest.LogCaptureFixture
 ) -> None:
     study = runs.write_input(tmp_path / "in", name="whole")
     broken = runs.write_input(study / "more", name="broken") / "CT"
@@ -219,7 +228,7 @@ def test_a_series_that_fails_is_told_beside_the_results_of_the_others(
 
     results = clickseg.segment(study, tmp_path / "out", model=model)
 
-    (result,), (failed,) = results, results.errors
+    (result,), (failed,) = results, results.failures
     assert result.series_uid == str(phantoms.header("CT", "whole").SeriesInstanceUID)
     assert failed.series_uid == str(phantoms.header("CT", "broken").SeriesInstanceUID)
     assert isinstance(failed.error, InputError)
@@ -227,12 +236,12 @@ def test_a_series_that_fails_is_told_beside_the_results_of_the_others(
     assert (tmp_path / "out" / "report.json").is_file()
 
 
-def test_the_error_is_raised_where_every_series_fails_and_nothing_is_written(
+def test_the_error_is_raised_if_every_series_fails_and_no_file_is_written(
     tmp_path: Path, study: Path, model: clickseg.Model
 ) -> None:
     far = Click("hook", Polarity.FOREGROUND, (1e6, 0, 0))
 
-    with pytest.raises(ClickError, match=r"click 1: .* lies outside the series"):
+    with pytest.raises(ClickError, match=r"click 1: .* outside the series"):
         clickseg.segment(study, tmp_path / "out", model=model, clicks=[far])
 
     assert not (tmp_path / "out").exists()
@@ -258,19 +267,19 @@ def test_a_hint_is_shown_below_a_traceback() -> None:
         ({"model": "no model"}, ModelError, "no model 'no model': expected one of lesion, pet_lesion"),
         ({"input": []}, UsageError, "expected at least one series, got none"),
         ({"input": "nowhere"}, InputError, "no such file or folder: nowhere"),
-        ({"input": None}, UsageError, "input: expected Series, or several, got NoneType"),
-        ({"input": ["nowhere"]}, UsageError, "input: expected Series, got str"),
+        ({"input": None}, UsageError, "input: expected SeriesVolume, or several, got NoneType"),
+        ({"input": ["nowhere"]}, UsageError, "input: expected SeriesVolume, got str"),
         ({"output": 5}, UsageError, "output: expected a path, got int"),
         ({"device": None}, UsageError, "device: expected str, got NoneType"),
         ({"model": 5}, UsageError, "model: expected a path, got int"),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_nothing_is_written(
+def test_an_invalid_argument_is_rejected_and_no_file_is_written(
     arguments: dict[str, object],
     kind: type[Exception],
     message: str,
     study: Path,
-    model: clickseg.Model,
+    model: clickseg.ModelPackage,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -282,29 +291,29 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_arguments_of_another_type_are_refused(study: Path, model: clickseg.Model) -> None:
+def test_arguments_of_another_type_are_rejected(study: Path, model: clickseg.ModelPackage) -> None:
     series = clickseg.read_series(study)
 
     with pytest.raises(UsageError, match="path: expected a path, got int"):
         clickseg.read_series(5)
     with pytest.raises(UsageError, match="model: expected ModelPackage, got str"):
         clickseg.Session(series, "thresholder")
-    with pytest.raises(UsageError, match="series: expected Series, or several, got str"):
+    with pytest.raises(UsageError, match="series: expected SeriesVolume, or several, got str"):
         clickseg.Session(str(study), model)
     with pytest.raises(UsageError, match="folder: expected a path, got int"):
         clickseg.Session(series, model, folder=5)
     with clickseg.Session(series, model) as session:
         with pytest.raises(UsageError, match="clicks: expected Click, got tuple"):
             session.add_click((1.0, 2.0, 3.0))
-        with pytest.raises(ClickError, match="remove: expected a click from 1 to 0, got '1'"):
+        with pytest.raises(ClickError, match="remove: expected a click number from 1 to 0, got '1'"):
             session.remove_click("1")
         with pytest.raises(SessionError, match="user: expected a name"):
             session.reset(user=5)
         assert session.steps == ()
 
 
-def test_a_series_that_failed_is_not_kept_in_memory(
-    study: Path, model: clickseg.Model, monkeypatch: pytest.MonkeyPatch
+def test_a_failed_series_does_not_stay_in_memory(
+    study: Path, model: clickseg.ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volumes = []
 
@@ -323,15 +332,15 @@ def test_a_series_that_failed_is_not_kept_in_memory(
     assert [volume() for volume in volumes] == [None]
 
 
-def test_a_class_that_the_model_does_not_have_is_refused(study: Path, model: clickseg.Model) -> None:
+def test_an_unknown_class_is_rejected(study: Path, model: clickseg.ModelPackage) -> None:
     result = clickseg.segment(study, model=model)[0]
 
-    with pytest.raises(UsageError, match="no class 'liver': expected one of hook"):
+    with pytest.raises(UsageError, match="unknown class 'liver': expected one of hook"):
         result.mask("liver")
 
 
-def test_variables_of_the_command_do_not_count(
-    study: Path, model: clickseg.Model, monkeypatch: pytest.MonkeyPatch
+def test_environment_variables_of_the_command_are_ignored(
+    study: Path, model: clickseg.ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLICKSEG_CLICKS", "none")
     monkeypatch.setenv("CLICKSEG_DEVICE", "tpu")
@@ -341,17 +350,17 @@ def test_variables_of_the_command_do_not_count(
     assert clickseg.load_model("pet_lesion").name == "pet_lesion"
 
 
-def test_calls_in_several_threads_give_the_same_bytes(study: Path, model: clickseg.Model) -> None:
+def test_calls_in_several_threads_give_the_same_bytes(study: Path, model: clickseg.ModelPackage) -> None:
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda _: clickseg.segment(study, model=model)[0], range(3)))
 
-    assert len({saved(result.seg) for result in results}) == 1
+    assert len({encode_dataset(result.seg) for result in results}) == 1
 
 
 # read_series
 
 
-def test_a_series_is_read_with_its_values_in_place(study: Path) -> None:
+def test_a_series_is_read_with_its_values_and_geometry(study: Path) -> None:
     series = clickseg.read_series(str(study))
 
     assert (series.unit, series.volume.frame_of_reference_uid) == ("HU", str(phantoms.header("CT").FrameOfReferenceUID))
@@ -359,7 +368,7 @@ def test_a_series_is_read_with_its_values_in_place(study: Path) -> None:
     np.testing.assert_allclose(series.volume.affine, runs.GEOMETRY.affine, atol=1e-6)
 
 
-def test_of_several_series_one_is_named_by_its_uid(tmp_path: Path) -> None:
+def test_one_of_several_series_is_selected_by_its_uid(tmp_path: Path) -> None:
     uids = [str(phantoms.header("CT", name).SeriesInstanceUID) for name in ("one", "other")]
     for name in ("one", "other"):
         runs.write_input(tmp_path / name, name=name)
@@ -373,7 +382,7 @@ def test_of_several_series_one_is_named_by_its_uid(tmp_path: Path) -> None:
         clickseg.read_series(tmp_path, "1.2.3")
 
 
-def test_a_series_that_is_no_volume_is_refused_and_one_beside_it_is_read(
+def test_an_irregular_series_is_rejected_and_a_regular_one_in_the_same_folder_is_read(
     tmp_path: Path, logs: pytest.LogCaptureFixture
 ) -> None:
     gap = runs.write_input(tmp_path, name="gap") / "CT"
@@ -387,7 +396,7 @@ def test_a_series_that_is_no_volume_is_refused_and_one_beside_it_is_read(
     assert f"ignored: CT {phantoms.header('CT', 'gap').SeriesInstanceUID} in CT" in logs.text
 
 
-def test_of_a_series_with_several_volumes_one_file_is_named(tmp_path: Path) -> None:
+def test_one_of_several_volumes_in_a_series_is_selected_by_its_file(tmp_path: Path) -> None:
     images = phantoms.instances(phantoms.hook(runs.GEOMETRY, 500, -700))
     for name, sop_uid in (("a", "2.25.78"), ("b", "2.25.79")):
         phantoms.legacy_enhanced(tmp_path / name, images)
@@ -397,7 +406,7 @@ def test_of_a_series_with_several_volumes_one_file_is_named(tmp_path: Path) -> N
         clickseg.read_series(tmp_path, "2.25.77")
 
     assert raised.value.hint == (
-        "the series holds several volumes: name the file of one: a/enhanced.dcm, b/enhanced.dcm"
+        "the series contains several volumes; pass the file of one of them: a/enhanced.dcm, b/enhanced.dcm"
     )
     assert clickseg.read_series(tmp_path / "b" / "enhanced.dcm").volume.spatial_shape == runs.GEOMETRY.spatial_shape
 
@@ -415,7 +424,7 @@ def test_a_model_is_loaded_by_name_or_by_path(models: Path, monkeypatch: pytest.
     ] * 4
 
 
-def test_what_is_no_model_or_several_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_ambiguous_model_is_rejected(tmp_path: Path) -> None:
     runs.write_model(tmp_path, "first")
     runs.write_model(tmp_path, "second")
 
@@ -428,15 +437,15 @@ def test_what_is_no_model_or_several_is_refused(tmp_path: Path) -> None:
 # Session
 
 
-def test_a_session_is_opened_with_what_the_functions_return(tmp_path: Path, study: Path, models: Path) -> None:
+def test_a_session_is_opened_with_a_series_and_a_model(tmp_path: Path, study: Path, models: Path) -> None:
     series, model = clickseg.read_series(study), clickseg.load_model(models / "thresholder")
 
     with clickseg.Session(series, model, folder=str(tmp_path / "session"), device="cpu") as session:
         session.add_click(INSIDE)
         session.wait()
-        found = session.labels.mask(1)
+        mask = session.labels.mask(1)
 
-    np.testing.assert_array_equal(found, runs.expected(INSIDE))
+    np.testing.assert_array_equal(mask, runs.expected(INSIDE))
     assert (tmp_path / "session" / "session.json").is_file()
 
 
@@ -447,7 +456,9 @@ def test_a_session_is_opened_with_what_the_functions_return(tmp_path: Path, stud
 def test_the_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volume = phantoms.hook(runs.GEOMETRY, 8, 1)
     phantoms.write(tmp_path / "DIR", volume.with_array(becquerel_per_ml(volume.array)), "PT")
-    lesion = {"guidance": phantoms.GUIDANCE | {"channels": [{"takes": [["lesion", each]]} for each in Polarity]}}
+    lesion = {
+        "guidance": phantoms.GUIDANCE | {"channels": [{"takes": [["lesion", polarity]]} for polarity in Polarity]}
+    }
     inputs = [{"name": "pet", "modality": "PT", "unit": "SUVbw", "scaling": phantoms.SUV_RANGE}]
     runs.write_model(tmp_path / "models", "pet_lesion", inputs=inputs, classes=[phantoms.organ("lesion", 1)], **lesion)
     write_clicks_json(Clicks((runs.click(9, 11, 13, label="lesion"),)), tmp_path / "clicks.json")
@@ -456,7 +467,7 @@ def test_the_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     names: dict[str, object] = {}
 
     for example in examples:
-        exec(example, names)  # noqa: S102 - our own
+        exec(example, names)  # noqa: S102 - examples of this repository
 
     expected = runs.expected(runs.click(9, 11, 13))
     np.testing.assert_array_equal(names["results"][0].mask("lesion"), expected)

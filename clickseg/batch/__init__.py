@@ -1,1 +1,1 @@
-"""One run from folder to folder: plan, load, preprocess, infer, postprocess, write."""
+"""A batch run, from an input folder to an output folder: plan, load, preprocess, infer, postprocess, write."""

@@ -1,4 +1,4 @@
-"""Which clicks are for which of the series that are segmented."""
+"""Assigns clicks to the series to segment: those of a click file, or else those of DICOM SRs in the input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage
 
-from clickseg.batch.selection import Inputs
+from clickseg.batch.selection import InputSeries
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.find import FoundClicks
 from clickseg.clicks.formats.structured_report import clicks_of_report, series_of_report
@@ -18,155 +18,160 @@ from clickseg.dicom.part10 import Instance
 from clickseg.dicom.predecessor import EarlierResult, is_own
 from clickseg.dicom.series import CheckedSeries, listed
 
-_REPORTS = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage)
+_SR_SOP_CLASSES = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ClickReport:
     """A DICOM SR with clicks.
 
     Attributes:
-        instance: The file.
-        age: What orders reports: content date and time, then UID.
-        parts: Its clicks: those of each frame of reference, and those in images.
+        instance: The SR.
+        sort_key: Sorts reports by age: content date and time, then SOP Instance UID.
+        click_sets: The clicks: one set for each frame of reference, and one for those on images.
     """
 
     instance: Instance
-    age: tuple[str, str]
-    parts: tuple[AnyClicks, ...]
+    sort_key: tuple[str, str]
+    click_sets: tuple[AnyClicks, ...]
 
     def clicks_for(self, series: CheckedSeries) -> Clicks:
-        """Returns the clicks that are for a series, in LPS mm."""
-        fitting = [placed(for_series(part, series), series) for part in self.parts if is_for(part, series)]
-        points = tuple(point for part in fitting for point in part.points)
+        """Returns the clicks of this report on a series, in LPS mm."""
+        fitting = [placed(for_series(each, series), series) for each in self.click_sets if is_for(each, series)]
+        points = tuple(point for clicks in fitting for point in clicks.points)
         return replace(fitting[0], points=points) if points else Clicks()
 
 
 @dataclass(frozen=True, slots=True)
-class Assigned:
-    """What goes to the series.
+class Assignment:
+    """The clicks and the predecessors of the series to segment.
 
     Attributes:
         clicks: The clicks for each series.
-        earlier: For each series the results of earlier runs that were found beside it, the newest first.
-        passed_over: The sources of clicks that do not count.
+        predecessors: For each series the results of earlier runs in the input, sorted from newest to oldest.
+        ignored: The click files and SRs that are not used.
     """
 
     clicks: tuple[Clicks, ...]
-    earlier: tuple[tuple[EarlierResult, ...], ...]
-    passed_over: tuple[str, ...]
+    predecessors: tuple[tuple[EarlierResult, ...], ...]
+    ignored: tuple[str, ...]
 
 
-def find_reports(instances: Iterable[Instance]) -> tuple[Report, ...]:
-    """Returns the DICOM SRs that hold clicks, and our own that hold none, the newest first.
+def find_reports(instances: Iterable[Instance]) -> tuple[ClickReport, ...]:
+    """Returns the DICOM SRs with clicks, and ClickSeg's SRs without, sorted from newest to oldest.
 
     Raises:
         ClickError: A seed point is malformed.
     """
-    found = []
+    reports = []
     for instance in instances:
-        if instance.text("SOPClassUID") in _REPORTS:
-            parts = clicks_of_report(instance.header, instance.name)
-            if not parts and is_own(instance.header):
-                parts = (Clicks(series_instance_uid=series_of_report(instance.header), source=instance.name),)
-            if parts:
+        if instance.text("SOPClassUID") in _SR_SOP_CLASSES:
+            click_sets = clicks_of_report(instance.header, instance.name)
+            if not click_sets and is_own(instance.header):
+                click_sets = (Clicks(series_instance_uid=series_of_report(instance.header), source=instance.name),)
+            if click_sets:
                 moment = instance.text("ContentDate") + instance.text("ContentTime")
-                found.append(Report(instance, (moment, instance.text("SOPInstanceUID")), parts))
-    return tuple(sorted(found, key=lambda report: report.age, reverse=True))
+                reports.append(ClickReport(instance, (moment, instance.text("SOPInstanceUID")), click_sets))
+    return tuple(sorted(reports, key=lambda report: report.sort_key, reverse=True))
 
 
-def assign(inputs: Sequence[Inputs], files: FoundClicks, reports: Sequence[Report]) -> Assigned:
-    """Gives clicks to the series that they are for: those of a file, else those of the newest report for each series.
+def assign(inputs: Sequence[InputSeries], files: FoundClicks, reports: Sequence[ClickReport]) -> Assignment:
+    """Assigns clicks to series: those of a click file, or else for each series those of the newest report with clicks.
 
     Args:
         inputs: The series to segment.
-        files: The click file that counts, if any.
-        reports: DICOM SRs, the newest first.
+        files: The click files to use, if any.
+        reports: DICOM SRs, sorted from newest to oldest.
 
     Raises:
-        ClickError: It is not clear for which series the clicks of a file are, they are for none of them, or a voxel
-            lies outside.
+        ClickError: The clicks of a file match several series or none, or a voxel is outside its series.
     """
-    series = [each[0] for each in inputs]
-    earlier = tuple(_earlier(reports, each) for each in series)
-    with_clicks = [report for report in reports if any(part.points for part in report.parts)]
+    references = [series[0] for series in inputs]
+    predecessors = tuple(_find_predecessors(reports, series) for series in references)
+    with_clicks = [report for report in reports if any(clicks.points for clicks in report.click_sets)]
     if files.clicks is not None:
-        others = (r.instance.name for r in with_clicks if r.instance.path.resolve() not in files.paths)
-        return Assigned(_of_file(files.clicks, series), earlier, (*files.passed_over, *others))
-    clicks = tuple(_of_newest(with_clicks, each) for each in series)
-    used = {each.source for each in clicks}
-    others = (report.instance.name for report in with_clicks if report.instance.name not in used)
-    return Assigned(clicks, earlier, tuple(others))
+        unused = (r.instance.name for r in with_clicks if r.instance.path.resolve() not in files.paths)
+        return Assignment(_assign_file_clicks(files.clicks, references), predecessors, (*files.passed_over, *unused))
+    assigned = tuple(_clicks_of_newest_report(with_clicks, series) for series in references)
+    used = {clicks.source for clicks in assigned}
+    unused = (report.instance.name for report in with_clicks if report.instance.name not in used)
+    return Assignment(assigned, predecessors, tuple(unused))
 
 
-def _of_newest(reports: Sequence[Report], series: CheckedSeries) -> Clicks:
-    """Returns the clicks of the newest report that holds some for a series."""
-    found = (report.clicks_for(series) for report in reports)
-    return next((clicks for clicks in found if clicks.points), Clicks())
+def _clicks_of_newest_report(reports: Sequence[ClickReport], series: CheckedSeries) -> Clicks:
+    """Returns the clicks of the newest report with clicks on a series."""
+    click_sets = (report.clicks_for(series) for report in reports)
+    return next((clicks for clicks in click_sets if clicks.points), Clicks())
 
 
-def _earlier(reports: Sequence[Report], series: CheckedSeries) -> tuple[EarlierResult, ...]:
-    """Returns our own reports that are of a series."""
+def _find_predecessors(reports: Sequence[ClickReport], series: CheckedSeries) -> tuple[EarlierResult, ...]:
+    """Returns ClickSeg's own reports of a series."""
     return tuple(
-        EarlierResult(report.instance.header, part.digest)
+        EarlierResult(report.instance.header, clicks.digest)
         for report in reports
-        for part in report.parts
-        if isinstance(part, Clicks)
+        for clicks in report.click_sets
+        if isinstance(clicks, Clicks)
         and is_own(report.instance.header)
-        and part.series_instance_uid == series.candidate.series_uid
+        and clicks.series_instance_uid == series.candidate.series_uid
     )
 
 
-def _of_file(clicks: AnyClicks, series: Sequence[CheckedSeries]) -> tuple[Clicks, ...]:
+def _assign_file_clicks(clicks: AnyClicks, references: Sequence[CheckedSeries]) -> tuple[Clicks, ...]:
+    """Returns, for each series, its clicks among those of a click file."""
     if not clicks.source:
-        return tuple(Clicks() for _ in series)
-    _check_clear(clicks, series)
-    given = tuple(placed(for_series(clicks, each), each) if is_for(clicks, each) else Clicks() for each in series)
-    if not any(each.source for each in given):
+        return tuple(Clicks() for _ in references)
+    _check_unambiguous(clicks, references)
+    assigned = tuple(
+        placed(for_series(clicks, series), series) if is_for(clicks, series) else Clicks() for series in references
+    )
+    if not any(each.source for each in assigned):
         named = clicks if isinstance(clicks, Clicks) else Clicks()
         raise ClickError(
-            f"{clicks.source}: for series {named.series_instance_uid or 'any'} in frame of reference "
-            f"{named.frame_of_reference_uid or 'any'}, but to be segmented: "
-            + ", ".join(f"{listed([s.candidate])} in frame {s.candidate.frame_of_reference_uid}" for s in series[:4]),
-            hint="--clicks none uses none",
+            f"{clicks.source}: the clicks are for series {named.series_instance_uid or 'any'} in frame of reference "
+            f"{named.frame_of_reference_uid or 'any'}, but the series to be segmented are: "
+            + ", ".join(
+                f"{listed([s.candidate])} in frame {s.candidate.frame_of_reference_uid}" for s in references[:4]
+            ),
+            hint="--clicks none uses no clicks",
         )
-    if isinstance(clicks, PendingClicks) and (left := len(clicks.points) - sum(len(each.points) for each in given)):
-        raise ClickError(f"{clicks.source}: {counted(left, 'click')} in images that are not to be segmented")
-    return given
+    unassigned = len(clicks.points) - sum(len(each.points) for each in assigned)
+    if isinstance(clicks, PendingClicks) and unassigned:
+        raise ClickError(f"{clicks.source}: {counted(unassigned, 'click')} in images that are not to be segmented")
+    return assigned
 
 
-def _check_clear(clicks: AnyClicks, series: Sequence[CheckedSeries]) -> None:
-    """Refuses clicks that could be for one series or another; LPS mm are the same in all series of one frame."""
-    frames = {each.candidate.frame_of_reference_uid for each in series}
-    is_voxels = isinstance(clicks, PendingClicks) and not _is_of_images(clicks)
-    is_nameless = isinstance(clicks, Clicks) and not (clicks.series_instance_uid or clicks.frame_of_reference_uid)
-    if (is_voxels and len(series) > 1) or (is_nameless and len(frames) > 1):
+def _check_unambiguous(clicks: AnyClicks, references: Sequence[CheckedSeries]) -> None:
+    """Rejects clicks that match several series. In LPS mm, clicks are the same in all series of one frame."""
+    frames = {series.candidate.frame_of_reference_uid for series in references}
+    is_voxels = isinstance(clicks, PendingClicks) and not _has_image_points(clicks)
+    is_without_uid = isinstance(clicks, Clicks) and not (clicks.series_instance_uid or clicks.frame_of_reference_uid)
+    if (is_voxels and len(references) > 1) or (is_without_uid and len(frames) > 1):
         raise ClickError(
-            f"{clicks.source} names no series, and there are several to segment: "
-            f"{listed([each.candidate for each in series])}",
-            hint="name one with --series",
+            f"{clicks.source} names no series, and several are to be segmented: "
+            f"{listed([series.candidate for series in references])}",
+            hint="select one with --series",
         )
 
 
 def is_for(clicks: AnyClicks, series: CheckedSeries) -> bool:
-    """Whether clicks may be for a series, by the UIDs that they name."""
-    candidate = series.candidate
+    """Whether clicks can be on a series, by the UIDs that the clicks contain."""
+    files = series.candidate
     if isinstance(clicks, Clicks):
-        return clicks.series_instance_uid in (None, candidate.series_uid) and clicks.frame_of_reference_uid in (
+        return clicks.series_instance_uid in (None, files.series_uid) and clicks.frame_of_reference_uid in (
             None,
-            candidate.frame_of_reference_uid,
+            files.frame_of_reference_uid,
         )
-    return not _is_of_images(clicks) or bool(for_series(clicks, series).points)
+    return not _has_image_points(clicks) or bool(for_series(clicks, series).points)
 
 
 def for_series(clicks: AnyClicks, series: CheckedSeries) -> AnyClicks:
-    """Returns the clicks without those in images of other series."""
-    if isinstance(clicks, Clicks) or not _is_of_images(clicks):
+    """Returns the clicks without those on images of other series."""
+    if isinstance(clicks, Clicks) or not _has_image_points(clicks):
         return clicks
     images = {instance.text("SOPInstanceUID") for instance in series.candidate.instances}
     own = (c for c in clicks.points if isinstance(c.place, ImagePoint) and c.place.sop_instance_uid in images)
     return replace(clicks, points=tuple(own))
 
 
-def _is_of_images(clicks: PendingClicks) -> bool:
+def _has_image_points(clicks: PendingClicks) -> bool:
     return any(isinstance(click.place, ImagePoint) for click in clicks.points)

@@ -1,7 +1,7 @@
-"""metadata.json: what a workflow engine is told of a run, beside its results or in place of them.
+"""``metadata.json``: the outcome of a run, for a workflow engine; also written if the run fails.
 
-All values lie at the top and are plain: a condition of MONAI Deploy Workflow Manager reaches one level deep. They name
-files, UIDs, classes and volumes, never a patient.
+All values are plain and at the top level: a condition of MONAI Deploy Workflow Manager reaches one level deep. They
+contain file names, UIDs, class names and volumes, never patient data.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ VARIABLE = "CLICKSEG_METADATA"
 
 Metadata: TypeAlias = Mapping[str, str | int | float]
 
-_OF_EARLIER_VERSIONS = {"exception", "exception_message"}
+_OLD_KEYS = {"exception", "exception_message"}
+"""The keys that earlier versions wrote, without the version of ClickSeg."""
 
 
 def is_wanted(environ: Mapping[str, str]) -> bool:
-    """Whether a run shall leave metadata."""
+    """Whether a run must write metadata."""
     return environ.get(VARIABLE) == "1"
 
 
 def run_metadata(entries: Sequence[Mapping[str, Any]]) -> Metadata:
-    """Returns the metadata of a run that came to its end.
+    """Returns the metadata of a run that has finished.
 
     Args:
         entries: The report's entries, one for each series.
@@ -43,26 +44,26 @@ def run_metadata(entries: Sequence[Mapping[str, Any]]) -> Metadata:
         "status": FAILURE if failed == len(entries) else PARTIAL if failed else SUCCESS,
         "series": len(entries),
         "series_failed": failed,
-        **_of_segments(segments),
+        **_segment_values(segments),
     }
     for number, entry in enumerate(entries, 1):
-        metadata.update((f"series_{number}_{name}", value) for name, value in _of_series(entry))
+        metadata.update((f"series_{number}_{name}", value) for name, value in _series_values(entry))
     return metadata
 
 
 def with_error(error: ClickSegError, metadata: Metadata | None = None) -> Metadata:
-    """Returns the metadata of a run that failed, under the names that Argo workflows of MONAI Deploy look for.
+    """Returns the metadata of a run that failed, with the keys that Argo workflows of MONAI Deploy read.
 
     Args:
         error: The first error.
-        metadata: What is known of the run besides.
+        metadata: The metadata of the run without the error, if any.
     """
     known = metadata or {"clickseg": __version__, "status": FAILURE}
     return {**known, "exception": type(error).__name__, "exception_message": str(error)}
 
 
 def write_metadata(metadata: Metadata, output: Path) -> None:
-    """Writes metadata to an output folder, which is made where it does not exist.
+    """Writes metadata to an output folder; creates the folder if it does not exist.
 
     Raises:
         OSError: It cannot be written.
@@ -72,17 +73,17 @@ def write_metadata(metadata: Metadata, output: Path) -> None:
 
 
 def may_replace(output: Path) -> bool:
-    """Whether there is no metadata.json in a folder yet, or one that a run left; another one is not ours."""
+    """Whether a folder has no ``metadata.json``, or one that ClickSeg wrote; a file of another program is kept."""
     try:
         content = json.loads((output / METADATA).read_bytes())
     except FileNotFoundError:
         return True
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and ("clickseg" in content or set(content) == _OF_EARLIER_VERSIONS)
+    return isinstance(content, dict) and ("clickseg" in content or set(content) == _OLD_KEYS)
 
 
-def _of_series(entry: Mapping[str, Any]) -> Iterator[tuple[str, str | int | float]]:
+def _series_values(entry: Mapping[str, Any]) -> Iterator[tuple[str, str | int | float]]:
     yield "uid", entry["series_instance_uid"]
     yield "modality", entry["modality"]
     if "error" in entry:
@@ -90,11 +91,11 @@ def _of_series(entry: Mapping[str, Any]) -> Iterator[tuple[str, str | int | floa
         return
     yield "status", SUCCESS
     yield from ((kind, entry["files"][kind]) for kind in ("seg", "sr") if kind in entry["files"])
-    yield from _of_segments(entry["segments"]).items()
+    yield from _segment_values(entry["segments"]).items()
 
 
-def _of_segments(segments: Sequence[Mapping[str, Any]]) -> dict[str, str | int | float]:
-    """Returns how many segments there are, of which classes, and their volume, also by class."""
+def _segment_values(segments: Sequence[Mapping[str, Any]]) -> dict[str, str | int | float]:
+    """Returns the number of segments, their class names, and their volume, in total and for each class."""
     volumes: dict[str, float] = {}
     for segment in segments:
         volumes[segment["label"]] = volumes.get(segment["label"], 0.0) + segment["volume_ml"]
@@ -102,10 +103,10 @@ def _of_segments(segments: Sequence[Mapping[str, Any]]) -> dict[str, str | int |
         "segments": len(segments),
         "labels": ", ".join(volumes),
         "volume_ml": round(sum(volumes.values()), 4),
-        **{f"volume_ml_{_key(label)}": round(volume, 4) for label, volume in volumes.items()},
+        **{f"volume_ml_{_key_part(label)}": round(volume, 4) for label, volume in volumes.items()},
     }
 
 
-def _key(label: str) -> str:
-    """Returns a class's name as part of a key; a dot would end the key in a condition."""
+def _key_part(label: str) -> str:
+    """Returns the name of a class as part of a key. In a condition, a dot would end the key."""
     return re.sub(r"\W+", "_", label, flags=re.ASCII)

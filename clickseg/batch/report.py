@@ -1,6 +1,6 @@
-"""What a run says of itself: the plan in the log, and report.json; never a name, an ID or a date of birth.
+"""``report.json`` and the log of the plan; neither contains the name, ID or date of birth of a patient.
 
-The report names what was run on what, how, for how long, and what came of it.
+The report contains the input, the model and the settings of a run, how long its steps took, and its results.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ from clickseg.core.machine import peak_memory_bytes
 from clickseg.core.text import counted
 from clickseg.core.version import __version__
 from clickseg.dicom.series import Candidate
-from clickseg.inference.case import Result
+from clickseg.inference.case import Result, Windows
+from clickseg.inference.postprocess import Removed
 from clickseg.results.documents import Documents, Segment
 
 logger = logging.getLogger(__name__)
 
-_USUAL = ("not DICOM", "DICOMDIR", "DICOM without a series", "copy of another file")
-"""What folders of DICOM hold besides."""
+_ROUTINE_REASONS = ("not DICOM", "DICOMDIR", "DICOM without a series", "copy of another file")
+"""Reasons to ignore a file that are usual in a DICOM folder, and so are not logged."""
 
-_RESULTS = ("SEG", "SR")
-"""Modalities of results, such as those of earlier runs; whether their clicks count is said on its own."""
+_RESULT_MODALITIES = ("SEG", "SR")
+"""Modalities of results, for example of earlier runs. Whether their clicks are used is logged separately."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A result that was written.
+class WrittenResult:
+    """A result with its documents and files.
 
     Attributes:
-        documents: The result with its documents.
-        files: The files' names by kind: ``seg``, ``sr``, ``preview``, ``nifti``; empty in a run that writes nothing.
+        documents: The result with its DICOM documents.
+        files: File names by kind: ``seg``, ``sr``, ``preview``, ``nifti``; empty if the run writes no files.
     """
 
     documents: Documents
@@ -48,28 +49,30 @@ class Written:
 
 
 def log_plan(plan: Plan) -> None:
-    """Logs what is run and what is not."""
+    """Logs the series that are segmented, and the input that is not used."""
     _log_tasks(plan)
-    _log_passed_over(plan)
+    _log_unused_input(plan)
 
 
-def log_result(outcome: Outcome[Result]) -> None:
-    """Logs which clicks hit nothing: it is the likeliest mistake of a user."""
+def warn_of_unmatched_clicks(outcome: Outcome[Result]) -> None:
+    """Logs how many foreground clicks match no component of the result: the most likely mistake of a user."""
     if isinstance(outcome.value, ClickSegError):
         return
     for removed in outcome.value.removed:
         if removed.clicks_beside:
             logger.warning(
-                "%s of %s %s in nothing that the network found; --postprocessing off keeps all of it",
+                "%s of %s %s outside every component that the network segmented; --postprocessing off keeps all "
+                "components",
                 counted(removed.clicks_beside, "foreground click"),
                 removed.label,
-                "lies" if removed.clicks_beside == 1 else "lie",
+                "is" if removed.clicks_beside == 1 else "are",
             )
 
 
-def series_entry(outcome: Outcome[Written], settings: RunSettings) -> dict[str, Any]:
-    """Returns the report's entry for one series: what was written of it, or the error that stopped it."""
-    entry = {**_identity(outcome.candidate), "seconds": {k: round(v, 3) for k, v in outcome.seconds.items()}}
+def series_entry(outcome: Outcome[WrittenResult], settings: RunSettings) -> dict[str, Any]:
+    """Returns the report's entry for one series: its result, or the error that stopped it."""
+    seconds = {step: round(duration, 3) for step, duration in outcome.seconds.items()}
+    entry = {**_series_identifiers(outcome.candidate), "seconds": seconds}
     if isinstance(outcome.value, ClickSegError):
         return {**entry, "error": str(outcome.value)}
     documents = outcome.value.documents
@@ -77,59 +80,60 @@ def series_entry(outcome: Outcome[Written], settings: RunSettings) -> dict[str, 
     return {
         **entry,
         "files": dict(outcome.value.files),
-        "segments": [_segment(segment, result, settings) for segment in documents.segments],
-        "input": _input(result),
-        "clicks": _clicks(result.case.clicks),
+        "segments": [_segment_entry(segment, result, settings) for segment in documents.segments],
+        "inputs": _input_entries(result),
+        "clicks": _clicks_entry(result.case.clicks),
         "engine": dict(result.predicted.engine),
         "weights": {weights.path.name: weights.sha256 for weights in result.predicted.weights},
-        "windows": asdict(result.predicted.windows),
-        "postprocessing": _postprocessing(result, settings),
+        "windows": _windows_entry(result.predicted.windows),
+        "postprocessing": _postprocessing_entry(result, settings),
     }
 
 
 def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: RunSettings) -> dict[str, Any]:
-    """Returns the whole report."""
+    """Returns the complete report."""
     return {
         "clickseg": __version__,
         "python": platform.python_version(),
         "created": settings.clock.isoformat(),
         "model": {"name": plan.package.name, "version": plan.package.version},
         "series": list(entries),
-        "passed_over": {
-            "series": [{**_identity(each.candidate), "reason": str(each.reason)} for each in plan.series_passed_over],
-            "clicks": list(plan.clicks_passed_over),
-            "files": plan.files_passed_over,
-        },
+        "skipped_series": [
+            {**_series_identifiers(each.series_files), "reason": str(each.reason)}
+            for each in plan.skipped_without_error
+        ],
+        "ignored_click_files": list(plan.ignored_click_files),
+        "ignored_files": plan.ignored_files,
         "peak_memory_mb": round(peak_memory_bytes() / (1 << 20)),
     }
 
 
-def _identity(candidate: Candidate) -> dict[str, Any]:
+def _series_identifiers(files: Candidate) -> dict[str, Any]:
     return {
-        "study_instance_uid": candidate.study_uid,
-        "series_instance_uid": candidate.series_uid,
-        "frame_of_reference_uid": candidate.frame_of_reference_uid,
-        "modality": candidate.modality,
-        "folder": candidate.folder,
+        "study_instance_uid": files.study_uid,
+        "series_instance_uid": files.series_uid,
+        "frame_of_reference_uid": files.frame_of_reference_uid,
+        "modality": files.modality,
+        "folder": files.folder,
     }
 
 
-def _input(result: Result) -> list[dict[str, Any]]:
+def _input_entries(result: Result) -> list[dict[str, Any]]:
     return [
         {
             "series_instance_uid": series.candidate.series_uid,
             "modality": series.candidate.modality,
             "unit": series.unit,
-            "unit_rule": series.unit_rule,
+            "unit_conversion": series.unit_rule,
             "shape": list(series.volume.spatial_shape),
             "spacing_mm": [round(float(value), 6) for value in series.volume.spacing],
-            "remedies": list(series.candidate.remedies_used),
+            "repairs": list(series.candidate.remedies_used),
         }
         for series in result.case.series
     ]
 
 
-def _clicks(clicks: Clicks) -> dict[str, Any]:
+def _clicks_entry(clicks: Clicks) -> dict[str, Any]:
     polarities = [click.polarity for click in clicks.points]
     return {
         "source": clicks.source or None,
@@ -139,69 +143,87 @@ def _clicks(clicks: Clicks) -> dict[str, Any]:
     }
 
 
-def _postprocessing(result: Result, settings: RunSettings) -> dict[str, Any] | None:
+def _windows_entry(windows: Windows) -> dict[str, Any]:
+    return {"count": windows.count, "reused": windows.repeated, "logits_in": windows.logits}
+
+
+def _postprocessing_entry(result: Result, settings: RunSettings) -> dict[str, Any] | None:
     if not settings.postprocessing:
         return None
     rules = result.case.package.spec.postprocessing
-    return {**rules.model_dump(), "removed": [_rounded(asdict(removed)) for removed in result.removed]}
+    return {**rules.model_dump(), "removed": [_removed_entry(removed) for removed in result.removed]}
 
 
-def _segment(segment: Segment, result: Result, settings: RunSettings) -> dict[str, Any]:
-    measured = segment.measured
+def _removed_entry(removed: Removed) -> dict[str, Any]:
+    """Returns how much postprocessing removed from one class."""
+    return {
+        "label": removed.label,
+        "below_min_value_ml": round(removed.low_ml, 4),
+        "components": removed.components,
+        "components_ml": round(removed.components_ml, 4),
+        "unmatched_clicks": removed.clicks_beside,
+    }
+
+
+def _segment_entry(segment: Segment, result: Result, settings: RunSettings) -> dict[str, Any]:
+    measurements = segment.measurements
     entry = {
         "number": segment.number,
         "class_number": segment.class_number,
         "label": segment.label,
-        "volume_ml": round(measured.volume_ml, 4),
-        **(_rounded(asdict(measured.uptake)) if measured.uptake else {}),
+        "volume_ml": round(measurements.volume_ml, 4),
+        **(_round_floats(asdict(measurements.uptake)) if measurements.uptake else {}),
     }
     return {**entry, "statistics": _statistics(segment, result)} if settings.statistics else entry
 
 
 def _statistics(segment: Segment, result: Result) -> dict[str, Any]:
-    """Returns the mean, deviation and range of a segment's values, in the unit of the series."""
+    """Returns the mean, standard deviation and range of the values in a segment, in the unit of the series."""
     series = result.case.reference
     values = series.volume.array[result.labels.mask(segment.class_number)].astype(np.float64)
     statistics = {"mean": values.mean(), "std": values.std(), "min": values.min(), "max": values.max()}
     return {"unit": series.unit, **{key: round(float(value), 4) for key, value in statistics.items()}}
 
 
-def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+def _round_floats(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
 
 
 def _log_tasks(plan: Plan) -> None:
     for task in plan.tasks:
-        clicks = _described(task.clicks)
-        candidate = task.candidate
-        logger.info("%s series in %s: model %s, %s", candidate.modality, candidate.folder, plan.package.name, clicks)
-        for remedy in candidate.remedies_used:
-            logger.warning("%s series in %s: %s", candidate.modality, candidate.folder, remedy)
+        clicks = _describe_clicks(task.clicks)
+        files = task.candidate
+        logger.info("%s series in %s: model %s, %s", files.modality, files.folder, plan.package.name, clicks)
+        for repair in files.remedies_used:
+            logger.warning("%s series in %s: %s", files.modality, files.folder, repair)
         has_foreground = any(click.polarity is Polarity.FOREGROUND for click in task.clicks.points)
         if not has_foreground and plan.package.spec.postprocessing.keep == "clicked":
             logger.warning(
-                "model %s is made for foreground clicks: without any it paints organs too", plan.package.name
+                "model %s expects foreground clicks: without them, the result also contains normal organs",
+                plan.package.name,
             )
 
 
-def _log_passed_over(plan: Plan) -> None:
-    for each in plan.series_passed_over:
-        if each.candidate.modality in _RESULTS:
+def _log_unused_input(plan: Plan) -> None:
+    for skipped in plan.skipped_without_error:
+        files = skipped.series_files
+        if files.modality in _RESULT_MODALITIES:
             continue
-        level = logging.WARNING if each.candidate.modality in plan.package.modalities else logging.INFO
-        logger.log(level, "passed over: %s in %s: %s", each.candidate.modality, each.candidate.folder, each.reason)
-    for each in plan.failures:
-        logger.warning("%s in %s cannot be segmented: %s", each.candidate.modality, each.candidate.folder, each.reason)
-    for reason, count in plan.files_passed_over.items():
-        if reason not in _USUAL:
-            logger.warning("passed over: %s: %s", counted(count, "file"), reason)
-    for name in plan.clicks_passed_over:
-        logger.warning("passed over: the clicks of %s", name)
+        level = logging.WARNING if files.modality in plan.package.modalities else logging.INFO
+        logger.log(level, "skipped: %s in %s: %s", files.modality, files.folder, skipped.reason)
+    for failed in plan.failures:
+        files = failed.series_files
+        logger.warning("%s in %s cannot be segmented: %s", files.modality, files.folder, failed.reason)
+    for reason, count in plan.ignored_files.items():
+        if reason not in _ROUTINE_REASONS:
+            logger.warning("ignored: %s: %s", counted(count, "file"), reason)
+    for name in plan.ignored_click_files:
+        logger.warning("ignored: the clicks of %s", name)
 
 
-def _described(clicks: Clicks) -> str:
+def _describe_clicks(clicks: Clicks) -> str:
     polarities = [click.polarity for click in clicks.points]
-    said = ", ".join(f"{polarities.count(each)} {each.value}" for each in Polarity if each in polarities)
+    counts = ", ".join(f"{polarities.count(each)} {each.value}" for each in Polarity if each in polarities)
     if clicks.source:
-        return f"{counted(len(clicks.points), 'click')} of {clicks.source}{f' ({said})' if said else ''}"
+        return f"{counted(len(clicks.points), 'click')} of {clicks.source}{f' ({counts})' if counts else ''}"
     return "no clicks"

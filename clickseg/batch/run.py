@@ -1,4 +1,4 @@
-"""One run from folder to folder, without Holoscan."""
+"""A run without Holoscan: segments the series of a folder, and writes the results to another folder."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from clickseg.inference.case import Result
 
 
 def run(settings: RunSettings, progress: Progress) -> RunSummary:
-    """Segments every series that the model is for, and writes what was found.
+    """Segments every series that fits the model, and writes the results.
 
     Args:
         settings: The settings.
-        progress: Told after each window.
+        progress: Called after each window.
 
     Returns:
-        What was written, and the errors of the series that failed.
+        The summary of the run, with the errors of the series that failed.
 
     Raises:
-        ClickSegError: Nothing could be run, or the results cannot be written.
+        ClickSegError: No series could be run, or the results cannot be written.
     """
     plan = make_plan(settings)
     log_plan(plan)
@@ -36,17 +36,17 @@ def run(settings: RunSettings, progress: Progress) -> RunSummary:
 
 
 def segment_cases(plan: Plan, settings: RunSettings, progress: Progress) -> Iterator[Outcome[Result]]:
-    """Yields the result of each series of a plan, or its error; then those that failed in planning.
+    """Yields the result or the error of each series of a plan, then the series that failed during planning.
 
-    The steps are lazy: a series goes through all of them before the next one is loaded.
+    The steps are lazy: a series passes through all of them before the next one is loaded.
 
     Args:
-        plan: What to run.
+        plan: The plan.
         settings: The settings.
-        progress: Told after each window.
+        progress: Called after each window.
     """
     with closing(Inference(settings.runtime, progress)) as infer_case:
         cases = load_cases(plan)
-        prepared = map(preprocess_case, cases)
-        predicted = map(infer_case, prepared)
+        preprocessed = map(preprocess_case, cases)
+        predicted = map(infer_case, preprocessed)
         yield from map(partial(postprocess_case, settings=settings), predicted)

@@ -1,4 +1,4 @@
-"""Which series of an input are meant, and which of them are the inputs of one run of the model."""
+"""Selects the series to segment, and for each the series for the other inputs of the model."""
 
 from __future__ import annotations
 
@@ -10,97 +10,113 @@ from clickseg.core.errors import ClickSegError, InputError, ModelError
 from clickseg.dicom.series import Candidate, CheckedSeries, is_corrected, listed
 from clickseg.models.package import ModelPackage
 
-Inputs: TypeAlias = tuple[CheckedSeries, ...]
-"""One series for each input of a model; the result refers to the first."""
+InputSeries: TypeAlias = tuple[CheckedSeries, ...]
+"""One series for each input of a model. The first is the reference series: the result refers to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedSeries:
     """A series that is not segmented.
 
     Attributes:
-        candidate: The series.
-        reason: Why not.
-        is_error: Whether that makes the run fail in part: the series is one to segment, and cannot be.
+        series_files: The files of the series.
+        reason: Why it is not segmented.
+        is_error: Whether the series should have been segmented, so that the run fails in part.
     """
 
-    candidate: Candidate
+    series_files: Candidate
     reason: ClickSegError
     is_error: bool
 
 
-def references(wanted: Sequence[CheckedSeries], package: ModelPackage, *, is_named: bool) -> tuple[CheckedSeries, ...]:
-    """Returns the series to segment: of the model's modalities; of a study's PET the corrected, where there is one.
+def select_references(
+    wanted: Sequence[CheckedSeries], package: ModelPackage, *, is_named: bool
+) -> tuple[CheckedSeries, ...]:
+    """Returns the series to segment: those of the model's modalities.
+
+    Of the PET series of a study, those that are not corrected for attenuation are excluded if another one is corrected,
+    unless the user named the series.
 
     Raises:
-        ModelError: None is of a modality of the model.
+        ModelError: No series has a modality of the model.
     """
     fitting = tuple(series for series in wanted if series.candidate.modality in package.modalities)
     if not fitting:
-        there = listed([series.candidate for series in wanted])
+        present = listed([series.candidate for series in wanted])
         raise ModelError(
-            f"model {package.name} is for {' or '.join(package.modalities)}: the series here are {there}",
-            hint="clickseg models shows which model is for what",
+            f"model {package.name} is for {' or '.join(package.modalities)}: the series in the input are {present}",
+            hint="clickseg models lists the models and their modalities",
         )
     pet = [series for series in fitting if series.candidate.modality == "PT"]
-    corrected = {series.candidate.study_uid for series in pet if is_corrected(series)}
+    corrected_studies = {series.candidate.study_uid for series in pet if is_corrected(series)}
     return tuple(
-        series for series in fitting if is_named or is_corrected(series) or series.candidate.study_uid not in corrected
+        series
+        for series in fitting
+        if is_named or is_corrected(series) or series.candidate.study_uid not in corrected_studies
     )
 
 
-def keys_of(series: Iterable[CheckedSeries | Skipped]) -> set[str]:
-    """Returns the keys of series, by which they are looked up."""
+def series_keys(series: Iterable[CheckedSeries]) -> set[str]:
+    """Returns the keys that identify series within an input."""
     return {each.candidate.key for each in series}
 
 
 def match_inputs(
     references: Sequence[CheckedSeries],
-    formed: Sequence[CheckedSeries],
+    regular: Sequence[CheckedSeries],
     wanted: Sequence[CheckedSeries],
     package: ModelPackage,
-) -> tuple[list[Inputs], list[Skipped]]:
-    """Returns a series for each input of the model, for each reference; and the references that lack one.
+) -> tuple[list[InputSeries], list[SkippedSeries]]:
+    """Finds the series for each input of the model.
+
+    Args:
+        references: The series to segment.
+        regular: All series of the input that form a regular volume.
+        wanted: The series that the user named, or all.
+        package: The model.
+
+    Returns:
+        The input series of each reference, and the references for which an input is missing.
 
     Raises:
-        InputError: Every reference lacks one.
+        InputError: An input is missing for every reference.
     """
-    inputs: list[Inputs] = []
-    incomplete: list[Skipped] = []
+    inputs: list[InputSeries] = []
+    incomplete: list[SkippedSeries] = []
     for reference in references:
         try:
-            inputs.append(_inputs(reference, formed, wanted, package))
+            inputs.append(_find_inputs(reference, regular, wanted, package))
         except InputError as error:
-            incomplete.append(Skipped(reference.candidate, error, is_error=True))
+            incomplete.append(SkippedSeries(reference.candidate, error, is_error=True))
     if not inputs:
         raise incomplete[0].reason
     return inputs, incomplete
 
 
-def _inputs(
-    reference: CheckedSeries, formed: Sequence[CheckedSeries], wanted: Sequence[CheckedSeries], package: ModelPackage
-) -> Inputs:
+def _find_inputs(
+    reference: CheckedSeries, regular: Sequence[CheckedSeries], wanted: Sequence[CheckedSeries], package: ModelPackage
+) -> InputSeries:
     """Returns a series for each input of the model, all in the frame of reference of the first.
 
-    Of several that fit, the one that was asked for is taken.
+    If several series match an input, the one that the user named is taken.
     """
-    inputs, wanted_keys = [reference], keys_of(wanted)
+    inputs, wanted_keys = [reference], series_keys(wanted)
     for spec in package.spec.inputs[1:]:
-        others = [each for each in formed if each.candidate.key not in keys_of(inputs)]
-        matching = [each for each in others if _fits(each, spec.modality, reference)]
+        unused = [series for series in regular if series.candidate.key not in series_keys(inputs)]
+        matching = [series for series in unused if _matches_input(series, spec.modality, reference)]
         chosen = matching if len(matching) == 1 else [each for each in matching if each.candidate.key in wanted_keys]
         if len(chosen) != 1:
             raise InputError(
                 f"model {package.name}: input {spec.name}: expected one {spec.modality} series in frame of reference "
                 f"{reference.candidate.frame_of_reference_uid}, got {len(matching)}: "
                 f"{listed([series.candidate for series in matching]) or 'none'}",
-                hint="--series UID,UID names the ones to use" if matching else None,
+                hint="--series UID,UID selects the series to use" if matching else None,
             )
         inputs.append(chosen[0])
     return tuple(inputs)
 
 
-def _fits(series: CheckedSeries, modality: str, reference: CheckedSeries) -> bool:
-    candidate = series.candidate
-    is_beside = candidate.frame_of_reference_uid == reference.candidate.frame_of_reference_uid
-    return candidate.modality == modality and is_beside and is_corrected(series)
+def _matches_input(series: CheckedSeries, modality: str, reference: CheckedSeries) -> bool:
+    files = series.candidate
+    has_same_frame = files.frame_of_reference_uid == reference.candidate.frame_of_reference_uid
+    return files.modality == modality and has_same_frame and is_corrected(series)

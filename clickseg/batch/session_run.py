@@ -1,4 +1,4 @@
-"""One series in a session: opened by ``clickseg segment --session``, gone on with by ``clickseg refine``."""
+"""A run on one series in a session: ``clickseg segment --session`` opens a session, ``clickseg refine`` resumes it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from clickseg.inference.case import Case, Result
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.kernels import KernelChoice
 from clickseg.session.options import SessionOptions
-from clickseg.session.record import subject_of
+from clickseg.session.record import read_session_inputs
 from clickseg.session.session import Change, Session
 
 Edit = Callable[[Session, Case], Change | None]
-"""What a user does in a session; nothing where it is only opened."""
+"""The step that a user makes in a session; returns None if the session is only opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class SessionStep:
     """A step that was made in a session.
 
     Attributes:
-        change: What it changed.
-        windows: How many windows the session has.
-        clicks: How many clicks there are after it.
+        change: The change that the step made.
+        windows: The number of windows of the session.
+        clicks: The number of clicks after the step.
     """
 
     change: Change
@@ -42,11 +42,11 @@ class SessionStep:
 
 @dataclass(frozen=True, slots=True)
 class SessionRun:
-    """What came of a run in a session.
+    """The outcome of a run in a session.
 
     Attributes:
-        summary: What was written.
-        step: What was done in the session; None where nothing was.
+        summary: The summary of the run.
+        step: The step that was made in the session; None if no step was made.
     """
 
     summary: RunSummary
@@ -54,75 +54,77 @@ class SessionRun:
 
 
 def open_session(settings: RunSettings, folder: Path, progress: Progress) -> SessionRun:
-    """Segments a series with its clicks, and keeps what clicks that follow need.
+    """Segments a series with its clicks, and stores the session for further clicks.
 
     Args:
-        settings: The settings; one series is to be segmented.
-        folder: The session's folder; it may hold no session yet.
-        progress: Told after each window.
+        settings: The settings; they must select one series.
+        folder: The session's folder; it must not contain a session.
+        progress: Called after each window.
 
     Raises:
-        ClickSegError: Nothing could be run, or the results cannot be written.
+        ClickSegError: The series cannot be segmented, or the results cannot be written.
     """
 
-    def begin(session: Session, case: Case) -> Change | None:
+    def add_initial_clicks(session: Session, case: Case) -> Change | None:
         if session.steps:
-            raise SessionError(f"{folder}: holds a session already", hint="clickseg refine goes on with it")
+            raise SessionError(f"{folder}: already contains a session", hint="resume it with clickseg refine")
         return session.add_clicks(case.clicks.points) if case.clicks.points else None
 
-    plan = _plan(settings)
+    plan = _plan_one_series(settings)
     log_plan(plan)
-    return _run(plan, settings, folder, begin, progress)
+    return _run_in_session(plan, settings, folder, add_initial_clicks, progress)
 
 
 def refine(settings: RunSettings, folder: Path, edit: Edit, progress: Progress) -> SessionRun:
-    """Goes on with a session, and writes the result.
+    """Resumes a session, makes one step, and writes the result.
 
     Args:
-        settings: The settings; series and model are those of the session.
+        settings: The settings. Series and model are those of the session.
         folder: The session's folder.
-        edit: What the user does.
-        progress: Told after each window.
+        edit: Makes the step.
+        progress: Called after each window.
 
     Raises:
-        ClickSegError: Nothing could be run, or the results cannot be written.
+        ClickSegError: The series cannot be segmented, or the results cannot be written.
     """
-    subject = subject_of(folder)
-    model = settings.model or subject.model
-    of_session = replace(settings, model=model, series_uids=subject.series_uids, clicks=(NONE,))
-    return _run(_plan(of_session), of_session, folder, edit, progress)
+    inputs = read_session_inputs(folder)
+    model = settings.model or inputs.model
+    settings = replace(settings, model=model, series_uids=inputs.series_uids, clicks=(NONE,))
+    return _run_in_session(_plan_one_series(settings), settings, folder, edit, progress)
 
 
-def _plan(settings: RunSettings) -> Plan:
-    plan = make_plan(settings, clicks_follow=True)
+def _plan_one_series(settings: RunSettings) -> Plan:
+    plan = make_plan(settings, allow_no_clicks=True)
     if len(plan) != 1:
-        raise UsageError(f"a session is of one series, got {len(plan)} to be segmented", hint="name it with --series")
+        raise UsageError(
+            f"expected one series to segment in a session, got {len(plan)}", hint="select one with --series"
+        )
     return plan
 
 
-def _run(plan: Plan, settings: RunSettings, folder: Path, edit: Edit, progress: Progress) -> SessionRun:
+def _run_in_session(plan: Plan, settings: RunSettings, folder: Path, edit: Edit, progress: Progress) -> SessionRun:
     steps: list[SessionStep] = []
 
-    def in_session(case: Case) -> Result:
-        with _opened(case, settings, folder, progress) as session:
+    def infer_in_session(case: Case) -> Result:
+        with _make_session(case, settings, folder, progress) as session:
             change = edit(session, case)
-            if change is not None:  # noted at once: the session keeps the step, even if its result cannot be written
+            if change is not None:  # recorded at once: the step is stored, even if its result cannot be written
                 steps.append(SessionStep(change, session.windows, len(session.clicks)))
             return session.result()
 
     with ResultWriter(plan, settings) as writer:
         (case,) = load_cases(plan)
-        writer.write(run_step(case, "inference", in_session))
+        writer.write(run_step(case, "inference", infer_in_session))
     return SessionRun(writer.summary, steps[0] if steps else None)
 
 
-def _opened(case: Case, settings: RunSettings, folder: Path, progress: Progress) -> Session:
+def _make_session(case: Case, settings: RunSettings, folder: Path, progress: Progress) -> Session:
     options = SessionOptions(
         memory=settings.runtime.memory,
         kernels=KernelChoice(settings.runtime.cache),
         postprocessing=settings.postprocessing,
         progress=progress,
-        earlier=case.earlier,
+        predecessors=case.earlier,
     )
     engine = make_engine(case.package, settings.runtime)
     return Session(case.series, case.package, folder=folder, engine=engine, options=options)

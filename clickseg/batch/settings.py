@@ -1,4 +1,4 @@
-"""Everything that a user can set for a run, read once at the edge from arguments and environment."""
+"""All settings of a run, read once from the command line arguments and the environment."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.grand_challenge import Frame
 from clickseg.core.clock import read_clock
+from clickseg.core.errors import UsageError
 from clickseg.core.options import choice, option_value, switch
 from clickseg.dicom.series import Remedies
 from clickseg.inference.runtime_settings import RuntimeSettings, read_runtime_settings
@@ -18,26 +19,29 @@ from clickseg.models.find import ModelPath, model_paths
 from clickseg.models.package import ModelPackage
 from clickseg.results.segmentation import SegmentationType
 
+_RENAMED_VARIABLES = {"CLICKSEG_REMEDY": "CLICKSEG_REPAIR"}
+"""Environment variables of earlier versions, with their present names."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
     """The settings of one run.
 
     Attributes:
-        input: A folder of DICOM, or one file.
+        input: A folder with DICOM files, or one file.
         output: The folder for the results, and for logits that do not fit into memory.
-        models: Where to look for model packages, in order.
-        model: The model package asked for: its name, or the loaded package; None for the one that fits the series.
-        clicks: Click files, or ``none``; empty to look in the input folder; or clicks in memory.
-        clicks_frame: What the numbers of a click file are that names no frame.
-        series_uids: The series asked for; none for all.
-        remedies: What may be done with a series that is no volume as it is.
-        segmentation_type: How the SEG is encoded.
+        models: The model packages and folders of packages to search, in order.
+        model: The model package to use: its name, or the loaded package; None for the one that fits the series.
+        clicks: Paths of click files, or ``none``; empty to search the input folder. Or clicks in memory.
+        clicks_frame: The coordinate system of click files that define none.
+        series_uids: The Series Instance UIDs to segment; empty for all series.
+        repairs: The repairs allowed for irregular series.
+        segmentation_type: The encoding of the SEG.
         postprocessing: Whether the model package's postprocessing is applied.
-        nifti: Whether the label map is written as NIfTI too.
-        statistics: Whether the report holds statistics of each segment's values.
+        nifti: Whether the label map is also written as NIfTI.
+        statistics: Whether the report contains statistics of the values in each segment.
         runtime: How the network is run.
-        clock: The time that is stamped on the results.
+        clock: The date and time of the results.
     """
 
     input: Path
@@ -47,7 +51,7 @@ class RunSettings:
     clicks: tuple[str, ...] | Clicks
     clicks_frame: Frame
     series_uids: tuple[str, ...]
-    remedies: Remedies
+    repairs: Remedies
     segmentation_type: SegmentationType
     postprocessing: bool
     nifti: bool
@@ -68,13 +72,14 @@ def read_settings(
     Args:
         input_path: The input.
         output_path: The output folder.
-        models: What ``-m`` names, if anything.
-        options: Values by the names of the options; these win over the environment.
+        models: The path passed with ``-m``, if any.
+        options: Values by option name; they take precedence over the environment.
         environ: Environment variables.
 
     Raises:
-        UsageError: A value is none of those that an option takes.
+        UsageError: An option has a value that it does not accept, or a variable was renamed.
     """
+    _check_renamed(environ)
 
     def value(name: str) -> str | None:
         return option_value(name, options, environ)
@@ -86,8 +91,8 @@ def read_settings(
         model=value("model"),
         clicks=tuple(path for path in (value("clicks") or "").split(os.pathsep) if path),
         clicks_frame=choice(Frame, value("clicks-frame") or "voxel", "clicks-frame"),
-        series_uids=_items(value("series")),
-        remedies=Remedies.parse(_items(value("remedy"))),
+        series_uids=_split_list(value("series")),
+        repairs=Remedies.parse(_split_list(value("repair"))),
         segmentation_type=choice(
             SegmentationType, (value("segmentation-type") or "BINARY").upper(), "segmentation-type"
         ),
@@ -99,5 +104,11 @@ def read_settings(
     )
 
 
-def _items(value: str | None) -> tuple[str, ...]:
+def _check_renamed(environ: Mapping[str, str]) -> None:
+    for old, new in _RENAMED_VARIABLES.items():
+        if environ.get(old):
+            raise UsageError(f"the environment variable {old} was renamed to {new}")
+
+
+def _split_list(value: str | None) -> tuple[str, ...]:
     return tuple(item.strip() for item in (value or "").split(",") if item.strip())

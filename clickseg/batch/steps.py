@@ -1,4 +1,4 @@
-"""The steps of a run, for one series after another; an error of one series travels on, so that the others go on."""
+"""The steps of a run, for one series after another. If one series fails, its error is kept and the others continue."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Outcome(Generic[T]):
     """One series between two steps.
 
     Attributes:
-        candidate: The series.
-        value: The result of the last step, or the error at which the series stopped.
-        seconds: How long each step took.
+        series_files: The files of the series.
+        value: The result of the last step, or the error that stopped the series.
+        seconds: The duration of each step.
     """
 
     candidate: Candidate
@@ -46,12 +46,12 @@ class Outcome(Generic[T]):
 
 
 def run_step(outcome: Outcome[T], step: str, function: Callable[[T], S]) -> Outcome[S]:
-    """Runs one more step on a series, unless an earlier one failed.
+    """Runs the next step on a series, unless an earlier step failed.
 
     Args:
-        outcome: The series, as the last step left it.
+        outcome: The outcome of the previous step.
         step: The name of the step in the report.
-        function: The step; whatever it raises becomes the value of the outcome.
+        function: The step; an exception that it raises becomes the value of the outcome.
     """
     if isinstance(outcome.value, ClickSegError):
         return Outcome(outcome.candidate, outcome.value, outcome.seconds)
@@ -62,67 +62,67 @@ def run_step(outcome: Outcome[T], step: str, function: Callable[[T], S]) -> Outc
             value = function(outcome.value)
     except ClickSegError as error:
         value = error
-    except Exception as error:  # noqa: BLE001 - whatever befalls one series, the others go on
+    except Exception as error:  # noqa: BLE001 - a failure of one series must not stop the others
         value = unexpected(error)
     if isinstance(value, ClickSegError):
         logger.debug("%s failed", step, exc_info=value)
-        _free_frames(value)
+        _clear_tracebacks(value)
     return Outcome(outcome.candidate, value, {**outcome.seconds, step: time.perf_counter() - start})
 
 
-def _free_frames(error: BaseException | None) -> None:
-    """Frees the frames of an error and of its causes: they hold the volumes of the series that failed."""
+def _clear_tracebacks(error: BaseException | None) -> None:
+    """Clears the tracebacks of an error and of its causes: their frames hold the volumes of the failed series."""
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 
 
 def load_cases(plan: Plan) -> Iterator[Outcome[Case]]:
-    """Yields the cases of a plan, each read when it is asked for; then the series that failed in planning."""
+    """Yields the cases of a plan, each loaded when it is requested; then the series that failed during planning."""
     for task in plan.tasks:
-        yield run_step(Outcome(task.candidate, task, {}), "reading", lambda each: _load(each, plan.package))
+        yield run_step(Outcome(task.candidate, task, {}), "reading", lambda task: _load_case(task, plan.package))
     for skipped in plan.failures:
-        yield Outcome(skipped.candidate, skipped.reason, {})
+        yield Outcome(skipped.series_files, skipped.reason, {})
 
 
 def preprocess_case(outcome: Outcome[Case]) -> Outcome[Prepared]:
-    """Brings a case to the model grid."""
+    """Resamples a case to the model grid."""
     return run_step(outcome, "preprocessing", prepare)
 
 
 class Inference:
-    """The step that runs the network; it is loaded for the first series, and freed by ``close``."""
+    """The inference step. The network is loaded for the first series, and freed by ``close``."""
 
     def __init__(self, settings: RuntimeSettings, progress: Progress) -> None:
         self._settings = settings
         self._progress = progress
-        self._loaded: Engine | None = None
+        self._loaded_engine: Engine | None = None
         self._kernels = KernelChoice(settings.cache)
 
     def __call__(self, outcome: Outcome[Prepared]) -> Outcome[Predicted]:
-        """Runs the network of a case."""
+        """Runs the network on a case."""
         return run_step(outcome, "inference", self._infer)
 
     def close(self) -> None:
         """Frees the network, if it was loaded."""
-        if self._loaded is not None:
-            self._loaded.close()
+        if self._loaded_engine is not None:
+            self._loaded_engine.close()
 
-    def _infer(self, prepared: Prepared) -> Predicted:
-        engine = self._engine(prepared.case.package)
-        return infer(prepared, engine, self._progress, self._kernels, self._settings.memory)
+    def _infer(self, case: Prepared) -> Predicted:
+        engine = self._engine(case.case.package)
+        return infer(case, engine, self._progress, self._kernels, self._settings.memory)
 
     def _engine(self, package: ModelPackage) -> Engine:
-        if self._loaded is None:
-            self._loaded = make_engine(package, self._settings)
-        return self._loaded
+        if self._loaded_engine is None:
+            self._loaded_engine = make_engine(package, self._settings)
+        return self._loaded_engine
 
 
 def postprocess_case(outcome: Outcome[Predicted], settings: RunSettings) -> Outcome[Result]:
     """Applies the model package's postprocessing, unless the user switched it off."""
-    return run_step(outcome, "postprocessing", lambda each: finish(each, postprocessing=settings.postprocessing))
+    return run_step(outcome, "postprocessing", lambda case: finish(case, postprocessing=settings.postprocessing))
 
 
-def _load(task: Task, package: ModelPackage) -> Case:
+def _load_case(task: Task, package: ModelPackage) -> Case:
     series = [each if isinstance(each, Series) else load_volume(each) for each in task.series]
-    return make_case(series, task.clicks, package, task.earlier)
+    return make_case(series, task.clicks, package, task.predecessors)

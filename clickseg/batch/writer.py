@@ -1,4 +1,4 @@
-"""Writing the results of a run: SEG, SR, preview, NIfTI, and report.json last."""
+"""Writes the results of a run: SEG, SR, preview, NIfTI, and ``report.json`` last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from clickseg.batch.metadata import Metadata, run_metadata
 from clickseg.batch.plan import Plan
-from clickseg.batch.report import Written, log_result, run_report, series_entry
+from clickseg.batch.report import WrittenResult, run_report, series_entry, warn_of_unmatched_clicks
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.core.errors import ClickSegError, OutputError
@@ -30,13 +30,13 @@ REPORT = "report.json"
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
-        lines: What was found and where it lies, for a terminal.
+        lines: The segments and the paths of the files, for a terminal.
         errors: The errors of the series that failed.
-        metadata: What a workflow engine is told.
-        is_published: Whether results are in the output folder.
+        metadata: The metadata for a workflow engine.
+        is_published: Whether the results are in the output folder.
     """
 
     lines: tuple[str, ...]
@@ -46,10 +46,10 @@ class RunSummary:
 
 
 class ResultWriter:
-    """Writes the results of a run: nothing of them is to be seen until the last one has come.
+    """Writes the results of a run to a staging folder, and publishes all of them when the last one is written.
 
-    Used as a context manager; what was not published when it is left is removed. Of each result only its files and its
-    entry in the report are kept, so that memory does not grow with the number of series.
+    Used as a context manager: when it exits, results that were not published are removed. Of each result it keeps only
+    the files and the report's entry, so that memory does not grow with the number of series.
     """
 
     def __init__(self, plan: Plan, settings: RunSettings) -> None:
@@ -72,35 +72,35 @@ class ResultWriter:
 
     @property
     def summary(self) -> RunSummary:
-        """What came of the run so far."""
+        """The outcome of the run so far."""
         return RunSummary(tuple(self._lines), tuple(self._errors), run_metadata(self._entries), self._is_published)
 
     def write_all(self, outcomes: Iterable[Outcome[Result]]) -> None:
-        """Writes the results of a run as they come.
+        """Writes the results of a run, one after another.
 
         Raises:
             OutputError: The results cannot be published.
         """
         for outcome in outcomes:
             self.write(outcome)
-            del outcome  # else its volume would be kept while the next one is read
+            del outcome  # frees its volume before the next one is read
 
-    def write(self, outcome: Outcome[Result]) -> Outcome[Written]:
-        """Writes the result of one series; with the last one, publishes all, unless every series failed.
+    def write(self, outcome: Outcome[Result]) -> Outcome[WrittenResult]:
+        """Writes the result of one series. After the last series, publishes all results, unless every series failed.
 
         Returns:
-            What was written of it, or the error that stopped it.
+            The written result, or the error that stopped the series.
 
         Raises:
             OutputError: The results cannot be published.
         """
-        written = run_step(outcome, "writing", self._write)
-        log_result(outcome)
+        written = run_step(outcome, "writing", self._write_result)
+        warn_of_unmatched_clicks(outcome)
         self._entries.append(series_entry(written, self._settings))
         if isinstance(written.value, ClickSegError):
             self._errors.append(written.value)
         else:
-            self._lines += _described(written.value, self._settings.output)
+            self._lines += _summary_lines(written.value, self._settings.output)
         if len(self._entries) == len(self._plan) and len(self._errors) < len(self._entries):
             self._publish()
         return written
@@ -112,22 +112,22 @@ class ResultWriter:
         self._is_published = True
         self._lines.append(f"report   {self._settings.output / REPORT}")
 
-    def _write(self, result: Result) -> Written:
+    def _write_result(self, result: Result) -> WrittenResult:
         """Writes one result to the staging folder."""
         documents = make_documents(result, self._settings.clock, self._settings.segmentation_type)
-        files = {"sr": self._save(documents.report), "preview": self._draw(result, documents.uid)}
+        files = {"sr": self._save_document(documents.report), "preview": self._save_preview(result, documents.uid)}
         if documents.segmentation is not None:
-            files["seg"] = self._save(documents.segmentation)
+            files["seg"] = self._save_document(documents.segmentation)
         if self._settings.nifti:
             files["nifti"] = write_nifti(result, self._staging.folder / f"{documents.uid}.nii.gz")
-        return Written(documents, files)
+        return WrittenResult(documents, files)
 
-    def _save(self, document: Document[Any]) -> str:
+    def _save_document(self, document: Document[Any]) -> str:
         name = f"{document.uid}.dcm"
         write_bytes(self._staging.waiting(name), document.content)
         return name
 
-    def _draw(self, result: Result, uid: str) -> str:
+    def _save_preview(self, result: Result, uid: str) -> str:
         series, name = result.case.reference, f"{uid}.png"
         picture = draw_preview(
             series.volume, series.unit, result.labels, result.case.clicks.points, result.case.package.spec
@@ -139,10 +139,10 @@ class ResultWriter:
         return name
 
 
-def _described(written: Written, output: Path) -> list[str]:
-    """Returns a line for each segment and each file of a result."""
-    found = [f"{segment.label:8} {segment.measured.volume_ml:.1f} ml" for segment in written.documents.segments]
+def _summary_lines(written: WrittenResult, output: Path) -> list[str]:
+    """Returns a line for each segment and for each file of a result."""
+    segments = [f"{segment.label:8} {segment.measurements.volume_ml:.1f} ml" for segment in written.documents.segments]
     return [
-        *(found or ["nothing was found"]),
+        *(segments or ["no segments: the result is empty"]),
         *(f"{kind:8} {output / name}" for kind, name in sorted(written.files.items())),
     ]

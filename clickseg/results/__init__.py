@@ -1,1 +1,1 @@
-"""What a run writes: SEG, SR, preview, NIfTI."""
+"""The results of a run: SEG, SR, preview, NIfTI."""

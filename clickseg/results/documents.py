@@ -1,4 +1,4 @@
-"""The DICOM documents of a result, made in memory: SEG and SR."""
+"""Makes the DICOM documents of a result, SEG and SR, in memory."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Segment:
     """One segment of a result.
 
     Attributes:
-        number: Its segment number in the SEG.
-        class_number: The number of its class in the label map.
-        label: The name of its class.
-        measured: Its measurements.
+        number: The segment number in the SEG.
+        class_number: The number of the class in the label map.
+        label: The name of the class.
+        measurements: The measurements of the segment.
     """
 
     number: int
     class_number: int
     label: str
-    measured: Measured
+    measurements: Measured
 
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """A result with its documents.
+    """A result with its DICOM documents.
 
     Attributes:
         result: The result.
-        segments: Its segments, numbered as in the SEG; empty where nothing was found.
-        segmentation: The SEG; None where nothing was found.
+        segments: The segments, numbered as in the SEG; no segments if the result is empty.
+        segmentation: The SEG; None if the result is empty.
         report: The SR.
     """
 
@@ -50,20 +50,20 @@ class Documents:
 
     @property
     def uid(self) -> str:
-        """SOP Instance UID of the SEG, or of the SR where nothing was found: it names the other files of the result."""
+        """SOP Instance UID of the SEG, or of the SR if the result is empty; it also names preview and NIfTI."""
         return self.report.uid if self.segmentation is None else self.segmentation.uid
 
 
 def make_documents(result: Result, clock: datetime, segmentation_type: SegmentationType) -> Documents:
-    """Makes SEG and SR of a result.
+    """Makes the SEG and the SR of a result.
 
     Args:
         result: The result.
-        clock: The time that is stamped on both.
-        segmentation_type: How the SEG is encoded.
+        clock: The date and time of both documents.
+        segmentation_type: The encoding of the SEG.
 
     Raises:
-        UsageError: A LABELMAP is wanted of classes that overlap.
+        UsageError: LABELMAP is requested for classes that overlap.
     """
     case = result.case
     segments = _segments(result)
@@ -74,7 +74,7 @@ def make_documents(result: Result, clock: datetime, segmentation_type: Segmentat
     report = make_report(
         case.reference.sources,
         None if segmentation is None else segmentation.dataset,
-        [segment.measured for segment in segments],
+        [segment.measurements for segment in segments],
         case.clicks,
         case.package.spec,
         provenance,
@@ -96,6 +96,6 @@ def _algorithm(result: Result) -> Algorithm:
 def _segments(result: Result) -> tuple[Segment, ...]:
     classes = result.case.package.spec.classes
     return tuple(
-        Segment(order, number, classes[number - 1].name, measured)
-        for order, (number, measured) in enumerate(result.measured.items(), 1)
+        Segment(number, class_number, classes[class_number - 1].name, measurements)
+        for number, (class_number, measurements) in enumerate(result.measured.items(), 1)
     )

@@ -1,4 +1,4 @@
-"""What a result is known by: the run's clock, UIDs from a digest of all that determines an object, and what made it."""
+"""The identity of a result: the run's clock, UIDs made from a digest of all inputs, and the algorithm."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from clickseg.dicom.codes import content_digest, content_uid
 from clickseg.dicom.predecessor import MANUFACTURER
 from clickseg.dicom.source_headers import source_digest
 
-_OWN_TEXT = ("ContentDescription", "ContentSequence", "SegmentSequence", "SeriesDescription")
-"""What does not come from the source."""
+_NEW_TEXT = ("ContentDescription", "ContentSequence", "SegmentSequence", "SeriesDescription")
+"""Attributes with text that is not copied from the source."""
 
-D = TypeVar("D", bound=Dataset)
+DatasetT = TypeVar("DatasetT", bound=Dataset)
 
 _DATES = ("ContentDate", "InstanceCreationDate", "SeriesDate")
 _TIMES = ("ContentTime", "InstanceCreationTime", "SeriesTime")
@@ -30,49 +30,49 @@ _TIMES = ("ContentTime", "InstanceCreationTime", "SeriesTime")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The time and the UIDs of a new object.
+    """The time and the UIDs of a new DICOM object.
 
     Attributes:
-        clock: The time of the run.
-        digest: A digest of all inputs of the object, the time included.
+        clock: The date and time of the run.
+        digest: A digest of all inputs of the object, including the time.
     """
 
     clock: datetime
     digest: bytes
 
     def uid(self, role: str) -> str:
-        """Returns the UID of the object for a role, such as ``series``."""
+        """Returns the UID for one role in the object, such as ``series``."""
         return content_uid(role, self.digest)
 
 
 @dataclass(frozen=True, slots=True)
-class Document(Generic[D]):
-    """A finished object.
+class Document(Generic[DatasetT]):
+    """A complete DICOM object.
 
     Attributes:
-        dataset: What it is.
-        content: The same as the bytes of a DICOM file.
+        dataset: The object.
+        content: The same object, encoded as a DICOM file.
     """
 
-    dataset: D
+    dataset: DatasetT
     content: bytes
 
     @property
     def uid(self) -> str:
-        """Its SOP Instance UID."""
+        """The SOP Instance UID."""
         return str(self.dataset.SOPInstanceUID)
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A model, run once.
+    """One run of a model, as the algorithm of a result.
 
     Attributes:
-        model: The model package's name.
-        model_version: Its version.
-        weights_sha256: SHA-256 of the weights that ran.
-        clicks_sha256: Digest of the clicks; empty where there were none.
-        precision: What the network computed in.
+        model: The name of the model package.
+        model_version: The version of the model package.
+        weights_sha256: SHA-256 of the weights.
+        clicks_sha256: Digest of the clicks; empty without clicks.
+        precision: The numeric precision of the network.
     """
 
     model: str
@@ -83,12 +83,12 @@ class Algorithm:
 
     @property
     def name(self) -> str:
-        """A name for Segment Algorithm Name (0062,0009), at most 64 characters."""
+        """Segment Algorithm Name (0062,0009), at most 64 characters."""
         return f"{MANUFACTURER} {self.model}"[:64]
 
     @property
     def type(self) -> str:
-        """Segment Algorithm Type (0062,0008)."""
+        """Segment Algorithm Type (0062,0008): SEMIAUTOMATIC if clicks guided the model, else AUTOMATIC."""
         return "SEMIAUTOMATIC" if self.clicks_sha256 else "AUTOMATIC"
 
     def identification(self) -> hd.AlgorithmIdentificationSequence:
@@ -110,55 +110,55 @@ class Algorithm:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a result comes from, as its SEG and its SR both say it.
+    """The origin of a result, recorded in both SEG and SR.
 
     Attributes:
-        algorithm: What made the result.
-        clock: The time of the run.
-        documents: The earlier results that it carries on, by ``predecessors``.
+        algorithm: The algorithm that made the result.
+        clock: The date and time of the run.
+        predecessors: References to the predecessor documents of the result, made by ``predecessor_documents``.
     """
 
     algorithm: Algorithm
     clock: datetime
-    documents: Sequence[Dataset] = ()
+    predecessors: Sequence[Dataset] = ()
 
     @property
     def digest(self) -> bytes:
-        """A digest of all but the time."""
-        return content_digest(*astuple(self.algorithm), *(document.to_json() for document in self.documents))
+        """A digest of everything except the time."""
+        return content_digest(*astuple(self.algorithm), *(document.to_json() for document in self.predecessors))
 
 
 def make_identity(
     kind: str, clock: datetime, sources: Sequence[Dataset], *inputs: str | bytes | memoryview
 ) -> Identity:
-    """Returns the time and the UIDs of a new object, from all that it is made of.
+    """Returns the time and the UIDs of a new object, derived from all its inputs.
 
     Args:
-        kind: The kind of object: the same inputs of another kind give other UIDs.
-        clock: The time of the run.
-        sources: The headers of the series, by ``reference_headers``.
-        inputs: Whatever else the object depends on, in a fixed order.
+        kind: The kind of object; objects of different kinds get different UIDs from the same inputs.
+        clock: The date and time of the run.
+        sources: The headers of the series, made by ``reference_headers``.
+        inputs: All other inputs of the object, in a fixed order.
     """
     versions = content_digest(__version__, hd.__version__, pydicom.__version__)
-    time = clock.replace(tzinfo=None).isoformat()  # as it is written
+    time = clock.replace(tzinfo=None).isoformat()  # the form in which the object contains it
     return Identity(clock, content_digest(kind, versions, time, source_digest(sources), *inputs))
 
 
-def finish(dataset: D, identity: Identity) -> Document[D]:
-    """Stamps a new object with its time, replaces the UIDs that highdicom generates, and encodes it.
+def finish_document(dataset: DatasetT, identity: Identity) -> Document[DatasetT]:
+    """Sets the dates and times of a new object, replaces the UIDs that highdicom generates, and encodes the object.
 
     Args:
         dataset: A new SEG or SR, made with the UIDs of its identity.
-        identity: Its time and its UIDs.
+        identity: The time and the UIDs of the object.
     """
     for keyword in _DATES:
         setattr(dataset, keyword, DA(identity.clock.date()))
     for keyword in _TIMES:
         setattr(dataset, keyword, TM(identity.clock.time()))
-    contribution = dataset.ContributingEquipmentSequence[-1]  # highdicom's own
+    contribution = dataset.ContributingEquipmentSequence[-1]  # added by highdicom
     contribution.ContributionDateTime = DT(identity.clock.replace(tzinfo=None))
-    if not all(str(dataset.get(keyword) or "").isascii() for keyword in _OWN_TEXT):
-        dataset.SpecificCharacterSet = "ISO_IR 192"  # that of the source may not have our letters
+    if not all(str(dataset.get(keyword) or "").isascii() for keyword in _NEW_TEXT):
+        dataset.SpecificCharacterSet = "ISO_IR 192"  # the source's character set may lack letters of the new text
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in dataset.get(sequence, ()):
             item.DimensionOrganizationUID = identity.uid("dimensions")
@@ -166,7 +166,7 @@ def finish(dataset: D, identity: Identity) -> Document[D]:
 
 
 def encoded(dataset: Dataset) -> bytes:
-    """Returns an object as the bytes of a DICOM file."""
+    """Returns the bytes of a DICOM file with an object."""
     file = BytesIO()
     dcmwrite(file, dataset, enforce_file_format=True)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""The label map as NIfTI."""
+"""Writes the label map as NIfTI."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ def write_nifti(result: Result, path: Path) -> str:
     """Writes a label map on the grid of the reference series.
 
     Args:
-        result: The result. Classes are numbered as in the model package; where they overlap, the fourth axis
-            counts them and each is 0 or 1.
-        path: Where to write it.
+        result: The result. Voxels contain class numbers, in the order of the model package. If classes overlap, the
+            file has a fourth axis, with one mask (0 or 1) for each class.
+        path: The file to write.
 
     Returns:
-        The file's name.
+        The file name.
+
+    Raises:
+        OutputError: The file cannot be written.
     """
-    import SimpleITK  # a quarter of a second that most runs do without
+    import SimpleITK  # takes 0.25 s, and most runs do not need it
 
     labels, volume = result.labels, result.case.reference.volume
     if labels.overlapping:

@@ -1,7 +1,7 @@
-"""Writing a label map as DICOM Segmentation (PS3.3, A.51).
+"""Makes a DICOM Segmentation (PS3.3, A.51) from a label map.
 
-Frames are written from an array in the order of the source planes, each with its source's own plane position and
-reference: a volume's uniform grid would lose both on a series whose slices jitter.
+The frames are in the order of the source planes, each with the plane position of its source and a reference to it. On
+the uniform grid of a volume, both would be lost if the slice positions of the series jitter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from clickseg.dicom.volume import Series
 from clickseg.inference.measurements import found_classes
 from clickseg.models.spec import ClassSpec, ModelSpec
 from clickseg.models.spec import Code as SpecCode
-from clickseg.results.identity import Algorithm, Document, Identity, Provenance, finish, make_identity
+from clickseg.results.identity import Algorithm, Document, Identity, Provenance, finish_document, make_identity
 
 _SERIES_NUMBER_OFFSET = 9000
 _MAX_SERIES_NUMBER = 2**31 - 1
@@ -37,13 +37,15 @@ class SegmentationType(str, Enum):
 
 
 def check_encoding(spec: ModelSpec, segmentation_type: SegmentationType) -> None:
-    """Refuses an encoding that cannot hold the result of a model.
+    """Rejects an encoding that cannot represent the result of a model.
 
     Raises:
-        UsageError: LABELMAP is wanted of classes that overlap.
+        UsageError: LABELMAP is requested for classes that overlap.
     """
     if spec.activation == "sigmoid" and segmentation_type is SegmentationType.LABELMAP:
-        raise UsageError("a LABELMAP segmentation cannot hold classes that overlap", hint="write it as BINARY")
+        raise UsageError(
+            "segmentation-type: LABELMAP cannot represent classes that overlap", hint="use BINARY for this model"
+        )
 
 
 def make_segmentation(
@@ -54,20 +56,20 @@ def make_segmentation(
     *,
     segmentation_type: SegmentationType,
 ) -> Document[hd.seg.Segmentation] | None:
-    """Returns the SEG of a result, or None where no class has a voxel.
+    """Returns the SEG of a result, or None if the result is empty.
 
     Args:
-        series: The series that was segmented; every one of its instances is referenced.
-        labels: Its label map on the volume's grid [K, J, I].
+        series: The segmented series; the SEG references all its instances.
+        labels: The label map on the volume's grid [K, J, I].
         spec: The model's classes, with their codes.
-        provenance: What made the result, when, and what it carries on.
+        provenance: The algorithm, the time and the predecessors of the result.
         segmentation_type: BINARY, or LABELMAP for classes that do not overlap.
 
     Returns:
-        One segment for each class that was found, numbered from 1 in the model's order.
+        A SEG with one segment for each class in the label map, numbered from 1 in the model's order.
 
     Raises:
-        UsageError: LABELMAP is wanted of classes that overlap.
+        UsageError: LABELMAP is requested for classes that overlap.
     """
     check_encoding(spec, segmentation_type)
     algorithm = provenance.algorithm
@@ -77,7 +79,7 @@ def make_segmentation(
     identity = _identity(series, labels, spec, provenance, segmentation_type)
     segmentation = hd.seg.Segmentation(
         source_images=series.sources,
-        pixel_array=_at_frames(series, _segment_pixels(series, labels, present)),
+        pixel_array=_to_frame_order(series, _segment_pixels(series, labels, present)),
         segmentation_type=segmentation_type.value,
         segment_descriptions=[
             _description(order, spec.classes[number - 1], algorithm, identity)
@@ -95,12 +97,12 @@ def make_segmentation(
         content_description=algorithm.name,
         series_description=algorithm.name,
     )
-    add_earlier_segmentations(segmentation, provenance.documents)
-    return finish(segmentation, identity)
+    add_earlier_segmentations(segmentation, provenance.predecessors)
+    return finish_document(segmentation, identity)
 
 
 def series_number(source: Dataset, offset: int) -> int:
-    """Returns the series number of a result: that of its source, moved to where scanners do not number."""
+    """Returns the series number of a result: that of its source plus an offset beyond the numbers that scanners use."""
     number = int(source.get("SeriesNumber") or 0)
     return offset + number if 0 <= number <= _MAX_SERIES_NUMBER - offset else offset
 
@@ -124,15 +126,15 @@ def _identity(
         provenance.clock,
         series.sources,
         provenance.digest,
-        content_digest(*(each.model_dump_json() for each in spec.classes)),
+        content_digest(*(class_spec.model_dump_json() for class_spec in spec.classes)),
         repr([plane.frame_number for plane in series.stack.planes]),
         repr((labels.overlapping, labels.count, array.shape, array.dtype.str)),
         array.data.cast("B"),
     )
 
 
-def _at_frames(series: Series, pixels: Numbers) -> Numbers:
-    """Puts planes in the order of a multi-frame instance's frames; frames that are not in the volume stay empty."""
+def _to_frame_order(series: Series, pixels: Numbers) -> Numbers:
+    """Sorts planes into the order of a multi-frame instance's frames; frames outside the volume stay empty."""
     first = series.stack.planes[0]
     if first.frame_number is None:
         return pixels
@@ -142,7 +144,7 @@ def _at_frames(series: Series, pixels: Numbers) -> Numbers:
 
 
 def _segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) -> Numbers:
-    """Returns segment numbers [K, J, I], or masks [K, J, I, segments] where classes overlap, at the source planes."""
+    """Returns segment numbers [K, J, I] at the source planes, or masks [K, J, I, segments] if classes overlap."""
     if labels.overlapping:
         return series.at_planes(np.stack([labels.mask(number) for number in present], axis=-1).astype(np.uint8))
     classes = series.at_planes(labels.array)

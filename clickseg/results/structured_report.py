@@ -1,4 +1,4 @@
-"""Writing clicks and what was measured as a DICOM SR by TID 1500 (PS3.16)."""
+"""Makes a DICOM SR with clicks and measurements by TID 1500 (PS3.16)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, IMAGING_PROCEDURE,
 from clickseg.dicom.predecessor import MANUFACTURER
 from clickseg.inference.measurements import Measured, Uptake
 from clickseg.models.spec import ClassSpec, ModelSpec
-from clickseg.results.identity import Algorithm, Document, Identity, Provenance, finish, make_identity
+from clickseg.results.identity import Algorithm, Document, Identity, Provenance, finish_document, make_identity
 from clickseg.results.segmentation import series_number, to_code
 
 _SCHEME = "99CLICKSEG"
@@ -39,7 +39,7 @@ _Group: TypeAlias = (
 def make_report(
     sources: Sequence[Dataset],
     segmentation: hd.seg.Segmentation | None,
-    measured: Sequence[Measured],
+    measurements: Sequence[Measured],
     clicks: Clicks,
     spec: ModelSpec,
     provenance: Provenance,
@@ -47,16 +47,16 @@ def make_report(
     """Returns the TID 1500 report of a result.
 
     Args:
-        sources: The headers of the series that was segmented, by ``reference_headers``.
-        segmentation: The SEG, or None where nothing was found.
-        measured: The measurements of each of its segments, in their order.
+        sources: The headers of the segmented series, made by ``reference_headers``.
+        segmentation: The SEG, or None if the result is empty.
+        measurements: The measurements of each segment, in the order of the segments.
         clicks: The clicks that were used, with the names of the model's classes as labels.
         spec: The model's classes.
-        provenance: What made the result, when, and what it carries on.
+        provenance: The algorithm, the time and the predecessors of the result.
 
     Returns:
-        One TID 1411 group per segment, with the segment's tracking UID, or for an empty result one TID 1501 group of
-        0 ml; and one TID 1410 group per click, with the tracking UID of the segment of its class.
+        A report with one TID 1411 group per segment, with the segment's tracking UID, or for an empty result with one
+        TID 1501 group of 0 ml; and with one TID 1410 group per click, with the tracking UID of its class's segment.
     """
     groups: list[_Group] = []
     algorithm = provenance.algorithm
@@ -64,72 +64,73 @@ def make_report(
         groups.append(_empty_group(spec, sources))
     else:
         groups += [
-            _segment_group(segmentation, number, each, spec, algorithm) for number, each in enumerate(measured, 1)
+            _segment_group(segmentation, number, each, spec, algorithm) for number, each in enumerate(measurements, 1)
         ]
-    classes = {each.name: each for each in spec.classes}
-    groups += _click_groups(clicks, _frame(sources), classes, _tracking_uids(clicks, sources, segmentation))
+    classes = {class_spec.name: class_spec for class_spec in spec.classes}
+    groups += _click_groups(
+        clicks, _frame_of_reference_uid(sources), classes, _tracking_uids(clicks, sources, segmentation)
+    )
     evidence = [*sources, *([segmentation] if segmentation is not None else [])]
     identity = make_identity(
         "report",
         provenance.clock,
         sources,
         provenance.digest,
-        content_digest(*(each.model_dump_json() for each in spec.classes)),
+        content_digest(*(class_spec.model_dump_json() for class_spec in spec.classes)),
         "" if segmentation is None else str(segmentation.SOPInstanceUID),
-        repr(list(measured)),
+        repr(list(measurements)),
         clicks.digest,
     )
-    return _report(groups, evidence, provenance.documents, algorithm.name, identity)
+    return _report(groups, evidence, provenance.predecessors, algorithm.name, identity)
 
 
 def make_click_report(sources: Sequence[Dataset], clicks: Clicks, *, clock: datetime) -> Document[sr.Comprehensive3DSR]:
-    """Returns a TID 1500 report of nothing but clicks on a series.
+    """Returns a TID 1500 report that contains only clicks on a series.
 
     Args:
-        sources: The headers of the series, by ``reference_headers``.
-        clicks: The clicks, with whatever labels.
-        clock: The time of the report.
+        sources: The headers of the series, made by ``reference_headers``.
+        clicks: The clicks; their labels need not be those of a model.
+        clock: The date and time of the report.
     """
-    groups = _click_groups(clicks, _frame(sources), {}, _tracking_uids(clicks, sources, None))
+    groups = _click_groups(clicks, _frame_of_reference_uid(sources), {}, _tracking_uids(clicks, sources, None))
     identity = make_identity("clicks", clock, sources, clicks.digest)
     return _report(groups, sources, (), f"{MANUFACTURER} clicks", identity)
 
 
 def _empty_group(spec: ModelSpec, sources: Sequence[Dataset]) -> sr.MeasurementsAndQualitativeEvaluations:
-    """Returns the TID 1501 group that says that nothing was found."""
-    only = spec.classes[0] if len(spec.classes) == 1 else None
+    """Returns the TID 1501 group of an empty result."""
+    only_class = spec.classes[0] if len(spec.classes) == 1 else None
     uid = content_uid("nothing found", *(str(source.SOPInstanceUID) for source in sources))
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=only.name if only else "all classes"),
-        finding_category=to_code(only.category) if only else None,
-        finding_type=to_code(only.type) if only else None,
-        measurements=[_volume(0.0)],
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=only_class.name if only_class else "all classes"),
+        finding_category=to_code(only_class.category) if only_class else None,
+        finding_type=to_code(only_class.type) if only_class else None,
+        measurements=[_volume_measurement(0.0)],
     )
 
 
-def _volume(volume_ml: float) -> sr.Measurement:
-    """Returns a volume."""
+def _volume_measurement(volume_ml: float) -> sr.Measurement:
     return sr.Measurement(name=codes.SCT.Volume, value=volume_ml, unit=_MILLILITER)
 
 
 def _segment_group(
-    segmentation: hd.seg.Segmentation, number: int, measured: Measured, spec: ModelSpec, algorithm: Algorithm
+    segmentation: hd.seg.Segmentation, number: int, measurements: Measured, spec: ModelSpec, algorithm: Algorithm
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     """Returns the TID 1411 group of one segment."""
     segment = segmentation.get_segment_description(number)
-    found = next(each for each in spec.classes if each.name == segment.segment_label)
+    class_spec = next(each for each in spec.classes if each.name == segment.segment_label)
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
-        referenced_segment=_reference(segmentation, number),
-        finding_category=to_code(found.category),
-        finding_type=to_code(found.type),
-        finding_sites=_sites(found),
+        referenced_segment=_referenced_segment(segmentation, number),
+        finding_category=to_code(class_spec.category),
+        finding_type=to_code(class_spec.type),
+        finding_sites=_finding_sites(class_spec),
         algorithm_id=sr.AlgorithmIdentification(algorithm.name, __version__),
-        measurements=_measurements(measured),
+        measurements=_measurement_items(measurements),
     )
 
 
-def _reference(segmentation: hd.seg.Segmentation, number: int) -> sr.ReferencedSegment:
+def _referenced_segment(segmentation: hd.seg.Segmentation, number: int) -> sr.ReferencedSegment:
     series_uid = segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID
     return sr.ReferencedSegment(
         segmentation.SOPClassUID,
@@ -139,17 +140,17 @@ def _reference(segmentation: hd.seg.Segmentation, number: int) -> sr.ReferencedS
     )
 
 
-def _sites(spec: ClassSpec) -> list[sr.FindingSite] | None:
+def _finding_sites(spec: ClassSpec) -> list[sr.FindingSite] | None:
     return [sr.FindingSite(to_code(spec.anatomic_region))] if spec.anatomic_region else None
 
 
-def _measurements(measured: Measured) -> list[sr.Measurement]:
-    """Returns what is measured of a segment (TID 1411): volume, and for PET SUVmax, SUVmean, SUVpeak and TLG."""
-    volume = _volume(measured.volume_ml)
-    return [volume, *(_uptake(measured.uptake) if measured.uptake else [])]
+def _measurement_items(measurements: Measured) -> list[sr.Measurement]:
+    """Returns the measurements of a segment (TID 1411): volume, and for PET SUVmax, SUVmean, SUVpeak and TLG."""
+    volume = _volume_measurement(measurements.volume_ml)
+    return [volume, *(_uptake_items(measurements.uptake) if measurements.uptake else [])]
 
 
-def _uptake(uptake: Uptake) -> list[sr.Measurement]:
+def _uptake_items(uptake: Uptake) -> list[sr.Measurement]:
     derived = (
         (uptake.suv_max, codes.SCT.Maximum),
         (uptake.suv_mean, codes.SCT.Mean),
@@ -162,13 +163,13 @@ def _uptake(uptake: Uptake) -> list[sr.Measurement]:
 def _click_groups(
     clicks: Clicks, frame_of_reference_uid: str, classes: Mapping[str, ClassSpec], tracking: Mapping[str, str]
 ) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
-    """Returns a TID 1410 group for each click: a point in the patient whose purpose is to be a seed point.
+    """Returns a TID 1410 group for each click: a point in patient coordinates whose purpose is a seed point.
 
     Args:
-        clicks: The clicks, whose labels become tracking identifiers.
+        clicks: The clicks; their labels become tracking identifiers.
         frame_of_reference_uid: The frame of reference of the series.
-        classes: The class of each label, for its codes, where it is one of a model.
-        tracking: For each label the tracking unique identifier that its segment has too.
+        classes: The model's classes by label, for their codes; empty without a model.
+        tracking: For each label the tracking UID, which is also that of its segment.
     """
     return [
         _click_group(click, order, frame_of_reference_uid, classes.get(click.label), tracking[click.label])
@@ -177,14 +178,14 @@ def _click_groups(
 
 
 def _click_group(
-    click: Click, order: int, frame_of_reference_uid: str, found: ClassSpec | None, tracking_uid: str
+    click: Click, order: int, frame_of_reference_uid: str, class_spec: ClassSpec | None, tracking_uid: str
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     polarity = click.polarity.value
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=tracking_uid, identifier=click.label or "click"),
         referenced_region=sr.ImageRegion3D("POINT", np.array([click.position_mm]), frame_of_reference_uid),
-        finding_category=to_code(found.category) if found else None,
-        finding_type=to_code(found.type) if found else None,
+        finding_category=to_code(class_spec.category) if class_spec else None,
+        finding_type=to_code(class_spec.type) if class_spec else None,
         geometric_purpose=SEED_POINT,
         qualitative_evaluations=[
             sr.QualitativeEvaluation(CLICK_POLARITY, Code(polarity, _SCHEME, polarity.capitalize())),
@@ -193,25 +194,25 @@ def _click_group(
     )
 
 
-def _frame(sources: Sequence[Dataset]) -> str:
+def _frame_of_reference_uid(sources: Sequence[Dataset]) -> str:
     return str(sources[0].FrameOfReferenceUID)
 
 
 def _tracking_uids(
     clicks: Clicks, sources: Sequence[Dataset], segmentation: hd.seg.Segmentation | None
 ) -> dict[str, str]:
-    """Returns the tracking UID of each label: that of its segment, else one of its own."""
+    """Returns the tracking UID of each label: that of its segment, or a new one if it has no segment."""
     series_uid = str(sources[0].SeriesInstanceUID)
-    own = {click.label: content_uid("clicks", series_uid, click.label) for click in clicks.points}
+    new = {click.label: content_uid("clicks", series_uid, click.label) for click in clicks.points}
     segments = segmentation.SegmentSequence if segmentation is not None else ()
-    tracked = {str(s.SegmentLabel): str(s.TrackingUID) for s in segments if "TrackingUID" in s}
-    return own | tracked
+    from_segments = {str(s.SegmentLabel): str(s.TrackingUID) for s in segments if "TrackingUID" in s}
+    return new | from_segments
 
 
 def _report(
     groups: Sequence[_Group],
     evidence: Sequence[Dataset],
-    documents: Sequence[Dataset],
+    predecessors: Sequence[Dataset],
     description: str,
     identity: Identity,
 ) -> Document[sr.Comprehensive3DSR]:
@@ -229,9 +230,9 @@ def _report(
         is_complete=True,
         series_description=description,
     )
-    if documents:
-        report.PredecessorDocumentsSequence = list(documents)
-    return finish(report, identity)
+    if predecessors:
+        report.PredecessorDocumentsSequence = list(predecessors)
+    return finish_document(report, identity)
 
 
 def _content(groups: Sequence[_Group]) -> sr.MeasurementReport:

@@ -1,1 +1,1 @@
-"""Sessions: clicks one after another, each of which runs only the windows that it touches."""
+"""Sessions: a series is segmented click by click; each click runs only the windows that it touches."""

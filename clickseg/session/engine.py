@@ -1,4 +1,4 @@
-"""The engine of a session: its own, or one that is shared."""
+"""The engine of a session: one that the session loads, or one that several sessions share."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from clickseg.models.package import ModelPackage
 
 @contextmanager
 def open_engine(model: ModelPackage, device: str, shared: Engine | None) -> Iterator[Engine]:
-    """Yields a shared engine, which stays open, or loads one and closes it.
+    """Yields a shared engine, which stays open, or loads an engine and closes it afterwards.
 
     Args:
         model: The model.
-        device: Where it runs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        shared: The model's network, loaded; None to load it.
+        device: Where the model runs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        shared: A loaded engine of the model; None to load one.
 
     Raises:
-        EngineError: No runtime here runs the model on this device.
+        EngineError: No runtime on this machine runs the model on the device.
         ModelError: The model's weights are missing or damaged.
         SessionError: The shared engine runs on another device.
-        UsageError: There is no device of this name.
+        UsageError: The device name is invalid.
     """
     if shared is None:
         with closing(make_engine(model, default_runtime_settings(os.environ, device))) as engine:
             yield engine
         return
-    if device != "auto" and _numbered(device) != _numbered(shared.device):
+    if device != "auto" and _with_number(device) != _with_number(shared.device):
         raise SessionError(
-            f"device: expected {shared.device}, where the engine runs, got {device}",
-            hint="name no device beside an engine",
+            f"device: expected {shared.device}, the device of the shared engine, got {device}",
+            hint="pass either device or engine",
         )
     yield shared
 
 
-def _numbered(device: str) -> str:
-    """Returns a device with its number: ``cuda`` is the first GPU."""
+def _with_number(device: str) -> str:
+    """Returns a device name with the device's number: ``cuda`` is the first GPU."""
     return "cuda:0" if device == "cuda" else device

@@ -1,4 +1,4 @@
-"""What was done in a session, and which clicks that leaves: values, from which the session can be replayed."""
+"""The steps of a session and the clicks that result from them, as immutable values that can be replayed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing_extensions import Self
 from clickseg.clicks.click import Click, Points
 from clickseg.core.errors import ClickError, SessionError
 
-_LONGEST_USER = 200
+_MAX_USER_CHARACTERS = 200
 
 
 class Action(str, Enum):
-    """What a user can do."""
+    """The kind of a step."""
 
     ADD = "add"
     REMOVE = "remove"
@@ -27,81 +27,93 @@ class Action(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that a user did.
+    """One step of a user.
 
     Attributes:
-        action: What.
-        user: Who, as the caller names them.
-        time: When, as ISO 8601.
-        click: The click that was added; else None.
-        number: The click that was removed, counted from 1; else None.
+        action: The kind of step.
+        user: The name of the user, as passed by the caller.
+        time: The time of the step, as ISO 8601 in UTC.
+        click: The click that was added; None for other actions.
+        click_number: The number of the click that was removed, counted from 1; None for other actions.
     """
 
     action: Action
     user: str
     time: str
     click: Click | None = None
-    number: int | None = None
+    click_number: int | None = None
 
     @classmethod
-    def now(cls, action: Action, user: str, *, click: Click | None = None, number: int | None = None) -> Self:
-        """Returns a step that a user makes at this moment.
+    def make(cls, action: Action, user: str, *, click: Click | None = None, click_number: int | None = None) -> Self:
+        """Returns a step with the present time.
 
         Raises:
-            SessionError: The user's name could not be read back from the record.
+            SessionError: The user's name is too long or contains unprintable characters.
         """
-        if not (isinstance(user, str) and user.isprintable() and len(user) <= _LONGEST_USER):
+        if not (isinstance(user, str) and user.isprintable() and len(user) <= _MAX_USER_CHARACTERS):
             raise SessionError(
-                f"user: expected a name of at most {_LONGEST_USER} characters that can be printed, got {user!a:.80}"
+                f"user: expected a name of at most {_MAX_USER_CHARACTERS} printable characters, got {user!a:.80}"
             )
-        return cls(action, user, datetime.now(timezone.utc).isoformat(timespec="milliseconds"), click, number)
+        return cls(action, user, datetime.now(timezone.utc).isoformat(timespec="milliseconds"), click, click_number)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All that was done, and where that leads.
+    """All steps of a session, and the clicks that result from them.
 
     Attributes:
-        steps: What was done.
-        clicks: The clicks that there are now, in the order in which they were made.
-        past: The clicks that there were, the last ones last: what is undone comes back from here.
-        future: The clicks that were undone, the next to be redone last.
+        steps: The steps.
+        clicks: The current clicks, in the order in which they were added.
+        undo_stack: The earlier states of the clicks, the most recent last: undo restores them.
+        redo_stack: The states of the clicks that were undone, the next to redo last.
     """
 
     steps: tuple[Step, ...] = ()
     clicks: Points = ()
-    past: tuple[Points, ...] = ()
-    future: tuple[Points, ...] = ()
+    undo_stack: tuple[Points, ...] = ()
+    redo_stack: tuple[Points, ...] = ()
 
-    def after(self, *steps: Step) -> History:
-        """Returns the history with more steps.
+    def with_steps(self, *steps: Step) -> History:
+        """Returns the history with further steps.
 
         Raises:
-            ClickError: There is nothing to undo, redo or remove.
+            ClickError: There is no step to undo or redo, or no click with the number to remove.
         """
-        return functools.reduce(History._with, steps, self)
+        return functools.reduce(History._with_step, steps, self)
 
-    def _with(self, step: Step) -> History:
-        return replace(self._changed(step), steps=(*self.steps, step))
+    def _with_step(self, step: Step) -> History:
+        return replace(self._apply(step), steps=(*self.steps, step))
 
-    def _changed(self, step: Step) -> History:
+    def _apply(self, step: Step) -> History:
+        """Returns the history with the clicks and stacks after a step."""
         if step.action is Action.UNDO:
-            _check(bool(self.past), "undo: there is nothing to undo")
-            return replace(self, clicks=self.past[-1], past=self.past[:-1], future=(*self.future, self.clicks))
+            _check(bool(self.undo_stack), "undo: there is nothing to undo")
+            return replace(
+                self,
+                clicks=self.undo_stack[-1],
+                undo_stack=self.undo_stack[:-1],
+                redo_stack=(*self.redo_stack, self.clicks),
+            )
         if step.action is Action.REDO:
-            _check(bool(self.future), "redo: there is nothing to redo")
-            return replace(self, clicks=self.future[-1], past=(*self.past, self.clicks), future=self.future[:-1])
-        return replace(self, clicks=self._edited(step), past=(*self.past, self.clicks), future=())
+            _check(bool(self.redo_stack), "redo: there is nothing to redo")
+            return replace(
+                self,
+                clicks=self.redo_stack[-1],
+                undo_stack=(*self.undo_stack, self.clicks),
+                redo_stack=self.redo_stack[:-1],
+            )
+        return replace(self, clicks=self._edit_clicks(step), undo_stack=(*self.undo_stack, self.clicks), redo_stack=())
 
-    def _edited(self, step: Step) -> Points:
+    def _edit_clicks(self, step: Step) -> Points:
+        """Returns the clicks after a click was added or removed, or after a reset."""
         if step.click is not None:
             return (*self.clicks, step.click)
-        if step.number is None:
+        if step.click_number is None:
             return ()
-        count = len(self.clicks)
-        is_there = isinstance(step.number, int) and 1 <= step.number <= count
-        _check(is_there, f"remove: expected a click from 1 to {count}, got {step.number!a:.80}")
-        return (*self.clicks[: step.number - 1], *self.clicks[step.number :])
+        number, count = step.click_number, len(self.clicks)
+        exists = isinstance(number, int) and 1 <= number <= count
+        _check(exists, f"remove: expected a click number from 1 to {count}, got {number!a:.80}")
+        return (*self.clicks[: number - 1], *self.clicks[number:])
 
 
 def _check(is_possible: bool, message: str) -> None:

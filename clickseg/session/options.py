@@ -1,4 +1,4 @@
-"""What a session can be told beside its series, model and folder."""
+"""The optional settings of a session."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from clickseg.inference.kernels import KernelChoice
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a session can be told beside its series, model and folder.
+    """The optional settings of a session.
 
     Attributes:
-        memory: What the process may take; None for what the machine has.
-        kernels: The loops over voxels; None for a choice that caches nothing.
+        memory: The memory that the process may use; None for the memory of the machine.
+        kernels: The loops over voxels; None for loops that are not cached on disk.
         postprocessing: Whether the model's postprocessing is applied.
-        progress: Told after each window of the run in the background; it must not call the session.
-        earlier: Results of earlier runs for the series, the newest first; ``result`` refers to them.
+        progress: Called after each window of the background run; it must not call the session.
+        predecessors: Results of earlier runs for the series, sorted from newest to oldest. The result of the session
+            refers to them.
     """
 
     memory: Memory | None = None
     kernels: KernelChoice | None = None
     postprocessing: bool = True
     progress: Progress = no_progress
-    earlier: tuple[EarlierResult, ...] = ()
+    predecessors: tuple[EarlierResult, ...] = ()

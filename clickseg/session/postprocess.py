@@ -1,4 +1,4 @@
-"""The result that a user sees: the label map after postprocessing, updated where a change reaches."""
+"""The label map after postprocessing, as the user sees it; an update recomputes only the part that changed."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class ResultView(Protocol):
 
     @property
     def labels(self) -> LabelMap:
-        """The label map; the next update changes it."""
+        """The label map; the next update changes it in place."""
         ...
 
     @property
     def removed(self) -> tuple[Removed, ...]:
-        """What postprocessing removed from each class; empty where it is not applied."""
+        """The amount that postprocessing removed from each class; empty if postprocessing is not applied."""
         ...
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:
-        """Brings the view up to date.
+        """Updates the view.
 
         Args:
             labels: The label map before postprocessing.
-            box: Where it changed; None where it did not.
+            box: The part that changed; None if it did not change.
             clicks: The current clicks.
 
         Returns:
-            The smallest box [K, J, I] that holds all voxels whose classes changed here; None where none did.
+            The bounding box [K, J, I] of the voxels whose class changed in the view; None if no voxel changed.
         """
         ...
 
@@ -47,18 +47,18 @@ class ResultView(Protocol):
 def make_view(
     labels: LabelMap, volume: hd.Volume, spec: ModelSpec, *, postprocessing: bool, memory_bytes: int
 ) -> ResultView:
-    """Returns the view of a label map that is still empty.
+    """Returns the view of an empty label map.
 
     Args:
-        labels: The label map on the source grid, without any voxel.
+        labels: The label map on the source grid, all background.
         volume: The series of the first input [K, J, I], in its unit.
         spec: The model.
         postprocessing: Whether the model's postprocessing is applied.
-        memory_bytes: How much memory the view may take to be updated in parts.
+        memory_bytes: The memory that an incremental view may use; if it needs more, each update is a full one.
     """
     if not postprocessing or spec.postprocessing.keeps_everything:
         view: ResultView = Unprocessed(labels)
-    elif IncrementalPostprocess.bytes_of(labels) <= memory_bytes:
+    elif IncrementalPostprocess.memory_bytes(labels) <= memory_bytes:
         view = IncrementalPostprocess(labels, volume, spec)
     else:
         view = FullPostprocess(labels, volume, spec)
@@ -66,7 +66,7 @@ def make_view(
 
 
 class AfterFirstClick:
-    """Shows nothing before the first foreground click, for models that require one."""
+    """Shows an empty label map before the first foreground click, for models that require one."""
 
     def __init__(self, view: ResultView) -> None:
         self._view, self._empty, self._is_clicked = view, view.labels.copied(), False
@@ -82,17 +82,17 @@ class AfterFirstClick:
         return self._view.removed if self._is_clicked else ()
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:
-        """See ``ResultView``: everything found appears with the first such click, and disappears without it."""
-        before = _bounds(self.labels)
+        """See ``ResultView``. The result appears with the first foreground click, and disappears with the last one."""
+        before = _foreground_bounds(self.labels)
         was_clicked, self._is_clicked = self._is_clicked, say_what_is_meant(clicks)
         changed = self._view.update(labels, box, clicks)
         if was_clicked and self._is_clicked:
             return changed
-        return _bounds(self.labels) if self._is_clicked else before
+        return _foreground_bounds(self.labels) if self._is_clicked else before
 
 
 class Unprocessed:
-    """Removes nothing."""
+    """The label map without postprocessing."""
 
     removed: tuple[Removed, ...] = ()
 
@@ -101,11 +101,11 @@ class Unprocessed:
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:  # noqa: ARG002
         """See ``ResultView``."""
-        return None if box is None else _write(self.labels, [(box, labels.array[box])])
+        return None if box is None else _write_parts(self.labels, [(box, labels.array[box])])
 
 
 class FullPostprocess:
-    """Postprocesses the whole label map each time: for more classes than memory can hold the components of."""
+    """Postprocesses the complete label map at each update: if the components of all classes do not fit into memory."""
 
     def __init__(self, labels: LabelMap, volume: hd.Volume, spec: ModelSpec) -> None:
         self._volume, self._spec = volume, spec
@@ -114,35 +114,35 @@ class FullPostprocess:
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:  # noqa: ARG002
         """See ``ResultView``."""
-        left, self.removed = postprocess(labels, self._volume, clicks, self._spec)
-        return _write(self.labels, [(whole(left.array.shape[:3]), left.array)])
+        processed, self.removed = postprocess(labels, self._volume, clicks, self._spec)
+        return _write_parts(self.labels, [(whole(processed.array.shape[:3]), processed.array)])
 
 
 @dataclass
-class _Class:
-    """One class: its components, those that are dropped, and how many voxels are too low in value."""
+class _ClassState:
+    """One class: its components, the numbers of the removed ones, and how many voxels are below ``min_value``."""
 
     number: int
     name: str
     components: Components
-    lost: frozenset[int]
-    low: int
+    removed: frozenset[int]
+    low_voxel_count: int
 
 
 class IncrementalPostprocess:
-    """Postprocesses again only what a change touches: the classes in its box, and components that come or go.
+    """Postprocesses only the changed part again: the classes in its box, and components that are added or removed.
 
     Attributes:
-        labels: The label map that is left.
-        removed: What was removed from each class.
+        labels: The label map after postprocessing.
+        removed: The amount that was removed from each class.
     """
 
     def __init__(self, labels: LabelMap, volume: hd.Volume, spec: ModelSpec) -> None:
-        """Takes an empty label map.
+        """Starts with an empty label map.
 
         Args:
-            labels: The label map on the source grid, without any voxel.
-            volume: The first input's series [K, J, I], in its unit.
+            labels: The label map on the source grid, all background.
+            volume: The series of the first input [K, J, I], in its unit.
             spec: The model.
         """
         self._volume, self._spec = volume, spec
@@ -151,79 +151,80 @@ class IncrementalPostprocess:
         self.removed: tuple[Removed, ...] = ()
         empty = np.zeros(volume.spatial_shape, dtype=bool)
         self._classes = [
-            _Class(number, each.name, Components(empty), frozenset(), 0) for number, each in enumerate(spec.classes, 1)
+            _ClassState(number, each.name, Components(empty), frozenset(), 0)
+            for number, each in enumerate(spec.classes, 1)
         ]
 
     @staticmethod
-    def bytes_of(labels: LabelMap) -> int:
-        """Returns how much memory it takes for a label map."""
+    def memory_bytes(labels: LabelMap) -> int:
+        """Returns the memory that the view of a label map uses."""
         voxels = int(np.prod(labels.array.shape[:3]))
         return 2 * labels.array.nbytes + 4 * voxels * labels.count
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:
         """See ``ResultView``."""
-        touched = [self._update_class(each, labels, box, clicks) for each in self._classes]
-        self.removed = tuple(note for _, note in touched)
+        updates = [self._update_class(state, labels, box, clicks) for state in self._classes]
+        self.removed = tuple(removed for _, removed in updates)
         if box is not None:
             self._raw.array[box] = labels.array[box]
-        return _write(self.labels, self._left([each for boxes, _ in touched for each in boxes]))
+        return _write_parts(self.labels, self._postprocess_boxes([each for boxes, _ in updates for each in boxes]))
 
     def _update_class(
-        self, each: _Class, labels: LabelMap, box: Box | None, clicks: Sequence[Click]
+        self, state: _ClassState, labels: LabelMap, box: Box | None, clicks: Sequence[Click]
     ) -> tuple[list[Box], Removed]:
-        """Returns where the result of a class may be another, and what was removed from it."""
+        """Returns the boxes in which the result of a class may change, and the amount that is removed from it."""
         changed: list[Box] = []
         if box is not None:
-            before, now = (_part_of(of, box).mask(each.number) for of in (self._raw, labels))
+            before, now = (_crop(each, box).mask(state.number) for each in (self._raw, labels))
             values = self._volume.array[box]
             low = low_voxels(now, values, self._spec)
-            each.low += int(low.sum()) - int(low_voxels(before, values, self._spec).sum())
-            changed.append(each.components.update(now & ~low, box))
-        clicked = [c for c in clicks if c.label == each.name and c.polarity is Polarity.FOREGROUND]
-        lost, note = judged(each.components, each.low, self._volume, clicked, self._spec, each.name)
-        table = each.components.table
-        changed += [table[number].box for number in lost ^ each.lost if number in table]
-        each.lost = lost
-        return changed, note
+            state.low_voxel_count += int(low.sum()) - int(low_voxels(before, values, self._spec).sum())
+            changed.append(state.components.update(now & ~low, box))
+        clicked = [c for c in clicks if c.label == state.name and c.polarity is Polarity.FOREGROUND]
+        removed, amount = judged(state.components, state.low_voxel_count, self._volume, clicked, self._spec, state.name)
+        table = state.components.table
+        changed += [table[number].box for number in removed ^ state.removed if number in table]
+        state.removed = removed
+        return changed, amount
 
-    def _left(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, Numbers]]:
-        """Yields what is left of the label map in some boxes."""
-        everything = whole(self._raw.array.shape[:3])
-        is_more = sum(map(_voxels, boxes)) > _voxels(everything)
-        for box in [everything] if is_more else boxes:
-            part = _part_of(self._raw, box)
-            for each in self._classes:
-                low = low_voxels(part.mask(each.number), self._volume.array[box], self._spec)
-                part = part.without(each.number, low | each.components.where(each.lost, box))
+    def _postprocess_boxes(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, Numbers]]:
+        """Yields boxes of the label map after postprocessing, or the complete grid if that has fewer voxels."""
+        grid_box = whole(self._raw.array.shape[:3])
+        is_larger = sum(map(_voxel_count, boxes)) > _voxel_count(grid_box)
+        for box in [grid_box] if is_larger else boxes:
+            part = _crop(self._raw, box)
+            for state in self._classes:
+                low = low_voxels(part.mask(state.number), self._volume.array[box], self._spec)
+                part = part.without(state.number, low | state.components.where(state.removed, box))
             yield box, part.array
 
 
-def _write(labels: LabelMap, parts: Iterable[tuple[Box, Numbers]]) -> Box | None:
-    """Writes parts into a label map, and returns the smallest box that holds all voxels whose classes changed."""
+def _write_parts(labels: LabelMap, parts: Iterable[tuple[Box, Numbers]]) -> Box | None:
+    """Writes parts into a label map, and returns the bounding box of the voxels whose class changed."""
     changed = []
     for box, array in parts:
-        bounds = bounds_of(_anywhere(array != labels.array[box], labels))
+        bounds = bounds_of(_any_byte(array != labels.array[box], labels))
         if bounds is not None:
             labels.array[box] = array
             changed.append(placed(bounds, box))
     return around(changed) if changed else None
 
 
-def _part_of(labels: LabelMap, box: Box) -> LabelMap:
-    """Returns a part of a label map, which shares its memory."""
+def _crop(labels: LabelMap, box: Box) -> LabelMap:
+    """Returns a part of a label map; it shares the memory of the label map."""
     return replace(labels, array=labels.array[box])
 
 
-def _bounds(labels: LabelMap) -> Box | None:
-    """Returns the smallest box that holds everything found; None where nothing was."""
-    return bounds_of(_anywhere(labels.array != 0, labels))
+def _foreground_bounds(labels: LabelMap) -> Box | None:
+    """Returns the bounding box of all classes; None if the label map is empty."""
+    return bounds_of(_any_byte(labels.array != 0, labels))
 
 
-def _anywhere(mask: Mask, labels: LabelMap) -> Mask:
-    """Returns where a mask of a label map's array is true, in any of its bytes."""
-    anywhere: Mask = np.logical_or.reduce(mask, axis=-1) if labels.overlapping else mask
-    return anywhere
+def _any_byte(mask: Mask, labels: LabelMap) -> Mask:
+    """Returns, for each voxel, whether a mask of a label map's array is true in any of the voxel's bytes."""
+    combined: Mask = np.logical_or.reduce(mask, axis=-1) if labels.overlapping else mask
+    return combined
 
 
-def _voxels(box: Box) -> int:
+def _voxel_count(box: Box) -> int:
     return math.prod(part.stop - part.start for part in box)

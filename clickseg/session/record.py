@@ -1,11 +1,11 @@
-"""The record of a session on disk: what it is of, and each step, whole after each of them."""
+"""The record of a session on disk: its inputs and its steps, replaced as a whole after each step."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,166 +26,214 @@ from clickseg.inference.engines.engine import Engine
 from clickseg.models.package import CONFIG
 from clickseg.session.history import Action, History, Step
 
-SESSION = "session.json"
-_LOCK = "lock"
-_VERSION = 1
+SESSION_FILE = "session.json"
 MAX_STEPS = 10_000
+_LOCK_FILE = "lock"
+_FORMAT_VERSION = 2
+_VERSION_NAME = "ClickSeg version"
+_HINT = "begin a new session in another folder"
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What a session is of.
+class SessionInputs:
+    """The series, model and engine of a session.
 
     Attributes:
         model: The name of the model package.
-        series_uids: The Series Instance UIDs of its inputs.
-        identity: All that the bytes of its result depend on, but for its clicks.
+        series_uids: The Series Instance UIDs of the input series.
+        fingerprint: Everything that the bytes of the result depend on, except for the clicks.
     """
 
     model: str
     series_uids: tuple[str, ...]
-    identity: Mapping[str, str | int]
+    fingerprint: Mapping[str, str | int]
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over the identity."""
-        return hashlib.sha256(json.dumps(dict(self.identity), sort_keys=True).encode()).digest()
+        """The SHA-256 of the fingerprint."""
+        return hashlib.sha256(json.dumps(dict(self.fingerprint), sort_keys=True).encode()).digest()
 
 
-class _Click(Strict):
+class _ClickEntry(Strict):
     label: str
     polarity: Polarity
     position_mm: Position
 
 
-class _Step(Strict):
+class _StepEntry(Strict):
     action: Action
     user: str
     time: str
-    click: _Click | None = None
-    number: int | None = None
+    click: _ClickEntry | None = None
+    click_number: int | None = None
 
     @model_validator(mode="after")
     def _check_action(self) -> Self:
-        if (self.click is not None, self.number is not None) != (
+        if (self.click is not None, self.click_number is not None) != (
             self.action is Action.ADD,
             self.action is Action.REMOVE,
         ):
-            raise ValueError(f"{self.action.value}: expected a click to add, a number to remove, and else neither")
+            raise ValueError(f"{self.action.value}: expected click only for add, and click_number only for remove")
         return self
 
 
-class _File(Strict):
-    version: Literal[1]
+class _SessionFile(Strict):
+    version: Literal[2]
     model: str
-    series_uids: tuple[str, ...]
-    identity: dict[str, str | int]
-    steps: tuple[_Step, ...] = Field(max_length=MAX_STEPS)
+    series_instance_uids: tuple[str, ...]
+    fingerprint: dict[str, str | int]
+    steps: tuple[_StepEntry, ...] = Field(max_length=MAX_STEPS)
 
 
 class Record:
-    """The record of one session, which no other process has open.
+    """The record of one session. A lock excludes other processes while it is open.
 
     Attributes:
-        subject: What it is of.
+        inputs: The series, model and engine of the session.
     """
 
-    def __init__(self, folder: Path, subject: Subject) -> None:
-        """Opens the record in a folder, or begins one.
+    def __init__(self, folder: Path, inputs: SessionInputs) -> None:
+        """Opens the record in a folder, or creates one.
 
         Args:
-            folder: The session's folder; made where it is missing.
-            subject: What the session is of.
+            folder: The session's folder; created if it does not exist.
+            inputs: The series, model and engine of the session.
 
         Raises:
-            SessionError: It is a record of something else, damaged, or in use.
+            SessionError: The record is for other inputs, is damaged, or is in use.
             OutputError: The folder cannot be written to.
         """
-        self._folder, self.subject = folder, subject
-        self._lock = _locked(folder)
+        self._folder, self.inputs = folder, inputs
+        self._lock = _lock_folder(folder)
         self._history: History | None = None
         try:
             remove_parts(folder)
-            if not (folder / SESSION).exists():
-                self.keep(History())
-            _ = self.history  # what is damaged is said at once
+            if not (folder / SESSION_FILE).exists():
+                self.store(History())
+            _ = self.history  # reports a damaged record at once
         except BaseException:
             self.close()
             raise
 
     @property
     def history(self) -> History:
-        """What was done; read again where writing it was interrupted, which may have come too late."""
+        """The steps; read again if writing them was interrupted, since the interruption may have come afterwards."""
         if self._history is None:
             self._history = self._read()
         return self._history
 
-    def keep(self, history: History) -> None:
-        """Writes the history; it is either there as a whole, or the one before is.
+    def store(self, history: History) -> None:
+        """Writes the history. The file then contains either all of the new history or the previous one.
 
         Raises:
-            OutputError: It cannot be written.
-            SessionError: It would be longer than what is read again.
+            OutputError: The file cannot be written.
+            SessionError: The history is longer than the limit of a record.
         """
-        content = {"version": _VERSION, **asdict(self.subject), "steps": [_as_json(step) for step in history.steps]}
+        content = {
+            "version": _FORMAT_VERSION,
+            "model": self.inputs.model,
+            "series_instance_uids": self.inputs.series_uids,
+            "fingerprint": dict(self.inputs.fingerprint),
+            "steps": [_step_to_json(step) for step in history.steps],
+        }
         text = (json.dumps(content, indent=1) + "\n").encode()
         if len(history.steps) > MAX_STEPS or len(text) > MAX_JSON_BYTES:
             raise SessionError(
                 f"{self._folder}: expected at most {MAX_STEPS} steps and {MAX_JSON_BYTES} bytes, "
                 f"got {len(history.steps)} and {len(text)}",
-                hint="begin a new session in another folder",
+                hint=_HINT,
             )
-        before, self._history = self._history, None
+        previous, self._history = self._history, None
         try:
-            replace_whole(self._folder / SESSION, text)
+            replace_whole(self._folder / SESSION_FILE, text)
         except OSError as error:
-            self._history = before
-            raise OutputError(f"{self._folder / SESSION}: cannot be written: {error.strerror}") from error
+            self._history = previous
+            raise OutputError(f"{self._folder / SESSION_FILE}: cannot be written: {error.strerror}") from error
         self._history = history
 
     def close(self) -> None:
-        """Gives the session free for other processes."""
+        """Unlocks the session for other processes."""
         self._lock.close()
 
     def _read(self) -> History:
-        file, ours = _file(self._folder), self.subject.identity
-        for name in sorted({*file.identity, *ours}):
-            if file.identity.get(name) != ours.get(name):
-                raise SessionError(
-                    f"{self._folder}: the session is of another {name}: expected {ours.get(name)}, "
-                    f"got {file.identity.get(name)}",
-                    hint="begin a new session in another folder",
-                )
+        file = _read_file(self._folder)
+        _check_fingerprint(self._folder, file.fingerprint, self.inputs.fingerprint)
         try:
-            return History().after(*map(_step, file.steps))
+            return History().with_steps(*map(_step_from_entry, file.steps))
         except ClickError as error:
-            raise SessionError(f"{self._folder / SESSION}: its steps cannot be replayed: {error}") from error
+            raise SessionError(f"{self._folder / SESSION_FILE}: the steps cannot be replayed: {error}") from error
 
 
-def subject_of(folder: Path) -> Subject:
-    """Returns what the session in a folder is of.
+def read_session_inputs(folder: Path) -> SessionInputs:
+    """Returns the inputs of the session in a folder.
 
     Raises:
-        SessionError: There is none, or its record is damaged.
+        SessionError: The folder contains no session, or its record is damaged or of another version.
     """
-    if not (folder / SESSION).is_file():
+    if not (folder / SESSION_FILE).is_file():
         raise SessionError(
-            f"{folder}: expected a session, found no {SESSION}", hint="clickseg segment --session opens one"
+            f"{folder}: expected a session, found no {SESSION_FILE}", hint="open one with clickseg segment --session"
         )
-    file = _file(folder)
-    return Subject(file.model, file.series_uids, file.identity)
+    file = _read_file(folder)
+    return SessionInputs(file.model, file.series_instance_uids, file.fingerprint)
 
 
-def _file(folder: Path) -> _File:
-    path = folder / SESSION
-    return parse(_File, read_json(path, SessionError), str(path), SessionError)
+def session_inputs(case: Case, engine: Engine) -> SessionInputs:
+    """Returns the inputs of a session, with the fingerprint of data, model, weights, engine and version."""
+    package = case.package
+    specification = package.spec.model_dump_json(exclude={"weights"})
+    network = package.path / CONFIG
+    fingerprint = {
+        _VERSION_NAME: __version__,
+        "model": f"{package.name} {package.version}",
+        "model specification": hashlib.sha256(specification.encode()).hexdigest(),
+        **{f"weights {each.path.name}": each.sha256 for each in engine.weights},
+        **({CONFIG.name: file_sha256(network)} if network.is_file() else {}),
+        **{name if name == "engine" else f"engine {name}": value for name, value in engine.describe().items()},
+        **{f"series {number}": _series_sha256(series) for number, series in enumerate(case.series, 1)},
+    }
+    return SessionInputs(package.name, tuple(series.candidate.series_uid for series in case.series), fingerprint)
 
 
-def _locked(folder: Path) -> FileLock:
-    """Locks a session; the lock ends with the process, however it ends."""
+def _check_fingerprint(folder: Path, stored: Mapping[str, str | int], present: Mapping[str, str | int]) -> None:
+    """Checks that a session is resumed with the inputs that it was opened with.
+
+    Raises:
+        SessionError: An input differs: the session would continue with other bytes.
+    """
+    for name in sorted({*stored, *present}, key=lambda name: (name != _VERSION_NAME, name)):
+        expected, got = stored.get(name), present.get(name)
+        if expected == got:
+            continue
+        if name == _VERSION_NAME:
+            raise _version_error(folder, f"{expected}, but this is {got}")
+        raise SessionError(
+            f"{folder}: {name} differs from that of the session: expected {expected}, got {got}",
+            hint=f"resume the session with the data, model, device and machine that it was opened with, or {_HINT}",
+        )
+
+
+def _version_error(place: Path, versions: str) -> SessionError:
+    return SessionError(
+        f"{place}: the session was opened by another version of ClickSeg: {versions}",
+        hint=f"finish the session with that version, or {_HINT}",
+    )
+
+
+def _read_file(folder: Path) -> _SessionFile:
+    path = folder / SESSION_FILE
+    content = read_json(path, SessionError)
+    if isinstance(content, dict) and "version" in content and content["version"] != _FORMAT_VERSION:
+        got = f"{content['version']!a:.20}"
+        raise _version_error(path, f"file format {got}, but this version uses format {_FORMAT_VERSION}")
+    return parse(_SessionFile, content, str(path), SessionError)
+
+
+def _lock_folder(folder: Path) -> FileLock:
+    """Locks a session. The lock ends with the process, even if the process is killed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = try_lock(folder / _LOCK)
+        lock = try_lock(folder / _LOCK_FILE)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
     if lock is None:
@@ -193,25 +241,8 @@ def _locked(folder: Path) -> FileLock:
     return lock
 
 
-def subject(case: Case, engine: Engine) -> Subject:
-    """Returns what a session is of: data, model, weights, engine and version."""
-    package = case.package
-    specification = package.spec.model_dump_json(exclude={"weights"})
-    network = package.path / CONFIG
-    identity = {
-        "clickseg": __version__,
-        "model": f"{package.name} {package.version}",
-        "model specification": hashlib.sha256(specification.encode()).hexdigest(),
-        **{f"weights {each.path.name}": each.sha256 for each in engine.weights},
-        **({CONFIG.name: file_sha256(network)} if network.is_file() else {}),
-        **{f"engine {name}": value for name, value in engine.describe().items()},
-        **{f"series {number}": _digest(series) for number, series in enumerate(case.series, 1)},
-    }
-    return Subject(package.name, tuple(series.candidate.series_uid for series in case.series), identity)
-
-
-def _digest(series: Series) -> str:
-    """Returns a SHA-256 over a series' values, where they lie, and what they are."""
+def _series_sha256(series: Series) -> str:
+    """Returns a SHA-256 of the values, the geometry, the UIDs and the unit of a series."""
     volume = series.volume
     digest = hashlib.sha256(np.ascontiguousarray(volume.array).data)
     digest.update(np.ascontiguousarray(volume.affine, dtype="<f8").tobytes())
@@ -219,7 +250,7 @@ def _digest(series: Series) -> str:
     return digest.hexdigest()
 
 
-def _as_json(step: Step) -> dict[str, Any]:
+def _step_to_json(step: Step) -> dict[str, Any]:
     content: dict[str, Any] = {"action": step.action.value, "user": step.user, "time": step.time}
     if step.click is not None:
         click = step.click
@@ -228,12 +259,12 @@ def _as_json(step: Step) -> dict[str, Any]:
             "polarity": click.polarity.value,
             "position_mm": list(click.position_mm),
         }
-    if step.number is not None:
-        content["number"] = step.number
+    if step.click_number is not None:
+        content["click_number"] = step.click_number
     return content
 
 
-def _step(step: _Step) -> Step:
-    click = step.click
+def _step_from_entry(entry: _StepEntry) -> Step:
+    click = entry.click
     point = None if click is None else Click(click.label, click.polarity, click.position_mm)
-    return Step(step.action, step.user, step.time, point, step.number)
+    return Step(entry.action, entry.user, entry.time, point, entry.click_number)

@@ -1,8 +1,7 @@
-"""A session: one series, one model, and clicks one after another.
+"""A session: one series, one model, and clicks that are added one after another.
 
-The way of a click: ``Session.add_click`` checks it and makes a step of it, ``_run`` lets the step go ahead of the work
-in the background, and ``_take`` is the list of what is done: an interrupted step is completed, the windows that changed
-are run, the step is kept, the result is shown.
+``Session.add_click`` checks a click and makes a step of it. ``_submit`` pauses the background run for the step.
+``_apply_steps`` recovers from an interrupted step, runs the changed windows, stores the step, and updates the view.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.measurements import Measured, Measures
 from clickseg.inference.preprocess import make_case, prepare
 from clickseg.models.package import ModelPackage
-from clickseg.session.background import FirstRun
+from clickseg.session.background import BackgroundRun
 from clickseg.session.engine import open_engine
 from clickseg.session.history import Action, History, Step
 from clickseg.session.options import SessionOptions
 from clickseg.session.postprocess import ResultView, make_view
-from clickseg.session.record import Record, subject
+from clickseg.session.record import Record, session_inputs
 from clickseg.session.state import State, Validity
 
 _DEFAULTS = SessionOptions()
@@ -45,13 +44,12 @@ _DEFAULTS = SessionOptions()
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one step changed.
+    """The change that one step made.
 
     Attributes:
-        box: The smallest box [K, J, I] of the source grid that holds all voxels whose classes changed; None where no
-            voxel did.
-        windows_run: How many windows were run.
-        seconds: From the step to the new label map.
+        box: The bounding box [K, J, I] of the voxels whose class changed, on the source grid; None if none changed.
+        windows_run: The number of windows that were run.
+        seconds: The time from the step to the new label map.
     """
 
     box: Box | None
@@ -60,13 +58,16 @@ class Change:
 
 
 class Session:
-    """A series and a model; each click runs only the windows that it touches, to the bytes of a full run.
+    """Segments a series click by click. Each click runs only the windows that it touches.
 
-    The run without clicks begins in the background when a session is opened; a click that comes meanwhile goes first.
-    With a folder, each step is kept there before it is returned, and another process goes on from it.
+    After each click, the result has the same bytes as that of a full run with the same clicks.
+
+    Opening a session starts a run of all windows, without clicks, in the background. A click during that run takes
+    precedence. With a folder, each step is stored there before it is returned, and another process can resume the
+    session.
 
     Attributes:
-        windows: How many windows there are.
+        windows: The number of windows.
     """
 
     def __init__(
@@ -79,46 +80,46 @@ class Session:
         engine: Engine | None = None,
         options: SessionOptions = _DEFAULTS,
     ) -> None:
-        """Opens a session, or goes on with the one in a folder.
+        """Opens a session, or resumes the session in a folder.
 
         Args:
             series: The series, or one for each input of the model; the result refers to the first.
             model: The model.
-            folder: Where each step is kept; None for a session that ends with the process.
+            folder: Where the session is stored; None for a session that ends with the process.
             device: Where the model runs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-            engine: The model's network, loaded, which no other session uses meanwhile; it stays open. None to load
-                it, and to close it with the session.
-            options: Everything else.
+            engine: A loaded engine of the model, which no other session uses at the same time; it stays open. None to
+                load an engine, and to close it with the session.
+            options: The optional settings.
 
         Raises:
-            ModelError: A series is not what the model takes, or the model's weights are damaged.
-            EngineError: No runtime here runs the model on this device.
-            SessionError: The folder holds a session of other data, weights or engine, or is in use; or the engine
-                runs on another device.
+            ModelError: A series does not fit the model, or the model's weights are damaged.
+            EngineError: No runtime on this machine runs the model on the device.
+            SessionError: The folder contains a session with other data, weights, engine or version, or one that is in
+                use; or the engine runs on another device.
             OutputError: The folder cannot be written to.
-            UsageError: There is no such device, or an argument is of another type.
+            UsageError: The device name is invalid, or an argument has another type.
         """
         check_type(model, ModelPackage, "model")
         path = None if folder is None else to_path(folder, "folder")
-        several = to_items(series, Series, "series")
-        self._case = make_case(several, Clicks(), model, options.earlier)
+        input_series = to_items(series, Series, "series")
+        self._case = make_case(input_series, Clicks(), model, options.predecessors)
         self._memory = options.memory or machine_memory()
         self._postprocessing = options.postprocessing
         self._owned = ExitStack()
-        with ExitStack() as undo:
-            undo.callback(self._owned.close)
+        with ExitStack() as cleanup:
+            cleanup.callback(self._owned.close)
             self._engine = self._owned.enter_context(open_engine(model, device, engine))
-            self._record = Record(path, subject(self._case, self._engine)) if path else None
+            self._record = Record(path, session_inputs(self._case, self._engine)) if path else None
             if self._record:
-                undo.callback(self._record.close)
+                cleanup.callback(self._record.close)
             self._inference = IncrementalInference(
                 prepare(self._case),
                 self._engine,
                 self._memory,
                 options.kernels or KernelChoice(),
-                persistence=Persistence(path, self._record.subject.digest) if path and self._record else None,
+                persistence=Persistence(path, self._record.inputs.digest) if path and self._record else None,
             )
-            undo.callback(self._inference.close)
+            cleanup.callback(self._inference.close)
             self.windows = len(self._inference.grid)
             self._history = self._record.history if self._record else History()
             self._inference.begin_with(self.clicks)
@@ -126,8 +127,8 @@ class Session:
             self._state = State(Validity.CLEAN if is_current else Validity.STALE, self.clicks)
             self._view = self._make_view()
             self._measures = Measures(self._case.reference)
-            self._background = FirstRun(self._run_all, options.progress)
-            undo.pop_all()
+            self._background = BackgroundRun(self._run_all, options.progress)
+            cleanup.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -139,30 +140,30 @@ class Session:
 
     @property
     def clicks(self) -> Points:
-        """The current clicks, in the order in which they were made."""
+        """The current clicks, in the order in which they were added."""
         return self._history.clicks
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps: who did what when."""
+        """All steps, each with action, user and time."""
         return self._history.steps
 
     @property
     def is_complete(self) -> bool:
-        """Whether all windows were run, so that the label map is that of the whole series."""
-        return self._background.is_over
+        """Whether all windows were run, so that the label map covers the complete series."""
+        return self._background.is_finished
 
     @property
     def labels(self) -> LabelMap:
-        """The label map on the source grid, after postprocessing; a step and the end of the first run change it."""
+        """The label map on the source grid, after postprocessing; steps and the background run update it in place."""
         return self._view.labels
 
-    def measured(self) -> Mapping[int, Measured]:
-        """Returns the measurements of each class that was found, by its number; only what changed is measured again."""
-        return self._background.ahead(self._measure)
+    def measurements(self) -> Mapping[int, Measured]:
+        """Returns the measurements of each class in the label map, by class number."""
+        return self._background.run_exclusively(self._measure)
 
     def wait(self) -> None:
-        """Returns when all windows were run.
+        """Waits until all windows were run.
 
         Raises:
             EngineError: The network fails.
@@ -173,94 +174,96 @@ class Session:
         """Adds a click.
 
         Raises:
-            ClickError: It lies outside, or the model does not take it.
+            ClickError: The click is outside the series, or the model does not take clicks of its label and polarity.
         """
         return self.add_clicks([click], user)
 
     def add_clicks(self, clicks: Sequence[Click], user: str = "") -> Change:
-        """Adds clicks, a step each; what they change together is run at once.
+        """Adds several clicks. Each is a step of its own; the windows that they change are run once.
 
         Raises:
-            ClickError: One lies outside, or the model does not take it; then none is added.
+            ClickError: A click is outside the series, or the model does not take clicks of its label and polarity. Then
+                no click is added.
         """
         reference = self._case.reference
         unbound = Clicks(to_items(clicks, Click, "clicks"), source="the session")
         bound = bind(unbound, self._case.package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
-        return self._run(*(Step.now(Action.ADD, user, click=click) for click in bound.points))
+        return self._submit(*(Step.make(Action.ADD, user, click=click) for click in bound.points))
 
     def remove_click(self, number: int, user: str = "") -> Change:
         """Removes a click.
 
         Args:
-            number: Which one of ``clicks``, counted from 1.
-            user: Who does it.
+            number: The number of the click in ``clicks``, counted from 1.
+            user: The name of the user.
 
         Raises:
-            ClickError: There is none of that number.
+            ClickError: There is no click with this number.
         """
-        return self._run(Step.now(Action.REMOVE, user, number=number))
+        return self._submit(Step.make(Action.REMOVE, user, click_number=number))
 
     def undo(self, user: str = "") -> Change:
-        """Takes the last step back.
+        """Undoes the last step.
 
         Raises:
-            ClickError: There is none.
+            ClickError: There is no step to undo.
         """
-        return self._run(Step.now(Action.UNDO, user))
+        return self._submit(Step.make(Action.UNDO, user))
 
     def redo(self, user: str = "") -> Change:
-        """Does again what was undone.
+        """Redoes the step that was undone last.
 
         Raises:
-            ClickError: Nothing was.
+            ClickError: There is no step to redo.
         """
-        return self._run(Step.now(Action.REDO, user))
+        return self._submit(Step.make(Action.REDO, user))
 
     def reset(self, user: str = "") -> Change:
-        """Removes all clicks; this can be undone too."""
-        return self._run(Step.now(Action.RESET, user))
+        """Removes all clicks; this step can be undone, too."""
+        return self._submit(Step.make(Action.RESET, user))
 
     def result(self) -> Result:
-        """Returns what ``clickseg segment`` gives with the same clicks, when all windows were run.
+        """Waits until all windows were run, and returns the result of ``clickseg segment`` with the same clicks.
 
-        Nothing is found where the model requires a foreground click and has none; ``clickseg segment`` refuses that.
+        If the model requires a foreground click and has none, the result is empty; ``clickseg segment`` fails then.
         """
         self.wait()
-        return self._background.ahead(self._copy_result)
+        return self._background.run_exclusively(self._copy_result)
 
     def close(self) -> None:
-        """Stops the work in the background, unlocks the folder, and closes the engine that the session loaded."""
+        """Stops the background run, unlocks the folder, and closes the engine that the session loaded."""
         self._background.close()
         self._inference.close()
         if self._record:
             self._record.close()
         self._owned.close()
 
-    def _run(self, *steps: Step) -> Change:
-        """Takes some steps ahead of the work in the background: all of them, or none."""
+    def _submit(self, *steps: Step) -> Change:
+        """Pauses the background run, and applies all of some steps or none."""
         start = time.perf_counter()
-        box, ran = self._background.ahead(lambda: self._take(steps))
-        return Change(box, ran, time.perf_counter() - start)
+        box, windows_run = self._background.run_exclusively(lambda: self._apply_steps(steps))
+        return Change(box, windows_run, time.perf_counter() - start)
 
-    def _take(self, steps: Sequence[Step]) -> tuple[Box | None, int]:
-        """Takes some steps; returns where classes changed, and how many windows were run.
+    def _apply_steps(self, steps: Sequence[Step]) -> tuple[Box | None, int]:
+        """Applies steps; returns the box in which classes changed, and the number of windows that were run.
 
-        Interrupted before the steps are kept, none is done; afterwards all are: the next ``_catch_up`` completes them.
+        If it is interrupted before the steps are stored, none is applied. Afterwards, all are: the next ``_recover``
+        completes them.
         """
-        history = self._read_history().after(*steps)
-        self._catch_up()
+        history = self._read_history().with_steps(*steps)
+        self._recover()
         self._state = State(Validity.STALE, self.clicks)
-        decided = self._inference.move_to(history.clicks, no_progress)
-        self._keep(history)
-        return self._update_view(decided), self._inference.ran
+        changed = self._inference.move_to(history.clicks, no_progress)
+        self._store(history)
+        return self._update_view(changed), self._inference.ran
 
-    def _catch_up(self) -> None:
-        """Makes the state clean where a step that failed or was interrupted left it otherwise."""
+    def _recover(self) -> None:
+        """Makes the state clean again if the previous step failed or was interrupted."""
         if self._state.validity is Validity.CLEAN:
             return
         clicks = self._read_history().clicks
         is_current = self._inference.is_at(clicks)
-        if not is_current or self._state.clicks != clicks:  # the view lacks what was decided before the interruption
+        if not is_current or self._state.clicks != clicks:  # the view lacks the changes before the interruption
             self._state = State(Validity.IN_DOUBT, clicks)
         if not is_current:
             self._inference.move_to(clicks, no_progress)
@@ -269,41 +272,41 @@ class Session:
         self._state = State(Validity.CLEAN, clicks)
 
     def _run_all(self, progress: Progress) -> None:
-        """Runs all windows; in the background, and again from the start after each step that went ahead."""
+        """Runs all windows in the background; called again, from the first window, after each step that paused it."""
         self._inference.run_all(self._read_history().clicks, progress)
-        self._update_view(self._everything)
+        self._update_view(self._full_box)
 
     def _read_history(self) -> History:
-        """Returns the steps that were kept: one that was interrupted afterwards is among them."""
+        """Returns the history that was stored; it includes a step that was interrupted after it was stored."""
         if self._record:
             self._history = self._record.history
         return self._history
 
-    def _keep(self, history: History) -> None:
-        """Keeps the history, on disk first: from then on its steps are done."""
+    def _store(self, history: History) -> None:
+        """Stores the history, on disk first: from then on, its steps are applied."""
         if self._record:
-            self._record.keep(history)
+            self._record.store(history)
         self._history = history
 
-    def _update_view(self, decided: Box | None) -> Box | None:
-        """Shows what was decided, or everything in a new view where the view is in doubt; returns where it changed."""
+    def _update_view(self, changed: Box | None) -> Box | None:
+        """Updates the changed part of the view, or replaces a view in doubt; returns the box in which it changed."""
         if self._state.validity is Validity.IN_DOUBT:
-            self._view, decided = self._make_view(), self._everything
+            self._view, changed = self._make_view(), self._full_box
             self._measures = Measures(self._case.reference)
         self._state = State(Validity.IN_DOUBT, self.clicks)
-        changed = self._view.update(self._inference.labels, decided, self.clicks)
-        if changed is not None:
-            self._measures.forget(changed)
+        visible = self._view.update(self._inference.labels, changed, self.clicks)
+        if visible is not None:
+            self._measures.forget(visible)
         self._state = State(Validity.CLEAN, self.clicks)
-        return changed
+        return visible
 
     @property
-    def _everything(self) -> Box:
-        """The source grid."""
+    def _full_box(self) -> Box:
+        """The box of the complete source grid."""
         return whole(self._inference.labels.array.shape[:3])
 
     def _make_view(self) -> ResultView:
-        """Returns a view that is empty yet."""
+        """Returns an empty view."""
         labels = self._inference.labels
         return make_view(
             replace(labels, array=np.zeros_like(labels.array)),
@@ -314,12 +317,12 @@ class Session:
         )
 
     def _measure(self) -> Mapping[int, Measured]:
-        self._catch_up()
+        self._recover()
         return self._measures.of(self.labels)
 
     def _copy_result(self) -> Result:
-        """Returns the current result, in memory of its own."""
-        self._catch_up()
+        """Returns the current result; its label map is a copy."""
+        self._recover()
         points, inference, engine = self.clicks, self._inference, self._engine
         clicks = Clicks(points, self._case.reference.volume.frame_of_reference_uid, source="session" if points else "")
         windows = Windows(self.windows, inference.repeated, inference.logits_at)

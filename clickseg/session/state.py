@@ -1,4 +1,4 @@
-"""The state of a session: whether what it shows belongs to the clicks that it has."""
+"""The state of a session: whether inference and view match the clicks of the history."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clickseg.clicks.click import Points
 
 
 class Validity(Enum):
-    """How far inference and view agree with the clicks of the history; ``State`` lists the transitions."""
+    """Whether inference and view match the clicks of the history; ``SessionState`` lists the transitions."""
 
     CLEAN = "clean"
     STALE = "stale"
@@ -18,27 +18,27 @@ class Validity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The one state of a session, from which it goes on after an error or interruption anywhere.
+    """The state from which a session recovers after an error or an interruption at any point.
 
-    - Clean: inference and view belong to the clicks of the history.
-    - Stale: the inference may belong to other clicks; the view is whole.
-    - In doubt: the view may be updated in part only, or belong to other clicks than the history.
+    - Clean: inference and view match the clicks of the history.
+    - Stale: the inference may be for other clicks; the view is complete.
+    - In doubt: the view may be updated only in part, or may be for other clicks than those of the history.
 
-    | from         | when                                                   | to       | in               |
-    |--------------|--------------------------------------------------------|----------|------------------|
-    |              | opened, the inference is at the clicks of the history  | clean    | ``__init__``     |
-    |              | opened, it is not: a model with a previous mask        | stale    | ``__init__``     |
-    | clean        | a step begins to move the inference                    | stale    | ``_take``        |
-    | stale        | the step is kept, the view begins to show it           | in doubt | ``_update_view`` |
-    | clean, stale | all windows were run, the view begins to show them     | in doubt | ``_update_view`` |
-    | in doubt     | the view shows everything that was decided             | clean    | ``_update_view`` |
-    | stale        | the step was not kept, the inference is back           | clean    | ``_catch_up``    |
-    | stale        | the step was kept, and interrupted before the view     | in doubt | ``_catch_up``    |
+    | from         | event                                                            | to       | in               |
+    |--------------|------------------------------------------------------------------|----------|------------------|
+    |              | opened, the inference matches the clicks of the history          | clean    | ``__init__``     |
+    |              | opened, it does not match: a model with a previous mask          | stale    | ``__init__``     |
+    | clean        | a step starts to update the inference                            | stale    | ``_apply_steps`` |
+    | stale        | the step is stored, the update of the view starts                | in doubt | ``_update_view`` |
+    | clean, stale | all windows were run, the update of the view starts              | in doubt | ``_update_view`` |
+    | in doubt     | the update of the view is complete                               | clean    | ``_update_view`` |
+    | stale        | the step was not stored, the inference is restored               | clean    | ``_recover``     |
+    | stale        | the step was stored, but interrupted before the view was updated | in doubt | ``_recover``     |
 
-    A view in doubt is replaced by a new one of the whole label map. ``_catch_up`` comes before each use.
+    A view in doubt is replaced by a new view of the complete label map. ``_recover`` is called before each use.
 
     Attributes:
-        validity: Which of the three.
+        validity: Clean, stale or in doubt.
         clicks: The clicks that the view shows, unless it is in doubt.
     """
 

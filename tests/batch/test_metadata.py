@@ -1,4 +1,4 @@
-"""metadata.json is what a workflow engine is told of a run: flat, whole, and without the patient."""
+"""metadata.json describes a run for a workflow engine: flat, complete, and without patient data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAR = runs.click(9, 11, 13)
 APP = ("python", runs.REPOSITORY / "app")
 
 
-def entry(uid: str, *volumes: tuple[str, float], seg: bool = True) -> dict[str, Any]:
+def report_entry(uid: str, *volumes: tuple[str, float], seg: bool = True) -> dict[str, Any]:
     files = {"sr": f"sr-{uid}.dcm", "preview": "p.png"} | ({"seg": f"seg-{uid}.dcm"} if seg else {})
     segments = [{"label": label, "volume_ml": volume} for label, volume in volumes]
     return {"series_instance_uid": uid, "modality": "PT", "files": files, "segments": segments}
@@ -33,13 +33,15 @@ def entry(uid: str, *volumes: tuple[str, float], seg: bool = True) -> dict[str, 
 FAILED = {"series_instance_uid": "1.9", "modality": "PT", "error": "PixelSpacing (0028,0030) is missing"}
 
 
-def metadata_in(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "metadata.json").read_text())
-    return found
+def read_metadata(folder: Path) -> dict[str, Any]:
+    metadata: dict[str, Any] = json.loads((folder / "metadata.json").read_text())
+    return metadata
 
 
-def test_a_run_of_two_series_names_files_classes_and_volumes() -> None:
-    metadata = run_metadata([entry("1.1", ("lesion", 3.5), ("lymph node", 1.25)), entry("1.2", ("lesion", 2.0))])
+def test_metadata_of_two_series_contains_files_classes_and_volumes() -> None:
+    metadata = run_metadata(
+        [report_entry("1.1", ("lesion", 3.5), ("lymph node", 1.25)), report_entry("1.2", ("lesion", 2.0))]
+    )
 
     assert metadata["status"] == "success"
     assert (metadata["series"], metadata["series_failed"], metadata["segments"]) == (2, 0, 3)
@@ -49,29 +51,29 @@ def test_a_run_of_two_series_names_files_classes_and_volumes() -> None:
     assert metadata["series_1_volume_ml_lesion"] == 3.5
 
 
-def test_nothing_found_is_a_success_without_a_segmentation() -> None:
-    metadata = run_metadata([entry("1.1", seg=False)])
+def test_an_empty_result_is_a_success_without_a_segmentation() -> None:
+    metadata = run_metadata([report_entry("1.1", seg=False)])
 
     assert (metadata["status"], metadata["segments"], metadata["volume_ml"]) == ("success", 0, 0)
     assert "series_1_seg" not in metadata
     assert metadata["series_1_sr"] == "sr-1.1.dcm"
 
 
-def test_a_failed_series_makes_a_run_partial_and_says_why() -> None:
-    metadata = run_metadata([entry("1.1", ("lesion", 3.5)), FAILED])
+def test_a_failed_series_makes_the_status_partial_with_a_reason() -> None:
+    metadata = run_metadata([report_entry("1.1", ("lesion", 3.5)), FAILED])
 
     assert (metadata["status"], metadata["series_failed"]) == ("partial", 1)
     assert (metadata["series_1_status"], metadata["series_2_status"]) == ("success", "failure")
     assert metadata["series_2_exception_message"] == FAILED["error"]
 
 
-def test_a_run_of_which_every_series_failed_is_a_failure() -> None:
+def test_the_status_is_failure_if_every_series_failed() -> None:
     assert run_metadata([FAILED, FAILED])["status"] == "failure"
 
 
-def test_all_values_are_plain_and_all_keys_can_stand_in_a_condition() -> None:
-    odd = entry("1.2.3", ("left lung. (upper/lobe) §", 1.0))
-    metadata = with_error(InputError("no"), run_metadata([odd, FAILED]))
+def test_all_values_are_plain_and_all_keys_can_be_used_in_a_condition() -> None:
+    unusual = report_entry("1.2.3", ("left lung. (upper/lobe) §", 1.0))
+    metadata = with_error(InputError("no"), run_metadata([unusual, FAILED]))
 
     assert all(type(value) in (str, int, float) for value in metadata.values())
     assert all(re.fullmatch(r"[A-Za-z0-9_]+", key) for key in metadata)
@@ -87,22 +89,26 @@ def test_all_values_are_plain_and_all_keys_can_stand_in_a_condition() -> None:
         ("{", False),
     ],
 )
-def test_only_what_a_run_left_is_replaced(tmp_path: Path, content: str, expected: bool) -> None:
+def test_only_metadata_of_clickseg_is_replaced(tmp_path: Path, content: str, expected: bool) -> None:
     (tmp_path / "metadata.json").write_text(content)
 
     assert may_replace(tmp_path) is expected
 
 
-@pytest.mark.parametrize("door", [("segment",), pytest.param(APP, marks=pytest.mark.slow)])
-def test_a_run_leaves_metadata_beside_its_results(tmp_path: Path, door: tuple[object, ...]) -> None:
+@pytest.mark.parametrize("entry_point", [("segment",), pytest.param(APP, marks=pytest.mark.slow)])
+def test_a_run_writes_metadata_next_to_its_results(tmp_path: Path, entry_point: tuple[object, ...]) -> None:
     study, models = runs.write_input(tmp_path / "in", FAR), runs.write_model(tmp_path / "models")
-    words = (study, "-o", tmp_path / "out", "-m", models)
+    arguments = (study, "-o", tmp_path / "out", "-m", models)
     environ = {"CLICKSEG_METADATA": "1"}
 
-    ended = runs.clickseg(*door, *words, **environ) if door != APP else runs.process([*APP, "-i", *words], **environ)
+    ended = (
+        runs.clickseg(*entry_point, *arguments, **environ)
+        if entry_point != APP
+        else runs.process([*APP, "-i", *arguments], **environ)
+    )
 
     assert ended.returncode == 0, ended.stderr
-    metadata = metadata_in(tmp_path / "out")
+    metadata = read_metadata(tmp_path / "out")
     report = json.loads((tmp_path / "out" / "report.json").read_text())["series"][0]
     assert metadata["status"] == "success"
     assert {metadata["series_1_seg"], metadata["series_1_sr"]} == {p.name for p in (tmp_path / "out").glob("*.dcm")}
@@ -110,7 +116,7 @@ def test_a_run_leaves_metadata_beside_its_results(tmp_path: Path, door: tuple[ob
     assert metadata["series_1_uid"] == report["series_instance_uid"]
 
 
-def test_without_being_asked_no_run_leaves_metadata(tmp_path: Path) -> None:
+def test_metadata_is_written_only_on_request(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in", FAR), runs.write_model(tmp_path / "models")
 
     assert runs.clickseg("segment", study, "-o", tmp_path / "out", "-m", models).returncode == 0
@@ -129,18 +135,18 @@ def test_metadata_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_input_that_a_workflow_did_not_mount_is_told_to_it(tmp_path: Path) -> None:
+def test_a_missing_input_folder_is_reported_to_the_workflow(tmp_path: Path) -> None:
     environ = {"HOLOSCAN_INPUT_PATH": str(tmp_path / "nowhere"), "HOLOSCAN_OUTPUT_PATH": str(tmp_path / "out")}
 
     ended = runs.process(APP, tmp_path, CLICKSEG_METADATA="1", **environ)
 
     assert ended.returncode == 1
-    assert metadata_in(tmp_path / "out")["exception"] == "InputError"
+    assert read_metadata(tmp_path / "out")["exception"] == "InputError"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
 
 
-def test_no_dicom_file_is_to_be_seen_before_the_last_series_is_done(tmp_path: Path) -> None:
-    """A workflow engine that kills a container takes all files that end in .dcm, hidden ones too."""
+def test_no_dicom_file_exists_before_the_last_series_is_done(tmp_path: Path) -> None:
+    """A workflow engine that kills a container takes all files whose names end in .dcm, including hidden files."""
     study, output = runs.write_input(tmp_path / "in", name="first"), tmp_path / "out"
     runs.write_input(study / "more", name="second")
     models = runs.write_model(tmp_path / "models")
@@ -158,22 +164,24 @@ def test_no_dicom_file_is_to_be_seen_before_the_last_series_is_done(tmp_path: Pa
     assert len(list(output.glob("*.dcm"))) == 4
 
 
-@pytest.mark.parametrize("door", [("-m", "clickseg", "segment"), pytest.param((APP[1], "-i"), marks=pytest.mark.slow)])
-def test_a_run_that_is_killed_has_told_the_workflow_before(tmp_path: Path, door: tuple[object, ...]) -> None:
+@pytest.mark.parametrize(
+    "entry_point", [("-m", "clickseg", "segment"), pytest.param((APP[1], "-i"), marks=pytest.mark.slow)]
+)
+def test_a_killed_run_was_reported_to_the_workflow_beforehand(tmp_path: Path, entry_point: tuple[object, ...]) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
     models = runs.write_slow_model(tmp_path / "models")
 
-    run = runs.started([sys.executable, *door, study, "-o", output, "-m", models], CLICKSEG_METADATA="1")
+    run = runs.started([sys.executable, *entry_point, study, "-o", output, "-m", models], CLICKSEG_METADATA="1")
     runs.wait_until_it_runs(output)
     run.kill()
     run.communicate(timeout=runs.HANG_S)
 
-    metadata = metadata_in(output)
+    metadata = read_metadata(output)
     assert (metadata["status"], metadata["exception"]) == ("failure", "Killed")
     assert not any(path.suffix == ".dcm" for path in output.rglob("*"))
 
 
-def test_metadata_that_is_not_ours_is_not_written_over_when_a_run_begins(tmp_path: Path) -> None:
+def test_metadata_of_another_program_is_not_overwritten(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in", FAR), runs.write_model(tmp_path / "models")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metadata.json").write_text("{}")
@@ -186,7 +194,7 @@ def test_metadata_that_is_not_ours_is_not_written_over_when_a_run_begins(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_ended_tells_the_workflow_why(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_terminated_run_reports_the_reason_to_the_workflow(tmp_path: Path, number: signal.Signals) -> None:
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
     models = runs.write_slow_model(tmp_path / "models")
     environ = {"HOLOSCAN_INPUT_PATH": study, "HOLOSCAN_OUTPUT_PATH": output, "HOLOSCAN_MODEL_PATH": models}
@@ -198,6 +206,6 @@ def test_a_run_that_is_ended_tells_the_workflow_why(tmp_path: Path, number: sign
 
     assert run.returncode == 1
     assert [path.name for path in output.iterdir()] == ["metadata.json"]
-    metadata = metadata_in(output)
+    metadata = read_metadata(output)
     assert (metadata["status"], metadata["exception"]) == ("failure", "Interrupted")
     assert metadata["exception_message"] == "interrupted"

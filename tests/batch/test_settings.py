@@ -1,4 +1,4 @@
-"""Settings come from arguments first and the environment second, and wrong ones are wrong use."""
+"""Settings are read from arguments first and the environment second; invalid values are usage errors."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.results.segmentation import SegmentationType
 
 
-def settings(options: dict[str, str], environ: dict[str, str]) -> RunSettings:
+def read(options: dict[str, str], environ: dict[str, str]) -> RunSettings:
     return read_settings(Path("in"), Path("out"), None, options, environ)
 
 
 def test_the_defaults() -> None:
-    read = settings({}, {})
+    settings = read({}, {})
 
-    assert (read.model, read.clicks, read.series_uids) == (None, (), ())
-    assert (read.remedies, read.segmentation_type) == (Remedies(), SegmentationType.BINARY)
-    assert (read.postprocessing, read.nifti, read.statistics) == (True, False, False)
+    assert (settings.model, settings.clicks, settings.series_uids) == (None, (), ())
+    assert (settings.repairs, settings.segmentation_type) == (Remedies(), SegmentationType.BINARY)
+    assert (settings.postprocessing, settings.nifti, settings.statistics) == (True, False, False)
 
 
 def test_every_option_is_read_from_the_environment() -> None:
@@ -40,7 +40,7 @@ def test_every_option_is_read_from_the_environment() -> None:
         "CLICKSEG_ENGINE": "torch",
         "CLICKSEG_DEVICE": "cuda:1",
         "CLICKSEG_PRECISION": "bf16",
-        "CLICKSEG_REMEDY": "resample, volume=2",
+        "CLICKSEG_REPAIR": "resample, volume=2",
         "CLICKSEG_SEGMENTATION_TYPE": "labelmap",
         "CLICKSEG_POSTPROCESSING": "off",
         "CLICKSEG_NIFTI": "1",
@@ -49,33 +49,31 @@ def test_every_option_is_read_from_the_environment() -> None:
         "CLICKSEG_MEMORY_LIMIT": "8 GiB",
     }
 
-    read = settings({}, environ)
+    settings = read({}, environ)
 
     assert {variable(name) for name in OPTIONS} == set(environ)
-    assert (read.model, read.clicks, read.series_uids) == ("m", ("c.json",), ("1.2", "3.4"))
-    assert read.remedies == Remedies(resample=True, volume=2)
-    assert read.segmentation_type is SegmentationType.LABELMAP
-    assert (read.postprocessing, read.nifti, read.statistics) == (False, True, True)
+    assert (settings.model, settings.clicks, settings.series_uids) == ("m", ("c.json",), ("1.2", "3.4"))
+    assert settings.repairs == Remedies(resample=True, volume=2)
+    assert settings.segmentation_type is SegmentationType.LABELMAP
+    assert (settings.postprocessing, settings.nifti, settings.statistics) == (False, True, True)
     memory = Memory(8 << 30, Path("out"))
-    assert read.runtime == RuntimeSettings(Runtime.TORCH, "cuda:1", Precision.BF16, Path("/cache"), memory)
+    assert settings.runtime == RuntimeSettings(Runtime.TORCH, "cuda:1", Precision.BF16, Path("/cache"), memory)
 
 
-def test_the_cache_is_where_the_user_keeps_caches() -> None:
-    assert settings({}, {"HOME": "/home/a"}).runtime.cache == Path("/home/a/.cache/clickseg")
-    assert settings({}, {"HOME": "/home/a", "XDG_CACHE_HOME": "/var/cache"}).runtime.cache == Path(
-        "/var/cache/clickseg"
-    )
-    assert settings({}, {"LOCALAPPDATA": "/data"}).runtime.cache == Path("/data/clickseg")  # Windows
+def test_the_cache_is_in_the_users_cache_folder() -> None:
+    assert read({}, {"HOME": "/home/a"}).runtime.cache == Path("/home/a/.cache/clickseg")
+    assert read({}, {"HOME": "/home/a", "XDG_CACHE_HOME": "/var/cache"}).runtime.cache == Path("/var/cache/clickseg")
+    assert read({}, {"LOCALAPPDATA": "/data"}).runtime.cache == Path("/data/clickseg")  # Windows
 
 
-def test_arguments_win_over_the_environment() -> None:
-    read = settings({"device": "cpu", "clicks": "none"}, {"CLICKSEG_DEVICE": "cuda", "CLICKSEG_CLICKS": "c.json"})
+def test_arguments_take_precedence_over_the_environment() -> None:
+    settings = read({"device": "cpu", "clicks": "none"}, {"CLICKSEG_DEVICE": "cuda", "CLICKSEG_CLICKS": "c.json"})
 
-    assert (read.runtime.device, read.clicks) == ("cpu", ("none",))
+    assert (settings.runtime.device, settings.clicks) == ("cpu", ("none",))
 
 
-def test_an_empty_variable_is_as_none() -> None:
-    assert settings({}, {"CLICKSEG_MODEL": "", "CLICKSEG_ENGINE": ""}).model is None
+def test_an_empty_variable_is_ignored() -> None:
+    assert read({}, {"CLICKSEG_MODEL": "", "CLICKSEG_ENGINE": ""}).model is None
 
 
 @pytest.mark.parametrize(
@@ -84,25 +82,31 @@ def test_an_empty_variable_is_as_none() -> None:
         ({"clicks-frame": "ras"}, "clicks-frame: expected voxel, lps, got 'ras'"),
         ({"segmentation-type": "FRACTIONAL"}, "segmentation-type: expected BINARY, LABELMAP"),
         ({"postprocessing": "maybe"}, "postprocessing: expected on or off, got 'maybe'"),
-        ({"remedy": "magic"}, "unknown remedy 'magic'"),
+        ({"repair": "magic"}, "unknown repair 'magic'"),
     ],
 )
-def test_a_wrong_value_is_wrong_use(options: dict[str, str], message: str) -> None:
+def test_an_invalid_value_is_a_usage_error(options: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        settings(options, {})
+        read(options, {})
+
+
+@pytest.mark.parametrize("value", ["resample", "magic"])
+def test_the_renamed_variable_of_repairs_is_a_usage_error(value: str) -> None:
+    with pytest.raises(UsageError, match="CLICKSEG_REMEDY was renamed to CLICKSEG_REPAIR"):
+        read({}, {"CLICKSEG_REMEDY": value})
 
 
 def test_the_clock_is_source_date_epoch_in_utc() -> None:
     assert read_clock({"SOURCE_DATE_EPOCH": "86400"}) == datetime(1970, 1, 2, tzinfo=timezone.utc)
 
 
-def test_without_it_the_clock_is_now() -> None:
+def test_without_source_date_epoch_the_clock_is_the_present_time() -> None:
     before = datetime.now().astimezone().replace(microsecond=0)
 
     assert before <= read_clock({}) <= datetime.now().astimezone()
 
 
 @pytest.mark.parametrize("epoch", ["", "now", "1.5", "9" * 30])
-def test_a_date_that_is_none_is_wrong_use(epoch: str) -> None:
+def test_an_invalid_date_is_a_usage_error(epoch: str) -> None:
     with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH: expected seconds since 1970"):
         read_clock({"SOURCE_DATE_EPOCH": epoch})

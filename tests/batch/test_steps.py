@@ -1,4 +1,4 @@
-"""A series goes from step to step, and what befalls it is its own error."""
+"""A series passes from step to step; an error is that of the series."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clickseg.dicom.series import Candidate
 SERIES = Candidate(())
 
 
-def test_each_step_is_given_the_value_of_the_last_and_is_timed() -> None:
+def test_each_step_receives_the_value_of_the_previous_one_and_is_timed() -> None:
     first = run_step(Outcome(SERIES, 3, {}), "double", lambda value: 2 * value)
     second = run_step(first, "show", str)
 
@@ -17,7 +17,7 @@ def test_each_step_is_given_the_value_of_the_last_and_is_timed() -> None:
     assert all(seconds >= 0 for seconds in second.seconds.values())
 
 
-def test_an_error_of_a_step_is_its_value_and_no_further_step_is_run() -> None:
+def test_an_error_of_a_step_becomes_the_value_and_stops_further_steps() -> None:
     error, ran = InputError("this series"), []
 
     def fail(_: int) -> int:

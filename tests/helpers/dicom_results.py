@@ -1,4 +1,4 @@
-"""SEG and SR of made-up results, and their judges."""
+"""SEG and SR of synthetic results, and tools that check them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CLOCK = datetime(2026, 1, 2, 3, 4, 5)
 
 
 @dataclass
-class Made:
-    """A result and what was written of it."""
+class MadeResult:
+    """A label map with its SEG, its SR, and both as encoded documents."""
 
     labels: LabelMap
     segmentation: hd.seg.Segmentation | None
@@ -36,14 +36,14 @@ class Made:
 
 
 def spec(*classes: dict[str, object], activation: str = "softmax") -> ModelSpec:
-    """A model with the given classes; a hook by default."""
-    named = list(classes) or [phantoms.organ("hook", 1)]
-    section = phantoms.metadata(classes=named, activation=activation, output_channels=len(named) + 1)
+    """Returns a model with some classes; by default one class, the hook."""
+    class_sections = list(classes) or [phantoms.organ("hook", 1)]
+    section = phantoms.metadata(classes=class_sections, activation=activation, output_channels=len(class_sections) + 1)
     return ModelSpec.model_validate(section)
 
 
 def hook_labels(series: Series) -> LabelMap:
-    """The hook on the grid of a series, as class 1."""
+    """Returns a label map with the hook as class 1, on the grid of a series."""
     return LabelMap(phantoms.hook(series.volume.get_geometry()).array.astype(np.uint8), False, 1)
 
 
@@ -56,25 +56,27 @@ def make_results(
     segmentation_type: SegmentationType = SegmentationType.BINARY,
     clock: datetime = CLOCK,
     provenance: Provenance | None = None,
-) -> Made:
-    """Makes SEG and SR; of a hook by default."""
+) -> MadeResult:
+    """Makes SEG and SR of a label map; by default of the hook."""
     labels, model = labels or hook_labels(series), model or spec()
     provenance = provenance or Provenance(Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32"), clock)
     seg = make_segmentation(series, labels, model, provenance, segmentation_type=segmentation_type)
-    measured = list(Measures(series).of(labels).values())
+    measurements = list(Measures(series).of(labels).values())
     segmentation = None if seg is None else seg.dataset
-    report = make_report(series.sources, segmentation, measured, clicks, model, provenance)
-    return Made(labels, segmentation, report.dataset, tuple(each for each in (seg, report) if each is not None))
+    report = make_report(series.sources, segmentation, measurements, clicks, model, provenance)
+    return MadeResult(
+        labels, segmentation, report.dataset, tuple(document for document in (seg, report) if document is not None)
+    )
 
 
 def violations(path: Path, dciodvfy: str) -> list[str]:
-    """The errors that dciodvfy finds in a file."""
+    """Returns the errors that dciodvfy reports for a file."""
     ended = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, errors="replace", check=False)
     return [line for line in ended.stderr.splitlines() if line.startswith("Error")]
 
 
 def mask_of(seg: Path, folder: Path) -> np.ndarray:
-    """The voxels of a SEG on the grid of its series."""
+    """Returns the mask of a SEG with one segment, on the grid of its series."""
     sources = [plane.instance.text("SOPInstanceUID") for plane in phantoms.checked(folder).stack.planes]
     pixels = hd.seg.segread(seg).get_pixels_by_source_instance(
         sources, ignore_spatial_locations=True, assert_missing_frames_are_empty=True

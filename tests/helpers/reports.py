@@ -1,4 +1,4 @@
-"""Structured reports as other tools write them."""
+"""Structured reports in the form in which other tools write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clickseg.dicom.series import CheckedSeries
 
 
 def probe(series: CheckedSeries, point: np.ndarray, *, in_image: bool) -> Dataset:
-    """An SR as dcmjs writes OHIF's Probe: TID 300 with a point that a number is inferred from."""
+    """Returns an SR as dcmjs writes OHIF's Probe: TID 300 with a number that is inferred from a point."""
     candidate = series.candidate
     plane = series.stack.planes[2]
     if in_image:
@@ -55,7 +55,7 @@ def probe(series: CheckedSeries, point: np.ndarray, *, in_image: bool) -> Datase
 
 
 def seed_point(frame: str, data: list[float], graphic: str = "POINT", **items: object) -> Dataset:
-    """A measurement group as another tool may write it: TID 1410 with a seed point, and no polarity of ours."""
+    """Returns a measurement group as another tool may write it: TID 1410 with a seed point, without our polarity."""
     region: Dataset = hd.sr.Scoord3DContentItem(
         Code("130400", "DCM", "Geometric purpose of region"),
         "POINT",
@@ -79,6 +79,7 @@ def seed_point(frame: str, data: list[float], graphic: str = "POINT", **items: o
 
 
 def report_of(*groups: Dataset) -> Dataset:
+    """Returns an SR with some measurement groups."""
     report = Dataset()
     report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.34"
     report.ContentSequence = list(groups)
@@ -86,6 +87,7 @@ def report_of(*groups: Dataset) -> Dataset:
 
 
 def save(report: Dataset, path: Path) -> Path:
+    """Saves an SR as a DICOM file, and returns the path."""
     report.SOPInstanceUID, report.SeriesInstanceUID = "2.25.5", "2.25.6"
     report.ensure_file_meta()
     report.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"

@@ -1,4 +1,4 @@
-"""Clicks at places of a series, and models that take them."""
+"""Clicks at relative positions in a series, and the description of a model that takes them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from clickseg.dicom.volume import Series
 from tests.helpers import phantoms
 
 
-def place(series: Series, *parts: float) -> tuple[float, float, float]:
-    """A place in the series, by parts of its axes."""
-    index = np.array(parts) * (np.array(series.volume.spatial_shape) - 1)
+def position_in(series: Series, *fractions: float) -> tuple[float, float, float]:
+    """Returns a position in LPS mm, from fractions (0 to 1) of the axes [K, J, I] of a series."""
+    index = np.array(fractions) * (np.array(series.volume.spatial_shape) - 1)
     x, y, z = series.volume.map_indices_to_reference(index[np.newaxis])[0]
     return float(x), float(y), float(z)
 
 
-def click(series: Series, *parts: float, polarity: Polarity = Polarity.FOREGROUND) -> Click:
-    return Click("hook", polarity, place(series, *parts))
+def click_at(series: Series, *fractions: float, polarity: Polarity = Polarity.FOREGROUND) -> Click:
+    """Returns a click on the class ``hook``; see ``position_in``."""
+    return Click("hook", polarity, position_in(series, *fractions))
 
 
-def section(**changes: object) -> dict[str, object]:
-    """The section of a package whose windows overlap, on a grid of its own."""
+def model_description(**changes: object) -> dict[str, object]:
+    """Returns the description of a model with overlapping windows and a model grid other than the source grid."""
     return phantoms.metadata(
         **{
             "window": {"roi": [8, 8, 8], "overlap": 0.25},

@@ -1,4 +1,4 @@
-"""The same input has the same UIDs; one UID never names two contents."""
+"""The same input gives the same UIDs; different contents never have the same UID."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ from clickseg.results.identity import Algorithm, Provenance, make_identity
 from clickseg.results.segmentation import SegmentationType
 from clickseg.results.structured_report import make_click_report, make_report
 from tests.helpers import phantoms
-from tests.helpers.dicom_results import CLOCK, Made, hook_labels, make_results, spec
+from tests.helpers.dicom_results import CLOCK, MadeResult, hook_labels, make_results, spec
 
 ALGORITHM = Algorithm("test", "1.2.3", "ab" * 32, "", "f32")
 CLICK = Click("hook", Polarity.FOREGROUND, (1.0, 2.0, 3.0))
 SHAPE = (2, 3, 4)
 
 
-def other_id(value: str) -> Dataset:
-    """An item of Other Patient IDs Sequence (0010,1002)."""
+def patient_id_item(value: str) -> Dataset:
+    """Returns an item of Other Patient IDs Sequence (0010,1002)."""
     item = Dataset()
     item.PatientID, item.TypeOfPatientID = value, "TEXT"
     return item
 
 
-COPIED: dict[str, object] = {
+COPIED_ATTRIBUTES: dict[str, object] = {
     "AccessionNumber": "A-2",
     "AdmittingDiagnosesDescription": "lymphoma",
     "ClinicalTrialSubjectID": "7",
     "DeviceSerialNumber": "11",
     "InstitutionName": "Elsewhere",
     "LossyImageCompression": "01",
-    "OtherPatientIDsSequence": [other_id("1")],
+    "OtherPatientIDsSequence": [patient_id_item("1")],
     "PatientAge": "044Y",
     "PatientBirthDate": "19710101",
     "PatientComments": "none",
@@ -67,7 +67,7 @@ COPIED: dict[str, object] = {
     "StudyID": "2",
     "StudyTime": "090001",
 }
-"""Attributes of the first source that SEG and SR, or SEG alone, copy, with other values than the phantom's."""
+"""Attributes that SEG and SR, or only the SEG, copy from the first source; the values differ from the phantom's."""
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +77,12 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
 
 
 @pytest.fixture(scope="module")
-def made(series: Series) -> Made:
+def made(series: Series) -> MadeResult:
     return make_results(series)
 
 
-def uids(made: Made) -> tuple[str, ...]:
-    """All UIDs of a result that are its own."""
+def own_uids(made: MadeResult) -> tuple[str, ...]:
+    """Returns the UIDs that were made for a result."""
     assert made.segmentation is not None
     datasets = (made.segmentation, made.report)
     return (
@@ -92,133 +92,138 @@ def uids(made: Made) -> tuple[str, ...]:
     )
 
 
-def content(made: Made) -> tuple[str, ...]:
-    """What SEG and SR say but for their own UIDs."""
-    own = re.compile("|".join(map(re.escape, uids(made))))
+def masked_contents(made: MadeResult) -> tuple[str, ...]:
+    """Returns SEG and SR as JSON, with their own UIDs masked."""
+    own = re.compile("|".join(map(re.escape, own_uids(made))))
     return tuple(own.sub("own", dcmread(BytesIO(document.content)).to_json()) for document in made.documents)
 
 
-def earlier(series: Series) -> tuple[Dataset, ...]:
-    """What a result refers to that carries on another one."""
+def references_to_predecessor(series: Series) -> tuple[Dataset, ...]:
+    """Returns the references of a result that refines another one."""
     return predecessors((EarlierResult(make_results(series).report, "clicks"),), "other clicks")
 
 
-def elsewhere(folder: Path) -> Series:
-    """A series with the UIDs of the first, but with other distances between its planes."""
+def series_with_other_spacing(folder: Path) -> Series:
+    """Returns a series with the UIDs of the first, but with another slice spacing."""
     geometry = phantoms.oblique_geometry(slice_spacing=phantoms.SLICE_SPACING + 0.1)
     return phantoms.read(phantoms.write(folder, phantoms.distinct(geometry)))
 
 
-def another(folder: Path) -> Series:
-    """Another series of the same voxels."""
+def series_with_other_uids(folder: Path) -> Series:
+    """Returns another series with the same voxels."""
     return phantoms.read(phantoms.write(folder, phantoms.distinct(phantoms.oblique_geometry()), name="another"))
 
 
-def one_voxel_more(series: Series) -> LabelMap:
-    """The label map with one more voxel."""
+def labels_with_one_more_voxel(series: Series) -> LabelMap:
     labels = hook_labels(series).copied()
     labels.array[-1, -1, -1] = 1
     return labels
 
 
-DIFFERENCES: dict[str, Callable[[Series, Path], Made]] = {
+DIFFERENCES: dict[str, Callable[[Series, Path], MadeResult]] = {
     "clock": lambda series, _: make_results(series, clock=CLOCK + timedelta(seconds=1)),
     "clicks": lambda series, _: make_results(series, clicks=Clicks((CLICK,))),
-    "voxel": lambda series, _: make_results(series, one_voxel_more(series)),
+    "voxel": lambda series, _: make_results(series, labels_with_one_more_voxel(series)),
     "SEG type": lambda series, _: make_results(series, segmentation_type=SegmentationType.LABELMAP),
     "label": lambda series, _: make_results(series, model=spec(phantoms.organ("anchor", 1))),
     "colour": lambda series, _: make_results(series, model=spec(phantoms.organ("hook", 1, colour=[1, 2, 3]))),
-    "model": lambda series, _: made_by(series, replace(ALGORITHM, model="other")),
-    "model version": lambda series, _: made_by(series, replace(ALGORITHM, model_version="1.2.4")),
-    "weights": lambda series, _: made_by(series, replace(ALGORITHM, weights_sha256="cd" * 32)),
-    "precision": lambda series, _: made_by(series, replace(ALGORITHM, precision="f16")),
-    "predecessor": lambda series, _: make_results(series, provenance=Provenance(ALGORITHM, CLOCK, earlier(series))),
-    "geometry": lambda _, folder: make_results(elsewhere(folder)),
-    "source": lambda _, folder: make_results(another(folder)),
+    "model": lambda series, _: make_with_algorithm(series, replace(ALGORITHM, model="other")),
+    "model version": lambda series, _: make_with_algorithm(series, replace(ALGORITHM, model_version="1.2.4")),
+    "weights": lambda series, _: make_with_algorithm(series, replace(ALGORITHM, weights_sha256="cd" * 32)),
+    "precision": lambda series, _: make_with_algorithm(series, replace(ALGORITHM, precision="f16")),
+    "predecessor": lambda series, _: make_results(
+        series, provenance=Provenance(ALGORITHM, CLOCK, references_to_predecessor(series))
+    ),
+    "geometry": lambda _, folder: make_results(series_with_other_spacing(folder)),
+    "source": lambda _, folder: make_results(series_with_other_uids(folder)),
 }
 
 
-def made_by(series: Series, algorithm: Algorithm) -> Made:
-    """A result of another algorithm."""
+def make_with_algorithm(series: Series, algorithm: Algorithm) -> MadeResult:
+    """Returns a result of another algorithm."""
     return make_results(series, provenance=Provenance(algorithm, CLOCK))
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES.values(), ids=DIFFERENCES)
-def test_no_uid_names_two_contents(
-    series: Series, made: Made, tmp_path: Path, difference: Callable[[Series, Path], Made]
+def test_different_contents_have_different_uids(
+    series: Series, made: MadeResult, tmp_path: Path, difference: Callable[[Series, Path], MadeResult]
 ) -> None:
     other = difference(series, tmp_path)
 
-    assert content(made)[0] != content(other)[0]
-    assert set(uids(made)) & set(uids(other)) == set()
+    assert masked_contents(made)[0] != masked_contents(other)[0]
+    assert set(own_uids(made)) & set(own_uids(other)) == set()
 
 
-@pytest.mark.parametrize("keyword", COPIED)
-def test_no_uid_names_two_patients_or_studies(series: Series, made: Made, keyword: str) -> None:
+@pytest.mark.parametrize("keyword", COPIED_ATTRIBUTES)
+def test_different_patients_or_studies_have_different_uids(series: Series, made: MadeResult, keyword: str) -> None:
     header = deepcopy(series.sources[0])
-    setattr(header, keyword, COPIED[keyword])
+    setattr(header, keyword, COPIED_ATTRIBUTES[keyword])
 
     other = make_results(replace(series, sources=(header, *series.sources[1:])))
 
-    assert content(made)[0] != content(other)[0]
-    assert set(uids(made)) & set(uids(other)) == set()
+    assert masked_contents(made)[0] != masked_contents(other)[0]
+    assert set(own_uids(made)) & set(own_uids(other)) == set()
 
 
-def nested(first: Sequence[Dataset], second: Sequence[Dataset]) -> list[Dataset]:
-    """Two items, each with a sequence of its own."""
-    made = [Dataset(), Dataset()]
-    made[0].IssuerOfPatientIDQualifiersSequence, made[1].IssuerOfPatientIDQualifiersSequence = first, second
-    return made
+def nested_items(first: Sequence[Dataset], second: Sequence[Dataset]) -> list[Dataset]:
+    """Returns two items, each with its own nested sequence."""
+    items = [Dataset(), Dataset()]
+    items[0].IssuerOfPatientIDQualifiersSequence, items[1].IssuerOfPatientIDQualifiersSequence = first, second
+    return items
 
 
-SIMILAR: dict[str, tuple[str, object, object]] = {
-    "long text in a sequence": ("OtherPatientIDsSequence", [other_id("1" * 63 + "2")], [other_id("1" * 63 + "3")]),
+SIMILAR_VALUES: dict[str, tuple[str, object, object]] = {
+    "long text in a sequence": (
+        "OtherPatientIDsSequence",
+        [patient_id_item("1" * 63 + "2")],
+        [patient_id_item("1" * 63 + "3")],
+    ),
     "names with commas": ("OtherPatientNames", ["Doe, Jane", "Roe"], ["Doe", "Jane, Roe"]),
-    "empty items": ("OtherPatientIDsSequence", nested([Dataset()], []), nested([], [Dataset()])),
+    "empty items": ("OtherPatientIDsSequence", nested_items([Dataset()], []), nested_items([], [Dataset()])),
 }
 
 
-@pytest.mark.parametrize(("keyword", "one", "other"), SIMILAR.values(), ids=SIMILAR)
-def test_no_uid_names_two_similar_contents(series: Series, keyword: str, one: object, other: object) -> None:
-    made = []
-    for value in (one, other):
+@pytest.mark.parametrize(("keyword", "first", "second"), SIMILAR_VALUES.values(), ids=SIMILAR_VALUES)
+def test_similar_contents_have_different_uids(series: Series, keyword: str, first: object, second: object) -> None:
+    results = []
+    for value in (first, second):
         header = deepcopy(series.sources[0])
         setattr(header, keyword, value)
-        made.append(make_results(replace(series, sources=(header, *series.sources[1:]))))
+        results.append(make_results(replace(series, sources=(header, *series.sources[1:]))))
 
-    assert content(made[0])[0] != content(made[1])[0]
-    assert set(uids(made[0])) & set(uids(made[1])) == set()
+    assert masked_contents(results[0])[0] != masked_contents(results[1])[0]
+    assert set(own_uids(results[0])) & set(own_uids(results[1])) == set()
 
 
-def test_the_same_label_map_at_other_frames_has_other_uids(tmp_path: Path) -> None:
+def test_a_label_map_on_frames_in_another_order_has_other_uids(tmp_path: Path) -> None:
     datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
     series = phantoms.read(phantoms.legacy_enhanced(tmp_path, datasets))
-    turned = replace(series, stack=replace(series.stack, planes=series.stack.planes[::-1]))
+    reversed_series = replace(series, stack=replace(series.stack, planes=series.stack.planes[::-1]))
 
-    first, second = make_results(series), make_results(turned)
+    first, second = make_results(series), make_results(reversed_series)
 
     assert first.segmentation.PixelData != second.segmentation.PixelData
-    assert set(uids(first)) & set(uids(second)) == set()
+    assert set(own_uids(first)) & set(own_uids(second)) == set()
 
 
-def test_results_that_are_made_again_from_the_same_series_are_the_same_bytes(series: Series, made: Made) -> None:
+def test_repeated_results_of_a_series_have_the_same_bytes(series: Series, made: MadeResult) -> None:
     again = make_results(series)
 
-    assert [each.content for each in made.documents] == [each.content for each in again.documents]
+    assert [document.content for document in made.documents] == [document.content for document in again.documents]
 
 
-@pytest.mark.parametrize("versioned", ["clickseg", "highdicom", "pydicom"])
-def test_another_version_that_writes_has_other_uids(
-    series: Series, made: Made, versioned: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("library", ["clickseg", "highdicom", "pydicom"])
+def test_another_version_of_a_library_gives_other_uids(
+    series: Series, made: MadeResult, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner = {"clickseg": identity, "highdicom": identity.hd, "pydicom": identity.pydicom}[versioned]
+    owner = {"clickseg": identity, "highdicom": identity.hd, "pydicom": identity.pydicom}[library]
     monkeypatch.setattr(owner, "__version__", "99")
 
-    assert set(uids(made)) & set(uids(make_results(series))) == set()
+    assert set(own_uids(made)) & set(own_uids(make_results(series))) == set()
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Series:
+def small_series(tmp_path_factory: pytest.TempPathFactory) -> Series:
     return phantoms.read(
         phantoms.write(tmp_path_factory.mktemp("small"), phantoms.distinct(phantoms.oblique_geometry(SHAPE)))
     )
@@ -229,75 +234,79 @@ masks = arrays(np.uint8, SHAPE, elements=st.integers(0, 1)).filter(np.any)
 
 @given(first=masks, second=masks)
 @settings(max_examples=15, deadline=None)
-def test_label_maps_have_the_same_uids_exactly_where_they_are_the_same(
-    small: Series, first: np.ndarray, second: np.ndarray
+def test_label_maps_have_the_same_uids_if_and_only_if_they_are_equal(
+    small_series: Series, first: np.ndarray, second: np.ndarray
 ) -> None:
-    one, two = (make_results(small, LabelMap(array, False, 1)) for array in (first, second))
+    results = [make_results(small_series, LabelMap(array, False, 1)) for array in (first, second)]
 
-    assert (uids(one) == uids(two)) == np.array_equal(first, second)
-    assert (one.documents[0].content == two.documents[0].content) == np.array_equal(first, second)
+    assert (own_uids(results[0]) == own_uids(results[1])) == np.array_equal(first, second)
+    assert (results[0].documents[0].content == results[1].documents[0].content) == np.array_equal(first, second)
 
 
-Inputs = tuple[str, datetime, int, list[str | bytes]]
-parts = st.lists(st.one_of(st.text(max_size=3), st.binary(max_size=3)), max_size=4)
+IdentityInputs = tuple[str, datetime, int, list[str | bytes]]
+values = st.lists(st.one_of(st.text(max_size=3), st.binary(max_size=3)), max_size=4)
 clocks = st.datetimes(datetime(2025, 1, 1), datetime(2026, 1, 1))
-inputs = st.tuples(st.sampled_from(["report", "clicks"]), clocks, st.integers(1, 2), parts)
+identity_inputs = st.tuples(st.sampled_from(["report", "clicks"]), clocks, st.integers(1, 2), values)
 
 
-@given(first=inputs, second=inputs)
+@given(first=identity_inputs, second=identity_inputs)
 @settings(max_examples=100, deadline=None)
-def test_what_determines_an_object_determines_its_uids(small: Series, first: Inputs, second: Inputs) -> None:
-    one, two = (
-        make_identity(kind, clock, small.sources[:count], *others).uid("instance")
+def test_uids_are_equal_if_and_only_if_all_inputs_are_equal(
+    small_series: Series, first: IdentityInputs, second: IdentityInputs
+) -> None:
+    uid, other_uid = (
+        make_identity(kind, clock, small_series.sources[:count], *others).uid("instance")
         for kind, clock, count, others in (first, second)
     )
 
-    assert (one == two) == (as_bytes(first) == as_bytes(second))
+    assert (uid == other_uid) == (encode_text(first) == encode_text(second))
 
 
-def as_bytes(given: Inputs) -> tuple[object, ...]:
-    """Inputs with their text as bytes: a text and its UTF-8 are the same input."""
-    *others, mixed = given
-    return (*others, [each.encode() if isinstance(each, str) else each for each in mixed])
+def encode_text(inputs: IdentityInputs) -> tuple[object, ...]:
+    """Returns inputs with text as bytes: a text and its UTF-8 are the same input."""
+    *others, mixed = inputs
+    return (*others, [value.encode() if isinstance(value, str) else value for value in mixed])
 
 
-def test_the_roles_of_an_object_have_different_uids(small: Series) -> None:
-    of = make_identity("report", CLOCK, small.sources)
+def test_the_roles_of_an_object_have_different_uids(small_series: Series) -> None:
+    report_identity = make_identity("report", CLOCK, small_series.sources)
 
-    assert len({of.uid(role) for role in ("instance", "series", "dimensions", "segment 1", "segment 2")}) == 5
+    assert (
+        len({report_identity.uid(role) for role in ("instance", "series", "dimensions", "segment 1", "segment 2")}) == 5
+    )
 
 
-def test_an_sr_of_clicks_alone_has_the_uids_of_its_clicks(series: Series) -> None:
-    one, again, two = (
+def test_the_uids_of_an_sr_with_only_clicks_depend_on_the_clicks(series: Series) -> None:
+    report, again, other = (
         make_click_report(series.sources, Clicks((click,)), clock=CLOCK)
         for click in (CLICK, CLICK, replace(CLICK, polarity=Polarity.BACKGROUND))
     )
 
-    assert one.content == again.content
-    assert one.uid != two.uid
+    assert report.content == again.content
+    assert report.uid != other.uid
 
 
-def test_an_sr_of_other_measurements_has_other_uids(series: Series) -> None:
+def test_an_sr_with_other_measurements_has_other_uids(series: Series) -> None:
     model, provenance = spec(), Provenance(ALGORITHM, CLOCK)
 
-    one, two = (
+    report, other = (
         make_report(series.sources, None, [Measured(volume_ml)], Clicks(), model, provenance)
         for volume_ml in (1.0, 1.0 + 1e-15)
     )
 
-    assert one.uid != two.uid
+    assert report.uid != other.uid
 
 
 def test_each_object_is_encoded_once(series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[str] = []
+    modalities: list[str] = []
     write = identity.dcmwrite
 
-    def count(file: BytesIO, dataset: Dataset, **how: bool) -> None:
-        written.append(dataset.Modality)
-        write(file, dataset, **how)
+    def record_modality(file: BytesIO, dataset: Dataset, **options: bool) -> None:
+        modalities.append(dataset.Modality)
+        write(file, dataset, **options)
 
-    monkeypatch.setattr(identity, "dcmwrite", count)
+    monkeypatch.setattr(identity, "dcmwrite", record_modality)
 
     make_results(series)
 
-    assert written == ["SEG", "SR"]
+    assert modalities == ["SEG", "SR"]

@@ -1,4 +1,4 @@
-"""The preview shows the segment: its slices go through it, and its outline is its own."""
+"""The slices of the preview cut the segment, and outline it in its colour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from clickseg.core.label_map import LabelMap
-from clickseg.results.preview import _eroded, _inner, draw_preview
+from clickseg.results.preview import _central_voxel, _erode, draw_preview
 from tests.helpers import phantoms
 from tests.helpers.dicom_results import spec
 
@@ -18,14 +18,14 @@ def test_all_three_slices_cut_the_segment(seed: int, density: float) -> None:
     mask = np.random.default_rng(seed).random((5, 6, 7)) < density
     mask[2, 3, 4] = True
 
-    assert mask[_inner(mask)]
+    assert mask[_central_voxel(mask)]
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 0.99))
-def test_erosion_is_that_of_scipy(seed: int, density: float) -> None:
+def test_erosion_equals_that_of_scipy(seed: int, density: float) -> None:
     mask = np.random.default_rng(seed).random((9, 11)) < density
 
-    np.testing.assert_array_equal(_eroded(mask), ndimage.binary_erosion(mask, border_value=1))
+    np.testing.assert_array_equal(_erode(mask), ndimage.binary_erosion(mask, border_value=1))
 
 
 def test_a_segment_is_outlined_in_its_colour_in_each_of_the_three_slices() -> None:

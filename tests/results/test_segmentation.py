@@ -1,4 +1,4 @@
-"""The SEG is in the right place, says what it is, and is the same bytes for the same input."""
+"""The SEG has the right positions, codes and references, and the same bytes for the same input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from clickseg.dicom.volume import Series
 from clickseg.results.identity import encoded
 from clickseg.results.segmentation import SegmentationType
 from tests.helpers import phantoms
-from tests.helpers.dicom_results import Made, hook_labels, make_results, spec, violations
+from tests.helpers.dicom_results import MadeResult, hook_labels, make_results, spec, violations
 
 
 @pytest.fixture
@@ -29,17 +29,17 @@ def series(tmp_path: Path) -> Series:
     return phantoms.read(phantoms.write(tmp_path / "in", phantoms.distinct(phantoms.oblique_geometry())))
 
 
-CLICKED = Clicks((Click("hook", Polarity.FOREGROUND, (1.0, 2.0, 3.0)),))
+CLICKS = Clicks((Click("hook", Polarity.FOREGROUND, (1.0, 2.0, 3.0)),))
 
 
-def written(made: Made, folder: Path) -> Path:
+def save_seg(made: MadeResult, folder: Path) -> Path:
     path = folder / "seg.dcm"
     path.write_bytes(encoded(made.segmentation))
     return path
 
 
-def points_of(series: Series, mask: np.ndarray) -> np.ndarray:
-    """The LPS positions of voxels, by their source instances: each plane's own position, not the fitted grid's."""
+def source_points(series: Series, mask: np.ndarray) -> np.ndarray:
+    """Returns the LPS positions of voxels by the plane positions of the source instances, not by the fitted grid."""
     points = []
     for k, j, i in np.argwhere(series.at_planes(mask.astype(np.uint8))):
         plane = series.stack.planes[k]
@@ -49,7 +49,7 @@ def points_of(series: Series, mask: np.ndarray) -> np.ndarray:
 
 
 def seg_points(path: Path) -> np.ndarray:
-    """The LPS positions of the voxels of a SEG, by highdicom's plane positions of its frames."""
+    """Returns the LPS positions of the voxels of a SEG, by highdicom's plane positions of the frames."""
     segmentation = hd.seg.segread(path)
     frames = segmentation.pixel_array.reshape(-1, segmentation.Rows, segmentation.Columns)
     shared = segmentation.SharedFunctionalGroupsSequence[0]
@@ -64,7 +64,7 @@ def seg_points(path: Path) -> np.ndarray:
 
 
 def itk_points(path: Path, folder: Path) -> np.ndarray:
-    """The LPS positions of the voxels of a SEG, as dcmqi reads it for 3D Slicer."""
+    """Returns the LPS positions of the voxels of a SEG, as dcmqi reads them for 3D Slicer."""
     folder.mkdir()
     command = [str(Path(sys.executable).with_name("segimage2itkimage"))]
     subprocess.run([*command, "--inputDICOM", path, "--outputDirectory", folder], check=True, capture_output=True)
@@ -74,7 +74,7 @@ def itk_points(path: Path, folder: Path) -> np.ndarray:
     return np.array(sorted(map(tuple, np.round(points, 3))))
 
 
-def jittered(datasets: list[Dataset]) -> list[Dataset]:
+def jitter_positions(datasets: list[Dataset]) -> list[Dataset]:
     for dataset, shift in zip(datasets, [0.06, -0.07, 0.08, 0, -0.05, 0.1, 0], strict=True):
         normal = np.cross(dataset.ImageOrientationPatient[:3], dataset.ImageOrientationPatient[3:])
         position = np.array(dataset.ImagePositionPatient, dtype=float) + shift * normal
@@ -86,27 +86,27 @@ ORDERS = {
     "as stacked": lambda datasets: datasets,
     "reversed": lambda datasets: datasets[::-1],
     "shuffled": lambda datasets: [datasets[index] for index in (4, 0, 6, 2, 5, 1, 3)],
-    "jittered": jittered,
+    "jittered": jitter_positions,
 }
 
 
 @pytest.mark.parametrize("arrange", ORDERS.values(), ids=ORDERS)
-def test_every_voxel_lies_where_its_source_does(tmp_path: Path, arrange: object) -> None:
+def test_each_voxel_has_the_position_of_its_source(tmp_path: Path, arrange: object) -> None:
     datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
     series = phantoms.read(phantoms.save(tmp_path / "in", arrange(datasets)))
     made = make_results(series)
-    path = written(made, tmp_path)
+    path = save_seg(made, tmp_path)
 
-    expected = points_of(series, made.labels.mask(1))
+    expected = source_points(series, made.labels.mask(1))
 
     np.testing.assert_allclose(seg_points(path), expected, atol=2e-3)
-    if arrange is not jittered:  # dcmqi puts slices on one uniform grid
+    if arrange is not jitter_positions:  # dcmqi puts all slices on a uniform grid
         np.testing.assert_allclose(itk_points(path, tmp_path / "itk"), expected, atol=5e-3)
 
 
 @pytest.mark.parametrize("decimals", [3, 4, 6])
 @pytest.mark.parametrize("angles", [(0.3, -0.2, 0.5), (1.1, 0.4, -0.9), (0.001, 0.002, 0.0007)])
-def test_voxels_of_a_series_whose_cosines_are_rounded_lie_where_their_source_does(
+def test_voxels_of_a_series_with_rounded_cosines_have_the_position_of_their_source(
     tmp_path: Path, decimals: int, angles: tuple[float, float, float]
 ) -> None:
     geometry = phantoms.oblique_geometry((40, 11, 13), axes=phantoms.rotation(*angles))
@@ -115,7 +115,7 @@ def test_voxels_of_a_series_whose_cosines_are_rounded_lie_where_their_source_doe
         dataset.ImageOrientationPatient = [round(float(c), decimals) for c in dataset.ImageOrientationPatient]
     series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
     made = make_results(series)
-    path = written(made, tmp_path)
+    path = save_seg(made, tmp_path)
 
     voxels = np.argwhere(made.labels.mask(1))
     exact = geometry.map_indices_to_reference(voxels)
@@ -126,29 +126,29 @@ def test_voxels_of_a_series_whose_cosines_are_rounded_lie_where_their_source_doe
         assert len(found) == len(exact) == len(set(nearest))
 
 
-def test_every_voxel_of_a_multi_frame_series_lies_where_its_source_does(tmp_path: Path) -> None:
+def test_each_voxel_of_a_multi_frame_series_has_the_position_of_its_source(tmp_path: Path) -> None:
     datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
     series = phantoms.read(phantoms.legacy_enhanced(tmp_path / "in", datasets))
     made = make_results(series)
-    path = written(made, tmp_path)
+    path = save_seg(made, tmp_path)
 
-    np.testing.assert_allclose(seg_points(path), points_of(series, made.labels.mask(1)), atol=2e-3)
+    np.testing.assert_allclose(seg_points(path), source_points(series, made.labels.mask(1)), atol=2e-3)
 
 
-def test_every_voxel_of_a_resampled_series_lies_where_its_source_does(tmp_path: Path) -> None:
+def test_each_voxel_of_a_resampled_series_has_the_position_of_its_source(tmp_path: Path) -> None:
     datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
     del datasets[3]
     series = phantoms.read(phantoms.save(tmp_path / "in", datasets), "resample")
     made = make_results(series)
-    path = written(made, tmp_path)
+    path = save_seg(made, tmp_path)
 
     assert series.volume.spatial_shape[0] == 7
     assert "SpacingBetweenSlices" not in series.sources[0]
-    np.testing.assert_allclose(seg_points(path), points_of(series, made.labels.mask(1)), atol=2e-3)
+    np.testing.assert_allclose(seg_points(path), source_points(series, made.labels.mask(1)), atol=2e-3)
 
 
-def test_every_frame_references_its_source_and_the_instance_all_of_them(tmp_path: Path, series: Series) -> None:
-    segmentation = dcmread(written(make_results(series), tmp_path))
+def test_each_frame_references_its_source_and_the_seg_references_all_sources(tmp_path: Path, series: Series) -> None:
+    segmentation = dcmread(save_seg(make_results(series), tmp_path))
 
     by_position = {tuple(np.round(p.position_mm, 4)): p.instance.text("SOPInstanceUID") for p in series.stack.planes}
     for frame in segmentation.PerFrameFunctionalGroupsSequence:
@@ -160,12 +160,12 @@ def test_every_frame_references_its_source_and_the_instance_all_of_them(tmp_path
     assert referenced.SeriesInstanceUID == series.candidate.series_uid
 
 
-def test_every_frame_references_its_frame_of_a_multi_frame_source(tmp_path: Path) -> None:
+def test_each_frame_references_the_frame_of_a_multi_frame_source(tmp_path: Path) -> None:
     datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
     shuffled = [datasets[index] for index in (4, 0, 6, 2, 5, 1, 3)]
     series = phantoms.read(phantoms.legacy_enhanced(tmp_path / "in", shuffled))
 
-    segmentation = dcmread(written(make_results(series), tmp_path))
+    segmentation = dcmread(save_seg(make_results(series), tmp_path))
 
     by_position = {tuple(np.round(p.position_mm, 4)): p.frame_number for p in series.stack.planes}
     for frame in segmentation.PerFrameFunctionalGroupsSequence:
@@ -179,13 +179,13 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, dciodvfy: str, kind: str) -> No
     volume = phantoms.distinct(phantoms.oblique_geometry())
     write = phantoms.write if kind == "classic" else lambda f, v: phantoms.legacy_enhanced(f, phantoms.instances(v))
 
-    path = written(make_results(phantoms.read(write(tmp_path / "in", volume))), tmp_path)
+    path = save_seg(make_results(phantoms.read(write(tmp_path / "in", volume))), tmp_path)
 
     assert violations(path, dciodvfy) == []
 
 
-@pytest.mark.parametrize(("clicks", "expected"), [(Clicks(), "AUTOMATIC"), (CLICKED, "SEMIAUTOMATIC")])
-def test_the_algorithm_is_semiautomatic_where_clicks_were_used(series: Series, clicks: Clicks, expected: str) -> None:
+@pytest.mark.parametrize(("clicks", "expected"), [(Clicks(), "AUTOMATIC"), (CLICKS, "SEMIAUTOMATIC")])
+def test_the_algorithm_is_semiautomatic_if_clicks_were_used(series: Series, clicks: Clicks, expected: str) -> None:
     (segment,) = make_results(series, clicks=clicks).segmentation.SegmentSequence
 
     assert segment.SegmentAlgorithmType == expected
@@ -195,19 +195,19 @@ def test_the_algorithm_is_semiautomatic_where_clicks_were_used(series: Series, c
     assert ("clicks_sha256=" in algorithm.AlgorithmParameters) == bool(clicks.points)
 
 
-def two_organs(series: Series) -> LabelMap:
-    """Class 1 nowhere, class 2 the hook, class 3 one corner."""
+def labels_of_two_organs(series: Series) -> LabelMap:
+    """Returns three classes: class 1 is empty, class 2 is the hook, class 3 is one corner."""
     array = 2 * hook_labels(series).array
     array[-1, -1, -1] = 3
     return LabelMap(array, False, 3)
 
 
-def test_there_is_one_segment_for_each_class_that_was_found(series: Series) -> None:
+def test_each_class_in_the_label_map_has_one_segment(series: Series) -> None:
     liver = phantoms.organ("liver", 1)
     spleen = phantoms.organ("spleen", 2, type={"value": "78961009", "scheme": "SCT", "meaning": "Spleen"})
     cyst = phantoms.organ("cyst", 3, anatomic_region={"value": "10200004", "scheme": "SCT", "meaning": "Liver"})
 
-    segmentation = make_results(series, two_organs(series), spec(liver, spleen, cyst)).segmentation
+    segmentation = make_results(series, labels_of_two_organs(series), spec(liver, spleen, cyst)).segmentation
 
     assert [(s.SegmentNumber, s.SegmentLabel) for s in segmentation.SegmentSequence] == [(1, "spleen"), (2, "cyst")]
     first, second = segmentation.SegmentSequence
@@ -217,13 +217,13 @@ def test_there_is_one_segment_for_each_class_that_was_found(series: Series) -> N
 
 
 @pytest.mark.parametrize("segmentation_type", SegmentationType)
-def test_classes_come_back_as_they_were(tmp_path: Path, series: Series, segmentation_type: SegmentationType) -> None:
+def test_classes_are_read_back_unchanged(tmp_path: Path, series: Series, segmentation_type: SegmentationType) -> None:
     model = spec(*(phantoms.organ(name, channel) for channel, name in enumerate(["a", "b", "c"], 1)))
-    labels = two_organs(series)
+    labels = labels_of_two_organs(series)
 
     made = make_results(series, labels, model, segmentation_type=segmentation_type)
 
-    back = hd.seg.segread(written(made, tmp_path))
+    back = hd.seg.segread(save_seg(made, tmp_path))
     sources = [plane.instance.text("SOPInstanceUID") for plane in series.stack.planes]
     pixels = back.get_pixels_by_source_instance(
         sources, segment_numbers=[1, 2], ignore_spatial_locations=True, assert_missing_frames_are_empty=True
@@ -232,8 +232,8 @@ def test_classes_come_back_as_they_were(tmp_path: Path, series: Series, segmenta
     np.testing.assert_array_equal(pixels[..., 1] > 0, labels.mask(3))
 
 
-def overlapping(series: Series) -> LabelMap:
-    """Ten classes as bits: class 1 the hook, class 9 its lower half, class 10 one corner."""
+def overlapping_labels(series: Series) -> LabelMap:
+    """Returns ten classes as bits: class 1 is the hook, class 9 its lower half, class 10 one corner."""
     inside = hook_labels(series).mask(1)
     array = np.zeros((*inside.shape, 2), dtype=np.uint8)
     array[inside, 0] = 1
@@ -242,39 +242,39 @@ def overlapping(series: Series) -> LabelMap:
     return LabelMap(array, True, 10)
 
 
-def test_overlapping_classes_come_back_as_they_were(tmp_path: Path, dciodvfy: str, series: Series) -> None:
+def test_overlapping_classes_are_read_back_unchanged(tmp_path: Path, dciodvfy: str, series: Series) -> None:
     model = spec(*(phantoms.organ(f"c{n}", n) for n in range(10)), activation="sigmoid")
-    labels = overlapping(series)
+    labels = overlapping_labels(series)
 
     made = make_results(series, labels, model)
 
-    path = written(made, tmp_path)
+    path = save_seg(made, tmp_path)
     back = hd.seg.segread(path)
-    assert [segment.SegmentLabel for segment in back.SegmentSequence] == ["c0", "c8", "c9"]
+    assert [item.SegmentLabel for item in back.SegmentSequence] == ["c0", "c8", "c9"]
     sources = [plane.instance.text("SOPInstanceUID") for plane in series.stack.planes]
     pixels = back.get_pixels_by_source_instance(
         sources, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
     )
-    for place, number in enumerate((1, 9, 10)):
-        np.testing.assert_array_equal(pixels[..., place] > 0, labels.mask(number))
+    for segment, number in enumerate((1, 9, 10)):
+        np.testing.assert_array_equal(pixels[..., segment] > 0, labels.mask(number))
     assert violations(path, dciodvfy) == []
 
 
 def test_overlapping_classes_cannot_be_a_labelmap(series: Series) -> None:
     model = spec(*(phantoms.organ(f"c{n}", n) for n in range(10)), activation="sigmoid")
 
-    with pytest.raises(UsageError, match="LABELMAP segmentation cannot hold classes that overlap"):
-        make_results(series, overlapping(series), model, segmentation_type=SegmentationType.LABELMAP)
+    with pytest.raises(UsageError, match="LABELMAP cannot represent classes that overlap"):
+        make_results(series, overlapping_labels(series), model, segmentation_type=SegmentationType.LABELMAP)
 
 
-def test_nothing_found_is_no_segmentation(series: Series) -> None:
+def test_an_empty_label_map_has_no_segmentation(series: Series) -> None:
     empty = LabelMap(np.zeros(series.volume.spatial_shape, np.uint8), False, 1)
 
     assert make_results(series, empty).segmentation is None
 
 
 @pytest.mark.parametrize("character_set", ["ISO_IR 100", None])
-def test_names_in_any_script_come_back(tmp_path: Path, dciodvfy: str, character_set: str | None) -> None:
+def test_names_in_any_script_are_read_back_unchanged(tmp_path: Path, dciodvfy: str, character_set: str | None) -> None:
     datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset.SpecificCharacterSet, dataset.PatientName = character_set, "Müller^J" if character_set else "Miller^J"
@@ -283,7 +283,7 @@ def test_names_in_any_script_come_back(tmp_path: Path, dciodvfy: str, character_
 
     made = make_results(series, model=model)
 
-    path = written(made, tmp_path)
+    path = save_seg(made, tmp_path)
     back = dcmread(path)
     assert back.SpecificCharacterSet == "ISO_IR 192"
     assert back.SegmentSequence[0].SegmentLabel == "病変 Läsion"
@@ -302,10 +302,8 @@ def test_the_same_input_gives_the_same_bytes(series: Series) -> None:
 
 
 @pytest.mark.parametrize("segmentation_type", SegmentationType)
-def test_what_is_written_is_what_pydicom_writes_of_the_object(
-    series: Series, segmentation_type: SegmentationType
-) -> None:
-    made = make_results(series, clicks=CLICKED, segmentation_type=segmentation_type)
+def test_the_encoded_bytes_are_those_that_pydicom_writes(series: Series, segmentation_type: SegmentationType) -> None:
+    made = make_results(series, clicks=CLICKS, segmentation_type=segmentation_type)
 
     assert len(made.documents) == 2
     for document in made.documents:
@@ -315,10 +313,10 @@ def test_what_is_written_is_what_pydicom_writes_of_the_object(
         assert document.uid == str(dcmread(BytesIO(document.content)).SOPInstanceUID)
 
 
-def test_dates_are_those_of_the_clock(series: Series) -> None:
+def test_dates_and_times_are_those_of_the_clock(series: Series) -> None:
     made = make_results(series)
 
     for dataset in (made.segmentation, made.report):
-        for what in ("Content", "Series", "InstanceCreation"):
-            assert str(dataset[f"{what}Date"].value) == "20260102"
-            assert str(dataset[f"{what}Time"].value) == "030405"
+        for prefix in ("Content", "Series", "InstanceCreation"):
+            assert str(dataset[f"{prefix}Date"].value) == "20260102"
+            assert str(dataset[f"{prefix}Time"].value) == "030405"

@@ -1,4 +1,4 @@
-"""The SR says how large each segment is, and which one it means."""
+"""The SR contains the volume of each segment, with a reference to the segment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clickseg.core.label_map import LabelMap
 from clickseg.dicom.volume import Series
 from clickseg.results.identity import encoded
 from tests.helpers import phantoms
-from tests.helpers.dicom_results import Made, make_results, spec, violations
+from tests.helpers.dicom_results import MadeResult, make_results, spec, violations
 
 
 @pytest.fixture
@@ -25,21 +25,23 @@ def series(tmp_path: Path) -> Series:
     return phantoms.read(phantoms.write(tmp_path / "in", phantoms.distinct(phantoms.oblique_geometry())))
 
 
-def written(made: Made, folder: Path) -> Path:
+def save_sr(made: MadeResult, folder: Path) -> Path:
     path = folder / "sr.dcm"
     path.write_bytes(encoded(made.report))
     return path
 
 
-def test_a_group_for_each_segment_holds_its_volume(tmp_path: Path, series: Series) -> None:
+def test_each_segment_has_a_group_with_its_volume(tmp_path: Path, series: Series) -> None:
     made = make_results(series)
 
-    report = sr.srread(written(made, tmp_path))
+    report = sr.srread(save_sr(made, tmp_path))
 
     (group,) = report.content.get_volumetric_roi_measurement_groups()
     (volume,) = group.get_measurements(codes.SCT.Volume)
-    by_hand = made.labels.mask(1).sum() * phantoms.ROW_SPACING * phantoms.COLUMN_SPACING * phantoms.SLICE_SPACING / 1000
-    assert float(volume.value) == pytest.approx(by_hand)
+    expected_ml = (
+        made.labels.mask(1).sum() * phantoms.ROW_SPACING * phantoms.COLUMN_SPACING * phantoms.SLICE_SPACING / 1000
+    )
+    assert float(volume.value) == pytest.approx(expected_ml)
     assert volume.unit.value == "ml"
     assert group.tracking_uid == made.segmentation.SegmentSequence[0].TrackingUID
     assert group.finding_type.meaning == "Liver"
@@ -56,18 +58,18 @@ def test_every_source_and_the_segmentation_are_evidence(series: Series) -> None:
         item.ReferencedSOPInstanceUID
         for name in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
         for study in made.report.get(name, ())
-        for each in study.ReferencedSeriesSequence
-        for item in each.ReferencedSOPSequence
+        for series_item in study.ReferencedSeriesSequence
+        for item in series_item.ReferencedSOPSequence
     }
 
     sources = {plane.instance.text("SOPInstanceUID") for plane in series.stack.planes}
     assert evidence == sources | {made.segmentation.SOPInstanceUID}
 
 
-def test_an_empty_result_is_a_report_of_0_ml(tmp_path: Path, dciodvfy: str, series: Series) -> None:
+def test_an_empty_result_has_a_report_of_0_ml(tmp_path: Path, dciodvfy: str, series: Series) -> None:
     empty = LabelMap(np.zeros(series.volume.spatial_shape, np.uint8), False, 1)
 
-    path = written(make_results(series, empty), tmp_path)
+    path = save_sr(make_results(series, empty), tmp_path)
 
     report = sr.srread(path)
     (group,) = report.content.get_image_measurement_groups()
@@ -77,11 +79,13 @@ def test_an_empty_result_is_a_report_of_0_ml(tmp_path: Path, dciodvfy: str, seri
     assert violations(path, dciodvfy) == []
 
 
-def test_an_empty_result_of_several_classes_names_none(tmp_path: Path, dciodvfy: str, series: Series) -> None:
+def test_the_report_of_an_empty_result_of_several_classes_is_for_all_classes(
+    tmp_path: Path, dciodvfy: str, series: Series
+) -> None:
     model = spec(phantoms.organ("a", 1), phantoms.organ("b", 2))
     empty = LabelMap(np.zeros(series.volume.spatial_shape, np.uint8), False, 2)
 
-    path = written(make_results(series, empty, model), tmp_path)
+    path = save_sr(make_results(series, empty, model), tmp_path)
 
     (group,) = sr.srread(path).content.get_image_measurement_groups()
     assert group.tracking_identifier == "all classes"
@@ -89,12 +93,12 @@ def test_an_empty_result_of_several_classes_names_none(tmp_path: Path, dciodvfy:
 
 
 def test_dciodvfy_finds_no_error(tmp_path: Path, dciodvfy: str, series: Series) -> None:
-    assert violations(written(make_results(series), tmp_path), dciodvfy) == []
+    assert violations(save_sr(make_results(series), tmp_path), dciodvfy) == []
 
 
 def test_dcmqi_reads_the_volume(tmp_path: Path, series: Series) -> None:
     made = make_results(series)
-    path = written(made, tmp_path)
+    path = save_sr(made, tmp_path)
 
     command = [str(Path(sys.executable).with_name("tid1500reader")), "--inputDICOM", str(path)]
     subprocess.run([*command, "--outputMetadata", str(tmp_path / "sr.json")], check=True, capture_output=True)
@@ -107,10 +111,10 @@ def test_dcmqi_reads_the_volume(tmp_path: Path, series: Series) -> None:
     assert float(item["value"]) == pytest.approx(volume_ml, rel=1e-5)
 
 
-def test_the_report_is_a_document_of_the_same_study_in_a_series_of_its_own(tmp_path: Path, series: Series) -> None:
+def test_the_report_is_in_the_study_of_the_segmentation_and_in_its_own_series(tmp_path: Path, series: Series) -> None:
     made = make_results(series)
 
-    report = dcmread(written(made, tmp_path))
+    report = dcmread(save_sr(made, tmp_path))
 
     assert report.StudyInstanceUID == made.segmentation.StudyInstanceUID
     assert report.SeriesInstanceUID != made.segmentation.SeriesInstanceUID

@@ -1,4 +1,4 @@
-"""A noisy series, and networks with random weights that take clicks; each is made once in a process, when needed."""
+"""A noisy series, and networks with random weights that take clicks; each is made on first use, once per process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
-from tests.helpers.sessions import section
+from tests.helpers.sessions import model_description
 
 Key, Value = TypeVar("Key"), TypeVar("Value")
 
@@ -31,20 +31,22 @@ NETWORK = {
     "norm_name": "instance",
 }
 SIGMOID = {"activation": "sigmoid", "classes": [phantoms.organ("hook", 0), phantoms.organ("c1", 1)]}
-LABELS = [{"takes": [[name, polarity]]} for name in ("hook", "c1") for polarity in ("foreground", "background")]
-BOTH = [{"takes": ["c1"]}, {"takes": ["hook", "c1"]}]
-CHANGES: dict[str, dict[str, object]] = {
+CHANNELS_OF_TWO_LABELS = [
+    {"takes": [[name, polarity]]} for name in ("hook", "c1") for polarity in ("foreground", "background")
+]
+TWO_PREVIOUS_MASKS = [{"takes": ["c1"]}, {"takes": ["hook", "c1"]}]
+MODEL_CHANGES: dict[str, dict[str, object]] = {
     "softmax": {},
     "sigmoid": SIGMOID,
-    "two labels": SIGMOID | {"guidance": phantoms.GUIDANCE | {"channels": LABELS}},
+    "two labels": SIGMOID | {"guidance": phantoms.GUIDANCE | {"channels": CHANNELS_OF_TWO_LABELS}},
     "clicked": {"postprocessing": {"keep": "clicked", "min_value": -100.0, "min_volume_ml": 0.05}},
     "refining": {"guidance": phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]}},
-    "refining both": SIGMOID | {"guidance": phantoms.GUIDANCE | {"previous_mask": BOTH}},
+    "refining both": SIGMOID | {"guidance": phantoms.GUIDANCE | {"previous_mask": TWO_PREVIOUS_MASKS}},
 }
 
 
-class Made(dict[Key, Value]):
-    """What is made when it is first asked for."""
+class LazyDict(dict[Key, Value]):
+    """Makes each value when it is first requested."""
 
     def __init__(self, make: Callable[[Key], Value]) -> None:
         super().__init__()
@@ -67,22 +69,22 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
     """DynUNets with random weights.
 
-    Of classes that exclude each other, of classes that overlap, one that takes clicks of two labels, one that keeps
-    what was clicked, and both kinds with what they said before the last click.
+    One with exclusive classes, one with overlapping classes, one that takes clicks of two labels, one that keeps only
+    clicked components, and both kinds of classes with the previous mask as input.
     """
-    pytest.importorskip("torch")  # which not every Python that runs tests has
+    pytest.importorskip("torch")  # not installed for every Python that runs the tests
     from tests.helpers.networks import exported
 
     folder = tmp_path_factory.mktemp("models")
 
     def make(name: str) -> ModelPackage:
-        change = section(**CHANGES[name])
-        channels = ModelSpec.model_validate(change).input_channels
-        return exported(folder / name, NETWORK | {"in_channels": channels}, change)
+        description = model_description(**MODEL_CHANGES[name])
+        channels = ModelSpec.model_validate(description).input_channels
+        return exported(folder / name, NETWORK | {"in_channels": channels}, description)
 
-    return Made(make)
+    return LazyDict(make)
 
 
 @pytest.fixture(scope="session")
 def engines(models: dict[str, ModelPackage]) -> dict[tuple[str, Runtime], Engine]:
-    return Made(lambda key: make_engine(models[key[0]], RuntimeSettings(key[1], "cpu", Precision.F32)))
+    return LazyDict(lambda key: make_engine(models[key[0]], RuntimeSettings(key[1], "cpu", Precision.F32)))

@@ -1,4 +1,4 @@
-"""What a session is opened with: one series or several, and a network of its own or one that is shared."""
+"""Opening a session: with one series or several, and with a network of its own or a shared one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
-from clickseg.session.record import SESSION
+from clickseg.session.record import SESSION_FILE
 from clickseg.session.session import Session
 from tests.helpers.full_run import segment_series
-from tests.helpers.sessions import click
+from tests.helpers.sessions import click_at
 
 CLICK = (0.5, 0.4, 0.6)
 
 
 class Closable:
-    """An engine that tells whether it was closed."""
+    """An engine that records whether it was closed."""
 
     def __init__(self, engine: Engine, device: str = "cpu") -> None:
         self._engine, self.device = engine, device
@@ -49,45 +49,43 @@ def engine(engines: dict[tuple[str, Runtime], Engine]) -> Closable:
 
 
 @pytest.fixture
-def loaded(engine: Closable, monkeypatch: pytest.MonkeyPatch) -> Closable:
-    """The engine that sessions load."""
+def loaded_engine(engine: Closable, monkeypatch: pytest.MonkeyPatch) -> Closable:
+    """The engine that sessions load in place of a new one."""
     monkeypatch.setattr("clickseg.session.engine.make_engine", lambda *_: engine)
     return engine
 
 
-def test_a_session_loads_its_network_for_a_device_and_gives_what_segment_gives(
-    series: Series, model: ModelPackage
-) -> None:
+def test_a_session_loads_its_network_and_gives_the_result_of_segment(series: Series, model: ModelPackage) -> None:
     with Session(series, model, device="cpu") as session:
-        session.add_click(click(series, *CLICK))
-        found = session.result()
+        session.add_click(click_at(series, *CLICK))
+        result = session.result()
 
     engine = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu"))
     expected = segment_series([series], Clicks(session.clicks), model, engine)
-    assert found.predicted.engine == engine.describe()
-    assert found.labels.array.tobytes() == expected.labels.array.tobytes()
+    assert result.predicted.engine == engine.describe()
+    assert result.labels.array.tobytes() == expected.labels.array.tobytes()
 
 
 def test_the_network_that_a_session_loaded_is_closed_with_it_once(
-    series: Series, model: ModelPackage, loaded: Closable
+    series: Series, model: ModelPackage, loaded_engine: Closable
 ) -> None:
     with Session(series, model) as session:
         session.wait()
-        assert not loaded.is_closed
+        assert not loaded_engine.is_closed
 
-    assert loaded.is_closed
+    assert loaded_engine.is_closed
     session.close()
 
 
 def test_a_session_that_cannot_be_opened_closes_the_network_that_it_loaded(
-    series: Series, model: ModelPackage, loaded: Closable, tmp_path: Path
+    series: Series, model: ModelPackage, loaded_engine: Closable, tmp_path: Path
 ) -> None:
-    (tmp_path / SESSION).write_text("{}")
+    (tmp_path / SESSION_FILE).write_text("{}")
 
-    with pytest.raises(SessionError, match=SESSION):
+    with pytest.raises(SessionError, match=SESSION_FILE):
         Session(series, model, folder=tmp_path)
 
-    assert loaded.is_closed
+    assert loaded_engine.is_closed
 
 
 def test_a_shared_network_stays_open_for_the_next_session(
@@ -100,32 +98,32 @@ def test_a_shared_network_stays_open_for_the_next_session(
     assert not engine.is_closed
 
 
-def test_a_device_beside_a_network_is_the_one_that_it_runs_on(
+def test_a_device_that_is_passed_with_a_network_must_be_the_networks_device(
     series: Series, model: ModelPackage, engine: Closable
 ) -> None:
     Session(series, model, device="cpu", engine=engine).close()
 
-    with pytest.raises(SessionError, match="device: expected cpu, where the engine runs, got cuda") as found:
+    with pytest.raises(SessionError, match="device: expected cpu, the device of the shared engine, got cuda") as caught:
         Session(series, model, device="cuda", engine=engine)
-    assert found.value.hint == "name no device beside an engine"
+    assert caught.value.hint == "pass either device or engine"
 
 
-def test_a_device_that_no_runtime_here_has_is_one_clear_error(series: Series, model: ModelPackage) -> None:
+def test_an_unknown_device_is_one_clear_error(series: Series, model: ModelPackage) -> None:
     with pytest.raises(UsageError, match="device: expected auto, cpu, cuda or cuda:N, got 'quantum'"):
         Session(series, model, device="quantum")
 
 
-def test_one_series_is_a_sequence_of_one(series: Series, model: ModelPackage, engine: Closable) -> None:
-    found = []
-    for each in (series, [series], (series,)):
-        with Session(each, model, engine=engine) as session:
-            found.append(session.result().labels.array.tobytes())
+def test_one_series_can_be_passed_alone_or_in_a_sequence(series: Series, model: ModelPackage, engine: Closable) -> None:
+    results = []
+    for argument in (series, [series], (series,)):
+        with Session(argument, model, engine=engine) as session:
+            results.append(session.result().labels.array.tobytes())
 
-    assert found == [found[0]] * 3
+    assert results == [results[0]] * 3
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_more_or_fewer_series_than_the_model_has_inputs_are_refused(
+def test_more_or_fewer_series_than_inputs_are_rejected(
     series: Series, model: ModelPackage, engine: Closable, count: int
 ) -> None:
     with pytest.raises(ModelError, match=rf"model softmax: expected 1 series \(\w+\), got {count}"):

@@ -1,4 +1,4 @@
-"""Postprocessing that follows a label map gives what postprocessing of the whole gives."""
+"""Incremental postprocessing gives the same label map as postprocessing of the complete label map."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def model(activation: str, rules: dict[str, object]) -> ModelSpec:
     )
 
 
-def around_all(voxels: np.ndarray) -> tuple[slice, ...] | None:
+def bounding_box(voxels: np.ndarray) -> tuple[slice, ...] | None:
     ends = zip(voxels.min(axis=0), voxels.max(axis=0) + 1, strict=True) if len(voxels) else ()
     return tuple(slice(*each) for each in ends) or None
 
@@ -46,7 +46,7 @@ def around_all(voxels: np.ndarray) -> tuple[slice, ...] | None:
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @given(seed=st.integers(0, 1 << 30), density=st.floats(0.05, 0.5))
 @settings(max_examples=30, deadline=None)
-def test_after_any_changes_it_gives_what_the_whole_gives(
+def test_after_any_changes_it_equals_full_postprocessing(
     activation: str, rules: dict[str, object], seed: int, density: float
 ) -> None:
     rng, spec = np.random.default_rng(seed), model(activation, rules)
@@ -54,13 +54,13 @@ def test_after_any_changes_it_gives_what_the_whole_gives(
     is_sigmoid = activation == "sigmoid"
     shape = (*SHAPE, 1) if is_sigmoid else SHAPE
     labels = LabelMap(np.zeros(shape, np.uint8), is_sigmoid, 2)
-    live, whole = IncrementalPostprocess(labels, volume, spec), FullPostprocess(labels, volume, spec)
+    incremental, full = IncrementalPostprocess(labels, volume, spec), FullPostprocess(labels, volume, spec)
     clicks: tuple[Click, ...] = ()
     for _ in range(6):
         low = [int(rng.integers(0, count)) for count in SHAPE]
         box = tuple(slice(a, int(rng.integers(a, count)) + 1) for a, count in zip(low, SHAPE, strict=True))
-        is_other = rng.random() < 0.8
-        if is_other:
+        is_changed = rng.random() < 0.8
+        if is_changed:
             part = labels.array[box]
             part[...] = rng.integers(1, 4 if is_sigmoid else 3, part.shape) * (rng.random(part.shape) < density)
         if rng.random() < 0.5:
@@ -70,12 +70,12 @@ def test_after_any_changes_it_gives_what_the_whole_gives(
         elif clicks:
             clicks = clicks[1:]
 
-        before = live.labels.array.copy()
-        changed = [each.update(labels, box if is_other else None, clicks) for each in (live, whole)]
+        before = incremental.labels.array.copy()
+        changed = [view.update(labels, box if is_changed else None, clicks) for view in (incremental, full)]
 
         expected, removed = postprocess(labels, volume, clicks, spec)
-        assert live.labels.array.tobytes() == expected.array.tobytes()
-        assert whole.labels.array.tobytes() == expected.array.tobytes()
-        assert live.removed == whole.removed == removed
-        differs = np.argwhere((live.labels.array != before).reshape(*SHAPE, -1).any(axis=-1))
-        assert changed == [around_all(differs)] * 2
+        assert incremental.labels.array.tobytes() == expected.array.tobytes()
+        assert full.labels.array.tobytes() == expected.array.tobytes()
+        assert incremental.removed == full.removed == removed
+        differs = np.argwhere((incremental.labels.array != before).reshape(*SHAPE, -1).any(axis=-1))
+        assert changed == [bounding_box(differs)] * 2

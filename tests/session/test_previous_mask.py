@@ -1,4 +1,4 @@
-"""A model that is given its own result: a run without clicks, then one for each click with what it said before."""
+"""A model with its previous mask as input: a run without clicks, then one for each click with the mask before it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from clickseg.models.package import ModelPackage, load_package
 from clickseg.session.session import Session
 from tests.helpers import phantoms
 from tests.helpers.full_run import segment_series
-from tests.helpers.sessions import click, place, section
+from tests.helpers.sessions import click_at, model_description, position_in
 
 Engines = dict[tuple[str, Runtime], Engine]
 FIRST, SECOND, THIRD, CORNER = (0.5, 0.4, 0.6), (0.45, 0.5, 0.55), (0.1, 0.9, 0.2), (1.0, 0.0, 1.0)
@@ -38,8 +38,8 @@ POINTS = st.lists(
 )
 
 
-def naive(series: Series, points: tuple[Click, ...], package: ModelPackage, engine: Engine) -> np.ndarray:
-    """The label map, from runs of all windows, one after another."""
+def run_naively(series: Series, points: tuple[Click, ...], package: ModelPackage, engine: Engine) -> np.ndarray:
+    """The label map from runs of all windows, one run after another."""
     prepared, spec = prepare(make_case([series], Clicks(points), package)), package.spec
     masks: tuple[Mask, ...] = tuple(np.zeros(prepared.inputs.shape, bool) for _ in spec.previous_mask)
     for count in range(len(points) + 1):
@@ -52,56 +52,59 @@ def naive(series: Series, points: tuple[Click, ...], package: ModelPackage, engi
         for planes in window.planes(engine, PlainKernels(), no_progress):
             source.take(planes)
             model.take(planes)
-        said = model.label_map().array
-        # "refining" has one class; of "refining both" one channel shows c1 (bit 1), one shows either
-        masks = (said == 1,) if len(masks) == 1 else (said[..., 0] & 2 > 0, said[..., 0] > 0)
+        array = model.label_map().array
+        # "refining" has one class; of "refining both" one channel contains c1 (bit 1), one contains either class
+        masks = (array == 1,) if len(masks) == 1 else (array[..., 0] & 2 > 0, array[..., 0] > 0)
     return source.label_map().array
 
 
 @given(POINTS, st.sampled_from(REFINING), st.sampled_from([Runtime.OPENVINO, Runtime.TORCH]))
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_it_is_defined_by_runs_of_all_windows_in_the_order_of_the_clicks(
+def test_the_result_is_that_of_runs_of_all_windows_in_the_order_of_the_clicks(
     series: Series, models: dict[str, ModelPackage], engines: Engines, places: list, name: str, runtime: Runtime
 ) -> None:
-    points = tuple(Click("hook", polarity, place(series, *parts)) for *parts, polarity in places)
+    points = tuple(Click("hook", polarity, position_in(series, *fractions)) for *fractions, polarity in places)
 
-    found = segment_series([series], Clicks(points), models[name], engines[name, runtime])
+    result = segment_series([series], Clicks(points), models[name], engines[name, runtime])
 
-    assert found.labels.array.tobytes() == naive(series, points, models[name], engines[name, runtime]).tobytes()
+    assert result.labels.array.tobytes() == run_naively(series, points, models[name], engines[name, runtime]).tobytes()
 
 
 def test_the_order_of_clicks_matters(series: Series, models: dict[str, ModelPackage], engines: Engines) -> None:
-    points = (click(series, *FIRST), click(series, *SECOND, polarity=Polarity.BACKGROUND))
+    points = (click_at(series, *FIRST), click_at(series, *SECOND, polarity=Polarity.BACKGROUND))
     package, engine = models["refining"], engines["refining", Runtime.OPENVINO]
 
-    one, other = (segment_series([series], Clicks(each), package, engine) for each in (points, points[::-1]))
+    first, second = (segment_series([series], Clicks(ordered), package, engine) for ordered in (points, points[::-1]))
 
-    assert (one.labels.array != other.labels.array).any()
+    assert (first.labels.array != second.labels.array).any()
 
 
 def test_only_windows_whose_clicks_or_mask_changed_run_again(series: Series, tmp_path: Path) -> None:
-    refining = section(guidance=phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]})
-    weights = [[0, 0, 0, 0], [1, 5, -5, 2]]  # by voxel: image, both clicks, and what was found stays
+    refining = model_description(guidance=phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]})
+    weights = [
+        [0, 0, 0, 0],
+        [1, 5, -5, 2],
+    ]  # for each voxel: image, both clicks, and the previous mask, so that foreground stays
     package = load_package(phantoms.linear_model(tmp_path / "model", refining, weights, bias=[0, 0]))
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     with Session(series, package, engine=engine) as session:
         session.wait()
-        first = session.add_click(click(series, *THIRD))  # with the mask of the first run, which is new to all windows
-        second = session.add_click(click(series, *CORNER))  # with the mask in which the first click's ball is new
+        first = session.add_click(click_at(series, *THIRD))  # the mask of the first run is new for all windows
+        second = session.add_click(click_at(series, *CORNER))  # only the ball of the first click is new in the mask
 
         assert 0 < second.windows_run < first.windows_run
         assert session.undo().windows_run == 0
         assert session.redo().windows_run == 0
 
 
-def test_a_click_that_comes_before_the_first_run_is_over_counts_from_what_that_says(
+def test_a_click_before_the_end_of_the_first_run_uses_the_mask_of_that_run(
     series: Series, models: dict[str, ModelPackage], engines: Engines
 ) -> None:
     engine = engines["refining", Runtime.OPENVINO]
     with Session(series, models["refining"], engine=engine) as session:
-        session.add_click(click(series, *FIRST))  # at once
+        session.add_click(click_at(series, *FIRST))  # at once
 
-        expected = naive(series, session.clicks, models["refining"], engine)
+        expected = run_naively(series, session.clicks, models["refining"], engine)
         assert session.labels.array.tobytes() == expected.tobytes()
         session.wait()
         assert session.labels.array.tobytes() == expected.tobytes()
@@ -112,74 +115,74 @@ def test_removing_an_early_click_replays_those_after_it(
 ) -> None:
     engine = engines["refining", Runtime.OPENVINO]
     with Session(series, models["refining"], engine=engine) as session:
-        session.add_clicks([click(series, *each) for each in (FIRST, SECOND, THIRD)])
+        session.add_clicks([click_at(series, *each) for each in (FIRST, SECOND, THIRD)])
 
         session.remove_click(1)
 
-        assert session.clicks == (click(series, *SECOND), click(series, *THIRD))
-        expected = naive(series, session.clicks, models["refining"], engine)
+        assert session.clicks == (click_at(series, *SECOND), click_at(series, *THIRD))
+        expected = run_naively(series, session.clicks, models["refining"], engine)
         assert session.labels.array.tobytes() == expected.tobytes()
 
 
-def test_masks_that_are_not_kept_are_made_anew(
+def test_masks_that_are_not_stored_are_recomputed(
     series: Series, models: dict[str, ModelPackage], engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(masks_module, "_KEPT", 1)
+    monkeypatch.setattr(masks_module, "_MAX_STORED_MASKS", 1)
     engine = engines["refining both", Runtime.OPENVINO]
     with Session(series, models["refining both"], engine=engine) as session:
-        session.add_clicks([click(series, *each) for each in (FIRST, SECOND, THIRD)])
+        session.add_clicks([click_at(series, *each) for each in (FIRST, SECOND, THIRD)])
         session.undo()
         session.undo()
 
-        expected = naive(series, session.clicks, models["refining both"], engine)
+        expected = run_naively(series, session.clicks, models["refining both"], engine)
         assert session.labels.array.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("what", ["whole", "damaged", "gone", "of another session"])
-def test_another_process_goes_on_with_the_masks_or_makes_them_anew(
-    series: Series, models: dict[str, ModelPackage], engines: Engines, tmp_path: Path, what: str
+@pytest.mark.parametrize("condition", ["intact", "damaged", "missing", "of another session"])
+def test_another_process_uses_the_stored_masks_or_recomputes_them(
+    series: Series, models: dict[str, ModelPackage], engines: Engines, tmp_path: Path, condition: str
 ) -> None:
     package, engine, folder = models["refining"], engines["refining", Runtime.OPENVINO], tmp_path / "s"
     with Session(series, package, engine=engine, folder=folder) as session:
-        session.add_clicks([click(series, *FIRST), click(series, *SECOND)])
+        session.add_clicks([click_at(series, *FIRST), click_at(series, *SECOND)])
     for path in sorted((folder / "masks").iterdir()):
         content = path.read_bytes()
         changed = {
-            "whole": content,
+            "intact": content,
             "damaged": content[:-1] + bytes([content[-1] ^ 1]),
-            "gone": None,
+            "missing": None,
             "of another session": bytes(32) + content[32:],
-        }[what]
+        }[condition]
         path.unlink() if changed is None else path.write_bytes(changed)
 
     with Session(series, package, engine=engine, folder=folder) as session:
         session.wait()
-        assert (session._inference.ran == 0) == (what == "whole")
-        session.add_click(click(series, *THIRD))
+        assert (session._inference.ran == 0) == (condition == "intact")
+        session.add_click(click_at(series, *THIRD))
 
-        expected = naive(series, session.clicks, package, engine)
+        expected = run_naively(series, session.clicks, package, engine)
         assert session.labels.array.tobytes() == expected.tobytes()
 
 
-def test_a_step_whose_masks_cannot_be_kept_leaves_all_as_it_was(
+def test_a_step_whose_masks_cannot_be_stored_changes_nothing(
     series: Series, models: dict[str, ModelPackage], engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package, engine = models["refining"], engines["refining", Runtime.OPENVINO]
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
-        session.add_click(click(series, *FIRST))
+        session.add_click(click_at(series, *FIRST))
         session.wait()
         before = session.labels.array.copy()
 
-        with monkeypatch.context() as full:
-            full.setattr("clickseg.core.sealed.replace_whole", _disk_is_full)
-            with pytest.raises(OutputError, match="cannot be kept"):
-                session.add_click(click(series, *SECOND))
+        with monkeypatch.context() as patch:
+            patch.setattr("clickseg.core.checksum_folder.replace_atomically", _raise_disk_full)
+            with pytest.raises(OutputError, match="cannot be stored"):
+                session.add_click(click_at(series, *SECOND))
 
         assert session.labels.array.tobytes() == before.tobytes()
-        session.add_click(click(series, *SECOND))
-        expected = naive(series, session.clicks, package, engine)
+        session.add_click(click_at(series, *SECOND))
+        expected = run_naively(series, session.clicks, package, engine)
         assert session.labels.array.tobytes() == expected.tobytes()
 
 
-def _disk_is_full(*_: object) -> None:
+def _raise_disk_full(*_: object) -> None:
     raise OSError(28, "No space left on device")

@@ -1,9 +1,10 @@
-"""A session in a folder is gone on with by another process, from the step that was last acknowledged."""
+"""A session in a folder is resumed by another process, after the last step that was acknowledged."""
 
 from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,16 +17,17 @@ import pytest
 
 from clickseg.clicks.click import Clicks
 from clickseg.core.errors import OutputError, SessionError
+from clickseg.core.version import __version__
 from clickseg.dicom.volume import Series
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
-from clickseg.session.record import MAX_STEPS, SESSION
+from clickseg.session.record import MAX_STEPS, SESSION_FILE, read_session_inputs
 from clickseg.session.session import Session
 from tests.helpers import phantoms, runs
 from tests.helpers.full_run import segment_series
-from tests.helpers.sessions import click
+from tests.helpers.sessions import click_at
 
 FIRST, SECOND = (0.5, 0.4, 0.6), (0.1, 0.9, 0.2)
 
@@ -40,14 +42,14 @@ def engine(package: ModelPackage) -> Engine:
     return make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
 
 
-def test_another_session_goes_on_and_runs_nothing_again(
+def test_a_resumed_session_runs_no_window_again(
     series: Series,
     package: ModelPackage,
     engine: Engine,
     tmp_path: Path,
 ) -> None:
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
-        session.add_click(click(series, *FIRST), user="ann")
+        session.add_click(click_at(series, *FIRST), user="ann")
         session.wait()
         before = session.labels.array.copy()
 
@@ -56,24 +58,24 @@ def test_another_session_goes_on_and_runs_nothing_again(
         assert session.labels.array.tobytes() == before.tobytes()
         assert session._inference.ran == 0
         assert [step.user for step in session.steps] == ["ann"]
-        session.add_click(click(series, *SECOND), user="bob")
+        session.add_click(click_at(series, *SECOND), user="bob")
         session.undo()
         assert session.labels.array.tobytes() == before.tobytes()
 
 
-def test_its_steps_can_be_replayed_to_the_same_bytes(
+def test_replayed_steps_give_the_same_bytes(
     series: Series,
     package: ModelPackage,
     engine: Engine,
     tmp_path: Path,
 ) -> None:
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
-        session.add_clicks([click(series, *FIRST), click(series, *SECOND)])
+        session.add_clicks([click_at(series, *FIRST), click_at(series, *SECOND)])
         session.remove_click(1)
         session.undo()
         session.remove_click(2)
         session.wait()
-        found, steps = session.labels.array.copy(), session.steps
+        label_map, steps = session.labels.array.copy(), session.steps
 
     with Session(series, package, engine=engine) as replay:
         for step in steps:
@@ -81,14 +83,14 @@ def test_its_steps_can_be_replayed_to_the_same_bytes(
                 case "add":
                     replay.add_click(step.click)
                 case "remove":
-                    replay.remove_click(step.number)
+                    replay.remove_click(step.click_number)
                 case name:
                     getattr(replay, name)()
         replay.wait()
-        assert replay.labels.array.tobytes() == found.tobytes()
+        assert replay.labels.array.tobytes() == label_map.tobytes()
 
 
-def test_a_damaged_file_of_logits_is_run_again(
+def test_windows_with_damaged_logits_are_run_again(
     series: Series,
     package: ModelPackage,
     engine: Engine,
@@ -107,52 +109,52 @@ def test_a_damaged_file_of_logits_is_run_again(
         assert session.labels.array.tobytes() == before.tobytes()
 
 
-def test_logits_of_another_session_are_run_again_where_its_record_is_gone(
+def test_logits_of_another_session_are_not_used_if_its_record_is_missing(
     series: Series, package: ModelPackage, engine: Engine, tmp_path: Path
 ) -> None:
     other = replace(series, volume=series.volume.with_array(series.volume.array[::-1].copy()))
     with Session(other, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-    (tmp_path / "s" / SESSION).unlink()
+    (tmp_path / "s" / SESSION_FILE).unlink()
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
-        found = session.result().labels
+        label_map = session.result().labels
         assert session._inference.ran > 0
-    assert found.array.tobytes() == segment_series([series], Clicks(), package, engine).labels.array.tobytes()
+    assert label_map.array.tobytes() == segment_series([series], Clicks(), package, engine).labels.array.tobytes()
 
 
-def test_a_session_that_cannot_be_opened_leaves_its_folder_free(
+def test_a_session_that_cannot_be_opened_unlocks_its_folder(
     series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(_: object) -> None:
+    def raise_memory_error(_: object) -> None:
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("clickseg.session.session.prepare", fails)
-        with pytest.raises(MemoryError) as kept_alive:
+        patch.setattr("clickseg.session.session.preprocess", raise_memory_error)
+        with pytest.raises(MemoryError) as caught:
             Session(series, package, engine=engine, folder=tmp_path / "s")
 
     Session(series, package, engine=engine, folder=tmp_path / "s").close()
-    assert kept_alive.value
+    assert caught.value  # keeps the traceback, and so the failed session, alive
 
 
-def test_files_of_logits_count_as_room_for_themselves(
+def test_stored_logits_are_treated_as_free_space_for_themselves(
     series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
-        session.add_click(click(series, *FIRST))
+        session.add_click(click_at(series, *FIRST))
         session.wait()
         size = 2 * session.windows * 8**3 * 4
-    held = sum(path.stat().st_size for path in (tmp_path / "s" / "logits").iterdir())
-    left = SimpleNamespace(free=2 * size - held)
-    monkeypatch.setattr("clickseg.inference.incremental_logits.shutil.disk_usage", lambda _: left)
+    used = sum(path.stat().st_size for path in (tmp_path / "s" / "logits").iterdir())
+    disk = SimpleNamespace(free=2 * size - used)
+    monkeypatch.setattr("clickseg.inference.incremental_logits.shutil.disk_usage", lambda _: disk)
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
         assert session._inference.ran == 0
 
 
-def test_other_data_weights_or_engines_are_refused(
+def test_other_data_weights_or_engines_are_rejected(
     series: Series,
     models: dict[str, ModelPackage],
     engine: Engine,
@@ -162,17 +164,17 @@ def test_other_data_weights_or_engines_are_refused(
     Session(series, package, engine=engine, folder=tmp_path / "s").close()
 
     other = phantoms.read(runs.write_input(tmp_path / "in") / "CT")
-    with pytest.raises(SessionError, match="the session is of another series 1: expected"):
+    with pytest.raises(SessionError, match="series 1 differs from that of the session: expected"):
         Session(other, package, engine=engine, folder=tmp_path / "s")
     torch = make_engine(package, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
-    with pytest.raises(SessionError, match="the session is of another engine engine: expected torch, got openvino"):
+    with pytest.raises(SessionError, match="engine differs from that of the session: expected openvino, got torch"):
         Session(series, package, engine=torch, folder=tmp_path / "s")
     softmax = make_engine(models["softmax"], RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
-    with pytest.raises(SessionError, match="the session is of another model: expected softmax"):
+    with pytest.raises(SessionError, match=r"model differs from that of the session: expected clicked .*, got softmax"):
         Session(series, models["softmax"], engine=softmax, folder=tmp_path / "s")
 
 
-def test_a_session_is_of_one_process_at_a_time(
+def test_only_one_process_at_a_time_opens_a_session(
     series: Series,
     package: ModelPackage,
     engine: Engine,
@@ -185,7 +187,7 @@ def test_a_session_is_of_one_process_at_a_time(
         Session(series, package, engine=engine, folder=tmp_path / "s")
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"version": 2, "identity": {}, "steps": []}', "[1"])
+@pytest.mark.parametrize("content", ["", "{}", '{"version": 2, "fingerprint": {}, "steps": []}', "[1"])
 def test_a_damaged_record_is_one_clear_error(
     series: Series,
     package: ModelPackage,
@@ -193,47 +195,73 @@ def test_a_damaged_record_is_one_clear_error(
     tmp_path: Path,
     content: str,
 ) -> None:
-    (tmp_path / SESSION).write_text(content)
+    (tmp_path / SESSION_FILE).write_text(content)
 
-    with pytest.raises(SessionError, match=SESSION):
+    with pytest.raises(SessionError, match=SESSION_FILE):
+        Session(series, package, engine=engine, folder=tmp_path)
+
+
+def test_a_session_of_another_format_is_one_clear_error(
+    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path
+) -> None:
+    old = {"version": 1, "model": "m", "series_uids": [], "identity": {"clickseg": "0.0.1"}, "steps": []}
+    (tmp_path / SESSION_FILE).write_text(json.dumps(old))
+
+    message = "the session was opened by another version of ClickSeg: file format 1, but this version uses format 2"
+    with pytest.raises(SessionError, match=rf"session\.json: {message}") as caught:
+        Session(series, package, engine=engine, folder=tmp_path)
+    assert "begin a new session in another folder" in (caught.value.hint or "")
+    with pytest.raises(SessionError, match=message):
+        read_session_inputs(tmp_path)
+
+
+def test_a_session_of_another_version_is_one_clear_error(
+    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("clickseg.session.record.__version__", "0.0.1")
+        Session(series, package, engine=engine, folder=tmp_path).close()
+
+    message = rf"the session was opened by another version of ClickSeg: 0\.0\.1, but this is {re.escape(__version__)}"
+    with pytest.raises(SessionError, match=message):
         Session(series, package, engine=engine, folder=tmp_path)
 
 
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ([{"action": "undo"}], "its steps cannot be replayed: undo: there is nothing to undo"),
-        ([{"action": "add"}], "add: expected a click to add"),
-        ([{"action": "remove"}], "remove: expected a click to add, a number to remove"),
-        ([{"action": "reset", "number": 1}], "reset: expected"),
+        ([{"action": "undo"}], "the steps cannot be replayed: undo: there is nothing to undo"),
+        ([{"action": "add"}], "add: expected click only for add"),
+        ([{"action": "remove"}], "remove: expected click only for add, and click_number only for remove"),
+        ([{"action": "reset", "click_number": 1}], "reset: expected"),
         ([{"action": "reset"}] * (MAX_STEPS + 1), "at most"),
     ],
 )
-def test_steps_that_make_no_history_are_one_clear_error(
+def test_invalid_steps_are_one_clear_error(
     series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, steps: list[dict[str, object]], message: str
 ) -> None:
     Session(series, package, engine=engine, folder=tmp_path).close()
-    record = json.loads((tmp_path / SESSION).read_text())
+    record = json.loads((tmp_path / SESSION_FILE).read_text())
     record["steps"] = [{"user": "", "time": "", **step} for step in steps]
-    (tmp_path / SESSION).write_text(json.dumps(record))
+    (tmp_path / SESSION_FILE).write_text(json.dumps(record))
 
-    with pytest.raises(SessionError, match=SESSION) as found:
+    with pytest.raises(SessionError, match=SESSION_FILE) as caught:
         Session(series, package, engine=engine, folder=tmp_path)
-    assert message in str(found.value)
+    assert message in str(caught.value)
 
 
-def test_a_record_that_would_not_be_read_again_is_not_written(
+def test_a_record_beyond_the_size_limit_is_not_written(
     series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clickseg.session.record.MAX_STEPS", 1)
     with Session(series, package, engine=engine, folder=tmp_path) as session:
-        session.add_click(click(series, *FIRST))
+        session.add_click(click_at(series, *FIRST))
         with pytest.raises(SessionError, match="expected at most 1 steps and 16777216 bytes, got 2"):
             session.reset()
         assert len(session.clicks) == 1
 
 
-def test_a_step_that_cannot_be_kept_is_not_done(
+def test_a_step_that_cannot_be_stored_is_not_applied(
     series: Series,
     package: ModelPackage,
     engine: Engine,
@@ -244,18 +272,18 @@ def test_a_step_that_cannot_be_kept_is_not_done(
         session.wait()
         before = session.labels.array.copy()
 
-        def full(*_: object) -> None:
+        def raise_disk_full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("clickseg.session.record.replace_whole", full)
+        monkeypatch.setattr("clickseg.session.record.replace_atomically", raise_disk_full)
         with pytest.raises(OutputError, match="No space left"):
-            session.add_click(click(series, *FIRST))
+            session.add_click(click_at(series, *FIRST))
 
         assert session.clicks == ()
         assert session.labels.array.tobytes() == before.tobytes()
 
 
-OPERATE = """
+RANDOM_STEPS = """
 import sys
 import time
 sys.path.insert(0, {repository!r})
@@ -294,7 +322,7 @@ with Session(series, package, engine=engine, folder=Path({folder!r})) as session
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operations", [60, 1000])
-def test_after_kills_a_session_goes_on_from_the_step_last_acknowledged(
+def test_a_killed_session_resumes_after_the_last_acknowledged_step(
     series: Series,
     package: ModelPackage,
     engine: Engine,
@@ -305,12 +333,12 @@ def test_after_kills_a_session_goes_on_from_the_step_last_acknowledged(
     acknowledged, kills = 0, 0
     rng = random.Random(7)
     while acknowledged < operations:
-        code = OPERATE.format(
+        code = RANDOM_STEPS.format(
             repository=str(runs.REPOSITORY), study=study, model=str(package.path), seed=kills, folder=str(folder)
         )
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         resumed = int(process.stdout.readline())
-        assert acknowledged <= resumed <= acknowledged + 1  # one may have been kept, and not been acknowledged
+        assert acknowledged <= resumed <= acknowledged + 1  # one step may be stored without being acknowledged
         stop = resumed + min(50, operations // 3)
         for line in process.stdout:
             acknowledged = int(line)
@@ -327,8 +355,8 @@ def test_after_kills_a_session_goes_on_from_the_step_last_acknowledged(
     with Session(series, package, engine=engine, folder=folder) as session:
         assert acknowledged <= len(session.steps) <= acknowledged + 1
         session.wait()
-        full = segment_series([series], Clicks(session.clicks), package, engine)
-        assert session.labels.array.tobytes() == full.labels.array.tobytes()
+        expected = segment_series([series], Clicks(session.clicks), package, engine)
+        assert session.labels.array.tobytes() == expected.labels.array.tobytes()
     assert kills >= 3
 
 
