@@ -1,4 +1,4 @@
-"""A network that takes almost no time, and a CT model that it is the network of."""
+"""An engine without a network, which takes almost no time, and the specification of a CT model for it."""
 
 from __future__ import annotations
 
@@ -10,51 +10,52 @@ import numpy as np
 from clickseg.core.arrays import Triple, Values
 from clickseg.models.spec import ModelSpec
 
-_ANSWERS = 3
+_LOGITS_COUNT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """A network that says one of some logits, which of them by the first voxel of the window.
+class StubEngine:
+    """An engine that returns one of several stored logits; the first voxel of the window selects which.
 
     Attributes:
-        logits: What it may say, [1, K, I, J, K] each.
-        said: Where it says it: MONAI multiplies it in place, and a network writes to the same place each time.
+        logits: The logits that can be returned, each [1, K, I, J, K].
+        output: The array that contains the returned logits. As a network, the engine always writes to the same array,
+            and MONAI multiplies it in place.
     """
 
     logits: tuple[Values, ...]
-    said: Values
+    output: Values
     batch = 1
     device = "cpu"
     precision = "f32"
     weights = ()
 
     @classmethod
-    def of(cls, channels: int, roi: Triple) -> Answers:
-        """Returns random ones."""
+    def random(cls, channels: int, roi: Triple) -> StubEngine:
+        """Returns an engine with random logits."""
         rng = np.random.default_rng(1)
-        logits = tuple(rng.random((1, channels, *roi), dtype=np.float32) for _ in range(_ANSWERS))
-        return cls(logits, logits[0].copy())  # its memory is there before any is counted
+        logits = tuple(rng.random((1, channels, *roi), dtype=np.float32) for _ in range(_LOGITS_COUNT))
+        return cls(logits, logits[0].copy())  # allocates the output before memory is measured
 
     def infer(self, batch: Values) -> Values:
-        """Returns logits of a window; they are the caller's until the next call."""
-        np.copyto(self.said, self.logits[int(batch[0, 0, 0, 0, 0]) % len(self.logits)])
-        return self.said
+        """Returns the logits of a window; they are valid until the next call."""
+        np.copyto(self.output, self.logits[int(batch[0, 0, 0, 0, 0]) % len(self.logits)])
+        return self.output
 
     def smaller(self) -> None:
-        """Returns nothing: it is given one window at a time."""
+        """Returns None: the batch size is 1 already."""
         return
 
     def describe(self) -> Mapping[str, str | int]:
-        """Returns nothing that matters."""
+        """Returns an empty description."""
         return {}
 
     def close(self) -> None:
-        """Has nothing to free."""
+        """Has no resources to free."""
 
 
 def ct_spec(channels: int, roi: Triple, spacing_mm: float) -> ModelSpec:
-    """Returns a CT model of classes that exclude each other, the first channel the background."""
+    """Returns the specification of a CT model with exclusive classes; the first channel is the background."""
     code = {"value": "10200004", "scheme": "SCT", "meaning": "Liver"}
     return ModelSpec.model_validate(
         {
@@ -64,8 +65,8 @@ def ct_spec(channels: int, roi: Triple, spacing_mm: float) -> ModelSpec:
             "activation": "softmax",
             "output_channels": channels,
             "classes": [
-                {"name": f"c{n}", "channel": n, "colour": [n, 0, 0], "category": code, "type": code}
-                for n in range(1, channels)
+                {"name": f"c{index}", "channel": index, "colour": [index, 0, 0], "category": code, "type": code}
+                for index in range(1, channels)
             ],
         }
     )
