@@ -1,8 +1,8 @@
-# The MONAI Application Package; docs/container.md. `docker build .` makes the CPU image; for the GPU image:
+# Builds the MONAI Application Package, see docs/container.md. `docker build .` makes the CPU image. The GPU image:
 #   docker build --build-arg TARGET=gpu --build-arg BASE_IMAGE=nvcr.io/nvidia/pytorch:26.07-py3 .
-# `clickseg package` builds both from a context of its own.
-# It uses no feature of BuildKit, so the classic builder and podman build it too. The classic builder builds every
-# stage that stands in the file: the base is an argument, not a stage per target, so that it pulls only one.
+# `clickseg package` builds both images from its own build context.
+# This file uses no feature of BuildKit, so the classic builder and podman can build it too. The classic builder builds
+# every stage in the file. So the base image is an argument: one stage for each target would pull both base images.
 
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 ARG TARGET=cpu

@@ -1,11 +1,11 @@
-# Two commands do everything on a fresh Debian or Ubuntu machine: `make demo` and `make test`.
-# What the three tiers of tests hold: docs/developers/testing.md.
-# PYTHON chooses the interpreter (3.10 to 3.12), e.g. `make demo PYTHON=python3.12`.
+# Two commands install all that they need on a fresh Debian or Ubuntu machine: `make demo` and `make test`.
+# The three tiers of tests: docs/developers/testing.md.
+# PYTHON selects the interpreter (3.10 to 3.12), e.g. `make demo PYTHON=python3.12`.
 
 PYTHON ?= python3
 DEMO ?= demo
 
-# `make demo` runs the application without torch and MONAI core; tests compare it with both.
+# `make demo` runs the application in an environment without torch and MONAI core; the tests need both.
 RUN := .venv/bin
 DEV := .venv-dev/bin
 PIP := -m pip --disable-pip-version-check --quiet
@@ -16,44 +16,44 @@ demo: .venv/.ready
 	$(RUN)/clickseg demo --study-only --output $(DEMO)
 	$(RUN)/python -m app --input $(DEMO)/study --output $(DEMO)/result
 
-# What every change runs: lint, and the tests that are neither slow nor oracles. Its coverage waits for `make check`.
+# Run it before each commit: linters, and tests not marked slow or oracle. `make check` reports the coverage.
 test: .venv-dev/.ready lint
 	$(DEV)/python -m pytest -n auto -m "not slow and not oracle" --cov --cov-report= --cov-fail-under=0
 
-# Everything else that is automatic: the slow tests, the coverage of both, the other Pythons at hand.
+# The slow tests, the coverage of fast and slow tests, and the tests on the other installed Python versions.
 check: .venv-dev/.ready .coverage
 	$(DEV)/python -m pytest -n auto -m "slow and not oracle" --cov --cov-append --cov-report=term:skip-covered
 	$(MAKE) other-pythons
 
-# The coverage of the fast tests, of the sources as they are now.
+# The coverage of the fast tests; measured again if a source has changed.
 .coverage: $(shell find clickseg app operators tests -name "*.py")
 	$(MAKE) test
 
-# The documentation as a site: build/site/docs/index.html.
+# Builds the documentation as a site: build/site/docs/index.html.
 docs: .venv-dev/.ready
 	$(DEV)/python -m sphinx --quiet --fail-on-warning -c docs . build/site
 
-# Comparisons with other people's tools at full size, and minutes of real data; by hand. Tables: benchmarks/results.
+# Comparisons with other tools at full size, and tests that take minutes; started by hand. Tables: benchmarks/results.
 oracles: .venv-dev/.ready
 	$(DEV)/python -m pytest -n auto -m oracle
 	$(DEV)/python -m benchmarks monai_agreement
 
-# The fast tests that need no torch, with what the CPU image has, under each supported Python that is found.
+# The fast tests that need no torch, on each other supported Python that is installed, with the packages for a CPU.
 other-pythons: .venv-dev/.ready
 	scripts/test-other-pythons $(DEV)/python
 
-# Compares the results of two versions, git revisions or folders: docs/developers/testing.md. UIDS=may-differ allows new UIDs.
+# Compares the results of two versions: docs/developers/testing.md. UIDS=may-differ allows new UIDs.
 compare-results: OLD ?= HEAD
 compare-results: NEW ?= .
 compare-results: UIDS ?= same
 compare-results: .venv-dev/.ready
 	$(DEV)/python -m scripts.compare_results $(OLD) $(NEW) --uids $(UIDS)
 
-# Builds the container images and runs them: docs/container.md.
+# Builds the container images and tests them: docs/developers/testing.md.
 container-test: .venv-dev/.ready
 	PYTHON=$(DEV)/python scripts/container-test
 
-# What pip may install into the images, by version and hash; uv comes into an environment of its own.
+# Writes the lock files of the images: versions and hashes of packages. uv is installed in a separate environment.
 locks:
 	$(PYTHON) -m venv .venv-locks
 	.venv-locks/bin/python $(PIP) install uv==0.13.9
@@ -72,7 +72,7 @@ format: .venv-dev/.ready
 clean:
 	rm -rf .venv .venv-* $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
-# Python with venv, and dciodvfy and dcmdump as independent judges of what is written; installed where they are missing.
+# Installs, if missing: Python with venv, and dicom3tools (dciodvfy, dcmdump) to validate DICOM output independently.
 system:
 	scripts/install-system-packages $(PYTHON)
 
@@ -82,7 +82,7 @@ system:
 	$(RUN)/python $(PIP) install --no-deps --editable .
 	touch $@
 
-# The CPU build of torch comes from its own index where that is reachable: PyPI's brings several GB of CUDA.
+# The CPU build of torch comes from PyTorch's index if it is reachable; the build on PyPI needs several GB of CUDA.
 .venv-dev/.ready: requirements.txt requirements-cpu.txt requirements-dev.txt pyproject.toml | system
 	$(PYTHON) -m venv .venv-dev
 	$(DEV)/python $(PIP) install --retries 0 --timeout 15 --index-url https://download.pytorch.org/whl/cpu torch==2.13.0 \

@@ -1,9 +1,9 @@
-"""``python -m app`` in the checkout, ``python PATH/app`` from anywhere."""
+"""Runs the application: ``python -m app`` in the checkout, ``python PATH/app`` from any folder."""
 
 import sys
 from pathlib import Path
 
-if not __package__:  # ``python app`` puts app/ itself, not the checkout, on sys.path
+if not __package__:  # ``python app`` puts app/ on sys.path, not the checkout
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from app.main import main

@@ -1,4 +1,4 @@
-"""The graph of operators."""
+"""The MONAI Deploy application: the graph of operators."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from operators.postprocessing import PostprocessingOperator
 from operators.preprocessing import PreprocessingOperator
 from operators.segmentation_writer import SegmentationWriterOperator
 
-_LEVELS = {"WARN": "WARNING", "CRITICAL": "ERROR"}
+_LOG_LEVELS = {"WARN": "WARNING", "CRITICAL": "ERROR"}
+"""Levels of the SDK that ClickSeg does not have, and the levels that replace them."""
 
 
 class ClickSegApplication(Application):
-    """DICOM series and clicks in, DICOM SEG out.
+    """Reads DICOM series and clicks, and writes DICOM SEG.
 
     Attributes:
-        output: The output folder; None until the arguments were read.
-        writer: What writes the results; None until it is decided what to run.
+        output: The output folder; None until the arguments have been read.
+        writer: Writes the results; None until the run has been planned.
     """
 
     output: Path | None = None
     writer: ResultWriter | None = None
 
     def compose(self) -> None:
-        """Reads the settings, decides what to run, and connects the operators."""
+        """Reads the settings, plans the run, and connects the operators."""
         context = self._read_arguments()
         self.output = Path(context.output_path)
         begin(self.output, os.environ)
@@ -51,26 +52,26 @@ class ClickSegApplication(Application):
         postprocessing = PostprocessingOperator(self, settings=settings, name="postprocessing")
         writer = SegmentationWriterOperator(self, writer=self.writer, name="segmentation_writer")
         self.add_flow(loader, preprocessing, {(ports.CASE, ports.CASE)})
-        self.add_flow(preprocessing, inference, {(ports.PREPARED, ports.PREPARED)})
+        self.add_flow(preprocessing, inference, {(ports.PREPROCESSED, ports.PREPROCESSED)})
         self.add_flow(inference, postprocessing, {(ports.PREDICTED, ports.PREDICTED)})
         self.add_flow(postprocessing, writer, {(ports.RESULT, ports.RESULT)})
 
     @property
     def summary(self) -> RunSummary | None:
-        """What came of the run so far; None until it is decided what to run."""
+        """The outcome of the run so far; None until the run has been planned."""
         return self.writer.summary if self.writer else None
 
     def _read_arguments(self) -> AppContext:
-        """Reads arguments and environment as every MONAI Deploy application does.
+        """Reads arguments and environment variables as every MONAI Deploy application does.
 
-        The SDK logs its own doings unless it is told not to, so it is, where no level was asked for.
+        Without a requested log level, the SDK receives ERROR, because it would log its own actions.
         """
         argv = list(self.argv)
-        is_asked = any(argument.startswith(("-l", "--log-level")) for argument in argv)
+        has_level = any(argument.startswith(("-l", "--log-level")) for argument in argv)
         try:
-            context = Application.init_app_context(argv if is_asked else [*argv, "-l", "ERROR"])
+            context = Application.init_app_context(argv if has_level else [*argv, "-l", "ERROR"])
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot be written to: {error.strerror}") from error
-        level = str(context.args["log_level"]) if is_asked else "INFO"
-        set_up(_LEVELS.get(level, level))
+        level = str(context.args["log_level"]) if has_level else "INFO"
+        set_up(_LOG_LEVELS.get(level, level))
         return context

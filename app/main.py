@@ -1,4 +1,4 @@
-"""Running the application as a process: what has to be set before Holoscan is imported, and how a run ends."""
+"""Runs the application as a process: setup that must precede the import of Holoscan, and the end of a run."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ if TYPE_CHECKING:
 logger = logging.getLogger("clickseg.app")
 
 
-class Process:
-    """The process of an application, and what is known of it when it ends."""
+class ApplicationProcess:
+    """The process of an application, which reports the outcome however the run ends."""
 
     def __init__(self) -> None:
         self._application: ClickSegApplication | None = None
 
     def run(self, argv: Sequence[str]) -> int:
-        """Runs the application, and returns the exit code."""
-        quieten()
+        """Runs the application and returns the exit code."""
+        silence_holoscan()
         load_cuda_runtime()
         try:
-            read_clock(os.environ)  # libraries read it too, and do not say what is wrong with it
+            read_clock(os.environ)  # libraries read SOURCE_DATE_EPOCH too, without a clear error
             from app.application import ClickSegApplication
 
             self._application = application = ClickSegApplication([sys.executable, *argv])
             application.run()
         except ClickSegError as error:
-            return self.fail(error)
-        except SystemExit as stop:  # the SDK parses the arguments while it composes
+            return self.report_error(error)
+        except SystemExit as stop:  # the SDK parses the arguments in compose()
             return stop.code if isinstance(stop.code, int) else 2
         except Exception as error:
             logger.debug("an operator failed", exc_info=error)
-            return self.fail(unexpected(error))
+            return self.report_error(unexpected(error))
         summary = application.summary
         if summary is None or not (summary.is_published or summary.errors):
-            return self.fail(OutputError("the application ended before its results were published"))
+            return self.report_error(OutputError("the application ended before its results were published"))
         return conclude(summary, application.output, os.environ)
 
-    def interrupt(self) -> int:
-        """Cleans up after a run that is ended from outside, and returns the exit code."""
+    def clean_up(self) -> int:
+        """Cleans up after a run that a signal ends, and returns the exit code."""
         application = self._application
         if application is not None and application.writer is not None:
             application.writer.__exit__(None, None, None)
             summary = application.writer.summary
-            if summary.is_published:  # too late: the results are there, and whole
+            if summary.is_published:  # too late: the results are complete
                 return conclude(summary, application.output, os.environ)
-        return self.fail(Interrupted("interrupted"))
+        return self.report_error(Interrupted("interrupted"))
 
-    def fail(self, error: ClickSegError) -> int:
-        """Says why the run failed, and returns the exit code."""
+    def report_error(self, error: ClickSegError) -> int:
+        """Reports the error of a failed run and returns the exit code."""
         return fail([error], self._application and self._application.output, os.environ)
 
 
@@ -69,19 +69,19 @@ def main(argv: Sequence[str]) -> int:
     """Runs the application.
 
     Args:
-        argv: The program's name and its arguments, as the MONAI Deploy App SDK takes them.
+        argv: The name of the program and its arguments, as the MONAI Deploy App SDK expects them.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong use.
+        The exit code: 0 success, 1 failure, 2 wrong usage.
     """
     open_streams()
     tune_collector()
-    process = Process()
-    call_when_terminated(process.interrupt)
+    process = ApplicationProcess()
+    call_when_terminated(process.clean_up)
     return process.run(argv)
 
 
-def quieten() -> None:
-    """Silences Holoscan and GXF unless ``HOLOSCAN_LOG_LEVEL`` says otherwise."""
+def silence_holoscan() -> None:
+    """Silences Holoscan and GXF unless ``HOLOSCAN_LOG_LEVEL`` is set."""
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "OFF")
     warnings.filterwarnings("ignore", message="Current stack size", category=RuntimeWarning)

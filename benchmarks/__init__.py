@@ -1,1 +1,1 @@
-"""Measurements, side by side with what people would otherwise use: ``python -m benchmarks NAME``."""
+"""Measurements, with comparisons to other tools: ``python -m benchmarks NAME``."""

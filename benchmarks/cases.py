@@ -1,4 +1,4 @@
-"""The case that the benchmarks share: a whole-body PET, its tumour, one click in it and one in the hottest organ."""
+"""The case that benchmarks share: a whole-body PET with its tumour, a foreground click and a background click."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from clickseg.dicom.files import scan
 from clickseg.dicom.series import Remedies, check, group
 from clickseg.dicom.volume import Series, load_volume
 
-_FAR_MM = 150.0
+_MIN_DISTANCE_MM = 150.0
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """A series, what an expert contoured in it, and clicks.
+class PetCase:
+    """A PET series with the contour of an expert, and clicks.
 
     Attributes:
         series: The series.
-        tumour: The contoured voxels [K, J, I].
-        clicks: A foreground click at the tumour's centre, and a background click in the hottest organ far from it.
+        tumour: The voxels inside the contour of the tumour, [K, J, I].
+        clicks: A foreground click at the centre of the tumour, and a background click in the hottest organ far from it.
     """
 
     series: Series
@@ -33,8 +33,8 @@ class Case:
     clicks: Clicks
 
 
-def whole_body_pet(data: Path) -> Case:
-    """Returns patient STS_001 of Soft-tissue-Sarcoma (Vallieres et al., CC BY 3.0)."""
+def whole_body_pet(data: Path) -> PetCase:
+    """Reads patient STS_001 of Soft-tissue-Sarcoma (Vallieres et al., CC BY 3.0)."""
     folder = data / "pet_raw_sts001" / "FDG_PET"
     (candidate,) = group(scan(folder / "image").instances)
     series = load_volume(check(candidate, Remedies()))
@@ -43,25 +43,25 @@ def whole_body_pet(data: Path) -> Case:
     centre = np.argwhere(tumour).mean(axis=0)
     clicks = (
         Click("lesion", Polarity.FOREGROUND, position_mm(series, centre)),
-        Click("lesion", Polarity.BACKGROUND, position_mm(series, _hottest_far_from(series, centre))),
+        Click("lesion", Polarity.BACKGROUND, position_mm(series, _hottest_voxel_far_from(series, centre))),
     )
-    return Case(series, tumour, Clicks(clicks, series.volume.frame_of_reference_uid))
+    return PetCase(series, tumour, Clicks(clicks, series.volume.frame_of_reference_uid))
 
 
-def dice(one: Mask, other: Mask) -> float:
+def dice(first: Mask, second: Mask) -> float:
     """Returns the Dice coefficient of two masks."""
-    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+    return float(2 * (first & second).sum() / (first.sum() + second.sum()))
 
 
 def position_mm(series: Series, index: Doubles) -> Point:
-    """Returns where a voxel [K, J, I] is, in LPS mm."""
+    """Returns the position of a voxel [K, J, I] in LPS mm."""
     x, y, z = series.volume.map_indices_to_reference(np.round(index)[np.newaxis])[0]
     return float(x), float(y), float(z)
 
 
-def _hottest_far_from(series: Series, centre: Doubles) -> Doubles:
+def _hottest_voxel_far_from(series: Series, centre: Doubles) -> Doubles:
     voxels = np.indices(series.volume.spatial_shape).reshape(3, -1).T
     distances_mm = np.linalg.norm((voxels - centre) * series.volume.spacing, axis=1)
-    hottest = np.where(distances_mm > _FAR_MM, series.volume.array.ravel(), 0).argmax()
-    place: Doubles = voxels[hottest].astype(float)
-    return place
+    hottest = np.where(distances_mm > _MIN_DISTANCE_MM, series.volume.array.ravel(), 0).argmax()
+    voxel: Doubles = voxels[hottest].astype(float)
+    return voxel

@@ -1,4 +1,4 @@
-"""Clicks in a session: windows and time for each, against a full run, and whether both give the same bytes."""
+"""Clicks in a session compared with a full run: windows and time for each click, and whether the results are equal."""
 
 from __future__ import annotations
 
@@ -38,61 +38,65 @@ _CALIBRATION_WINDOWS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """A series, a model, what it computes in, and how many clicks are made."""
+class _SessionCase:
+    """A series, a model, its precision, and the number of clicks."""
 
     name: str
     series: Series
     package: ModelPackage
-    clicks: int
+    click_count: int
     precision: Precision = Precision.AUTO
 
 
 def run(data: Path) -> None:
-    """Measures, prints and keeps the table."""
+    """Runs the benchmark; prints and stores its table."""
     with tempfile.TemporaryDirectory() as folder:
-        whole_body = _Case("pet_lesion, STS_001", whole_body_pet(data).series, load_package(_PET_LESION), 30)
+        whole_body = _SessionCase("pet_lesion, STS_001", whole_body_pet(data).series, load_package(_PET_LESION), 30)
         sw_fastedit = _sw_fastedit(Path(folder))
-        rows = [_row(whole_body), _row(sw_fastedit), _row(_in_8_bits(sw_fastedit))]
-    publish("clicks", "Random clicks in a session against a full run with all of them; median over the clicks", rows)
+        rows = [_row(whole_body), _row(sw_fastedit), _row(_quantize_case(sw_fastedit))]
+    publish(
+        "clicks",
+        "Random clicks in a session, compared with a full run with the same clicks; median over the clicks",
+        rows,
+    )
 
 
-def _row(case: _Case) -> Row:
+def _row(case: _SessionCase) -> Row:
     engine = make_engine(case.package, RuntimeSettings(Runtime.OPENVINO, "cpu", case.precision))
-    places = _places(case)
+    clicks = _random_clicks(case)
     with Session(case.series, case.package, engine=engine) as session:
         session.wait()
         before = _resident_bytes()
-        changes = [session.add_click(click) for click in places]
-        grown = _resident_bytes() - before
-        found, windows = session.labels.array, session.windows
-        full_s, expected = _full(case, engine, places)
+        changes = [session.add_click(click) for click in clicks]
+        growth_bytes = _resident_bytes() - before
+        labels, windows = session.labels.array, session.windows
+        full_s, expected = _run_in_full(case, engine, clicks)
     click_s = median(change.seconds for change in changes)
     return {
         "case": case.name,
         "precision": engine.precision,
         "windows": windows,
-        "clicks": case.clicks,
+        "clicks": case.click_count,
         "mean windows run per click": round(mean(change.windows_run for change in changes), 2),
         "full run s": round(full_s, 2),
         "click s": round(click_s, 2),
-        "times less": round(full_s / click_s, 1),
-        "same bytes": str(found.tobytes() == expected.tobytes()),
-        "memory grown by the clicks MB": round(grown / 1e6),
+        "speed-up over full run": round(full_s / click_s, 1),
+        "identical bytes": str(labels.tobytes() == expected.tobytes()),
+        "memory growth MB": round(growth_bytes / 1e6),
     }
 
 
-def _full(case: _Case, engine: Engine, clicks: list[Click]) -> tuple[float, Numbers]:
+def _run_in_full(case: _SessionCase, engine: Engine, clicks: list[Click]) -> tuple[float, Numbers]:
     start = perf_counter()
     result = segment_series([case.series], Clicks(tuple(clicks)), case.package, engine)
     return perf_counter() - start, result.labels.array
 
 
-def _places(case: _Case) -> list[Click]:
+def _random_clicks(case: _SessionCase) -> list[Click]:
     rng = np.random.default_rng(3)
     last = np.array(case.series.volume.spatial_shape) - 1
-    positions: Doubles = case.series.volume.map_indices_to_reference(rng.uniform(0, last, (case.clicks, 3)))
-    polarities = rng.choice(2, case.clicks)
+    positions: Doubles = case.series.volume.map_indices_to_reference(rng.uniform(0, last, (case.click_count, 3)))
+    polarities = rng.choice(2, case.click_count)
     label = case.package.spec.classes[0].name
     return [
         Click(label, list(Polarity)[polarity], (float(x), float(y), float(z)))
@@ -100,10 +104,10 @@ def _places(case: _Case) -> list[Click]:
     ]
 
 
-def _sw_fastedit(folder: Path) -> _Case:
-    """Returns the network of SW-FastEdit with random weights, and a PET as large as those that it was measured on."""
+def _sw_fastedit(folder: Path) -> _SessionCase:
+    """Returns the network of SW-FastEdit with random weights, and a PET of the size in its publication."""
     coarse = np.random.default_rng(1).gamma(1, 1.5, (22, 26, 26)).astype(np.float32)
-    values = zoom(coarse, [wanted / have for wanted, have in zip(_SHAPE, coarse.shape, strict=True)], order=1)
+    values = zoom(coarse, [size / coarse_size for size, coarse_size in zip(_SHAPE, coarse.shape, strict=True)], order=1)
     geometry = phantoms.oblique_geometry(
         _SHAPE, axes=np.eye(3), pixel_spacing=_SPACING_MM[1:], slice_spacing=_SPACING_MM[0]
     )
@@ -121,15 +125,17 @@ def _sw_fastedit(folder: Path) -> _Case:
     torch.save(sw_fastedit().state_dict(), model / "models" / "model.pt")
     list_weights(load_package(model), ("model.pt",))
     export_openvino(load_package(model))
-    return _Case("DynUNet of SW-FastEdit, 400 x 400 x 326", phantoms.read(folder / "study"), load_package(model), 100)
+    return _SessionCase(
+        "DynUNet of SW-FastEdit, 400 x 400 x 326", phantoms.read(folder / "study"), load_package(model), 100
+    )
 
 
-def _in_8_bits(case: _Case) -> _Case:
-    """Returns the same case in 8 bits, calibrated on some of its windows."""
+def _quantize_case(case: _SessionCase) -> _SessionCase:
+    """Returns the same case with an int8 network, calibrated on some of its windows."""
     inputs = prepare(make_case([case.series], Clicks(), case.package)).inputs
-    every = len(SlidingWindow(inputs, case.package.spec).grid) // _CALIBRATION_WINDOWS
+    interval = len(SlidingWindow(inputs, case.package.spec).grid) // _CALIBRATION_WINDOWS
     windows = SlidingWindow(inputs, case.package.spec).channels()
-    quantize(case.package, [window for number, window in enumerate(windows) if number % every == 0])
+    quantize(case.package, [window for number, window in enumerate(windows) if number % interval == 0])
     return replace(case, package=load_package(case.package.path), precision=Precision.INT8)
 
 

@@ -1,4 +1,4 @@
-"""From a cold start to a written SEG: ClickSeg and its application against a plain script and an SDK sample."""
+"""Time from the start of a process to a written SEG: ClickSeg, its application, a plain script and an SDK sample."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ Command = Sequence[str | Path]
 
 
 def run(environment: Path) -> None:
-    """Measures, prints and keeps the table.
+    """Runs the benchmark; prints and stores its table.
 
     Args:
-        environment: A virtual environment of ``requirements-cpu.txt`` with ClickSeg in it, such as ``make demo`` makes;
-            left out where there is none. Beside it the environment is measured that this runs in.
+        environment: A virtual environment of ``requirements-cpu.txt`` with ClickSeg, as ``make demo`` makes it; skipped
+            if it does not exist. The environment of this process is measured too.
     """
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write(folder)
+        _write_input(folder)
         pythons = {"requirements-cpu": environment.absolute() / "bin" / "python", "full": Path(sys.executable)}
         for label, python in pythons.items():
             if python.exists():
-                rows += _measured(label, _ways(python, folder, with_sample=label == "full"), folder)
-    title = f"CT of 120 x 512 x 512, cold start to written SEG, median of {_REPEATS}, in turn"
+                rows += _measure(label, _make_commands(python, folder, with_sample=label == "full"), folder)
+    title = f"CT of 120 x 512 x 512, cold start to written SEG, median of {_REPEATS} interleaved runs"
     publish("cold_start", title, rows)
 
 
-def _write(folder: Path) -> None:
-    """Writes a CT with an organ in it, and networks of one convolution that find what is above 0 HU."""
+def _write_input(folder: Path) -> None:
+    """Writes a CT with an organ, and networks of one convolution that segment voxels above 0 HU."""
     geometry = phantoms.oblique_geometry(
         _SHAPE, axes=np.eye(3), pixel_spacing=_SPACING_MM[1:], slice_spacing=_SPACING_MM[0]
     )
@@ -57,10 +57,10 @@ def _write(folder: Path) -> None:
     write_series(folder / "in", geometry.with_array(values), phantoms.header("CT"))
     section = phantoms.metadata(grid=_GRID, window=_WINDOW)
     phantoms.linear_model(folder / "models" / "hook", section, weights=[[0], [1]], bias=[0, 0])
-    subprocess.run([sys.executable, "-c", _TORCHSCRIPT, folder / "model.ts"], check=True)
+    subprocess.run([sys.executable, "-c", _WRITE_TORCHSCRIPT, folder / "model.ts"], check=True)
 
 
-_TORCHSCRIPT = """
+_WRITE_TORCHSCRIPT = """
 import sys, torch
 network = torch.nn.Conv3d(1, 2, 1)
 with torch.no_grad():
@@ -70,49 +70,49 @@ torch.jit.script(network).save(sys.argv[1])
 """
 
 
-def _ways(python: Path, folder: Path, *, with_sample: bool) -> dict[str, Command]:
+def _make_commands(python: Path, folder: Path, *, with_sample: bool) -> dict[str, Command]:
     study, output, models = folder / "in", folder / "out", folder / "models"
-    named: Command = ["-i", study, "-o", output]
-    ways: dict[str, Command] = {
+    folders: Command = ["-i", study, "-o", output]
+    commands: dict[str, Command] = {
         _SCRIPT: [python, _ROOT / "benchmarks" / "plain_script.py", study, output],
         "clickseg segment": [python, "-m", "clickseg", "segment", study, "-o", output, "-m", models],
-        "application": [python, "-m", "app", *named, "-m", models],
+        "application": [python, "-m", "app", *folders, "-m", models],
     }
     if with_sample:
-        ways["SDK sample"] = [python, "-m", "benchmarks.sdk_sample", *named, "-m", folder / "model.ts"]
-    return ways
+        commands["SDK sample"] = [python, "-m", "benchmarks.sdk_sample", *folders, "-m", folder / "model.ts"]
+    return commands
 
 
-def _measured(environment: str, ways: Mapping[str, Command], folder: Path) -> list[Row]:
-    for command in ways.values():
-        _seconds(command, folder)  # what is compiled and cached is so in the runs that count
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+def _measure(environment: str, commands: Mapping[str, Command], folder: Path) -> list[Row]:
+    for command in commands.values():
+        _time_command(command, folder)  # fills the caches before the measured runs
+    seconds: dict[str, list[float]] = {method: [] for method in commands}
     for _ in range(_REPEATS):
-        for way, command in ways.items():
-            seconds[way].append(_seconds(command, folder))
+        for method, command in commands.items():
+            seconds[method].append(_time_command(command, folder))
     script = median(seconds[_SCRIPT])
     return [
         {
             "environment": environment,
-            "way": way,
-            "s": round(median(each), 2),
-            "fastest s": round(min(each), 2),
-            "times the script": round(median(each) / script, 2),
+            "method": method,
+            "s": round(median(times), 2),
+            "fastest s": round(min(times), 2),
+            "time relative to script": round(median(times) / script, 2),
         }
-        for way, each in seconds.items()
+        for method, times in seconds.items()
     ]
 
 
-def _seconds(command: Command, folder: Path) -> float:
-    """Runs a command in a process of its own; returns how long it took, the process's start and end included."""
-    unset = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
-    environ = {key: value for key, value in os.environ.items() if key not in unset}
+def _time_command(command: Command, folder: Path) -> float:
+    """Runs a command in a new process; returns the time in seconds, including the start and the end of the process."""
+    removed = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
+    environ = {key: value for key, value in os.environ.items() if key not in removed}
     environ |= {"PYTHONPATH": str(_ROOT), "CLICKSEG_CACHE": str(folder / "cache"), "HOLOSCAN_LOG_LEVEL": "OFF"}
     start = perf_counter()
-    ended = subprocess.run(
-        [str(word) for word in command], env=environ, cwd=folder, capture_output=True, text=True, check=False
+    completed = subprocess.run(
+        [str(argument) for argument in command], env=environ, cwd=folder, capture_output=True, text=True, check=False
     )
     seconds = perf_counter() - start
-    if ended.returncode != 0:
-        raise RuntimeError(f"{command}: exit code {ended.returncode}: {ended.stderr[-2000:]}")
+    if completed.returncode != 0:
+        raise RuntimeError(f"{command}: exit code {completed.returncode}: {completed.stderr[-2000:]}")
     return seconds

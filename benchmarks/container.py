@@ -1,4 +1,4 @@
-"""From ``clickseg run`` to a written SEG, beside the same application as a process: what a container costs."""
+"""The overhead of a container: ``clickseg run`` compared with the same application as a process."""
 
 from __future__ import annotations
 
@@ -20,34 +20,35 @@ from tests.helpers import runs
 
 _ROOT = Path(__file__).parents[1]
 _REPEATS = 5
-_SHOW = ("run", "--rm", "--network", "none")
+_DOCKER_RUN = ("run", "--rm", "--network", "none")
 
 Command: TypeAlias = Sequence[str | Path]
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """One way to run the application.
+class _Measurement:
+    """A command to measure.
 
     Attributes:
-        study: What it runs on.
-        name: What it is called.
-        cache: Whether what was compiled is ``kept`` from run to run; ``none`` is, or nothing has to be compiled.
-        command: Its words.
+        study: The input.
+        method: How the application is run.
+        cache: ``reused`` if compiled networks and loops are cached between runs, ``empty`` if not; empty text if the
+            command compiles nothing.
+        command: The arguments.
     """
 
     study: str
-    name: str
+    method: str
     cache: str
     command: Command
 
 
 def run(environment: Path, image: str) -> None:
-    """Measures, prints and keeps the table.
+    """Runs the benchmark; prints and stores its table.
 
     Args:
-        environment: A virtual environment of ``requirements-cpu.txt`` with ClickSeg in it, such as ``make demo`` makes:
-            the image holds the same packages.
+        environment: A virtual environment of ``requirements-cpu.txt`` with ClickSeg, as ``make demo`` makes it; it
+            contains the same packages as the image.
         image: An image of the target ``cpu``.
     """
     python = environment.absolute() / "bin" / "python"
@@ -56,65 +57,76 @@ def run(environment: Path, image: str) -> None:
         runs.write_model(folder / "models")
         runs.write_input(folder / "small")
         write_study(folder / "phantom")
-        seconds = _measured(
+        seconds = _measure(
             [
-                *_ways("small CT", folder / "small", folder / "models", python, image),
-                *_ways("phantom PET/CT", folder / "phantom", _ROOT / "models", python, image),
-                _Way("", "container that prints a manifest", "", find_program().command(*_SHOW, image, "show", "app")),
+                *_make_measurements("small CT", folder / "small", folder / "models", python, image),
+                *_make_measurements("phantom PET/CT", folder / "phantom", _ROOT / "models", python, image),
+                _Measurement(
+                    "",
+                    "container that prints a manifest",
+                    "",
+                    find_program().command(*_DOCKER_RUN, image, "show", "app"),
+                ),
             ],
             folder,
         )
     rows: list[Row] = [
         {
-            "study": way.study,
-            "way": way.name,
-            "cache": way.cache,
-            "s": round(median(each), 2),
-            "fastest s": round(min(each), 2),
+            "study": measurement.study,
+            "method": measurement.method,
+            "cache": measurement.cache,
+            "s": round(median(times), 2),
+            "fastest s": round(min(times), 2),
         }
-        for way, each in seconds
+        for measurement, times in seconds
     ]
-    publish("container", f"Command to results, median of {_REPEATS}, in turn; image of {_gigabytes(image)} GB", rows)
+    publish(
+        "container",
+        f"Time from command to results, median of {_REPEATS} interleaved runs; image of {_gigabytes(image)} GB",
+        rows,
+    )
 
 
-def _ways(study: str, folder: Path, models: Path, python: Path, image: str) -> list[_Way]:
-    out, inside = folder.with_name("out"), folder.with_name("inside")
+def _make_measurements(study: str, folder: Path, models: Path, python: Path, image: str) -> list[_Measurement]:
+    out, cache = folder.with_name("out"), folder.with_name("inside")
     process: Command = [python, "-m", "app", "-i", folder, "-o", out, "-m", models]
     container: Command = [python, "-m", "clickseg", "run", image, folder, out, "-m", models]
     return [
-        _Way(study, "application, as a process", "none", process),
-        _Way(study, "`clickseg run`", "none", container),
-        _Way(study, "application, as a process", "kept", process),
-        _Way(study, "`clickseg run`", "kept", [*container, "--cache", inside]),
+        _Measurement(study, "application, as a process", "empty", process),
+        _Measurement(study, "`clickseg run`", "empty", container),
+        _Measurement(study, "application, as a process", "reused", process),
+        _Measurement(study, "`clickseg run`", "reused", [*container, "--cache", cache]),
     ]
 
 
-def _measured(ways: Sequence[_Way], folder: Path) -> list[tuple[_Way, list[float]]]:
-    for way in ways:
-        _seconds(way, folder)  # files are read from memory, and caches are filled, in the runs that count
-    rounds = [[_seconds(way, folder) for way in ways] for _ in range(_REPEATS)]
-    return [(way, [each[place] for each in rounds]) for place, way in enumerate(ways)]
+def _measure(measurements: Sequence[_Measurement], folder: Path) -> list[tuple[_Measurement, list[float]]]:
+    for measurement in measurements:
+        _time_command(measurement, folder)  # fills the caches before the measured runs
+    rounds = [[_time_command(measurement, folder) for measurement in measurements] for _ in range(_REPEATS)]
+    return [(measurement, [times[index] for times in rounds]) for index, measurement in enumerate(measurements)]
 
 
-def _seconds(way: _Way, folder: Path) -> float:
-    """Runs a command in a process of its own; returns how long it took, the process's start and end included."""
-    for leftover in (folder / "out", folder / "none"):
+def _time_command(measurement: _Measurement, folder: Path) -> float:
+    """Runs a command in a new process; returns the time in seconds, including the start and the end of the process."""
+    for leftover in (folder / "out", folder / "empty"):
         shutil.rmtree(leftover, ignore_errors=True)
     start = perf_counter()
-    ended = _ended(way.command, {"CLICKSEG_CACHE": str(folder / (way.cache or "none"))})
+    completed = _run_command(measurement.command, {"CLICKSEG_CACHE": str(folder / (measurement.cache or "empty"))})
     seconds = perf_counter() - start
-    if ended.returncode != 0:
-        raise RuntimeError(f"{way.command}: exit code {ended.returncode}: {ended.stderr[-2000:]}")
+    if completed.returncode != 0:
+        raise RuntimeError(f"{measurement.command}: exit code {completed.returncode}: {completed.stderr[-2000:]}")
     return seconds
 
 
-def _ended(command: Command, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
-    words = [str(word) for word in command]
-    environ = {**kept, "PYTHONPATH": str(_ROOT), "CLICKSEG_METADATA": "1", **environ}
-    return subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+def _run_command(command: Command, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    inherited = {
+        key: value for key, value in os.environ.items() if key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
+    }
+    arguments = [str(argument) for argument in command]
+    environ = {**inherited, "PYTHONPATH": str(_ROOT), "CLICKSEG_METADATA": "1", **environ}
+    return subprocess.run(arguments, env=environ, capture_output=True, text=True, check=False)
 
 
 def _gigabytes(image: str) -> float:
-    asked = _ended(find_program().command("image", "inspect", "--format", "{{.Size}}", image), {})
-    return round(int(asked.stdout) / 1e9, 2)
+    completed = _run_command(find_program().command("image", "inspect", "--format", "{{.Size}}", image), {})
+    return round(int(completed.stdout) / 1e9, 2)

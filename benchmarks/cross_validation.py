@@ -1,4 +1,4 @@
-"""Dice coefficients of a cross-validation, click by click (CVPR 2025), of runs of ``clickseg train --fold N``."""
+"""Dice by the number of clicks (CVPR 2025 protocol) of models trained with ``clickseg train --fold N``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.held_out import HeldOut, held_out, package_in
+from benchmarks.held_out import HeldOutCase, held_out_cases, trained_package
 from benchmarks.table import Row, publish
 from clickseg.datasets.case import LabelledCase
 from clickseg.evaluation.evaluate import evaluate_case
@@ -16,60 +16,63 @@ from clickseg.evaluation.region_growing import grow_regions
 from clickseg.evaluation.scores import Curve
 from clickseg.session.options import SessionOptions
 
-_SHOWN = (0, 1, 3, 5, 10)
-_AVID_SUV, _AVID_SHARE = 1.5, 0.7
-_DROP = 0.005
+_CLICK_COUNTS = (0, 1, 3, 5, 10)
+_AVID_MIN_SUV, _AVID_MIN_FRACTION = 1.5, 0.7
+_MAX_DECREASE = 0.005
 
 
 def run(data: Path, runs: Path) -> None:
-    """Measures, prints and keeps the table.
+    """Runs the benchmark; prints and stores its table.
 
     Args:
         data: The dataset.
-        runs: A folder of the folders of runs, one for each fold.
+        runs: A folder that contains one training run for each fold.
     """
     scores: dict[tuple[str, str, str], list[list[float]]] = {}
-    for each in held_out(data, runs):
-        modality = each.case.images[0].modality
-        groups = ("all", "avid") if _is_avid(each.case) else ("all",)
-        for method, curve in _curves(each):
+    for test in held_out_cases(data, runs):
+        modality = test.case.images[0].modality
+        groups = ("all", "avid") if _is_avid(test.case) else ("all",)
+        for method, curve in _evaluate(test):
             for group in groups:
-                dices = [curve.scores[count].agreement.dice for count in _SHOWN]
+                dices = [curve.scores[count].agreement.dice for count in _CLICK_COUNTS]
                 scores.setdefault((method, modality, group), []).append(dices)
     rows = [_row(*key, dices) for key, dices in sorted(scores.items(), reverse=True)]
-    name = package_in(min(runs.iterdir())).name
+    name = trained_package(min(runs.iterdir())).name
     publish(f"cross_validation_{name}", f"Cross-validation of {name}: Dice by the number of clicks", rows)
 
 
-def _curves(each: HeldOut) -> Iterator[tuple[str, Curve]]:
-    """Returns how well each method does, by what it is called."""
-    protocol = make_protocol(ProtocolName.CVPR2025, max(_SHOWN), None)
+def _evaluate(test: HeldOutCase) -> Iterator[tuple[str, Curve]]:
+    """Yields the name of each method and its curve of scores."""
+    protocol = make_protocol(ProtocolName.CVPR2025, max(_CLICK_COUNTS), None)
     for method, postprocessing in (("the model", True), ("the model, without postprocessing", False)):
         scores = evaluate_case(
-            each.case, each.package, each.engine, protocol, SessionOptions(postprocessing=postprocessing)
+            test.case, test.package, test.engine, protocol, SessionOptions(postprocessing=postprocessing)
         )
         yield from ((method, curve) for curve in scores.curves)
-    yield from (("region growing", curve) for curve in grow_regions(each.case, each.package.spec, protocol))
+    yield from (("region growing", curve) for curve in grow_regions(test.case, test.package.spec, protocol))
 
 
 def _is_avid(case: LabelledCase) -> bool:
     image = case.images[0]
-    inside = image.volume.array[case.truth.array > 0]
-    return image.modality == "PT" and bool((inside >= _AVID_SUV).mean() >= _AVID_SHARE)
+    tumour_suv = image.volume.array[case.truth.array > 0]
+    return image.modality == "PT" and bool((tumour_suv >= _AVID_MIN_SUV).mean() >= _AVID_MIN_FRACTION)
 
 
 def _row(method: str, modality: str, group: str, scores: Sequence[Sequence[float]]) -> Row:
     dices = np.array(scores)
-    low, middle, high = np.percentile(dices, [25, 50, 75], axis=0)
-    steady = (np.diff(dices, axis=1) >= -_DROP).all(axis=1)
+    lows, middles, highs = np.percentile(dices, [25, 50, 75], axis=0)
+    never_decreases = (np.diff(dices, axis=1) >= -_MAX_DECREASE).all(axis=1)
     return {
         "cases": f"{group} {modality}",
-        "number": len(dices),
+        "number of cases": len(dices),
         "method": method,
-        **{f"mean, {count}": round(float(value), 3) for count, value in zip(_SHOWN, dices.mean(axis=0), strict=True)},
         **{
-            f"median, {count}": f"{b:.3f} ({a:.3f} to {c:.3f})"
-            for count, a, b, c in zip(_SHOWN, low, middle, high, strict=True)
+            f"mean Dice, clicks: {count}": round(float(value), 3)
+            for count, value in zip(_CLICK_COUNTS, dices.mean(axis=0), strict=True)
         },
-        "never drops %": round(100 * float(steady.mean()), 1),
+        **{
+            f"median Dice (quartiles), clicks: {count}": f"{middle:.3f} ({low:.3f} to {high:.3f})"
+            for count, low, middle, high in zip(_CLICK_COUNTS, lows, middles, highs, strict=True)
+        },
+        "no decrease %": round(100 * float(never_decreases.mean()), 1),
     }

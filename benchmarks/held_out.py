@@ -1,4 +1,4 @@
-"""What the runs of a cross-validation held out: each case with the model that has not seen it."""
+"""The cases of a cross-validation, each with the model whose training held it out."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from clickseg.training.checkpoint import RECORD
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
-    """A case that a model has not seen.
+class HeldOutCase:
+    """A case, and a model that was not trained on it.
 
     Attributes:
         case: The case.
         package: The model.
-        engine: Its network, loaded.
+        engine: The loaded network of the model.
     """
 
     case: LabelledCase
@@ -32,22 +32,22 @@ class HeldOut:
     engine: Engine
 
 
-def held_out(data: Path, runs: Path) -> Iterator[HeldOut]:
-    """Returns all cases, one after another.
+def held_out_cases(data: Path, runs: Path) -> Iterator[HeldOutCase]:
+    """Yields all cases of a cross-validation.
 
     Args:
         data: The dataset.
-        runs: A folder of the folders of runs of ``clickseg train --fold N``, one for each fold.
+        runs: A folder that contains one run of ``clickseg train --fold N`` for each fold.
     """
     for folder in sorted(runs.iterdir()):
-        package, names = package_in(folder), json.loads((folder / RECORD).read_text())["held_out"]
+        package, names = trained_package(folder), json.loads((folder / RECORD).read_text())["held_out"]
         engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
         for files in find_cases_for(data, package.spec):
             if files.name in names:
-                yield HeldOut(read_case(files), package, engine)
+                yield HeldOutCase(read_case(files), package, engine)
 
 
-def package_in(run: Path) -> ModelPackage:
-    """Returns the model that a run ended in."""
+def trained_package(run: Path) -> ModelPackage:
+    """Loads the model that a training run wrote."""
     (path,) = (path for path in run.iterdir() if (path / "configs").is_dir())
     return load_package(path)

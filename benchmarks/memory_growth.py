@@ -1,4 +1,4 @@
-"""Peak memory by length of the series and number of classes: ClickSeg against MONAI's transforms and inferer."""
+"""Peak memory by series length and number of classes: ClickSeg compared with MONAI's transforms and inferer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from monai.data import MetaTensor
 from monai.inferers import sliding_window_inference
 from monai.transforms import Spacing
 
-from benchmarks.answers import Answers, ct_spec
 from benchmarks.memory import peak_bytes
+from benchmarks.stub_engine import StubEngine, ct_spec
 from benchmarks.table import Row, publish
 from clickseg.core.arrays import Triple, Values
 from clickseg.core.progress import no_progress
@@ -31,83 +31,83 @@ from clickseg.inference.windows import WindowGrid
 _ROI = (96, 96, 96)
 _MODEL_MM = 1.5
 _SOURCE_MM = (1.5, 0.8, 0.8)
-_MAX_BYTES = 16 << 30
-_CASES = ((14, 128), (14, 256), (14, 512), (14, 1024), (105, 128), (105, 256), (105, 512), (105, 1024))
+_MACHINE_BYTES = 16 << 30
+_CHANNELS_AND_SLICES = ((14, 128), (14, 256), (14, 512), (14, 1024), (105, 128), (105, 256), (105, 512), (105, 1024))
 
 
 def run(_: Path) -> None:
-    """Measures, prints and keeps the table."""
+    """Runs the benchmark; prints and stores its table."""
     publish(
         "memory_growth",
         f"Peak memory: resampling to {_MODEL_MM} mm, sliding window (ROI 96, overlap 0.5), argmax on the source grid",
-        [_row(channels, slices) for channels, slices in _CASES],
+        [_row(channels, slices) for channels, slices in _CHANNELS_AND_SLICES],
     )
 
 
 def _row(channels: int, slices: int) -> Row:
     voxels = slices * 512 * 512
-    ours = peak_bytes(make_ours, channels, slices)
-    fits = 2.2 * channels * 4 * math.prod(_model_shape(slices)) + channels * 4 * voxels < _MAX_BYTES
+    clickseg_bytes = peak_bytes(make_clickseg, channels, slices)
+    fits = 2.2 * channels * 4 * math.prod(_model_shape(slices)) + channels * 4 * voxels < _MACHINE_BYTES
     monai = f"{peak_bytes(make_monai, channels, slices) / 1e9:.2f}" if fits else "does not fit"
-    limited = peak_bytes(make_limited, channels, slices)
-    slab = (channels + 1) * 4 * _slab_voxels(_model_shape(slices))  # with the weights
+    on_disk_bytes = peak_bytes(make_clickseg_on_disk, channels, slices)
+    slab_bytes = (channels + 1) * 4 * _slab_voxels(_model_shape(slices))  # logits and blending weights
     return {
         "classes": channels,
         "slices": slices,
         "MONAI GB": monai,
-        "ClickSeg GB": round(ours / 1e9, 2),
-        "ClickSeg without a slab GB": round(limited / 1e9, 2),
-        "one slab GB": round(slab / 1e9, 2),
-        "ClickSeg without the slab, bytes per source voxel": round((ours - slab) / voxels, 2),
+        "ClickSeg GB": round(clickseg_bytes / 1e9, 2),
+        "ClickSeg with logits on disk GB": round(on_disk_bytes / 1e9, 2),
+        "slab GB": round(slab_bytes / 1e9, 2),
+        "ClickSeg without slab, bytes per source voxel": round((clickseg_bytes - slab_bytes) / voxels, 2),
     }
 
 
-def make_ours(channels: int, slices: int) -> Callable[[], object]:
-    """Returns ClickSeg's way; the image is made by the work, and so counted."""
-    return _make_ours(channels, slices, Slab)
+def make_clickseg(channels: int, slices: int) -> Callable[[], object]:
+    """Returns the computation with ClickSeg, which also makes the image, so that the image is measured."""
+    return _make_clickseg(channels, slices, Slab)
 
 
-def make_limited(channels: int, slices: int) -> Callable[[], object]:
-    """Returns ClickSeg's way where memory is scarce: logits on disk, one plane at a time."""
-    return _make_ours(channels, slices, partial(Spool, folder=Path(tempfile.gettempdir()), planes=1))
+def make_clickseg_on_disk(channels: int, slices: int) -> Callable[[], object]:
+    """Returns the computation with ClickSeg under a memory limit: logits on disk, one plane at a time."""
+    return _make_clickseg(channels, slices, partial(Spool, folder=Path(tempfile.gettempdir()), planes=1))
 
 
-def _make_ours(channels: int, slices: int, stitching: MakeStitching) -> Callable[[], object]:
-    spec, answers = ct_spec(channels, _ROI, _MODEL_MM), Answers.of(channels, _ROI)
+def _make_clickseg(channels: int, slices: int, stitching: MakeStitching) -> Callable[[], object]:
+    spec, engine = ct_spec(channels, _ROI, _MODEL_MM), StubEngine.random(channels, _ROI)
     kernels = KernelChoice()(1 << 40)
 
-    def work() -> None:
+    def segment() -> None:
         volume = hd.Volume(_image(slices), _affine(), "PATIENT")
         window = SlidingWindow(ModelInput((OnModelGrid(volume, spec.grid),), ()), spec)
         source = volume.get_geometry()
         decision = Decision(model_geometry(source, spec.grid), source, spec, window.grid.axis, kernels)
-        for planes in window.planes(answers, kernels, no_progress, stitching):
+        for planes in window.planes(engine, kernels, no_progress, stitching):
             decision.take(planes)
         decision.label_map()
 
-    return work
+    return segment
 
 
 def make_monai(channels: int, slices: int) -> Callable[[], object]:
-    """Returns MONAI's way: everything of the whole volume; back on the source grid one class at a time."""
-    answers = Answers.of(channels, _ROI)
+    """Returns the computation with MONAI: on the complete volume; resampled to the source grid one class at a time."""
+    engine = StubEngine.random(channels, _ROI)
 
-    def work() -> None:
+    def segment() -> None:
         image = MetaTensor(torch.from_numpy(_image(slices))[None], affine=torch.diag(torch.tensor([*_SOURCE_MM, 1.0])))
         model = Spacing(pixdim=(_MODEL_MM,) * 3, mode="bilinear")(image)[None].as_tensor()
         with torch.inference_mode():
             logits = sliding_window_inference(
-                model, _ROI, 1, lambda x: torch.from_numpy(answers.infer(x.numpy())), overlap=0.5, mode="gaussian"
+                model, _ROI, 1, lambda x: torch.from_numpy(engine.infer(x.numpy())), overlap=0.5, mode="gaussian"
             )
             size = image.shape[1:]
-            back = torch.empty((channels, *size))
+            resampled = torch.empty((channels, *size))
             for channel in range(channels):
-                back[channel] = torch.nn.functional.interpolate(
+                resampled[channel] = torch.nn.functional.interpolate(
                     logits[:, channel : channel + 1], size, mode="trilinear", align_corners=True
                 )[0, 0]
-            back.argmax(0).to(torch.uint8)
+            resampled.argmax(0).to(torch.uint8)
 
-    return work
+    return segment
 
 
 def _image(slices: int) -> Values:

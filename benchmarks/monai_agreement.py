@@ -1,4 +1,4 @@
-"""ClickSeg's sliding window against MONAI's on the same network and input: agreement of labels, and time in turn."""
+"""ClickSeg's sliding window compared with MONAI's, on the same network and input: agreement of labels, and time."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from clickseg.models.spec import ModelSpec, WindowSpec
 
 _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 _REPEATS = 5
-_WHOLE = (slice(None), slice(None), slice(None))
+_FULL_SLICES = (slice(None), slice(None), slice(None))
 
 
 def run(data: Path) -> None:
-    """Measures, prints and keeps the table."""
+    """Runs the benchmark; prints and stores its table."""
     case, package = whole_body_pet(data), load_package(_MODEL)
     spec = package.spec
     inputs = prepare(make_case([case.series], case.clicks, package)).inputs
-    everything = Window((0, 0, 0), inputs.shape, _WHOLE, _WHOLE)
-    channels = inputs.window(everything, inputs.part(whole(inputs.shape)))
+    full_window = Window((0, 0, 0), inputs.shape, _FULL_SLICES, _FULL_SLICES)
+    channels = inputs.window(full_window, inputs.part(whole(inputs.shape)))
     network = load_state(package).eval()
     engines = {
         "OpenVINO f32": make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)),
@@ -47,17 +47,21 @@ def run(data: Path) -> None:
     }
     seconds: dict[str, list[float]] = {name: [] for name in ("MONAI", *engines)}
     for _ in range(_REPEATS):
-        reference, elapsed = _monai(channels, network, spec.window)
+        reference, elapsed = _run_monai(channels, network, spec.window)
         seconds["MONAI"].append(elapsed)
         logits = {}
         for name, engine in engines.items():
-            logits[name], elapsed = _ours(inputs, engine, spec)
+            logits[name], elapsed = _run_clickseg(inputs, engine, spec)
             seconds[name].append(elapsed)
-    rows = [_row(name, found, reference, seconds) for name, found in logits.items()]
-    publish("monai_agreement", f"ClickSeg against MONAI SlidingWindowInferer (torch f32), median of {_REPEATS}", rows)
+    rows = [_row(name, difference, reference, seconds) for name, difference in logits.items()]
+    publish(
+        "monai_agreement",
+        f"ClickSeg and MONAI SlidingWindowInferer (torch f32), median of {_REPEATS} interleaved runs",
+        rows,
+    )
 
 
-def _monai(inputs: Values, network: torch.nn.Module, spec: WindowSpec) -> tuple[Values, float]:
+def _run_monai(inputs: Values, network: torch.nn.Module, spec: WindowSpec) -> tuple[Values, float]:
     inferer = SlidingWindowInferer(spec.roi, sw_batch_size=1, overlap=spec.overlap, mode="gaussian")
     start = perf_counter()
     with torch.inference_mode():
@@ -65,7 +69,7 @@ def _monai(inputs: Values, network: torch.nn.Module, spec: WindowSpec) -> tuple[
     return logits, perf_counter() - start
 
 
-def _ours(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> tuple[Values, float]:
+def _run_clickseg(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> tuple[Values, float]:
     start = perf_counter()
     window = SlidingWindow(inputs, spec)
     kernels = KernelChoice()(window.additions)
@@ -78,9 +82,9 @@ def _row(name: str, logits: Values, reference: Values, seconds: dict[str, list[f
     margin = np.abs(reference[1] - reference[0])[differs]
     return {
         "engine": name,
-        "same label %": round(100 * (1 - float(differs.mean())), 6),
-        "largest margin of a voxel that differs": round(float(margin.max(initial=0)), 6),
+        "identical labels %": round(100 * (1 - float(differs.mean())), 6),
+        "largest logit margin of a differing voxel": round(float(margin.max(initial=0)), 6),
         "MONAI s": round(median(seconds["MONAI"]), 2),
         "ClickSeg s": round(median(seconds[name]), 2),
-        "ratio": round(median(seconds["MONAI"]) / median(seconds[name]), 2),
+        "speed-up over MONAI": round(median(seconds["MONAI"]) / median(seconds[name]), 2),
     }

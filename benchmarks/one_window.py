@@ -1,6 +1,6 @@
-"""One window of two networks with seeded random weights: OpenVINO in each precision against torch f32 eager.
+"""One window of two networks with seeded random weights: OpenVINO in each precision compared with torch f32 eager.
 
-int8 is calibrated on other windows of the same random values.
+The int8 networks are calibrated on other random windows with the same distribution.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ SW_FASTEDIT: dict[str, Any] = {
     "deep_supervision": False,
     "res_block": True,
 }
-"""The arguments of MONAI's DynUNet that make the network of SW-FastEdit."""
+"""The arguments of MONAI's ``DynUNet`` for the network of SW-FastEdit."""
 
 _REPEATS = 7
 _CALIBRATION_WINDOWS = 4
 
 
 def run(_: Path) -> None:
-    """Measures, prints and keeps the table."""
+    """Runs the benchmark; prints and stores its table."""
     torch.manual_seed(0)
     rows = [
         *_rows("SegResNet, 1 x 1 x 64 x 128 x 128", SegResNet(out_channels=1), (1, 1, 64, 128, 128)),
         *_rows("DynUNet of SW-FastEdit, 1 x 3 x 128 x 128 x 128", sw_fastedit(), (1, 3, 128, 128, 128)),
     ]
-    publish("one_window", f"One window against torch f32 eager, median of {_REPEATS}, in turn", rows)
+    publish("one_window", f"One window compared with torch f32 eager, median of {_REPEATS} interleaved runs", rows)
 
 
 def sw_fastedit() -> torch.nn.Module:
@@ -53,34 +53,34 @@ def sw_fastedit() -> torch.nn.Module:
     return network
 
 
-def _rows(name: str, network: torch.nn.Module, shape: tuple[int, ...]) -> list[Row]:
+def _rows(network_name: str, network: torch.nn.Module, shape: tuple[int, ...]) -> list[Row]:
     window = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    ways = {"torch f32": _torch(network.eval())} | {
+    runtimes = {"torch f32": _torch(network.eval())} | {
         f"OpenVINO {precision}": _openvino(network, shape, precision) for precision in ("f32", "bf16", "int8")
     }
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    said = {way: infer(window) for way, infer in ways.items()}  # the first call makes ready
+    seconds: dict[str, list[float]] = {name: [] for name in runtimes}
+    logits = {name: infer(window) for name, infer in runtimes.items()}  # the first call allocates buffers
     for _ in range(_REPEATS):
-        for way, infer in ways.items():
+        for name, infer in runtimes.items():
             start = perf_counter()
             infer(window)
-            seconds[way].append(perf_counter() - start)
-    reference = said["torch f32"]
+            seconds[name].append(perf_counter() - start)
+    reference = logits["torch f32"]
     return [
         {
-            "network": name,
-            "runtime": way,
-            "s": round(median(seconds[way]), 3),
-            "times less": round(median(seconds["torch f32"]) / median(seconds[way]), 2),
-            "same label %": round(100 * float(np.mean(_labels(said[way]) == _labels(reference))), 3),
-            "relative L2 error": float(f"{np.linalg.norm(said[way] - reference) / np.linalg.norm(reference):.2g}"),
+            "network": network_name,
+            "runtime": name,
+            "s": round(median(seconds[name]), 3),
+            "speed-up over torch f32": round(median(seconds["torch f32"]) / median(seconds[name]), 2),
+            "identical labels %": round(100 * float(np.mean(_labels(logits[name]) == _labels(reference))), 3),
+            "relative L2 error": float(f"{np.linalg.norm(logits[name] - reference) / np.linalg.norm(reference):.2g}"),
         }
-        for way in ways
+        for name in runtimes
     ]
 
 
 def _labels(logits: Values) -> Mask:
-    """Returns what each voxel is labelled: one channel is decided by its sign, of two the higher one wins."""
+    """Returns the label of each voxel: by the sign of a single channel, by the higher of two channels."""
     return logits[:, 0] > (0 if logits.shape[1] == 1 else logits[:, 1])
 
 

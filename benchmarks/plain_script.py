@@ -1,4 +1,4 @@
-"""What a SEG takes at least: pydicom and highdicom, a threshold for a network. ``python plain_script.py IN OUT``."""
+"""A minimal script from DICOM to SEG with pydicom, highdicom and a threshold: ``python plain_script.py IN OUT``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydicom.uid import generate_uid
 
 
 def main(study: Path, output: Path) -> None:
-    """Reads a series, finds what is above 0 HU, and writes it as SEG."""
+    """Reads a series, and writes its voxels above 0 HU as a SEG."""
     images = sorted((dcmread(path) for path in study.iterdir()), key=lambda image: float(image.ImagePositionPatient[2]))
     values = np.stack(
         [image.pixel_array * float(image.RescaleSlope) + float(image.RescaleIntercept) for image in images]

@@ -1,4 +1,4 @@
-"""A CT of 600 slices in, a SEG of one organ out, without a network: ClickSeg against the operators of the SDK."""
+"""From a CT of 600 slices to a SEG of one organ, without a network: ClickSeg and the operators of the SDK."""
 
 from __future__ import annotations
 
@@ -36,67 +36,71 @@ _LIVER = (slice(200, 400), slice(150, 350), slice(100, 300))
 
 
 def run(_: Path) -> None:
-    """Measures, prints and keeps the table."""
+    """Runs the benchmark; prints and stores its table."""
     with tempfile.TemporaryDirectory() as folder:
         study, output = Path(folder, "in"), Path(folder, "out")
-        _write(study)
-        ways: dict[str, Callable[[Path, Path], Values]] = {"SDK operators": _sdk, "ClickSeg": _ours}
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        found = {}
+        _write_ct(study)
+        methods: dict[str, Callable[[Path, Path], Values]] = {"SDK operators": _run_sdk, "ClickSeg": _run_clickseg}
+        seconds: dict[str, list[float]] = {method: [] for method in methods}
+        values = {}
         for _repeat in range(_REPEATS):
-            for way, work in ways.items():
-                (output / way).mkdir(parents=True, exist_ok=True)
+            for method, function in methods.items():
+                (output / method).mkdir(parents=True, exist_ok=True)
                 start = perf_counter()
-                found[way] = work(study, output / way)
-                seconds[way].append(perf_counter() - start)
-        frames = {way: sum(dcmread(path).NumberOfFrames for path in (output / way).iterdir()) for way in ways}
+                values[method] = function(study, output / method)
+                seconds[method].append(perf_counter() - start)
+        frames = {
+            method: sum(dcmread(path).NumberOfFrames for path in (output / method).iterdir()) for method in methods
+        }
     rows: list[Row] = [
         {
-            "way": way,
-            "s": round(median(seconds[way]), 2),
-            "times less": round(median(seconds["SDK operators"]) / median(seconds[way]), 2),
-            "same values": str(np.array_equal(np.sort(found[way][:, 0, 0]), np.sort(found["SDK operators"][:, 0, 0]))),
-            "SEG frames": frames[way] // _REPEATS,
+            "method": method,
+            "s": round(median(seconds[method]), 2),
+            "speed-up over SDK operators": round(median(seconds["SDK operators"]) / median(seconds[method]), 2),
+            "identical values": str(
+                np.array_equal(np.sort(values[method][:, 0, 0]), np.sort(values["SDK operators"][:, 0, 0]))
+            ),
+            "SEG frames": frames[method] // _REPEATS,
         }
-        for way in ways
+        for method in methods
     ]
-    publish("reading", f"CT of 600 x 512 x 512 to a SEG of one organ, median of {_REPEATS}, in turn", rows)
+    publish("reading", f"CT of 600 x 512 x 512 to a SEG of one organ, median of {_REPEATS} interleaved runs", rows)
 
 
-def _write(folder: Path) -> None:
+def _write_ct(folder: Path) -> None:
     geometry = phantoms.oblique_geometry(_SHAPE, pixel_spacing=(0.8, 0.7), slice_spacing=1.0)
     rows = np.random.default_rng(1).integers(-1000, 1000, (_SHAPE[0], 1, _SHAPE[2]))
     values = np.broadcast_to(rows, _SHAPE).astype(np.float32)
     write_series(folder, geometry.with_array(values), phantoms.header("CT"))
 
 
-def _ours(study: Path, output: Path) -> Values:
+def _run_clickseg(study: Path, output: Path) -> Values:
     (candidate,) = group(scan(study).instances)
     series = load_volume(check(candidate, Remedies()))
-    labels = LabelMap(_liver(), overlapping=False, count=1)
+    labels = LabelMap(_liver_mask(), overlapping=False, count=1)
     spec = ModelSpec.model_validate(phantoms.metadata())
     provenance = Provenance(Algorithm("benchmark", "1", "0" * 64, "", "f32"), datetime(2026, 1, 1))
-    made = make_segmentation(series, labels, spec, provenance, segmentation_type=SegmentationType.BINARY)
-    if made is not None:
-        (output / f"{len(list(output.iterdir()))}.dcm").write_bytes(made.content)
+    segmentation = make_segmentation(series, labels, spec, provenance, segmentation_type=SegmentationType.BINARY)
+    if segmentation is not None:
+        (output / f"{len(list(output.iterdir()))}.dcm").write_bytes(segmentation.content)
     return series.volume.array
 
 
-def _sdk(study: Path, output: Path) -> Values:
+def _run_sdk(study: Path, output: Path) -> Values:
     fragment = Fragment()
-    (loaded,) = DICOMDataLoaderOperator(fragment, input_folder=study).load_data_to_studies(study)
-    (series,) = loaded.get_all_series()
-    selected = StudySelectedSeries(loaded)
+    (sdk_study,) = DICOMDataLoaderOperator(fragment, input_folder=study).load_data_to_studies(study)
+    (series,) = sdk_study.get_all_series()
+    selected = StudySelectedSeries(sdk_study)
     selected.add_selected_series(SelectedSeries("ct", series))
     image = DICOMSeriesToVolumeOperator(fragment).convert_to_image([selected])
-    described = SegmentDescription("hook", codes.SCT.Organ, codes.SCT.Liver, "benchmark", "1")
-    writer = DICOMSegmentationWriterOperator(fragment, segment_descriptions=[described], output_folder=output)
-    writer.create_dicom_seg(_liver(), series, output)
+    description = SegmentDescription("hook", codes.SCT.Organ, codes.SCT.Liver, "benchmark", "1")
+    writer = DICOMSegmentationWriterOperator(fragment, segment_descriptions=[description], output_folder=output)
+    writer.create_dicom_seg(_liver_mask(), series, output)
     array: Values = image.asnumpy()
     return array
 
 
-def _liver() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _liver_mask() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     labels = np.zeros(_SHAPE, np.uint8)
     labels[_LIVER] = 1
     return labels

@@ -1,4 +1,4 @@
-"""The default PET model on a real whole body: Dice and volume, with and without postprocessing, in each precision."""
+"""The default PET model on a real whole-body PET: Dice and volume by precision, with and without postprocessing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.cases import Case, dice, whole_body_pet
+from benchmarks.cases import PetCase, dice, whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Clicks
 from clickseg.core.arrays import Mask
@@ -24,50 +24,54 @@ _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 
 
 def run(data: Path) -> None:
-    """Measures, prints and keeps the table."""
+    """Runs the benchmark; prints and stores its table."""
     case = whole_body_pet(data)
     with tempfile.TemporaryDirectory() as folder:
-        package = _with_int8(case, Path(folder, _MODEL.name))
+        package = _quantize_package(case, Path(folder, _MODEL.name))
         rows = _rows(case, package)
-    publish("real_pet", "Default PET model on STS_001 (a training patient), 96 windows; tumour by expert contour", rows)
+    publish(
+        "real_pet",
+        "Default PET model on STS_001 (a training patient), 96 windows; ground truth: the contour of an expert",
+        rows,
+    )
 
 
-def _rows(case: Case, package: ModelPackage) -> list[Row]:
+def _rows(case: PetCase, package: ModelPackage) -> list[Row]:
     rows: list[Row] = []
     for clicks in (case.clicks, Clicks()):
         for postprocessing in (True, False):
-            exact: Mask | None = None
+            reference: Mask | None = None
             for precision in (Precision.F32, Precision.AUTO, Precision.INT8):
-                row, found = _measured(case, package, precision, postprocessing, clicks)
-                exact = found if exact is None else exact
-                rows.append({**row, "Dice with f32": round(dice(found, exact), 4)})
+                row, mask = _measure(case, package, precision, postprocessing, clicks)
+                reference = mask if reference is None else reference
+                rows.append({**row, "Dice with f32": round(dice(mask, reference), 4)})
     return rows
 
 
-def _with_int8(case: Case, folder: Path) -> ModelPackage:
-    """Returns a copy of the package, quantized on windows of the same case with its clicks."""
+def _quantize_package(case: PetCase, folder: Path) -> ModelPackage:
+    """Returns a copy of the package with an int8 network, calibrated on windows of the same case with its clicks."""
     shutil.copytree(_MODEL, folder)
     package = load_package(folder)
     inputs = prepare(make_case([case.series], case.clicks, package)).inputs
-    windows = [each for each in SlidingWindow(inputs, package.spec).channels() if constants_of(each) is None]
+    windows = [window for window in SlidingWindow(inputs, package.spec).channels() if constants_of(window) is None]
     quantize(package, windows)
     return load_package(folder)
 
 
-def _measured(
-    case: Case, package: ModelPackage, precision: Precision, postprocessing: bool, clicks: Clicks
+def _measure(
+    case: PetCase, package: ModelPackage, precision: Precision, postprocessing: bool, clicks: Clicks
 ) -> tuple[Row, Mask]:
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", precision))
     start = perf_counter()
     result = segment_series([case.series], clicks, package, engine, postprocessing=postprocessing)
-    seconds, found = perf_counter() - start, result.labels.mask(1)
+    seconds, mask = perf_counter() - start, result.labels.mask(1)
     row: Row = {
         "precision": engine.precision,
         "clicks": f"{len(clicks.points)}",
         "postprocessing": "on" if postprocessing else "off",
-        "Dice": round(dice(found, case.tumour), 4),
-        "found ml": round(float(found.sum() * case.series.volume.voxel_volume / 1000), 1),
-        "contoured ml": round(float(case.tumour.sum() * case.series.volume.voxel_volume / 1000), 1),
+        "Dice": round(dice(mask, case.tumour), 4),
+        "segmented ml": round(float(mask.sum() * case.series.volume.voxel_volume / 1000), 1),
+        "ground truth ml": round(float(case.tumour.sum() * case.series.volume.voxel_volume / 1000), 1),
         "seconds": round(seconds, 2),
     }
-    return row, found
+    return row, mask

@@ -1,4 +1,4 @@
-"""A sample application of the SDK's own operators, with torch and MONAI."""
+"""A sample application with the operators of the SDK, torch and MONAI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IMAGE, _PRED = "image", "pred"
 
 
 class SampleApplication(Application):  # type: ignore[misc]
-    """Loads, selects, converts, segments and writes."""
+    """Loads DICOM, selects a series, converts it to a volume, segments it, and writes a SEG."""
 
     def compose(self) -> None:
         """Connects the operators."""
@@ -29,7 +29,7 @@ class SampleApplication(Application):  # type: ignore[misc]
         )
         selector = DICOMSeriesSelectorOperator(self, rules="", name="selector")
         volume = DICOMSeriesToVolumeOperator(self, name="volume")
-        network = _network(self, context)
+        network = _make_network_operator(self, context)
         writer = DICOMSegmentationWriterOperator(
             self,
             segment_descriptions=[SegmentDescription("hook", codes.SCT.Organ, codes.SCT.Liver, "sample", "1")],
@@ -44,22 +44,22 @@ class SampleApplication(Application):  # type: ignore[misc]
         self.add_flow(network, writer, {("seg_image", "seg_image")})
 
 
-class _Network(MonaiSegInferenceOperator):  # type: ignore[misc]
-    """Runs the network on the grid that the models of ClickSeg have in this benchmark."""
+class _NetworkOperator(MonaiSegInferenceOperator):  # type: ignore[misc]
+    """Runs the network on the model grid that this benchmark uses for ClickSeg."""
 
     def pre_process(self, data: Any, *_: Any, **__: Any) -> Compose:
-        """Returns what is done before."""
+        """Returns the transforms before inference."""
         spacing = Spacingd(_IMAGE, pixdim=(3.0, 3.0, 5.0), mode="bilinear")
         return Compose([LoadImaged(_IMAGE, reader=data), EnsureChannelFirstd(_IMAGE), spacing])
 
     def post_process(self, data: Any, *_: Any, **__: Any) -> Compose:
-        """Returns what is done afterwards."""
+        """Returns the transforms after inference."""
         inverse = Invertd(_PRED, transform=data, orig_keys=_IMAGE, nearest_interp=False, to_tensor=True)
         return Compose([Activationsd(_PRED, softmax=True), inverse, AsDiscreted(_PRED, argmax=True)])
 
 
-def _network(application: Application, context: Any) -> _Network:
-    return _Network(
+def _make_network_operator(application: Application, context: Any) -> _NetworkOperator:
+    return _NetworkOperator(
         application,
         roi_size=(64, 64, 32),
         pre_transforms=None,

@@ -1,4 +1,4 @@
-"""Memory of a process with a session, without that of the network: PET of 400 x 400 x 326 voxels, two classes."""
+"""Memory of a process with a session, without the network: PET of 400 x 400 x 326 voxels, two classes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import zoom
 
-from benchmarks.answers import Answers
 from benchmarks.memory import resident_bytes
+from benchmarks.stub_engine import StubEngine
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Polarity
 from clickseg.core.memory import Memory
@@ -26,46 +26,48 @@ _SPACING_MM = (3.0, 2.04, 2.05)
 _ROI = (128, 128, 128)
 _OVERLAP = 0.25
 _CLICKS = 20
-_SMOOTH = 16
+_COARSE_VOXELS = 16
 _GIB = 1 << 30
 _LIMITS_GIB = (16, 2, 1)
 
 
 def run(_: Path) -> None:
-    """Measures, prints and keeps the table."""
+    """Runs the benchmark; prints and stores its table."""
     with tempfile.TemporaryDirectory() as folder:
         study, model = Path(folder, "study"), Path(folder, "model")
         _write_study(study)
         _write_model(model)
         rows = [_row(study, model, limit) for limit in _LIMITS_GIB]
-    publish("session_memory", f"Memory of a process with a session, {_CLICKS} clicks, without the network's", rows)
+    publish("session_memory", f"Memory of a process with a session, {_CLICKS} clicks, without the network", rows)
 
 
 def _row(study: Path, model: Path, limit_gib: int) -> Row:
     peak = resident_bytes(make_session, study, model, limit_gib * _GIB)
-    return {"limit GiB": limit_gib, "peak GiB": round(peak / _GIB, 2), "holds": str(peak <= limit_gib * _GIB)}
+    return {"limit GiB": limit_gib, "peak GiB": round(peak / _GIB, 2), "within limit": str(peak <= limit_gib * _GIB)}
 
 
 def make_session(study: Path, model: Path, limit_bytes: int) -> Callable[[], object]:
-    """Returns a session with some clicks; the series is read by the work, and so counted."""
+    """Returns a function that runs a session with clicks; it also reads the series, so that the series is measured."""
     memory = Memory(limit_bytes, Path(tempfile.gettempdir()))
-    return partial(_session, study, load_package(model), _smooth_answers(), memory)
+    return partial(_run_session, study, load_package(model), _make_smooth_engine(), memory)
 
 
-def _smooth_answers() -> Answers:
-    """Returns a network whose answers are as smooth as those of trained ones, with some regions in each window."""
+def _make_smooth_engine() -> StubEngine:
+    """Returns an engine whose logits are as smooth as those of trained networks, with regions in each window."""
     rng = np.random.default_rng(1)
-    coarse = [rng.normal(-0.5, 1, (1, 2, *(size // _SMOOTH for size in _ROI))).astype(np.float32) for _ in range(3)]
-    logits = tuple(zoom(each, (1, 1, _SMOOTH, _SMOOTH, _SMOOTH), order=1) for each in coarse)
-    return Answers(logits, logits[0].copy())
+    coarse = [
+        rng.normal(-0.5, 1, (1, 2, *(size // _COARSE_VOXELS for size in _ROI))).astype(np.float32) for _ in range(3)
+    ]
+    logits = tuple(zoom(array, (1, 1, _COARSE_VOXELS, _COARSE_VOXELS, _COARSE_VOXELS), order=1) for array in coarse)
+    return StubEngine(logits, logits[0].copy())
 
 
-def _session(study: Path, package: ModelPackage, answers: Answers, memory: Memory) -> None:
+def _run_session(study: Path, package: ModelPackage, engine: StubEngine, memory: Memory) -> None:
     series = phantoms.read(study)
-    places = np.random.default_rng(3).uniform(0, np.array(_SHAPE) - 1, (_CLICKS, 3))
-    with Session(series, package, engine=answers, options=SessionOptions(memory=memory)) as session:
+    indices = np.random.default_rng(3).uniform(0, np.array(_SHAPE) - 1, (_CLICKS, 3))
+    with Session(series, package, engine=engine, options=SessionOptions(memory=memory)) as session:
         session.wait()
-        for x, y, z in series.volume.map_indices_to_reference(places):
+        for x, y, z in series.volume.map_indices_to_reference(indices):
             session.add_click(Click("hook", Polarity.FOREGROUND, (float(x), float(y), float(z))))
 
 
@@ -79,7 +81,7 @@ def _write_study(folder: Path) -> None:
 
 
 def _write_model(folder: Path) -> None:
-    """Writes a model on the grid of the series, whose network is never run."""
+    """Writes a model on the grid of the series; its network is never run."""
     section = phantoms.metadata(
         window={"roi": _ROI, "overlap": _OVERLAP},
         grid={"spacing_mm": [_SPACING_MM[2], _SPACING_MM[1], _SPACING_MM[0]], "orientation": "LPS"},

@@ -16,27 +16,27 @@ from clickseg.training.network import make_network
 from clickseg.training.processes import Processes
 from clickseg.training.trainer import FirstHooks, make_run
 
-_BATCHES, _EVERY = 400, 50
-_CHANGES = ("epochs=1", f"steps={_BATCHES}", "patch=[24,24,24]", "clicking.most=4", "network.filters=[8,16,32,64]")
+_BATCHES, _INTERVAL = 400, 50
+_SETTINGS = ("epochs=1", f"steps={_BATCHES}", "patch=[24,24,24]", "clicking.most=4", "network.filters=[8,16,32,64]")
 
 
 def run(_: Path) -> None:
-    """Measures, prints and keeps the table."""
-    how, rows = read_config(["pet_lesion"], _CHANGES), list[Row]()
+    """Runs the benchmark; prints and stores its table."""
+    config, rows = read_config(["pet_lesion"], _SETTINGS), list[Row]()
     rng = np.random.default_rng(0)
     truth = np.zeros((60, 60, 60), np.uint8)
     truth[20:40, 22:35, 18:44] = 1
     case = GridCase("case", "PT", rng.random((1, *truth.shape), dtype=np.float32) + truth, truth)
 
-    def note(done: int, _: int) -> None:
-        if done % _EVERY == 0:
+    def record_memory(done: int, _: int) -> None:
+        if done % _INTERVAL == 0:
             rows.append({"batch": done, "resident MiB": round(_resident_bytes() / (1 << 20))})
 
     with tempfile.TemporaryDirectory() as folder:
-        hooks = FirstHooks(Path(folder), note, lambda _: {}, 0)
-        alone = Processes(0, 1, torch.device("cpu"))
-        network = make_network(how, Path(folder), alone)
-        make_run(how, network, (case,), Path(folder), alone, hooks).trainer.run()
+        hooks = FirstHooks(Path(folder), record_memory, lambda _: {}, 0)
+        processes = Processes(0, 1, torch.device("cpu"))
+        network = make_network(config, Path(folder), processes)
+        make_run(config, network, (case,), Path(folder), processes, hooks).trainer.run()
         hooks.close()
     publish("training_memory", f"Memory of a training run of {_BATCHES} batches", rows)
 

@@ -1,4 +1,4 @@
-"""Clicks in a whole body: background clicks remove organs, and a click in the tumour leaves nothing far from it."""
+"""Clicks in a whole-body PET: background clicks in organs, and a foreground click in the tumour."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import edt
 import numpy as np
 
-from benchmarks.cases import Case, dice, position_mm, whole_body_pet
+from benchmarks.cases import PetCase, dice, position_mm, whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.clicks.simulated.clicker import Choice, Clicker
@@ -26,19 +26,19 @@ _FAR_MM = 50.0
 
 
 def run(data: Path) -> None:
-    """Measures, prints and keeps the table."""
+    """Runs the benchmark; prints and stores its table."""
     case, package = whole_body_pet(data), load_package(_MODEL)
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
     far = edt.edt(~case.tumour, anisotropy=_spacing(case)) > _FAR_MM
-    rows = [*_background_clicks(case, far, package, engine), _one_click(case, far, package, engine)]
-    publish("whole_body", "Clicks in the whole body of STS_001 (a training patient), one after another", rows)
+    rows = [*_background_clicks(case, far, package, engine), _foreground_click(case, far, package, engine)]
+    publish("whole_body", "Clicks in the whole-body PET of STS_001 (a training patient), one after another", rows)
 
 
-def _background_clicks(case: Case, far: Mask, package: ModelPackage, engine: Engine) -> list[Row]:
-    """Clicks into the deepest voxel of each of the largest false regions, without postprocessing."""
+def _background_clicks(case: PetCase, far: Mask, package: ModelPackage, engine: Engine) -> list[Row]:
+    """Measures background clicks in the deepest voxel of each of the largest false regions, without postprocessing."""
     with Session(case.series, package, engine=engine, options=SessionOptions(postprocessing=False)) as session:
         session.wait()
-        organs = _largest(session.labels.mask(1) & ~case.tumour, _ORGANS)
+        organs = _largest_regions(session.labels.mask(1) & ~case.tumour, _ORGANS)
         rows = [_row(case, far, "none", session.labels.mask(1), None)]
         for number, organ in enumerate(organs, 1):
             if (organ & session.labels.mask(1)).any():
@@ -47,40 +47,41 @@ def _background_clicks(case: Case, far: Mask, package: ModelPackage, engine: Eng
     return rows
 
 
-def _one_click(case: Case, far: Mask, package: ModelPackage, engine: Engine) -> Row:
+def _foreground_click(case: PetCase, far: Mask, package: ModelPackage, engine: Engine) -> Row:
     with Session(case.series, package, engine=engine) as session:
         session.add_clicks([_click(case, case.tumour, Polarity.FOREGROUND)])
         return _row(case, far, "foreground, in the tumour; postprocessing on", session.labels.mask(1), None)
 
 
-def _largest(mask: Mask, count: int) -> list[Mask]:
+def _largest_regions(mask: Mask, count: int) -> list[Mask]:
     regions = Regions(mask)
-    found = []
+    masks = []
     for number in np.argsort(-regions.voxels)[:count]:
-        region, whole = regions.region(int(number) + 1), np.zeros(mask.shape, bool)
-        whole[region.box] = region.mask
-        found.append(whole)
-    return found
+        region, full_mask = regions.region(int(number) + 1), np.zeros(mask.shape, bool)
+        full_mask[region.box] = region.mask
+        masks.append(full_mask)
+    return masks
 
 
-def _click(case: Case, mask: Mask, polarity: Polarity) -> Click:
+def _click(case: PetCase, mask: Mask, polarity: Polarity) -> Click:
     voxel = Clicker(Choice.LARGEST, _spacing(case)).inside(mask, np.random.default_rng(0))
     return Click("lesion", polarity, position_mm(case.series, np.array(voxel, np.float64)))
 
 
-def _spacing(case: Case) -> Point:
+def _spacing(case: PetCase) -> Point:
     k, j, i = (float(step) for step in case.series.volume.spacing)
     return k, j, i
 
 
-def _row(case: Case, far: Mask, click: str, found: Mask, organ: Mask | None) -> Row:
+def _row(case: PetCase, far: Mask, click: str, mask: Mask, organ: Mask | None) -> Row:
     ml = float(case.series.volume.voxel_volume) / 1000
+    far_ml = float(sum(region.sum() for region in _largest_regions(mask & far, 1)) * ml)
     return {
         "click": click,
-        "the region before, ml": "" if organ is None else f"{organ.sum() * ml:.1f}",
-        "what is left of it, %": "" if organ is None else f"{100 * (organ & found).sum() / organ.sum():.1f}",
-        "found, ml": round(float(found.sum() * ml), 1),
-        f"beyond {_FAR_MM:g} mm of the tumour, ml": round(float((found & far).sum() * ml), 1),
-        "largest region there, ml": round(float(sum(each.sum() for each in _largest(found & far, 1)) * ml), 1),
-        "Dice": round(dice(found, case.tumour), 3),
+        "region before the click, ml": "" if organ is None else f"{organ.sum() * ml:.1f}",
+        "region left after the click, %": "" if organ is None else f"{100 * (organ & mask).sum() / organ.sum():.1f}",
+        "segmented, ml": round(float(mask.sum() * ml), 1),
+        f"segmented over {_FAR_MM:g} mm from the tumour, ml": round(float((mask & far).sum() * ml), 1),
+        f"largest region over {_FAR_MM:g} mm from the tumour, ml": round(far_ml, 1),
+        "Dice": round(dice(mask, case.tumour), 3),
     }

@@ -1,1 +1,1 @@
-"""MONAI Deploy operators: each receives, makes one call into ``clickseg``, and emits."""
+"""MONAI Deploy operators: each receives a case, calls one function of ``clickseg``, and emits the result."""

@@ -1,4 +1,4 @@
-"""Sliding-window inference."""
+"""The operator for sliding-window inference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from operators import ports
 
 
 class InferenceOperator(Operator):
-    """Runs the network window by window, and decides the class of each voxel."""
+    """Runs the network window by window, and assigns a label to each voxel."""
 
     def __init__(self, fragment: Fragment, *args: Any, inference: Inference, **kwargs: Any) -> None:
         self._inference = inference
@@ -19,9 +19,9 @@ class InferenceOperator(Operator):
 
     def setup(self, spec: OperatorSpec) -> None:
         """Declares the ports."""
-        spec.input(ports.PREPARED)
+        spec.input(ports.PREPROCESSED)
         spec.output(ports.PREDICTED)
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Predicts one case."""
-        op_output.emit(self._inference(op_input.receive(ports.PREPARED)), ports.PREDICTED)
+        """Predicts the label map of one case."""
+        op_output.emit(self._inference(op_input.receive(ports.PREPROCESSED)), ports.PREDICTED)

@@ -1,4 +1,4 @@
-"""Reading series and clicks."""
+"""The operator that reads series and clicks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from operators import ports
 
 
 class LoaderOperator(Operator):
-    """Emits the cases of a plan, one at each tick, until there are no more."""
+    """Emits the cases of a plan, one at each tick, then stops."""
 
     def __init__(self, fragment: Fragment, *args: Any, plan: Plan, **kwargs: Any) -> None:
         self._cases = load_cases(plan)
-        self._left = len(plan)
-        self._more = BooleanCondition(fragment, name="more")
-        super().__init__(fragment, *args, self._more, **kwargs)  # last: Holoscan calls setup() from here
+        self._remaining = len(plan)
+        self._has_more = BooleanCondition(fragment, name="has_more")
+        super().__init__(fragment, *args, self._has_more, **kwargs)  # last: Holoscan calls setup() from here
 
     def setup(self, spec: OperatorSpec) -> None:
         """Declares the ports."""
@@ -28,6 +28,6 @@ class LoaderOperator(Operator):
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
         """Emits the next case."""
         op_output.emit(next(self._cases), ports.CASE)
-        self._left -= 1
-        if not self._left:
-            self._more.disable_tick()
+        self._remaining -= 1
+        if not self._remaining:
+            self._has_more.disable_tick()

@@ -1,6 +1,6 @@
-"""The names of the ports between operators, and so what travels there."""
+"""The names of the ports between operators: the data that they carry."""
 
 CASE = "case"
-PREPARED = "prepared"
+PREPROCESSED = "preprocessed"
 PREDICTED = "predicted"
 RESULT = "result"

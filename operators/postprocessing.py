@@ -1,4 +1,4 @@
-"""Dropping what the model package says is no finding."""
+"""The operator for postprocessing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from operators import ports
 
 
 class PostprocessingOperator(Operator):
-    """Applies the postprocessing of the model package."""
+    """Applies the postprocessing that the model package defines, such as the removal of small components."""
 
     def __init__(self, fragment: Fragment, *args: Any, settings: RunSettings, **kwargs: Any) -> None:
         self._settings = settings
@@ -24,5 +24,5 @@ class PostprocessingOperator(Operator):
         spec.output(ports.RESULT)
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Finishes one case."""
+        """Postprocesses and measures one case."""
         op_output.emit(postprocess_case(op_input.receive(ports.PREDICTED), self._settings), ports.RESULT)

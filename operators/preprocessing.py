@@ -1,4 +1,4 @@
-"""From a case to the channels of the network."""
+"""The operator for preprocessing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from operators import ports
 
 
 class PreprocessingOperator(Operator):
-    """Resamples and scales the images, and draws the clicks."""
+    """Makes the input channels of the network: resampled and scaled images, and clicks."""
 
     def setup(self, spec: OperatorSpec) -> None:
         """Declares the ports."""
         spec.input(ports.CASE)
-        spec.output(ports.PREPARED)
+        spec.output(ports.PREPROCESSED)
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Prepares one case."""
-        op_output.emit(preprocess_case(op_input.receive(ports.CASE)), ports.PREPARED)
+        """Preprocesses one case."""
+        op_output.emit(preprocess_case(op_input.receive(ports.CASE)), ports.PREPROCESSED)

@@ -1,4 +1,4 @@
-"""Writing DICOM SEG, SR, preview and report."""
+"""The operator that writes DICOM SEG, SR, preview and report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from operators import ports
 
 
 class SegmentationWriterOperator(Operator):
-    """Adds each result to those of the run, which are published when the last one has come."""
+    """Writes each result; all results are published after the last one."""
 
     def __init__(self, fragment: Fragment, *args: Any, writer: ResultWriter, **kwargs: Any) -> None:
         self._writer = writer
@@ -22,13 +22,13 @@ class SegmentationWriterOperator(Operator):
         spec.input(ports.RESULT)
 
     def start(self) -> None:
-        """Opens the folder that results are written to before they are published."""
+        """Makes the folder that contains results before they are published."""
         self._writer.__enter__()
 
     def stop(self) -> None:
-        """Removes what was not published."""
+        """Removes results that were not published."""
         self._writer.__exit__(None, None, None)
 
     def compute(self, op_input: InputContext, op_output: OutputContext, context: ExecutionContext) -> None:
-        """Writes one result."""
+        """Writes the result of one case."""
         self._writer.write(op_input.receive(ports.RESULT))

@@ -1,1 +1,1 @@
-"""Developers' tools: ``python -m scripts.NAME``, and shell scripts."""
+"""Tools for developers: Python modules (``python -m scripts.NAME``) and shell scripts."""

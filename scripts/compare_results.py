@@ -1,7 +1,8 @@
 """Runs ``clickseg segment`` of two versions on the same studies, and compares their results.
 
 Usage: ``make compare-results OLD=REVISION NEW=.``, or ``python -m scripts.compare_results OLD NEW``. See
-docs/development.md. It imports nothing of ``clickseg``: each version runs in processes of its own, from its own files.
+docs/developers/testing.md. This module does not import ``clickseg``: each version runs in separate processes, from its
+own files.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from scripts.result_differences import FileComparison, Verdict, compare_results
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _PET = Path("fixtures", "pet_raw_sts001", "FDG_PET", "image")
-_PET_CLICK_MM = (67.96875, 11.71875, -789.7271728515625)  # the centre of the tumour
-_EPOCH = "1700000000"
-_EMPTY = "empty"  # the folder that processes start in: Python looks for modules there first, and ClickSeg for models
-_SHOWN_DIFFERENCES = 10
+_PET_CLICK_LPS_MM = (67.96875, 11.71875, -789.7271728515625)  # the centre of the tumour
+_SOURCE_DATE_EPOCH = "1700000000"
+_EMPTY_FOLDER = "empty"
+"""The working folder of processes; empty, because Python searches it first for modules, and ClickSeg for models."""
+
+_MAX_PRINTED_DIFFERENCES = 10
 
 
 class ComparisonError(Exception):
@@ -40,9 +43,9 @@ class Version:
     """A version of ClickSeg.
 
     Attributes:
-        name: The revision or folder that was asked for.
-        code: The folder that holds ``clickseg`` and ``models``.
-        work: A folder of its own, for its cache and results.
+        name: The requested revision or folder.
+        code: The folder that contains ``clickseg`` and ``models``.
+        work: A folder for the cache and the results of this version.
     """
 
     name: str
@@ -55,9 +58,9 @@ class Case:
     """An input that both versions segment.
 
     Attributes:
-        name: What it is called in the report.
+        name: The name in the output.
         study: A folder of DICOM.
-        clicks: A click file, or ``none``; None for the clicks in the study.
+        clicks: A click file, or ``none`` for no clicks; None if the clicks are in the study.
     """
 
     name: str
@@ -66,20 +69,23 @@ class Case:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compares two versions and prints how their results differ.
+    """Compares two versions and prints the differences of their results.
 
     Args:
-        argv: The arguments, without the program's name; those of the process by default.
+        argv: The arguments without the name of the program; by default those of the process.
 
     Returns:
-        0 where the results are the same, 1 where they are not, 2 where they cannot be compared.
+        0 if the results are the same, 1 if they differ, 2 if they cannot be compared.
     """
-    arguments = _parse(argv)
+    arguments = _parse_arguments(argv)
     try:
         with tempfile.TemporaryDirectory(prefix="compare-results-") as folder:
-            old = _checked_out(arguments.old, Path(folder, "old"))
-            new = _checked_out(arguments.new, Path(folder, "new"))
-            verdict = max(_print(case, _compare(case, old, new)) for case in _cases(old, Path(folder), arguments.data))
+            old = _make_version(arguments.old, Path(folder, "old"))
+            new = _make_version(arguments.new, Path(folder, "new"))
+            verdict = max(
+                _print_comparison(case, _compare(case, old, new))
+                for case in _find_cases(old, Path(folder), arguments.data)
+            )
     except ComparisonError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -87,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(verdict > (Verdict.UIDS_DIFFER if arguments.uids == "may-differ" else Verdict.IDENTICAL))
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="compare-results", description="Compare the results of two versions.")
     parser.add_argument("old", nargs="?", default="HEAD", metavar="OLD", help="git revision or folder (default: HEAD)")
     parser.add_argument("new", nargs="?", default=".", metavar="NEW", help="git revision or folder (default: .)")
@@ -95,50 +101,50 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--uids",
         choices=("same", "may-differ"),
         default="same",
-        help="whether results pass that are identical but for the UIDs made for them (default: same)",
+        help="whether results pass that are identical except UIDs that ClickSeg made (default: same)",
     )
     data = Path(os.environ.get("CLICKSEG_TEST_DATA") or _DATA)
     parser.add_argument("--data", type=Path, default=data, help="folder of real data [CLICKSEG_TEST_DATA]")
     return parser.parse_args(argv)
 
 
-def _checked_out(name: str, work: Path) -> Version:
-    """Returns a version: a folder as it is, or the files of a git revision in a new folder."""
-    (work / _EMPTY).mkdir(parents=True)
-    code = Path(name).resolve() if Path(name).is_dir() else _extract(name, work / "code")
+def _make_version(name: str, work: Path) -> Version:
+    """Returns a version: an existing folder, or a new folder with the files of a git revision."""
+    (work / _EMPTY_FOLDER).mkdir(parents=True)
+    code = Path(name).resolve() if Path(name).is_dir() else _extract_revision(name, work / "code")
     version = Version(name, code, work)
-    for needed in ("clickseg", "models"):
-        if not (code / needed).is_dir():
-            raise ComparisonError(f"{name}: expected a checkout of ClickSeg, found no folder {needed} in it")
-    imported = _python(version, "-c", "import clickseg; print(clickseg.__file__)").strip()
+    for folder in ("clickseg", "models"):
+        if not (code / folder).is_dir():
+            raise ComparisonError(f"{name}: expected a checkout of ClickSeg, but it contains no folder {folder}")
+    imported = _run_python(version, "-c", "import clickseg; print(clickseg.__file__)").strip()
     if not Path(imported).is_relative_to(code):
         raise ComparisonError(f"{name}: expected clickseg to be imported from {code}, got {imported}")
     return version
 
 
-def _extract(revision: str, folder: Path) -> Path:
+def _extract_revision(revision: str, folder: Path) -> Path:
     git = shutil.which("git")
     if git is None:
-        raise ComparisonError(f"{revision}: expected a folder, for git is not installed")
-    archived = subprocess.run([git, "archive", "--format=tar", revision], capture_output=True, check=False)
-    if archived.returncode != 0:
-        message = archived.stderr.decode(errors="replace").strip()
+        raise ComparisonError(f"{revision}: expected a folder, because git is not installed")
+    completed = subprocess.run([git, "archive", "--format=tar", revision], capture_output=True, check=False)
+    if completed.returncode != 0:
+        message = completed.stderr.decode(errors="replace").strip()
         raise ComparisonError(f"{revision}: expected a folder or a git revision: {message}")
-    with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(completed.stdout)) as archive:
         archive.extractall(folder, filter="data")
     return folder
 
 
-def _cases(old: Version, folder: Path, data: Path) -> Iterator[Case]:
-    """Yields the demo study, and real PET where there is such."""
-    _python(old, "-m", "clickseg", "demo", "--study-only", "-o", str(folder / "demo"))
+def _find_cases(old: Version, folder: Path, data: Path) -> Iterator[Case]:
+    """Yields the demo study, and cases of real PET if the data exist."""
+    _run_python(old, "-m", "clickseg", "demo", "--study-only", "-o", str(folder / "demo"))
     yield Case("demo", folder / "demo" / "study", None)
     study = (data / _PET).resolve()
     if not study.is_dir():
         print(f"pet_raw_sts001: skipped: no folder {study}: set CLICKSEG_TEST_DATA")
         return
     yield Case("pet_raw_sts001", study, "none")
-    click = {"label": "lesion", "polarity": "foreground", "position_mm": _PET_CLICK_MM}
+    click = {"label": "lesion", "polarity": "foreground", "position_mm": _PET_CLICK_LPS_MM}
     clicks = folder / "clicks.json"
     clicks.write_text(json.dumps({"version": 1, "clicks": [click]}))
     yield Case("pet_raw_sts001, one click", study, str(clicks))
@@ -153,43 +159,47 @@ def _compare(case: Case, old: Version, new: Version) -> tuple[FileComparison, ..
 
 
 def _segment(case: Case, version: Version) -> Path:
-    """Segments a case with a version's own code and models, and returns the folder of results."""
+    """Segments a case with the code and the models of a version, and returns the folder of results."""
     output = version.work / case.name
     clicks = [] if case.clicks is None else ["--clicks", case.clicks]
     command = ["segment", str(case.study), "-o", str(output), "-m", str(version.code / "models"), *clicks]
-    _python(version, "-m", "clickseg", *command, "--nifti", "--statistics")
+    _run_python(version, "-m", "clickseg", *command, "--nifti", "--statistics")
     return output
 
 
-def _python(version: Version, *arguments: str) -> str:
-    """Runs this Python on a version's code, without the settings of this machine, and returns its standard output.
+def _run_python(version: Version, *arguments: str) -> str:
+    """Runs this Python with the code of a version, without the settings of this machine; returns the standard output.
 
-    PYTHONPATH precedes site-packages, where another ClickSeg may be installed. The code's folder is not written to.
+    PYTHONPATH precedes site-packages, which can contain another ClickSeg. Nothing is written to the folder of the code.
     """
-    settings = ("CLICKSEG_", "HOLOSCAN_", "PYTHON")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
+    prefixes = ("CLICKSEG_", "HOLOSCAN_", "PYTHON")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     environ |= {
         "CLICKSEG_CACHE": str(version.work / "cache"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": str(version.code),
-        "SOURCE_DATE_EPOCH": _EPOCH,
+        "SOURCE_DATE_EPOCH": _SOURCE_DATE_EPOCH,
     }
     command = [sys.executable, *arguments]
-    ended = subprocess.run(command, cwd=version.work / _EMPTY, env=environ, capture_output=True, text=True, check=False)
-    if ended.returncode != 0:
-        raise ComparisonError(f"{version.name}: {' '.join(arguments)}: exit code {ended.returncode}\n{ended.stderr}")
-    return ended.stdout
+    completed = subprocess.run(
+        command, cwd=version.work / _EMPTY_FOLDER, env=environ, capture_output=True, text=True, check=False
+    )
+    if completed.returncode != 0:
+        raise ComparisonError(
+            f"{version.name}: {' '.join(arguments)}: exit code {completed.returncode}\n{completed.stderr}"
+        )
+    return completed.stdout
 
 
-def _print(case: Case, compared: Sequence[FileComparison]) -> Verdict:
-    for file in compared:
+def _print_comparison(case: Case, files: Sequence[FileComparison]) -> Verdict:
+    for file in files:
         print(f"{case.name}: {file.name}: {file.verdict}")
-        for line in file.differences[:_SHOWN_DIFFERENCES]:
+        for line in file.differences[:_MAX_PRINTED_DIFFERENCES]:
             print(f"  {line}")
-        if len(file.differences) > _SHOWN_DIFFERENCES:
-            print(f"  and {len(file.differences) - _SHOWN_DIFFERENCES} more")
+        if len(file.differences) > _MAX_PRINTED_DIFFERENCES:
+            print(f"  and {len(file.differences) - _MAX_PRINTED_DIFFERENCES} more")
     sys.stdout.flush()
-    return max(file.verdict for file in compared)
+    return max(file.verdict for file in files)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Compares two folders of results file by file: identical, identical but for UIDs, or different.
+"""Compares two folders of results file by file: identical, identical except UIDs, or different.
 
-A change in how ClickSeg makes UIDs changes those of all results. Two results are identical but for UIDs if their values
-are equal after each UID that only one of the folders holds is replaced by its number in order of appearance. UIDs that
-both folders hold, as those of the source, and registered ones (SOP Classes, transfer syntaxes) are compared as they
-are.
+If the generation of UIDs changes, the UIDs of all results change. Two results are identical except UIDs if their values
+are equal after each UID that only one folder contains is replaced by its number in the order of appearance. UIDs that
+both folders contain (those of the source series) and registered UIDs (SOP Classes, transfer syntaxes) must be equal.
 """
 
 from __future__ import annotations
@@ -23,34 +22,34 @@ from pydicom.uid import UID
 
 REPORT = "report.json"
 
-_MEASURED = ("peak_memory_mb", "seconds")
+_MEASURED_KEYS = ("peak_memory_mb", "seconds")
 """Keys of the report whose values differ from run to run."""
 
-_META_LENGTH = "(0002,0000)"
-"""Its value depends on the length of the instance's UID."""
+_META_LENGTH_TAG = "(0002,0000)"
+"""File Meta Information Group Length, which depends on the length of the SOP Instance UID."""
 
-_SHOWN_CHARACTERS = 70
+_MAX_VALUE_CHARACTERS = 70
 
 
 class Verdict(IntEnum):
-    """The outcome of a comparison; the larger, the worse."""
+    """The outcome of a comparison, ordered from equal to different."""
 
     IDENTICAL = 0
     UIDS_DIFFER = 1
     DIFFERENT = 2
 
     def __str__(self) -> str:
-        return ("identical", "identical but for UIDs", "different")[self]
+        return ("identical", "identical except UIDs", "different")[self]
 
 
 @dataclass(frozen=True, slots=True)
 class FileComparison:
-    """A file of one folder compared with its counterpart in the other.
+    """The comparison of a file in one folder with its counterpart in the other folder.
 
     Attributes:
-        name: What the file is, such as ``series 1 seg``.
+        name: The role of the file, such as ``series 1 seg``.
         verdict: The outcome.
-        differences: A line for each value that differs; empty unless the files are different.
+        differences: One line for each value that differs; empty unless the verdict is ``DIFFERENT``.
     """
 
     name: str
@@ -63,20 +62,20 @@ class _Value:
     """A value in a file.
 
     Attributes:
-        text: The value; equal texts mean equal values.
-        uids: The UIDs in an element of value representation UI.
-        is_plain: Whether UIDs may stand anywhere in the text: in file names and in the report.
+        text: The value as text; values are equal if their texts are equal.
+        uids: The UIDs, if the value is that of a DICOM element with the value representation UI.
+        has_embedded_uids: Whether any part of the text can be a UID, as in file names and in the report.
     """
 
     text: str
     uids: tuple[str, ...] = ()
-    is_plain: bool = False
+    has_embedded_uids: bool = False
 
 
 _Values = Mapping[str, _Value]
-"""Values by their path in the file, in the file's order."""
+"""Values by their path in the file, in the order of the file."""
 
-_Rename = Callable[[_Value], _Value]
+_ReplaceUids = Callable[[_Value], _Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,8 @@ class _File:
     """A file.
 
     Attributes:
-        values: Its values, the file's name among them.
-        digest: Of its bytes; empty for the report, which holds measured times.
+        values: Its values, including the name of the file.
+        digest: The SHA-256 of its bytes; empty for the report, which contains measured times.
     """
 
     values: _Values
@@ -96,11 +95,11 @@ def compare_results(old: Path, new: Path) -> tuple[FileComparison, ...]:
     """Compares the results of two runs on the same input.
 
     Args:
-        old: A folder with ``report.json`` and the files that it names.
-        new: Another one.
+        old: The folder of the first run, with ``report.json`` and the files that it names.
+        new: The folder of the second run.
 
     Returns:
-        A comparison for each file in any of the two folders.
+        A comparison for each file of either folder.
 
     Raises:
         OSError: A folder has no report, or a file cannot be read.
@@ -108,30 +107,30 @@ def compare_results(old: Path, new: Path) -> tuple[FileComparison, ...]:
         pydicom.errors.InvalidDicomError: A ``.dcm`` file is not DICOM.
     """
     before, after = _read_folder(old), _read_folder(new)
-    old_uids, new_uids = _uids_of(before), _uids_of(after)
-    rename_old, rename_new = _renaming(old_uids, new_uids), _renaming(new_uids, old_uids)
+    old_uids, new_uids = _find_uids(before), _find_uids(after)
+    replace_old, replace_new = _make_uid_replacer(old_uids, new_uids), _make_uid_replacer(new_uids, old_uids)
     return tuple(
         FileComparison(name, Verdict.DIFFERENT, (f"only in {'OLD' if name in before else 'NEW'}",))
         if name not in before or name not in after
-        else _compare(name, before[name], after[name], (rename_old, rename_new))
+        else _compare(name, before[name], after[name], (replace_old, replace_new))
         for name in dict.fromkeys([*before, *after])
     )
 
 
-def _compare(name: str, old: _File, new: _File, renames: tuple[_Rename, _Rename]) -> FileComparison:
+def _compare(name: str, old: _File, new: _File, replacers: tuple[_ReplaceUids, _ReplaceUids]) -> FileComparison:
     if old.values == new.values:
         if old.digest == new.digest:
             return FileComparison(name, Verdict.IDENTICAL)
-        return FileComparison(name, Verdict.DIFFERENT, ("equal values in another encoding",))
+        return FileComparison(name, Verdict.DIFFERENT, ("equal values, but different bytes",))
     before, after = (
-        {path: rename(value).text for path, value in file.values.items()}
-        for file, rename in zip((old, new), renames, strict=True)
+        {path: replace_uids(value).text for path, value in file.values.items()}
+        for file, replace_uids in zip((old, new), replacers, strict=True)
     )
-    differences = tuple(_differences(before, after))
+    differences = tuple(_compare_values(before, after))
     return FileComparison(name, Verdict.DIFFERENT if differences else Verdict.UIDS_DIFFER, differences)
 
 
-def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+def _compare_values(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
     for path in dict.fromkeys([*old, *new]):
         before, after = old.get(path), new.get(path)
         if before is None or after is None:
@@ -141,38 +140,42 @@ def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+    return text if len(text) <= _MAX_VALUE_CHARACTERS else f"{text[:_MAX_VALUE_CHARACTERS]}..."
 
 
-def _uids_of(files: Mapping[str, _File]) -> list[str]:
-    """Returns the UIDs in the DICOM files of a folder, in order of appearance; registered ones are left out."""
+def _find_uids(files: Mapping[str, _File]) -> list[str]:
+    """Returns the UIDs in the DICOM files of a folder, in order of appearance, without registered UIDs."""
     values = (value for file in files.values() for value in file.values.values())
     uids = dict.fromkeys(uid for value in values for uid in value.uids)
     return [uid for uid in uids if UID(uid).name == uid]
 
 
-def _renaming(uids: Iterable[str], others: Iterable[str]) -> _Rename:
-    """Returns what replaces the UIDs that only one folder holds by their number in order of appearance.
+def _make_uid_replacer(uids: Iterable[str], other_uids: Iterable[str]) -> _ReplaceUids:
+    """Returns a function that replaces UIDs of one folder by their number in the order of appearance.
 
     Args:
         uids: The UIDs of the folder, in order of appearance.
-        others: Those of the other folder.
+        other_uids: The UIDs of the other folder, which are not replaced.
     """
-    kept = frozenset(others)
-    own = [uid for uid in uids if uid not in kept]
+    common = frozenset(other_uids)
+    own = [uid for uid in uids if uid not in common]
     names = {uid: f"UID {number}" for number, uid in enumerate(own, 1)}
     pattern = re.compile("|".join(rf"(?<![\d.]){re.escape(uid)}(?!\.?\d)" for uid in own) or r"(?!)")
 
-    def rename(value: _Value) -> _Value:
+    def replace_uids(value: _Value) -> _Value:
         if value.uids:
             return replace(value, text="\\".join(names.get(uid, uid) for uid in value.uids))
-        return replace(value, text=pattern.sub(lambda found: names[found[0]], value.text)) if value.is_plain else value
+        return (
+            replace(value, text=pattern.sub(lambda match: names[match[0]], value.text))
+            if value.has_embedded_uids
+            else value
+        )
 
-    return rename
+    return replace_uids
 
 
 def _read_folder(folder: Path) -> dict[str, _File]:
-    """Returns the files of a folder by what they are; files that the report does not name go by their names."""
+    """Returns the files of a folder by their role; files that the report does not name, by their file name."""
     report = json.loads((folder / REPORT).read_text())
     named = {
         f"series {number} {kind}": folder / name
@@ -188,11 +191,11 @@ def _read_folder(folder: Path) -> dict[str, _File]:
 def _read_file(path: Path) -> _File:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    values = {"file name": _Value(path.name, is_plain=True)}
+    values = {"file name": _Value(path.name, has_embedded_uids=True)}
     if path.suffix != ".dcm":
         return _File({**values, "content": _Value(_describe_bytes(content))}, digest)
     dataset = dcmread(path)
-    meta = {name: value for name, value in _dicom_values(dataset.file_meta) if not name.startswith(_META_LENGTH)}
+    meta = {name: value for name, value in _dicom_values(dataset.file_meta) if not name.startswith(_META_LENGTH_TAG)}
     return _File({**values, **meta, **dict(_dicom_values(dataset))}, digest)
 
 
@@ -222,11 +225,11 @@ def _describe_bytes(content: bytes) -> str:
 
 def _json_values(value: Any, path: str = "") -> Iterator[tuple[str, _Value]]:
     if isinstance(value, dict) and value:
-        for key, each in value.items():
-            if key not in _MEASURED:
-                yield from _json_values(each, f"{path}.{key}" if path else key)
+        for key, item in value.items():
+            if key not in _MEASURED_KEYS:
+                yield from _json_values(item, f"{path}.{key}" if path else key)
     elif isinstance(value, list) and value:
-        for number, each in enumerate(value):
-            yield from _json_values(each, f"{path}[{number}]")
+        for number, item in enumerate(value):
+            yield from _json_values(item, f"{path}[{number}]")
     else:
-        yield path, _Value(json.dumps(value), is_plain=True)
+        yield path, _Value(json.dumps(value), has_embedded_uids=True)

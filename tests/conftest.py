@@ -1,4 +1,4 @@
-"""What all tests share: where real data lie, and judges that may not be installed."""
+"""Settings and fixtures of all tests: the folders of real data, and validators that may not be installed."""
 
 from __future__ import annotations
 
@@ -11,29 +11,40 @@ from hypothesis import settings
 
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # each core has a test of its own: torch's threads would wait for them
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # tests run in parallel on all cores, so more threads of torch would only wait
 
-load_cuda_runtime()  # plain MONAI imports the MONAI Deploy App SDK where that is installed, which needs it
+load_cuda_runtime()  # MONAI imports the MONAI Deploy App SDK if it is installed, which needs the CUDA runtime
 
-settings.register_profile("clickseg", deadline=None)  # time on shared machines says nothing
+settings.register_profile("clickseg", deadline=None)  # times on shared machines vary too much
 settings.load_profile("clickseg")
 
 _DATA = Path(os.environ.get("CLICKSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
-
-_OPTIONAL = {"cupy", "edt", "ignite", "jinja2", "matplotlib", "monai", "surface_distance", "tensorboard", "torch"}
-"""What requirements-cpu.txt does not bring."""
+_OPTIONAL_PACKAGES = {
+    "cupy",
+    "edt",
+    "ignite",
+    "jinja2",
+    "matplotlib",
+    "monai",
+    "surface_distance",
+    "tensorboard",
+    "torch",
+}
+"""Packages that requirements-cpu.txt does not install."""
 
 
 class OptionalModule(pytest.Module):
-    """Tests that are skipped where a library that they import is not installed."""
+    """A test module that is skipped if an optional package that it imports is not installed."""
 
     def collect(self) -> list[pytest.Item | pytest.Collector]:
         try:
             return list(super().collect())
         except self.CollectError as error:
             cause = error.__cause__
-            if isinstance(cause, ModuleNotFoundError) and (cause.name or "").partition(".")[0] in _OPTIONAL:
+            if isinstance(cause, ModuleNotFoundError) and (cause.name or "").partition(".")[0] in _OPTIONAL_PACKAGES:
                 pytest.skip(f"not installed: {cause.name}", allow_module_level=True)
             raise
 
@@ -44,7 +55,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
-    """The folder of real DICOM with its oddities, which is no part of the repository."""
+    """The folder of real DICOM with irregularities, which is not in the repository."""
     folder = _DATA / "fixtures"
     if not folder.is_dir():
         pytest.skip(f"no real DICOM at {folder}: set CLICKSEG_TEST_DATA")
@@ -53,7 +64,7 @@ def fixtures() -> Path:
 
 @pytest.fixture(scope="session")
 def sarcoma() -> Path:
-    """The folder of the 36 patients of Soft-tissue-Sarcoma, which is no part of the repository."""
+    """The folder of the 36 patients of Soft-tissue-Sarcoma, which is not in the repository."""
     folder = _DATA / "sts"
     if not folder.is_dir():
         pytest.skip(f"no Soft-tissue-Sarcoma at {folder}: set CLICKSEG_TEST_DATA")
@@ -62,16 +73,16 @@ def sarcoma() -> Path:
 
 @pytest.fixture(scope="session")
 def dciodvfy() -> str:
-    """David Clunie's validator, from Debian's dicom3tools."""
-    found = shutil.which("dciodvfy")
-    if found is None:
+    """The path of David Clunie's DICOM validator, from Debian's dicom3tools."""
+    path = shutil.which("dciodvfy")
+    if path is None:
         pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
-    return found
+    return path
 
 
 @pytest.fixture
 def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine reaches the test."""
+    """Removes the settings of this machine from the environment variables."""
     for name in os.environ:
         if name.startswith(("CLICKSEG_", "HOLOSCAN_", "SOURCE_DATE_EPOCH")):
             monkeypatch.delenv(name)

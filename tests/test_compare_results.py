@@ -1,4 +1,4 @@
-"""``make compare-results``: what two versions write is identical, identical but for UIDs, or different."""
+"""``make compare-results``: results of two versions are identical, identical except UIDs, or different."""
 
 from __future__ import annotations
 
@@ -25,54 +25,52 @@ NAMES = ("series 1 preview", "series 1 seg", "series 1 sr", "report")
 SOURCE_UID = "1.2.826.0.1.3680043.8.498.1"
 
 
-def dataset(sop_class: str, uid: str, series_uid: str, **elements: object) -> Dataset:
-    made = Dataset()
-    made.SOPClassUID, made.SOPInstanceUID = sop_class, uid
-    made.StudyInstanceUID, made.SeriesInstanceUID = SOURCE_UID, series_uid
+def make_dataset(sop_class: str, uid: str, series_uid: str, **elements: object) -> Dataset:
+    dataset = make_item(**elements)
+    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, uid
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = SOURCE_UID, series_uid
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return dataset
+
+
+def make_item(**elements: object) -> Dataset:
+    item = Dataset()
     for keyword, value in elements.items():
-        setattr(made, keyword, value)
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return made
+        setattr(item, keyword, value)
+    return item
 
 
-def item(**elements: object) -> Dataset:
-    made = Dataset()
-    for keyword, value in elements.items():
-        setattr(made, keyword, value)
-    return made
-
-
-def write_results(folder: Path, own: str) -> Path:
+def write_results(folder: Path, uid_prefix: str) -> Path:
     """Writes a SEG, an SR that refers to it and to an image, a preview and a report.
 
     Args:
-        folder: Where to.
-        own: Begins each UID that the run makes.
+        folder: The output folder.
+        uid_prefix: The beginning of each UID that the run makes.
     """
     folder.mkdir()
-    seg, sr = f"{own}.1", f"{own}.20"
-    segment = item(SegmentLabel="lesion", TrackingUID=f"{own}.3")
-    references = [item(ReferencedSOPInstanceUID=uid) for uid in (seg, f"{SOURCE_UID}.7")]
+    seg, sr = f"{uid_prefix}.1", f"{uid_prefix}.20"
+    segment = make_item(SegmentLabel="lesion", TrackingUID=f"{uid_prefix}.3")
+    references = [make_item(ReferencedSOPInstanceUID=uid) for uid in (seg, f"{SOURCE_UID}.7")]
     pixels = {"BitsAllocated": 8, "PixelData": b"\x01\x02"}
-    written = (
-        dataset(SegmentationStorage, seg, f"{own}.4", SegmentSequence=[segment], **pixels),
-        dataset(ComprehensiveSRStorage, sr, f"{own}.5", ReferencedSOPSequence=references),
+    datasets = (
+        make_dataset(SegmentationStorage, seg, f"{uid_prefix}.4", SegmentSequence=[segment], **pixels),
+        make_dataset(ComprehensiveSRStorage, sr, f"{uid_prefix}.5", ReferencedSOPSequence=references),
     )
-    for each in written:
-        each.save_as(folder / f"{each.SOPInstanceUID}.dcm", enforce_file_format=True)
+    for dataset in datasets:
+        dataset.save_as(folder / f"{dataset.SOPInstanceUID}.dcm", enforce_file_format=True)
     (folder / f"{seg}.png").write_bytes(b"picture")
     files = {"seg": f"{seg}.dcm", "sr": f"{sr}.dcm", "preview": f"{seg}.png"}
-    entry = {"seconds": {"inference": 1.0}, "files": files, "segments": [{"volume_ml": 1.5}], "remedies": []}
+    entry = {"seconds": {"inference": 1.0}, "files": files, "segments": [{"volume_ml": 1.5}], "repairs": []}
     (folder / "report.json").write_text(json.dumps({"series": [entry], "peak_memory_mb": 200}))
     return folder
 
 
-def change(path: Path, **elements: object) -> None:
-    changed = dcmread(path)
+def change_dicom(path: Path, **elements: object) -> None:
+    dataset = dcmread(path)
     for keyword, value in elements.items():
-        setattr(changed, keyword, value)
-    changed.save_as(path, enforce_file_format=True)
+        setattr(dataset, keyword, value)
+    dataset.save_as(path, enforce_file_format=True)
 
 
 def change_report(folder: Path, key: str, value: object) -> None:
@@ -82,11 +80,11 @@ def change_report(folder: Path, key: str, value: object) -> None:
 
 
 def verdicts(old: Path, new: Path) -> dict[str, Verdict]:
-    return {each.name: each.verdict for each in compare_results(old, new)}
+    return {file.name: file.verdict for file in compare_results(old, new)}
 
 
-def different(old: Path, new: Path) -> list[FileComparison]:
-    return [each for each in compare_results(old, new) if each.verdict is Verdict.DIFFERENT]
+def find_different(old: Path, new: Path) -> list[FileComparison]:
+    return [file for file in compare_results(old, new) if file.verdict is Verdict.DIFFERENT]
 
 
 @pytest.fixture
@@ -101,26 +99,26 @@ def same(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def renamed(tmp_path: Path) -> Path:
-    """Results with UIDs of another length that sort the other way round."""
+    """Results with UIDs of another length, which sort in reverse order."""
     return write_results(tmp_path / "renamed", "2.25.99999999")
 
 
-def test_the_same_bytes_are_identical_whatever_time_and_memory_they_took(old: Path, same: Path) -> None:
+def test_equal_bytes_are_identical_even_if_run_time_and_memory_differ(old: Path, same: Path) -> None:
     change_report(same, "seconds", {"inference": 2.5, "writing": 0.1})
 
     assert verdicts(old, same) == dict.fromkeys(NAMES, Verdict.IDENTICAL)
 
 
-def test_results_whose_own_uids_differ_are_identical_but_for_uids(old: Path, renamed: Path) -> None:
+def test_results_with_other_new_uids_are_identical_except_uids(old: Path, renamed: Path) -> None:
     assert verdicts(old, renamed) == dict.fromkeys(NAMES, Verdict.UIDS_DIFFER)
-    assert all(each.differences == () for each in compare_results(old, renamed))
+    assert all(file.differences == () for file in compare_results(old, renamed))
 
 
-def test_a_value_that_differs_is_named_by_its_tag_path(old: Path, renamed: Path) -> None:
-    segment = item(SegmentLabel="tumour", TrackingUID="2.25.99999999.3", SegmentNumber=1)
-    change(renamed / "2.25.99999999.1.dcm", SegmentSequence=[segment])
+def test_a_differing_value_is_named_by_its_tag_path(old: Path, renamed: Path) -> None:
+    segment = make_item(SegmentLabel="tumour", TrackingUID="2.25.99999999.3", SegmentNumber=1)
+    change_dicom(renamed / "2.25.99999999.1.dcm", SegmentSequence=[segment])
 
-    (seg,) = different(old, renamed)
+    (seg,) = find_different(old, renamed)
 
     assert seg.name == "series 1 seg"
     assert seg.differences == (
@@ -129,19 +127,19 @@ def test_a_value_that_differs_is_named_by_its_tag_path(old: Path, renamed: Path)
     )
 
 
-def test_pixels_that_differ_are_different(old: Path, renamed: Path) -> None:
-    change(renamed / "2.25.99999999.1.dcm", PixelData=b"\x01\x03")
+def test_differing_pixels_are_different(old: Path, renamed: Path) -> None:
+    change_dicom(renamed / "2.25.99999999.1.dcm", PixelData=b"\x01\x03")
 
-    (seg,) = different(old, renamed)
+    (seg,) = find_different(old, renamed)
 
     assert [line.partition(":")[0] for line in seg.differences] == ["(7FE0,0010) PixelData"]
 
 
 def test_a_reference_to_another_object_is_different(old: Path, renamed: Path) -> None:
-    references = [item(ReferencedSOPInstanceUID=uid) for uid in ("2.25.99999999.20", f"{SOURCE_UID}.7")]
-    change(renamed / "2.25.99999999.20.dcm", ReferencedSOPSequence=references)
+    references = [make_item(ReferencedSOPInstanceUID=uid) for uid in ("2.25.99999999.20", f"{SOURCE_UID}.7")]
+    change_dicom(renamed / "2.25.99999999.20.dcm", ReferencedSOPSequence=references)
 
-    (sr,) = different(old, renamed)
+    (sr,) = find_different(old, renamed)
 
     assert sr.differences == ("(0008,1199)[0].(0008,1155) ReferencedSOPInstanceUID: UID 1 -> UID 4",)
 
@@ -154,52 +152,52 @@ def test_a_reference_to_another_object_is_different(old: Path, renamed: Path) ->
     ],
     ids=["registered", "source"],
 )
-def test_registered_uids_and_those_of_the_source_are_compared_as_they_are(
+def test_registered_uids_and_uids_of_the_source_are_compared_unchanged(
     old: Path, renamed: Path, elements: dict[str, str], path: str
 ) -> None:
-    change(renamed / "2.25.99999999.20.dcm", **elements)
+    change_dicom(renamed / "2.25.99999999.20.dcm", **elements)
 
-    (sr,) = different(old, renamed)
+    (sr,) = find_different(old, renamed)
 
     assert path in [line.partition(":")[0] for line in sr.differences]
 
 
-def test_equal_values_in_another_encoding_are_different(old: Path, same: Path) -> None:
+def test_equal_values_with_another_encoding_are_different(old: Path, same: Path) -> None:
     path = same / "2.25.1234.1.dcm"
-    changed = dcmread(path)
-    changed["SegmentSequence"].is_undefined_length = True
-    changed.save_as(path)
+    dataset = dcmread(path)
+    dataset["SegmentSequence"].is_undefined_length = True
+    dataset.save_as(path)
     implicit = dcmread(same / "2.25.1234.20.dcm")
     implicit.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     implicit.save_as(same / "2.25.1234.20.dcm", implicit_vr=True, little_endian=True)
 
-    found = {each.name: each.differences for each in different(old, same)}
+    differences = {file.name: file.differences for file in find_different(old, same)}
 
-    assert found == {
+    assert differences == {
         "series 1 seg": ("(0062,0002) SegmentSequence: 1 items -> 1 items, of undefined length",),
         "series 1 sr": ("(0002,0010) TransferSyntaxUID: 1.2.840.10008.1.2.1 -> 1.2.840.10008.1.2",),
     }
 
 
-def test_a_picture_that_differs_is_different(old: Path, renamed: Path) -> None:
+def test_a_differing_picture_is_different(old: Path, renamed: Path) -> None:
     (renamed / "2.25.99999999.1.png").write_bytes(b"another")
 
-    assert [each.name for each in different(old, renamed)] == ["series 1 preview"]
+    assert [file.name for file in find_different(old, renamed)] == ["series 1 preview"]
 
 
-def test_a_value_of_the_report_that_differs_is_named_by_its_path(old: Path, renamed: Path) -> None:
+def test_a_differing_value_of_the_report_is_named_by_its_path(old: Path, renamed: Path) -> None:
     change_report(renamed, "segments", [{"volume_ml": 1.6}])
 
-    (report,) = different(old, renamed)
+    (report,) = find_different(old, renamed)
 
     assert report.differences == ("series[0].segments[0].volume_ml: 1.5 -> 1.6",)
 
 
-def test_a_file_of_one_folder_alone_is_different(old: Path, same: Path) -> None:
+def test_a_file_that_only_one_folder_contains_is_different(old: Path, same: Path) -> None:
     (old / "notes.txt").write_text("more")
     (same / "metadata.json").write_text("{}")
 
-    assert {each.name: each.differences for each in different(old, same)} == {
+    assert {file.name: file.differences for file in find_different(old, same)} == {
         "notes.txt": ("only in OLD",),
         "metadata.json": ("only in NEW",),
     }
@@ -225,17 +223,17 @@ else:
 
 
 def write_version(folder: Path, uid: str, volume_ml: float) -> None:
-    """Writes a ``clickseg`` whose results are an SR with a UID, and a volume."""
+    """Writes a ``clickseg`` whose results are an SR with the given UID, and a report with the volume."""
     for name in ("clickseg", "models"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "models" / "here").touch()
     (folder / "clickseg" / "__init__.py").write_text(f"UID, VOLUME_ML = {uid!r}, {volume_ml}\n")
     (folder / "clickseg" / "__main__.py").write_text(PROGRAM)
-    sr = dataset(ComprehensiveSRStorage, uid, f"{uid}.1")
+    sr = make_dataset(ComprehensiveSRStorage, uid, f"{uid}.1")
     sr.save_as(folder / "clickseg" / "sr.dcm", enforce_file_format=True)
 
 
-def git(*arguments: str) -> None:
+def run_git(*arguments: str) -> None:
     identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
     program = shutil.which("git")
     assert program
@@ -244,22 +242,25 @@ def git(*arguments: str) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: a repository whose tag ``first`` and working tree are the same version."""
+    """A repository, which is the current folder; its tag ``first`` and its working tree are the same version."""
     folder = tmp_path / "repository"
     write_version(folder, "2.25.1", 1.5)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("CLICKSEG_DEVICE", "no setting of this machine")
     monkeypatch.setenv("CLICKSEG_TEST_DATA", str(tmp_path / "none"))
-    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):  # would take these for the real one
+    for name in (
+        "COVERAGE_PROCESS_CONFIG",
+        "COVERAGE_PROCESS_START",
+    ):  # coverage would measure this package as the real one
         monkeypatch.delenv(name, raising=False)
-    git("init")
-    git("add", ".")
-    git("commit", "-m", "First")
-    git("tag", "first")
+    run_git("init")
+    run_git("add", ".")
+    run_git("commit", "-m", "First")
+    run_git("tag", "first")
     return folder
 
 
-def test_a_revision_runs_its_own_code_and_so_does_a_folder(
+def test_a_revision_and_a_folder_run_their_own_code(
     repository: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["first", "."]) == 0
@@ -293,17 +294,17 @@ def test_real_pet_is_segmented_without_and_with_a_click(
     ("old", "new", "message"),
     [
         ("nowhere", ".", "error: nowhere: expected a folder or a git revision: "),
-        ("first", "clickseg", "error: clickseg: expected a checkout of ClickSeg, found no folder clickseg in it"),
+        ("first", "clickseg", "error: clickseg: expected a checkout of ClickSeg, but it contains no folder clickseg"),
     ],
 )
-def test_a_version_that_is_none_is_one_error(
+def test_an_unknown_version_gives_one_error(
     repository: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, message: str
 ) -> None:
     assert main([old, new]) == 2
     assert capsys.readouterr().err.startswith(message)
 
 
-def test_a_folder_whose_code_is_not_what_python_imports_is_an_error(
+def test_a_folder_from_which_python_does_not_import_clickseg_is_an_error(
     repository: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for name in ("clickseg", "models"):
@@ -313,7 +314,7 @@ def test_a_folder_whose_code_is_not_what_python_imports_is_an_error(
     assert f"expected clickseg to be imported from {tmp_path / 'hollow'}, got " in capsys.readouterr().err
 
 
-def test_a_run_that_fails_is_an_error_with_its_messages(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_run_is_an_error_with_its_messages(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (repository / "clickseg" / "__main__.py").write_text("raise SystemExit('no such command')")
 
     assert main(["first", "."]) == 2
@@ -322,14 +323,14 @@ def test_a_run_that_fails_is_an_error_with_its_messages(repository: Path, capsys
     assert errors.endswith("exit code 1\nno such command\n\n")
 
 
-def test_a_comparison_that_expects_new_uids_passes_where_only_uids_differ(
+def test_a_comparison_that_allows_new_uids_passes_if_only_uids_differ(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_version(repository, "2.25.2", 1.5)
 
     assert main(["first", "."]) == 1
     assert main(["first", ".", "--uids", "may-differ"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "first and .: identical but for UIDs"
+    assert capsys.readouterr().out.splitlines()[-1] == "first and .: identical except UIDs"
 
     write_version(repository, "2.25.2", 1.75)
 

@@ -1,4 +1,4 @@
-"""The wheel alone, installed outside of the checkout, segments: it holds the default models."""
+"""The wheel, installed outside the checkout, is complete: it can segment, and contains the default models."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.slow
 MODELS = ["lesion", "pet_lesion"]
 
 
-def build(project: Path, kind: str, folder: Path) -> Path:
-    """Builds the ``sdist`` or ``wheel`` of a project."""
-    ended = runs.process(["python", "-m", "hatchling", "build", "-t", kind, "-d", folder], cwd=project)
+def build(project: Path, target: str, folder: Path) -> Path:
+    """Builds the ``sdist`` or ``wheel`` of a project; returns its path."""
+    ended = runs.process(["python", "-m", "hatchling", "build", "-t", target, "-d", folder], cwd=project)
     assert ended.returncode == 0, ended.stderr
-    (built,) = folder.iterdir()
-    return built
+    (path,) = folder.iterdir()
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment with the wheel; all other packages are those of this environment."""
+    """The folder of programs of an environment with the wheel, and with all other packages of this environment."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     programs = folder / "bin"
@@ -48,23 +48,23 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return programs
 
 
-def test_the_wheel_of_the_sdist_holds_the_same_files_as_that_of_the_checkout(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheels_of_sdist_and_checkout_contain_the_same_files(wheel: Path, tmp_path: Path) -> None:
     with tarfile.open(build(runs.REPOSITORY, "sdist", tmp_path / "sdist")) as archive:
         archive.extractall(tmp_path / "source", filter="data")
     (source,) = (tmp_path / "source").iterdir()
 
-    again = build(source, "wheel", tmp_path / "wheel")
+    rebuilt = build(source, "wheel", tmp_path / "wheel")
 
-    assert names(again) == names(wheel)
+    assert list_wheel(rebuilt) == list_wheel(wheel)
 
 
-def names(wheel: Path) -> set[str]:
-    """The files of a wheel, without the downloads that ``docs/container.md`` puts into the checkout."""
+def list_wheel(wheel: Path) -> set[str]:
+    """Returns the files in a wheel, without wheels that were downloaded to ``container/environment/wheels``."""
     with zipfile.ZipFile(wheel) as archive:
         return {name for name in archive.namelist() if "/environment/wheels/" not in name}
 
 
-def test_the_models_of_the_wheel_are_those_of_the_checkout(environment: Path, tmp_path: Path) -> None:
+def test_the_wheel_contains_the_models_of_the_checkout(environment: Path, tmp_path: Path) -> None:
     ended = runs.process([environment / "clickseg", "models"], cwd=tmp_path)
 
     assert ended.returncode == 0, ended.stderr
@@ -72,14 +72,14 @@ def test_the_models_of_the_wheel_are_those_of_the_checkout(environment: Path, tm
     (installed,) = environment.parent.glob("lib/python*/site-packages/clickseg/_models")
     assert all(str(installed / name) in ended.stdout for name in MODELS)
     shipped = runs.REPOSITORY / "models"
-    assert files(installed) == files(shipped)
+    assert read_files(installed) == read_files(shipped)
 
 
-def files(folder: Path) -> dict[Path, bytes]:
+def read_files(folder: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_wheel_segments_the_phantom_outside_of_the_checkout(environment: Path, tmp_path: Path) -> None:
+def test_the_wheel_segments_the_phantom_outside_the_checkout(environment: Path, tmp_path: Path) -> None:
     write_study(tmp_path / "study")
 
     ended = runs.process([environment / "clickseg", "segment", "study", "-o", "out"], cwd=tmp_path)
@@ -90,7 +90,7 @@ def test_the_wheel_segments_the_phantom_outside_of_the_checkout(environment: Pat
     assert dcmread(tmp_path / "out" / report["series"][0]["files"]["seg"]).Modality == "SEG"
 
 
-def test_an_image_built_from_the_wheel_holds_each_model_once(environment: Path, tmp_path: Path) -> None:
+def test_an_image_built_from_the_wheel_contains_each_model_once(environment: Path, tmp_path: Path) -> None:
     docker = FakeProgram(tmp_path / "fake")
     command = [environment / "clickseg", "package", runs.REPOSITORY / "app", "-t", "clickseg:cpu"]
 

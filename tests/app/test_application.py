@@ -1,4 +1,4 @@
-"""The MONAI Deploy application: every door gives the same bytes, and a failure is a failure."""
+"""The MONAI Deploy application: all entry points write the same bytes, and failures are reported."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from app.main import Process
+from app.main import ApplicationProcess
 from clickseg.batch.writer import RunSummary
 from tests.helpers import phantoms, runs
 from tests.helpers.runs import REPOSITORY, process
 
 BIN = Path(sys.executable).parent
-FAR = runs.click(9, 11, 13)
+DISTANT_CLICK = runs.click(9, 11, 13)
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    return runs.write_input(tmp_path / "in", FAR)
+    return runs.write_input(tmp_path / "in", DISTANT_CLICK)
 
 
-DOORS = {
+ENTRY_POINTS = {
     "segment": ([BIN / "clickseg", "segment", "IN"], "."),
     "python PATH/app": (["python", REPOSITORY / "app", "-i", "IN"], "."),
     "python -m app": (["python", "-m", "app", "-i", "IN"], REPOSITORY),
@@ -38,16 +38,18 @@ DOORS = {
 
 
 @pytest.mark.slow
-def test_all_doors_give_the_same_bytes(tmp_path: Path, study: Path, models: Path) -> None:
-    for name, (words, folder) in DOORS.items():
-        command = [study if word == "IN" else word for word in words]
+def test_all_entry_points_write_the_same_bytes(tmp_path: Path, study: Path, models: Path) -> None:
+    for name, (arguments, folder) in ENTRY_POINTS.items():
+        command = [study if argument == "IN" else argument for argument in arguments]
         ended = process([*command, "-o", tmp_path / name, "-m", models], tmp_path / folder)
         assert ended.returncode == 0, (name, ended.stderr)
         assert runs.written(tmp_path / name) == runs.written(tmp_path / "segment"), name
 
 
 @pytest.mark.slow
-def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, study: Path, models: Path) -> None:
+def test_environment_variables_set_what_the_command_line_does_not_set(
+    tmp_path: Path, study: Path, models: Path
+) -> None:
     environ = {
         "HOLOSCAN_INPUT_PATH": str(study),
         "HOLOSCAN_OUTPUT_PATH": str(tmp_path / "out"),
@@ -57,9 +59,9 @@ def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, stu
     }
 
     ended = process(["python", REPOSITORY / "app"], tmp_path, **environ)
-    other = process(["python", REPOSITORY / "app", "-o", tmp_path / "other"], tmp_path, **environ)
+    with_option = process(["python", REPOSITORY / "app", "-o", tmp_path / "other"], tmp_path, **environ)
 
-    assert (ended.returncode, other.returncode) == (0, 0), ended.stderr
+    assert (ended.returncode, with_option.returncode) == (0, 0), ended.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["series"][0]["clicks"]["source"] is None
     assert "statistics" in report["series"][0]["segments"][0]
@@ -67,7 +69,7 @@ def test_the_environment_sets_what_the_command_line_does_not(tmp_path: Path, stu
 
 
 @pytest.mark.slow
-def test_holoscan_is_silent_unless_it_is_asked(tmp_path: Path, study: Path, models: Path) -> None:
+def test_holoscan_is_silent_unless_a_log_level_is_requested(tmp_path: Path, study: Path, models: Path) -> None:
     command = ["python", REPOSITORY / "app", "-i", study, "-m", models, "-o"]
 
     quiet = process([*command, tmp_path / "quiet"])
@@ -80,7 +82,7 @@ def test_holoscan_is_silent_unless_it_is_asked(tmp_path: Path, study: Path, mode
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", [["-l", "ERROR"], ["-lERROR"], ["--log-level=ERROR"]])
-def test_a_log_level_is_understood_however_it_is_written(
+def test_all_spellings_of_a_log_level_are_understood(
     tmp_path: Path, study: Path, models: Path, level: list[str]
 ) -> None:
     ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out", *level])
@@ -88,7 +90,7 @@ def test_a_log_level_is_understood_however_it_is_written(
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_the_result_is_told_on_standard_output(tmp_path: Path, study: Path, models: Path) -> None:
+def test_the_results_are_listed_on_standard_output(tmp_path: Path, study: Path, models: Path) -> None:
     ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert {line.split()[0] for line in ended.stdout.splitlines()} == {"hook", "preview", "seg", "sr", "report"}
@@ -96,12 +98,12 @@ def test_the_result_is_told_on_standard_output(tmp_path: Path, study: Path, mode
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--clicks", "x"], ["-i", "nowhere"], ["-l", "LOUD"]])
-def test_wrong_use_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
+def test_wrong_usage_gives_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
     assert process(["python", REPOSITORY / "app", "-o", tmp_path / "out", *arguments], tmp_path).returncode == 2
 
 
 @pytest.mark.slow
-def test_an_input_that_cannot_be_used_is_one_error_line(tmp_path: Path, study: Path, models: Path) -> None:
+def test_an_unusable_input_is_reported_in_one_error_line(tmp_path: Path, study: Path, models: Path) -> None:
     sorted((study / "CT").iterdir())[4].unlink()
 
     ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
@@ -113,7 +115,7 @@ def test_an_input_that_cannot_be_used_is_one_error_line(tmp_path: Path, study: P
 
 
 @pytest.mark.slow
-def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, study: Path, models: Path) -> None:
+def test_a_failing_operator_gives_one_error_line_and_no_result(tmp_path: Path, study: Path, models: Path) -> None:
     (models / "thresholder" / "models" / "model.bin").write_bytes(b"other weights")
 
     ended = process(
@@ -126,29 +128,29 @@ def test_an_operator_that_fails_is_one_error_line_and_no_result(tmp_path: Path, 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
 
 
-BROKEN = """
+RUN_WITH_BUG = """
 import sys
 sys.path.insert(0, {repository!r})
 import clickseg.batch.steps, clickseg.batch.writer
-def broken(*_):
-    raise ZeroDivisionError("in the middle")
-{place} = broken
+def fail(*_):
+    raise ZeroDivisionError("a bug")
+{function} = fail
 from app.main import main
 raise SystemExit(main(["app", *sys.argv[1:]]))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["clickseg.batch.steps.prepare", "clickseg.batch.writer.ResultWriter.write"])
-def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
-    tmp_path: Path, study: Path, models: Path, place: str
+@pytest.mark.parametrize("function", ["clickseg.batch.steps.prepare", "clickseg.batch.writer.ResultWriter.write"])
+def test_a_bug_in_an_operator_gives_one_error_line_and_no_result(
+    tmp_path: Path, study: Path, models: Path, function: str
 ) -> None:
-    code = BROKEN.format(repository=str(REPOSITORY), place=place)
+    code = RUN_WITH_BUG.format(repository=str(REPOSITORY), function=function)
 
     ended = process(["python", "-c", code, "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
-    (line, hint) = runs.error_lines(ended.stderr)
+    line, hint = runs.error_lines(ended.stderr)
     assert line == "error: a bug in ClickSeg: ZeroDivisionError"
     assert hint.startswith("hint: ")
     assert "Traceback" not in ended.stderr
@@ -156,7 +158,7 @@ def test_a_bug_in_an_operator_is_one_error_line_and_no_result(
 
 
 @pytest.mark.slow
-def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models: Path) -> None:
+def test_a_failed_series_does_not_prevent_results_of_other_series(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in", name="good")
     bad = runs.write_input(tmp_path / "in" / "bad", name="bad") / "CT"
     phantoms.change(bad, lambda dataset: dataset.__delattr__("RescaleSlope"))
@@ -169,7 +171,7 @@ def test_one_failed_series_does_not_take_the_others_along(tmp_path: Path, models
 
 
 @pytest.mark.slow
-def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, study: Path, models: Path) -> None:
+def test_an_output_folder_that_is_not_writable_is_an_error(tmp_path: Path, study: Path, models: Path) -> None:
     (tmp_path / "file").touch()
     command = ["python", REPOSITORY / "app", "-i", study, "-m", models]
 
@@ -181,7 +183,7 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, study: P
         assert "cannot be written to: Not a directory" in runs.error_lines(ended.stderr)[0]
 
 
-def test_exec_passes_exit_codes_and_signals_through(tmp_path: Path) -> None:
+def test_exec_returns_the_exit_code_or_the_signal_of_the_application(tmp_path: Path) -> None:
     (tmp_path / "seven.py").write_text("raise SystemExit(7)")
     (tmp_path / "killed.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
     (tmp_path / "old").mkdir()
@@ -189,11 +191,11 @@ def test_exec_passes_exit_codes_and_signals_through(tmp_path: Path) -> None:
 
     assert runs.command("exec", tmp_path / "seven.py").returncode == 7
     assert runs.command("exec", tmp_path / "killed.py").returncode == -15
-    told = runs.command("exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug")
-    assert told.stdout == "['-i', 'a', '-o', 'b', '-m', 'c', '-w', 'd', '-l', 'DEBUG']\n"
+    ended = runs.command("exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug")
+    assert ended.stdout == "['-i', 'a', '-o', 'b', '-m', 'c', '-w', 'd', '-l', 'DEBUG']\n"
 
 
-OLD_STYLE = """
+SDK_APPLICATION = """
 from monai.deploy.conditions import CountCondition
 from monai.deploy.core import Application, Operator
 
@@ -216,16 +218,16 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.parametrize("style", ["file", "folder with app.py", "folder with __main__.py"])
-def test_exec_says_which_operator_of_an_application_failed(tmp_path: Path, style: str) -> None:
+def test_exec_names_the_operator_of_an_application_that_failed(tmp_path: Path, style: str) -> None:
     folder = tmp_path / "application"
     (folder / "in").mkdir(parents=True)
     path = folder / ("__main__.py" if "main" in style else "app.py")
-    path.write_text(OLD_STYLE)
+    path.write_text(SDK_APPLICATION)
     (folder / "neighbour.py").write_text("")
-    path.write_text("import neighbour\n" + OLD_STYLE)
-    named = path if style == "file" else folder
+    path.write_text("import neighbour\n" + SDK_APPLICATION)
+    application = path if style == "file" else folder
 
-    ended = runs.command("exec", named, "-i", folder / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
+    ended = runs.command("exec", application, "-i", folder / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
 
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "error: operator organ_finder failed: ValueError: no such organ"
@@ -233,9 +235,9 @@ def test_exec_says_which_operator_of_an_application_failed(tmp_path: Path, style
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("code", "expected"), [("0", 1), ("7", 7), ("", 1)])
-def test_an_operator_that_ends_the_process_has_failed(tmp_path: Path, code: str, expected: int) -> None:
+def test_an_operator_that_exits_the_process_is_reported_as_failed(tmp_path: Path, code: str, expected: int) -> None:
     path = tmp_path / "app.py"
-    path.write_text(OLD_STYLE.replace('ValueError("no such organ")', f"SystemExit({code})"))
+    path.write_text(SDK_APPLICATION.replace('ValueError("no such organ")', f"SystemExit({code})"))
     (tmp_path / "in").mkdir()
 
     ended = runs.command("exec", path, "-i", tmp_path / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
@@ -244,22 +246,22 @@ def test_an_operator_that_ends_the_process_has_failed(tmp_path: Path, code: str,
     assert ended.stderr.splitlines()[-1].startswith("error: operator organ_finder failed: it ended the process")
 
 
-def test_exec_without_an_application_is_wrong_use(tmp_path: Path) -> None:
+def test_exec_without_an_application_is_wrong_usage(tmp_path: Path) -> None:
     ended = runs.command("exec", "-i", "a", cwd=tmp_path)
 
     assert ended.returncode == 2
     assert runs.error_lines(ended.stderr)[0].startswith("error: no application at app")
 
 
-def test_monai_deploy_leaves_the_rest_to_holoscan_cli() -> None:
+def test_monai_deploy_passes_other_commands_to_holoscan_cli() -> None:
     ended = process([BIN / "monai-deploy", "version"])
 
     assert ended.returncode == 0
     assert "4.2.0" in ended.stdout + ended.stderr
 
 
-class Published:
-    """An application whose results are in the output folder."""
+class FinishedApplication:
+    """An application that has published its results in the output folder."""
 
     def __init__(self, output: Path) -> None:
         self.output, self.writer = output, self
@@ -269,14 +271,14 @@ class Published:
         pass
 
 
-def test_a_signal_that_comes_when_the_results_are_there_makes_them_no_failure(
+def test_a_signal_after_the_results_are_published_is_not_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CLICKSEG_METADATA", "1")
-    process = Process()
-    process._application = Published(tmp_path)
+    application_process = ApplicationProcess()
+    application_process._application = FinishedApplication(tmp_path)
 
-    code = process.interrupt()
+    code = application_process.clean_up()
 
     assert code == 0
     assert json.loads((tmp_path / "metadata.json").read_text())["status"] == "success"

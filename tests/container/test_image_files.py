@@ -1,4 +1,4 @@
-"""What the image is built from agrees with itself and with the requirements."""
+"""The files that the image is built from agree with each other and with the requirements."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 
 
 def pins(text: str) -> set[tuple[str, str]]:
-    """Names, as pip normalizes them, and versions."""
-    found = re.findall(r"^([\w.-]+)==([\w.+]+)", text, re.MULTILINE)
-    return {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in found}
+    """The normalized names and the versions in a requirements or lock file."""
+    matches = re.findall(r"^([\w.-]+)==([\w.+]+)", text, re.MULTILINE)
+    return {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in matches}
 
 
-def listed(path: Path) -> set[str]:
+def read_names(path: Path) -> set[str]:
     return {line for line in path.read_text().split("\n") if line and not line.startswith("#")}
 
 
 @pytest.mark.parametrize(("lock", "requirements"), [("cpu", ["-cpu"]), ("gpu", ["-cpu", ""])])
-def test_a_lock_has_the_versions_of_the_requirements(lock: str, requirements: list[str]) -> None:
-    wanted = {pin for name in requirements for pin in pins((REPOSITORY / f"requirements{name}.txt").read_text())}
-    excluded = listed(LOCKS / f"{lock}.exclude")
+def test_a_lock_file_contains_the_versions_of_the_requirements(lock: str, requirements: list[str]) -> None:
+    required = {pin for name in requirements for pin in pins((REPOSITORY / f"requirements{name}.txt").read_text())}
+    excluded = read_names(LOCKS / f"{lock}.exclude")
 
     locked = pins((LOCKS / f"{lock}.txt").read_text())
 
-    assert {pin for pin in wanted if pin[0] not in excluded} <= locked
+    assert {pin for pin in required if pin[0] not in excluded} <= locked
     assert excluded & {name for name, _ in locked} == set()
 
 
-def test_the_torch_of_bases_without_one_is_that_of_the_requirements() -> None:
+def test_torch_for_base_images_without_it_has_the_version_of_the_requirements() -> None:
     (torch,) = [pin for pin in pins((REPOSITORY / "requirements.txt").read_text()) if pin[0] == "torch"]
 
     assert torch in pins((LOCKS / "torch.in").read_text())
@@ -58,19 +58,19 @@ def test_each_locked_version_has_hashes(name: str) -> None:
     assert all("--hash=sha256:" in entry for entry in entries)
 
 
-def test_the_cpu_image_has_neither_torch_nor_monai_core_nor_cupy() -> None:
+def test_the_cpu_image_contains_no_torch_monai_core_and_cupy() -> None:
     names = {name for name, _ in pins((LOCKS / "cpu.txt").read_text())}
 
     assert names & {"torch", "monai", "cupy-cuda13x"} == set()
     assert {"openvino", "monai-deploy-app-sdk", "holoscan-cu13"} <= names
 
 
-def test_the_environment_of_the_image_is_that_of_its_manifest() -> None:
+def test_the_environment_variables_of_the_image_are_those_of_its_manifest() -> None:
     for name, value in ENVIRONMENT.items():
         assert DOCKERFILE.count(f"{name}={value} ") == 1, name
 
 
-def test_the_default_version_is_this_one() -> None:
+def test_the_default_version_of_the_image_is_the_present_version() -> None:
     assert set(re.findall(r"^ARG VERSION=(.*)$", DOCKERFILE, re.M)) == {__version__}
 
 
@@ -79,7 +79,7 @@ def test_the_dockerfile_needs_no_buildkit() -> None:
 
 
 def test_each_stage_declares_the_arguments_that_it_uses() -> None:
-    """One before the first FROM is empty in a stage that does not name it again, with no error by any builder."""
+    """An argument before the first FROM is empty in a stage that does not declare it again; no builder reports this."""
     preamble, *stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
 
     for stage in stages:
@@ -88,7 +88,7 @@ def test_each_stage_declares_the_arguments_that_it_uses() -> None:
         assert set(re.findall(r"\$\{?(\w+)", body)) - {"PATH"} <= set(re.findall(r"^ARG (\w+)", body, re.MULTILINE))
 
 
-def test_a_target_that_there_is_none_of_fails_the_build(tmp_path: Path) -> None:
+def test_an_unknown_target_fails_the_build(tmp_path: Path) -> None:
     script = REPOSITORY / "container" / "environment" / "install-python"
 
     ended = subprocess.run(["/bin/sh", script, "tpu"], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
@@ -120,7 +120,7 @@ def test_an_image_without_models_has_an_empty_array(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "pkg.json").read_text())["models"] == []
 
 
-def test_the_application_manifest_has_what_the_specification_asks_for() -> None:
+def test_the_application_manifest_contains_the_fields_of_the_specification() -> None:
     manifest = application_manifest("1.2")
 
     assert json.loads(str(manifest["command"])) == ["python3", "/opt/holoscan/app"]
@@ -129,10 +129,12 @@ def test_the_application_manifest_has_what_the_specification_asks_for() -> None:
     assert manifest["version"] == "1.2"
 
 
-def test_labels_name_the_commit_and_no_password(tmp_path: Path) -> None:
-    def git(*words: str) -> str:
+def test_labels_contain_the_commit_and_no_password(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        return subprocess.run([GIT, *identity, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            [GIT, *identity, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
 
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "first")
@@ -147,8 +149,8 @@ def test_labels_name_the_commit_and_no_password(tmp_path: Path) -> None:
     assert web_address("git@example.org:x.git") == ""
 
 
-def keep_base(folder: Path, installed: dict[str, str], constraint: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs ``select`` with a Python that sees some packages beside pip."""
+def run_keep_base(folder: Path, installed: dict[str, str], constraint: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs ``select`` of keep_base.py with a Python that finds the given packages and pip."""
     for name, version in installed.items():
         info = folder / "site" / f"{name}-{version}.dist-info"
         info.mkdir(parents=True)
@@ -157,38 +159,37 @@ def keep_base(folder: Path, installed: dict[str, str], constraint: str = "") -> 
     script = folder / "keep_base.py"
     script.write_text((LOCKS.parent / "keep_base.py").read_text())
     (folder / "pyproject.toml").write_text((REPOSITORY / "pyproject.toml").read_text())
-    fake = (
-        f"import sys; sys.path[:0] = [{str(folder / 'site')!r}]; sys.argv = ['x', 'select', {str(LOCKS)!r}, 'wanted']; "
-    )
-    fake += "import importlib.metadata as m; own = m.distributions; "
-    fake += f"m.distributions = lambda: own(path=[{str(folder / 'site')!r}]); "
-    fake += f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    code = f"import sys; sys.path[:0] = [{str(folder / 'site')!r}]; "
+    code += f"sys.argv = ['x', 'select', {str(LOCKS)!r}, 'selected']; "
+    code += "import importlib.metadata as m; original = m.distributions; "
+    code += f"m.distributions = lambda: original(path=[{str(folder / 'site')!r}]); "
+    code += f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
     environ = {"PIP_CONSTRAINT": str(folder / "constraint.txt")}
-    return subprocess.run([sys.executable, "-c", fake], cwd=folder, env=environ, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environ, capture_output=True, text=True)
 
 
-def test_torch_and_what_the_base_constrains_stay_the_bases(tmp_path: Path) -> None:
+def test_torch_and_constrained_packages_of_the_base_image_are_kept(tmp_path: Path) -> None:
     base = {"torch": "2.13.0a0+1b2c", "numpy": "2.3.1", "scipy": "1.16.0"}
 
-    ended = keep_base(tmp_path, base, "numpy==2.3.1\ntorch==2.13.0a0+1b2c\nabsent==1.0\n")
+    ended = run_keep_base(tmp_path, base, "numpy==2.3.1\ntorch==2.13.0a0+1b2c\nabsent==1.0\n")
 
-    names = {name for name, _ in pins((tmp_path / "wanted").read_text())}
+    names = {name for name, _ in pins((tmp_path / "selected").read_text())}
     assert ended.stdout == "kept from the base image: numpy 2.3.1, torch 2.13.0a0+1b2c\n", ended.stderr
     assert names & {"torch", "numpy", "nvidia-cublas"} == set()
     assert {"scipy", "highdicom", "monai"} <= names
 
 
-def test_a_base_without_torch_gets_it_from_the_lock(tmp_path: Path) -> None:
-    ended = keep_base(tmp_path, {})
+def test_a_base_image_without_torch_gets_it_from_the_lock_file(tmp_path: Path) -> None:
+    ended = run_keep_base(tmp_path, {})
 
     assert ended.returncode == 0, ended.stderr
-    assert {"torch", "nvidia-cublas", "highdicom"} <= {name for name, _ in pins((tmp_path / "wanted").read_text())}
+    assert {"torch", "nvidia-cublas", "highdicom"} <= {name for name, _ in pins((tmp_path / "selected").read_text())}
 
 
 @pytest.mark.parametrize(("name", "version"), [("torch", "2.10.0"), ("numpy", "1.26.4")])
-def test_a_base_whose_own_would_have_to_be_replaced_is_refused(tmp_path: Path, name: str, version: str) -> None:
-    ended = keep_base(tmp_path, {"torch": "2.13.0", name: version}, f"{name}=={version}\n")
+def test_a_base_image_with_an_incompatible_kept_package_is_rejected(tmp_path: Path, name: str, version: str) -> None:
+    ended = run_keep_base(tmp_path, {"torch": "2.13.0", name: version}, f"{name}=={version}\n")
 
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"error: the base image has {name} {version}, and clickseg needs {name}>=")
-    assert not (tmp_path / "wanted").exists()
+    assert not (tmp_path / "selected").exists()

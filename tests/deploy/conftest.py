@@ -1,4 +1,4 @@
-"""The application as a process of this checkout; ``make container-test`` has the image ``cpu`` in its place."""
+"""The application as a process of this checkout; with ``make container-test`` as a container of the image ``cpu``."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import images, runs
-from tests.helpers.containers import Container, command, docker
-from tests.helpers.plug_ins import Application, Machine, Process
+from tests.helpers.containers import ContainerRunner, run_arguments, run_docker
+from tests.helpers.plug_ins import Application, ProcessRunner, Runner
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
-    """Folders that every user may reach, which those of pytest are not."""
+def runner() -> Iterator[Runner]:
+    """A runner with folders that all users can read; folders of pytest are private."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         root.chmod(0o755)
-        made = Container(root, images.cpu_image()) if images.ARE_TESTED else Process(root)
-        runs.write_model(made.models)
-        yield made
+        runner = ContainerRunner(root, images.cpu_image()) if images.ARE_TESTED else ProcessRunner(root)
+        runs.write_model(runner.models)
+        yield runner
 
 
 @pytest.fixture
 def application(tmp_path: Path) -> Application:
     models = runs.write_model(tmp_path / "models")
-    return image(models, tmp_path) if images.ARE_TESTED else checkout(models)
+    return image_application(models, tmp_path) if images.ARE_TESTED else checkout_application(models)
 
 
-def checkout(models: Path) -> Application:
-    """The application of this checkout, in a process of its own."""
+def checkout_application(models: Path) -> Application:
+    """Returns the application of this checkout, in a new process."""
 
     def run(study: Path, output: Path) -> int:
-        words = ("python", runs.REPOSITORY / "app", "-i", study, "-o", output, "-m", models)
-        return runs.process(words, CLICKSEG_METADATA="1").returncode
+        command = ("python", runs.REPOSITORY / "app", "-i", study, "-o", output, "-m", models)
+        return runs.process(command, CLICKSEG_METADATA="1").returncode
 
     return run
 
 
-def image(models: Path, folder: Path) -> Application:
-    """The application of the image ``cpu``, in a container."""
+def image_application(models: Path, folder: Path) -> Application:
+    """Returns the application of the image ``cpu``, in a container."""
     images.open_to_all(folder)
 
     def run(study: Path, output: Path) -> int:
         output.mkdir()
         output.chmod(0o777)
         mount = f"{models}:/opt/holoscan/models:ro"
-        return docker(*command(images.cpu_image(), study, output, "-v", mount)).returncode
+        return run_docker(*run_arguments(images.cpu_image(), study, output, "-v", mount)).returncode
 
     return run

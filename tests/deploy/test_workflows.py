@@ -1,4 +1,4 @@
-"""The definitions for MONAI Deploy Workflow Manager and Argo are what these take, and agree with each other."""
+"""The definitions for MONAI Deploy Workflow Manager and Argo are valid, and agree with each other."""
 
 from __future__ import annotations
 
@@ -19,35 +19,37 @@ from tests.helpers import workflow_definitions as definitions
 from tests.helpers.runs import REPOSITORY
 from tests.helpers.workflow_definitions import ARGO, DEPLOY, DOCKER, REVIEW, WORKFLOWS
 
-HOLOSCAN = {"HOLOSCAN_INPUT_PATH", "HOLOSCAN_OUTPUT_PATH", "HOLOSCAN_MODEL_PATH", "HOLOSCAN_WORKDIR"}
-READ = {variable(name) for name in OPTIONS} | HOLOSCAN | {VARIABLE, "CLICKSEG_MODELS", "SOURCE_DATE_EPOCH"}
+HOLOSCAN_VARIABLES = {"HOLOSCAN_INPUT_PATH", "HOLOSCAN_OUTPUT_PATH", "HOLOSCAN_MODEL_PATH", "HOLOSCAN_WORKDIR"}
+APPLICATION_VARIABLES = (
+    {variable(name) for name in OPTIONS} | HOLOSCAN_VARIABLES | {VARIABLE, "CLICKSEG_MODELS", "SOURCE_DATE_EPOCH"}
+)
 
 
 def environments() -> dict[str, dict[str, str]]:
-    (segment,) = contracts.tasks_of(definitions.workflow(DOCKER), "docker")
+    (segment,) = contracts.tasks_of(definitions.load_workflow(DOCKER), "docker")
     return {
         "docker": contracts.docker_environment(segment["args"]),
-        "argo": definitions.environment_of(definitions.template_container()),
-        "kubernetes": definitions.environment_of(definitions.job_container()),
+        "argo": definitions.container_environment(definitions.template_container()),
+        "kubernetes": definitions.container_environment(definitions.job_container()),
     }
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_manager_takes_each_definition(name: str) -> None:
-    assert contracts.problems(definitions.workflow(name)) == []
+def test_the_workflow_manager_accepts_each_definition(name: str) -> None:
+    assert contracts.find_problems(definitions.load_workflow(name)) == []
 
 
-def broken(workflow: dict[str, Any], *path: str | int, value: object) -> dict[str, Any]:
-    """A definition with one value changed, or removed where it is None."""
+def change_value(workflow: dict[str, Any], *path: str | int, value: object) -> dict[str, Any]:
+    """Returns a definition with one changed value; None removes the value."""
     changed = copy.deepcopy(workflow)
     *parents, last = path
-    place: Any = changed
+    parent: Any = changed
     for key in parents:
-        place = place[key]
+        parent = parent[key]
     if value is None:
-        del place[last]
+        del parent[last]
     else:
-        place[last] = value
+        parent[last] = value
     return changed
 
 
@@ -69,34 +71,34 @@ def broken(workflow: dict[str, Any], *path: str | int, value: object) -> dict[st
         (REVIEW, ("tasks", 1, "args", "mode"), "Production"),
     ],
 )
-def test_the_checker_sees_what_would_be_refused(name: str, path: tuple[str | int, ...], value: object) -> None:
-    assert contracts.problems(broken(definitions.workflow(name), *path, value=value))
+def test_invalid_definitions_are_detected(name: str, path: tuple[str | int, ...], value: object) -> None:
+    assert contracts.find_problems(change_value(definitions.load_workflow(name), *path, value=value))
 
 
-def test_no_argument_of_the_docker_plug_in_needs_a_comma() -> None:
-    """It splits entrypoint and command at commas, so each word must be one that a shell would have given."""
-    (segment,) = contracts.tasks_of(definitions.workflow(DOCKER), "docker")
+def test_no_argument_for_the_docker_plug_in_contains_a_comma() -> None:
+    """The plug-in splits entrypoint and command at commas, so each part must be one argument."""
+    (segment,) = contracts.tasks_of(definitions.load_workflow(DOCKER), "docker")
 
-    words = contracts.docker_command(segment["args"])
+    command = contracts.docker_command(segment["args"])
 
-    assert words == ["timeout", "--signal=TERM", "--kill-after=20", "1500", "python3", "/opt/holoscan/app"]
+    assert command == ["timeout", "--signal=TERM", "--kill-after=20", "1500", "python3", "/opt/holoscan/app"]
 
 
-def test_the_application_ends_itself_before_the_plug_ins_do() -> None:
-    """The docker plug-in kills without a warning, so that nothing could be said any more."""
-    (segment,) = contracts.tasks_of(definitions.workflow(DOCKER), "docker")
-    own_s = int(contracts.docker_command(segment["args"])[3])
-    template_s = definitions.manifest("aide/workflow-template.yaml")["spec"]["activeDeadlineSeconds"]
+def test_the_time_limit_of_the_application_is_below_those_of_the_plug_ins() -> None:
+    """The docker plug-in kills without a warning, so the application could not report an error."""
+    (segment,) = contracts.tasks_of(definitions.load_workflow(DOCKER), "docker")
+    application_s = int(contracts.docker_command(segment["args"])[3])
+    template_s = definitions.load_manifest("aide/workflow-template.yaml")["spec"]["activeDeadlineSeconds"]
 
-    assert own_s + 60 <= int(segment["args"]["task_timeout_minutes"]) * 60 <= segment["timeout_minutes"] * 60
+    assert application_s + 60 <= int(segment["args"]["task_timeout_minutes"]) * 60 <= segment["timeout_minutes"] * 60
     for name in (ARGO, REVIEW):
-        (task,) = contracts.tasks_of(definitions.workflow(name), "argo")
+        (task,) = contracts.tasks_of(definitions.load_workflow(name), "argo")
         assert template_s + 60 <= task["timeout_minutes"] * 60
 
 
-def test_every_variable_that_is_set_is_one_that_the_application_reads() -> None:
+def test_the_application_reads_each_variable_that_is_set() -> None:
     for name, environ in environments().items():
-        assert set(environ) <= READ, name
+        assert set(environ) <= APPLICATION_VARIABLES, name
 
 
 def test_paths_and_metadata_are_the_same_everywhere() -> None:
@@ -106,84 +108,88 @@ def test_paths_and_metadata_are_the_same_everywhere() -> None:
         assert environ[VARIABLE] == "1"
 
 
-def test_the_argo_template_is_the_one_that_the_workflows_name() -> None:
-    template = definitions.manifest("aide/workflow-template.yaml")
+def test_the_workflows_name_the_argo_template() -> None:
+    template = definitions.load_manifest("aide/workflow-template.yaml")
     (entry,) = contracts.argo_templates(template)
-    paths = {each["name"]: each["path"] for each in (*entry["inputs"]["artifacts"], *entry["outputs"]["artifacts"])}
-    environ = definitions.environment_of(entry["container"])
+    paths = {
+        artifact["name"]: artifact["path"]
+        for artifact in (*entry["inputs"]["artifacts"], *entry["outputs"]["artifacts"])
+    }
+    environ = definitions.container_environment(entry["container"])
 
     assert paths == {"input": environ["HOLOSCAN_INPUT_PATH"], "output": environ["HOLOSCAN_OUTPUT_PATH"]}
     for name in (ARGO, REVIEW):
-        (task,) = contracts.tasks_of(definitions.workflow(name), "argo")
+        (task,) = contracts.tasks_of(definitions.load_workflow(name), "argo")
         assert task["args"]["workflow_template_name"] == template["metadata"]["name"]
-        assert {each["name"] for kind in ("input", "output") for each in task["artifacts"][kind]} == set(paths)
+        names = {artifact["name"] for kind in ("input", "output") for artifact in task["artifacts"][kind]}
+        assert names == set(paths)
 
 
-def test_what_argo_stores_and_caches_lies_on_volumes_since_the_root_is_read_only() -> None:
+def test_output_and_cache_of_argo_are_on_volumes_because_the_root_is_read_only() -> None:
     container = definitions.template_container()
-    mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
-    volumes = {each["name"] for each in definitions.manifest("aide/workflow-template.yaml")["spec"]["volumes"]}
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"] for volume in definitions.load_manifest("aide/workflow-template.yaml")["spec"]["volumes"]}
 
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert set(mounts) == {"/var/holoscan/output", "/tmp"}  # noqa: S108
     assert set(mounts.values()) == volumes
-    assert definitions.environment_of(container)["CLICKSEG_CACHE"].startswith("/tmp/")  # noqa: S108
+    assert definitions.container_environment(container)["CLICKSEG_CACHE"].startswith("/tmp/")  # noqa: S108
 
 
-def test_argo_takes_the_template() -> None:
+def test_the_types_of_argo_accept_the_template() -> None:
     models = pytest.importorskip("hera.workflows.models", reason="hera is not installed (requirements-dev.txt)")
-    content = definitions.manifest("aide/workflow-template.yaml")
+    content = definitions.load_manifest("aide/workflow-template.yaml")
 
-    read = models.WorkflowTemplate.model_validate(content)
+    template = models.WorkflowTemplate.model_validate(content)
 
-    written = json.loads(read.model_dump_json(exclude_none=True, by_alias=True))
-    assert names_of(content) <= names_of(written)  # a key that Argo does not know would have been dropped
+    dumped = json.loads(template.model_dump_json(exclude_none=True, by_alias=True))
+    assert collect_keys(content) <= collect_keys(dumped)  # the types drop unknown keys
 
 
-def names_of(content: object) -> set[str]:
-    """All keys of a document; models may name them in their own way."""
+def collect_keys(content: object) -> set[str]:
+    """Returns all keys of a document, normalized, because the types spell them differently."""
     if isinstance(content, dict):
-        found = {re.sub("_", "", key).lower() for key in content}
-        return found.union(*(names_of(value) for value in content.values()))
-    return set().union(*(names_of(each) for each in content)) if isinstance(content, list) else set()
+        keys = {re.sub("_", "", key).lower() for key in content}
+        return keys.union(*(collect_keys(value) for value in content.values()))
+    return set().union(*(collect_keys(item) for item in content)) if isinstance(content, list) else set()
 
 
-def test_two_workflows_do_not_listen_to_one_ae_title_at_a_site_with_argo() -> None:
-    titles = [definitions.workflow(name)["informatics_gateway"]["ae_title"] for name in (ARGO, REVIEW)]
+def test_the_workflows_for_argo_have_different_ae_titles() -> None:
+    titles = [definitions.load_workflow(name)["informatics_gateway"]["ae_title"] for name in (ARGO, REVIEW)]
 
     assert len(set(titles)) == 2
 
 
-def test_conditions_ask_for_what_metadata_says() -> None:
+def test_conditions_use_keys_and_values_of_metadata() -> None:
     entry = {"series_instance_uid": "1.2", "modality": "PT", "files": {"sr": "a.dcm"}, "segments": []}
-    known = run_metadata([entry])
+    metadata = run_metadata([entry])
 
     for name in (ARGO, REVIEW):
-        (task,) = contracts.tasks_of(definitions.workflow(name), "argo")
+        (task,) = contracts.tasks_of(definitions.load_workflow(name), "argo")
         (condition,) = task["task_destinations"][0]["conditions"]
-        found = re.fullmatch(r"\{\{ context\.executions\.(\w+)\.result\.(\w+) \}\} == '(\w+)'", condition)
-        assert found is not None
-        assert found[1] == task["id"]
-        assert known[found[2]] == found[3]
+        match = re.fullmatch(r"\{\{ context\.executions\.(\w+)\.result\.(\w+) \}\} == '(\w+)'", condition)
+        assert match is not None
+        assert match[1] == task["id"]
+        assert metadata[match[2]] == match[3]
 
 
-def test_the_gateway_lets_in_what_the_application_reads_and_reports_with_clicks() -> None:
-    entity = definitions.workflow("application-entity")
+def test_the_gateway_accepts_images_segmentations_and_reports() -> None:
+    entity = definitions.load_workflow("application-entity")
     reports = {
-        f"1.2.840.10008.5.1.4.1.1.88.{each}" for each in (22, 33, 34)
+        f"1.2.840.10008.5.1.4.1.1.88.{number}" for number in (22, 33, 34)
     }  # Enhanced, Comprehensive, Comprehensive 3D
 
-    assert entity["aeTitle"] == definitions.workflow(ARGO)["informatics_gateway"]["ae_title"]
+    assert entity["aeTitle"] == definitions.load_workflow(ARGO)["informatics_gateway"]["ae_title"]
     assert entity["grouping"] == "0020,000D"
     assert set(entity["allowedSopClasses"]) == {str(uid) for uid in IMAGES | SEGMENTATIONS} | reports
 
 
-def test_every_version_is_that_of_the_application() -> None:
-    (segment,) = contracts.tasks_of(definitions.workflow(DOCKER), "docker")
-    (review,) = contracts.tasks_of(definitions.workflow(REVIEW), "aide_clinical_review")
-    (image,) = definitions.manifest("kubernetes/one-study/kustomization.yaml")["images"]
+def test_all_versions_are_that_of_the_application() -> None:
+    (segment,) = contracts.tasks_of(definitions.load_workflow(DOCKER), "docker")
+    (review,) = contracts.tasks_of(definitions.load_workflow(REVIEW), "aide_clinical_review")
+    (image,) = definitions.load_manifest("kubernetes/one-study/kustomization.yaml")["images"]
 
-    assert {definitions.workflow(name)["version"] for name in WORKFLOWS} == {__version__}
+    assert {definitions.load_workflow(name)["version"] for name in WORKFLOWS} == {__version__}
     assert review["args"]["application_version"] == __version__
     assert segment["args"]["container_image"] == f"clickseg:{__version__}"
     assert definitions.template_container()["image"] == f"clickseg:{__version__}"
@@ -192,13 +198,13 @@ def test_every_version_is_that_of_the_application() -> None:
 
 
 def gibibytes(quantity: str) -> float:
-    found = re.fullmatch(r"(\d+)(Gi|Mi|G)", quantity)
-    assert found is not None
-    return int(found[1]) * {"Gi": 1.0, "Mi": 1 / 1024, "G": 1.0}[found[2]]
+    match = re.fullmatch(r"(\d+)(Gi|Mi|G)", quantity)
+    assert match is not None
+    return int(match[1]) * {"Gi": 1.0, "Mi": 1 / 1024, "G": 1.0}[match[2]]
 
 
-def test_resources_are_enough_for_what_was_measured() -> None:
-    """The largest peak of memory_growth in benchmarks/README.md fits into the request."""
+def test_the_requested_memory_is_above_the_measured_peak() -> None:
+    """The largest peak of memory_growth in benchmarks/README.md is below the request."""
     table = (REPOSITORY / "benchmarks" / "README.md").read_text().split("## `memory_growth`")[1].split("\n## ")[0]
     rows = [line.split("|") for line in table.splitlines() if re.match(r"\| \d+ \|", line)]
     peak_gb = max(float(row[4]) for row in rows)
@@ -211,7 +217,7 @@ def test_resources_are_enough_for_what_was_measured() -> None:
     assert gibibytes(environments()["docker"]["CLICKSEG_MEMORY_LIMIT"]) <= gibibytes(limits["memory"])
 
 
-def test_every_file_of_deploy_is_named_in_a_readme() -> None:
+def test_a_readme_names_each_file_of_deploy() -> None:
     pages = {page.parent: page.read_text() for page in DEPLOY.rglob("README.md")}
 
     for path in DEPLOY.rglob("*"):

@@ -1,4 +1,4 @@
-"""Ways to run a container: with as few rights as it needs, as a task plug-in does, and with a study of a PACS."""
+"""Runs of containers: with as few rights as possible, and as a task plug-in starts them."""
 
 from __future__ import annotations
 
@@ -13,77 +13,78 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import runs
-from tests.helpers.plug_ins import Machine, PlugIn, ended
+from tests.helpers.plug_ins import ContainerSpec, Runner, wait_for_exit
 
 USER = "12345:12345"
 NAME = "clickseg-test-plug-in"
-LEAST = ["--network", "none", "--read-only", "--user", USER, "--cap-drop", "ALL", "--tmpfs", "/tmp"]  # noqa: S108
+LEAST_RIGHTS = ["--network", "none", "--read-only", "--user", USER, "--cap-drop", "ALL", "--tmpfs", "/tmp"]  # noqa: S108
 
 
-def docker(*words: object) -> subprocess.CompletedProcess[str]:
-    return runs.process(["docker", *words])
+def run_docker(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return runs.process(["docker", *arguments])
 
 
-def command(image: str, study: Path, out: Path, *options: object) -> list[object]:
+def run_arguments(image: str, study: Path, out: Path, *options: object) -> list[object]:
+    """Returns the arguments of ``docker`` that segment a study in a container with the least rights."""
     mounts = ["-v", f"{study}:/var/holoscan/input:ro", "-v", f"{out}:/var/holoscan/output"]
-    return ["run", "--rm", *LEAST, "-e", "SOURCE_DATE_EPOCH=1700000000", *mounts, *options, image]
+    return ["run", "--rm", *LEAST_RIGHTS, "-e", "SOURCE_DATE_EPOCH=1700000000", *mounts, *options, image]
 
 
 def require_nvidia_runtime() -> None:
-    """The docker plug-in and the stock runner ask for a runtime of this name, on machines without a GPU too."""
-    if "nvidia" not in json.loads(docker("info", "--format", "{{json .Runtimes}}").stdout):
-        pytest.skip("this docker has no runtime called nvidia: see scripts/container-test")
+    """Skips the test without the runtime ``nvidia``, which docker plug-in and holoscan-cli need even without a GPU."""
+    if "nvidia" not in json.loads(run_docker("info", "--format", "{{json .Runtimes}}").stdout):
+        pytest.skip("this docker has no runtime with the name nvidia: see scripts/container-test")
 
 
 @dataclass(frozen=True, slots=True)
-class Container(Machine):
+class ContainerRunner(Runner):
     """A run as a container.
 
     Attributes:
-        image: Its image.
+        image: The tag of the image.
     """
 
     image: str
 
-    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
-        self.prepare()
-        self._give_output(plug_in)
-        return docker(*self.words(plug_in, **changes))
+    def run(self, spec: ContainerSpec, **settings: str) -> subprocess.CompletedProcess[str]:
+        self.prepare_folders()
+        self._set_owner_of_output(spec)
+        return run_docker(*self.docker_arguments(spec, **settings))
 
-    def run_past_its_time(self, plug_in: PlugIn) -> subprocess.CompletedProcess[str]:
-        with self.started(plug_in) as run:
-            docker("kill", "--signal", "ALRM", NAME)
-            return ended(run)
+    def run_until_timeout(self, spec: ContainerSpec) -> subprocess.CompletedProcess[str]:
+        with self.start(spec) as process:
+            run_docker("kill", "--signal", "ALRM", NAME)
+            return wait_for_exit(process)
 
     @contextmanager
-    def started(self, plug_in: PlugIn) -> Iterator[subprocess.Popen[str]]:
-        """A container called ``NAME``, in the midst of its windows."""
-        self.prepare()
-        self._give_output(plug_in)
-        words = ["docker", *map(str, self.words(plug_in, "--name", NAME))]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    def start(self, spec: ContainerSpec) -> Iterator[subprocess.Popen[str]]:
+        """Starts a container with the name ``NAME``, and waits until its inference runs."""
+        self.prepare_folders()
+        self._set_owner_of_output(spec)
+        command = ["docker", *map(str, self.docker_arguments(spec, "--name", NAME))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 runs.wait_until_it_runs(self.output)
-                yield run
+                yield process
             finally:
-                docker("rm", "--force", NAME)
+                run_docker("rm", "--force", NAME)
 
-    def _give_output(self, plug_in: PlugIn) -> None:
-        if plug_in.owns_output and os.geteuid() == 0:
+    def _set_owner_of_output(self, spec: ContainerSpec) -> None:
+        if spec.owns_output and os.geteuid() == 0:
             self.output.chmod(0o755)
-            os.chown(self.output, *(int(number) for number in plug_in.user.split(":")))
+            os.chown(self.output, *(int(number) for number in spec.user.split(":")))
 
-    def words(self, plug_in: PlugIn, *options: object, **changes: str) -> list[object]:
-        """What ``docker`` is told; models of the test are mounted over those of the image."""
-        if "nvidia" in plug_in.rights:
+    def docker_arguments(self, spec: ContainerSpec, *options: object, **settings: str) -> list[object]:
+        """Returns the arguments of ``docker``; models of the test replace those of the image."""
+        if "nvidia" in spec.options:
             require_nvidia_runtime()
-        environ = {**plug_in.environ, **changes}
-        mounts = {"models": "dst=/opt/holoscan/models,readonly", **plug_in.mounts}
-        entry, rest = plug_in.command[:1], plug_in.command[1:]
+        environ = {**spec.environ, **settings}
+        mounts = {"models": "dst=/opt/holoscan/models,readonly", **spec.mounts}
+        entrypoint, arguments = spec.command[:1], spec.command[1:]
         return [
-            *("run", "--rm", "--user", plug_in.user, *plug_in.rights, *options),
+            *("run", "--rm", "--user", spec.user, *spec.options, *options),
             *(word for name, value in environ.items() for word in ("--env", f"{name}={value}")),
             *(word for name, to in mounts.items() for word in ("--mount", f"type=bind,src={self.root / name},{to}")),
-            *(word for each in entry for word in ("--entrypoint", each)),
-            *(self.image, *rest),
+            *(word for program in entrypoint for word in ("--entrypoint", program)),
+            *(self.image, *arguments),
         ]

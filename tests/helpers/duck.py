@@ -1,6 +1,6 @@
-"""Arrays as strict as a GPU's: what is on the host does not mix with them, and nothing comes back by itself.
+"""Arrays and a device as strict as those of a GPU: no arrays of the host in operations, and no implicit copies.
 
-What is refused here is what CuPy 14 refuses, or has not.
+An operation that is rejected here is rejected by CuPy 14 or does not exist there.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 
 from clickseg.core.memory import Memory
 
-SCALARS = (bool, int, float, np.generic)
+SCALAR_TYPES = (bool, int, float, np.generic)
 UFUNC_OPTIONS = {"dtype", "casting"}
-FUNCTIONS = {"clip", "concatenate", "flip", "full_like", "moveaxis", "stack", "where"}
-"""What is called by NumPy's name; CuPy has each of them, and takes their arguments."""
+NUMPY_FUNCTIONS = {"clip", "concatenate", "flip", "full_like", "moveaxis", "stack", "where"}
+"""Functions of NumPy that accept these arrays; CuPy has all of them, with the same arguments."""
 
 
 class Duck(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array on a device that is none: as CuPy's, it takes NumPy's calls, but no arrays of the host."""
+    """An array on a simulated device: like CuPy's, it supports calls of NumPy, but not with arrays of the host."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.there = array
@@ -32,30 +32,30 @@ class Duck(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         if method != "__call__" or not options.keys() <= UFUNC_OPTIONS:
             return NotImplemented
-        for each in inputs:
-            if not isinstance(each, (Duck, *SCALARS)):
-                raise TypeError(f"unsupported type {type(each)}")
+        for value in inputs:
+            if not isinstance(value, (Duck, *SCALAR_TYPES)):
+                raise TypeError(f"unsupported type {type(value)}")
         if out is not None:
-            (into,) = out
-            options["out"] = inside(into)
-        made = ufunc(*(inside(each) for each in inputs), **options)
-        return out[0] if out is not None else outside(made)
+            (output,) = out
+            options["out"] = unwrap(output)
+        result = ufunc(*(unwrap(value) for value in inputs), **options)
+        return out[0] if out is not None else wrap(result)
 
     def __array_function__(self, function: Any, _: object, arguments: Any, options: Any) -> Any:
-        if function.__name__ not in FUNCTIONS:
+        if function.__name__ not in NUMPY_FUNCTIONS:
             return NotImplemented
-        return outside(function(*inside(arguments), **inside(options)))
+        return wrap(function(*unwrap(arguments), **unwrap(options)))
 
     def __getitem__(self, key: Any) -> Duck:
-        return Duck(np.asarray(self.there[index(key)]))
+        return Duck(np.asarray(self.there[unwrap(key)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if not isinstance(value, (Duck, *SCALARS)):
+        if not isinstance(value, (Duck, *SCALAR_TYPES)):
             raise TypeError(f"unsupported type {type(value)}")
-        self.there[index(key)] = inside(value)
+        self.there[unwrap(key)] = unwrap(value)
 
     def __iter__(self) -> Iterator[Duck]:
-        return (Duck(np.asarray(each)) for each in self.there)
+        return (Duck(np.asarray(item)) for item in self.there)
 
     def __len__(self) -> int:
         return len(self.there)
@@ -67,72 +67,67 @@ class Duck(np.lib.mixins.NDArrayOperatorsMixin):
         if name in ("shape", "dtype", "ndim", "nbytes", "size", "itemsize"):
             return getattr(self.there, name)
         if name in ("astype", "all", "any", "argmax", "copy", "fill", "max", "reshape", "tobytes", "transpose"):
-            return lambda *given, **options: outside(getattr(self.there, name)(*inside(given), **inside(options)))
+            return lambda *inputs, **options: wrap(getattr(self.there, name)(*unwrap(inputs), **unwrap(options)))
         raise AttributeError(name)
 
 
 class FakeDevice:
-    """A device whose arrays are ducks: not the present one, as a second GPU is none, but in ``working``."""
+    """A device with simulated arrays. Like a second GPU, it is the current device only inside ``activate``."""
 
     is_host = False
 
-    def __init__(self, room: int = 1 << 40) -> None:
-        self.room = room
-        self.made: list[weakref.ref[np.ndarray]] = []
+    def __init__(self, free: int = 1 << 40) -> None:
+        self.free = free
+        self.arrays: list[weakref.ref[np.ndarray]] = []
         self.alive_at_release: list[int] = []
-        self._is_present = False
+        self._is_current = False
 
     def put(self, array: np.ndarray) -> Any:
         assert isinstance(array, np.ndarray)
-        return self._kept(array.copy())
+        return self._make_array(array.copy())
 
     def get(self, array: Any) -> np.ndarray:
         assert isinstance(array, Duck)
-        assert self._is_present
+        assert self._is_current
         return array.there.copy()
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        return self._kept(np.zeros(shape, dtype))
+        return self._make_array(np.zeros(shape, dtype))
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        assert not self._is_present
-        self._is_present = True
+        assert not self._is_current
+        self._is_current = True
         try:
             yield
         finally:
-            self._is_present = False
+            self._is_current = False
 
     def release(self) -> None:
-        self.alive_at_release.append(sum(each() is not None for each in self.made))
+        self.alive_at_release.append(sum(array() is not None for array in self.arrays))
 
     def left(self, _: Memory) -> int:
-        return self.room
+        return self.free
 
-    def _kept(self, array: np.ndarray) -> Duck:
-        assert self._is_present
-        self.made.append(weakref.ref(array))
+    def _make_array(self, array: np.ndarray) -> Duck:
+        assert self._is_current
+        self.arrays.append(weakref.ref(array))
         return Duck(array)
 
 
-def inside(value: Any) -> Any:
-    """What NumPy works with; an array of the host among it is an error."""
+def unwrap(value: Any) -> Any:
+    """Replaces arrays of the device by arrays of NumPy, also in sequences and dicts; rejects arrays of the host."""
     if isinstance(value, Duck):
         return value.there
     if isinstance(value, np.ndarray):
         raise TypeError("unsupported type numpy.ndarray")
     if isinstance(value, (list, tuple)):
-        return type(value)(inside(each) for each in value)
+        return type(value)(unwrap(item) for item in value)
     if isinstance(value, dict):
-        return {key: inside(each) for key, each in value.items()}
+        return {key: unwrap(item) for key, item in value.items()}
     return value
 
 
-def outside(value: Any) -> Any:
-    """What a device gives back: even a single number stays there."""
+def wrap(value: Any) -> Any:
+    """Makes an array of the device of a result of NumPy; on a device, a single number is an array too."""
     return Duck(np.asarray(value)) if isinstance(value, (np.ndarray, np.generic)) else value
-
-
-def index(key: Any) -> Any:
-    """An index; one with arrays of the host is an error."""
-    return inside(key)

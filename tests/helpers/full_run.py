@@ -1,4 +1,4 @@
-"""A full run on series in memory with an engine that is loaded: what sessions and benchmarks compare with."""
+"""A full run on series in memory with a loaded engine: the reference for tests and benchmarks of sessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clickseg.models.package import ModelPackage
 def segment_series(
     series: Sequence[Series], clicks: Clicks, package: ModelPackage, engine: Engine, *, postprocessing: bool = True
 ) -> Result:
-    """The result of a full run on one series for each input of the model."""
-    prepared = prepare(make_case(series, clicks, package))
-    predicted = infer(prepared, engine, no_progress, KernelChoice(), machine_memory())
+    """Returns the result of a full run; ``series`` contains one series for each input of the model."""
+    preprocessed = prepare(make_case(series, clicks, package))
+    predicted = infer(preprocessed, engine, no_progress, KernelChoice(), machine_memory())
     return finish(predicted, postprocessing=postprocessing)

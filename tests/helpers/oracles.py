@@ -1,4 +1,4 @@
-"""MONAI and torch, as judges: imported here once, with the warnings that they give at import silenced."""
+"""MONAI and torch as references for tests, imported without their warnings at import."""
 
 from __future__ import annotations
 

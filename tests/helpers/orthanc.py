@@ -21,7 +21,7 @@ from pydicom import Dataset, dcmread
 
 PROGRAM = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
 PLUG_IN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-TITLE = "PACS"
+AE_TITLE = "PACS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,72 +29,74 @@ class Orthanc:
     """A running PACS.
 
     Attributes:
-        dicom_port: Where it takes associations.
-        web_port: Where it speaks DICOMweb.
+        dicom_port: The port for DICOM associations.
+        web_port: The port for DICOMweb.
     """
 
     dicom_port: int
     web_port: int
 
     @property
-    def web(self) -> Any:
-        """A DICOMweb client of it."""
-        return _module("dicomweb_client").DICOMwebClient(f"http://127.0.0.1:{self.web_port}/dicom-web")
+    def dicomweb(self) -> Any:
+        """A DICOMweb client of this PACS."""
+        return _import_or_skip("dicomweb_client").DICOMwebClient(f"http://127.0.0.1:{self.web_port}/dicom-web")
 
     def c_store(self, files: Sequence[Path]) -> list[int]:
-        """Sends files over DICOM; returns the status of each."""
-        entity = _module("pynetdicom").AE(ae_title="CLICKSEG")
+        """Sends files over DICOM; returns the status of each file."""
+        entity = _import_or_skip("pynetdicom").AE(ae_title="CLICKSEG")
         datasets = [dcmread(path) for path in files]
-        for uid, syntax in {(each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in datasets}:
+        for uid, syntax in {(dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID) for dataset in datasets}:
             entity.add_requested_context(uid, syntax)
-        association = entity.associate("127.0.0.1", self.dicom_port, ae_title=TITLE)
+        association = entity.associate("127.0.0.1", self.dicom_port, ae_title=AE_TITLE)
         assert association.is_established
         try:
-            return [int(association.send_c_store(each).Status) for each in datasets]
+            return [int(association.send_c_store(dataset).Status) for dataset in datasets]
         finally:
             association.release()
 
     def stow(self, files: Sequence[Path]) -> None:
         """Sends files over DICOMweb."""
-        self.web.store_instances([dcmread(path) for path in files])
+        self.dicomweb.store_instances([dcmread(path) for path in files])
 
     def retrieve(self, study_uid: str, folder: Path) -> None:
         """Fetches a study over DICOMweb into a folder."""
         folder.mkdir(parents=True)
-        for dataset in self.web.retrieve_study(study_uid):
+        for dataset in self.dicomweb.retrieve_study(study_uid):
             dataset.save_as(folder / f"{dataset.SOPInstanceUID}.dcm")
 
-    def series(self, study_uid: str) -> dict[str, Dataset]:
-        """What QIDO-RS says of the series of a study, by modality; one of each is expected."""
+    def find_series(self, study_uid: str) -> dict[str, Dataset]:
+        """Returns the QIDO-RS response for each series of a study by modality; expects one series for each modality."""
         fields = ["SeriesDescription", "NumberOfSeriesRelatedInstances", "PatientID", "StudyInstanceUID"]
-        found = [Dataset.from_json(each) for each in self.web.search_for_series(study_uid, fields=fields)]
-        assert len({each.Modality for each in found}) == len(found)
-        return {each.Modality: each for each in found}
+        responses = [
+            Dataset.from_json(response) for response in self.dicomweb.search_for_series(study_uid, fields=fields)
+        ]
+        assert len({series.Modality for series in responses}) == len(responses)
+        return {series.Modality: series for series in responses}
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Orthanc]:
-    """Runs an Orthanc of its own, with its own storage and ports; the machine's service is not touched."""
+def run_orthanc(folder: Path) -> Iterator[Orthanc]:
+    """Runs a separate Orthanc with its own storage and ports; a service of the machine is not touched."""
     if PROGRAM is None or not PLUG_IN.exists():
         pytest.skip("no PACS: Orthanc is not installed (Debian packages orthanc and orthanc-dicomweb)")
     for name in ("pynetdicom", "dicomweb_client"):
-        _module(name)
+        _import_or_skip(name)
     pacs = Orthanc(_free_port(), _free_port())
     path = folder / "orthanc.json"
     path.write_text(json.dumps(_configuration(pacs, folder / "storage")))
     with (folder / "orthanc.log").open("w") as log:
         process = subprocess.Popen([PROGRAM, path], stdout=log, stderr=log)
     try:
-        _wait_for(pacs, process, folder / "orthanc.log")
+        _wait_until_ready(pacs, process, folder / "orthanc.log")
         yield pacs
     finally:
         process.terminate()
         process.wait(timeout=600)
 
 
-def _module(name: str) -> ModuleType:
-    found: ModuleType = pytest.importorskip(name, reason=f"no client of a PACS: {name} is not installed")
-    return found
+def _import_or_skip(name: str) -> ModuleType:
+    module: ModuleType = pytest.importorskip(name, reason=f"no client for a PACS: {name} is not installed")
+    return module
 
 
 def _configuration(pacs: Orthanc, storage: Path) -> dict[str, object]:
@@ -104,7 +106,7 @@ def _configuration(pacs: Orthanc, storage: Path) -> dict[str, object]:
         "IndexDirectory": str(storage),
         "HttpPort": pacs.web_port,
         "DicomPort": pacs.dicom_port,
-        "DicomAet": TITLE,
+        "DicomAet": AE_TITLE,
         "DicomCheckCalledAet": True,
         "DicomAlwaysAllowStore": True,
         "RemoteAccessAllowed": False,
@@ -121,7 +123,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait_for(pacs: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(pacs: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(6000):
         if process.poll() is not None:
             raise ChildProcessError(log.read_text())

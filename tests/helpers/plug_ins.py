@@ -1,4 +1,4 @@
-"""What each task plug-in starts a container with, read from the definitions of deploy/, and the folders of one run."""
+"""How each task plug-in starts a container, by the definitions of deploy/; runs of the application in that way."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.helpers import workflow_contracts as contracts
 from tests.helpers import workflow_definitions as definitions
 from tests.helpers.workflow_definitions import DOCKER
 
-USER = 10001
-IMAGE = {
+USER_ID = 10001
+IMAGE_ENVIRONMENT = {
     "HOLOSCAN_INPUT_PATH": "/var/holoscan/input",
     "HOLOSCAN_OUTPUT_PATH": "/var/holoscan/output",
     "HOLOSCAN_MODEL_PATH": "/opt/holoscan/models",
@@ -30,97 +30,97 @@ IMAGE = {
     "HOME": "/tmp",  # noqa: S108
     "PATH": os.environ["PATH"],
 }
-"""What the image sets by itself."""
+"""The environment variables of the image."""
 
 Application: TypeAlias = Callable[[Path, Path], int]
-"""Segments a folder of DICOM into another folder, and returns the exit code."""
+"""Segments a folder of DICOM into an output folder, and returns the exit code."""
 
 DEFAULT_COMMAND = ["python3", "/opt/holoscan/app"]
 
 
 @dataclass(frozen=True, slots=True)
-class PlugIn:
-    """What a container is started with.
+class ContainerSpec:
+    """How a task plug-in starts a container.
 
     Attributes:
-        command: Its words; none are those of the image.
-        environ: Its environment, beside that of the image.
-        heeds_exit_code: Whether the task fails where the container does; else only files count.
+        command: The command; empty for that of the image.
+        environ: Environment variables in addition to those of the image.
         user: uid and gid.
-        owns_output: Whether the output folder is made that user's; else anybody may write there.
-        rights: What else ``docker run`` is told for a container that may do as much, and no more.
-        mounts: Where in it the folders of a run are, by their names, as ``docker run --mount`` takes it.
-        grace_s: How long it has from SIGTERM to SIGKILL; None where it gets no SIGTERM.
+        owns_output: Whether the user owns the output folder; if not, all users can write to it.
+        options: Further options of ``docker run`` that give the container the same rights.
+        mounts: The mount points of the folders of a run by name, as ``docker run --mount`` expects them.
+        grace_s: The seconds from SIGTERM to SIGKILL; None if the plug-in sends no SIGTERM.
     """
 
     command: list[str]
     environ: Mapping[str, str]
-    heeds_exit_code: bool
     user: str
     owns_output: bool
-    rights: tuple[str, ...]
+    options: tuple[str, ...]
     mounts: Mapping[str, str]
     grace_s: int | None
 
 
-def plug_ins() -> dict[str, PlugIn]:
-    return {"docker": _docker(), "argo": _argo(), "kubernetes": _pod(definitions.job_pod(), {})}
+def container_specs() -> dict[str, ContainerSpec]:
+    """Returns the containers of docker and Argo tasks and of Kubernetes Jobs, by plug-in."""
+    return {"docker": _docker_spec(), "argo": _argo_spec(), "kubernetes": _pod_spec(definitions.job_pod(), {})}
 
 
-def _docker() -> PlugIn:
-    """By BuildContainerSpecification, SetPermission and HandleTimeout of the docker plug-in."""
-    (segment,) = contracts.tasks_of(definitions.workflow(DOCKER), "docker")
+def _docker_spec() -> ContainerSpec:
+    """As BuildContainerSpecification, SetPermission and HandleTimeout of the docker plug-in."""
+    (segment,) = contracts.tasks_of(definitions.load_workflow(DOCKER), "docker")
     args, artifacts = segment["args"], segment["artifacts"]
-    ((taken,), (made,)) = (artifacts["input"], artifacts["output"])
-    return PlugIn(
+    (input_artifact,), (output_artifact,) = artifacts["input"], artifacts["output"]
+    return ContainerSpec(
         command=contracts.docker_command(args),
         environ=contracts.docker_environment(args),
-        heeds_exit_code=False,
         user=args["user"],
         owns_output=True,
-        rights=("--runtime", "nvidia"),
-        mounts={"input": f"dst={args[taken['name']]},readonly", "output": f"dst={args[made['name']]}"},
+        options=("--runtime", "nvidia"),
+        mounts={
+            "input": f"dst={args[input_artifact['name']]},readonly",
+            "output": f"dst={args[output_artifact['name']]}",
+        },
         grace_s=None,
     )
 
 
-def _argo() -> PlugIn:
-    (template,) = contracts.argo_templates(definitions.manifest("aide/workflow-template.yaml"))
-    taken = {each["name"]: f"dst={each['path']}" for each in template["inputs"]["artifacts"]}
-    return _pod({"containers": [template["container"]]}, taken)
+def _argo_spec() -> ContainerSpec:
+    (template,) = contracts.argo_templates(definitions.load_manifest("aide/workflow-template.yaml"))
+    mounts = {artifact["name"]: f"dst={artifact['path']}" for artifact in template["inputs"]["artifacts"]}
+    return _pod_spec({"containers": [template["container"]]}, mounts)
 
 
-def _pod(pod: Mapping[str, Any], artifacts: Mapping[str, str]) -> PlugIn:
-    """By what a kubelet makes of a pod; its volumes are called as the folders of a run."""
+def _pod_spec(pod: Mapping[str, Any], artifacts: Mapping[str, str]) -> ContainerSpec:
+    """As a kubelet runs a pod; its volumes have the names of the folders of a run."""
     (container,) = pod["containers"]
     context = {**pod.get("securityContext", {}), **container["securityContext"]}
-    volumes = {each["name"]: _mount(each) for each in container["volumeMounts"]}
-    return PlugIn(
+    volumes = {volume["name"]: _mount_options(volume) for volume in container["volumeMounts"]}
+    return ContainerSpec(
         command=[*container.get("command", ()), *container.get("args", ())],
-        environ=definitions.environment_of(container),
-        heeds_exit_code=True,
+        environ=definitions.container_environment(container),
         user=f"{context['runAsUser']}:{context['runAsGroup']}",
         owns_output=False,
-        rights=tuple(_rights(context, container["resources"]["limits"])),
+        options=tuple(_security_options(context, container["resources"]["limits"])),
         mounts={**artifacts, **volumes},
         grace_s=pod.get("terminationGracePeriodSeconds", 30),
     )
 
 
-def _mount(volume: Mapping[str, Any]) -> str:
+def _mount_options(volume: Mapping[str, Any]) -> str:
     return f"dst={volume['mountPath']}" + (",readonly" if volume.get("readOnly") else "")
 
 
-def _rights(context: Mapping[str, Any], limits: Mapping[str, str]) -> list[str]:
-    words = ["--memory", limits["memory"].replace("Gi", "g")]
-    words += ["--read-only"] if context["readOnlyRootFilesystem"] else []
-    words += [] if context["allowPrivilegeEscalation"] else ["--security-opt", "no-new-privileges"]
-    return [*words, *(word for name in context["capabilities"]["drop"] for word in ("--cap-drop", name))]
+def _security_options(context: Mapping[str, Any], limits: Mapping[str, str]) -> list[str]:
+    options = ["--memory", limits["memory"].replace("Gi", "g")]
+    options += ["--read-only"] if context["readOnlyRootFilesystem"] else []
+    options += [] if context["allowPrivilegeEscalation"] else ["--security-opt", "no-new-privileges"]
+    return [*options, *(word for name in context["capabilities"]["drop"] for word in ("--cap-drop", name))]
 
 
 @dataclass(frozen=True, slots=True)
-class Machine(ABC):
-    """The folders of one run, and a way to run the application on them."""
+class Runner(ABC):
+    """The folders of one run, and a method to run the application on them as a plug-in does."""
 
     root: Path
 
@@ -137,15 +137,15 @@ class Machine(ABC):
         return self.root / "models"
 
     @abstractmethod
-    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
-        """Runs the application as a plug-in does; ``changes`` are settings that a site made."""
+    def run(self, spec: ContainerSpec, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Runs the application; ``settings`` are environment variables that a site changed."""
 
     @abstractmethod
-    def run_past_its_time(self, plug_in: PlugIn) -> subprocess.CompletedProcess[str]:
-        """The same, with timeout(1) at its limit while the application runs: SIGALRM is what its timer sends."""
+    def run_until_timeout(self, spec: ContainerSpec) -> subprocess.CompletedProcess[str]:
+        """Runs the application until the limit of timeout(1) is reached: sends SIGALRM, as its timer does."""
 
-    def receive(self, name: str, folder: str = "1", without: str | None = None) -> Path:
-        """Writes a series as the gateway stores it: each instance with its header as JSON beside it."""
+    def receive_series(self, name: str, folder: str = "1", without: str | None = None) -> Path:
+        """Writes a series as the gateway stores it: each instance, and its header as JSON."""
         series = phantoms.write(
             self.input / folder, phantoms.hook(runs.GEOMETRY, runs.INSIDE_HU, runs.OUTSIDE_HU), "CT", name
         )
@@ -156,8 +156,8 @@ class Machine(ABC):
             path.with_name(f"{path.name}.json").write_text(json.dumps(header))
         return series
 
-    def prepare(self) -> None:
-        """Makes the other folders; anybody may write there, and nobody to the input."""
+    def prepare_folders(self) -> None:
+        """Makes the other folders, which all users can write to, and makes the input read-only."""
         for folder in (self.output, self.root / "tmp"):
             folder.mkdir()
             folder.chmod(0o777)
@@ -165,53 +165,56 @@ class Machine(ABC):
             path.chmod(0o555 if path.is_dir() else 0o444)
 
     def metadata(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.output / "metadata.json").read_text())
-        return found
+        content: dict[str, Any] = json.loads((self.output / "metadata.json").read_text())
+        return content
 
-    def exported(self) -> list[Path]:
-        """What an export task takes: every DICOM file below the output, wherever it lies."""
+    def dicom_files(self) -> list[Path]:
+        """Returns the files that an export task sends: all DICOM files below the output folder."""
         return [path for path in self.output.rglob("*") if path.suffix == ".dcm"]
 
 
-class Process(Machine):
+class ProcessRunner(Runner):
     """A run as a process of this machine."""
 
-    def run(self, plug_in: PlugIn, **changes: str) -> subprocess.CompletedProcess[str]:
-        return ended(self._started(plug_in, changes))
+    def run(self, spec: ContainerSpec, **settings: str) -> subprocess.CompletedProcess[str]:
+        return wait_for_exit(self._start(spec, settings))
 
-    def run_past_its_time(self, plug_in: PlugIn) -> subprocess.CompletedProcess[str]:
-        run = self._started(plug_in, {})
+    def run_until_timeout(self, spec: ContainerSpec) -> subprocess.CompletedProcess[str]:
+        process = self._start(spec, {})
         runs.wait_until_it_runs(self.output)
-        run.send_signal(signal.SIGALRM)
-        return ended(run)
+        process.send_signal(signal.SIGALRM)
+        return wait_for_exit(process)
 
-    def _started(self, plug_in: PlugIn, changes: Mapping[str, str]) -> subprocess.Popen[str]:
-        self.prepare()
-        environ = {name: self.here(value) for name, value in {**IMAGE, **plug_in.environ, **changes}.items()}
-        command = plug_in.command or DEFAULT_COMMAND
-        words = [sys.executable if word == "python3" else self.here(word) for word in command]
-        other = {"user": USER, "group": USER, "extra_groups": []} if is_other_user_possible() else {}
-        return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **other)
+    def _start(self, spec: ContainerSpec, settings: Mapping[str, str]) -> subprocess.Popen[str]:
+        self.prepare_folders()
+        variables = {**IMAGE_ENVIRONMENT, **spec.environ, **settings}
+        environ = {name: self.to_local_path(value) for name, value in variables.items()}
+        command = [
+            sys.executable if word == "python3" else self.to_local_path(word)
+            for word in spec.command or DEFAULT_COMMAND
+        ]
+        user = {"user": USER_ID, "group": USER_ID, "extra_groups": []} if can_run_as_other_user() else {}
+        return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **user)
 
-    def here(self, word: str) -> str:
-        """A word of a definition, with the paths of this machine."""
-        places = {
+    def to_local_path(self, word: str) -> str:
+        """Replaces a path of the container at the beginning of a word by the path on this machine."""
+        local_paths = {
             "/var/holoscan/": f"{self.root}/",
             "/opt/holoscan/models": str(self.models),
             "/opt/holoscan/app": str(runs.REPOSITORY / "app"),
             "/tmp": f"{self.root}/tmp",  # noqa: S108
         }
-        found = next((there for there in places if word.startswith(there)), None)
-        return word if found is None else places[found] + word[len(found) :]
+        path = next((path for path in local_paths if word.startswith(path)), None)
+        return word if path is None else local_paths[path] + word[len(path) :]
 
 
-def ended(run: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """Waits for the end of a run."""
-    output, errors = run.communicate()
-    return subprocess.CompletedProcess(run.args, run.returncode, output, errors)
+def wait_for_exit(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Waits for the end of a process, and returns its exit code and its output."""
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
-def is_other_user_possible() -> bool:
-    """Whether this is root, and the Python and the checkout lie where other users may go."""
+def can_run_as_other_user() -> bool:
+    """Whether this process is root, and other users can read Python and the checkout."""
     folders = [*Path(sys.executable).resolve().parents, *Path(sys.prefix).parents, runs.REPOSITORY]
     return os.geteuid() == 0 and all(folder.stat().st_mode & 0o001 for folder in folders)

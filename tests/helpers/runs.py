@@ -1,4 +1,4 @@
-"""Whole runs on made-up input: a CT with a hook, and a network whose answer is known."""
+"""Complete runs on synthetic input: a CT with a hook, and a network whose result is known."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ GEOMETRY = phantoms.oblique_geometry((12, 14, 16))
 GRID_SPACING_MM = [round(float(value), 6) for value in GEOMETRY.to_patient_orientation("RAS").spacing]
 INSIDE_HU, OUTSIDE_HU, THRESHOLD_HU = 500.0, -700.0, 0.0
 HANG_S = 600
-"""After this time, however busy the machine is, a process hangs."""
+"""A process that takes longer hangs, even on a busy machine."""
 
 
 def write_input(folder: Path, *clicks: Click, modality: str = "CT", name: str = "test") -> Path:
-    """Writes a series with a hook, and clicks where there are any."""
+    """Writes a series with a hook, and a click file if there are clicks; returns the folder."""
     phantoms.write(folder / modality, phantoms.hook(GEOMETRY, INSIDE_HU, OUTSIDE_HU), modality, name)
     if clicks:
         frame = str(phantoms.header(modality, name).FrameOfReferenceUID)
@@ -42,7 +42,7 @@ def write_input(folder: Path, *clicks: Click, modality: str = "CT", name: str = 
 
 
 def write_model(folder: Path, name: str = "thresholder", **changes: object) -> Path:
-    """Writes a package that finds what is above 0 HU, but for the balls of clicks; returns the folder of packages."""
+    """Writes a model that segments voxels above 0 HU and follows the balls of clicks; returns the folder of models."""
     grid = {"spacing_mm": GRID_SPACING_MM, "orientation": "RAS"}
     section = phantoms.metadata(**{"grid": grid, "guidance": phantoms.GUIDANCE} | changes)
     phantoms.linear_model(folder / name, section, weights=[[0, 0, 0], [1, 100, -100]], bias=[0, 0])
@@ -50,45 +50,52 @@ def write_model(folder: Path, name: str = "thresholder", **changes: object) -> P
 
 
 def click(*index: float, polarity: Polarity = Polarity.FOREGROUND, label: str = "hook") -> Click:
-    """A click at a voxel of the series, [K, J, I]."""
+    """Returns a click at a voxel index [K, J, I] of the series."""
     x, y, z = GEOMETRY.map_indices_to_reference(np.array([index]))[0]
     return Click(label, polarity, (float(x), float(y), float(z)))
 
 
 def expected(*clicks: Click) -> np.ndarray:
-    """The label map that the network must give, worked out voxel by voxel."""
+    """Returns the label map that the network must give, computed voxel by voxel."""
     labels = phantoms.hook(GEOMETRY).array.astype(bool)
     voxels = np.indices(GEOMETRY.spatial_shape).reshape(3, -1).T
-    for each in clicks:
-        centre = np.floor(GEOMETRY.map_reference_to_indices(np.array([each.position_mm])) + 0.5)
+    for point in clicks:
+        centre = np.floor(GEOMETRY.map_reference_to_indices(np.array([point.position_mm])) + 0.5)
         ball = (((voxels - centre) ** 2).sum(axis=1) <= 4).reshape(labels.shape)
-        labels[ball] = each.polarity is Polarity.FOREGROUND
+        labels[ball] = point.polarity is Polarity.FOREGROUND
     return labels
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a process, without the settings of this machine."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CLICKSEG_", "HOLOSCAN_", "SOURCE_DATE"))}
-    return {**kept, "SOURCE_DATE_EPOCH": "1700000000", **changes}
+    """Returns the environment variables for a process, without the settings of this machine."""
+    settings = ("CLICKSEG_", "HOLOSCAN_", "SOURCE_DATE")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(settings)}
+    return {**inherited, "SOURCE_DATE_EPOCH": "1700000000", **changes}
 
 
 def process(command: Sequence[object], cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command in a process of its own, with this Python where it says ``python``."""
+    """Runs a command in a new process; the word ``python`` stands for this Python."""
     words = [sys.executable if word == "python" else str(word) for word in command]
     return subprocess.run(words, cwd=cwd, env=environment(**environ), capture_output=True, text=True, check=False)
 
 
 def command(*arguments: object, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Runs the ``clickseg`` command as a user does, in a process of its own."""
+    """Runs the ``clickseg`` command as a user does, in a new process."""
     return process([Path(sys.executable).with_name("clickseg"), *arguments], cwd, **environ)
 
 
 def clickseg(*arguments: object, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Runs the ``clickseg`` command in this process, which spares it the imports, and leaves the process as it was."""
+    """Runs the ``clickseg`` command in this process, which saves the imports, and restores the state of the process."""
     words, output, errors = [str(word) for word in arguments], _Stream(), _Stream()
     streams = redirect_stdout(output), redirect_stderr(errors)
-    with _kept(), _folder(cwd), patch.dict(os.environ, environment(**environ), clear=True), streams[0], streams[1]:
-        code = _code(words)
+    with (
+        _restore_process_state(),
+        _change_folder(cwd),
+        patch.dict(os.environ, environment(**environ), clear=True),
+        streams[0],
+        streams[1],
+    ):
+        code = _run_main(words)
     return subprocess.CompletedProcess(["clickseg", *words], code, output.text(), errors.text())
 
 
@@ -102,38 +109,38 @@ class _Stream(TextIOWrapper):
         return self.buffer.getvalue().decode().replace("\r\n", "\n")
 
 
-def _code(words: list[str]) -> int:
-    """The exit code that Python gives the command, with the traceback that it writes."""
+def _run_main(words: list[str]) -> int:
+    """Returns the exit code that Python gives the command, and prints the traceback of an exception."""
     try:
         return main(words)
-    except SystemExit as end:
-        return int(end.code or 0)
-    except Exception:  # noqa: BLE001 - as Python ends a process
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    except Exception:  # noqa: BLE001 - like Python at the end of a process
         traceback.print_exc()
         return 1
 
 
 @contextmanager
-def _kept() -> Iterator[None]:
-    """Puts back what the entry point of a process sets for itself: signals, the hook, logs, warnings, the collector."""
+def _restore_process_state() -> Iterator[None]:
+    """Restores the settings that an entry point changes: signals, hook, logs, warnings, garbage collector."""
     logger, threshold = logging.getLogger("clickseg"), gc.get_threshold()
-    logs, hook = (logger.handlers, logger.propagate, logger.level), sys.unraisablehook
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    log_settings, hook = (logger.handlers, logger.propagate, logger.level), sys.unraisablehook
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.handlers, logger.propagate, logger.level = logs
+        logger.handlers, logger.propagate, logger.level = log_settings
         gc.set_threshold(*threshold)
         gc.unfreeze()
         sys.unraisablehook = hook
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def _folder(path: Path | None) -> Iterator[None]:
+def _change_folder(path: Path | None) -> Iterator[None]:
     before = Path.cwd()
     os.chdir(path or before)
     try:
@@ -143,29 +150,29 @@ def _folder(path: Path | None) -> Iterator[None]:
 
 
 def write_slow_model(folder: Path) -> Path:
-    """Writes a package of some 130,000 windows, so that a run is in the midst of them for half a minute."""
-    fine = {"spacing_mm": [spacing / 5 for spacing in GRID_SPACING_MM], "orientation": "RAS"}
-    return write_model(folder, grid=fine, window={"roi": [16, 16, 16], "overlap": 0.9375})
+    """Writes a package with about 130,000 windows, so that inference takes half a minute."""
+    fine_grid = {"spacing_mm": [spacing / 5 for spacing in GRID_SPACING_MM], "orientation": "RAS"}
+    return write_model(folder, grid=fine_grid, window={"roi": [16, 16, 16], "overlap": 0.9375})
 
 
 def started(command: list[object], **environ: str) -> subprocess.Popen[str]:
-    """Starts a command in a process of its own; its errors are piped."""
+    """Starts a command in a new process, with a pipe for standard error."""
     words = [str(word) for word in command]
     return subprocess.Popen(words, env=environment(**environ), stderr=subprocess.PIPE, text=True)
 
 
 def wait_until_it_runs(output: Path) -> None:
-    """Waits until a run has its working folder, which it makes before it starts on windows; guards against a hang."""
+    """Waits until a run has made its working folder, which it does just before inference; raises if the run hangs."""
     for _ in range(10 * HANG_S):
         if output.is_dir() and any(output.glob(".clickseg-*/.lock")):
             time.sleep(0.3)
             return
         time.sleep(0.1)
-    raise TimeoutError("the run has not begun")
+    raise TimeoutError("the run has not started")
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """All that was written but the report, which holds times."""
+    """Returns the content of all result files by name, except the report, which contains times."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "report.json"}
 
 

@@ -1,6 +1,6 @@
-"""What MONAI Deploy's services require of a workflow definition, by their source.
+"""The requirements of MONAI Deploy's services for a workflow definition, from their source code.
 
-The Workflow Manager's WorkflowValidator refuses definitions; the task plug-ins' Keys and ValidateEvent refuse tasks
+WorkflowValidator of the Workflow Manager rejects definitions. Keys and ValidateEvent of the task plug-ins reject tasks
 (Project-MONAI/monai-deploy-workflow-manager, develop branch of 2025).
 """
 
@@ -11,9 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-Object: TypeAlias = Mapping[str, Any]
+JsonObject: TypeAlias = Mapping[str, Any]
 
-_TYPES = {"argo", "aide_clinical_review", "router", "export", "docker", "email", "remote_app_execution", "export_hl7"}
+_TASK_TYPES = {
+    "argo",
+    "aide_clinical_review",
+    "router",
+    "export",
+    "docker",
+    "email",
+    "remote_app_execution",
+    "export_hl7",
+}
 _REQUIRED_ARGS = {
     "docker": {"server_url", "entrypoint", "command", "container_image", "temp_storage_container_path"},
     "argo": {"workflow_template_name"},
@@ -26,116 +35,127 @@ _REQUIRED_ARGS = {
     },
 }
 _ARGO_ARGS = {"workflow_template_name", "priority", "cpu", "memory_gb", "gpu_required"}
-_REVIEWABLE = {"argo", "remote_app_execution"}
-_REFERENCE = re.compile(r"\{\{\s*context\.executions\.([\w-]+)\.artifacts\.([\w-]+)\s*\}\}")
-INPUT = "{{ context.input.dicom }}"
+_REVIEWABLE_TASK_TYPES = {"argo", "remote_app_execution"}
+_ARTIFACT_REFERENCE = re.compile(r"\{\{\s*context\.executions\.([\w-]+)\.artifacts\.([\w-]+)\s*\}\}")
+_STUDY_INPUT = "{{ context.input.dicom }}"
 
 
-def problems(workflow: Object) -> list[str]:
-    """What a Workflow Manager and its task plug-ins would refuse in a definition, or fail at."""
-    return [*_of_workflow(workflow), *(each for task in workflow["tasks"] for each in _of_task(task, workflow))]
+def find_problems(workflow: JsonObject) -> list[str]:
+    """Returns the reasons for which the Workflow Manager or a task plug-in would reject a definition, or fail."""
+    return [
+        *_check_workflow(workflow),
+        *(problem for task in workflow["tasks"] for problem in _check_task(task, workflow)),
+    ]
 
 
-def tasks_of(workflow: Object, kind: str) -> list[Object]:
+def tasks_of(workflow: JsonObject, kind: str) -> list[JsonObject]:
     return [task for task in workflow["tasks"] if task["type"] == kind]
 
 
-def docker_environment(args: Object) -> dict[str, str]:
-    """The environment that the docker plug-in gives a container: what begins with ``env_``."""
+def docker_environment(args: JsonObject) -> dict[str, str]:
+    """Returns the environment variables that the docker plug-in sets: those of arguments that begin with ``env_``."""
     return {name.replace("env_", ""): value for name, value in args.items() if name.startswith("env_")}
 
 
-def docker_command(args: Object) -> list[str]:
-    """The words that the docker plug-in starts: entrypoint and command, split at every comma."""
+def docker_command(args: JsonObject) -> list[str]:
+    """Returns the command that the docker plug-in runs: entrypoint and command, split at each comma."""
     return [*args["entrypoint"].split(","), *args["command"].split(",")]
 
 
-def _of_workflow(workflow: Object) -> Iterator[str]:
+def _check_workflow(workflow: JsonObject) -> Iterator[str]:
     gateway, tasks = workflow["informatics_gateway"], workflow["tasks"]
     if not workflow["name"].strip() or not workflow["version"].strip():
-        yield "a workflow has a name and a version"
+        yield "expected a name and a version"
     if not 0 < len(gateway["ae_title"].strip()) <= 15:
-        yield "an AE title has at most 15 characters"
+        yield "expected an AE title of 1 to 15 characters"
     ids = [task["id"] for task in tasks]
-    if len(set(ids)) < len(ids) or not all(re.fullmatch(r"[a-zA-Z0-9_-]+", each) for each in ids):
-        yield "task ids differ, and are letters, digits, - and _"
-    destinations = [each["name"] for task in tasks for each in task.get("task_destinations", ())]
+    if len(set(ids)) < len(ids) or not all(re.fullmatch(r"[a-zA-Z0-9_-]+", task_id) for task_id in ids):
+        yield "expected different task ids of letters, digits, - and _"
+    destinations = [destination["name"] for task in tasks for destination in task.get("task_destinations", ())]
     if sorted(destinations) != sorted(ids[1:]):
-        yield "every task but the first is the destination of exactly one other"
+        yield "expected each task except the first as the destination of exactly one other task"
 
 
-def _of_task(task: Object, workflow: Object) -> Iterator[str]:
+def _check_task(task: JsonObject, workflow: JsonObject) -> Iterator[str]:
     name, args = task["id"], task.get("args", {})
-    if task["type"] not in _TYPES:
-        yield f"{name}: a type that there is not"
+    if task["type"] not in _TASK_TYPES:
+        yield f"{name}: unknown type"
         return
     if not all(isinstance(value, str) for value in args.values()):
-        yield f"{name}: arguments are strings"
+        yield f"{name}: expected strings as arguments"
     if missing := _REQUIRED_ARGS.get(task["type"], set()) - set(args):
-        yield f"{name}: arguments are missing: {missing}"
+        yield f"{name}: missing arguments: {missing}"
         return
-    yield from _of_artifacts(task, workflow)
-    yield from {"docker": _of_docker, "argo": _of_argo, "export": _of_export, "aide_clinical_review": _of_review}[
-        task["type"]
-    ](task, workflow)
+    yield from _check_artifacts(task, workflow)
+    yield from {
+        "docker": _check_docker_task,
+        "argo": _check_argo_task,
+        "export": _check_export_task,
+        "aide_clinical_review": _check_review_task,
+    }[task["type"]](task, workflow)
 
 
-def _of_artifacts(task: Object, workflow: Object) -> Iterator[str]:
+def _check_artifacts(task: JsonObject, workflow: JsonObject) -> Iterator[str]:
     inputs, outputs = task["artifacts"]["input"], task["artifacts"].get("output", [])
-    if not inputs or not all(each.get("name") and each.get("value") for each in inputs):
-        yield f"{task['id']}: inputs have names and values"
-    if len({each["name"] for each in outputs}) < len(outputs):
-        yield f"{task['id']}: outputs have different names"
-    made = {(each["id"], out["name"]) for each in workflow["tasks"] for out in each["artifacts"].get("output", [])}
-    for each in inputs:
-        found = _REFERENCE.fullmatch(each["value"])
-        if each["value"] != INPUT and (found is None or (found[1], found[2]) not in made):
-            yield f"{task['id']}: no task makes {each['value']}"
+    if not inputs or not all(artifact.get("name") and artifact.get("value") for artifact in inputs):
+        yield f"{task['id']}: expected inputs with names and values"
+    if len({artifact["name"] for artifact in outputs}) < len(outputs):
+        yield f"{task['id']}: expected outputs with different names"
+    known = {
+        (other["id"], artifact["name"])
+        for other in workflow["tasks"]
+        for artifact in other["artifacts"].get("output", [])
+    }
+    for artifact in inputs:
+        match = _ARTIFACT_REFERENCE.fullmatch(artifact["value"])
+        if artifact["value"] != _STUDY_INPUT and (match is None or (match[1], match[2]) not in known):
+            yield f"{task['id']}: no task has the output {artifact['value']}"
 
 
-def _of_docker(task: Object, _: Object) -> Iterator[str]:
+def _check_docker_task(task: JsonObject, _: JsonObject) -> Iterator[str]:
     args, artifacts = task["args"], task["artifacts"]
-    for each in [*artifacts["input"], *artifacts["output"]]:
-        if not args.get(each["name"], "").startswith("/"):
-            yield f"{task['id']}: artifact {each['name']} is no argument with a mount point"
+    for artifact in [*artifacts["input"], *artifacts["output"]]:
+        if not args.get(artifact["name"], "").startswith("/"):
+            yield f"{task['id']}: expected an argument with the mount point of artifact {artifact['name']}"
     if not urlsplit(args["server_url"]).scheme:
-        yield f"{task['id']}: server_url is a URL"
+        yield f"{task['id']}: expected a URL as server_url"
     if not args.get("task_timeout_minutes", "").isdecimal():
-        yield f"{task['id']}: the plug-in's own limit of 5 minutes is too short"
+        yield f"{task['id']}: expected task_timeout_minutes: the default of the plug-in, 5 minutes, is too short"
     if "user" not in args:
-        yield f"{task['id']}: without a user its folders belong to root, and the image's user cannot write there"
+        yield f"{task['id']}: expected user: without it root owns the folders, and the image cannot write to them"
 
 
-def _of_argo(task: Object, _: Object) -> Iterator[str]:
+def _check_argo_task(task: JsonObject, _: JsonObject) -> Iterator[str]:
     if unknown := set(task["args"]) - _ARGO_ARGS:
-        yield f"{task['id']}: arguments that are refused: {unknown}"
+        yield f"{task['id']}: unknown arguments: {unknown}"
 
 
-def _of_export(task: Object, workflow: Object) -> Iterator[str]:
-    names = [each["name"] for each in task["export_destinations"]]
+def _check_export_task(task: JsonObject, workflow: JsonObject) -> Iterator[str]:
+    names = [destination["name"] for destination in task["export_destinations"]]
     known = workflow["informatics_gateway"]["export_destinations"]
     if not names or len(set(names)) < len(names) or not set(names) <= set(known):
-        yield f"{task['id']}: destinations are those of the informatics gateway"
+        yield f"{task['id']}: expected different destinations of the informatics gateway"
     if task["artifacts"].get("output"):
-        yield f"{task['id']}: an export has no output"
+        yield f"{task['id']}: expected no output of an export"
 
 
-def _of_review(task: Object, workflow: Object) -> Iterator[str]:
+def _check_review_task(task: JsonObject, workflow: JsonObject) -> Iterator[str]:
     args = task["args"]
-    reviewed = [each for each in workflow["tasks"] if each["id"] == args["reviewed_task_id"]]
-    if not reviewed or reviewed[0]["type"] not in _REVIEWABLE:
+    reviewed = [other for other in workflow["tasks"] if other["id"] == args["reviewed_task_id"]]
+    if not reviewed or reviewed[0]["type"] not in _REVIEWABLE_TASK_TYPES:
         yield f"{task['id']}: only an Argo task can be reviewed"
     if args["mode"].lower() not in ("qa", "research", "clinical") or args["notifications"] not in ("true", "false"):
-        yield f"{task['id']}: mode or notifications"
-    for each in task["artifacts"]["input"]:
-        found = _REFERENCE.fullmatch(each["value"])
-        if found is not None and found[1] != args["reviewed_task_id"]:
-            yield f"{task['id']}: it is given artifacts of a task that it does not review"
+        yield f"{task['id']}: invalid mode or notifications"
+    for artifact in task["artifacts"]["input"]:
+        match = _ARTIFACT_REFERENCE.fullmatch(artifact["value"])
+        if match is not None and match[1] != args["reviewed_task_id"]:
+            yield f"{task['id']}: its input is an artifact of a task that it does not review"
 
 
-def argo_templates(template: Object) -> Sequence[Object]:
-    """The templates that the Argo plug-in copies: the entrypoint, and here it has no steps that would name others."""
-    (entry,) = [each for each in template["spec"]["templates"] if each["name"] == template["spec"]["entrypoint"]]
-    assert "steps" not in entry
-    assert "dag" not in entry
-    return [entry]
+def argo_templates(template: JsonObject) -> Sequence[JsonObject]:
+    """Returns the templates that the Argo plug-in copies: only the entrypoint, which must not refer to others."""
+    templates, name = template["spec"]["templates"], template["spec"]["entrypoint"]
+    (entrypoint,) = [candidate for candidate in templates if candidate["name"] == name]
+    assert "steps" not in entrypoint
+    assert "dag" not in entrypoint
+    return [entrypoint]

@@ -1,4 +1,4 @@
-"""The files of deploy/, loaded."""
+"""Loads the files of deploy/."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ DOCKER, ARGO, REVIEW = "docker-workflow", "argo-workflow", "argo-review-workflow
 WORKFLOWS = (DOCKER, ARGO, REVIEW)
 
 
-def workflow(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((DEPLOY / "aide" / f"{name}.json").read_text())
-    return found
+def load_workflow(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((DEPLOY / "aide" / f"{name}.json").read_text())
+    return content
 
 
-def manifest(path: str | Path) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((DEPLOY / path).read_text())
-    return found
+def load_manifest(path: str | Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((DEPLOY / path).read_text())
+    return content
 
 
 def template_container() -> dict[str, Any]:
-    (template,) = manifest("aide/workflow-template.yaml")["spec"]["templates"]
-    found: dict[str, Any] = template["container"]
-    return found
+    (template,) = load_manifest("aide/workflow-template.yaml")["spec"]["templates"]
+    container: dict[str, Any] = template["container"]
+    return container
 
 
 def job_pod() -> dict[str, Any]:
-    found: dict[str, Any] = manifest("kubernetes/one-study/job.yaml")["spec"]["template"]["spec"]
-    return found
+    pod: dict[str, Any] = load_manifest("kubernetes/one-study/job.yaml")["spec"]["template"]["spec"]
+    return pod
 
 
 def job_container() -> dict[str, Any]:
+    container: dict[str, Any]
     (container,) = job_pod()["containers"]
-    found: dict[str, Any] = container
-    return found
+    return container
 
 
-def environment_of(container: dict[str, Any]) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in container["env"]}
+def container_environment(container: dict[str, Any]) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container["env"]}
 
 
-def merged(base: Any, patch: Any) -> Any:
-    """What a strategic merge patch makes of a manifest: named things are merged by name, null removes."""
+def apply_patch(base: Any, patch: Any) -> Any:
+    """Applies a strategic merge patch to a manifest: items with a name are merged by name, null removes a value."""
     if isinstance(base, dict) and isinstance(patch, dict):
-        kept = {key: value for key, value in base.items() if key not in patch}
-        return kept | {key: merged(base.get(key), value) for key, value in patch.items() if value is not None}
-    if isinstance(base, list) and isinstance(patch, list) and all("name" in each for each in (*base, *patch)):
-        names = {each["name"]: each for each in base}
+        unchanged = {key: value for key, value in base.items() if key not in patch}
+        return unchanged | {key: apply_patch(base.get(key), value) for key, value in patch.items() if value is not None}
+    if isinstance(base, list) and isinstance(patch, list) and all("name" in item for item in (*base, *patch)):
+        base_items = {item["name"]: item for item in base}
         return [
-            merged(names.get(name), next((each for each in patch if each["name"] == name), {}))
-            for name in dict.fromkeys([*names, *(each["name"] for each in patch)])
+            apply_patch(base_items.get(name), next((item for item in patch if item["name"] == name), {}))
+            for name in dict.fromkeys([*base_items, *(item["name"] for item in patch)])
         ]
     return patch

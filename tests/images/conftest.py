@@ -1,4 +1,4 @@
-"""Images that are built once for all tests here; only ``make container-test`` runs them."""
+"""Images that are built once for all tests of this folder; only ``make container-test`` runs these tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cpu_image() -> str:
 
 @pytest.fixture(scope="session")
 def gpu_base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A base as NVIDIA's: torch among the system's packages, and a pip that may not touch it."""
+    """A base image like NVIDIA's: torch is a system package, and constraints prevent pip from replacing it."""
     folder = tmp_path_factory.mktemp("base")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder / "packages"]
     subprocess.run([*install, "torch==2.13.0", "numpy==2.4.6"], check=True)
@@ -38,7 +38,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """An output folder that any user may write to."""
+    """An output folder that any user can write to."""
     folder = tmp_path / "out"
     folder.mkdir()
     folder.chmod(0o777)

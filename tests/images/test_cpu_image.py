@@ -1,4 +1,4 @@
-"""The image ``cpu``, run as a hospital would: as some user, read-only, without network and capabilities."""
+"""The image ``cpu``, run as in a hospital: as an arbitrary user, read-only, without network and capabilities."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import sys
 from pathlib import Path
 
 from tests.helpers import runs
-from tests.helpers.containers import LEAST, command, docker, require_nvidia_runtime
+from tests.helpers.containers import LEAST_RIGHTS, require_nvidia_runtime, run_arguments, run_docker
 
 
-def test_its_bytes_are_those_of_a_run_outside(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
-    inside = docker(*command(cpu_image, study, out))
+def test_the_container_writes_the_same_bytes_as_a_run_outside(
+    cpu_image: str, study: Path, out: Path, tmp_path: Path
+) -> None:
+    inside = run_docker(*run_arguments(cpu_image, study, out))
     outside = runs.command("segment", study, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
@@ -24,42 +26,42 @@ def test_its_bytes_are_those_of_a_run_outside(cpu_image: str, study: Path, out: 
     assert {path.stat().st_uid for path in out.iterdir()} == {12345}
 
 
-def test_its_bytes_are_those_of_a_run_outside_on_real_pet(
+def test_the_container_writes_the_same_bytes_as_a_run_outside_on_real_pet(
     cpu_image: str, fixtures: Path, out: Path, tmp_path: Path
 ) -> None:
     series = fixtures / "petct_ibsi" / "STS_002"
 
-    inside = docker(*command(cpu_image, series, out))
+    inside = run_docker(*run_arguments(cpu_image, series, out))
     outside = runs.command("segment", series, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
     assert runs.written(out) == runs.written(tmp_path / "outside")
 
 
-def test_a_broken_series_fails_with_a_note_and_no_dicom(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
+def test_a_broken_series_leaves_metadata_and_no_dicom(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(study, tmp_path / "broken")
     for folder in [path for path in broken.iterdir() if path.is_dir()]:
         sorted(folder.iterdir())[4].unlink()
 
-    ended = docker(*command(cpu_image, broken, out))
+    ended = run_docker(*run_arguments(cpu_image, broken, out))
 
     assert ended.returncode == 1
     assert [path.name for path in out.iterdir()] == ["metadata.json"]
-    note = json.loads((out / "metadata.json").read_text())
-    assert note["exception"] == "InputError"
-    assert "missing slice" in note["exception_message"]
+    metadata = json.loads((out / "metadata.json").read_text())
+    assert metadata["exception"] == "InputError"
+    assert "missing slice" in metadata["exception_message"]
 
 
-def test_docker_stop_in_the_midst_of_windows_leaves_the_note_and_no_dicom(
-    cpu_image: str, out: Path, tmp_path: Path
-) -> None:
+def test_docker_stop_during_inference_leaves_metadata_and_no_dicom(cpu_image: str, out: Path, tmp_path: Path) -> None:
     series = runs.write_input(tmp_path / "in")
     models = runs.write_slow_model(tmp_path / "models")
-    words = command(cpu_image, series, out, "-v", f"{models}:/opt/holoscan/models:ro", "--name", "clickseg-test-stop")
+    arguments = run_arguments(
+        cpu_image, series, out, "-v", f"{models}:/opt/holoscan/models:ro", "--name", "clickseg-test-stop"
+    )
 
-    run = subprocess.Popen(["docker", *map(str, words)], stderr=subprocess.PIPE, text=True)  # noqa: S607
+    run = subprocess.Popen(["docker", *map(str, arguments)], stderr=subprocess.PIPE, text=True)  # noqa: S607
     runs.wait_until_it_runs(out)
-    docker("stop", "--time", "20", "clickseg-test-stop")
+    run_docker("stop", "--time", "20", "clickseg-test-stop")
     _, errors = run.communicate(timeout=runs.HANG_S)
 
     assert run.returncode == 1
@@ -68,38 +70,42 @@ def test_docker_stop_in_the_midst_of_windows_leaves_the_note_and_no_dicom(
     assert json.loads((out / "metadata.json").read_text())["exception"] == "Interrupted"
 
 
-def test_the_manifests_are_shown(cpu_image: str) -> None:
-    app, package, both = (docker("run", "--rm", *LEAST, cpu_image, "show", *part) for part in (["app"], ["pkg"], []))
+def test_show_prints_the_manifests(cpu_image: str) -> None:
+    app, package, both = (
+        run_docker("run", "--rm", *LEAST_RIGHTS, cpu_image, "show", *name) for name in (["app"], ["pkg"], [])
+    )
 
     assert json.loads(json.loads(app.stdout)["command"]) == ["python3", "/opt/holoscan/app"]
     models = [{"name": name, "path": f"/opt/holoscan/models/{name}"} for name in ("lesion", "pet_lesion")]
     assert json.loads(package.stdout)["models"] == models
     assert "= app.json =" in both.stdout
     assert "= pkg.json =" in both.stdout
-    assert docker("run", "--rm", cpu_image, "show", "other").returncode == 2
+    assert run_docker("run", "--rm", cpu_image, "show", "other").returncode == 2
 
 
-def test_what_it_holds_is_extracted_to_what_is_mounted(cpu_image: str, out: Path, tmp_path: Path) -> None:
-    whole = docker("run", "--rm", *LEAST, "-v", f"{out}:/var/run/holoscan/export", cpu_image, "extract")
+def test_extract_copies_the_contents_to_the_mounted_folders(cpu_image: str, out: Path, tmp_path: Path) -> None:
+    complete = run_docker("run", "--rm", *LEAST_RIGHTS, "-v", f"{out}:/var/run/holoscan/export", cpu_image, "extract")
     models = tmp_path / "models"
     models.mkdir()
     models.chmod(0o777)
-    part = docker("run", "--rm", *LEAST, "-v", f"{models}:/var/run/holoscan/export/models", cpu_image, "extract")
-    nothing = docker("run", "--rm", *LEAST, cpu_image, "extract")
+    only_models = run_docker(
+        "run", "--rm", *LEAST_RIGHTS, "-v", f"{models}:/var/run/holoscan/export/models", cpu_image, "extract"
+    )
+    unmounted = run_docker("run", "--rm", *LEAST_RIGHTS, cpu_image, "extract")
 
-    assert (whole.returncode, part.returncode, nothing.returncode) == (0, 0, 1), whole.stderr + part.stderr
+    assert (complete.returncode, only_models.returncode, unmounted.returncode) == (0, 0, 1), complete.stderr
     assert {path.name for path in out.iterdir()} == {"app", "config", "docs", "models"}
     assert {path.name for path in (out / "config").iterdir()} == {"app.json", "app.yaml", "pkg.json"}
     assert (out / "app" / "clickseg" / "cli" / "main.py").is_file()
     assert {path.name for path in models.iterdir()} == {"lesion", "pet_lesion"}
-    assert nothing.stderr.startswith("error: nothing is mounted at /var/run/holoscan/export")
+    assert unmounted.stderr.startswith("error: no folder is mounted at /var/run/holoscan/export")
 
 
-def test_labels_and_bill_of_materials_say_what_it_is(cpu_image: str) -> None:
-    (image,) = json.loads(docker("image", "inspect", cpu_image).stdout)
-    bill = json.loads(docker("run", "--rm", "--entrypoint", "cat", cpu_image, "/etc/holoscan/sbom.cdx.json").stdout)
+def test_labels_and_bill_of_materials_describe_the_image(cpu_image: str) -> None:
+    (image,) = json.loads(run_docker("image", "inspect", cpu_image).stdout)
+    bill = json.loads(run_docker("run", "--rm", "--entrypoint", "cat", cpu_image, "/etc/holoscan/sbom.cdx.json").stdout)
     labels = image["Config"]["Labels"]
-    names = {each["name"].lower() for each in bill["components"]}
+    names = {component["name"].lower() for component in bill["components"]}
 
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels["org.opencontainers.image.revision"])
     assert labels["org.opencontainers.image.version"] == "0.1.0"
@@ -111,23 +117,25 @@ def test_labels_and_bill_of_materials_say_what_it_is(cpu_image: str) -> None:
     assert image["Size"] <= 1.4e9
 
 
-def test_clickseg_run_gives_the_bytes_and_files_of_the_caller(cpu_image: str, study: Path, tmp_path: Path) -> None:
-    outside = ["python", runs.REPOSITORY / "app", "-i", study, "-o", tmp_path / "outside"]
+def test_clickseg_run_writes_the_same_bytes_and_the_caller_owns_the_files(
+    cpu_image: str, study: Path, tmp_path: Path
+) -> None:
+    command = ["python", runs.REPOSITORY / "app", "-i", study, "-o", tmp_path / "outside"]
 
-    process = runs.process(outside, CLICKSEG_METADATA="1")
+    outside = runs.process(command, CLICKSEG_METADATA="1")
     inside = runs.command("run", cpu_image, study, tmp_path / "inside")
 
-    assert (process.returncode, inside.returncode) == (0, 0), inside.stderr
+    assert (outside.returncode, inside.returncode) == (0, 0), inside.stderr
     assert inside.stderr.startswith(f"running {cpu_image} on {study} with docker\n")
     assert runs.written(tmp_path / "inside") == runs.written(tmp_path / "outside")
     assert {path.stat().st_uid for path in (tmp_path / "inside").iterdir()} == {os.getuid()}
 
 
-def test_clickseg_run_passes_an_interruption_on(cpu_image: str, tmp_path: Path) -> None:
+def test_clickseg_run_forwards_an_interruption(cpu_image: str, tmp_path: Path) -> None:
     series, models = runs.write_input(tmp_path / "in"), runs.write_slow_model(tmp_path / "models")
-    words = [Path(sys.executable).with_name("clickseg"), "run", cpu_image, series, tmp_path / "out", "-m", models]
+    command = [Path(sys.executable).with_name("clickseg"), "run", cpu_image, series, tmp_path / "out", "-m", models]
 
-    run = subprocess.Popen(list(map(str, words)), env=runs.environment(), stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(list(map(str, command)), env=runs.environment(), stderr=subprocess.PIPE, text=True)
     runs.wait_until_it_runs(tmp_path / "out")
     run.send_signal(signal.SIGTERM)
     _, errors = run.communicate(timeout=runs.HANG_S)
@@ -137,7 +145,7 @@ def test_clickseg_run_passes_an_interruption_on(cpu_image: str, tmp_path: Path) 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
 
 
-def test_clickseg_run_without_the_image_is_one_error(study: Path, tmp_path: Path) -> None:
+def test_clickseg_run_without_the_image_gives_one_error(study: Path, tmp_path: Path) -> None:
     ended = runs.command("run", "clickseg-test/absent:1", study, tmp_path / "out")
 
     assert ended.returncode == 1
@@ -145,7 +153,7 @@ def test_clickseg_run_without_the_image_is_one_error(study: Path, tmp_path: Path
 
 
 def test_it_runs_under_monai_deploy_run(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
-    """The stock runner wants a runtime called nvidia, nvidia-smi, buildx, and a network, which none makes here."""
+    """holoscan-cli needs a runtime with the name nvidia, nvidia-smi, buildx and a network; the test provides stubs."""
     require_nvidia_runtime()
     tools = tmp_path / "tools"
     plugins = tmp_path / ".docker" / "cli-plugins"
@@ -154,9 +162,23 @@ def test_it_runs_under_monai_deploy_run(cpu_image: str, study: Path, out: Path, 
         (folder / name).write_text("#!/bin/sh\nexit 0\n")
         (folder / name).chmod(0o755)
     runner = Path(sys.executable).with_name("monai-deploy")
-    words = [runner, "run", cpu_image, "-i", study, "-o", out, "--network", "none", "--uid", "12345", "--gid", "12345"]
+    command = [
+        runner,
+        "run",
+        cpu_image,
+        "-i",
+        study,
+        "-o",
+        out,
+        "--network",
+        "none",
+        "--uid",
+        "12345",
+        "--gid",
+        "12345",
+    ]
 
-    ended = runs.process(words, HOME=str(tmp_path), PATH=f"{tools}:{os.environ['PATH']}")
+    ended = runs.process(command, HOME=str(tmp_path), PATH=f"{tools}:{os.environ['PATH']}")
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (out / "report.json").is_file()

@@ -1,4 +1,4 @@
-"""The image ``gpu`` on a base that has a torch, as NVIDIA's has; a CPU build of torch stands in for it."""
+"""The image ``gpu`` on a base image with torch, like NVIDIA's; the base image has a CPU build of torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import runs
-from tests.helpers.containers import command, docker
+from tests.helpers.containers import run_arguments, run_docker
 from tests.helpers.images import GPU, make_base, package
 
 OLD_DRIVER = """
@@ -17,12 +17,12 @@ int cuInit(unsigned flags) { return 0; }
 int cuDeviceGetCount(int *count) { *count = 1; return 0; }
 int cuDriverGetVersion(int *version) { *version = 12040; return 0; }
 """
-TORCH = "import torch; print(torch.__version__, torch.__file__)"
+PRINT_TORCH = "import torch; print(torch.__version__, torch.__file__)"
 
 
 @pytest.fixture(scope="session")
 def gpu_image(gpu_base: str) -> str:
-    """The image ``gpu``; ``CLICKSEG_TEST_GPU_IMAGE`` names one that is there."""
+    """The image ``gpu``; ``CLICKSEG_TEST_GPU_IMAGE`` names an existing image."""
     if "CLICKSEG_TEST_GPU_IMAGE" in os.environ:
         return os.environ["CLICKSEG_TEST_GPU_IMAGE"]
     ended = package(GPU, "--target", "gpu", "-b", gpu_base)
@@ -31,31 +31,33 @@ def gpu_image(gpu_base: str) -> str:
     return GPU
 
 
-def test_the_torch_in_it_is_the_bases(gpu_image: str, gpu_base: str) -> None:
-    own = docker("run", "--rm", "--entrypoint", "python3", gpu_image, "-c", TORCH)
-    base = docker("run", "--rm", "--entrypoint", "python3", gpu_base, "-c", TORCH)
+def test_the_image_uses_the_torch_of_its_base_image(gpu_image: str, gpu_base: str) -> None:
+    image = run_docker("run", "--rm", "--entrypoint", "python3", gpu_image, "-c", PRINT_TORCH)
+    base = run_docker("run", "--rm", "--entrypoint", "python3", gpu_base, "-c", PRINT_TORCH)
 
-    assert own.returncode == 0, own.stderr
-    assert own.stdout == base.stdout
-    assert "/opt/base/torch/" in own.stdout
+    assert image.returncode == 0, image.stderr
+    assert image.stdout == base.stdout
+    assert "/opt/base/torch/" in image.stdout
 
 
 def test_it_runs_on_a_machine_without_a_gpu(gpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
-    inside = docker(*command(gpu_image, study, out))
-    words = ["segment", study, "-o", tmp_path / "outside", "--device", "cpu", "--engine", "openvino"]
-    outside = runs.command(*words, CLICKSEG_METADATA="1")
+    inside = run_docker(*run_arguments(gpu_image, study, out))
+    arguments = ["segment", study, "-o", tmp_path / "outside", "--device", "cpu", "--engine", "openvino"]
+    outside = runs.command(*arguments, CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
     assert runs.written(out) == runs.written(tmp_path / "outside")
 
 
-def test_an_old_driver_is_one_line_with_both_versions(gpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
+def test_an_old_driver_gives_one_error_line_with_both_versions(
+    gpu_image: str, study: Path, out: Path, tmp_path: Path
+) -> None:
     (tmp_path / "cuda.c").write_text(OLD_DRIVER)
     library = tmp_path / "libcuda.so.1"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "cuda.c"], check=True)  # noqa: S607
     options = ["-v", f"{library}:/opt/driver/libcuda.so.1:ro", "-e", "LD_LIBRARY_PATH=/opt/driver"]
 
-    ended = docker(*command(gpu_image, study, out, *options, "-e", "CLICKSEG_DEVICE=cuda"))
+    ended = run_docker(*run_arguments(gpu_image, study, out, *options, "-e", "CLICKSEG_DEVICE=cuda"))
 
     assert ended.returncode == 1
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
@@ -64,8 +66,8 @@ def test_an_old_driver_is_one_line_with_both_versions(gpu_image: str, study: Pat
     assert [path.name for path in out.iterdir()] == ["metadata.json"]
 
 
-def test_a_torch_that_pip_would_replace_fails_the_build(tmp_path: Path) -> None:
-    old = tmp_path / "packages" / "torch-2.12.0.dist-info"  # only pip looks at it
+def test_the_build_fails_if_pip_would_replace_torch(tmp_path: Path) -> None:
+    old = tmp_path / "packages" / "torch-2.12.0.dist-info"  # only pip reads it
     old.mkdir(parents=True)
     (old / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.12.0\n")
     base = make_base(tmp_path, "clickseg-test/old-torch:1", ["torch==2.12.0"])
@@ -75,4 +77,4 @@ def test_a_torch_that_pip_would_replace_fails_the_build(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "error: the base image has torch 2.12.0, and clickseg needs torch>=2.13" in ended.stderr
     assert "pip would replace it" in ended.stderr
-    assert docker("image", "inspect", "clickseg-test/never:1").returncode != 0
+    assert run_docker("image", "inspect", "clickseg-test/never:1").returncode != 0

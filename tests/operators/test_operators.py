@@ -1,4 +1,4 @@
-"""Each operator receives, makes one call into clickseg, and emits what it gives."""
+"""Each operator receives a case, calls one function of clickseg, and emits the result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.helpers import runs
 
 
 class Port:
-    """Stands for both ends of an operator."""
+    """A replacement for the input and the output of an operator."""
 
     def __init__(self, value: object = None) -> None:
         self.value = value
@@ -52,46 +52,46 @@ def plan(settings: RunSettings) -> Plan:
     return make_plan(settings)
 
 
-def computed(operator: Any, value: object, name: str) -> Any:
-    """What an operator makes of what it receives."""
-    received, emitted = Port(value), Port()
-    operator.compute(received, emitted, None)
-    assert received.names == [name]
-    return emitted.value
+def compute(operator: Any, value: object, name: str) -> Any:
+    """Returns the value that an operator emits after it received a value at a port."""
+    input_port, output_port = Port(value), Port()
+    operator.compute(input_port, output_port, None)
+    assert input_port.names == [name]
+    return output_port.value
 
 
-def test_a_case_goes_from_operator_to_operator(settings: RunSettings, plan: Plan) -> None:
+def test_a_case_passes_through_all_operators(settings: RunSettings, plan: Plan) -> None:
     fragment = Fragment()
-    loaded = Port()
-    LoaderOperator(fragment, plan=plan, name="loader").compute(Port(), loaded, None)
+    loader_output = Port()
+    LoaderOperator(fragment, plan=plan, name="loader").compute(Port(), loader_output, None)
     preprocessing = PreprocessingOperator(fragment, name="preprocessing")
     inference = InferenceOperator(fragment, inference=Inference(settings.runtime, no_progress), name="inference")
     postprocessing = PostprocessingOperator(fragment, settings=settings, name="postprocessing")
 
-    prepared = computed(preprocessing, loaded.value, ports.CASE)
-    predicted = computed(inference, prepared, ports.PREPARED)
-    result = computed(postprocessing, predicted, ports.PREDICTED)
+    preprocessed = compute(preprocessing, loader_output.value, ports.CASE)
+    predicted = compute(inference, preprocessed, ports.PREPROCESSED)
+    result = compute(postprocessing, predicted, ports.PREDICTED)
 
-    kinds = [type(each.value) for each in (loaded.value, prepared, predicted, result)]
+    kinds = [type(outcome.value) for outcome in (loader_output.value, preprocessed, predicted, result)]
     assert kinds == [Case, Prepared, Predicted, Result]
     assert list(result.seconds) == ["reading", "preprocessing", "inference", "postprocessing"]
 
 
-def test_an_error_goes_through_all_of_them_untouched(settings: RunSettings, plan: Plan) -> None:
+def test_an_error_passes_through_all_operators_unchanged(settings: RunSettings, plan: Plan) -> None:
     fragment, error = Fragment(), InputError("in reading")
     value: Any = Outcome(plan.tasks[0].candidate, error, {})
 
     for operator, name in (
         (PreprocessingOperator(fragment, name="a"), ports.CASE),
-        (InferenceOperator(fragment, inference=Inference(settings.runtime, no_progress), name="b"), ports.PREPARED),
+        (InferenceOperator(fragment, inference=Inference(settings.runtime, no_progress), name="b"), ports.PREPROCESSED),
         (PostprocessingOperator(fragment, settings=settings, name="c"), ports.PREDICTED),
     ):
-        value = computed(operator, value, name)
+        value = compute(operator, value, name)
 
     assert value.value is error
 
 
-def test_the_writer_opens_and_closes_what_it_writes_to(settings: RunSettings, plan: Plan) -> None:
+def test_the_writer_opens_and_closes_its_folder(settings: RunSettings, plan: Plan) -> None:
     writer = ResultWriter(plan, settings)
     operator = SegmentationWriterOperator(Fragment(), writer=writer, name="writer")
     (case,) = load_cases(plan)

@@ -1,18 +1,18 @@
 #!/bin/sh
-# Runs a command on one of many studies: the folder that studies.txt names in the line of this Job's index.
-# Its results go to a folder of the same name; a study that succeeded before is not run again.
+# Runs a command on one of many studies: the folder in the line of studies.txt that has the index of this Job.
+# Results are written to a folder of the same name. A study that succeeded before is skipped.
 set -eu
 studies=$HOLOSCAN_INPUT_PATH results=$HOLOSCAN_OUTPUT_PATH
 number=$((JOB_COMPLETION_INDEX + 1))
 study=$(sed -n "${number}p" "$studies/studies.txt")
 case "/$study/" in
   // | */../* | */./*)
-    echo "error: $studies/studies.txt: line $number names no folder below it: '$study'" >&2
+    echo "error: $studies/studies.txt: line $number is not the name of a folder below $studies: '$study'" >&2
     exit 2
     ;;
 esac
 if grep -qs '"status": "success"' "$results/$study/metadata.json"; then
-  echo "$study: done before"
+  echo "$study: skipped, already segmented"
   exit 0
 fi
 HOLOSCAN_INPUT_PATH=$studies/$study HOLOSCAN_OUTPUT_PATH=$results/$study exec "$@"

@@ -1,4 +1,4 @@
-"""The whole job, DICOM to SEG: ClickSeg against MONAI's transforms and inferer with highdicom, the same network."""
+"""From DICOM to SEG with the same network: ClickSeg, and MONAI's transforms and inferer with highdicom."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 from scipy.ndimage import zoom
 
-from benchmarks.answers import ct_spec
+from benchmarks.stub_engine import ct_spec
 from benchmarks.table import Row, publish
 from clickseg.cli.main import main
 from clickseg.core.arrays import Numbers
@@ -35,52 +35,52 @@ _MODEL_MM = 1.5
 _ROI = (96, 96, 96)
 _OVERLAP = 0.25
 _CLASSES = 14
-_RANGE = {"a_min": -1000.0, "a_max": 1000.0, "b_min": -1.0, "b_max": 1.0}
+_INTENSITY_RANGE = {"a_min": -1000.0, "a_max": 1000.0, "b_min": -1.0, "b_max": 1.0}
 _REPEATS = 5
 _NETWORK = {"init_filters": 8, "in_channels": 1, "out_channels": _CLASSES}
 
 
 def run(_: Path) -> None:
-    """Measures, prints and keeps the table."""
+    """Runs the benchmark; prints and stores its table."""
     with tempfile.TemporaryDirectory() as folder:
         study, models = Path(folder, "study"), Path(folder, "models")
         _write_study(study)
         network = _write_model(models / "segresnet")
-        ways: dict[str, Callable[[Path], None]] = {
-            "MONAI f32": lambda output: _monai(study, network, output),
-            "ClickSeg f32": lambda output: _ours(study, models, output, "f32"),
-            "ClickSeg bf16": lambda output: _ours(study, models, output, "bf16"),
+        methods: dict[str, Callable[[Path], None]] = {
+            "MONAI f32": lambda output: _run_monai(study, network, output),
+            "ClickSeg f32": lambda output: _run_clickseg(study, models, output, "f32"),
+            "ClickSeg bf16": lambda output: _run_clickseg(study, models, output, "bf16"),
         }
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        found: dict[str, Numbers] = {}
+        seconds: dict[str, list[float]] = {method: [] for method in methods}
+        labels: dict[str, Numbers] = {}
         for repeat in range(_REPEATS):
-            for way, work in ways.items():
+            for method, segment in methods.items():
                 start = perf_counter()
-                output = Path(folder, f"{way} {repeat}")
-                work(output)
-                seconds[way].append(perf_counter() - start)
-                found[way] = _labels(output)
+                output = Path(folder, f"{method} {repeat}")
+                segment(output)
+                seconds[method].append(perf_counter() - start)
+                labels[method] = _read_labels(output)
     publish(
-        "whole_job",
+        "full_pipeline",
         f"CT of 512 x 512 x 300 to SEG, {_MODEL_MM} mm, {_CLASSES} classes, SegResNet with random weights, ROI 96, "
-        f"overlap {_OVERLAP}; median of {_REPEATS}, in turn",
-        [_row(way, seconds, found) for way in ways],
+        f"overlap {_OVERLAP}; median of {_REPEATS} interleaved runs",
+        [_row(method, seconds, labels) for method in methods],
     )
 
 
-def _row(way: str, seconds: dict[str, list[float]], found: dict[str, Numbers]) -> Row:
+def _row(method: str, seconds: dict[str, list[float]], labels: dict[str, Numbers]) -> Row:
     return {
-        "way": way,
-        "s": round(median(seconds[way]), 1),
-        "times less": round(median(seconds["MONAI f32"]) / median(seconds[way]), 2),
-        "same label %": round(100 * float((found[way] == found["MONAI f32"]).mean()), 3),
+        "method": method,
+        "s": round(median(seconds[method]), 1),
+        "speed-up over MONAI f32": round(median(seconds["MONAI f32"]) / median(seconds[method]), 2),
+        "identical labels %": round(100 * float((labels[method] == labels["MONAI f32"]).mean()), 3),
     }
 
 
 def _write_study(folder: Path) -> None:
-    """Writes a CT that is smooth as bodies are, and the same in no two places."""
+    """Writes a CT that is as smooth as a body and does not repeat itself."""
     coarse = np.random.default_rng(1).normal(0, 400, (20, 34, 34)).astype(np.float32)
-    values = zoom(coarse, [wanted / have for wanted, have in zip(_SHAPE, coarse.shape, strict=True)], order=1)
+    values = zoom(coarse, [size / coarse_size for size, coarse_size in zip(_SHAPE, coarse.shape, strict=True)], order=1)
     geometry = phantoms.oblique_geometry(_SHAPE, axes=np.eye(3), pixel_spacing=(0.8, 0.8), slice_spacing=1.5)
     write_series(folder, geometry.with_array(np.round(np.clip(values, -1000, 1000))), phantoms.header("CT"))
 
@@ -89,7 +89,7 @@ def _write_model(folder: Path) -> torch.nn.Module:
     torch.manual_seed(0)
     network: torch.nn.Module = SegResNet(**_NETWORK).eval()
     section = ct_spec(_CLASSES, _ROI, _MODEL_MM).model_dump(mode="json")
-    section["inputs"][0]["scaling"] = {"kind": "range", **_RANGE}
+    section["inputs"][0]["scaling"] = {"kind": "range", **_INTENSITY_RANGE}
     section["window"]["overlap"] = _OVERLAP
     phantoms.write_package(folder, section, {"_target_": "monai.networks.nets.SegResNet", **_NETWORK})
     torch.save(network.state_dict(), folder / "models" / "model.pt")
@@ -98,34 +98,34 @@ def _write_model(folder: Path) -> torch.nn.Module:
     return network
 
 
-def _ours(study: Path, models: Path, output: Path, precision: str) -> None:
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+def _run_clickseg(study: Path, models: Path, output: Path, precision: str) -> None:
+    with Path(os.devnull).open("w") as null, redirect_stdout(null):
         status = main(["segment", str(study), "-o", str(output), "-m", str(models), "--precision", precision])
     if status:
         raise SystemExit(status)
 
 
-def _monai(study: Path, network: torch.nn.Module, output: Path) -> None:
-    """Segments as MONAI's tutorials do; logits are brought back one class at a time, since all take 13 GB."""
+def _run_monai(study: Path, network: torch.nn.Module, output: Path) -> None:
+    """Segments as MONAI's tutorials do; logits are resampled one class at a time, because all classes need 13 GB."""
     image = Compose([LoadImage(reader="PydicomReader", image_only=True), EnsureChannelFirst()])(study)
     oriented = Orientation("RAS", labels=None)(image)
     spaced = Spacing(pixdim=(_MODEL_MM,) * 3, mode="bilinear")(oriented)
-    scaled = ScaleIntensityRange(**_RANGE, clip=True)(spaced)
+    scaled = ScaleIntensityRange(**_INTENSITY_RANGE, clip=True)(spaced)
     inferer = SlidingWindowInferer(_ROI, sw_batch_size=1, overlap=_OVERLAP, mode="gaussian")
     with torch.inference_mode():
         logits = inferer(scaled.as_tensor()[None], network)[0]
-        labels = _back(logits, scaled, oriented)
-    turned = Orientation(axcodes="LPS", labels=None)(MetaTensor(labels[None].float(), affine=oriented.affine))[0]
-    _write_seg(study, turned.numpy().astype(np.uint8).transpose(2, 1, 0), output)
+        labels = _resample_labels(logits, scaled, oriented)
+    reoriented = Orientation(axcodes="LPS", labels=None)(MetaTensor(labels[None].float(), affine=oriented.affine))[0]
+    _write_seg(study, reoriented.numpy().astype(np.uint8).transpose(2, 1, 0), output)
 
 
-def _back(logits: torch.Tensor, scaled: MetaTensor, oriented: MetaTensor) -> torch.Tensor:
+def _resample_labels(logits: torch.Tensor, scaled: MetaTensor, oriented: MetaTensor) -> torch.Tensor:
     """Returns the class of the highest logit at each voxel of the oriented image."""
     best = torch.full(oriented.shape[1:], -torch.inf)
     labels = torch.zeros(oriented.shape[1:], dtype=torch.uint8)
-    back = Spacing(pixdim=[float(each) for each in oriented.pixdim], mode="bilinear")
+    resample = Spacing(pixdim=[float(spacing) for spacing in oriented.pixdim], mode="bilinear")
     for number, channel in enumerate(logits):
-        values = back(MetaTensor(channel[None], affine=scaled.affine), output_spatial_shape=oriented.shape[1:])[0]
+        values = resample(MetaTensor(channel[None], affine=scaled.affine), output_spatial_shape=oriented.shape[1:])[0]
         higher = values.as_tensor() > best
         best[higher] = values.as_tensor()[higher]
         labels[higher] = number
@@ -133,7 +133,7 @@ def _back(logits: torch.Tensor, scaled: MetaTensor, oriented: MetaTensor) -> tor
 
 
 def _write_seg(study: Path, labels: Numbers, output: Path) -> None:
-    images = sorted((dcmread(path) for path in study.rglob("*.dcm")), key=lambda each: each.ImagePositionPatient[2])
+    images = sorted((dcmread(path) for path in study.rglob("*.dcm")), key=lambda image: image.ImagePositionPatient[2])
     present = [number for number in range(1, _CLASSES) if (labels == number).any()]
     lut = np.zeros(_CLASSES, np.uint8)
     lut[present] = np.arange(1, len(present) + 1)
@@ -141,7 +141,7 @@ def _write_seg(study: Path, labels: Numbers, output: Path) -> None:
         source_images=images,
         pixel_array=lut[labels],
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_described(order, number) for order, number in enumerate(present, 1)],
+        segment_descriptions=[_describe_segment(order, number) for order, number in enumerate(present, 1)],
         series_instance_uid=hd.UID(),
         series_number=1,
         sop_instance_uid=hd.UID(),
@@ -155,7 +155,7 @@ def _write_seg(study: Path, labels: Numbers, output: Path) -> None:
     seg.save_as(output / "seg.dcm")
 
 
-def _described(order: int, number: int) -> hd.seg.SegmentDescription:
+def _describe_segment(order: int, number: int) -> hd.seg.SegmentDescription:
     return hd.seg.SegmentDescription(
         order, f"c{number}", codes.SCT.Organ, codes.SCT.Liver, hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC, _algorithm()
     )
@@ -165,8 +165,8 @@ def _algorithm() -> hd.AlgorithmIdentificationSequence:
     return hd.AlgorithmIdentificationSequence("benchmark", codes.DCM.ArtificialIntelligence, "1")
 
 
-def _labels(folder: Path) -> Numbers:
-    """Returns the classes [K, J, I] of a SEG, by the labels of its segments."""
+def _read_labels(folder: Path) -> Numbers:
+    """Returns the label map [K, J, I] of a SEG; class numbers are in the labels of its segments."""
     (path,) = (path for path in folder.glob("*.dcm") if _is_seg(dcmread(path, stop_before_pixels=True)))
     volume = hd.seg.segread(path).get_volume(combine_segments=True)
     seg = dcmread(path, stop_before_pixels=True)
