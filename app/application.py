@@ -10,9 +10,9 @@ from monai.deploy.core import AppContext, Application
 from clickseg.batch.plan import make_plan
 from clickseg.batch.report import log_plan
 from clickseg.batch.settings import read_settings
-from clickseg.batch.steps import Inference
+from clickseg.batch.steps import InferenceStep
 from clickseg.batch.writer import ResultWriter, RunSummary
-from clickseg.cli.terminal import begin, progress_bar, set_up
+from clickseg.cli.terminal import begin_run, progress_bar, set_up_logging
 from clickseg.core.errors import OutputError
 from operators import ports
 from operators.inference import InferenceOperator
@@ -40,7 +40,7 @@ class ClickSegApplication(Application):
         """Reads the settings, plans the run, and connects the operators."""
         context = self._read_arguments()
         self.output = Path(context.output_path)
-        begin(self.output, os.environ)
+        begin_run(self.output, os.environ)
         model = context.args.get("model")
         settings = read_settings(Path(context.input_path), self.output, Path(model) if model else None, {}, os.environ)
         plan = make_plan(settings)
@@ -48,7 +48,7 @@ class ClickSegApplication(Application):
         self.writer = ResultWriter(plan, settings)
         loader = LoaderOperator(self, plan=plan, name="loader")
         preprocessing = PreprocessingOperator(self, name="preprocessing")
-        inference = InferenceOperator(self, inference=Inference(settings.runtime, progress_bar()), name="inference")
+        inference = InferenceOperator(self, inference=InferenceStep(settings.runtime, progress_bar()), name="inference")
         postprocessing = PostprocessingOperator(self, settings=settings, name="postprocessing")
         writer = SegmentationWriterOperator(self, writer=self.writer, name="segmentation_writer")
         self.add_flow(loader, preprocessing, {(ports.CASE, ports.CASE)})
@@ -73,5 +73,5 @@ class ClickSegApplication(Application):
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot be written to: {error.strerror}") from error
         level = str(context.args["log_level"]) if has_level else "INFO"
-        set_up(_LOG_LEVELS.get(level, level))
+        set_up_logging(_LOG_LEVELS.get(level, level))
         return context

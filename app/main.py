@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clickseg.cli.terminal import conclude, fail, open_streams
+from clickseg.cli.terminal import finish_run, open_standard_streams, report_errors
 from clickseg.core.clock import read_clock
-from clickseg.core.errors import ClickSegError, Interrupted, OutputError, unexpected
+from clickseg.core.errors import ClickSegError, Interrupted, OutputError, unexpected_error
 from clickseg.core.garbage_collector import tune_collector
-from clickseg.core.interruption import call_when_terminated
+from clickseg.core.interruption import clean_up_on_signal
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class ApplicationProcess:
             return stop.code if isinstance(stop.code, int) else 2
         except Exception as error:
             logger.debug("an operator failed", exc_info=error)
-            return self.report_error(unexpected(error))
+            return self.report_error(unexpected_error(error))
         summary = application.summary
         if summary is None or not (summary.is_published or summary.errors):
             return self.report_error(OutputError("the application ended before its results were published"))
-        return conclude(summary, application.output, os.environ)
+        return finish_run(summary, application.output, os.environ)
 
     def clean_up(self) -> int:
         """Cleans up after a run that a signal ends, and returns the exit code."""
@@ -57,12 +57,12 @@ class ApplicationProcess:
             application.writer.__exit__(None, None, None)
             summary = application.writer.summary
             if summary.is_published:  # too late: the results are complete
-                return conclude(summary, application.output, os.environ)
+                return finish_run(summary, application.output, os.environ)
         return self.report_error(Interrupted("interrupted"))
 
     def report_error(self, error: ClickSegError) -> int:
         """Reports the error of a failed run and returns the exit code."""
-        return fail([error], self._application and self._application.output, os.environ)
+        return report_errors([error], self._application and self._application.output, os.environ)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -74,10 +74,10 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         The exit code: 0 success, 1 failure, 2 wrong usage.
     """
-    open_streams()
+    open_standard_streams()
     tune_collector()
     process = ApplicationProcess()
-    call_when_terminated(process.clean_up)
+    clean_up_on_signal(process.clean_up)
     return process.run(argv)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from pydicom import dcmread
 
 from clickseg.clicks.click import Click, Clicks, Point, Polarity
-from clickseg.core.arrays import Doubles, Mask
-from clickseg.datasets.rtstruct import contoured
+from clickseg.core.arrays import FloatArray, Mask
+from clickseg.datasets.rtstruct import rasterize_contours
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Remedies, check, group
-from clickseg.dicom.volume import Series, load_volume
+from clickseg.dicom.series import Repairs, check_series, group_by_series
+from clickseg.dicom.volume import SeriesVolume, load_volume
 
 _MIN_DISTANCE_MM = 150.0
 
@@ -28,7 +28,7 @@ class PetCase:
         clicks: A foreground click at the centre of the tumour, and a background click in the hottest organ far from it.
     """
 
-    series: Series
+    series: SeriesVolume
     tumour: Mask
     clicks: Clicks
 
@@ -36,10 +36,10 @@ class PetCase:
 def whole_body_pet(data: Path) -> PetCase:
     """Reads patient STS_001 of Soft-tissue-Sarcoma (Vallieres et al., CC BY 3.0)."""
     folder = data / "pet_raw_sts001" / "FDG_PET"
-    (candidate,) = group(scan(folder / "image").instances)
-    series = load_volume(check(candidate, Remedies()))
+    (candidate,) = group_by_series(scan(folder / "image").instances)
+    series = load_volume(check_series(candidate, Repairs()))
     structures = dcmread(folder / "mask" / "1-1.dcm")
-    tumour = contoured(structures, series.volume, (("GTV_Mass",),), "1-1.dcm").array > 0
+    tumour = rasterize_contours(structures, series.volume, (("GTV_Mass",),), "1-1.dcm").array > 0
     centre = np.argwhere(tumour).mean(axis=0)
     clicks = (
         Click("lesion", Polarity.FOREGROUND, position_mm(series, centre)),
@@ -53,15 +53,15 @@ def dice(first: Mask, second: Mask) -> float:
     return float(2 * (first & second).sum() / (first.sum() + second.sum()))
 
 
-def position_mm(series: Series, index: Doubles) -> Point:
+def position_mm(series: SeriesVolume, index: FloatArray) -> Point:
     """Returns the position of a voxel [K, J, I] in LPS mm."""
     x, y, z = series.volume.map_indices_to_reference(np.round(index)[np.newaxis])[0]
     return float(x), float(y), float(z)
 
 
-def _hottest_voxel_far_from(series: Series, centre: Doubles) -> Doubles:
+def _hottest_voxel_far_from(series: SeriesVolume, centre: FloatArray) -> FloatArray:
     voxels = np.indices(series.volume.spatial_shape).reshape(3, -1).T
     distances_mm = np.linalg.norm((voxels - centre) * series.volume.spacing, axis=1)
     hottest = np.where(distances_mm > _MIN_DISTANCE_MM, series.volume.array.ravel(), 0).argmax()
-    voxel: Doubles = voxels[hottest].astype(float)
+    voxel: FloatArray = voxels[hottest].astype(float)
     return voxel

@@ -18,10 +18,10 @@ from benchmarks.held_out import HeldOutCase, held_out_cases, trained_package
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Polarity
 from clickseg.clicks.simulated.regions import Regions
-from clickseg.core.arrays import Doubles, Indices, Mask, Triple
-from clickseg.evaluation.evaluate import series_of
+from clickseg.core.arrays import FloatArray, IndexArray, Mask, Triple
+from clickseg.evaluation.evaluate import in_memory_series
 from clickseg.evaluation.protocols import ProtocolName, make_protocol
-from clickseg.evaluation.trial import Model
+from clickseg.evaluation.trial import SessionMethod
 from clickseg.session.options import SessionOptions
 from clickseg.session.session import Session
 
@@ -72,18 +72,18 @@ def _run_trials(test: HeldOutCase) -> Iterator[_Trial]:
     truth = case.truth.array > 0
     user = make_protocol(ProtocolName.CVPR2025, _CLICKS, None).user(truth, image)
     options = SessionOptions(postprocessing=False)
-    with Session(series_of(case), test.package, engine=test.engine, options=options) as session:
-        method = Model(session, case, test.package.spec, perf_counter())
+    with Session(in_memory_series(case), test.package, engine=test.engine, options=options) as session:
+        method = SessionMethod(session, case, test.package.spec, perf_counter())
         method.start()
         for step in range(1, _CLICKS + 1):
-            before = method.found(1).copy()
+            before = method.mask(1).copy()
             for click in user(step, before):
-                method.take([(1, click)])
+                method.add_clicks([(1, click)])
                 spacing = np.array(case.truth.spacing)
-                yield _measure(image.modality, click.voxel, truth, before, method.found(1), spacing)
+                yield _measure(image.modality, click.voxel, truth, before, method.mask(1), spacing)
 
 
-def _measure(modality: str, voxel: Triple, truth: Mask, before: Mask, after: Mask, spacing: Doubles) -> _Trial:
+def _measure(modality: str, voxel: Triple, truth: Mask, before: Mask, after: Mask, spacing: FloatArray) -> _Trial:
     errors = (before != truth) & (truth == truth[voxel])
     region, voxel_ml = _region_indices(voxel, errors), float(np.prod(spacing)) / 1000
     near = _distances_mm(region, voxel, spacing) <= _NEAR_MM
@@ -99,19 +99,19 @@ def _measure(modality: str, voxel: Triple, truth: Mask, before: Mask, after: Mas
     )
 
 
-def _region_indices(voxel: Triple, mask: Mask) -> tuple[Indices, ...]:
+def _region_indices(voxel: Triple, mask: Mask) -> tuple[IndexArray, ...]:
     """Returns the voxel indices of the connected region of a mask that contains a voxel."""
     regions = Regions(mask)
     for number in range(1, len(regions) + 1):
         region = regions.region(number)
-        local = tuple(np.subtract(voxel, region.first))
+        local = tuple(np.subtract(voxel, region.origin))
         if all(0 <= index < size for index, size in zip(local, region.mask.shape, strict=True)) and region.mask[local]:
-            return tuple(axis + first for axis, first in zip(np.nonzero(region.mask), region.first, strict=True))
+            return tuple(axis + first for axis, first in zip(np.nonzero(region.mask), region.origin, strict=True))
     raise ValueError(f"the click is outside the errors: {voxel}")
 
 
-def _distances_mm(voxels: tuple[Indices, ...], voxel: Triple, spacing: Doubles) -> Doubles:
-    distances: Doubles = np.linalg.norm((np.stack(voxels, axis=1) - voxel) * spacing, axis=1)
+def _distances_mm(voxels: tuple[IndexArray, ...], voxel: Triple, spacing: FloatArray) -> FloatArray:
+    distances: FloatArray = np.linalg.norm((np.stack(voxels, axis=1) - voxel) * spacing, axis=1)
     return distances
 
 

@@ -16,14 +16,14 @@ from benchmarks.cases import whole_body_pet
 from benchmarks.one_window import SW_FASTEDIT, sw_fastedit
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Clicks, Polarity
-from clickseg.core.arrays import Doubles, Numbers
+from clickseg.core.arrays import FloatArray, LabelArray
 from clickseg.datasets.phantom import write_series
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.engines.export import export_openvino, list_weights
+from clickseg.inference.engines.export import export_openvino, write_weight_digests
 from clickseg.inference.engines.quantize import quantize
-from clickseg.inference.preprocess import make_case, prepare
+from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
@@ -42,7 +42,7 @@ class _SessionCase:
     """A series, a model, its precision, and the number of clicks."""
 
     name: str
-    series: Series
+    series: SeriesVolume
     package: ModelPackage
     click_count: int
     precision: Precision = Precision.AUTO
@@ -69,7 +69,7 @@ def _row(case: _SessionCase) -> Row:
         before = _resident_bytes()
         changes = [session.add_click(click) for click in clicks]
         growth_bytes = _resident_bytes() - before
-        labels, windows = session.labels.array, session.windows
+        labels, windows = session.label_map.array, session.window_count
         full_s, expected = _run_in_full(case, engine, clicks)
     click_s = median(change.seconds for change in changes)
     return {
@@ -86,7 +86,7 @@ def _row(case: _SessionCase) -> Row:
     }
 
 
-def _run_in_full(case: _SessionCase, engine: Engine, clicks: list[Click]) -> tuple[float, Numbers]:
+def _run_in_full(case: _SessionCase, engine: Engine, clicks: list[Click]) -> tuple[float, LabelArray]:
     start = perf_counter()
     result = segment_series([case.series], Clicks(tuple(clicks)), case.package, engine)
     return perf_counter() - start, result.labels.array
@@ -95,7 +95,7 @@ def _run_in_full(case: _SessionCase, engine: Engine, clicks: list[Click]) -> tup
 def _random_clicks(case: _SessionCase) -> list[Click]:
     rng = np.random.default_rng(3)
     last = np.array(case.series.volume.spatial_shape) - 1
-    positions: Doubles = case.series.volume.map_indices_to_reference(rng.uniform(0, last, (case.click_count, 3)))
+    positions: FloatArray = case.series.volume.map_indices_to_reference(rng.uniform(0, last, (case.click_count, 3)))
     polarities = rng.choice(2, case.click_count)
     label = case.package.spec.classes[0].name
     return [
@@ -123,7 +123,7 @@ def _sw_fastedit(folder: Path) -> _SessionCase:
         folder / "sw_fastedit", section, {"_target_": "monai.networks.nets.DynUNet", **SW_FASTEDIT}
     )
     torch.save(sw_fastedit().state_dict(), model / "models" / "model.pt")
-    list_weights(load_package(model), ("model.pt",))
+    write_weight_digests(load_package(model), ("model.pt",))
     export_openvino(load_package(model))
     return _SessionCase(
         "DynUNet of SW-FastEdit, 400 x 400 x 326", phantoms.read(folder / "study"), load_package(model), 100
@@ -132,9 +132,9 @@ def _sw_fastedit(folder: Path) -> _SessionCase:
 
 def _quantize_case(case: _SessionCase) -> _SessionCase:
     """Returns the same case with an int8 network, calibrated on some of its windows."""
-    inputs = prepare(make_case([case.series], Clicks(), case.package)).inputs
+    inputs = preprocess(make_case([case.series], Clicks(), case.package)).inputs
     interval = len(SlidingWindow(inputs, case.package.spec).grid) // _CALIBRATION_WINDOWS
-    windows = SlidingWindow(inputs, case.package.spec).channels()
+    windows = SlidingWindow(inputs, case.package.spec).window_inputs()
     quantize(case.package, [window for number, window in enumerate(windows) if number % interval == 0])
     return replace(case, package=load_package(case.package.path), precision=Precision.INT8)
 

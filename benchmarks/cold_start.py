@@ -56,7 +56,7 @@ def _write_input(folder: Path) -> None:
     values[_ORGAN] = 500
     write_series(folder / "in", geometry.with_array(values), phantoms.header("CT"))
     section = phantoms.metadata(grid=_GRID, window=_WINDOW)
-    phantoms.linear_model(folder / "models" / "hook", section, weights=[[0], [1]], bias=[0, 0])
+    phantoms.write_linear_model(folder / "models" / "hook", section, weights=[[0], [1]], bias=[0, 0])
     subprocess.run([sys.executable, "-c", _WRITE_TORCHSCRIPT, folder / "model.ts"], check=True)
 
 

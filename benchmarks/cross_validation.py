@@ -12,7 +12,7 @@ from benchmarks.table import Row, publish
 from clickseg.datasets.case import LabelledCase
 from clickseg.evaluation.evaluate import evaluate_case
 from clickseg.evaluation.protocols import ProtocolName, make_protocol
-from clickseg.evaluation.region_growing import grow_regions
+from clickseg.evaluation.region_growing import evaluate_region_growing
 from clickseg.evaluation.scores import Curve
 from clickseg.session.options import SessionOptions
 
@@ -34,7 +34,7 @@ def run(data: Path, runs: Path) -> None:
         groups = ("all", "avid") if _is_avid(test.case) else ("all",)
         for method, curve in _evaluate(test):
             for group in groups:
-                dices = [curve.scores[count].agreement.dice for count in _CLICK_COUNTS]
+                dices = [curve.scores[count].metrics.dice for count in _CLICK_COUNTS]
                 scores.setdefault((method, modality, group), []).append(dices)
     rows = [_row(*key, dices) for key, dices in sorted(scores.items(), reverse=True)]
     name = trained_package(min(runs.iterdir())).name
@@ -49,7 +49,7 @@ def _evaluate(test: HeldOutCase) -> Iterator[tuple[str, Curve]]:
             test.case, test.package, test.engine, protocol, SessionOptions(postprocessing=postprocessing)
         )
         yield from ((method, curve) for curve in scores.curves)
-    yield from (("region growing", curve) for curve in grow_regions(test.case, test.package.spec, protocol))
+    yield from (("region growing", curve) for curve in evaluate_region_growing(test.case, test.package.spec, protocol))
 
 
 def _is_avid(case: LabelledCase) -> bool:

@@ -24,9 +24,9 @@ from scipy.ndimage import zoom
 from benchmarks.stub_engine import ct_spec
 from benchmarks.table import Row, publish
 from clickseg.cli.main import main
-from clickseg.core.arrays import Numbers
+from clickseg.core.arrays import LabelArray
 from clickseg.datasets.phantom import write_series
-from clickseg.inference.engines.export import export_openvino, list_weights
+from clickseg.inference.engines.export import export_openvino, write_weight_digests
 from clickseg.models.package import load_package
 from tests.helpers import phantoms
 
@@ -52,7 +52,7 @@ def run(_: Path) -> None:
             "ClickSeg bf16": lambda output: _run_clickseg(study, models, output, "bf16"),
         }
         seconds: dict[str, list[float]] = {method: [] for method in methods}
-        labels: dict[str, Numbers] = {}
+        labels: dict[str, LabelArray] = {}
         for repeat in range(_REPEATS):
             for method, segment in methods.items():
                 start = perf_counter()
@@ -68,7 +68,7 @@ def run(_: Path) -> None:
     )
 
 
-def _row(method: str, seconds: dict[str, list[float]], labels: dict[str, Numbers]) -> Row:
+def _row(method: str, seconds: dict[str, list[float]], labels: dict[str, LabelArray]) -> Row:
     return {
         "method": method,
         "s": round(median(seconds[method]), 1),
@@ -93,7 +93,7 @@ def _write_model(folder: Path) -> torch.nn.Module:
     section["window"]["overlap"] = _OVERLAP
     phantoms.write_package(folder, section, {"_target_": "monai.networks.nets.SegResNet", **_NETWORK})
     torch.save(network.state_dict(), folder / "models" / "model.pt")
-    list_weights(load_package(folder), ("model.pt",))
+    write_weight_digests(load_package(folder), ("model.pt",))
     export_openvino(load_package(folder))
     return network
 
@@ -132,7 +132,7 @@ def _resample_labels(logits: torch.Tensor, scaled: MetaTensor, oriented: MetaTen
     return labels
 
 
-def _write_seg(study: Path, labels: Numbers, output: Path) -> None:
+def _write_seg(study: Path, labels: LabelArray, output: Path) -> None:
     images = sorted((dcmread(path) for path in study.rglob("*.dcm")), key=lambda image: image.ImagePositionPatient[2])
     present = [number for number in range(1, _CLASSES) if (labels == number).any()]
     lut = np.zeros(_CLASSES, np.uint8)
@@ -165,7 +165,7 @@ def _algorithm() -> hd.AlgorithmIdentificationSequence:
     return hd.AlgorithmIdentificationSequence("benchmark", codes.DCM.ArtificialIntelligence, "1")
 
 
-def _read_labels(folder: Path) -> Numbers:
+def _read_labels(folder: Path) -> LabelArray:
     """Returns the label map [K, J, I] of a SEG; class numbers are in the labels of its segments."""
     (path,) = (path for path in folder.glob("*.dcm") if _is_seg(dcmread(path, stop_before_pixels=True)))
     volume = hd.seg.segread(path).get_volume(combine_segments=True)
@@ -173,7 +173,7 @@ def _read_labels(folder: Path) -> Numbers:
     numbers = np.zeros(len(seg.SegmentSequence) + 1, np.uint8)
     for segment in seg.SegmentSequence:
         numbers[segment.SegmentNumber] = int(segment.SegmentLabel[1:])
-    labels: Numbers = numbers[volume.array]
+    labels: LabelArray = numbers[volume.array]
     return labels
 
 

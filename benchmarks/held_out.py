@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickseg.datasets.case import LabelledCase
-from clickseg.datasets.find import find_cases_for
+from clickseg.datasets.find import find_model_cases
 from clickseg.datasets.read import read_case
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
@@ -42,7 +42,7 @@ def held_out_cases(data: Path, runs: Path) -> Iterator[HeldOutCase]:
     for folder in sorted(runs.iterdir()):
         package, names = trained_package(folder), json.loads((folder / RECORD).read_text())["held_out"]
         engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
-        for files in find_cases_for(data, package.spec):
+        for files in find_model_cases(data, package.spec):
             if files.name in names:
                 yield HeldOutCase(read_case(files), package, engine)
 

@@ -18,14 +18,14 @@ from monai.transforms import Spacing
 from benchmarks.memory import peak_bytes
 from benchmarks.stub_engine import StubEngine, ct_spec
 from benchmarks.table import Row, publish
-from clickseg.core.arrays import Triple, Values
+from clickseg.core.arrays import Float32Array, Triple
 from clickseg.core.progress import no_progress
 from clickseg.inference.decision import Decision
 from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.model_input import ModelInput
-from clickseg.inference.resample import OnModelGrid, model_geometry
+from clickseg.inference.resample import ResampledImage, model_geometry
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching import MakeStitching, Slab, Spool
+from clickseg.inference.stitching import DiskStitching, MakeStitching, SlabStitching
 from clickseg.inference.windows import WindowGrid
 
 _ROI = (96, 96, 96)
@@ -64,12 +64,12 @@ def _row(channels: int, slices: int) -> Row:
 
 def make_clickseg(channels: int, slices: int) -> Callable[[], object]:
     """Returns the computation with ClickSeg, which also makes the image, so that the image is measured."""
-    return _make_clickseg(channels, slices, Slab)
+    return _make_clickseg(channels, slices, SlabStitching)
 
 
 def make_clickseg_on_disk(channels: int, slices: int) -> Callable[[], object]:
     """Returns the computation with ClickSeg under a memory limit: logits on disk, one plane at a time."""
-    return _make_clickseg(channels, slices, partial(Spool, folder=Path(tempfile.gettempdir()), planes=1))
+    return _make_clickseg(channels, slices, partial(DiskStitching, folder=Path(tempfile.gettempdir()), planes=1))
 
 
 def _make_clickseg(channels: int, slices: int, stitching: MakeStitching) -> Callable[[], object]:
@@ -78,11 +78,11 @@ def _make_clickseg(channels: int, slices: int, stitching: MakeStitching) -> Call
 
     def segment() -> None:
         volume = hd.Volume(_image(slices), _affine(), "PATIENT")
-        window = SlidingWindow(ModelInput((OnModelGrid(volume, spec.grid),), ()), spec)
+        window = SlidingWindow(ModelInput((ResampledImage(volume, spec.grid),), ()), spec)
         source = volume.get_geometry()
         decision = Decision(model_geometry(source, spec.grid), source, spec, window.grid.axis, kernels)
-        for planes in window.planes(engine, kernels, no_progress, stitching):
-            decision.take(planes)
+        for planes in window.blended_planes(engine, kernels, no_progress, stitching):
+            decision.update(planes)
         decision.label_map()
 
     return segment
@@ -110,7 +110,7 @@ def make_monai(channels: int, slices: int) -> Callable[[], object]:
     return segment
 
 
-def _image(slices: int) -> Values:
+def _image(slices: int) -> Float32Array:
     plane = np.random.default_rng(2).integers(0, 1000, (512, 512)).astype(np.float32)
     return np.repeat(plane[np.newaxis], slices, axis=0)
 
@@ -123,7 +123,7 @@ def _affine() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
 
 
 def _slab_voxels(shape: Triple) -> int:
-    axis = WindowGrid.over(shape, ct_spec(2, _ROI, _MODEL_MM).window).axis
+    axis = WindowGrid.cover(shape, ct_spec(2, _ROI, _MODEL_MM).window).axis
     return math.prod(shape) * min(_ROI[axis], shape[axis]) // shape[axis]
 
 

@@ -12,17 +12,17 @@ from monai.inferers import SlidingWindowInferer
 
 from benchmarks.cases import whole_body_pet
 from benchmarks.table import Row, publish
-from clickseg.core.arrays import Values, whole
+from clickseg.core.arrays import Float32Array, full_box
 from clickseg.core.progress import no_progress
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.engines.torch_engine import load_state
+from clickseg.inference.engines.torch_engine import load_network
 from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.model_input import ModelInput
-from clickseg.inference.preprocess import make_case, prepare
+from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching import collected
+from clickseg.inference.stitching import collect_volume
 from clickseg.inference.windows import Window
 from clickseg.models.package import load_package
 from clickseg.models.spec import ModelSpec, WindowSpec
@@ -36,10 +36,10 @@ def run(data: Path) -> None:
     """Runs the benchmark; prints and stores its table."""
     case, package = whole_body_pet(data), load_package(_MODEL)
     spec = package.spec
-    inputs = prepare(make_case([case.series], case.clicks, package)).inputs
+    inputs = preprocess(make_case([case.series], case.clicks, package)).inputs
     full_window = Window((0, 0, 0), inputs.shape, _FULL_SLICES, _FULL_SLICES)
-    channels = inputs.window(full_window, inputs.part(whole(inputs.shape)))
-    network = load_state(package).eval()
+    channels = inputs.window_input(full_window, inputs.crop_images(full_box(inputs.shape)))
+    network = load_network(package).eval()
     engines = {
         "OpenVINO f32": make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)),
         "torch f32": make_engine(package, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)),
@@ -61,7 +61,7 @@ def run(data: Path) -> None:
     )
 
 
-def _run_monai(inputs: Values, network: torch.nn.Module, spec: WindowSpec) -> tuple[Values, float]:
+def _run_monai(inputs: Float32Array, network: torch.nn.Module, spec: WindowSpec) -> tuple[Float32Array, float]:
     inferer = SlidingWindowInferer(spec.roi, sw_batch_size=1, overlap=spec.overlap, mode="gaussian")
     start = perf_counter()
     with torch.inference_mode():
@@ -69,15 +69,15 @@ def _run_monai(inputs: Values, network: torch.nn.Module, spec: WindowSpec) -> tu
     return logits, perf_counter() - start
 
 
-def _run_clickseg(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> tuple[Values, float]:
+def _run_clickseg(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> tuple[Float32Array, float]:
     start = perf_counter()
     window = SlidingWindow(inputs, spec)
     kernels = KernelChoice()(window.additions)
-    difference = collected(window.planes(engine, kernels, no_progress), window.grid.axis)
+    difference = collect_volume(window.blended_planes(engine, kernels, no_progress), window.grid.axis)
     return difference, perf_counter() - start
 
 
-def _row(name: str, logits: Values, reference: Values, seconds: dict[str, list[float]]) -> Row:
+def _row(name: str, logits: Float32Array, reference: Float32Array, seconds: dict[str, list[float]]) -> Row:
     differs = (logits[0] > 0) != (reference[1] > reference[0])
     margin = np.abs(reference[1] - reference[0])[differs]
     return {

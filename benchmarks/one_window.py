@@ -17,8 +17,8 @@ import torch
 from monai.networks.nets import DynUNet, SegResNet
 
 from benchmarks.table import Row, publish
-from clickseg.core.arrays import Mask, Values
-from clickseg.inference.engines.quantize import quantized
+from clickseg.core.arrays import Float32Array, Mask
+from clickseg.inference.engines.quantize import quantize_network
 
 SW_FASTEDIT: dict[str, Any] = {
     "spatial_dims": 3,
@@ -79,30 +79,34 @@ def _rows(network_name: str, network: torch.nn.Module, shape: tuple[int, ...]) -
     ]
 
 
-def _labels(logits: Values) -> Mask:
+def _labels(logits: Float32Array) -> Mask:
     """Returns the label of each voxel: by the sign of a single channel, by the higher of two channels."""
     return logits[:, 0] > (0 if logits.shape[1] == 1 else logits[:, 1])
 
 
-def _torch(network: torch.nn.Module) -> Callable[[Values], Values]:
-    def infer(window: Values) -> Values:
+def _torch(network: torch.nn.Module) -> Callable[[Float32Array], Float32Array]:
+    def infer(window: Float32Array) -> Float32Array:
         with torch.inference_mode():
-            logits: Values = network(torch.from_numpy(window)).numpy()
+            logits: Float32Array = network(torch.from_numpy(window)).numpy()
         return logits
 
     return infer
 
 
-def _openvino(network: torch.nn.Module, shape: tuple[int, ...], precision: str) -> Callable[[Values], Values]:
+def _openvino(
+    network: torch.nn.Module, shape: tuple[int, ...], precision: str
+) -> Callable[[Float32Array], Float32Array]:
     model = ov.convert_model(network, example_input=torch.zeros(shape), input=list(shape))
     if precision == "int8":
         rng = np.random.default_rng(2)
-        model = quantized(model, [rng.normal(size=shape[1:]).astype(np.float32) for _ in range(_CALIBRATION_WINDOWS)])
+        model = quantize_network(
+            model, [rng.normal(size=shape[1:]).astype(np.float32) for _ in range(_CALIBRATION_WINDOWS)]
+        )
     hint = "f32" if precision == "int8" else precision
     request = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint}).create_infer_request()
 
-    def infer(window: Values) -> Values:
-        logits: Values = request.infer([window])[0]
+    def infer(window: Float32Array) -> Float32Array:
+        logits: Float32Array = request.infer([window])[0]
         return logits
 
     return infer

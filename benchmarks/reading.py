@@ -19,11 +19,11 @@ from pydicom import dcmread
 from pydicom.sr.codedict import codes
 
 from benchmarks.table import Row, publish
-from clickseg.core.arrays import Values
+from clickseg.core.arrays import Float32Array
 from clickseg.core.label_map import LabelMap
 from clickseg.datasets.phantom import write_series
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Remedies, check, group
+from clickseg.dicom.series import Repairs, check_series, group_by_series
 from clickseg.dicom.volume import load_volume
 from clickseg.models.spec import ModelSpec
 from clickseg.results.identity import Algorithm, Provenance
@@ -40,7 +40,10 @@ def run(_: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         study, output = Path(folder, "in"), Path(folder, "out")
         _write_ct(study)
-        methods: dict[str, Callable[[Path, Path], Values]] = {"SDK operators": _run_sdk, "ClickSeg": _run_clickseg}
+        methods: dict[str, Callable[[Path, Path], Float32Array]] = {
+            "SDK operators": _run_sdk,
+            "ClickSeg": _run_clickseg,
+        }
         seconds: dict[str, list[float]] = {method: [] for method in methods}
         values = {}
         for _repeat in range(_REPEATS):
@@ -74,10 +77,10 @@ def _write_ct(folder: Path) -> None:
     write_series(folder, geometry.with_array(values), phantoms.header("CT"))
 
 
-def _run_clickseg(study: Path, output: Path) -> Values:
-    (candidate,) = group(scan(study).instances)
-    series = load_volume(check(candidate, Remedies()))
-    labels = LabelMap(_liver_mask(), overlapping=False, count=1)
+def _run_clickseg(study: Path, output: Path) -> Float32Array:
+    (candidate,) = group_by_series(scan(study).instances)
+    series = load_volume(check_series(candidate, Repairs()))
+    labels = LabelMap(_liver_mask(), is_overlapping=False, class_count=1)
     spec = ModelSpec.model_validate(phantoms.metadata())
     provenance = Provenance(Algorithm("benchmark", "1", "0" * 64, "", "f32"), datetime(2026, 1, 1))
     segmentation = make_segmentation(series, labels, spec, provenance, segmentation_type=SegmentationType.BINARY)
@@ -86,7 +89,7 @@ def _run_clickseg(study: Path, output: Path) -> Values:
     return series.volume.array
 
 
-def _run_sdk(study: Path, output: Path) -> Values:
+def _run_sdk(study: Path, output: Path) -> Float32Array:
     fragment = Fragment()
     (sdk_study,) = DICOMDataLoaderOperator(fragment, input_folder=study).load_data_to_studies(study)
     (series,) = sdk_study.get_all_series()
@@ -96,7 +99,7 @@ def _run_sdk(study: Path, output: Path) -> Values:
     description = SegmentDescription("hook", codes.SCT.Organ, codes.SCT.Liver, "benchmark", "1")
     writer = DICOMSegmentationWriterOperator(fragment, segment_descriptions=[description], output_folder=output)
     writer.create_dicom_seg(_liver_mask(), series, output)
-    array: Values = image.asnumpy()
+    array: Float32Array = image.asnumpy()
     return array
 
 

@@ -14,9 +14,9 @@ from clickseg.core.arrays import Mask
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.engines.quantize import quantize
-from clickseg.inference.preprocess import make_case, prepare
+from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
-from clickseg.inference.sliding_window import SlidingWindow, constants_of
+from clickseg.inference.sliding_window import SlidingWindow, constant_channel_values
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers.full_run import segment_series
 
@@ -52,8 +52,12 @@ def _quantize_package(case: PetCase, folder: Path) -> ModelPackage:
     """Returns a copy of the package with an int8 network, calibrated on windows of the same case with its clicks."""
     shutil.copytree(_MODEL, folder)
     package = load_package(folder)
-    inputs = prepare(make_case([case.series], case.clicks, package)).inputs
-    windows = [window for window in SlidingWindow(inputs, package.spec).channels() if constants_of(window) is None]
+    inputs = preprocess(make_case([case.series], case.clicks, package)).inputs
+    windows = [
+        window
+        for window in SlidingWindow(inputs, package.spec).window_inputs()
+        if constant_channel_values(window) is None
+    ]
     quantize(package, windows)
     return load_package(folder)
 

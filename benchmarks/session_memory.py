@@ -88,4 +88,4 @@ def _write_model(folder: Path) -> None:
         guidance=phantoms.GUIDANCE,
         postprocessing={"min_volume_ml": 1.0},
     )
-    phantoms.linear_model(folder, section, weights=[[0, 0, 0], [1, 1, -1]], bias=[0, 0])
+    phantoms.write_linear_model(folder, section, weights=[[0, 0, 0], [1, 1, -1]], bias=[0, 0])

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from benchmarks.table import Row, publish
-from clickseg.clicks.simulated.clicker import Choice, Clicker
+from clickseg.clicks.simulated.clicker import Clicker, VoxelChoice
 from clickseg.core.arrays import Mask
 
 _SHAPE = (400, 400, 326)
@@ -37,8 +37,8 @@ def _ball() -> Mask:
 
 
 def _row(name: str, mask: Mask) -> Row:
-    clicker, empty = Clicker(Choice.LARGEST, _SPACING_MM), np.zeros(_SHAPE, bool)
-    clickseg_s = _median_seconds(lambda: clicker.largest_error(mask, empty, np.random.default_rng(0)), _REPEATS)
+    clicker, empty = Clicker(VoxelChoice.LARGEST, _SPACING_MM), np.zeros(_SHAPE, bool)
+    clickseg_s = _median_seconds(lambda: clicker.largest_error_click(mask, empty, np.random.default_rng(0)), _REPEATS)
     scipy_s = _median_seconds(lambda: distance_transform_edt(mask, _SPACING_MM), 1)
     return {
         "error mask": name,

@@ -15,11 +15,11 @@ from monai.inferers import sliding_window_inference
 from benchmarks.memory import peak_bytes
 from benchmarks.stub_engine import StubEngine, ct_spec
 from benchmarks.table import Row, publish
-from clickseg.core.arrays import Numbers, Triple, Values
+from clickseg.core.arrays import Float32Array, LabelArray, Triple
 from clickseg.core.progress import no_progress
 from clickseg.inference.decision import Decision
 from clickseg.inference.kernels import KernelChoice
-from clickseg.inference.model_input import ModelInput, Whole
+from clickseg.inference.model_input import InMemoryImage, ModelInput
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.windows import WindowGrid
 
@@ -64,28 +64,28 @@ def _network_seconds(channels: int) -> float:
     """Returns the time that the network needs for all windows."""
     engine, window = StubEngine.random(channels, _ROI), np.zeros((1, 1, 1, 1, 1), np.float32)
     start = perf_counter()
-    for _ in WindowGrid.over(_SHAPE, ct_spec(channels, _ROI, 1.0).window):
+    for _ in WindowGrid.cover(_SHAPE, ct_spec(channels, _ROI, 1.0).window):
         engine.infer(window)
     return perf_counter() - start
 
 
-def make_clickseg(channels: int) -> Callable[[], Numbers]:
+def make_clickseg(channels: int) -> Callable[[], LabelArray]:
     """Returns a function that segments an image with ClickSeg."""
     spec, geometry = ct_spec(channels, _ROI, 1.0), hd.VolumeGeometry(np.diag([-1.0, -1.0, 1.0, 1.0]), _SHAPE, "PATIENT")
     engine = StubEngine.random(channels, _ROI)
-    window = SlidingWindow(ModelInput((Whole(_image()),), ()), spec)
+    window = SlidingWindow(ModelInput((InMemoryImage(_image()),), ()), spec)
     kernels = KernelChoice()(window.additions)
 
-    def segment() -> Numbers:
+    def segment() -> LabelArray:
         decision = Decision(geometry, geometry, spec, window.grid.axis, kernels)
-        for planes in window.planes(engine, kernels, no_progress):
-            decision.take(planes)
+        for planes in window.blended_planes(engine, kernels, no_progress):
+            decision.update(planes)
         return decision.label_map().array
 
     return segment
 
 
-def make_monai(channels: int) -> Callable[[], Numbers]:
+def make_monai(channels: int) -> Callable[[], LabelArray]:
     """Returns a function that segments an image with MONAI."""
     image = torch.from_numpy(_image())[None, None]
     engine = StubEngine.random(channels, _ROI)
@@ -93,20 +93,20 @@ def make_monai(channels: int) -> Callable[[], Numbers]:
     def predict(batch: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(engine.infer(batch.numpy()))
 
-    def segment() -> Numbers:
+    def segment() -> LabelArray:
         with torch.inference_mode():
             logits = sliding_window_inference(image, _ROI, 1, predict, overlap=0.5, mode="gaussian")
-            labels: Numbers = logits[0].argmax(0).to(torch.uint8).numpy()
+            labels: LabelArray = logits[0].argmax(0).to(torch.uint8).numpy()
         return labels
 
     return segment
 
 
-def _image() -> Values:
+def _image() -> Float32Array:
     return np.random.default_rng(2).integers(0, 1000, _SHAPE).astype(np.float32)
 
 
-def _time_run(segment: Callable[[], Numbers]) -> tuple[Numbers, float]:
+def _time_run(segment: Callable[[], LabelArray]) -> tuple[LabelArray, float]:
     start = perf_counter()
     labels = segment()
     return labels, perf_counter() - start

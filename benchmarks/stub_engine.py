@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clickseg.core.arrays import Triple, Values
+from clickseg.core.arrays import Float32Array, Triple
 from clickseg.models.spec import ModelSpec
 
 _LOGITS_COUNT = 3
@@ -23,8 +23,8 @@ class StubEngine:
             and MONAI multiplies it in place.
     """
 
-    logits: tuple[Values, ...]
-    output: Values
+    logits: tuple[Float32Array, ...]
+    output: Float32Array
     batch = 1
     device = "cpu"
     precision = "f32"
@@ -37,12 +37,12 @@ class StubEngine:
         logits = tuple(rng.random((1, channels, *roi), dtype=np.float32) for _ in range(_LOGITS_COUNT))
         return cls(logits, logits[0].copy())  # allocates the output before memory is measured
 
-    def infer(self, batch: Values) -> Values:
+    def infer(self, batch: Float32Array) -> Float32Array:
         """Returns the logits of a window; they are valid until the next call."""
         np.copyto(self.output, self.logits[int(batch[0, 0, 0, 0, 0]) % len(self.logits)])
         return self.output
 
-    def smaller(self) -> None:
+    def with_half_batch(self) -> None:
         """Returns None: the batch size is 1 already."""
         return
 

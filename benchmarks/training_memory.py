@@ -14,10 +14,16 @@ from clickseg.training.cases import GridCase
 from clickseg.training.config import read_config
 from clickseg.training.network import make_network
 from clickseg.training.processes import Processes
-from clickseg.training.trainer import FirstHooks, make_run
+from clickseg.training.trainer import MainProcessHooks, make_run
 
 _BATCHES, _INTERVAL = 400, 50
-_SETTINGS = ("epochs=1", f"steps={_BATCHES}", "patch=[24,24,24]", "clicking.most=4", "network.filters=[8,16,32,64]")
+_SETTINGS = (
+    "epochs=1",
+    f"steps_per_epoch={_BATCHES}",
+    "patch_size=[24,24,24]",
+    "clicking.max_rounds=4",
+    "network.filters=[8,16,32,64]",
+)
 
 
 def run(_: Path) -> None:
@@ -33,7 +39,7 @@ def run(_: Path) -> None:
             rows.append({"batch": done, "resident MiB": round(_resident_bytes() / (1 << 20))})
 
     with tempfile.TemporaryDirectory() as folder:
-        hooks = FirstHooks(Path(folder), record_memory, lambda _: {}, 0)
+        hooks = MainProcessHooks(Path(folder), record_memory, lambda _: {}, 0)
         processes = Processes(0, 1, torch.device("cpu"))
         network = make_network(config, Path(folder), processes)
         make_run(config, network, (case,), Path(folder), processes, hooks).trainer.run()

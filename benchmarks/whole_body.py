@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.cases import PetCase, dice, position_mm, whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Point, Polarity
-from clickseg.clicks.simulated.clicker import Choice, Clicker
+from clickseg.clicks.simulated.clicker import Clicker, VoxelChoice
 from clickseg.clicks.simulated.regions import Regions
 from clickseg.core.arrays import Mask
 from clickseg.inference.engines.choice import make_engine
@@ -38,25 +38,25 @@ def _background_clicks(case: PetCase, far: Mask, package: ModelPackage, engine: 
     """Measures background clicks in the deepest voxel of each of the largest false regions, without postprocessing."""
     with Session(case.series, package, engine=engine, options=SessionOptions(postprocessing=False)) as session:
         session.wait()
-        organs = _largest_regions(session.labels.mask(1) & ~case.tumour, _ORGANS)
-        rows = [_row(case, far, "none", session.labels.mask(1), None)]
+        organs = _largest_regions(session.label_map.mask(1) & ~case.tumour, _ORGANS)
+        rows = [_row(case, far, "none", session.label_map.mask(1), None)]
         for number, organ in enumerate(organs, 1):
-            if (organ & session.labels.mask(1)).any():
-                session.add_clicks([_click(case, organ & session.labels.mask(1), Polarity.BACKGROUND)])
-            rows.append(_row(case, far, f"background, in false region {number}", session.labels.mask(1), organ))
+            if (organ & session.label_map.mask(1)).any():
+                session.add_clicks([_click(case, organ & session.label_map.mask(1), Polarity.BACKGROUND)])
+            rows.append(_row(case, far, f"background, in false region {number}", session.label_map.mask(1), organ))
     return rows
 
 
 def _foreground_click(case: PetCase, far: Mask, package: ModelPackage, engine: Engine) -> Row:
     with Session(case.series, package, engine=engine) as session:
         session.add_clicks([_click(case, case.tumour, Polarity.FOREGROUND)])
-        return _row(case, far, "foreground, in the tumour; postprocessing on", session.labels.mask(1), None)
+        return _row(case, far, "foreground, in the tumour; postprocessing on", session.label_map.mask(1), None)
 
 
 def _largest_regions(mask: Mask, count: int) -> list[Mask]:
     regions = Regions(mask)
     masks = []
-    for number in np.argsort(-regions.voxels)[:count]:
+    for number in np.argsort(-regions.voxel_counts)[:count]:
         region, full_mask = regions.region(int(number) + 1), np.zeros(mask.shape, bool)
         full_mask[region.box] = region.mask
         masks.append(full_mask)
@@ -64,7 +64,7 @@ def _largest_regions(mask: Mask, count: int) -> list[Mask]:
 
 
 def _click(case: PetCase, mask: Mask, polarity: Polarity) -> Click:
-    voxel = Clicker(Choice.LARGEST, _spacing(case)).inside(mask, np.random.default_rng(0))
+    voxel = Clicker(VoxelChoice.LARGEST, _spacing(case)).choose_voxel(mask, np.random.default_rng(0))
     return Click("lesion", polarity, position_mm(case.series, np.array(voxel, np.float64)))
 
 

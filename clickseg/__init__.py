@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clickseg.clicks.click import Click, Polarity
     from clickseg.core.errors import ClickSegError
     from clickseg.dicom.read import read_series
-    from clickseg.dicom.volume import Series
+    from clickseg.dicom.volume import SeriesVolume
     from clickseg.models.find import load_model
     from clickseg.models.package import ModelPackage
     from clickseg.session.session import Session

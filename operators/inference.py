@@ -6,14 +6,14 @@ from typing import Any
 
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.batch.steps import Inference
+from clickseg.batch.steps import InferenceStep
 from operators import ports
 
 
 class InferenceOperator(Operator):
     """Runs the network window by window, and assigns a label to each voxel."""
 
-    def __init__(self, fragment: Fragment, *args: Any, inference: Inference, **kwargs: Any) -> None:
+    def __init__(self, fragment: Fragment, *args: Any, inference: InferenceStep, **kwargs: Any) -> None:
         self._inference = inference
         super().__init__(fragment, *args, **kwargs)  # last: Holoscan calls setup() from here
 

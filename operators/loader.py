@@ -7,7 +7,7 @@ from typing import Any
 from monai.deploy.conditions import BooleanCondition
 from monai.deploy.core import ExecutionContext, Fragment, InputContext, Operator, OperatorSpec, OutputContext
 
-from clickseg.batch.plan import Plan
+from clickseg.batch.plan import RunPlan
 from clickseg.batch.steps import load_cases
 from operators import ports
 
@@ -15,7 +15,7 @@ from operators import ports
 class LoaderOperator(Operator):
     """Emits the cases of a plan, one at each tick, then stops."""
 
-    def __init__(self, fragment: Fragment, *args: Any, plan: Plan, **kwargs: Any) -> None:
+    def __init__(self, fragment: Fragment, *args: Any, plan: RunPlan, **kwargs: Any) -> None:
         self._cases = load_cases(plan)
         self._remaining = len(plan)
         self._has_more = BooleanCondition(fragment, name="has_more")

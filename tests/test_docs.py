@@ -15,12 +15,12 @@ from urllib.parse import unquote, urldefrag
 import pytest
 
 from clickseg import __version__
-from clickseg.cli.parser import OPTIONS, parsed
+from clickseg.cli.parser import OPTIONS, parse_arguments
 from clickseg.clicks.formats.clicks_json import parse_clicks_json
-from clickseg.core.options import variable
+from clickseg.core.options import environment_variable
 from clickseg.datasets.phantom import write_study
-from clickseg.dicom.series import REMEDY_NAMES
-from clickseg.models.spec import Alternative, InputSpec, ModelSpec
+from clickseg.dicom.series import REPAIR_NAMES
+from clickseg.models.spec import AlternativeSpec, InputSpec, ModelSpec
 from tests.helpers import runs
 from tests.helpers.doc_examples import PAGES, code_blocks, console_commands, every_page, program
 from tests.helpers.runs import REPOSITORY
@@ -96,7 +96,7 @@ def test_the_examples_of_the_command_are_accepted_by_its_parser(page: Path) -> N
     for command in console_commands(page):
         words = shlex.split(command)
         if words[0] == "clickseg":
-            parsed(words[1:])
+            parse_arguments(words[1:])
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_the_console_examples_of_a_page_run_one_after_another(page: Path, tmp_pa
         if program(command) in EXTERNAL_PROGRAMS or "tensorrt" in words or words[1] in LONG_COMMANDS:
             continue
         if words[0] == "clickseg":
-            result = runs.clickseg(*words[1:], cwd=tmp_path)
+            result = runs.run_clickseg(*words[1:], cwd=tmp_path)
         else:
-            result = runs.process(["sh", "-c", command], tmp_path, PATH=path)
+            result = runs.run_process(["sh", "-c", command], tmp_path, PATH=path)
         assert result.returncode == 0 or "--help" in words, (command, result.stderr)
 
 
@@ -130,16 +130,16 @@ def test_every_option_is_documented() -> None:
 
     for name in OPTIONS:
         assert f"`--{name}`" in page
-        assert f"`{variable(name)}`" in page
+        assert f"`{environment_variable(name)}`" in page
 
 
 def test_every_remedy_is_in_the_docs() -> None:
-    for name in REMEDY_NAMES:
+    for name in REPAIR_NAMES:
         assert f"`{name}`" in text("docs/reading-dicom.md")
 
 
 def test_every_field_of_a_model_package_is_in_the_docs() -> None:
-    for name in {**ModelSpec.model_fields, **InputSpec.model_fields, **Alternative.model_fields}:
+    for name in {**ModelSpec.model_fields, **InputSpec.model_fields, **AlternativeSpec.model_fields}:
         assert f"`{name}`" in text("docs/model-packages.md")
 
 

@@ -38,7 +38,7 @@ def test_the_cpu_path_imports_no_torch_and_no_monai(tmp_path: Path) -> None:
     models = runs.write_model(tmp_path / "models")
     arguments = ["segment", study, "-o", tmp_path / "out", "-m", models, "--statistics", "--device", "cpu"]
 
-    ended = runs.process(["python", "-c", RUN_AND_PRINT_MODULES, *arguments])
+    ended = runs.run_process(["python", "-c", RUN_AND_PRINT_MODULES, *arguments])
 
     code, modules = json.loads(ended.stdout.splitlines()[-1])
     assert code == 0
@@ -101,7 +101,7 @@ except SystemExit:
 
 
 def test_the_command_line_parses_arguments_before_it_imports_libraries() -> None:
-    assert runs.process(["python", "-c", PRINT_VERSION_AND_MODULES]).stdout == "clickseg 0.1.0\n[]\n"
+    assert runs.run_process(["python", "-c", PRINT_VERSION_AND_MODULES]).stdout == "clickseg 0.1.0\n[]\n"
 
 
 COUNT_THREADS = """
@@ -113,4 +113,4 @@ print(len(os.listdir("/proc/self/task")))
 
 def test_no_library_starts_threads_before_the_application_blocks_signals() -> None:
     """A thread that does not block signals receives them: with Holoscan, the run would hang or end without error."""
-    assert runs.process(["python", "-c", COUNT_THREADS], cwd=REPOSITORY).stdout == "1\n"
+    assert runs.run_process(["python", "-c", COUNT_THREADS], cwd=REPOSITORY).stdout == "1\n"

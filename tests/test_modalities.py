@@ -15,17 +15,17 @@ from clickseg.cli.models_export import calibration_windows
 from clickseg.clicks.click import Click, Clicks
 from clickseg.clicks.formats.clicks_json import write_clicks_json
 from clickseg.core.errors import ModelError
-from clickseg.datasets.phantom import becquerel_per_ml
+from clickseg.datasets.phantom import suv_to_bq_per_ml
 from clickseg.inference.preprocess import make_case
 from clickseg.models.package import load_package
 from tests.helpers import phantoms, runs
-from tests.helpers.runs import REPOSITORY, clickseg, process
+from tests.helpers.runs import REPOSITORY, run_clickseg, run_process
 
 FAR = runs.click(9, 11, 13)
 INSIDE_OUTSIDE = {"PT": (8, 1), "CT": (500, 100), "MR": (50, 20)}
 """Values inside and outside the hook. With the scaling of another modality, all voxels are above 0, or none."""
 
-EXPECTED = {"PT": runs.expected(), "CT": runs.expected(FAR), "MR": runs.expected()}
+EXPECTED = {"PT": runs.expected_labels(), "CT": runs.expected_labels(FAR), "MR": runs.expected_labels()}
 """The ball of a click outside the hook is below the ``min_value`` of PET and MR; CT has no ``min_value``."""
 
 
@@ -45,7 +45,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def output(tmp_path_factory: pytest.TempPathFactory, study: Path, models: Path) -> Path:
     """The results of ``clickseg segment`` for the study."""
     out = tmp_path_factory.mktemp("output") / "out"
-    ended = clickseg("segment", study, "-o", out, "-m", models, "--statistics", "--precision", "f32")
+    ended = run_clickseg("segment", study, "-o", out, "-m", models, "--statistics", "--precision", "f32")
     assert ended.returncode == 0, ended.stderr
     lines = {f"{name} series in {name}: model any, 1 click of clicks.json (1 foreground)" for name in EXPECTED}
     assert lines < set(ended.stderr.splitlines())
@@ -57,8 +57,8 @@ def output(tmp_path_factory: pytest.TempPathFactory, study: Path, models: Path) 
 def write_study(folder: Path, *modalities: str, clicks: tuple[Click, ...] = (FAR,)) -> Path:
     """Writes a hook in some modalities, with a click file for their frame of reference."""
     for modality in modalities:
-        volume = phantoms.hook(runs.GEOMETRY, *INSIDE_OUTSIDE[modality])
-        stored = becquerel_per_ml(volume.array) if modality == "PT" else volume.array
+        volume = phantoms.hook_volume(runs.GEOMETRY, *INSIDE_OUTSIDE[modality])
+        stored = suv_to_bq_per_ml(volume.array) if modality == "PT" else volume.array
         phantoms.write(folder / modality, volume.with_array(stored), modality)
     write_clicks_json(Clicks(clicks, str(phantoms.header("CT").FrameOfReferenceUID)), folder / "clicks.json")
     return folder
@@ -129,7 +129,7 @@ def test_the_result_of_a_series_does_not_depend_on_the_other_series(
 ) -> None:
     alone = write_study(tmp_path / "alone", modality)
 
-    ended = clickseg("segment", alone, "-o", tmp_path / "same", "-m", models, "--precision", "f32")
+    ended = run_clickseg("segment", alone, "-o", tmp_path / "same", "-m", models, "--precision", "f32")
 
     assert ended.returncode == 0, ended.stderr
     assert dicom_files(tmp_path / "same").items() < dicom_files(output).items()
@@ -137,7 +137,7 @@ def test_the_result_of_a_series_does_not_depend_on_the_other_series(
 
 @pytest.mark.slow
 def test_the_application_gives_the_same_bytes(tmp_path: Path, models: Path, study: Path, output: Path) -> None:
-    ended = process(
+    ended = run_process(
         ["python", REPOSITORY / "app", "-i", study, "-o", tmp_path / "app", "-m", models],
         CLICKSEG_PRECISION="f32",
     )
@@ -155,21 +155,23 @@ def test_a_resumed_session_uses_the_rules_of_its_modality(
     options = ("-m", models, "--precision", "f32")
     position = ",".join(str(value) for value in second.position_mm)
 
-    opened = clickseg("segment", study, "-o", tmp_path / "out", "--session", tmp_path / "s", "--series", uid, *options)
-    refined = clickseg(
+    opened = run_clickseg(
+        "segment", study, "-o", tmp_path / "out", "--session", tmp_path / "s", "--series", uid, *options
+    )
+    refined = run_clickseg(
         "refine", study, "-o", tmp_path / "refined", "--session", tmp_path / "s", "--add", position, *options
     )
-    plain = clickseg("segment", both, "-o", tmp_path / "plain", "--series", uid, *options)
+    plain = run_clickseg("segment", both, "-o", tmp_path / "plain", "--series", uid, *options)
 
     assert [ended.returncode for ended in (opened, refined, plain)] == [0, 0, 0], refined.stderr
     assert dicom_files(tmp_path / "refined") == dicom_files(tmp_path / "plain")
-    expected = runs.expected(FAR, second) if modality == "CT" else runs.expected()
+    expected = runs.expected_labels(FAR, second) if modality == "CT" else runs.expected_labels()
     (entry,) = report_entries(tmp_path / "refined").values()
     np.testing.assert_array_equal(read_mask(tmp_path / "refined", entry, study / modality), expected)
 
 
 def test_a_session_needs_a_single_series(tmp_path: Path, models: Path, study: Path) -> None:
-    ended = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--session", tmp_path / "s")
+    ended = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--session", tmp_path / "s")
 
     assert ended.returncode == 2
     assert "expected one series to segment in a session, got 3" in ended.stderr
@@ -195,7 +197,7 @@ def test_a_series_of_another_modality_is_rejected(tmp_path: Path) -> None:
 
 
 def test_the_models_command_lists_all_modalities(models: Path) -> None:
-    ended = clickseg("models", "-m", models)
+    ended = run_clickseg("models", "-m", models)
 
     assert ended.stdout == f"any 1.2.3: PT or CT or MR -> hook ({models / 'any'})\n"
 

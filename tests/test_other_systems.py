@@ -46,7 +46,7 @@ def test_runs_and_sessions_give_the_same_bytes_without_features_of_linux(
 ) -> None:
     expected = {}
     for command in commands:
-        process = runs.clickseg(*command)
+        process = runs.run_clickseg(*command)
         assert process.returncode == 0, process.stderr
         expected[command[3]] = read_results(Path(command[3]))
         shutil.rmtree(command[3])
@@ -54,7 +54,9 @@ def test_runs_and_sessions_give_the_same_bytes_without_features_of_linux(
     for name in COVERAGE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
-    process = runs.process(["python", "-m", "tests.helpers.other_system", json.dumps(commands)], cwd=runs.REPOSITORY)
+    process = runs.run_process(
+        ["python", "-m", "tests.helpers.other_system", json.dumps(commands)], cwd=runs.REPOSITORY
+    )
 
     assert process.returncode == 0, process.stderr
     assert {output: read_results(Path(output)) for output in expected} == expected

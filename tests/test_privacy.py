@@ -8,7 +8,7 @@ import pytest
 from pydicom import dcmread
 
 from tests.helpers import phantoms, runs
-from tests.helpers.runs import REPOSITORY, clickseg, process
+from tests.helpers.runs import REPOSITORY, run_clickseg, run_process
 
 PATIENT = {"PatientName": "Geheimnis^Anna", "PatientID": "SECRET-ID-77", "PatientBirthDate": "19330303"}
 FORBIDDEN_WORDS = ("Geheimnis", "Anna", "SECRET-ID-77", "19330303", "1933-03-03")
@@ -30,7 +30,7 @@ def write_study(folder: Path) -> Path:
 
 def run_command(*arguments: object, code: int, **environ: str) -> str:
     """Runs the command, checks its exit code, and returns its output."""
-    process = clickseg(*arguments, **environ)
+    process = run_clickseg(*arguments, **environ)
     assert process.returncode == code, process.stderr
     return process.stdout + process.stderr
 
@@ -58,7 +58,7 @@ def test_the_command_writes_the_patient_only_to_dicom(tmp_path: Path, models: Pa
 def test_the_application_writes_the_patient_only_to_dicom(tmp_path: Path, models: Path) -> None:
     study, out = write_study(tmp_path / "in"), tmp_path / "out"
 
-    application = process(["python", REPOSITORY / "app", "-i", study, "-o", out, "-m", models, "-l", "DEBUG"])
+    application = run_process(["python", REPOSITORY / "app", "-i", study, "-o", out, "-m", models, "-l", "DEBUG"])
 
     assert application.returncode == 0
     assert_anonymous(application.stdout + application.stderr + read_other_files(out))
@@ -73,7 +73,7 @@ def test_errors_do_not_contain_the_patient(tmp_path: Path, models: Path) -> None
     arguments = ("-o", out, "-m", models, "--debug")
 
     output = run_command("segment", study, *arguments, code=1, CLICKSEG_METADATA="1")
-    application = process(["python", REPOSITORY / "app", "-i", study, "-o", out, "-m", models, "-l", "DEBUG"])
+    application = run_process(["python", REPOSITORY / "app", "-i", study, "-o", out, "-m", models, "-l", "DEBUG"])
 
     assert application.returncode == 1
     assert_anonymous(output + application.stdout + application.stderr + read_other_files(out))
@@ -90,9 +90,9 @@ def test_the_clicks_command_does_not_show_the_patient(tmp_path: Path, models: Pa
     run_command("segment", study, "-o", out, "-m", models, code=0)
     (report,) = (path for path in out.glob("*.dcm") if dcmread(path).Modality == "SR")
 
-    shown = run_command("clicks", report, "--series", study / "CT", code=0)
-    conversions = [clickseg("clicks", report, "--series", study / "CT", "--to", form) for form in FORMS[:-1]]
-    run_command("clicks", report, "--series", study / "CT", "--to", "cvpr", "-o", tmp_path / "c.npz", code=0)
+    shown = run_command("clicks", report, "--dicom", study / "CT", code=0)
+    conversions = [run_clickseg("clicks", report, "--dicom", study / "CT", "--to", form) for form in FORMS[:-1]]
+    run_command("clicks", report, "--dicom", study / "CT", "--to", "cvpr", "-o", tmp_path / "c.npz", code=0)
 
     assert [conversion.returncode for conversion in conversions] == [0] * len(conversions)
     assert_anonymous(shown + "".join(conversion.stdout + conversion.stderr for conversion in conversions))

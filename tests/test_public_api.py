@@ -21,8 +21,8 @@ import clickseg
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
 from clickseg.core.errors import ClickError, EngineError, InputError, ModelError, SeriesError, SessionError, UsageError
-from clickseg.datasets.phantom import becquerel_per_ml
-from clickseg.inference.case import Prepared
+from clickseg.datasets.phantom import suv_to_bq_per_ml
+from clickseg.inference.case import PreprocessedCase
 from tests.helpers import phantoms, runs
 
 REPOSITORY = Path(__file__).parents[1]
@@ -127,7 +127,7 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 def test_segment_writes_the_files_of_the_command_and_returns_them(tmp_path: Path, study: Path, models: Path) -> None:
     command, api = tmp_path / "command", tmp_path / "api"
 
-    ended = runs.clickseg("segment", study, "-o", command, "-m", models, "--device", "cpu")
+    ended = runs.run_clickseg("segment", study, "-o", command, "-m", models, "--device", "cpu")
     result = clickseg.segment(study, api, model=models / "thresholder", device="cpu")[0]
 
     assert ended.returncode == 0, ended.stderr
@@ -157,7 +157,7 @@ def test_without_an_output_the_results_are_the_same_and_no_file_is_written(
 def test_the_masks_of_a_result_have_their_positions_in_millimetres(study: Path, model: clickseg.ModelPackage) -> None:
     result = clickseg.segment(study, model=model)[0]
 
-    expected = runs.expected(INSIDE)
+    expected = runs.expected_labels(INSIDE)
     np.testing.assert_array_equal(result.label_map.array, expected)
     np.testing.assert_array_equal(result.mask("hook"), expected)
     np.testing.assert_allclose(result.geometry.spacing, [3.1, 1.7, 0.9], atol=1e-6)
@@ -181,11 +181,11 @@ def test_clicks_come_from_the_input_a_file_several_files_or_memory(
     def segment_mask(clicks: object) -> np.ndarray:
         return clickseg.segment(study, model=model, clicks=clicks)[0].mask("hook")
 
-    np.testing.assert_array_equal(segment_mask(None), runs.expected(INSIDE))
-    np.testing.assert_array_equal(segment_mask(str(paths[1])), runs.expected(OUTSIDE))
-    np.testing.assert_array_equal(segment_mask(paths), runs.expected(INSIDE, OUTSIDE))
-    np.testing.assert_array_equal(segment_mask([OUTSIDE]), runs.expected(OUTSIDE))
-    np.testing.assert_array_equal(segment_mask([]), runs.expected())
+    np.testing.assert_array_equal(segment_mask(None), runs.expected_labels(INSIDE))
+    np.testing.assert_array_equal(segment_mask(str(paths[1])), runs.expected_labels(OUTSIDE))
+    np.testing.assert_array_equal(segment_mask(paths), runs.expected_labels(INSIDE, OUTSIDE))
+    np.testing.assert_array_equal(segment_mask([OUTSIDE]), runs.expected_labels(OUTSIDE))
+    np.testing.assert_array_equal(segment_mask([]), runs.expected_labels())
 
 
 def test_a_series_in_memory_gives_the_same_documents_as_its_folder(study: Path, model: clickseg.ModelPackage) -> None:
@@ -209,7 +209,7 @@ def test_the_result_of_a_series_in_memory_has_the_files_of_the_command(
 
 
 def test_an_empty_result_has_no_segmentation(tmp_path: Path, model: clickseg.ModelPackage) -> None:
-    phantoms.write(tmp_path / "CT", phantoms.hook(runs.GEOMETRY, -500, -700))
+    phantoms.write(tmp_path / "CT", phantoms.hook_volume(runs.GEOMETRY, -500, -700))
 
     result = clickseg.segment(tmp_path, model=model)[0]
 
@@ -317,7 +317,7 @@ def test_a_failed_series_does_not_stay_in_memory(
 ) -> None:
     volumes = []
 
-    def fail(prepared: Prepared, *_: object) -> None:
+    def fail(prepared: PreprocessedCase, *_: object) -> None:
         volumes.append(weakref.ref(prepared.case.reference.volume))
         raise EngineError("no memory") from ValueError("the cause")
 
@@ -364,7 +364,7 @@ def test_a_series_is_read_with_its_values_and_geometry(study: Path) -> None:
     series = clickseg.read_series(str(study))
 
     assert (series.unit, series.volume.frame_of_reference_uid) == ("HU", str(phantoms.header("CT").FrameOfReferenceUID))
-    np.testing.assert_array_equal(series.volume.array, phantoms.hook(runs.GEOMETRY, 500, -700).array)
+    np.testing.assert_array_equal(series.volume.array, phantoms.hook_volume(runs.GEOMETRY, 500, -700).array)
     np.testing.assert_allclose(series.volume.affine, runs.GEOMETRY.affine, atol=1e-6)
 
 
@@ -376,7 +376,7 @@ def test_one_of_several_series_is_selected_by_its_uid(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected one series, got 2: CT .* in one/CT, CT .* in other/CT") as raised:
         clickseg.read_series(tmp_path)
 
-    assert clickseg.read_series(tmp_path, uids[1]).candidate.series_uid == uids[1]
+    assert clickseg.read_series(tmp_path, uids[1]).files.series_uid == uids[1]
     assert raised.value.hint == f"pass the UID of one: {uids[0]} (CT, Phantom CT); {uids[1]} (CT, Phantom CT)"
     with pytest.raises(InputError, match=r"no series 1\.2\.3 in the input"):
         clickseg.read_series(tmp_path, "1.2.3")
@@ -392,14 +392,14 @@ def test_an_irregular_series_is_rejected_and_a_regular_one_in_the_same_folder_is
         clickseg.read_series(tmp_path)
 
     runs.write_input(tmp_path / "more", name="whole")
-    assert clickseg.read_series(tmp_path).candidate.folder == "more/CT"
+    assert clickseg.read_series(tmp_path).files.folder == "more/CT"
     assert f"ignored: CT {phantoms.header('CT', 'gap').SeriesInstanceUID} in CT" in logs.text
 
 
 def test_one_of_several_volumes_in_a_series_is_selected_by_its_file(tmp_path: Path) -> None:
-    images = phantoms.instances(phantoms.hook(runs.GEOMETRY, 500, -700))
+    images = phantoms.instances(phantoms.hook_volume(runs.GEOMETRY, 500, -700))
     for name, sop_uid in (("a", "2.25.78"), ("b", "2.25.79")):
-        phantoms.legacy_enhanced(tmp_path / name, images)
+        phantoms.write_legacy_enhanced(tmp_path / name, images)
         phantoms.change(tmp_path / name, lambda image, uid=sop_uid: setattr(image, "SOPInstanceUID", uid))
 
     with pytest.raises(InputError, match="expected one series, got 2") as raised:
@@ -443,9 +443,9 @@ def test_a_session_is_opened_with_a_series_and_a_model(tmp_path: Path, study: Pa
     with clickseg.Session(series, model, folder=str(tmp_path / "session"), device="cpu") as session:
         session.add_click(INSIDE)
         session.wait()
-        mask = session.labels.mask(1)
+        mask = session.label_map.mask(1)
 
-    np.testing.assert_array_equal(mask, runs.expected(INSIDE))
+    np.testing.assert_array_equal(mask, runs.expected_labels(INSIDE))
     assert (tmp_path / "session" / "session.json").is_file()
 
 
@@ -454,8 +454,8 @@ def test_a_session_is_opened_with_a_series_and_a_model(tmp_path: Path, study: Pa
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_the_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = phantoms.hook(runs.GEOMETRY, 8, 1)
-    phantoms.write(tmp_path / "DIR", volume.with_array(becquerel_per_ml(volume.array)), "PT")
+    volume = phantoms.hook_volume(runs.GEOMETRY, 8, 1)
+    phantoms.write(tmp_path / "DIR", volume.with_array(suv_to_bq_per_ml(volume.array)), "PT")
     lesion = {
         "guidance": phantoms.GUIDANCE | {"channels": [{"takes": [["lesion", polarity]]} for polarity in Polarity]}
     }
@@ -469,7 +469,7 @@ def test_the_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     for example in examples:
         exec(example, names)  # noqa: S102 - examples of this repository
 
-    expected = runs.expected(runs.click(9, 11, 13))
+    expected = runs.expected_labels(runs.click(9, 11, 13))
     np.testing.assert_array_equal(names["results"][0].mask("lesion"), expected)
     assert len(list((tmp_path / "OUT").glob("*.dcm"))) == 2
     if page == "README.md":

@@ -12,12 +12,12 @@ import pytest
 from benchmarks.cases import dice, position_mm, whole_body_pet
 from clickseg.clicks.click import Click, Clicks
 from clickseg.clicks.formats.clicks_json import write_clicks_json
-from clickseg.clicks.simulated.clicker import Choice, Clicker
+from clickseg.clicks.simulated.clicker import Clicker, VoxelChoice
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.read import read_case
 from clickseg.dicom.volume import load_volume
 from tests.helpers import phantoms, runs
-from tests.helpers.dicom_results import mask_of, violations
+from tests.helpers.dicom_results import dciodvfy_errors, read_seg_mask
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -31,10 +31,10 @@ def test_a_click_in_the_tumour_and_a_background_click_segment_the_tumour(fixture
     scores = {}
     for name, options in {"model": [], "raw network": ["--postprocessing", "off"]}.items():
         out = tmp_path / name
-        process = runs.clickseg("segment", images, "--clicks", tmp_path / "c.json", "-o", out, *options)
+        process = runs.run_clickseg("segment", images, "--clicks", tmp_path / "c.json", "-o", out, *options)
         assert process.returncode == 0, process.stderr
         (entry,) = json.loads((out / "report.json").read_text())["series"]
-        mask = mask_of(out / entry["files"]["seg"], images)
+        mask = read_seg_mask(out / entry["files"]["seg"], images)
         scores[name] = (dice(mask, case.tumour), entry["segments"][0]["volume_ml"])
 
     assert scores["model"][0] >= 0.8
@@ -48,19 +48,19 @@ def test_five_clicks_segment_a_tumour_in_ct_and_mr(fixtures: Path, tmp_path: Pat
     study = fixtures / "petct_ibsi" / "STS_002" / folder
     case = read_case(CaseFiles(folder, (folder[:2],), (study / "image",), study / "mask" / "RS.dcm"))
     truth = case.truth.array > 0
-    series = load_volume(phantoms.checked(study / "image"))
-    clicker, mask, clicks = Clicker(Choice.LARGEST, case.truth.spacing), np.zeros_like(truth), list[Click]()
+    series = load_volume(phantoms.read_geometry(study / "image"))
+    clicker, mask, clicks = Clicker(VoxelChoice.LARGEST, case.truth.spacing), np.zeros_like(truth), list[Click]()
 
     for _ in range(5):
-        click = clicker.largest_error(truth, mask, np.random.default_rng(0))
+        click = clicker.largest_error_click(truth, mask, np.random.default_rng(0))
         assert click is not None
         clicks.append(Click("lesion", click.polarity, position_mm(series, np.array(click.voxel))))
         write_clicks_json(Clicks(tuple(clicks), series.volume.frame_of_reference_uid), tmp_path / "c.json")
         out = tmp_path / str(len(clicks))
-        process = runs.clickseg("segment", study / "image", "--clicks", tmp_path / "c.json", "-o", out)
+        process = runs.run_clickseg("segment", study / "image", "--clicks", tmp_path / "c.json", "-o", out)
         assert process.returncode == 0, process.stderr
         report = json.loads((out / "report.json").read_text())
-        mask = mask_of(out / report["series"][0]["files"]["seg"], study / "image")
+        mask = read_seg_mask(out / report["series"][0]["files"]["seg"], study / "image")
 
     assert report["model"]["name"] == "lesion"
     assert dice(mask, truth) >= 0.75
@@ -69,12 +69,12 @@ def test_five_clicks_segment_a_tumour_in_ct_and_mr(fixtures: Path, tmp_path: Pat
 def test_the_pet_model_segments_the_pet_series_of_a_pet_ct_study(fixtures: Path, tmp_path: Path) -> None:
     study = fixtures / "petct_ibsi" / "STS_002"
 
-    process = runs.clickseg("segment", study, "-o", tmp_path / "out")
+    process = runs.run_clickseg("segment", study, "-o", tmp_path / "out")
 
     assert process.returncode == 0, process.stderr
     assert "PT series in PET/image: model pet_lesion" in process.stderr
-    assert "passed over: CT in CT/image: model pet_lesion takes PT" in process.stderr
-    assert "passed over: MR in MR_T1/image: model pet_lesion takes PT" in process.stderr
+    assert "skipped: CT in CT/image: model pet_lesion takes PT" in process.stderr
+    assert "skipped: MR in MR_T1/image: model pet_lesion takes PT" in process.stderr
     (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
     assert entry["modality"] == "PT"
 
@@ -82,10 +82,10 @@ def test_the_pet_model_segments_the_pet_series_of_a_pet_ct_study(fixtures: Path,
 @pytest.mark.slow
 def test_a_requested_series_overrides_the_automatic_choice(fixtures: Path, tmp_path: Path) -> None:
     study = fixtures / "petct_ibsi" / "STS_002"
-    uids = {name: phantoms.checked(study / name / "image").candidate.series_uid for name in ("PET", "CT")}
+    uids = {name: phantoms.read_geometry(study / name / "image").files.series_uid for name in ("PET", "CT")}
 
-    pet = runs.clickseg("segment", study, "-o", tmp_path / "pet", "--series", uids["PET"])
-    ct = runs.clickseg("segment", study, "-o", tmp_path / "ct", "--series", uids["CT"])
+    pet = runs.run_clickseg("segment", study, "-o", tmp_path / "pet", "--series", uids["PET"])
+    ct = runs.run_clickseg("segment", study, "-o", tmp_path / "ct", "--series", uids["CT"])
 
     assert pet.returncode == 0
     assert ct.returncode == 1
@@ -102,12 +102,12 @@ def test_the_requested_series_of_two_pet_series_is_segmented(fixtures: Path, tmp
     )
     phantoms.change(study / "two", lambda dataset: setattr(dataset, "SeriesInstanceUID", "2.25.77"))
 
-    process = runs.clickseg("segment", study, "-o", tmp_path / "out", "--series", "2.25.77")
+    process = runs.run_clickseg("segment", study, "-o", tmp_path / "out", "--series", "2.25.77")
 
     assert process.returncode == 0, process.stderr
     (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
     assert entry["series_instance_uid"] == "2.25.77"
-    assert "passed over: PT in one: not asked for" in process.stderr
+    assert "skipped: PT in one: not selected with --series" in process.stderr
 
 
 @pytest.mark.slow
@@ -117,9 +117,9 @@ def test_dciodvfy_finds_no_error_in_the_results_of_the_application(
 ) -> None:
     application = ["python", runs.REPOSITORY / "app", "-i", fixtures / "petct_ibsi" / patient, "-o", tmp_path / "out"]
 
-    process = runs.process(application)
+    process = runs.run_process(application)
 
     assert process.returncode == 0, process.stderr
     results = sorted((tmp_path / "out").glob("*.dcm"))
     assert results
-    assert {path.name: violations(path, dciodvfy) for path in results} == {path.name: [] for path in results}
+    assert {path.name: dciodvfy_errors(path, dciodvfy) for path in results} == {path.name: [] for path in results}

@@ -23,7 +23,7 @@ MODELS = ["lesion", "pet_lesion"]
 
 def build(project: Path, target: str, folder: Path) -> Path:
     """Builds the ``sdist`` or ``wheel`` of a project; returns its path."""
-    ended = runs.process(["python", "-m", "hatchling", "build", "-t", target, "-d", folder], cwd=project)
+    ended = runs.run_process(["python", "-m", "hatchling", "build", "-t", target, "-d", folder], cwd=project)
     assert ended.returncode == 0, ended.stderr
     (path,) = folder.iterdir()
     return path
@@ -65,7 +65,7 @@ def list_wheel(wheel: Path) -> set[str]:
 
 
 def test_the_wheel_contains_the_models_of_the_checkout(environment: Path, tmp_path: Path) -> None:
-    ended = runs.process([environment / "clickseg", "models"], cwd=tmp_path)
+    ended = runs.run_process([environment / "clickseg", "models"], cwd=tmp_path)
 
     assert ended.returncode == 0, ended.stderr
     assert [line.split()[0] for line in ended.stdout.splitlines()] == MODELS
@@ -82,7 +82,7 @@ def read_files(folder: Path) -> dict[Path, bytes]:
 def test_the_wheel_segments_the_phantom_outside_the_checkout(environment: Path, tmp_path: Path) -> None:
     write_study(tmp_path / "study")
 
-    ended = runs.process([environment / "clickseg", "segment", "study", "-o", "out"], cwd=tmp_path)
+    ended = runs.run_process([environment / "clickseg", "segment", "study", "-o", "out"], cwd=tmp_path)
 
     assert ended.returncode == 0, ended.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -94,7 +94,7 @@ def test_an_image_built_from_the_wheel_contains_each_model_once(environment: Pat
     docker = FakeProgram(tmp_path / "fake")
     command = [environment / "clickseg", "package", runs.REPOSITORY / "app", "-t", "clickseg:cpu"]
 
-    ended = runs.process(command, cwd=tmp_path, **docker.environ)
+    ended = runs.run_process(command, cwd=tmp_path, **docker.environ)
 
     assert ended.returncode == 0, ended.stderr
     (call,) = docker.calls("build")

@@ -10,13 +10,13 @@ from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, Enhanc
 from clickseg.batch.selection import InputSeries
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.find import FoundClicks
-from clickseg.clicks.formats.structured_report import clicks_of_report, series_of_report
-from clickseg.clicks.image_clicks import AnyClicks, ImagePoint, PendingClicks, placed
+from clickseg.clicks.formats.structured_report import read_report_clicks, referenced_series_uid
+from clickseg.clicks.image_clicks import AnyClicks, ImagePoint, PendingClicks, resolve_positions
 from clickseg.core.errors import ClickError
-from clickseg.core.text import counted
+from clickseg.core.text import format_count
 from clickseg.dicom.part10 import Instance
-from clickseg.dicom.predecessor import EarlierResult, is_own
-from clickseg.dicom.series import CheckedSeries, listed
+from clickseg.dicom.predecessor import Predecessor, is_written_by_clickseg
+from clickseg.dicom.series import SeriesGeometry, format_series_list
 
 _SR_SOP_CLASSES = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage)
 
@@ -35,9 +35,13 @@ class ClickReport:
     sort_key: tuple[str, str]
     click_sets: tuple[AnyClicks, ...]
 
-    def clicks_for(self, series: CheckedSeries) -> Clicks:
+    def clicks_for(self, series: SeriesGeometry) -> Clicks:
         """Returns the clicks of this report on a series, in LPS mm."""
-        fitting = [placed(for_series(each, series), series) for each in self.click_sets if is_for(each, series)]
+        fitting = [
+            resolve_positions(clicks_on_series(each, series), series)
+            for each in self.click_sets
+            if matches_series(each, series)
+        ]
         points = tuple(point for clicks in fitting for point in clicks.points)
         return replace(fitting[0], points=points) if points else Clicks()
 
@@ -53,11 +57,11 @@ class Assignment:
     """
 
     clicks: tuple[Clicks, ...]
-    predecessors: tuple[tuple[EarlierResult, ...], ...]
+    predecessors: tuple[tuple[Predecessor, ...], ...]
     ignored: tuple[str, ...]
 
 
-def find_reports(instances: Iterable[Instance]) -> tuple[ClickReport, ...]:
+def find_click_reports(instances: Iterable[Instance]) -> tuple[ClickReport, ...]:
     """Returns the DICOM SRs with clicks, and ClickSeg's SRs without, sorted from newest to oldest.
 
     Raises:
@@ -66,16 +70,16 @@ def find_reports(instances: Iterable[Instance]) -> tuple[ClickReport, ...]:
     reports = []
     for instance in instances:
         if instance.text("SOPClassUID") in _SR_SOP_CLASSES:
-            click_sets = clicks_of_report(instance.header, instance.name)
-            if not click_sets and is_own(instance.header):
-                click_sets = (Clicks(series_instance_uid=series_of_report(instance.header), source=instance.name),)
+            click_sets = read_report_clicks(instance.header, instance.name)
+            if not click_sets and is_written_by_clickseg(instance.header):
+                click_sets = (Clicks(series_instance_uid=referenced_series_uid(instance.header), source=instance.name),)
             if click_sets:
                 moment = instance.text("ContentDate") + instance.text("ContentTime")
                 reports.append(ClickReport(instance, (moment, instance.text("SOPInstanceUID")), click_sets))
     return tuple(sorted(reports, key=lambda report: report.sort_key, reverse=True))
 
 
-def assign(inputs: Sequence[InputSeries], files: FoundClicks, reports: Sequence[ClickReport]) -> Assignment:
+def assign_clicks(inputs: Sequence[InputSeries], files: FoundClicks, reports: Sequence[ClickReport]) -> Assignment:
     """Assigns clicks to series: those of a click file, or else for each series those of the newest report with clicks.
 
     Args:
@@ -91,38 +95,39 @@ def assign(inputs: Sequence[InputSeries], files: FoundClicks, reports: Sequence[
     with_clicks = [report for report in reports if any(clicks.points for clicks in report.click_sets)]
     if files.clicks is not None:
         unused = (r.instance.name for r in with_clicks if r.instance.path.resolve() not in files.paths)
-        return Assignment(_assign_file_clicks(files.clicks, references), predecessors, (*files.passed_over, *unused))
+        return Assignment(_assign_file_clicks(files.clicks, references), predecessors, (*files.ignored, *unused))
     assigned = tuple(_clicks_of_newest_report(with_clicks, series) for series in references)
     used = {clicks.source for clicks in assigned}
     unused = (report.instance.name for report in with_clicks if report.instance.name not in used)
     return Assignment(assigned, predecessors, tuple(unused))
 
 
-def _clicks_of_newest_report(reports: Sequence[ClickReport], series: CheckedSeries) -> Clicks:
+def _clicks_of_newest_report(reports: Sequence[ClickReport], series: SeriesGeometry) -> Clicks:
     """Returns the clicks of the newest report with clicks on a series."""
     click_sets = (report.clicks_for(series) for report in reports)
     return next((clicks for clicks in click_sets if clicks.points), Clicks())
 
 
-def _find_predecessors(reports: Sequence[ClickReport], series: CheckedSeries) -> tuple[EarlierResult, ...]:
+def _find_predecessors(reports: Sequence[ClickReport], series: SeriesGeometry) -> tuple[Predecessor, ...]:
     """Returns ClickSeg's own reports of a series."""
     return tuple(
-        EarlierResult(report.instance.header, clicks.digest)
+        Predecessor(report.instance.header, clicks.digest)
         for report in reports
         for clicks in report.click_sets
         if isinstance(clicks, Clicks)
-        and is_own(report.instance.header)
-        and clicks.series_instance_uid == series.candidate.series_uid
+        and is_written_by_clickseg(report.instance.header)
+        and clicks.series_instance_uid == series.files.series_uid
     )
 
 
-def _assign_file_clicks(clicks: AnyClicks, references: Sequence[CheckedSeries]) -> tuple[Clicks, ...]:
+def _assign_file_clicks(clicks: AnyClicks, references: Sequence[SeriesGeometry]) -> tuple[Clicks, ...]:
     """Returns, for each series, its clicks among those of a click file."""
     if not clicks.source:
         return tuple(Clicks() for _ in references)
     _check_unambiguous(clicks, references)
     assigned = tuple(
-        placed(for_series(clicks, series), series) if is_for(clicks, series) else Clicks() for series in references
+        resolve_positions(clicks_on_series(clicks, series), series) if matches_series(clicks, series) else Clicks()
+        for series in references
     )
     if not any(each.source for each in assigned):
         named = clicks if isinstance(clicks, Clicks) else Clicks()
@@ -130,48 +135,48 @@ def _assign_file_clicks(clicks: AnyClicks, references: Sequence[CheckedSeries]) 
             f"{clicks.source}: the clicks are for series {named.series_instance_uid or 'any'} in frame of reference "
             f"{named.frame_of_reference_uid or 'any'}, but the series to be segmented are: "
             + ", ".join(
-                f"{listed([s.candidate])} in frame {s.candidate.frame_of_reference_uid}" for s in references[:4]
+                f"{format_series_list([s.files])} in frame {s.files.frame_of_reference_uid}" for s in references[:4]
             ),
             hint="--clicks none uses no clicks",
         )
     unassigned = len(clicks.points) - sum(len(each.points) for each in assigned)
     if isinstance(clicks, PendingClicks) and unassigned:
-        raise ClickError(f"{clicks.source}: {counted(unassigned, 'click')} in images that are not to be segmented")
+        raise ClickError(f"{clicks.source}: {format_count(unassigned, 'click')} in images that are not to be segmented")
     return assigned
 
 
-def _check_unambiguous(clicks: AnyClicks, references: Sequence[CheckedSeries]) -> None:
+def _check_unambiguous(clicks: AnyClicks, references: Sequence[SeriesGeometry]) -> None:
     """Rejects clicks that match several series. In LPS mm, clicks are the same in all series of one frame."""
-    frames = {series.candidate.frame_of_reference_uid for series in references}
+    frames = {series.files.frame_of_reference_uid for series in references}
     is_voxels = isinstance(clicks, PendingClicks) and not _has_image_points(clicks)
     is_without_uid = isinstance(clicks, Clicks) and not (clicks.series_instance_uid or clicks.frame_of_reference_uid)
     if (is_voxels and len(references) > 1) or (is_without_uid and len(frames) > 1):
         raise ClickError(
             f"{clicks.source} names no series, and several are to be segmented: "
-            f"{listed([series.candidate for series in references])}",
+            f"{format_series_list([series.files for series in references])}",
             hint="select one with --series",
         )
 
 
-def is_for(clicks: AnyClicks, series: CheckedSeries) -> bool:
+def matches_series(clicks: AnyClicks, series: SeriesGeometry) -> bool:
     """Whether clicks can be on a series, by the UIDs that the clicks contain."""
-    files = series.candidate
+    files = series.files
     if isinstance(clicks, Clicks):
         return clicks.series_instance_uid in (None, files.series_uid) and clicks.frame_of_reference_uid in (
             None,
             files.frame_of_reference_uid,
         )
-    return not _has_image_points(clicks) or bool(for_series(clicks, series).points)
+    return not _has_image_points(clicks) or bool(clicks_on_series(clicks, series).points)
 
 
-def for_series(clicks: AnyClicks, series: CheckedSeries) -> AnyClicks:
+def clicks_on_series(clicks: AnyClicks, series: SeriesGeometry) -> AnyClicks:
     """Returns the clicks without those on images of other series."""
     if isinstance(clicks, Clicks) or not _has_image_points(clicks):
         return clicks
-    images = {instance.text("SOPInstanceUID") for instance in series.candidate.instances}
-    own = (c for c in clicks.points if isinstance(c.place, ImagePoint) and c.place.sop_instance_uid in images)
+    images = {instance.text("SOPInstanceUID") for instance in series.files.instances}
+    own = (c for c in clicks.points if isinstance(c.position, ImagePoint) and c.position.sop_instance_uid in images)
     return replace(clicks, points=tuple(own))
 
 
 def _has_image_points(clicks: PendingClicks) -> bool:
-    return any(isinstance(click.place, ImagePoint) for click in clicks.points)
+    return any(isinstance(click.position, ImagePoint) for click in clicks.points)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from clickseg.core.errors import ClickSegError
-from clickseg.core.files import replace_whole
+from clickseg.core.files import replace_atomically
 from clickseg.core.version import __version__
 
-METADATA = "metadata.json"
+METADATA_FILE = "metadata.json"
 SUCCESS, PARTIAL, FAILURE = "success", "partial", "failure"
-VARIABLE = "CLICKSEG_METADATA"
+METADATA_VARIABLE = "CLICKSEG_METADATA"
 
 Metadata: TypeAlias = Mapping[str, str | int | float]
 
@@ -26,9 +26,9 @@ _OLD_KEYS = {"exception", "exception_message"}
 """The keys that earlier versions wrote, without the version of ClickSeg."""
 
 
-def is_wanted(environ: Mapping[str, str]) -> bool:
+def is_metadata_enabled(environ: Mapping[str, str]) -> bool:
     """Whether a run must write metadata."""
-    return environ.get(VARIABLE) == "1"
+    return environ.get(METADATA_VARIABLE) == "1"
 
 
 def run_metadata(entries: Sequence[Mapping[str, Any]]) -> Metadata:
@@ -51,7 +51,7 @@ def run_metadata(entries: Sequence[Mapping[str, Any]]) -> Metadata:
     return metadata
 
 
-def with_error(error: ClickSegError, metadata: Metadata | None = None) -> Metadata:
+def add_error(error: ClickSegError, metadata: Metadata | None = None) -> Metadata:
     """Returns the metadata of a run that failed, with the keys that Argo workflows of MONAI Deploy read.
 
     Args:
@@ -69,13 +69,13 @@ def write_metadata(metadata: Metadata, output: Path) -> None:
         OSError: It cannot be written.
     """
     output.mkdir(parents=True, exist_ok=True)
-    replace_whole(output / METADATA, (json.dumps(metadata, indent=2) + "\n").encode())
+    replace_atomically(output / METADATA_FILE, (json.dumps(metadata, indent=2) + "\n").encode())
 
 
-def may_replace(output: Path) -> bool:
+def can_replace_metadata(output: Path) -> bool:
     """Whether a folder has no ``metadata.json``, or one that ClickSeg wrote; a file of another program is kept."""
     try:
-        content = json.loads((output / METADATA).read_bytes())
+        content = json.loads((output / METADATA_FILE).read_bytes())
     except FileNotFoundError:
         return True
     except (OSError, ValueError):

@@ -6,18 +6,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from clickseg.batch.click_assignment import assign, find_reports
+from clickseg.batch.click_assignment import assign_clicks, find_click_reports
 from clickseg.batch.selection import InputSeries, SkippedSeries, match_inputs, select_references, series_keys
 from clickseg.batch.settings import RunSettings
-from clickseg.clicks.click import Clicks, say_what_is_meant
+from clickseg.clicks.click import Clicks, has_foreground_click
 from clickseg.clicks.find import find_clicks
 from clickseg.core.errors import ClickError, ClickSegError, InputError
 from clickseg.core.memory import Memory
 from clickseg.dicom.files import scan
-from clickseg.dicom.predecessor import EarlierResult
-from clickseg.dicom.read import wanted_series
-from clickseg.dicom.series import Candidate, CheckedSeries, check_all
-from clickseg.dicom.volume import Series
+from clickseg.dicom.predecessor import Predecessor
+from clickseg.dicom.read import select_series
+from clickseg.dicom.series import SeriesFiles, SeriesGeometry, check_all_series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.models.find import choose_package, find_packages
 from clickseg.models.package import ModelPackage
 from clickseg.results.segmentation import check_encoding
@@ -37,16 +37,16 @@ class Task:
 
     series: InputSeries
     clicks: Clicks
-    predecessors: tuple[EarlierResult, ...] = ()
+    predecessors: tuple[Predecessor, ...] = ()
 
     @property
-    def candidate(self) -> Candidate:
+    def series_files(self) -> SeriesFiles:
         """The files of the reference series."""
-        return self.series[0].candidate
+        return self.series[0].files
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """The tasks of a run, and the input that it does not use.
 
     Attributes:
@@ -78,7 +78,7 @@ class Plan:
         return len(self.tasks) + len(self.failures)
 
 
-def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> Plan:
+def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPlan:
     """Plans a run.
 
     Args:
@@ -96,14 +96,14 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> Plan:
     """
     found = scan(settings.input)
     found.check_undamaged(settings.series_uids)
-    regular, rejected = check_all(found, settings.repairs)
-    wanted = wanted_series(regular, rejected, settings.series_uids, found)
+    regular, rejected = check_all_series(found, settings.repairs)
+    wanted = select_series(regular, rejected, settings.series_uids, found)
     package = _choose_package(settings, wanted, regular)
     check_encoding(package.spec, settings.segmentation_type)
     is_named = bool(settings.series_uids)
     inputs, incomplete = match_inputs(select_references(wanted, package, is_named=is_named), regular, wanted, package)
     files = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
-    assigned = assign(inputs, files, find_reports(found.instances))
+    assigned = assign_clicks(inputs, files, find_click_reports(found.instances))
     tasks = [Task(*each) for each in zip(inputs, assigned.clicks, assigned.predecessors, strict=True)]
     unclicked: list[SkippedSeries] = []
     if not allow_no_clicks:
@@ -111,14 +111,16 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> Plan:
             tasks, lambda task: _check_has_foreground_click(task, package), is_error=is_named
         )
     tasks, too_large = _split_tasks(tasks, lambda task: _check_memory(task, settings.runtime.memory), is_error=True)
-    irregular = [SkippedSeries(each.candidate, each.error, is_error=False) for each in rejected]
+    irregular = [SkippedSeries(each.files, each.error, is_error=False) for each in rejected]
     skipped = [*irregular, *incomplete, *unclicked, *too_large]
-    handled = {each.series_files.key for each in skipped}.union(*map(series_keys, inputs))
-    unused = [_skip_unused(each, package, is_named=is_named) for each in regular if each.candidate.key not in handled]
-    return Plan(package, tuple(tasks), (*skipped, *unused), assigned.ignored, dict(found.passed_over))
+    handled = {each.series_files.first_file for each in skipped}.union(*map(series_keys, inputs))
+    unused = [
+        _skip_unused(each, package, is_named=is_named) for each in regular if each.files.first_file not in handled
+    ]
+    return RunPlan(package, tuple(tasks), (*skipped, *unused), assigned.ignored, dict(found.ignored))
 
 
-def plan_series(series: InputSeries, settings: RunSettings) -> Plan:
+def plan_series(series: InputSeries, settings: RunSettings) -> RunPlan:
     """Plans a run on one series, or on one series for each input of the model.
 
     Args:
@@ -134,15 +136,15 @@ def plan_series(series: InputSeries, settings: RunSettings) -> Plan:
     """
     package = _choose_package(settings, series[:1], series)
     check_encoding(package.spec, settings.segmentation_type)
-    assigned = assign([series], find_clicks(settings.clicks, settings.input, settings.clicks_frame), ())
+    assigned = assign_clicks([series], find_clicks(settings.clicks, settings.input, settings.clicks_frame), ())
     task = Task(series, assigned.clicks[0])
     _check_has_foreground_click(task, package)
     _check_memory(task, settings.runtime.memory)
-    return Plan(package, (task,), (), assigned.ignored, {})
+    return RunPlan(package, (task,), (), assigned.ignored, {})
 
 
 def _choose_package(
-    settings: RunSettings, wanted: Sequence[CheckedSeries], regular: Sequence[CheckedSeries]
+    settings: RunSettings, wanted: Sequence[SeriesGeometry], regular: Sequence[SeriesGeometry]
 ) -> ModelPackage:
     """Returns the package that the user named, or else the one that fits the series."""
     if isinstance(settings.model, ModelPackage):
@@ -168,7 +170,7 @@ def _split_tasks(
             check(task)
             passed.append(task)
         except ClickSegError as error:
-            skipped.append(SkippedSeries(task.candidate, error, is_error))
+            skipped.append(SkippedSeries(task.series_files, error, is_error))
     if not passed:
         raise skipped[0].reason
     return passed, skipped
@@ -177,7 +179,7 @@ def _split_tasks(
 def _check_has_foreground_click(task: Task, package: ModelPackage) -> None:
     """Rejects a series without a foreground click if the model requires one."""
     guidance = package.spec.guidance
-    if guidance is not None and guidance.required and not say_what_is_meant(task.clicks.points):
+    if guidance is not None and guidance.required and not has_foreground_click(task.clicks.points):
         raise ClickError(
             f"model {package.name}: expected a foreground click, got none: the model segments only clicked objects",
             hint="pass clicks with --clicks FILE, click step by step with --session FOLDER, "
@@ -191,19 +193,19 @@ def _check_memory(task: Task, memory: Memory) -> None:
     A run needs more than that: ``StitchingChoice`` plans the rest once the network is loaded.
     """
     shapes = [series.stack.geometry.spatial_shape for series in task.series]
-    unread = [shape for shape, series in zip(shapes, task.series, strict=True) if not isinstance(series, Series)]
+    unread = [shape for shape, series in zip(shapes, task.series, strict=True) if not isinstance(series, SeriesVolume)]
     needed = sum(math.prod(shape) for shape in unread) * _BYTES_PER_VALUE + math.prod(shapes[0]) * _BYTES_PER_LABEL
-    memory.check(needed, f"{' and '.join(' x '.join(map(str, shape)) for shape in shapes)} voxels")
+    memory.check_available(needed, f"{' and '.join(' x '.join(map(str, shape)) for shape in shapes)} voxels")
 
 
-def _skip_unused(series: CheckedSeries, package: ModelPackage, *, is_named: bool) -> SkippedSeries:
+def _skip_unused(series: SeriesGeometry, package: ModelPackage, *, is_named: bool) -> SkippedSeries:
     """Returns a series that the run does not use, with the reason."""
-    if series.candidate.modality in package.modalities:
+    if series.files.modality in package.modalities:
         reason = "not selected with --series" if is_named else "not corrected for attenuation, but another series is"
     else:
-        reason = f"model {package.name} takes {package.takes}"
-    return SkippedSeries(series.candidate, InputError(reason), is_error=False)
+        reason = f"model {package.name} takes {package.modalities_text}"
+    return SkippedSeries(series.files, InputError(reason), is_error=False)
 
 
-def _modalities(series: Sequence[CheckedSeries]) -> set[str]:
-    return {each.candidate.modality for each in series}
+def _modalities(series: Sequence[SeriesGeometry]) -> set[str]:
+    return {each.files.modality for each in series}

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from clickseg.batch.plan import Plan
+from clickseg.batch.plan import RunPlan
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome
 from clickseg.clicks.click import Clicks, Polarity
 from clickseg.core.errors import ClickSegError
 from clickseg.core.machine import peak_memory_bytes
-from clickseg.core.text import counted
+from clickseg.core.text import format_count
 from clickseg.core.version import __version__
-from clickseg.dicom.series import Candidate
-from clickseg.inference.case import Result, Windows
-from clickseg.inference.postprocess import Removed
+from clickseg.dicom.series import SeriesFiles
+from clickseg.inference.case import CaseResult, WindowSummary
+from clickseg.inference.postprocess import Removal
 from clickseg.results.documents import Documents, Segment
 
 logger = logging.getLogger(__name__)
@@ -48,13 +48,13 @@ class WrittenResult:
     files: Mapping[str, str]
 
 
-def log_plan(plan: Plan) -> None:
+def log_plan(plan: RunPlan) -> None:
     """Logs the series that are segmented, and the input that is not used."""
     _log_tasks(plan)
     _log_unused_input(plan)
 
 
-def warn_of_unmatched_clicks(outcome: Outcome[Result]) -> None:
+def warn_of_unmatched_clicks(outcome: Outcome[CaseResult]) -> None:
     """Logs how many foreground clicks match no component of the result: the most likely mistake of a user."""
     if isinstance(outcome.value, ClickSegError):
         return
@@ -63,7 +63,7 @@ def warn_of_unmatched_clicks(outcome: Outcome[Result]) -> None:
             logger.warning(
                 "%s of %s %s outside every component that the network segmented; --postprocessing off keeps all "
                 "components",
-                counted(removed.clicks_beside, "foreground click"),
+                format_count(removed.clicks_beside, "foreground click"),
                 removed.label,
                 "is" if removed.clicks_beside == 1 else "are",
             )
@@ -72,7 +72,7 @@ def warn_of_unmatched_clicks(outcome: Outcome[Result]) -> None:
 def series_entry(outcome: Outcome[WrittenResult], settings: RunSettings) -> dict[str, Any]:
     """Returns the report's entry for one series: its result, or the error that stopped it."""
     seconds = {step: round(duration, 3) for step, duration in outcome.seconds.items()}
-    entry = {**_series_identifiers(outcome.candidate), "seconds": seconds}
+    entry = {**_series_identifiers(outcome.series_files), "seconds": seconds}
     if isinstance(outcome.value, ClickSegError):
         return {**entry, "error": str(outcome.value)}
     documents = outcome.value.documents
@@ -83,14 +83,14 @@ def series_entry(outcome: Outcome[WrittenResult], settings: RunSettings) -> dict
         "segments": [_segment_entry(segment, result, settings) for segment in documents.segments],
         "inputs": _input_entries(result),
         "clicks": _clicks_entry(result.case.clicks),
-        "engine": dict(result.predicted.engine),
-        "weights": {weights.path.name: weights.sha256 for weights in result.predicted.weights},
-        "windows": _windows_entry(result.predicted.windows),
+        "engine": dict(result.prediction.engine),
+        "weights": {weights.path.name: weights.sha256 for weights in result.prediction.weights},
+        "windows": _windows_entry(result.prediction.windows),
         "postprocessing": _postprocessing_entry(result, settings),
     }
 
 
-def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: RunSettings) -> dict[str, Any]:
+def run_report(entries: Sequence[Mapping[str, Any]], plan: RunPlan, settings: RunSettings) -> dict[str, Any]:
     """Returns the complete report."""
     return {
         "clickseg": __version__,
@@ -108,7 +108,7 @@ def run_report(entries: Sequence[Mapping[str, Any]], plan: Plan, settings: RunSe
     }
 
 
-def _series_identifiers(files: Candidate) -> dict[str, Any]:
+def _series_identifiers(files: SeriesFiles) -> dict[str, Any]:
     return {
         "study_instance_uid": files.study_uid,
         "series_instance_uid": files.series_uid,
@@ -118,16 +118,16 @@ def _series_identifiers(files: Candidate) -> dict[str, Any]:
     }
 
 
-def _input_entries(result: Result) -> list[dict[str, Any]]:
+def _input_entries(result: CaseResult) -> list[dict[str, Any]]:
     return [
         {
-            "series_instance_uid": series.candidate.series_uid,
-            "modality": series.candidate.modality,
+            "series_instance_uid": series.files.series_uid,
+            "modality": series.files.modality,
             "unit": series.unit,
             "unit_conversion": series.unit_rule,
             "shape": list(series.volume.spatial_shape),
             "spacing_mm": [round(float(value), 6) for value in series.volume.spacing],
-            "repairs": list(series.candidate.remedies_used),
+            "repairs": list(series.files.applied_repairs),
         }
         for series in result.case.series
     ]
@@ -143,18 +143,18 @@ def _clicks_entry(clicks: Clicks) -> dict[str, Any]:
     }
 
 
-def _windows_entry(windows: Windows) -> dict[str, Any]:
-    return {"count": windows.count, "reused": windows.repeated, "logits_in": windows.logits}
+def _windows_entry(windows: WindowSummary) -> dict[str, Any]:
+    return {"count": windows.count, "reused": windows.reused, "logits_in": windows.logits}
 
 
-def _postprocessing_entry(result: Result, settings: RunSettings) -> dict[str, Any] | None:
+def _postprocessing_entry(result: CaseResult, settings: RunSettings) -> dict[str, Any] | None:
     if not settings.postprocessing:
         return None
     rules = result.case.package.spec.postprocessing
     return {**rules.model_dump(), "removed": [_removed_entry(removed) for removed in result.removed]}
 
 
-def _removed_entry(removed: Removed) -> dict[str, Any]:
+def _removed_entry(removed: Removal) -> dict[str, Any]:
     """Returns how much postprocessing removed from one class."""
     return {
         "label": removed.label,
@@ -165,7 +165,7 @@ def _removed_entry(removed: Removed) -> dict[str, Any]:
     }
 
 
-def _segment_entry(segment: Segment, result: Result, settings: RunSettings) -> dict[str, Any]:
+def _segment_entry(segment: Segment, result: CaseResult, settings: RunSettings) -> dict[str, Any]:
     measurements = segment.measurements
     entry = {
         "number": segment.number,
@@ -177,7 +177,7 @@ def _segment_entry(segment: Segment, result: Result, settings: RunSettings) -> d
     return {**entry, "statistics": _statistics(segment, result)} if settings.statistics else entry
 
 
-def _statistics(segment: Segment, result: Result) -> dict[str, Any]:
+def _statistics(segment: Segment, result: CaseResult) -> dict[str, Any]:
     """Returns the mean, standard deviation and range of the values in a segment, in the unit of the series."""
     series = result.case.reference
     values = series.volume.array[result.labels.mask(segment.class_number)].astype(np.float64)
@@ -189,12 +189,12 @@ def _round_floats(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def _log_tasks(plan: Plan) -> None:
+def _log_tasks(plan: RunPlan) -> None:
     for task in plan.tasks:
         clicks = _describe_clicks(task.clicks)
-        files = task.candidate
+        files = task.series_files
         logger.info("%s series in %s: model %s, %s", files.modality, files.folder, plan.package.name, clicks)
-        for repair in files.remedies_used:
+        for repair in files.applied_repairs:
             logger.warning("%s series in %s: %s", files.modality, files.folder, repair)
         has_foreground = any(click.polarity is Polarity.FOREGROUND for click in task.clicks.points)
         if not has_foreground and plan.package.spec.postprocessing.keep == "clicked":
@@ -204,7 +204,7 @@ def _log_tasks(plan: Plan) -> None:
             )
 
 
-def _log_unused_input(plan: Plan) -> None:
+def _log_unused_input(plan: RunPlan) -> None:
     for skipped in plan.skipped_without_error:
         files = skipped.series_files
         if files.modality in _RESULT_MODALITIES:
@@ -216,7 +216,7 @@ def _log_unused_input(plan: Plan) -> None:
         logger.warning("%s in %s cannot be segmented: %s", files.modality, files.folder, failed.reason)
     for reason, count in plan.ignored_files.items():
         if reason not in _ROUTINE_REASONS:
-            logger.warning("ignored: %s: %s", counted(count, "file"), reason)
+            logger.warning("ignored: %s: %s", format_count(count, "file"), reason)
     for name in plan.ignored_click_files:
         logger.warning("ignored: the clicks of %s", name)
 
@@ -225,5 +225,5 @@ def _describe_clicks(clicks: Clicks) -> str:
     polarities = [click.polarity for click in clicks.points]
     counts = ", ".join(f"{polarities.count(each)} {each.value}" for each in Polarity if each in polarities)
     if clicks.source:
-        return f"{counted(len(clicks.points), 'click')} of {clicks.source}{f' ({counts})' if counts else ''}"
+        return f"{format_count(len(clicks.points), 'click')} of {clicks.source}{f' ({counts})' if counts else ''}"
     return "no clicks"

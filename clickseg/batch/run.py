@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 
-from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.plan import RunPlan, make_plan
 from clickseg.batch.report import log_plan
 from clickseg.batch.settings import RunSettings
-from clickseg.batch.steps import Inference, Outcome, load_cases, postprocess_case, preprocess_case
+from clickseg.batch.steps import InferenceStep, Outcome, load_cases, postprocess_case, preprocess_case
 from clickseg.batch.writer import ResultWriter, RunSummary
 from clickseg.core.progress import Progress
-from clickseg.inference.case import Result
+from clickseg.inference.case import CaseResult
 
 
 def run(settings: RunSettings, progress: Progress) -> RunSummary:
@@ -35,7 +35,7 @@ def run(settings: RunSettings, progress: Progress) -> RunSummary:
     return writer.summary
 
 
-def segment_cases(plan: Plan, settings: RunSettings, progress: Progress) -> Iterator[Outcome[Result]]:
+def segment_cases(plan: RunPlan, settings: RunSettings, progress: Progress) -> Iterator[Outcome[CaseResult]]:
     """Yields the result or the error of each series of a plan, then the series that failed during planning.
 
     The steps are lazy: a series passes through all of them before the next one is loaded.
@@ -45,7 +45,7 @@ def segment_cases(plan: Plan, settings: RunSettings, progress: Progress) -> Iter
         settings: The settings.
         progress: Called after each window.
     """
-    with closing(Inference(settings.runtime, progress)) as infer_case:
+    with closing(InferenceStep(settings.runtime, progress)) as infer_case:
         cases = load_cases(plan)
         preprocessed = map(preprocess_case, cases)
         predicted = map(infer_case, preprocessed)

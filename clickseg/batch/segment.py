@@ -14,21 +14,21 @@ from typing import TypeAlias
 
 import highdicom as hd
 
-from clickseg.batch.plan import Plan, make_plan, plan_series
+from clickseg.batch.plan import RunPlan, make_plan, plan_series
 from clickseg.batch.report import WrittenResult, log_plan, warn_of_unmatched_clicks
 from clickseg.batch.run import segment_cases
 from clickseg.batch.settings import RunSettings, read_settings
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.batch.writer import ResultWriter
-from clickseg.clicks.click import Click, Clicks, Points
+from clickseg.clicks.click import Click, Clicks, ClickSequence
 from clickseg.core.arguments import check_type, to_items, to_path
 from clickseg.core.arrays import Mask
 from clickseg.core.errors import ClickSegError, UsageError
 from clickseg.core.label_map import LabelMap
 from clickseg.core.progress import no_progress
-from clickseg.dicom.volume import Series
-from clickseg.inference.case import Result
-from clickseg.inference.measurements import Measured
+from clickseg.dicom.volume import SeriesVolume
+from clickseg.inference.case import CaseResult
+from clickseg.inference.measurements import SegmentMeasurements
 from clickseg.models.find import load_model
 from clickseg.models.package import ModelPackage
 from clickseg.results.documents import make_documents
@@ -62,8 +62,8 @@ class SeriesResult:
     class_names: tuple[str, ...]
     label_map: LabelMap
     geometry: hd.VolumeGeometry
-    measurements: Mapping[str, Measured]
-    clicks: Points
+    measurements: Mapping[str, SegmentMeasurements]
+    clicks: ClickSequence
     seg: hd.seg.Segmentation | None
     sr: hd.sr.Comprehensive3DSR
     files: Mapping[str, Path]
@@ -117,7 +117,7 @@ class Results:
 
 
 def segment(
-    input: PathLike | Series | Sequence[Series],
+    input: PathLike | SeriesVolume | Sequence[SeriesVolume],
     output: PathLike | None = None,
     *,
     clicks: PathLike | Click | Sequence[PathLike] | Sequence[Click] | None = None,
@@ -150,7 +150,7 @@ def segment(
         settings = replace(settings, model=package, clicks=click_sources)
         plan = make_plan(settings)
     else:
-        series = to_items(input, Series, "input")
+        series = to_items(input, SeriesVolume, "input")
         if not series:
             raise UsageError("input: expected at least one series, got none")
         first = series[0].candidate.first.path  # as the input is one image, no other file is searched for clicks
@@ -158,7 +158,7 @@ def segment(
         plan = plan_series(series, settings)
     log_plan(plan)
     with ExitStack() as stack:
-        write: Callable[[Outcome[Result]], Outcome[WrittenResult]] = partial(_make_documents, settings=settings)
+        write: Callable[[Outcome[CaseResult]], Outcome[WrittenResult]] = partial(_make_documents, settings=settings)
         if output is not None:
             write = stack.enter_context(ResultWriter(plan, settings)).write
         return _collect_results(plan, settings, write)
@@ -194,25 +194,25 @@ def _click_sources(clicks: PathLike | Click | Sequence[PathLike] | Sequence[Clic
     return paths
 
 
-def _make_documents(outcome: Outcome[Result], settings: RunSettings) -> Outcome[WrittenResult]:
+def _make_documents(outcome: Outcome[CaseResult], settings: RunSettings) -> Outcome[WrittenResult]:
     """Makes the documents of a result without writing them."""
     warn_of_unmatched_clicks(outcome)
 
-    def make(result: Result) -> WrittenResult:
+    def make(result: CaseResult) -> WrittenResult:
         return WrittenResult(make_documents(result, settings.clock, settings.segmentation_type), {})
 
     return run_step(outcome, "writing", make)
 
 
 def _collect_results(
-    plan: Plan, settings: RunSettings, write: Callable[[Outcome[Result]], Outcome[WrittenResult]]
+    plan: RunPlan, settings: RunSettings, write: Callable[[Outcome[CaseResult]], Outcome[WrittenResult]]
 ) -> Results:
     """Runs a plan, and collects its results; the values of each series are freed before the next one is read."""
     series: list[SeriesResult] = []
     failures: list[FailedSeries] = []
     for outcome in map(write, segment_cases(plan, settings, no_progress)):
         if isinstance(outcome.value, ClickSegError):
-            failures.append(FailedSeries(outcome.candidate.series_uid, outcome.value))
+            failures.append(FailedSeries(outcome.series_files.series_uid, outcome.value))
         else:
             series.append(_series_result(outcome.value, settings.output))
         del outcome
@@ -228,7 +228,7 @@ def _series_result(written: WrittenResult, output: Path) -> SeriesResult:
     result, segmentation = documents.result, documents.segmentation
     reference = result.case.reference
     return SeriesResult(
-        series_uid=reference.candidate.series_uid,
+        series_uid=reference.files.series_uid,
         class_names=tuple(each.name for each in result.case.package.spec.classes),
         label_map=result.labels,
         geometry=reference.volume.get_geometry(),

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from clickseg.core.errors import ClickSegError, InputError, ModelError
-from clickseg.dicom.series import Candidate, CheckedSeries, is_corrected, listed
+from clickseg.dicom.series import SeriesFiles, SeriesGeometry, format_series_list, is_corrected_if_pet
 from clickseg.models.package import ModelPackage
 
-InputSeries: TypeAlias = tuple[CheckedSeries, ...]
+InputSeries: TypeAlias = tuple[SeriesGeometry, ...]
 """One series for each input of a model. The first is the reference series: the result refers to it."""
 
 
@@ -24,14 +24,14 @@ class SkippedSeries:
         is_error: Whether the series should have been segmented, so that the run fails in part.
     """
 
-    series_files: Candidate
+    series_files: SeriesFiles
     reason: ClickSegError
     is_error: bool
 
 
 def select_references(
-    wanted: Sequence[CheckedSeries], package: ModelPackage, *, is_named: bool
-) -> tuple[CheckedSeries, ...]:
+    wanted: Sequence[SeriesGeometry], package: ModelPackage, *, is_named: bool
+) -> tuple[SeriesGeometry, ...]:
     """Returns the series to segment: those of the model's modalities.
 
     Of the PET series of a study, those that are not corrected for attenuation are excluded if another one is corrected,
@@ -40,31 +40,31 @@ def select_references(
     Raises:
         ModelError: No series has a modality of the model.
     """
-    fitting = tuple(series for series in wanted if series.candidate.modality in package.modalities)
+    fitting = tuple(series for series in wanted if series.files.modality in package.modalities)
     if not fitting:
-        present = listed([series.candidate for series in wanted])
+        present = format_series_list([series.files for series in wanted])
         raise ModelError(
             f"model {package.name} is for {' or '.join(package.modalities)}: the series in the input are {present}",
             hint="clickseg models lists the models and their modalities",
         )
-    pet = [series for series in fitting if series.candidate.modality == "PT"]
-    corrected_studies = {series.candidate.study_uid for series in pet if is_corrected(series)}
+    pet = [series for series in fitting if series.files.modality == "PT"]
+    corrected_studies = {series.files.study_uid for series in pet if is_corrected_if_pet(series)}
     return tuple(
         series
         for series in fitting
-        if is_named or is_corrected(series) or series.candidate.study_uid not in corrected_studies
+        if is_named or is_corrected_if_pet(series) or series.files.study_uid not in corrected_studies
     )
 
 
-def series_keys(series: Iterable[CheckedSeries]) -> set[str]:
+def series_keys(series: Iterable[SeriesGeometry]) -> set[str]:
     """Returns the keys that identify series within an input."""
-    return {each.candidate.key for each in series}
+    return {each.files.first_file for each in series}
 
 
 def match_inputs(
-    references: Sequence[CheckedSeries],
-    regular: Sequence[CheckedSeries],
-    wanted: Sequence[CheckedSeries],
+    references: Sequence[SeriesGeometry],
+    regular: Sequence[SeriesGeometry],
+    wanted: Sequence[SeriesGeometry],
     package: ModelPackage,
 ) -> tuple[list[InputSeries], list[SkippedSeries]]:
     """Finds the series for each input of the model.
@@ -87,14 +87,17 @@ def match_inputs(
         try:
             inputs.append(_find_inputs(reference, regular, wanted, package))
         except InputError as error:
-            incomplete.append(SkippedSeries(reference.candidate, error, is_error=True))
+            incomplete.append(SkippedSeries(reference.files, error, is_error=True))
     if not inputs:
         raise incomplete[0].reason
     return inputs, incomplete
 
 
 def _find_inputs(
-    reference: CheckedSeries, regular: Sequence[CheckedSeries], wanted: Sequence[CheckedSeries], package: ModelPackage
+    reference: SeriesGeometry,
+    regular: Sequence[SeriesGeometry],
+    wanted: Sequence[SeriesGeometry],
+    package: ModelPackage,
 ) -> InputSeries:
     """Returns a series for each input of the model, all in the frame of reference of the first.
 
@@ -102,21 +105,21 @@ def _find_inputs(
     """
     inputs, wanted_keys = [reference], series_keys(wanted)
     for spec in package.spec.inputs[1:]:
-        unused = [series for series in regular if series.candidate.key not in series_keys(inputs)]
+        unused = [series for series in regular if series.files.first_file not in series_keys(inputs)]
         matching = [series for series in unused if _matches_input(series, spec.modality, reference)]
-        chosen = matching if len(matching) == 1 else [each for each in matching if each.candidate.key in wanted_keys]
+        chosen = matching if len(matching) == 1 else [each for each in matching if each.files.first_file in wanted_keys]
         if len(chosen) != 1:
             raise InputError(
                 f"model {package.name}: input {spec.name}: expected one {spec.modality} series in frame of reference "
-                f"{reference.candidate.frame_of_reference_uid}, got {len(matching)}: "
-                f"{listed([series.candidate for series in matching]) or 'none'}",
+                f"{reference.files.frame_of_reference_uid}, got {len(matching)}: "
+                f"{format_series_list([series.files for series in matching]) or 'none'}",
                 hint="--series UID,UID selects the series to use" if matching else None,
             )
         inputs.append(chosen[0])
     return tuple(inputs)
 
 
-def _matches_input(series: CheckedSeries, modality: str, reference: CheckedSeries) -> bool:
-    files = series.candidate
-    has_same_frame = files.frame_of_reference_uid == reference.candidate.frame_of_reference_uid
-    return files.modality == modality and has_same_frame and is_corrected(series)
+def _matches_input(series: SeriesGeometry, modality: str, reference: SeriesGeometry) -> bool:
+    files = series.files
+    has_same_frame = files.frame_of_reference_uid == reference.files.frame_of_reference_uid
+    return files.modality == modality and has_same_frame and is_corrected_if_pet(series)

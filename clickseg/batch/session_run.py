@@ -6,22 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.plan import RunPlan, make_plan
 from clickseg.batch.report import log_plan
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import load_cases, run_step
 from clickseg.batch.writer import ResultWriter, RunSummary
-from clickseg.clicks.find import NONE
+from clickseg.clicks.find import NO_CLICKS
 from clickseg.core.errors import SessionError, UsageError
 from clickseg.core.progress import Progress
-from clickseg.inference.case import Case, Result
+from clickseg.inference.case import Case, CaseResult
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.kernels import KernelChoice
 from clickseg.session.options import SessionOptions
 from clickseg.session.record import read_session_inputs
 from clickseg.session.session import Change, Session
 
-Edit = Callable[[Session, Case], Change | None]
+SessionEdit = Callable[[Session, Case], Change | None]
 """The step that a user makes in a session; returns None if the session is only opened."""
 
 
@@ -36,8 +36,8 @@ class SessionStep:
     """
 
     change: Change
-    windows: int
-    clicks: int
+    window_count: int
+    click_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def open_session(settings: RunSettings, folder: Path, progress: Progress) -> Ses
     return _run_in_session(plan, settings, folder, add_initial_clicks, progress)
 
 
-def refine(settings: RunSettings, folder: Path, edit: Edit, progress: Progress) -> SessionRun:
+def refine(settings: RunSettings, folder: Path, edit: SessionEdit, progress: Progress) -> SessionRun:
     """Resumes a session, makes one step, and writes the result.
 
     Args:
@@ -89,11 +89,11 @@ def refine(settings: RunSettings, folder: Path, edit: Edit, progress: Progress) 
     """
     inputs = read_session_inputs(folder)
     model = settings.model or inputs.model
-    settings = replace(settings, model=model, series_uids=inputs.series_uids, clicks=(NONE,))
+    settings = replace(settings, model=model, series_uids=inputs.series_uids, clicks=(NO_CLICKS,))
     return _run_in_session(_plan_one_series(settings), settings, folder, edit, progress)
 
 
-def _plan_one_series(settings: RunSettings) -> Plan:
+def _plan_one_series(settings: RunSettings) -> RunPlan:
     plan = make_plan(settings, allow_no_clicks=True)
     if len(plan) != 1:
         raise UsageError(
@@ -102,14 +102,16 @@ def _plan_one_series(settings: RunSettings) -> Plan:
     return plan
 
 
-def _run_in_session(plan: Plan, settings: RunSettings, folder: Path, edit: Edit, progress: Progress) -> SessionRun:
+def _run_in_session(
+    plan: RunPlan, settings: RunSettings, folder: Path, edit: SessionEdit, progress: Progress
+) -> SessionRun:
     steps: list[SessionStep] = []
 
-    def infer_in_session(case: Case) -> Result:
+    def infer_in_session(case: Case) -> CaseResult:
         with _make_session(case, settings, folder, progress) as session:
             change = edit(session, case)
             if change is not None:  # recorded at once: the step is stored, even if its result cannot be written
-                steps.append(SessionStep(change, session.windows, len(session.clicks)))
+                steps.append(SessionStep(change, session.window_count, len(session.clicks)))
             return session.result()
 
     with ResultWriter(plan, settings) as writer:
@@ -124,7 +126,7 @@ def _make_session(case: Case, settings: RunSettings, folder: Path, progress: Pro
         kernels=KernelChoice(settings.runtime.cache),
         postprocessing=settings.postprocessing,
         progress=progress,
-        predecessors=case.earlier,
+        predecessors=case.predecessors,
     )
     engine = make_engine(case.package, settings.runtime)
     return Session(case.series, case.package, folder=folder, engine=engine, options=options)

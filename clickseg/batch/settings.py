@@ -9,18 +9,14 @@ from datetime import datetime
 from pathlib import Path
 
 from clickseg.clicks.click import Clicks
-from clickseg.clicks.formats.grand_challenge import Frame
+from clickseg.clicks.formats.grand_challenge import CoordinateSystem
 from clickseg.core.clock import read_clock
-from clickseg.core.errors import UsageError
-from clickseg.core.options import choice, option_value, switch
-from clickseg.dicom.series import Remedies
+from clickseg.core.options import option_value, parse_choice, parse_switch
+from clickseg.dicom.series import Repairs
 from clickseg.inference.runtime_settings import RuntimeSettings, read_runtime_settings
 from clickseg.models.find import ModelPath, model_paths
 from clickseg.models.package import ModelPackage
 from clickseg.results.segmentation import SegmentationType
-
-_RENAMED_VARIABLES = {"CLICKSEG_REMEDY": "CLICKSEG_REPAIR"}
-"""Environment variables of earlier versions, with their present names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +45,9 @@ class RunSettings:
     models: tuple[ModelPath, ...]
     model: str | ModelPackage | None
     clicks: tuple[str, ...] | Clicks
-    clicks_frame: Frame
+    clicks_frame: CoordinateSystem
     series_uids: tuple[str, ...]
-    repairs: Remedies
+    repairs: Repairs
     segmentation_type: SegmentationType
     postprocessing: bool
     nifti: bool
@@ -79,7 +75,6 @@ def read_settings(
     Raises:
         UsageError: An option has a value that it does not accept, or a variable was renamed.
     """
-    _check_renamed(environ)
 
     def value(name: str) -> str | None:
         return option_value(name, options, environ)
@@ -90,24 +85,18 @@ def read_settings(
         models=model_paths(models, environ),
         model=value("model"),
         clicks=tuple(path for path in (value("clicks") or "").split(os.pathsep) if path),
-        clicks_frame=choice(Frame, value("clicks-frame") or "voxel", "clicks-frame"),
+        clicks_frame=parse_choice(CoordinateSystem, value("clicks-frame") or "voxel", "clicks-frame"),
         series_uids=_split_list(value("series")),
-        repairs=Remedies.parse(_split_list(value("repair"))),
-        segmentation_type=choice(
+        repairs=Repairs.parse(_split_list(value("repair"))),
+        segmentation_type=parse_choice(
             SegmentationType, (value("segmentation-type") or "BINARY").upper(), "segmentation-type"
         ),
-        postprocessing=switch(value("postprocessing") or "on", "postprocessing"),
-        nifti=switch(value("nifti") or "off", "nifti"),
-        statistics=switch(value("statistics") or "off", "statistics"),
+        postprocessing=parse_switch(value("postprocessing") or "on", "postprocessing"),
+        nifti=parse_switch(value("nifti") or "off", "nifti"),
+        statistics=parse_switch(value("statistics") or "off", "statistics"),
         runtime=read_runtime_settings(options, environ, output_path),
         clock=read_clock(environ),
     )
-
-
-def _check_renamed(environ: Mapping[str, str]) -> None:
-    for old, new in _RENAMED_VARIABLES.items():
-        if environ.get(old):
-            raise UsageError(f"the environment variable {old} was renamed to {new}")
 
 
 def _split_list(value: str | None) -> tuple[str, ...]:

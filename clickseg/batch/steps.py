@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from clickseg.batch.plan import Plan, Task
+from clickseg.batch.plan import RunPlan, Task
 from clickseg.batch.settings import RunSettings
-from clickseg.core.errors import ClickSegError, unexpected
-from clickseg.core.interruption import interruptible
+from clickseg.core.errors import ClickSegError, unexpected_error
+from clickseg.core.interruption import preserve_interruption
 from clickseg.core.progress import Progress
-from clickseg.dicom.series import Candidate
-from clickseg.dicom.volume import Series, load_volume
-from clickseg.inference.case import Case, Predicted, Prepared, Result
+from clickseg.dicom.series import SeriesFiles
+from clickseg.dicom.volume import SeriesVolume, load_volume
+from clickseg.inference.case import Case, CaseResult, PredictedCase, PreprocessedCase
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.kernels import KernelChoice
-from clickseg.inference.pipeline import finish, infer
-from clickseg.inference.preprocess import make_case, prepare
+from clickseg.inference.pipeline import infer, postprocess_and_measure
+from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import RuntimeSettings
 from clickseg.models.package import ModelPackage
 
@@ -40,7 +40,7 @@ class Outcome(Generic[T]):
         seconds: The duration of each step.
     """
 
-    candidate: Candidate
+    series_files: SeriesFiles
     value: T | ClickSegError
     seconds: Mapping[str, float]
 
@@ -54,20 +54,20 @@ def run_step(outcome: Outcome[T], step: str, function: Callable[[T], S]) -> Outc
         function: The step; an exception that it raises becomes the value of the outcome.
     """
     if isinstance(outcome.value, ClickSegError):
-        return Outcome(outcome.candidate, outcome.value, outcome.seconds)
+        return Outcome(outcome.series_files, outcome.value, outcome.seconds)
     start = time.perf_counter()
     value: S | ClickSegError
     try:
-        with interruptible():
+        with preserve_interruption():
             value = function(outcome.value)
     except ClickSegError as error:
         value = error
     except Exception as error:  # noqa: BLE001 - a failure of one series must not stop the others
-        value = unexpected(error)
+        value = unexpected_error(error)
     if isinstance(value, ClickSegError):
         logger.debug("%s failed", step, exc_info=value)
         _clear_tracebacks(value)
-    return Outcome(outcome.candidate, value, {**outcome.seconds, step: time.perf_counter() - start})
+    return Outcome(outcome.series_files, value, {**outcome.seconds, step: time.perf_counter() - start})
 
 
 def _clear_tracebacks(error: BaseException | None) -> None:
@@ -77,20 +77,20 @@ def _clear_tracebacks(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def load_cases(plan: Plan) -> Iterator[Outcome[Case]]:
+def load_cases(plan: RunPlan) -> Iterator[Outcome[Case]]:
     """Yields the cases of a plan, each loaded when it is requested; then the series that failed during planning."""
     for task in plan.tasks:
-        yield run_step(Outcome(task.candidate, task, {}), "reading", lambda task: _load_case(task, plan.package))
+        yield run_step(Outcome(task.series_files, task, {}), "reading", lambda task: _load_case(task, plan.package))
     for skipped in plan.failures:
         yield Outcome(skipped.series_files, skipped.reason, {})
 
 
-def preprocess_case(outcome: Outcome[Case]) -> Outcome[Prepared]:
+def preprocess_case(outcome: Outcome[Case]) -> Outcome[PreprocessedCase]:
     """Resamples a case to the model grid."""
-    return run_step(outcome, "preprocessing", prepare)
+    return run_step(outcome, "preprocessing", preprocess)
 
 
-class Inference:
+class InferenceStep:
     """The inference step. The network is loaded for the first series, and freed by ``close``."""
 
     def __init__(self, settings: RuntimeSettings, progress: Progress) -> None:
@@ -99,7 +99,7 @@ class Inference:
         self._loaded_engine: Engine | None = None
         self._kernels = KernelChoice(settings.cache)
 
-    def __call__(self, outcome: Outcome[Prepared]) -> Outcome[Predicted]:
+    def __call__(self, outcome: Outcome[PreprocessedCase]) -> Outcome[PredictedCase]:
         """Runs the network on a case."""
         return run_step(outcome, "inference", self._infer)
 
@@ -108,7 +108,7 @@ class Inference:
         if self._loaded_engine is not None:
             self._loaded_engine.close()
 
-    def _infer(self, case: Prepared) -> Predicted:
+    def _infer(self, case: PreprocessedCase) -> PredictedCase:
         engine = self._engine(case.case.package)
         return infer(case, engine, self._progress, self._kernels, self._settings.memory)
 
@@ -118,11 +118,13 @@ class Inference:
         return self._loaded_engine
 
 
-def postprocess_case(outcome: Outcome[Predicted], settings: RunSettings) -> Outcome[Result]:
+def postprocess_case(outcome: Outcome[PredictedCase], settings: RunSettings) -> Outcome[CaseResult]:
     """Applies the model package's postprocessing, unless the user switched it off."""
-    return run_step(outcome, "postprocessing", lambda case: finish(case, postprocessing=settings.postprocessing))
+    return run_step(
+        outcome, "postprocessing", lambda case: postprocess_and_measure(case, postprocessing=settings.postprocessing)
+    )
 
 
 def _load_case(task: Task, package: ModelPackage) -> Case:
-    series = [each if isinstance(each, Series) else load_volume(each) for each in task.series]
+    series = [each if isinstance(each, SeriesVolume) else load_volume(each) for each in task.series]
     return make_case(series, task.clicks, package, task.predecessors)

@@ -12,14 +12,14 @@ from typing import Any
 from typing_extensions import Self
 
 from clickseg.batch.metadata import Metadata, run_metadata
-from clickseg.batch.plan import Plan
+from clickseg.batch.plan import RunPlan
 from clickseg.batch.report import WrittenResult, run_report, series_entry, warn_of_unmatched_clicks
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.core.errors import ClickSegError, OutputError
 from clickseg.core.files import write_bytes
 from clickseg.core.staging import Staging
-from clickseg.inference.case import Result
+from clickseg.inference.case import CaseResult
 from clickseg.results.documents import make_documents
 from clickseg.results.identity import Document
 from clickseg.results.nifti import write_nifti
@@ -52,7 +52,7 @@ class ResultWriter:
     the files and the report's entry, so that memory does not grow with the number of series.
     """
 
-    def __init__(self, plan: Plan, settings: RunSettings) -> None:
+    def __init__(self, plan: RunPlan, settings: RunSettings) -> None:
         self._plan = plan
         self._settings = settings
         self._staging = Staging(settings.output, REPORT)
@@ -75,7 +75,7 @@ class ResultWriter:
         """The outcome of the run so far."""
         return RunSummary(tuple(self._lines), tuple(self._errors), run_metadata(self._entries), self._is_published)
 
-    def write_all(self, outcomes: Iterable[Outcome[Result]]) -> None:
+    def write_all(self, outcomes: Iterable[Outcome[CaseResult]]) -> None:
         """Writes the results of a run, one after another.
 
         Raises:
@@ -85,7 +85,7 @@ class ResultWriter:
             self.write(outcome)
             del outcome  # frees its volume before the next one is read
 
-    def write(self, outcome: Outcome[Result]) -> Outcome[WrittenResult]:
+    def write(self, outcome: Outcome[CaseResult]) -> Outcome[WrittenResult]:
         """Writes the result of one series. After the last series, publishes all results, unless every series failed.
 
         Returns:
@@ -112,7 +112,7 @@ class ResultWriter:
         self._is_published = True
         self._lines.append(f"report   {self._settings.output / REPORT}")
 
-    def _write_result(self, result: Result) -> WrittenResult:
+    def _write_result(self, result: CaseResult) -> WrittenResult:
         """Writes one result to the staging folder."""
         documents = make_documents(result, self._settings.clock, self._settings.segmentation_type)
         files = {"sr": self._save_document(documents.report), "preview": self._save_preview(result, documents.uid)}
@@ -124,10 +124,10 @@ class ResultWriter:
 
     def _save_document(self, document: Document[Any]) -> str:
         name = f"{document.uid}.dcm"
-        write_bytes(self._staging.waiting(name), document.content)
+        write_bytes(self._staging.unpublished_path(name), document.content)
         return name
 
-    def _save_preview(self, result: Result, uid: str) -> str:
+    def _save_preview(self, result: CaseResult, uid: str) -> str:
         series, name = result.case.reference, f"{uid}.png"
         picture = draw_preview(
             series.volume, series.unit, result.labels, result.case.clicks.points, result.case.package.spec

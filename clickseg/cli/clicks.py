@@ -9,31 +9,31 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from clickseg.batch.click_assignment import for_series, is_for
+from clickseg.batch.click_assignment import clicks_on_series, matches_series
 from clickseg.cli.terminal import format_table, print_bytes, print_lines
 from clickseg.clicks.click import Clicks
-from clickseg.clicks.find import clicks_in, read_clicks
-from clickseg.clicks.formats.grand_challenge import Frame
-from clickseg.clicks.formats.registry import MM_WRITERS, NUMBERED, VOXEL_WRITERS
-from clickseg.clicks.image_clicks import AnyClicks, Voxel, at_voxels, placed
+from clickseg.clicks.find import parse_click_file, read_clicks
+from clickseg.clicks.formats.grand_challenge import CoordinateSystem
+from clickseg.clicks.formats.registry import MM_WRITERS, NUMBERED_LABEL_FORMATS, VOXEL_WRITERS
+from clickseg.clicks.image_clicks import AnyClicks, Voxel, resolve_positions, to_image_clicks
 from clickseg.clicks.names import bare_label
 from clickseg.core.clock import read_clock
 from clickseg.core.errors import ClickError, UsageError
 from clickseg.core.files import write_bytes
-from clickseg.core.options import choice
+from clickseg.core.options import parse_choice
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import CheckedSeries, Remedies, check_all, listed
+from clickseg.dicom.series import Repairs, SeriesGeometry, check_all_series, format_series_list
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.inference.click_binding import check_inside
 from clickseg.results.structured_report import make_click_report
 
 SR = "sr"
-FORMS = (*MM_WRITERS, *VOXEL_WRITERS, SR)
+FORMATS = (*MM_WRITERS, *VOXEL_WRITERS, SR)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
-    frame = choice(Frame, arguments.clicks_frame, "clicks-frame")
+    frame = parse_choice(CoordinateSystem, arguments.clicks_frame, "clicks-frame")
     if arguments.to is None:
         print_lines(clicks_table(arguments.file, arguments.dicom, frame))
         return 0
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def clicks_table(path: Path, folder: Path | None, frame: Frame) -> list[str]:
+def clicks_table(path: Path, folder: Path | None, frame: CoordinateSystem) -> list[str]:
     """Returns the clicks of a file as a table, with voxel indices if their series is given.
 
     Args:
@@ -59,18 +59,18 @@ def clicks_table(path: Path, folder: Path | None, frame: Frame) -> list[str]:
     clicks = read_clicks(path, frame)
     series = None if folder is None else _find_series(folder, clicks)
     if series is None and not isinstance(clicks, Clicks):
-        rows = [(click.label, click.polarity.value, str(click.place)) for click in clicks.points]
+        rows = [(click.label, click.polarity.value, str(click.position)) for click in clicks.points]
         return format_table(("LABEL", "POLARITY", "POSITION"), rows)
     in_mm = _to_mm(clicks, series)
     rows = [(c.label, c.polarity.value, " ".join(f"{value:.3f}" for value in c.position_mm)) for c in in_mm.points]
     if series is None:
         return format_table(("LABEL", "POLARITY", "LPS MM"), rows)
-    voxels = [" ".join(str(n) for n in Voxel.at(click.position_mm, series.stack)) for click in in_mm.points]
+    voxels = [" ".join(str(n) for n in Voxel.from_position(click.position_mm, series.stack)) for click in in_mm.points]
     with_voxels = [(*row, voxel) for row, voxel in zip(rows, voxels, strict=True)]
     return format_table(("LABEL", "POLARITY", "LPS MM", "VOXEL I J K"), with_voxels)
 
 
-def convert(path: Path, folder: Path | None, frame: Frame, file_format: str, clock: datetime) -> bytes:
+def convert(path: Path, folder: Path | None, frame: CoordinateSystem, file_format: str, clock: datetime) -> bytes:
     """Returns the clicks of a file in another format.
 
     Args:
@@ -84,14 +84,14 @@ def convert(path: Path, folder: Path | None, frame: Frame, file_format: str, clo
         ClickError: The file cannot be read, a click is outside the series, or the format cannot store the clicks.
         UsageError: The format is unknown, or needs a series.
     """
-    if file_format not in FORMS:
-        raise UsageError(f"--to: expected {', '.join(FORMS)}, got {file_format!r}")
+    if file_format not in FORMATS:
+        raise UsageError(f"--to: expected {', '.join(FORMATS)}, got {file_format!r}")
     clicks = read_clicks(path, frame)
     series = None if folder is None else _find_series(folder, clicks)
-    return written(_to_mm(clicks, series), file_format, series, clock)
+    return encode_clicks(_to_mm(clicks, series), file_format, series, clock)
 
 
-def written(clicks: Clicks, file_format: str, series: CheckedSeries | None, clock: datetime) -> bytes:
+def encode_clicks(clicks: Clicks, file_format: str, series: SeriesGeometry | None, clock: datetime) -> bytes:
     """Returns the content of a click file. It is read back first, to check that the format can store the clicks.
 
     Args:
@@ -109,7 +109,7 @@ def written(clicks: Clicks, file_format: str, series: CheckedSeries | None, cloc
     return content
 
 
-def _encode(clicks: Clicks, file_format: str, series: CheckedSeries | None, clock: datetime) -> bytes:
+def _encode(clicks: Clicks, file_format: str, series: SeriesGeometry | None, clock: datetime) -> bytes:
     if file_format in MM_WRITERS:
         return MM_WRITERS[file_format](clicks)
     if series is None:
@@ -120,20 +120,20 @@ def _encode(clicks: Clicks, file_format: str, series: CheckedSeries | None, cloc
         raise ClickError(f"{clicks.source or 'the clicks'}: expected at least one click for a DICOM SR, got none")
     if file_format == SR:
         return make_click_report(reference_headers(series.stack), clicks, clock=clock).content
-    return VOXEL_WRITERS[file_format](at_voxels(clicks, series))
+    return VOXEL_WRITERS[file_format](to_image_clicks(clicks, series))
 
 
-def _check_read_back(clicks: Clicks, file_format: str, series: CheckedSeries | None, content: bytes) -> None:
+def _check_read_back(clicks: Clicks, file_format: str, series: SeriesGeometry | None, content: bytes) -> None:
     """Rejects clicks that would be read back differently, such as a label that looks like a polarity or a field.
 
     Raises:
         ClickError: The clicks would be read back differently.
     """
-    read_back = clicks_in(io.BytesIO(content), file_format) if clicks.points else Clicks()
+    read_back = parse_click_file(io.BytesIO(content), file_format) if clicks.points else Clicks()
     if isinstance(read_back, Clicks):
         in_mm = read_back
     else:
-        in_mm = placed(read_back, series) if series is not None else Clicks()
+        in_mm = resolve_positions(read_back, series) if series is not None else Clicks()
     labels = {bare_label(click.label) for click in clicks.points}
     default_label = labels.pop() if len(labels) == 1 else ""  # some formats do not store the only label
     if _stored_part(in_mm, file_format, series, default_label) != _stored_part(
@@ -147,20 +147,21 @@ def _check_read_back(clicks: Clicks, file_format: str, series: CheckedSeries | N
 
 
 def _stored_part(
-    clicks: Clicks, file_format: str, series: CheckedSeries | None, default_label: str
+    clicks: Clicks, file_format: str, series: SeriesGeometry | None, default_label: str
 ) -> Sequence[object]:
     """Returns the part of clicks that a format must store: positions, polarities, and which clicks share a label."""
     by_label: dict[str, list[object]] = {}
     for click in clicks.points:
         in_voxels = file_format in VOXEL_WRITERS
-        position = Voxel.at(click.position_mm, series.stack) if in_voxels and series else click.position_mm
+        position = Voxel.from_position(click.position_mm, series.stack) if in_voxels and series else click.position_mm
         by_label.setdefault(bare_label(click.label) or default_label, []).append((click.polarity.value, position))
     return sorted(
-        ["" if file_format in NUMBERED else label, sorted(points, key=str)] for label, points in by_label.items()
+        ["" if file_format in NUMBERED_LABEL_FORMATS else label, sorted(points, key=str)]
+        for label, points in by_label.items()
     )
 
 
-def _to_mm(clicks: AnyClicks, series: CheckedSeries | None) -> Clicks:
+def _to_mm(clicks: AnyClicks, series: SeriesGeometry | None) -> Clicks:
     """Returns clicks in LPS mm, all of them inside the series, if given.
 
     Raises:
@@ -171,13 +172,13 @@ def _to_mm(clicks: AnyClicks, series: CheckedSeries | None) -> Clicks:
         if isinstance(clicks, Clicks):
             return clicks
         raise UsageError(f"{clicks.source} contains voxel indices of a series", hint="name its folder with --dicom")
-    in_mm = placed(for_series(clicks, series), series)
+    in_mm = resolve_positions(clicks_on_series(clicks, series), series)
     for number, click in enumerate(in_mm.points, 1):
         check_inside(click, f"{clicks.source}: click {number}", series.stack.geometry)
     return in_mm
 
 
-def _find_series(folder: Path, clicks: AnyClicks) -> CheckedSeries:
+def _find_series(folder: Path, clicks: AnyClicks) -> SeriesGeometry:
     """Returns the one series in a folder that clicks match.
 
     Raises:
@@ -187,14 +188,14 @@ def _find_series(folder: Path, clicks: AnyClicks) -> CheckedSeries:
     """
     files = scan(folder)
     files.check_undamaged()
-    volumes, rejected = check_all(files, Remedies())
-    matching = [series for series in volumes if is_for(clicks, series)]
+    volumes, rejected = check_all_series(files, Repairs())
+    matching = [series for series in volumes if matches_series(clicks, series)]
     if len(matching) == 1:
         return matching[0]
     if not volumes and rejected:
         raise rejected[0].error
     raise ClickError(
         f"{clicks.source}: expected one series that matches the clicks, got {len(matching)} of: "
-        f"{listed([series.candidate for series in volumes]) or 'none'}",
+        f"{format_series_list([series.files for series in volumes]) or 'none'}",
         hint="--dicom names the folder of the series that the clicks belong to",
     )

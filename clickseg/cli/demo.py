@@ -7,7 +7,7 @@ import os
 
 from clickseg.batch.run import run as run_batch
 from clickseg.batch.settings import read_settings
-from clickseg.cli.terminal import conclude, print_lines, progress_bar
+from clickseg.cli.terminal import finish_run, print_lines, progress_bar
 from clickseg.core.errors import OutputError
 from clickseg.datasets.phantom import write_study
 
@@ -23,4 +23,4 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.study_only:
         return 0
     settings = read_settings(study, arguments.output / "result", arguments.models, {}, os.environ)
-    return conclude(run_batch(settings, progress_bar()), settings.output, os.environ)
+    return finish_run(run_batch(settings, progress_bar()), settings.output, os.environ)

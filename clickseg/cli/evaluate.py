@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from clickseg.cli.parser import run_options
-from clickseg.cli.terminal import fail, print_lines, progress_bar
+from clickseg.cli.terminal import print_lines, progress_bar, report_errors
 from clickseg.core.clock import read_clock
-from clickseg.core.extras import EVALUATION, check_libraries
-from clickseg.core.options import option_value, switch
+from clickseg.core.extras import EVALUATION_PACKAGES, check_libraries
+from clickseg.core.options import option_value, parse_switch
 
 if TYPE_CHECKING:
     from clickseg.evaluation.run import EvaluationSettings
@@ -23,12 +23,12 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         LibraryError: A library of the extra ``train`` is not installed.
     """
-    check_libraries(EVALUATION)
+    check_libraries(EVALUATION_PACKAGES)
     from clickseg.evaluation.run import evaluate
 
     result = evaluate(evaluation_settings(arguments, run_options(arguments), os.environ), progress_bar("step"))
     print_lines(result.lines)
-    return fail(result.errors, None, os.environ) if result.errors else 0
+    return report_errors(result.errors, None, os.environ) if result.errors else 0
 
 
 def evaluation_settings(
@@ -57,10 +57,10 @@ def evaluation_settings(
         protocol=ProtocolName(arguments.protocol),
         runtime=read_runtime_settings(options, environ, arguments.output),
         clock=read_clock(environ),
-        postprocessing=switch(option_value("postprocessing", options, environ) or "on", "postprocessing"),
+        postprocessing=parse_switch(option_value("postprocessing", options, environ) or "on", "postprocessing"),
         steps=arguments.steps,
         seed=arguments.seed,
-        chosen=tuple(arguments.fold),
-        folds=arguments.folds,
-        truth=tuple(tuple(names.split(",")) for names in arguments.truth),
+        fold_numbers=tuple(arguments.fold),
+        fold_count=arguments.folds,
+        truth_names=tuple(tuple(names.split(",")) for names in arguments.truth),
     )

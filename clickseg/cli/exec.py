@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from clickseg.core.errors import UsageError
-from clickseg.inference.engines.cuda_runtime import library_folders
+from clickseg.inference.engines.cuda_runtime import cuda_library_folders
 
 _FLAGS = {"input": "-i", "output": "-o", "model": "-m", "workdir": "-w", "log_level": "-l"}
 
@@ -54,7 +54,7 @@ def _entry_point(app: Path) -> Path:
 
 def _add_cuda_runtime(environ: Mapping[str, str]) -> dict[str, str]:
     """Returns an environment in which the libraries of the CUDA runtime are found."""
-    folders = [environ.get("LD_LIBRARY_PATH", ""), *(str(folder) for folder in library_folders())]
+    folders = [environ.get("LD_LIBRARY_PATH", ""), *(str(folder) for folder in cuda_library_folders())]
     return {**environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders))}
 
 

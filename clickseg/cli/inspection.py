@@ -9,10 +9,10 @@ from typing import Any
 
 from clickseg.cli.terminal import format_table, print_lines
 from clickseg.core.errors import InputError
-from clickseg.core.text import counted
+from clickseg.core.text import format_count
 from clickseg.dicom.files import Scan, scan
-from clickseg.dicom.series import Candidate, Remedies, check, group
-from clickseg.dicom.values import quantity_of
+from clickseg.dicom.series import Repairs, SeriesFiles, check_series, group_by_series
+from clickseg.dicom.values import determine_quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,23 @@ class Row:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     files = scan(arguments.input)
-    rows = inspect_series(files, Remedies.parse(arguments.repair))
+    rows = inspect_series(files, Repairs.parse(arguments.repair))
     print_lines(
         json.dumps(json_report(files, rows), indent=2).splitlines() if arguments.json else text_report(files, rows)
     )
     return 0
 
 
-def inspect_series(files: Scan, repairs: Remedies) -> tuple[Row, ...]:
+def inspect_series(files: Scan, repairs: Repairs) -> tuple[Row, ...]:
     """Returns a row for each series of a scan, sorted by folder.
 
     Args:
         files: The scanned files.
         repairs: The repairs allowed for irregular series.
     """
-    all_series = sorted(group(files.instances), key=lambda series: (series.folder, series.first.name))
+    all_series = sorted(
+        group_by_series(files.instances), key=lambda series: (series.folder, series.first_instance.name)
+    )
     return tuple(_inspect(series, repairs) for series in all_series)
 
 
@@ -72,7 +74,7 @@ def json_report(files: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
     return {
         "instances": len(files.instances),
         "damaged": {name: damage.reason for name, damage in files.damaged.items()},
-        "ignored": dict(files.passed_over),
+        "ignored": dict(files.ignored),
         "series": [asdict(row) for row in rows],
     }
 
@@ -88,28 +90,28 @@ def text_report(files: Scan, rows: tuple[Row, ...]) -> list[str]:
         lines += [f"    problem: {row.problem}"] if row.problem else []
         lines += [f"    hint: {row.hint}"] if row.hint else []
     lines += [f"damaged: {name}: {damage.reason}" for name, damage in files.damaged.items()]
-    ignored = ", ".join(f"{count} {reason}" for reason, count in files.passed_over.items())
-    lines += ["", f"{counted(len(files.instances), 'DICOM file')}; ignored: {ignored or 'none'}"]
+    ignored = ", ".join(f"{count} {reason}" for reason, count in files.ignored.items())
+    lines += ["", f"{format_count(len(files.instances), 'DICOM file')}; ignored: {ignored or 'none'}"]
     return lines
 
 
-def _inspect(series: Candidate, repairs: Remedies) -> Row:
+def _inspect(series: SeriesFiles, repairs: Repairs) -> Row:
     row: dict[str, Any] = {
         "series_instance_uid": series.series_uid,
         "modality": series.modality,
-        "description": series.first.text("SeriesDescription"),
+        "description": series.first_instance.text("SeriesDescription"),
         "folder": series.folder,
-        "instances": len(series.instances) + len(series.others),
+        "instances": len(series.instances) + len(series.other_instances),
     }
-    if not series.instances and series.first.pixel_bytes == 0:
-        return Row(**row, problem=f"no image: {series.first.header.SOPClassUID.name}")
+    if not series.instances and series.first_instance.pixel_bytes == 0:
+        return Row(**row, problem=f"no image: {series.first_instance.header.SOPClassUID.name}")
     try:
-        volume = check(series, repairs)
+        volume = check_series(series, repairs)
         geometry = volume.stack.geometry
         row["shape"] = geometry.spatial_shape
         row["spacing_mm"] = tuple(round(float(value), 4) for value in geometry.spacing)
-        row["repairs"] = volume.candidate.remedies_used
-        row["unit"] = quantity_of(volume).unit
+        row["repairs"] = volume.files.applied_repairs
+        row["unit"] = determine_quantity(volume).unit
     except InputError as error:
         return Row(**row, problem=str(error), hint=error.hint)
     return Row(**row)

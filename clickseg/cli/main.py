@@ -13,12 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from clickseg.cli.parser import parsed
-from clickseg.cli.terminal import fail, open_streams, set_up
+from clickseg.cli.parser import parse_arguments
+from clickseg.cli.terminal import open_standard_streams, report_errors, set_up_logging
 from clickseg.core.clock import read_clock
-from clickseg.core.errors import ClickSegError, Interrupted, UsageError, unexpected
+from clickseg.core.errors import ClickSegError, Interrupted, UsageError, unexpected_error
 from clickseg.core.garbage_collector import tune_collector
-from clickseg.core.interruption import end, interruptible, raise_when_terminated
+from clickseg.core.interruption import exit_immediately, install_signal_handlers, preserve_interruption
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,27 +30,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. An interruption ends the process instead of returning.
     """
-    open_streams()
+    open_standard_streams()
     try:
-        arguments = parsed(sys.argv[1:] if argv is None else argv)
+        arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
     except UsageError as error:
-        return fail([error], None, os.environ)
+        return report_errors([error], None, os.environ)
     output: Path | None = getattr(arguments, "output", None)
-    set_up("DEBUG" if arguments.debug else "WARNING" if arguments.quiet else "INFO")
-    raise_when_terminated()
+    set_up_logging("DEBUG" if arguments.debug else "WARNING" if arguments.quiet else "INFO")
+    install_signal_handlers()
     tune_collector()
     try:
         read_clock(os.environ)  # checked here, since libraries read SOURCE_DATE_EPOCH too, with less clear errors
-        with interruptible():
+        with preserve_interruption():
             code: int = importlib.import_module(f"clickseg.cli.{arguments.module}").run(arguments)
             return code
     except ClickSegError as error:
         if arguments.debug:
             raise
-        return fail([error], output, os.environ)
+        return report_errors([error], output, os.environ)
     except KeyboardInterrupt:
-        end(fail([Interrupted("interrupted")], output, os.environ))
+        exit_immediately(report_errors([Interrupted("interrupted")], output, os.environ))
     except Exception as error:
         if arguments.debug:
             raise
-        return fail([unexpected(error)], output, os.environ)
+        return report_errors([unexpected_error(error)], output, os.environ)

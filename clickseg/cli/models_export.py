@@ -14,18 +14,18 @@ from clickseg.batch.plan import make_plan
 from clickseg.batch.settings import RunSettings, read_settings
 from clickseg.batch.steps import load_cases
 from clickseg.cli.terminal import print_lines
-from clickseg.core.arrays import Values
+from clickseg.core.arrays import Float32Array
 from clickseg.core.errors import ClickSegError, InputError, UsageError
 from clickseg.core.progress import no_progress
-from clickseg.inference.case import Prepared
+from clickseg.inference.case import PreprocessedCase
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.model_input import ModelInput
-from clickseg.inference.preprocess import prepare
+from clickseg.inference.preprocess import preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings, read_runtime_settings
-from clickseg.inference.sliding_window import SlidingWindow, constants_of
+from clickseg.inference.sliding_window import SlidingWindow, constant_channel_values
 from clickseg.models.package import load_package
 
 _MAX_WINDOWS = 64
@@ -98,7 +98,7 @@ def _export_int8(package: Path, calibrate: Path | None, environ: Mapping[str, st
     return [*map(str, quantized.files), agreement]
 
 
-def calibration_windows(settings: RunSettings) -> list[Values]:
+def calibration_windows(settings: RunSettings) -> list[Float32Array]:
     """Returns up to 64 evenly spaced windows of an input, without windows of a single value such as air.
 
     Up to half of them contain clicks. Few windows do; without them, int8 would not be calibrated for click channels.
@@ -133,20 +133,20 @@ def _thin_out(numbers: Sequence[int], max_count: int) -> Sequence[int]:
     return numbers[:: math.ceil(len(numbers) / max_count)] if numbers else ()
 
 
-def _iterate_windows(settings: RunSettings) -> Iterator[tuple[Values, bool]]:
+def _iterate_windows(settings: RunSettings) -> Iterator[tuple[Float32Array, bool]]:
     """Yields the network input of each window that has more than one value, and whether it contains clicks."""
     for outcome in load_cases(make_plan(settings)):
         if isinstance(outcome.value, ClickSegError):
             raise outcome.value
-        case = prepare(outcome.value)
+        case = preprocess(outcome.value)
         spec = case.case.package.spec
         inputs = _replay_clicks(case, settings.runtime) if spec.previous_mask else case.inputs
-        for channels in SlidingWindow(inputs, spec).channels():
-            if constants_of(channels) is None:
+        for channels in SlidingWindow(inputs, spec).window_inputs():
+            if constant_channel_values(channels) is None:
                 yield channels, bool(channels[len(spec.inputs) :].any())
 
 
-def _replay_clicks(case: Prepared, settings: RuntimeSettings) -> ModelInput:
+def _replay_clicks(case: PreprocessedCase, settings: RuntimeSettings) -> ModelInput:
     """Runs a model with a previous mask click by click in f32, and returns its input after the last click."""
     f32 = replace(settings, runtime=Runtime.OPENVINO, device="cpu", precision=Precision.F32)
     engine, kernels = make_engine(case.case.package, f32), KernelChoice(settings.cache)

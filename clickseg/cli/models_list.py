@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from clickseg.cli.terminal import fail, print_lines
+from clickseg.cli.terminal import print_lines, report_errors
 from clickseg.models.find import list_packages, model_paths
 
 
@@ -15,5 +15,7 @@ def run(arguments: argparse.Namespace) -> int:
     for package in packages:
         labels = ", ".join(" or ".join((label.name, *label.aliases)) for label in package.spec.classes)
         default = ", default" if package.spec.default else ""
-        print_lines([f"{package.name} {package.version}: {package.takes} -> {labels} ({package.path}{default})"])
-    return fail(errors, None, os.environ) if errors else 0
+        print_lines(
+            [f"{package.name} {package.version}: {package.modalities_text} -> {labels} ({package.path}{default})"]
+        )
+    return report_errors(errors, None, os.environ) if errors else 0

@@ -7,7 +7,7 @@ import os
 import sys
 
 from clickseg.cli.main import main as clickseg
-from clickseg.cli.terminal import fail
+from clickseg.cli.terminal import report_errors
 from clickseg.core.errors import UsageError
 
 
@@ -23,7 +23,7 @@ def main() -> int:
         missing = UsageError(
             "monai-deploy requires holoscan-cli for commands other than exec", hint="pip install 'clickseg[deploy]'"
         )
-        return fail([missing], None, os.environ)
+        return report_errors([missing], None, os.environ)
     from holoscan_cli.__main__ import main as holoscan_main
 
     holoscan_main()

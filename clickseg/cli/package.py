@@ -120,7 +120,7 @@ def package(content: Content, image: Image, output: Path | None) -> list[str]:
         raise OutputError(f"{output}: expected an existing folder")
     with tempfile.TemporaryDirectory(prefix="clickseg-package-") as folder:
         write_context(content, build_files(), Path(folder))
-        _run(build_command(program, image, provenance_of(content.app), Path(folder)), program)
+        _run(build_command(program, image, read_provenance(content.app), Path(folder)), program)
     if not program.has_image(image.tag):
         raise ContainerError(
             f"{program.name} built {image.tag}, but did not store it on this machine", hint="docker buildx use default"
@@ -245,7 +245,7 @@ def _link_or_copy(path: Path, link: Path) -> None:
         shutil.copy(path, link)
 
 
-def provenance_of(folder: Path) -> Provenance:
+def read_provenance(folder: Path) -> Provenance:
     """Returns the commit and the repository of a folder, from git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clickseg.cli.renamed import add_renamed_options, reject_renamed_command
-from clickseg.core.options import variable
+from clickseg.core.options import environment_variable
 from clickseg.core.version import __version__
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
@@ -80,7 +80,7 @@ _FOLDS_HELP = "number of folds, if the dataset does not define folds (default: 5
 _VARIABLES_HELP = "An option marked [VARIABLE] can also be set with this environment variable."
 
 
-def parsed(argv: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line.
 
     Args:
@@ -188,13 +188,13 @@ def _add_run_options(parser: argparse.ArgumentParser, names: Iterable[str]) -> N
     for name in names:
         metavar = _METAVARS.get(name, name.upper())
         if name in _FLAGS:
-            text = f"{OPTIONS[name]} [{variable(name)}={_FLAGS[name]}]"
+            text = f"{OPTIONS[name]} [{environment_variable(name)}={_FLAGS[name]}]"
             parser.add_argument(f"--{name}", action="store_const", const=_FLAGS[name], help=text)
         elif name in _REPEATABLE:
-            text = f"{OPTIONS[name]} [{variable(name)}]"
+            text = f"{OPTIONS[name]} [{environment_variable(name)}]"
             parser.add_argument(f"--{name}", action="append", metavar=metavar, help=text)
         else:
-            parser.add_argument(f"--{name}", metavar=metavar, help=f"{OPTIONS[name]} [{variable(name)}]")
+            parser.add_argument(f"--{name}", metavar=metavar, help=f"{OPTIONS[name]} [{environment_variable(name)}]")
 
 
 def _add_segment(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from clickseg.cli.container_program import ContainerProgram, find_program
 from clickseg.cli.manifests import ENVIRONMENT, MODEL_ROOT
 from clickseg.cli.parser import OPTIONS
 from clickseg.core.errors import ContainerError, InputError, OutputError
-from clickseg.core.options import option_value, variable
+from clickseg.core.options import environment_variable, option_value
 from clickseg.core.owned_files import user_and_group
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,9 @@ def container_settings(environ: Mapping[str, str], *, shows_progress: bool) -> d
     Raises:
         UsageError: The variable of an option that was renamed is set.
     """
-    values = {variable(name): option_value(name, {}, environ) for name in OPTIONS if name not in _PATH_OPTIONS}
+    values = {
+        environment_variable(name): option_value(name, {}, environ) for name in OPTIONS if name not in _PATH_OPTIONS
+    }
     values["SOURCE_DATE_EPOCH"] = environ.get("SOURCE_DATE_EPOCH")
     settings = {name: value for name, value in values.items() if value}
     return {**settings, "CLICKSEG_PROGRESS": "1"} if shows_progress else settings
@@ -149,9 +151,9 @@ def container_command(program: ContainerProgram, job: Job, settings: Mapping[str
     """
     mounts, environ = _mounts(job), dict(settings)
     if job.clicks:
-        environ[variable("clicks")] = _PATH_SEPARATOR.join(_mounted_clicks(job.clicks))
+        environ[environment_variable("clicks")] = _PATH_SEPARATOR.join(_mounted_clicks(job.clicks))
     if job.cache is not None:
-        environ[variable("cache")] = _CACHE_MOUNT
+        environ[environment_variable("cache")] = _CACHE_MOUNT
     words = ["run", "--rm", "--read-only", "--network", "none", "--cap-drop", "ALL"]
     words += ["--security-opt", "no-new-privileges", "--tmpfs", "/tmp"]  # noqa: S108
     words += ["--user", f"{job.user[0]}:{job.user[1]}"] if job.user else []

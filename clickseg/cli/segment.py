@@ -8,14 +8,14 @@ import os
 from clickseg.batch.settings import RunSettings, read_settings
 from clickseg.batch.writer import RunSummary
 from clickseg.cli.parser import run_options
-from clickseg.cli.terminal import begin, conclude, progress_bar
+from clickseg.cli.terminal import begin_run, finish_run, progress_bar
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     settings = read_settings(arguments.input, arguments.output, arguments.models, run_options(arguments), os.environ)
-    begin(settings.output, os.environ)
-    return conclude(_segment(settings, arguments), settings.output, os.environ)
+    begin_run(settings.output, os.environ)
+    return finish_run(_segment(settings, arguments), settings.output, os.environ)
 
 
 def _segment(settings: RunSettings, arguments: argparse.Namespace) -> RunSummary:

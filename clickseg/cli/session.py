@@ -6,15 +6,15 @@ import argparse
 import os
 from dataclasses import replace
 
-from clickseg.batch.session_run import Edit, SessionRun, SessionStep, refine
+from clickseg.batch.session_run import SessionEdit, SessionRun, SessionStep, refine
 from clickseg.batch.settings import read_settings
 from clickseg.batch.writer import RunSummary
 from clickseg.cli.parser import run_options
-from clickseg.cli.terminal import begin, conclude, progress_bar
+from clickseg.cli.terminal import begin_run, finish_run, progress_bar
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.core.arrays import Box
 from clickseg.core.errors import UsageError
-from clickseg.core.text import counted
+from clickseg.core.text import format_count
 from clickseg.inference.case import Case
 from clickseg.session.session import Change, Session
 
@@ -22,12 +22,12 @@ from clickseg.session.session import Change, Session
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     settings = read_settings(arguments.input, arguments.output, arguments.models, run_options(arguments), os.environ)
-    begin(settings.output, os.environ)
+    begin_run(settings.output, os.environ)
     session_run = refine(settings, arguments.session, parse_edit(arguments), progress_bar())
-    return conclude(summarize_session_run(session_run), settings.output, os.environ)
+    return finish_run(summarize_session_run(session_run), settings.output, os.environ)
 
 
-def parse_edit(arguments: argparse.Namespace) -> Edit:
+def parse_edit(arguments: argparse.Namespace) -> SessionEdit:
     """Returns the change of the session that the arguments request.
 
     Raises:
@@ -66,10 +66,9 @@ def summarize_session_run(run: SessionRun) -> RunSummary:
 
 def _step_line(step: SessionStep) -> str:
     change = step.change
-    windows = f"{change.windows_run} of {counted(step.windows, 'window')} run in {change.seconds:.1f} s"
-    return (
-        f"changed  {_format_box(change.box) if change.box else 'nothing'} ({windows}; {counted(step.clicks, 'click')})"
-    )
+    windows = f"{change.windows_run} of {format_count(step.window_count, 'window')} run in {change.seconds:.1f} s"
+    clicks = format_count(step.click_count, "click")
+    return f"changed  {_format_box(change.box) if change.box else 'nothing'} ({windows}; {clicks})"
 
 
 def _format_box(box: Box) -> str:

@@ -12,11 +12,18 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clickseg.batch.metadata import METADATA, Metadata, is_wanted, may_replace, with_error, write_metadata
+from clickseg.batch.metadata import (
+    METADATA_FILE,
+    Metadata,
+    add_error,
+    can_replace_metadata,
+    is_metadata_enabled,
+    write_metadata,
+)
 from clickseg.core.errors import ClickSegError, Killed, UsageError
-from clickseg.core.interruption import raise_again
+from clickseg.core.interruption import raise_pending_interruption
 from clickseg.core.progress import Progress
-from clickseg.core.text import printable
+from clickseg.core.text import escape_unprintable
 
 if TYPE_CHECKING:
     from clickseg.batch.writer import RunSummary
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
 _STDERR = 2
 
 
-def open_streams() -> None:
+def open_standard_streams() -> None:
     """Opens the standard streams that are closed, as in daemons, so that no other file gets their descriptors."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
@@ -33,7 +40,7 @@ def open_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
 
 
-def set_up(level: str) -> None:
+def set_up_logging(level: str) -> None:
     """Sends ClickSeg's logs to standard error, and silences libraries, whose messages may contain patient data.
 
     Args:
@@ -56,10 +63,10 @@ class _PrintableFormatter(logging.Formatter):
     """Escapes control characters, which a file name or a DICOM attribute may contain."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in logging
-        return printable(super().formatMessage(record))
+        return escape_unprintable(super().formatMessage(record))
 
 
-def begin(output: Path, environ: Mapping[str, str]) -> None:
+def begin_run(output: Path, environ: Mapping[str, str]) -> None:
     """Begins a run: writes the ``metadata.json`` that a workflow engine finds if the run is killed.
 
     The end of the run replaces the file.
@@ -68,13 +75,13 @@ def begin(output: Path, environ: Mapping[str, str]) -> None:
         output: The output folder.
         environ: As for ``report_errors``.
     """
-    if is_wanted(environ) and may_replace(output):
+    if is_metadata_enabled(environ) and can_replace_metadata(output):
         killed = Killed("the run was killed, for example at a memory or time limit, or it has not finished yet")
         with suppress(OSError):  # reported at the end of the run, which writes the file too
-            write_metadata(with_error(killed), output)
+            write_metadata(add_error(killed), output)
 
 
-def conclude(summary: RunSummary, output: Path | None, environ: Mapping[str, str]) -> int:
+def finish_run(summary: RunSummary, output: Path | None, environ: Mapping[str, str]) -> int:
     """Finishes a run: prints its results on standard output, and its errors on standard error.
 
     Args:
@@ -87,11 +94,13 @@ def conclude(summary: RunSummary, output: Path | None, environ: Mapping[str, str
     """
     print_lines(summary.lines)
     if summary.errors:
-        return fail(summary.errors, output, environ, summary.metadata)
-    if output is None or not is_wanted(environ):
+        return report_errors(summary.errors, output, environ, summary.metadata)
+    if output is None or not is_metadata_enabled(environ):
         return 0
-    if not may_replace(output):
-        logging.getLogger(__name__).warning("%s exists and was not written by ClickSeg: it is not replaced", METADATA)
+    if not can_replace_metadata(output):
+        logging.getLogger(__name__).warning(
+            "%s exists and was not written by ClickSeg: it is not replaced", METADATA_FILE
+        )
         return 0
     return 0 if _try_to_write_metadata(summary.metadata, output) else 1
 
@@ -106,7 +115,7 @@ def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
 def print_lines(lines: Iterable[str]) -> None:
     """Prints lines on standard output. It is not an error if no process reads them, as after ``| head``."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print_bytes("".join(f"{printable(line)}\n" for line in lines).encode(encoding, "backslashreplace"))
+    print_bytes("".join(f"{escape_unprintable(line)}\n" for line in lines).encode(encoding, "backslashreplace"))
 
 
 def print_bytes(content: bytes) -> None:
@@ -118,7 +127,7 @@ def print_bytes(content: bytes) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def fail(
+def report_errors(
     errors: Sequence[ClickSegError], output: Path | None, environ: Mapping[str, str], metadata: Metadata | None = None
 ) -> int:
     """Prints errors on standard error, as ``error: …`` and ``hint: …``.
@@ -134,11 +143,11 @@ def fail(
         The exit code: 2 if the first error is a usage error, else 1.
     """
     for error in errors:
-        sys.stderr.write(f"error: {printable(' '.join(str(error).split()))}\n")
+        sys.stderr.write(f"error: {escape_unprintable(' '.join(str(error).split()))}\n")
         if error.hint:
-            sys.stderr.write(f"hint: {printable(error.hint)}\n")
-    if output is not None and is_wanted(environ):
-        _try_to_write_metadata(with_error(errors[0], metadata), output)
+            sys.stderr.write(f"hint: {escape_unprintable(error.hint)}\n")
+    if output is not None and is_metadata_enabled(environ):
+        _try_to_write_metadata(add_error(errors[0], metadata), output)
     return 2 if isinstance(errors[0], UsageError) else 1
 
 
@@ -151,7 +160,7 @@ def progress_bar(unit: str = "window") -> Progress:
         unit: The unit of progress.
     """
     if not sys.stderr.isatty() and os.environ.get("CLICKSEG_PROGRESS") != "1":
-        return lambda _done, _count: raise_again()
+        return lambda _done, _count: raise_pending_interruption()
     from tqdm import tqdm
 
     bars: list[tqdm[None]] = []
@@ -162,7 +171,7 @@ def progress_bar(unit: str = "window") -> Progress:
         bars[0].update(done - bars[0].n)
         if done == count:
             bars[0].close()
-        raise_again()
+        raise_pending_interruption()
 
     return show
 
@@ -172,6 +181,6 @@ def _try_to_write_metadata(metadata: Metadata, output: Path) -> bool:
     try:
         write_metadata(metadata, output)
     except OSError as cause:
-        sys.stderr.write(f"error: {METADATA} cannot be written: {cause.strerror}\n")
+        sys.stderr.write(f"error: {METADATA_FILE} cannot be written: {cause.strerror}\n")
         return False
     return True

@@ -75,11 +75,11 @@ def _to_polarity(value: object) -> Polarity:
         raise ClickError(f"a click: expected the polarity {expected}, got {value!a:.80}") from error
 
 
-Points: TypeAlias = tuple[Click, ...]
+ClickSequence: TypeAlias = tuple[Click, ...]
 """Clicks in the order in which the user made them."""
 
 
-def say_what_is_meant(clicks: Iterable[Click]) -> bool:
+def has_foreground_click(clicks: Iterable[Click]) -> bool:
     """Returns whether any click is a foreground click. Without one, a model that needs clicks segments nothing."""
     return any(click.polarity is Polarity.FOREGROUND for click in clicks)
 
@@ -95,7 +95,7 @@ class Clicks:
         source: The name of the file, for messages and the report.
     """
 
-    points: Points = ()
+    points: ClickSequence = ()
     frame_of_reference_uid: str | None = None
     series_instance_uid: str | None = None
     source: str = ""

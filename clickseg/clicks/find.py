@@ -12,16 +12,16 @@ from pydicom import dcmread
 
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.cvpr import read_cvpr
-from clickseg.clicks.formats.grand_challenge import Frame
+from clickseg.clicks.formats.grand_challenge import CoordinateSystem
 from clickseg.clicks.formats.registry import JSON_FORMATS
 from clickseg.clicks.formats.slicer import FCSV_SUFFIX, is_slicer_fcsv, parse_slicer_fcsv
-from clickseg.clicks.formats.structured_report import clicks_of_report
+from clickseg.clicks.formats.structured_report import read_report_clicks
 from clickseg.clicks.image_clicks import AnyClicks, PendingClicks
 from clickseg.core.errors import ClickError
-from clickseg.core.validation import MAX_JSON_BYTES, load_json, read_json
-from clickseg.dicom.part10 import MAX_INFLATED_BYTES, READ_ERRORS, inflates_beyond_bounds
+from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json
+from clickseg.dicom.part10 import MAX_INFLATED_BYTES, READ_ERRORS, is_decompression_bomb
 
-NONE = "none"
+NO_CLICKS = "none"
 """The source that means: use no clicks, and ignore click files in the input folder."""
 
 _FILE_PATTERNS = ("clicks.json", "*.mrk.json", f"*{FCSV_SUFFIX}")
@@ -41,10 +41,10 @@ class FoundClicks:
 
     clicks: AnyClicks | None
     paths: frozenset[Path] = frozenset()
-    passed_over: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
-def find_clicks(sources: Sequence[str] | Clicks, folder: Path, coordinate_system: Frame) -> FoundClicks:
+def find_clicks(sources: Sequence[str] | Clicks, folder: Path, coordinate_system: CoordinateSystem) -> FoundClicks:
     """Returns the clicks of explicit sources, else those of the only click file in a folder or its subfolders.
 
     Args:
@@ -57,9 +57,9 @@ def find_clicks(sources: Sequence[str] | Clicks, folder: Path, coordinate_system
     """
     files = _find_click_files(folder)
     if isinstance(sources, Clicks):
-        return FoundClicks(sources, passed_over=tuple(files))
-    if tuple(sources) == (NONE,):
-        return FoundClicks(Clicks(), passed_over=tuple(files))
+        return FoundClicks(sources, ignored=tuple(files))
+    if tuple(sources) == (NO_CLICKS,):
+        return FoundClicks(Clicks(), ignored=tuple(files))
     if sources:
         used = frozenset(Path(os.path.realpath(source)) for source in sources)  # resolve() fails on circular links
         ignored = tuple(name for name, path in files.items() if path not in used)
@@ -78,7 +78,9 @@ def find_clicks(sources: Sequence[str] | Clicks, folder: Path, coordinate_system
     return FoundClicks(read_clicks(path, coordinate_system, name), frozenset({path}))
 
 
-def read_clicks(path: Path, coordinate_system: Frame = Frame.VOXEL, name: str | None = None) -> AnyClicks:
+def read_clicks(
+    path: Path, coordinate_system: CoordinateSystem = CoordinateSystem.VOXEL, name: str | None = None
+) -> AnyClicks:
     """Reads a click file of any known format.
 
     Args:
@@ -92,12 +94,14 @@ def read_clicks(path: Path, coordinate_system: Frame = Frame.VOXEL, name: str | 
     source = name or path.name
     try:
         with path.open("rb") as file:
-            return clicks_in(file, source, coordinate_system)
+            return parse_click_file(file, source, coordinate_system)
     except OSError as error:
         raise ClickError(f"{source}: cannot be read: {error.strerror}") from error
 
 
-def clicks_in(file: BinaryIO, source: str, coordinate_system: Frame = Frame.VOXEL) -> AnyClicks:
+def parse_click_file(
+    file: BinaryIO, source: str, coordinate_system: CoordinateSystem = CoordinateSystem.VOXEL
+) -> AnyClicks:
     """Reads an open click file; see ``read_clicks``.
 
     Raises:
@@ -113,7 +117,7 @@ def clicks_in(file: BinaryIO, source: str, coordinate_system: Frame = Frame.VOXE
     if is_slicer_fcsv(text):
         return parse_slicer_fcsv(text, source)
     looks_like_json = source.lower().endswith(".json") or text.lstrip()[:1] in ("{", "[")
-    data = load_json(content, source, ClickError) if looks_like_json else None
+    data = parse_json(content, source, ClickError) if looks_like_json else None
     for json_format in JSON_FORMATS:
         if json_format.matches(data):
             return json_format.parse(data, source, coordinate_system)
@@ -125,12 +129,12 @@ def clicks_in(file: BinaryIO, source: str, coordinate_system: Frame = Frame.VOXE
 
 def _read_dicom_sr(file: BinaryIO, source: str) -> AnyClicks:
     try:
-        header = None if inflates_beyond_bounds(file) else dcmread(file, stop_before_pixels=True)
+        header = None if is_decompression_bomb(file) else dcmread(file, stop_before_pixels=True)
     except READ_ERRORS as error:
         raise ClickError(f"{source}: not a DICOM SR: {type(error).__name__}") from error
     if header is None:
         raise ClickError(f"{source}: the deflated DICOM file inflates to more than {MAX_INFLATED_BYTES} bytes")
-    parts = clicks_of_report(header, source)
+    parts = read_report_clicks(header, source)
     if not parts:
         raise ClickError(f"{source}: a DICOM file without seed points or probes")
     if len(parts) > 1:

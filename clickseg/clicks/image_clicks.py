@@ -13,7 +13,7 @@ import numpy as np
 
 from clickseg.clicks.click import Click, Clicks, Point, Polarity
 from clickseg.core.errors import ClickError
-from clickseg.dicom.series import CheckedSeries
+from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.stack import Stack
 
 
@@ -51,14 +51,14 @@ class Voxel(NamedTuple):
         shape = (stack.geometry.spatial_shape[2], stack.geometry.spatial_shape[1], len(stack.planes))
         if not all(0 <= index < count for index, count in zip((self.i, self.j, self.k), shape, strict=True)):
             raise ClickError(f"voxel {(self.i, self.j, self.k)} is outside the series of {shape} voxels (i, j, k)")
-        array_index = stack.slices[len(stack.planes) - 1 - self.k]  # the stack has the opposite order
+        array_index = stack.slice_coordinates[len(stack.planes) - 1 - self.k]  # the stack has the opposite order
         return _to_point(stack.geometry.map_indices_to_reference(np.array([[array_index, self.j, self.i]]))[0])
 
     @classmethod
-    def at(cls, position_mm: Point, stack: Stack) -> Voxel:
+    def from_position(cls, position_mm: Point, stack: Stack) -> Voxel:
         """Returns the voxel that contains a position: the nearest slice, and floor(x + 0.5) of column and row."""
         index = stack.geometry.map_reference_to_indices(np.array([position_mm]))[0]
-        nearest = int(np.abs(stack.slices - index[0]).argmin())
+        nearest = int(np.abs(stack.slice_coordinates - index[0]).argmin())
         j, i = (
             min(int(np.floor(value + 0.5)), count - 1)  # the border of the last voxel belongs to it
             for value, count in zip(index[1:], stack.geometry.spatial_shape[1:], strict=True)
@@ -112,7 +112,7 @@ class PendingClick:
 
     label: str
     polarity: Polarity
-    place: ImagePosition
+    position: ImagePosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class PendingClicks:
 AnyClicks: TypeAlias = Clicks | PendingClicks
 
 
-class VoxelClick(NamedTuple):
+class ImageClick(NamedTuple):
     """A click at a voxel, for writing file formats whose coordinates are voxels."""
 
     label: str
@@ -139,12 +139,14 @@ class VoxelClick(NamedTuple):
     voxel: Voxel
 
 
-def at_voxels(clicks: Clicks, series: CheckedSeries) -> tuple[VoxelClick, ...]:
+def to_image_clicks(clicks: Clicks, series: SeriesGeometry) -> tuple[ImageClick, ...]:
     """Returns clicks with the voxels of a series that contain them."""
-    return tuple(VoxelClick(c.label, c.polarity, Voxel.at(c.position_mm, series.stack)) for c in clicks.points)
+    return tuple(
+        ImageClick(c.label, c.polarity, Voxel.from_position(c.position_mm, series.stack)) for c in clicks.points
+    )
 
 
-def placed(clicks: AnyClicks, series: CheckedSeries) -> Clicks:
+def resolve_positions(clicks: AnyClicks, series: SeriesGeometry) -> Clicks:
     """Returns clicks with their positions in the patient.
 
     Args:
@@ -159,10 +161,10 @@ def placed(clicks: AnyClicks, series: CheckedSeries) -> Clicks:
     points = []
     for number, click in enumerate(clicks.points, 1):
         try:
-            points.append(Click(click.label, click.polarity, click.place.position_mm(series.stack)))
+            points.append(Click(click.label, click.polarity, click.position.position_mm(series.stack)))
         except ClickError as error:
             raise ClickError(f"{clicks.source}: click {number}: {error}", hint=error.hint) from error
-    files = series.candidate
+    files = series.files
     return Clicks(tuple(points), files.frame_of_reference_uid, files.series_uid, clicks.source)
 
 

@@ -24,7 +24,7 @@ _SUFFIX = re.compile(
 _NEGATIVE_WORD = re.compile(rf"{_WORD_START}(?:{'|'.join(_NEGATIVE)})(?:$|[^A-Za-z]|(?-i:(?=[A-Z])))", re.IGNORECASE)
 
 
-def without_number(name: str) -> str:
+def strip_number(name: str) -> str:
     """Returns a name without the number at its end, such as ``lesion`` for ``lesion-2``."""
     return _NUMBER.sub("", name.strip())
 
@@ -39,7 +39,7 @@ def split_name(name: str) -> tuple[str, Polarity | None]:
         The label, which is empty if the name is generic or only a polarity; and the polarity, or None if the name has
         none. A number at the end is kept, since it may belong to the label (``rib_left_3``).
     """
-    match = _SUFFIX.match(without_number(name))
+    match = _SUFFIX.match(strip_number(name))
     if match is None:
         return (name.strip() if bare_label(name) else ""), None
     sign = (match["word"] or match["sign"]).casefold()

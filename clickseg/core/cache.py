@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from clickseg.core.files import remove_parts, replace_whole
+from clickseg.core.files import remove_stale_temporaries, replace_atomically
 from clickseg.core.owned_files import open_without_following_links
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _FILE_MODE = 0o644
 """Only this user may write, whatever the umask: files that others may write are not trusted."""
 
 
-class Slot:
+class CacheEntry:
     """The file of one compiled object. Its name is a digest of everything that the object depends on."""
 
     def __init__(self, cache: Path | None, kind: str, depends_on: Mapping[str, object], suffix: str) -> None:
@@ -60,7 +60,7 @@ class Slot:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            remove_parts(self.path.parent)
-            replace_whole(self.path, hashlib.sha256(compiled).digest() + compiled, _FILE_MODE)
+            remove_stale_temporaries(self.path.parent)
+            replace_atomically(self.path, hashlib.sha256(compiled).digest() + compiled, _FILE_MODE)
         except OSError as error:
             logger.debug("not stored in the cache: %s: %s", self.path, error.strerror)

@@ -44,7 +44,7 @@ class Device(Protocol):
         """Allocates an array of zeros on the device."""
         ...
 
-    def working(self) -> AbstractContextManager[None]:
+    def activate(self) -> AbstractContextManager[None]:
         """Returns a context that makes the device the current one. Arrays are only copied and allocated within it.
 
         Raises:
@@ -52,11 +52,11 @@ class Device(Protocol):
         """
         ...
 
-    def release(self) -> None:
+    def free_cached_memory(self) -> None:
         """Frees the memory that is cached for future arrays, so that other processes and libraries can use it."""
         ...
 
-    def left(self, memory: Memory) -> int:
+    def free_bytes(self, memory: Memory) -> int:
         """Returns how many bytes new arrays may take.
 
         Args:
@@ -82,16 +82,16 @@ class HostDevice:
         """Allocates an array of zeros."""
         return np.zeros(shape, dtype)
 
-    def working(self) -> AbstractContextManager[None]:
+    def activate(self) -> AbstractContextManager[None]:
         """Returns a context that does nothing."""
         return nullcontext()
 
-    def release(self) -> None:
+    def free_cached_memory(self) -> None:
         """Does nothing, since no memory is cached."""
 
-    def left(self, memory: Memory) -> int:
+    def free_bytes(self, memory: Memory) -> int:
         """Returns how many bytes the memory limit leaves."""
-        return memory.left()
+        return memory.free_bytes()
 
 
 HOST = HostDevice()
@@ -130,7 +130,7 @@ class CudaDevice:
         return zeros
 
     @contextmanager
-    def working(self) -> Iterator[None]:
+    def activate(self) -> Iterator[None]:
         """Makes the GPU the current one. At the end, frees the memory of deleted arrays for other processes."""
         message = ""
         try:
@@ -139,17 +139,17 @@ class CudaDevice:
         except self._cupy.cuda.memory.OutOfMemoryError as error:
             message = f"CUDA device {self._gpu.id}: {error}"  # the error itself would keep the arrays alive
         finally:
-            self.release()
+            self.free_cached_memory()
         if message:
             raise DeviceMemoryError(message)
 
-    def release(self) -> None:
+    def free_cached_memory(self) -> None:
         """See ``Device``."""
         with self._gpu:  # the memory pool is that of the current GPU
             self._cupy.get_default_memory_pool().free_all_blocks()
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
-    def left(self, memory: Memory) -> int:  # noqa: ARG002 - the limit is for the host
+    def free_bytes(self, memory: Memory) -> int:  # noqa: ARG002 - the limit is for the host
         """Returns how many bytes of the GPU are free."""
         free, _ = self._gpu.mem_info
         return int(free)
@@ -167,7 +167,7 @@ class CudaDevice:
         return pool.malloc(size)
 
 
-def device_of(engine_device: str) -> Device:
+def array_device(engine_device: str) -> Device:
     """Returns the device for the arrays of an engine: its GPU if CuPy is installed, else the host.
 
     Args:

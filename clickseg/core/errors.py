@@ -17,7 +17,7 @@ class ClickSegError(Exception):
             self.add_note(f"hint: {hint}")
 
 
-def unexpected(error: Exception) -> ClickSegError:
+def unexpected_error(error: Exception) -> ClickSegError:
     """Returns the error that is reported for an unexpected exception, whose own text may contain patient data."""
     if isinstance(error, MemoryError):
         return ClickSegError("out of memory", hint="give the run more memory, or fewer series at a time")
@@ -74,7 +74,7 @@ class EngineError(ClickSegError, RuntimeError):
 
 
 class DeviceMemoryError(EngineError, MemoryError):
-    """A device ran out of memory. An engine with a smaller batch (``Engine.smaller``) may fit."""
+    """A device ran out of memory. An engine with a smaller batch (``Engine.with_half_batch``) may fit."""
 
 
 class MemoryLimitError(ClickSegError, MemoryError):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from clickseg.core.errors import LibraryError
 
-EVALUATION: Mapping[str, str] = {
+EVALUATION_PACKAGES: Mapping[str, str] = {
     "edt": "edt",
     "jinja2": "Jinja2",
     "matplotlib": "matplotlib",
@@ -15,7 +15,7 @@ EVALUATION: Mapping[str, str] = {
 }
 """Libraries for evaluation: the names of packages by the modules that are imported from them."""
 
-TRAINING: Mapping[str, str] = {
+TRAINING_PACKAGES: Mapping[str, str] = {
     "edt": "edt",
     "ignite": "pytorch-ignite",
     "jinja2": "Jinja2",

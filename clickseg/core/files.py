@@ -30,17 +30,17 @@ def write_bytes(path: Path, content: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
         else:
-            replace_whole(Path(os.path.realpath(path)), content)
+            replace_atomically(Path(os.path.realpath(path)), content)
     except OSError as error:
         raise OutputError(f"{path.name}: cannot be written: {error.strerror}") from error
 
 
-def part_of(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """Returns the path of a temporary file in the folder of a file, as ``remove_stale_temporaries`` recognizes it."""
     return path.with_name(f"{_TEMPORARY_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
-def replace_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
+def replace_atomically(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Writes a file atomically: after an error it has its old content. A link at the path is replaced, not followed.
 
     Args:
@@ -51,7 +51,7 @@ def replace_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    temporary = part_of(path)
+    temporary = temporary_path(path)
     try:
         temporary.touch(mode)
         temporary.write_bytes(content)
@@ -61,7 +61,7 @@ def replace_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
         raise
 
 
-def remove_parts(folder: Path) -> None:
+def remove_stale_temporaries(folder: Path) -> None:
     """Removes temporary files of killed runs from a folder. Files that a run is still writing are younger, and stay."""
     for path in folder.glob(f"{_TEMPORARY_PREFIX}*"):
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clickseg.core.arrays import Values
+from clickseg.core.arrays import Float32Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ _WINDOWS = {"HU": GreyWindow(-160.0, 240.0), "SUVbw": GreyWindow(0.0, 10.0, is_i
 _PERCENTILES = (1, 99)
 
 
-def grey_window(values: Values, unit: str) -> GreyWindow:
+def grey_window(values: Float32Array, unit: str) -> GreyWindow:
     """Returns the grey window for an image: soft tissue in CT, SUV 0 to 10 in PET, else the 1st to 99th percentile.
 
     Args:

@@ -16,7 +16,7 @@ _SIGNALS: tuple[signal.Signals, ...] = tuple(getattr(signal, name) for name in _
 """The signals that end a run, as far as the system has them. Closing a terminal sends SIGHUP, on Windows SIGBREAK."""
 
 
-def raise_when_terminated() -> None:
+def install_signal_handlers() -> None:
     """Makes every signal that ends a run raise ``KeyboardInterrupt`` in the main thread, while it executes Python."""
     if threading.current_thread() is threading.main_thread():
         handler = _Handler()
@@ -46,7 +46,7 @@ class _Handler:
             raise KeyboardInterrupt
 
 
-def raise_again() -> None:
+def raise_pending_interruption() -> None:
     """Raises ``KeyboardInterrupt`` if a signal has been received.
 
     To be called where a run passes often: a library may have swallowed the first exception.
@@ -57,17 +57,17 @@ def raise_again() -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def preserve_interruption() -> Iterator[None]:
     """Raises ``KeyboardInterrupt`` in place of an error if a signal was received, which may have caused the error."""
     try:
         yield
     except Exception:
-        raise_again()
+        raise_pending_interruption()
         raise
 
 
 @contextmanager
-def deferred_interruption() -> Iterator[None]:
+def defer_interruption() -> Iterator[None]:
     """Defers the ``KeyboardInterrupt`` of a signal to the end of the block.
 
     For libraries that call Python from C: an exception raised there is printed with its traceback, and lost. Only the
@@ -82,10 +82,10 @@ def deferred_interruption() -> Iterator[None]:
         yield
     finally:
         handler.is_deferred = False
-    raise_again()
+    raise_pending_interruption()
 
 
-def call_when_terminated(cleanup: Callable[[], int]) -> None:
+def clean_up_on_signal(cleanup: Callable[[], int]) -> None:
     """Calls a function when a signal ends the run, then ends the process.
 
     For a process whose main thread runs a library that handles the signals itself. The signals are blocked in this
@@ -101,10 +101,10 @@ def call_when_terminated(cleanup: Callable[[], int]) -> None:
 
 def _wait_for_signal(cleanup: Callable[[], int]) -> None:
     signal.sigwait(_SIGNALS)
-    end(cleanup())
+    exit_immediately(cleanup())
 
 
-def end(code: int) -> NoReturn:
+def exit_immediately(code: int) -> NoReturn:
     """Ends the process without waiting for its threads: a thread that was interrupted during its start never ends.
 
     (``ThreadPoolExecutor`` registers a thread after starting it, and Python stops only registered threads at exit.)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clickseg.core.arrays import Mask, Numbers
+from clickseg.core.arrays import LabelArray, Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +20,22 @@ class LabelMap:
         class_count: The number of classes. They are numbered from 1.
     """
 
-    array: Numbers
-    overlapping: bool
-    count: int
+    array: LabelArray
+    is_overlapping: bool
+    class_count: int
 
     def mask(self, number: int) -> Mask:
         """Returns the mask of a class."""
         mask: Mask = self.array == number
-        if self.overlapping:
+        if self.is_overlapping:
             byte, bit = divmod(number - 1, 8)
             mask = (self.array[..., byte] >> bit & 1).astype(bool)
         return mask
 
-    def without(self, number: int, voxels: Mask) -> LabelMap:
+    def remove_class(self, number: int, voxels: Mask) -> LabelMap:
         """Returns a copy of the label map in which some voxels no longer belong to a class."""
         array = self.array.copy()
-        if self.overlapping:
+        if self.is_overlapping:
             byte, bit = divmod(number - 1, 8)
             array[voxels, byte] &= np.uint8(~(1 << bit) & 0xFF)
         else:
@@ -43,18 +43,18 @@ class LabelMap:
                 plane[selected & (plane == number)] = 0
         return replace(self, array=array)
 
-    def copied(self) -> LabelMap:
+    def copy(self) -> LabelMap:
         """Returns a copy, whose array is a copy too."""
         return replace(self, array=self.array.copy())
 
-    def present(self) -> tuple[int, ...]:
+    def present_classes(self) -> tuple[int, ...]:
         """Returns the numbers of the classes that have at least one voxel."""
-        if not self.overlapping:
-            is_present = np.zeros(self.count + 1, dtype=bool)
+        if not self.is_overlapping:
+            is_present = np.zeros(self.class_count + 1, dtype=bool)
             for plane in self.array:  # plane by plane: as indices, the array would take eight times the memory
                 values = plane.ravel()
                 is_present[values[:1]] = True
                 is_present[values[1:][values[1:] != values[:-1]]] = True  # the first voxel of each run
             return tuple(int(number) for number in np.flatnonzero(is_present) if number)
         union = np.bitwise_or.reduce(self.array.reshape(-1, self.array.shape[-1]), axis=0)
-        return tuple(n for n in range(1, self.count + 1) if union[(n - 1) // 8] >> (n - 1) % 8 & 1)
+        return tuple(n for n in range(1, self.class_count + 1) if union[(n - 1) // 8] >> (n - 1) % 8 & 1)

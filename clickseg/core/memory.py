@@ -26,13 +26,13 @@ class Memory:
     """
 
     limit_bytes: int
-    spool: Path
+    spool_folder: Path
 
-    def left(self) -> int:
+    def free_bytes(self) -> int:
         """Returns how many more bytes this process may take; negative if it is above the limit."""
         return int(self.limit_bytes * _PLANNED_FRACTION) - resident_memory_bytes()
 
-    def check(self, needed_bytes: int, purpose: str) -> None:
+    def check_available(self, needed_bytes: int, purpose: str) -> None:
         """Checks that the limit leaves enough memory.
 
         Args:
@@ -42,7 +42,7 @@ class Memory:
         Raises:
             MemoryLimitError: The limit leaves less memory than needed.
         """
-        missing_bytes = needed_bytes - self.left()
+        missing_bytes = needed_bytes - self.free_bytes()
         if missing_bytes > 0:
             needed_mb, limit_mb = _to_mb(self.limit_bytes + missing_bytes), _to_mb(self.limit_bytes)
             raise MemoryLimitError(
@@ -56,7 +56,7 @@ def machine_memory() -> Memory:
     return Memory(machine_limit_bytes(), Path(tempfile.gettempdir()))
 
 
-def read_size(value: str) -> int:
+def parse_size(value: str) -> int:
     """Returns the bytes of a size such as ``8G``, ``512 MiB`` or ``1000000``. Units are powers of 1024.
 
     Raises:

@@ -10,8 +10,11 @@ from clickseg.core.errors import UsageError
 
 E = TypeVar("E", bound=Enum)
 
+_OLD_NAMES = {"repair": "remedy"}
+"""The old name of each renamed option, by its new name."""
 
-def variable(name: str) -> str:
+
+def environment_variable(name: str) -> str:
     """Returns the environment variable of an option."""
     return "CLICKSEG_" + name.upper().replace("-", "_")
 
@@ -23,12 +26,19 @@ def option_value(name: str, options: Mapping[str, str | None], environ: Mapping[
         name: The name of the option on the command line, such as ``memory-limit``.
         options: Values by name, from the command line. They override the environment.
         environ: Environment variables. An empty variable is ignored.
+
+    Raises:
+        UsageError: The environment variable of the old name of the option is set.
     """
+    old_name = _OLD_NAMES.get(name)
+    if old_name is not None and environ.get(environment_variable(old_name)):
+        old, new = environment_variable(old_name), environment_variable(name)
+        raise UsageError(f"the environment variable {old} was renamed to {new}")
     value = options.get(name)
-    return value if value is not None else environ.get(variable(name)) or None
+    return value if value is not None else environ.get(environment_variable(name)) or None
 
 
-def choice(choices: type[E], value: str, name: str) -> E:
+def parse_choice(choices: type[E], value: str, name: str) -> E:
     """Returns the member of an enumeration with the value of an option.
 
     Raises:
@@ -42,7 +52,7 @@ def choice(choices: type[E], value: str, name: str) -> E:
         ) from error
 
 
-def switch(value: str, name: str) -> bool:
+def parse_switch(value: str, name: str) -> bool:
     """Returns whether an option is switched on.
 
     Raises:

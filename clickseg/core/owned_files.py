@@ -16,14 +16,14 @@ def user_and_group() -> tuple[int, int] | None:
     return (os.getuid(), os.getgid()) if hasattr(os, "getuid") else None
 
 
-def knows_owners() -> bool:
+def has_file_owners() -> bool:
     """Returns whether files have owners on this system; otherwise ``is_trusted_file`` is never True."""
     return hasattr(os, "geteuid")
 
 
-def is_ours(status: os.stat_result) -> bool:
+def is_trusted_file(status: os.stat_result) -> bool:
     """Returns whether a file is a regular file that only this user and root can have written."""
-    is_owned = knows_owners() and stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
+    is_owned = has_file_owners() and stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
     return is_owned and not status.st_mode & _WRITABLE_BY_OTHERS
 
 

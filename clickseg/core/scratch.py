@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clickseg.core.arrays import Values
+from clickseg.core.arrays import Float32Array
 from clickseg.core.errors import OutputError
 
 
-class Scratch:
+class ScratchFile:
     """Arrays of float32 in a file, found by their byte offset. Other users cannot read the file."""
 
     def __init__(self, folder: Path) -> None:
@@ -35,11 +35,11 @@ class Scratch:
         self.close = weakref.finalize(self, self._file.close)
 
     @property
-    def size(self) -> int:
+    def size_bytes(self) -> int:
         """The size of the file in bytes."""
         return os.fstat(self._file.fileno()).st_size
 
-    def write(self, values: Values, offset: int) -> int:
+    def write(self, values: Float32Array, offset: int) -> int:
         """Writes an array at an offset. Returns the offset of its end.
 
         Raises:
@@ -55,7 +55,7 @@ class Scratch:
             raise self._to_error(error) from error
         return offset + values.nbytes
 
-    def read_into(self, values: Values, offset: int) -> None:
+    def read_into(self, values: Float32Array, offset: int) -> None:
         """Reads the values at an offset into an array in C order.
 
         Raises:

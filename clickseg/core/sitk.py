@@ -8,7 +8,7 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 
-from clickseg.core.arrays import Doubles
+from clickseg.core.arrays import FloatArray
 
 
 def to_sitk(volume: hd.Volume) -> Any:
@@ -46,8 +46,8 @@ def from_sitk(image: Any, dtype: type[np.generic] | None = None) -> hd.Volume:
     )
 
 
-def _orthonormal(direction: Doubles) -> Doubles:
+def _orthonormal(direction: FloatArray) -> FloatArray:
     """Returns the closest orthonormal matrix: directions in files have fewer decimals than a volume requires."""
     left, _, right = np.linalg.svd(direction)
-    closest: Doubles = left @ right
+    closest: FloatArray = left @ right
     return closest

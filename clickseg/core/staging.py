@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import Self
 
 from clickseg.core.errors import OutputError
-from clickseg.core.files import remove_parts, replace_whole
+from clickseg.core.files import remove_stale_temporaries, replace_atomically
 
 if TYPE_CHECKING:
     from clickseg.core.file_locks import FileLock
@@ -59,7 +59,7 @@ class Staging:
             raise OutputError("the staging folder is not open")
         return self._folder
 
-    def waiting(self, name: str) -> Path:
+    def unpublished_path(self, name: str) -> Path:
         """Returns the path for writing a file that gets its final name when it is published.
 
         A workflow engine that kills a run collects all ``.dcm`` files below the output folder, also hidden files.
@@ -94,7 +94,7 @@ class Staging:
 
     def _publish(self, names: Mapping[Path, str], new: Mapping[str, int]) -> None:
         try:
-            replace_whole(self.folder / _JOURNAL, json.dumps(new).encode())
+            replace_atomically(self.folder / _JOURNAL, json.dumps(new).encode())
             for path, name in {**names, self.folder / self._marker: self._marker}.items():
                 path.replace(self._output / name)
         except BaseException as error:  # includes interruptions: undo a partial publication
@@ -132,7 +132,7 @@ def _make_folders(path: Path) -> list[Path]:
 
 def _remove_leftovers(output: Path, marker: str) -> None:
     """Removes the files of killed runs from a folder. The folder of an active run is locked, and stays."""
-    remove_parts(output)
+    remove_stale_temporaries(output)
     for folder in output.glob(f"{_PREFIX}*"):
         if folder.name.startswith(_DISCARDED) and not folder.is_symlink():
             shutil.rmtree(folder, ignore_errors=True)

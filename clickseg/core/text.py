@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 
-def counted(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """Returns a number with a noun: ``1 slice``, ``2 slices``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def first_names(names: Collection[str], limit: int = 4) -> str:
+def join_names(names: Collection[str], limit: int = 4) -> str:
     """Returns names separated by commas, with ``...`` in place of the names beyond a limit."""
     return ", ".join([*list(names)[:limit], *["..."] * (len(names) > limit)])
 
@@ -21,6 +21,6 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """Escapes characters that are not printable: text from files and attributes may contain terminal commands."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -17,7 +17,7 @@ _MESSAGES = {"extra_forbidden": "unknown field", "missing": "missing"}
 T = TypeVar("T", bound=BaseModel)
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A frozen record that rejects unknown fields and numbers that are not finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -38,10 +38,10 @@ def read_json(path: Path, error: type[ClickSegError]) -> Any:
             content = file.read(MAX_JSON_BYTES + 1)
     except OSError as cause:
         raise error(f"{path.name}: cannot be read: {cause.strerror}") from cause
-    return load_json(content, path.name, error)
+    return parse_json(content, path.name, error)
 
 
-def load_json(content: bytes, name: str, error: type[ClickSegError]) -> Any:
+def parse_json(content: bytes, name: str, error: type[ClickSegError]) -> Any:
     """Parses JSON text.
 
     Raises:
@@ -55,7 +55,7 @@ def load_json(content: bytes, name: str, error: type[ClickSegError]) -> Any:
         raise error(f"{name}: not JSON: {cause}") from cause
 
 
-def parse(record: type[T], data: Any, where: str, error: type[ClickSegError]) -> T:
+def validate_record(record: type[T], data: Any, where: str, error: type[ClickSegError]) -> T:
     """Converts data from JSON to a record.
 
     Args:

@@ -79,7 +79,7 @@ class Digests:
     cases: Mapping[str, str]
 
 
-def digests_of(cases: Sequence[CaseFiles]) -> Digests:
+def compute_digests(cases: Sequence[CaseFiles]) -> Digests:
     """Returns the digests of cases; the digest of a DICOM folder includes all its files, without their names.
 
     Raises:

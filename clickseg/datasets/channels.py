@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from clickseg.core.errors import InputError
-from clickseg.core.text import counted
-from clickseg.core.validation import parse, read_json
+from clickseg.core.text import format_count
+from clickseg.core.validation import read_json, validate_record
 
 DATASET_JSON = "dataset.json"
 _IGNORE_LABEL = "ignore"
@@ -63,7 +63,7 @@ def read_channel_names(folder: Path) -> tuple[str, ...] | None:
     path = folder / DATASET_JSON
     if not path.exists():
         return None
-    content = parse(DatasetJson, read_json(path, InputError), DATASET_JSON, InputError)
+    content = validate_record(DatasetJson, read_json(path, InputError), DATASET_JSON, InputError)
     if _IGNORE_LABEL in content.labels or _IGNORE_LABEL in content.labels.values():
         raise InputError(f"{DATASET_JSON}: labels: {_IGNORE_LABEL}: voxels without ground truth are not supported")
     return content.channels(DATASET_JSON)
@@ -86,7 +86,9 @@ def choose_channels(names: Sequence[str] | None, count: int, modalities: Sequenc
     """
     known = [channel_modality(name) for name in names or ()]
     if names is not None and len(names) != count:
-        raise InputError(f"{where}: {DATASET_JSON} has {counted(len(names), 'channel')}, got {counted(count, 'image')}")
+        raise InputError(
+            f"{where}: {DATASET_JSON} has {format_count(len(names), 'channel')}, got {format_count(count, 'image')}"
+        )
     if known and None not in known:
         selected = tuple(index for index, modality in enumerate(known) if modality in modalities)
         if sorted(str(known[index]) for index in selected) == sorted(modalities):
@@ -97,7 +99,7 @@ def choose_channels(names: Sequence[str] | None, count: int, modalities: Sequenc
         return tuple(range(count))
     raise OtherModalityError(
         f"{where}: expected the channels {', '.join(modalities)}, got "
-        f"{', '.join(names) if names else counted(count, 'image') + ' for each case'}",
+        f"{', '.join(names) if names else format_count(count, 'image') + ' for each case'}",
         hint="a JSON datalist lists the images of each case in the order of the model's inputs",
     )
 

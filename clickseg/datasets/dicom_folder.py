@@ -12,14 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from clickseg.core.errors import InputError
-from clickseg.core.text import first_names
+from clickseg.core.text import join_names
 from clickseg.datasets.case import DATALIST_HINT, CaseFiles
 from clickseg.datasets.channels import OtherModalityError
 from clickseg.datasets.dicom_truth import find_truths, refers_to
 from clickseg.dicom.files import scan
 from clickseg.dicom.part10 import Instance, is_dicom
-from clickseg.dicom.series import Candidate, CheckedSeries, RejectedSeries, Remedies, check_all, is_corrected
-from clickseg.dicom.series import listed as listed_series
+from clickseg.dicom.series import (
+    RejectedSeries,
+    Repairs,
+    SeriesFiles,
+    SeriesGeometry,
+    check_all_series,
+    is_corrected_if_pet,
+)
+from clickseg.dicom.series import format_series_list as listed_series
 
 
 def has_dicom(data: Path) -> bool:
@@ -43,24 +50,24 @@ def find_dicom_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles
     """
     scan_result = scan(data)
     scan_result.check_undamaged()
-    accepted, rejected = check_all(scan_result, Remedies())
+    accepted, rejected = check_all_series(scan_result, Repairs())
     truths = find_truths(scan_result)
     for truth in truths:
         _check_reference(truth, accepted, rejected)
-    studies: dict[str, list[CheckedSeries]] = {}
+    studies: dict[str, list[SeriesGeometry]] = {}
     for series in accepted:
-        studies.setdefault(series.candidate.study_uid, []).append(series)
+        studies.setdefault(series.files.study_uid, []).append(series)
     labelled = [case for study in studies.values() for case in _find_cases_of_study(study, truths, modalities)]
     if not labelled:
         raise OtherModalityError(f"{data}: expected {modalities[0]} series that are regular volumes, got none")
-    names = _make_names([case.series[0].candidate for case in labelled], scan_result.instances, modalities)
+    names = _make_names([case.series[0].files for case in labelled], scan_result.instances, modalities)
     return tuple(
         CaseFiles(name, modalities, tuple(_series_path(series) for series in case.series), case.truth.path)
         for name, case in zip(names, labelled, strict=True)
     )
 
 
-def find_series(path: Path, modality: str, truth: Instance | None, frame_uid: str | None) -> CheckedSeries:
+def find_series(path: Path, modality: str, truth: Instance | None, frame_uid: str | None) -> SeriesGeometry:
     """Returns the only series of a modality in a folder that is an image of a case.
 
     Args:
@@ -74,40 +81,40 @@ def find_series(path: Path, modality: str, truth: Instance | None, frame_uid: st
     """
     scan_result = scan(path)
     scan_result.check_undamaged()
-    accepted, rejected = check_all(scan_result, Remedies())
-    of_modality = [series for series in accepted if series.candidate.modality == modality]
-    referenced = [series for series in of_modality if truth is not None and refers_to(truth, series.candidate)]
-    matching = referenced or [series for series in of_modality if is_corrected(series)]
+    accepted, rejected = check_all_series(scan_result, Repairs())
+    of_modality = [series for series in accepted if series.files.modality == modality]
+    referenced = [series for series in of_modality if truth is not None and refers_to(truth, series.files)]
+    matching = referenced or [series for series in of_modality if is_corrected_if_pet(series)]
     if not accepted and len(rejected) == 1:
         raise rejected[0].error
     return _select_series(matching, modality, frame_uid, path.name)
 
 
-def _check_reference(truth: Instance, accepted: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries]) -> None:
+def _check_reference(truth: Instance, accepted: Sequence[SeriesGeometry], rejected: Sequence[RejectedSeries]) -> None:
     """Rejects a SEG or an RTSTRUCT that refers to a rejected series, or to none of the dataset."""
-    if any(refers_to(truth, series.candidate) for series in accepted):
+    if any(refers_to(truth, series.files) for series in accepted):
         return
     for series in rejected:
-        if series.candidate.instances and refers_to(truth, series.candidate):
+        if series.files.instances and refers_to(truth, series.files):
             raise series.error
     raise InputError(f"{truth.name}: does not refer to a CT, MR or PET series of the dataset")
 
 
 def _find_cases_of_study(
-    study: Sequence[CheckedSeries], truths: Sequence[Instance], modalities: tuple[str, ...]
+    study: Sequence[SeriesGeometry], truths: Sequence[Instance], modalities: tuple[str, ...]
 ) -> list[_LabelledSeries]:
-    firsts = [series for series in study if series.candidate.modality == modalities[0]]
+    firsts = [series for series in study if series.files.modality == modalities[0]]
     labelled = [
         _LabelledSeries(_add_further_images(first, study, modalities), truth)
         for first in firsts
         for truth in _find_truth([first], truths)
     ]
     if not labelled:
-        cases = [_add_further_images(first, study, modalities) for first in firsts if is_corrected(first)]
+        cases = [_add_further_images(first, study, modalities) for first in firsts if is_corrected_if_pet(first)]
         labelled = [_LabelledSeries(case, truth) for case in cases for truth in _find_truth(case[1:], truths)]
     if firsts and not labelled:
         raise InputError(
-            f"{firsts[0].candidate.folder}: {modalities[0]} series without a SEG or an RTSTRUCT that refers to it",
+            f"{firsts[0].files.folder}: {modalities[0]} series without a SEG or an RTSTRUCT that refers to it",
             hint=DATALIST_HINT,
         )
     return labelled
@@ -117,20 +124,22 @@ def _find_cases_of_study(
 class _LabelledSeries:
     """The series of a case, and the SEG or RTSTRUCT."""
 
-    series: tuple[CheckedSeries, ...]
+    series: tuple[SeriesGeometry, ...]
     truth: Instance
 
 
 def _add_further_images(
-    first: CheckedSeries, study: Sequence[CheckedSeries], modalities: tuple[str, ...]
-) -> tuple[CheckedSeries, ...]:
+    first: SeriesGeometry, study: Sequence[SeriesGeometry], modalities: tuple[str, ...]
+) -> tuple[SeriesGeometry, ...]:
     """Returns a series and the series of the further images of its case."""
-    frame_uid, where = first.candidate.frame_of_reference_uid, first.candidate.folder
-    others = [series for series in study if series is not first and is_corrected(series)]
+    frame_uid, where = first.files.frame_of_reference_uid, first.files.folder
+    others = [series for series in study if series is not first and is_corrected_if_pet(series)]
     return first, *(_select_series(others, modality, frame_uid, where) for modality in modalities[1:])
 
 
-def _select_series(series: Sequence[CheckedSeries], modality: str, frame_uid: str | None, where: str) -> CheckedSeries:
+def _select_series(
+    series: Sequence[SeriesGeometry], modality: str, frame_uid: str | None, where: str
+) -> SeriesGeometry:
     """Returns the only series of a modality in a frame of reference.
 
     Args:
@@ -145,32 +154,32 @@ def _select_series(series: Sequence[CheckedSeries], modality: str, frame_uid: st
     matching = [
         item
         for item in series
-        if item.candidate.modality == modality and frame_uid in (None, item.candidate.frame_of_reference_uid)
+        if item.files.modality == modality and frame_uid in (None, item.files.frame_of_reference_uid)
     ]
     if len(matching) != 1:
         frame = f" in frame of reference {frame_uid}" if frame_uid else ""
-        names = listed_series([item.candidate for item in matching]) or "none"
+        names = listed_series([item.files for item in matching]) or "none"
         raise InputError(f"{where}: expected one {modality} series{frame}, got {len(matching)}: {names}")
     return matching[0]
 
 
-def _find_truth(series: Sequence[CheckedSeries], truths: Sequence[Instance]) -> list[Instance]:
+def _find_truth(series: Sequence[SeriesGeometry], truths: Sequence[Instance]) -> list[Instance]:
     """Returns the SEG or RTSTRUCT that refers to one of the series, as a list of one, or an empty list.
 
     Raises:
         InputError: More than one refers to the series.
     """
-    referring = [truth for truth in truths if any(refers_to(truth, item.candidate) for item in series)]
+    referring = [truth for truth in truths if any(refers_to(truth, item.files) for item in series)]
     if len(referring) > 1:
-        names = first_names([truth.name for truth in referring])
+        names = join_names([truth.name for truth in referring])
         raise InputError(
-            f"{series[0].candidate.folder}: expected one SEG or RTSTRUCT for a series, got {names}",
+            f"{series[0].files.folder}: expected one SEG or RTSTRUCT for a series, got {names}",
             hint="keep one of them, or select one in a JSON datalist",
         )
     return referring
 
 
-def _make_names(firsts: Sequence[Candidate], instances: Iterable[Instance], modalities: Sequence[str]) -> list[str]:
+def _make_names(firsts: Sequence[SeriesFiles], instances: Iterable[Instance], modalities: Sequence[str]) -> list[str]:
     """Returns a name for each case: patient, study and series (if there are several), modalities.
 
     Args:
@@ -182,13 +191,13 @@ def _make_names(firsts: Sequence[Candidate], instances: Iterable[Instance], moda
     studies: dict[str, list[str]] = {}
     series: dict[str, list[str]] = {}
     for first in firsts:
-        studies.setdefault(_patient_key(first.first), []).append(first.study_uid)
+        studies.setdefault(_patient_key(first.first_instance), []).append(first.study_uid)
         series.setdefault(first.study_uid, []).append(first.series_uid)
     return [
         "_".join(
             [
-                patients[_patient_key(first.first)],
-                *_number_suffix("study", first.study_uid, studies[_patient_key(first.first)]),
+                patients[_patient_key(first.first_instance)],
+                *_number_suffix("study", first.study_uid, studies[_patient_key(first.first_instance)]),
                 *_number_suffix("series", first.series_uid, series[first.study_uid]),
                 *modalities,
             ]
@@ -228,7 +237,7 @@ def _number_suffix(kind: str, uid: str, uids: Iterable[str]) -> list[str]:
     return [f"{kind}{ordered.index(uid) + 1}"] if len(ordered) > 1 else []
 
 
-def _series_path(series: CheckedSeries) -> Path:
+def _series_path(series: SeriesGeometry) -> Path:
     """Returns the file of a series, or the folder that contains all its files if there are several."""
-    paths = [instance.path for instance in series.candidate.instances]
+    paths = [instance.path for instance in series.files.instances]
     return paths[0] if len(paths) == 1 else Path(os.path.commonpath([path.parent for path in paths]))

@@ -11,14 +11,14 @@ from pydicom.uid import RTStructureSetStorage
 
 from clickseg.core.errors import ClickSegError, InputError
 from clickseg.datasets.regions import ClassNames
-from clickseg.datasets.rtstruct import contoured
+from clickseg.datasets.rtstruct import rasterize_contours
 from clickseg.datasets.segmentation import read_segments
-from clickseg.dicom.codes import SEGMENTATIONS
+from clickseg.dicom.codes import SEGMENTATION_SOP_CLASSES
 from clickseg.dicom.files import Scan, scan
 from clickseg.dicom.part10 import READ_ERRORS, Instance
-from clickseg.dicom.series import Candidate
+from clickseg.dicom.series import SeriesFiles
 
-_TRUTH_SOP_CLASSES = SEGMENTATIONS | {RTStructureSetStorage}
+_TRUTH_SOP_CLASSES = SEGMENTATION_SOP_CLASSES | {RTStructureSetStorage}
 
 
 def find_truths(scan_result: Scan) -> tuple[Instance, ...]:
@@ -40,7 +40,7 @@ def read_truth(path: Path) -> Instance:
     return truths[0]
 
 
-def refers_to(truth: Instance, candidate: Candidate) -> bool:
+def refers_to(truth: Instance, candidate: SeriesFiles) -> bool:
     """Whether a SEG or an RTSTRUCT refers to a series, or to an image of the series.
 
     Raises:
@@ -68,7 +68,7 @@ def read_class_numbers(truth: Instance, volume: hd.Volume, class_names: ClassNam
     """
     try:
         if truth.text("SOPClassUID") == RTStructureSetStorage:
-            return contoured(truth.header, volume, class_names, truth.name)
+            return rasterize_contours(truth.header, volume, class_names, truth.name)
         return read_segments(str(truth.path), truth.header, volume, class_names, truth.name)
     except ClickSegError:
         raise

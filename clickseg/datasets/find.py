@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clickseg.core.errors import InputError
-from clickseg.core.text import first_names
+from clickseg.core.text import join_names
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.channels import OtherModalityError
 from clickseg.datasets.dicom_folder import find_dicom_cases, has_dicom
@@ -73,7 +73,7 @@ def find_cases(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...]
     return tuple(cases)
 
 
-def find_cases_for(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
+def find_model_cases(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
     """Returns the cases of a dataset for a model: the cases of all modalities that the model supports.
 
     Args:
@@ -102,7 +102,7 @@ def find_cases_for(data: Path, spec: ModelSpec) -> tuple[CaseFiles, ...]:
 def _check_unique_names(cases: Sequence[CaseFiles], data: Path) -> None:
     duplicates = [name for name, count in Counter(case.name for case in cases).items() if count > 1]
     if duplicates:
-        raise InputError(f"{data}: expected a unique name for each case, got several named {first_names(duplicates)}")
+        raise InputError(f"{data}: expected a unique name for each case, got several named {join_names(duplicates)}")
 
 
 def _check_unambiguous(cases: Sequence[CaseFiles], data: Path) -> None:

@@ -69,7 +69,7 @@ def make_folds(cases: Sequence[CaseFiles], count: int, seed: int = 0) -> tuple[F
     )
 
 
-def fold_of(folds: Sequence[Fold], number: int) -> Fold:
+def find_fold(folds: Sequence[Fold], number: int) -> Fold:
     """Returns the fold with a number.
 
     Raises:
@@ -81,24 +81,26 @@ def fold_of(folds: Sequence[Fold], number: int) -> Fold:
     return fold
 
 
-def patient_of(name: str) -> str:
+def patient_name(name: str) -> str:
     """Returns the name of the patient of a case: the name of the case without modality, examination and date."""
     shorter = _NAME_SUFFIX.sub("", name)
-    return name if shorter == name else patient_of(shorter)
+    return name if shorter == name else patient_name(shorter)
 
 
 def _assign_folds(cases: Sequence[CaseFiles], count: int, seed: int) -> dict[str, int]:
     """Returns the fold number of each case, by the name of the case."""
     if count < 2:
         raise InputError(f"expected at least 2 folds, got {count}")
-    patients = sorted({patient_of(case.name) for case in cases}, key=lambda patient: (_digest(seed, patient), patient))
+    patients = sorted(
+        {patient_name(case.name) for case in cases}, key=lambda patient: (_digest(seed, patient), patient)
+    )
     if count > len(patients):
         raise InputError(
             f"expected at least {count} patients for {count} folds, got {len(patients)}",
             hint='the names of cases define their patients; a JSON datalist can define "fold" for each case',
         )
     patient_folds = {patient: index % count for index, patient in enumerate(patients)}
-    return {case.name: patient_folds[patient_of(case.name)] for case in cases}
+    return {case.name: patient_folds[patient_name(case.name)] for case in cases}
 
 
 def _digest(seed: int, patient: str) -> str:

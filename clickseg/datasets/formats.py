@@ -16,8 +16,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from clickseg.core.errors import InputError
-from clickseg.core.text import counted, first_names
-from clickseg.core.validation import parse, read_json
+from clickseg.core.text import format_count, join_names
+from clickseg.core.validation import read_json, validate_record
 from clickseg.datasets.case import DATALIST_HINT, CaseFiles
 from clickseg.datasets.channels import DatasetJson, OtherModalityError, choose_channels, read_channel_names
 from clickseg.datasets.image_file import IMAGE_EXTENSIONS, find_images, image_stem
@@ -56,7 +56,7 @@ def find_nnunet(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...
     for name, channels in images.items():
         if [*channels] != [*range(count)]:
             numbers = ", ".join(f"{number:04d}" for number in channels)
-            raise InputError(f"imagesTr: {name}: expected {counted(count, 'channel')} from 0000 on, got {numbers}")
+            raise InputError(f"imagesTr: {name}: expected {format_count(count, 'channel')} from 0000 on, got {numbers}")
     selected = choose_channels(read_channel_names(data), count, modalities, data.name)
     return tuple(
         CaseFiles(name, modalities, tuple(images[name][number] for number in selected), label)
@@ -118,7 +118,7 @@ def find_patient_folders(data: Path, modalities: tuple[str, ...]) -> tuple[CaseF
         raise OtherModalityError(f"{data}: no such file in any folder: {cases[0].images[0].name}")
     missing = [path.relative_to(data).as_posix() for path in paths if not path.is_file()]
     if missing:
-        raise InputError(f"{data}: no such file: {first_names(missing)}")
+        raise InputError(f"{data}: no such file: {join_names(missing)}")
     return cases
 
 
@@ -133,7 +133,7 @@ def find_datalist(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, .
     Raises:
         InputError: The file is not a datalist, a file does not exist, or the images are not the inputs of the model.
     """
-    content = parse(_Datalist, read_json(data, InputError), data.name, InputError)
+    content = validate_record(_Datalist, read_json(data, InputError), data.name, InputError)
     names = _make_case_names([entry.images[0] for entry in content.training])
     cases = tuple(
         _make_datalist_case(name, entry, content, modalities, data)
@@ -143,7 +143,7 @@ def find_datalist(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, .
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise InputError(
-            f"{data.name}: no such file or folder: {first_names(missing)}",
+            f"{data.name}: no such file or folder: {join_names(missing)}",
             hint="paths are relative to the folder of the datalist",
         )
     return cases
@@ -169,7 +169,7 @@ def _check_pairs(images: Collection[str], labels: Collection[str], where: Path) 
     if unlabelled or without_image:
         kinds = [(unlabelled, "image", "a label"), (without_image, "label", "an image")]
         problems = [
-            f"{counted(len(names), kind)} without {missing}: {first_names(names)}"
+            f"{format_count(len(names), kind)} without {missing}: {join_names(names)}"
             for names, kind, missing in kinds
             if names
         ]

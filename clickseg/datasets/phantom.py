@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from clickseg.clicks.click import Click, Clicks, Point, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
-from clickseg.core.arrays import Values
+from clickseg.core.arrays import Float32Array
 from clickseg.dicom.codes import content_uid
 
 DATE, STUDY_TIME, INJECTION_TIME, SCAN_TIME = "20260102", "090000", "083000", "093000"
@@ -79,7 +79,7 @@ def write_study(folder: Path) -> None:
     """
     study = study_header("ClickSeg phantom PET/CT")
     pet, ct = pet_geometry(), ct_geometry()
-    write_series(folder / "PET", pet.with_array(becquerel_per_ml(draw_suv(pet))), pet_header(study))
+    write_series(folder / "PET", pet.with_array(suv_to_bq_per_ml(draw_suv(pet))), pet_header(study))
     write_series(folder / "CT", ct.with_array(draw_hounsfield(ct)), ct_header(study))
     clicks = Clicks(CLICKS, str(study.FrameOfReferenceUID), str(pet_header(study).SeriesInstanceUID))
     write_clicks_json(clicks, folder / "clicks.json")
@@ -113,16 +113,16 @@ def ct_geometry() -> hd.VolumeGeometry:
     )
 
 
-def draw_suv(geometry: hd.VolumeGeometry) -> Values:
+def draw_suv(geometry: hd.VolumeGeometry) -> Float32Array:
     """Returns SUV on a grid [K, J, I], blurred by the point spread of a scanner, with noise proportional to uptake."""
     sharp = _draw(geometry, [(part, part.suv) for part in (*BODY, *LESIONS)], outside=0.0)
     blurred = ndimage.gaussian_filter(sharp, [_POINT_SPREAD_MM / spacing for spacing in geometry.spacing])
     noise = np.random.default_rng(20260102).normal(0, _NOISE, geometry.spatial_shape)
-    suv: Values = np.clip(blurred * (1 + noise), 0, None).astype(np.float32)
+    suv: Float32Array = np.clip(blurred * (1 + noise), 0, None).astype(np.float32)
     return suv
 
 
-def draw_hounsfield(geometry: hd.VolumeGeometry) -> Values:
+def draw_hounsfield(geometry: hd.VolumeGeometry) -> Float32Array:
     """Returns Hounsfield units on a grid [K, J, I]."""
     return _draw(geometry, [(part, part.hounsfield) for part in (*BODY, *LESIONS)], outside=-1000.0)
 
@@ -204,7 +204,7 @@ def series_header(study: Dataset, modality: str, sop_class: str, number: int, im
     return header
 
 
-def becquerel_per_ml(suv: Values) -> Values:
+def suv_to_bq_per_ml(suv: Float32Array) -> Float32Array:
     """Converts SUVbw to activity concentration in Bq/ml, for a series of ``pet_header``."""
     elapsed_s = 3600.0  # from INJECTION_TIME to SCAN_TIME
     dose_bq = DOSE_BQ * 2 ** (-elapsed_s / HALF_LIFE_S)
@@ -220,16 +220,16 @@ def write_series(folder: Path, volume: hd.Volume, header: Dataset) -> None:
         header: The attributes of the series.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for index, plane in enumerate(slices_of(volume, header), 1):
+    for index, plane in enumerate(make_slices(volume, header), 1):
         plane.save_as(folder / f"{index:04d}.dcm", enforce_file_format=True)
 
 
-def slices_of(volume: hd.Volume, header: Dataset) -> list[Dataset]:
+def make_slices(volume: hd.Volume, header: Dataset) -> list[Dataset]:
     """Returns the single-frame instances of a volume, as ``write_series`` writes them."""
     return [_make_slice(volume, index, header) for index in range(volume.spatial_shape[0])]
 
 
-def _draw(geometry: hd.VolumeGeometry, parts: Sequence[tuple[Ellipsoid, float]], outside: float) -> Values:
+def _draw(geometry: hd.VolumeGeometry, parts: Sequence[tuple[Ellipsoid, float]], outside: float) -> Float32Array:
     indices = np.indices(geometry.spatial_shape).reshape(3, -1).T
     points_mm = geometry.map_indices_to_reference(indices)
     values = np.full(len(points_mm), outside, dtype=np.float32)
@@ -276,7 +276,7 @@ def _make_slice(volume: hd.Volume, index: int, header: Dataset) -> Dataset:
     return plane
 
 
-def _set_pixels(plane: Dataset, values: Values) -> None:
+def _set_pixels(plane: Dataset, values: Float32Array) -> None:
     """Stores values as 16-bit integers: PET with a rescale slope for the slice, other modalities with slope 1."""
     slope = float(f"{max(float(values.max()), 1e-3) / 32767:.9g}") if plane.Modality == "PT" else 1.0
     plane.SamplesPerPixel = 1

@@ -14,7 +14,7 @@ from clickseg.datasets.dicom_truth import read_class_numbers, read_truth, refers
 from clickseg.datasets.image_file import image_extension, read_image, read_label_map
 from clickseg.datasets.regions import ClassNames, resample_labels
 from clickseg.dicom.part10 import Instance
-from clickseg.dicom.series import Candidate
+from clickseg.dicom.series import SeriesFiles
 from clickseg.dicom.volume import load_volume
 
 _UNITS = {"CT": "HU", "PT": "SUVbw"}
@@ -26,7 +26,7 @@ class _LoadedImage:
     """An image, and the files of its series if it is a DICOM image."""
 
     image: LabelledImage
-    candidate: Candidate | None = None
+    candidate: SeriesFiles | None = None
 
 
 def read_case(files: CaseFiles, class_names: ClassNames = ()) -> LabelledCase:
@@ -59,7 +59,7 @@ def _load_image(path: Path, modality: str, truth: Instance | None, frame_uid: st
     if image_extension(path) is not None:
         return _LoadedImage(LabelledImage(modality, _UNITS.get(modality, ""), read_image(path)))
     series = load_volume(find_series(path, modality, truth, frame_uid))
-    return _LoadedImage(LabelledImage(modality, series.unit, series.volume), series.candidate)
+    return _LoadedImage(LabelledImage(modality, series.unit, series.volume), series.files)
 
 
 def _referenced_volume(truth: Instance, loaded: list[_LoadedImage]) -> hd.Volume:

@@ -12,10 +12,10 @@ from typing import TypeAlias
 import highdicom as hd
 import numpy as np
 
-from clickseg.core.arrays import Doubles
+from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import InputError
 from clickseg.core.sitk import to_sitk
-from clickseg.core.text import first_names, printable
+from clickseg.core.text import escape_unprintable, join_names
 from clickseg.models.spec import ClassSpec
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class NamedRegion:
     can_be_lesion: bool
 
 
-def names_of(truth: ClassNames, classes: Sequence[ClassSpec]) -> ClassNames:
+def resolve_class_names(truth: ClassNames, classes: Sequence[ClassSpec]) -> ClassNames:
     """Returns the names of each class in SEG and RTSTRUCT.
 
     Args:
@@ -74,8 +74,8 @@ def assign_classes(regions: Sequence[NamedRegion], class_names: ClassNames, wher
         assigned = [(region.number, int(region.can_be_lesion or len(regions) == 1)) for region in regions]
     selected = tuple(sorted((pair for pair in assigned if pair[1]), key=lambda pair: pair[1]))
     if not selected:
-        expected = first_names([name for names in class_names for name in names]) or "a lesion"
-        available = first_names([printable(region.name) for region in regions]) or "none"
+        expected = join_names([name for names in class_names for name in names]) or "a lesion"
+        available = join_names([escape_unprintable(region.name) for region in regions]) or "none"
         raise InputError(f"{where}: expected {expected}, got {available}", hint="name the regions of each class")
     return selected
 
@@ -135,7 +135,7 @@ def _with_array(image: hd.VolumeGeometry, array: np.ndarray[tuple[int, ...], np.
 def _check_inside(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> None:
     """Rejects labelled voxels more than one voxel outside of the image, where no prediction exists."""
     labelled = np.argwhere(truth.array)
-    indices: Doubles = image.map_reference_to_indices(truth.map_indices_to_reference(labelled))
+    indices: FloatArray = image.map_reference_to_indices(truth.map_indices_to_reference(labelled))
     outside = (indices < -1) | (indices > image.spatial_shape)
     count = int(outside.any(axis=1).sum())
     if count:

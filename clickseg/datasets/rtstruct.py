@@ -9,7 +9,7 @@ import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 
-from clickseg.core.arrays import Doubles, Mask
+from clickseg.core.arrays import FloatArray, Mask
 from clickseg.core.errors import InputError
 from clickseg.datasets.regions import ClassNames, NamedRegion, assign_classes
 
@@ -22,7 +22,7 @@ _PLANE_TOLERANCE = 0.2
 """The largest distance of a contour from its slice, as a fraction of the slice spacing."""
 
 
-def contoured(structures: Dataset, volume: hd.Volume, class_names: ClassNames, name: str) -> hd.Volume:
+def rasterize_contours(structures: Dataset, volume: hd.Volume, class_names: ClassNames, name: str) -> hd.Volume:
     """Returns the class numbers of the voxels whose centres are inside the contours of an RTSTRUCT.
 
     Contours of one region in one slice are combined by exclusive or: a contour inside a contour is a hole. If regions
@@ -44,7 +44,7 @@ def contoured(structures: Dataset, volume: hd.Volume, class_names: ClassNames, n
     return volume.with_array(truth)
 
 
-def rasterize_polygons(polygons: Iterable[Doubles], shape: tuple[int, int]) -> Mask:
+def rasterize_polygons(polygons: Iterable[FloatArray], shape: tuple[int, int]) -> Mask:
     """Returns the pixels [J, I] whose centres are inside an odd number of closed polygons (even-odd rule).
 
     An edge that crosses a row inverts inside and outside for all pixels of the row after the crossing.
@@ -84,7 +84,7 @@ def _check_frame(structures: Dataset, number: int, volume: hd.Volume, name: str)
 
 
 def _region_mask(structures: Dataset, number: int, volume: hd.Volume, name: str) -> Mask:
-    slices: dict[int, list[Doubles]] = defaultdict(list)
+    slices: dict[int, list[FloatArray]] = defaultdict(list)
     for contour in _contours(structures, number):
         where = f"{name}: region {number}"
         corners = volume.map_reference_to_indices(_corners_mm(contour, where))
@@ -102,7 +102,7 @@ def _contours(structures: Dataset, number: int) -> Iterator[Dataset]:
             yield from (contour for contour in contours if contour.get("ContourGeometricType") != _POINT_TYPE)
 
 
-def _corners_mm(contour: Dataset, where: str) -> Doubles:
+def _corners_mm(contour: Dataset, where: str) -> FloatArray:
     """Returns the corners [N, 3] of a closed contour, in LPS mm."""
     kind = contour.get("ContourGeometricType")
     if kind not in _CLOSED_TYPES:
@@ -115,7 +115,7 @@ def _corners_mm(contour: Dataset, where: str) -> Doubles:
     return numbers.reshape(-1, 3)
 
 
-def _slice_index(corners: Doubles, volume: hd.Volume, where: str) -> int:
+def _slice_index(corners: FloatArray, volume: hd.Volume, where: str) -> int:
     """Returns the slice of a contour whose corners are voxel indices."""
     if ((corners < -1) | (corners > volume.spatial_shape)).any():
         raise InputError(f"{where}: a contour is outside of the image")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from clickseg.core.arrays import Doubles, Mask
+from clickseg.core.arrays import FloatArray, Mask
 from clickseg.core.errors import InputError
 from clickseg.datasets.regions import ClassNames, NamedRegion, assign_classes
 from clickseg.dicom.planes import frame_attribute
@@ -82,7 +82,7 @@ def _frame_slices(seg: Dataset, volume: hd.Volume) -> list[int] | None:
     return slices
 
 
-def _frame_corners_mm(seg: Dataset, number: int) -> Doubles:
+def _frame_corners_mm(seg: Dataset, number: int) -> FloatArray:
     """Returns the positions of a frame's first pixel, last pixel of the first row, and last pixel, in LPS mm."""
     position, orientation, spacing = (
         np.array(frame_attribute(seg, number, keyword), dtype=float)

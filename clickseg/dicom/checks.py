@@ -14,7 +14,7 @@ from pydicom import Sequence as DicomSequence
 from pydicom.datadict import tag_for_keyword
 
 from clickseg.core.errors import SeriesError
-from clickseg.core.text import counted
+from clickseg.core.text import format_count
 from clickseg.dicom.part10 import READ_ERRORS, ConversionCache, Instance
 
 _INTEGER_KEYWORDS = (
@@ -189,7 +189,7 @@ def _check_not_empty(instances: Sequence[Instance], keyword: str, tag: str) -> N
     names = [instance.name for instance in instances if not instance.text(keyword)]
     if names:
         raise SeriesError(
-            f"{keyword} {tag} is empty in {counted(len(names), 'file')}, such as {names[0]}: "
+            f"{keyword} {tag} is empty in {format_count(len(names), 'file')}, such as {names[0]}: "
             "the result could not reference the images"
         )
 
@@ -216,6 +216,6 @@ def _check_same_value(instances: Sequence[Instance], keyword: str, tag: str) -> 
     values = Counter(instance.text(keyword) for instance in instances)
     if len(values) > 1:
         summary = ", ".join(
-            f"{value or 'no value'} in {counted(count, 'file')}" for value, count in values.most_common(3)
+            f"{value or 'no value'} in {format_count(count, 'file')}" for value, count in values.most_common(3)
         )
         raise SeriesError(f"{keyword} {tag}: expected one value in a series, got {summary}")

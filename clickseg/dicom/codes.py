@@ -35,8 +35,10 @@ MULTI_FRAME_SOP_CLASSES = frozenset(
         LegacyConvertedEnhancedPETImageStorage,
     }
 )
-IMAGES = SINGLE_FRAME_SOP_CLASSES | MULTI_FRAME_SOP_CLASSES
-SEGMENTATIONS = frozenset({SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"})  # the UID: Label Map Segmentation
+IMAGE_SOP_CLASSES = SINGLE_FRAME_SOP_CLASSES | MULTI_FRAME_SOP_CLASSES
+SEGMENTATION_SOP_CLASSES = frozenset(
+    {SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"}
+)  # the UID: Label Map Segmentation
 
 
 def content_digest(*parts: str | bytes | memoryview) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clickseg.core.errors import InputError
 from clickseg.core.files import file_sha256
-from clickseg.core.text import counted
+from clickseg.core.text import format_count
 from clickseg.dicom.part10 import TEXT_KEYWORDS, ConversionCache, Damage, Instance, is_dicom, read_header
 
 _MAX_LINKED_FILES = 1000
@@ -34,7 +34,7 @@ class Scan:
     folder: Path
     instances: tuple[Instance, ...]
     damaged: Mapping[str, Damage]
-    passed_over: Mapping[str, int]
+    ignored: Mapping[str, int]
 
     def check_undamaged(self, series_uids: Sequence[str] = ()) -> None:
         """Rejects the scan if damaged files may belong to a requested series.
@@ -55,7 +55,7 @@ class Scan:
             )
         )
 
-    def check_series(self, series_uid: str) -> None:
+    def check_series_undamaged(self, series_uid: str) -> None:
         """Rejects a series with damaged files.
 
         Raises:
@@ -68,7 +68,7 @@ class Scan:
         if reasons:
             summary = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3])
             raise InputError(
-                f"{counted(len(reasons), 'damaged DICOM file')}: {summary}", hint="send them again, or remove them"
+                f"{format_count(len(reasons), 'damaged DICOM file')}: {summary}", hint="send them again, or remove them"
             )
 
 

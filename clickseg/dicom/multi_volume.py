@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from clickseg.core.errors import SeriesError
-from clickseg.core.text import first_names
+from clickseg.core.text import join_names
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.stack import SAME_POSITION_MM, offsets_mm
 
@@ -141,4 +141,4 @@ def _sort_key(value: str) -> tuple[float, str]:
 
 
 def _summary(keywords: Sequence[str], keys: Sequence[Key]) -> str:
-    return f"{', '.join(keywords)}: {first_names([' '.join(key) for key in keys])}"
+    return f"{', '.join(keywords)}: {join_names([' '.join(key) for key in keys])}"

@@ -28,7 +28,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from clickseg.dicom.codes import IMAGES
+from clickseg.dicom.codes import IMAGE_SOP_CLASSES
 from clickseg.dicom.stored import locate_pixel_data
 
 _CHARACTER_SET_TAG = BaseTag(0x00080005)
@@ -157,7 +157,7 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def inflates_beyond_bounds(file: BinaryIO) -> bool:
+def is_decompression_bomb(file: BinaryIO) -> bool:
     """Whether a deflated data set is larger than ``MAX_INFLATED_BYTES``; rewinds the file to its beginning.
 
     The deflated data are located in the same way as in pydicom: they follow the last element of the file meta
@@ -233,7 +233,7 @@ def _parse(file: BinaryIO, path: Path, name: str, conversions: ConversionCache) 
     has_preamble = head[128:] == b"DICM"
     if not has_preamble and not _starts_like_dataset(head):
         return "not DICOM"
-    if inflates_beyond_bounds(file):
+    if is_decompression_bomb(file):
         return Damage(f"it inflates to more than {MAX_INFLATED_BYTES} bytes")
     header = dcmread(file, stop_before_pixels=True, force=not has_preamble)
     if not has_preamble and "SOPClassUID" not in header:
@@ -252,7 +252,7 @@ def _ignored_reason(header: Dataset) -> str | None:
     if media_class == MediaStorageDirectoryStorage:
         return "DICOMDIR"
     is_complete = "SOPClassUID" in header and header.SOPClassUID == media_class  # not truncated within the UID
-    if is_complete and media_class not in IMAGES and "SeriesInstanceUID" not in header:
+    if is_complete and media_class not in IMAGE_SOP_CLASSES and "SeriesInstanceUID" not in header:
         return "DICOM without a series"
     return None
 
@@ -267,7 +267,7 @@ def _make_instance(
     texts = {keyword: _to_text(conversions.value(header, keyword)) for keyword in TEXT_KEYWORDS}
     _add_transfer_syntax(header)
     pixel_bytes, pixel_offset = locate_pixel_data(file, header)
-    if pixel_bytes == 0 and header.SOPClassUID in IMAGES:
+    if pixel_bytes == 0 and header.SOPClassUID in IMAGE_SOP_CLASSES:
         return Damage("no pixel data (7FE0,0010)", str(header.SeriesInstanceUID))
     return Instance(path, name, header, pixel_bytes, pixel_offset, texts)
 

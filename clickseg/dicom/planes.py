@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydicom import Dataset
 
-from clickseg.core.arrays import Doubles
+from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES
 from clickseg.dicom.part10 import Instance
@@ -41,9 +41,9 @@ class Plane:
 
     instance: Instance
     frame_number: int | None
-    position_mm: Doubles
-    orientation: Doubles
-    pixel_spacing_mm: Doubles
+    position_mm: FloatArray
+    orientation: FloatArray
+    pixel_spacing_mm: FloatArray
 
     @property
     def name(self) -> str:
@@ -51,7 +51,7 @@ class Plane:
         return self.instance.name if self.frame_number is None else f"{self.instance.name} frame {self.frame_number}"
 
     @property
-    def normal(self) -> Doubles:
+    def normal(self) -> FloatArray:
         """The unit vector along which positions increase, in LPS (PS3.3, C.7.6.2.1.1)."""
         return np.cross(self.orientation[:3], self.orientation[3:])
 
@@ -114,7 +114,7 @@ def _frame_count(instance: Instance) -> int:
 
 
 def _make_plane(instance: Instance, number: int | None) -> Plane:
-    def read_numbers(keyword: str, tag: str, count: int) -> Doubles:
+    def read_numbers(keyword: str, tag: str, count: int) -> FloatArray:
         name = instance.name if number is None else f"{instance.name} frame {number}"
         return _to_numbers(frame_attribute(instance.header, number, keyword), f"{name}: {keyword} {tag}", count)
 
@@ -129,7 +129,7 @@ def _make_plane(instance: Instance, number: int | None) -> Plane:
     return replace(plane, orientation=_orthonormalize(plane.orientation))
 
 
-def _to_numbers(value: Any, attribute: str, count: int) -> Doubles:
+def _to_numbers(value: Any, attribute: str, count: int) -> FloatArray:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != count:
         raise SeriesError(f"{attribute}: expected {count} numbers, got {value or 'no value'}")
     try:
@@ -155,10 +155,10 @@ def _check_plane(plane: Plane) -> None:
         )
 
 
-def _orthonormalize(orientation: Doubles) -> Doubles:
+def _orthonormalize(orientation: FloatArray) -> FloatArray:
     """Returns the closest perpendicular unit vectors in the same plane with the same bisector."""
     row, column = (vector / np.linalg.norm(vector) for vector in (orientation[:3], orientation[3:]))
     bisector, difference = row + column, row - column
     bisector, difference = bisector / np.linalg.norm(bisector), difference / np.linalg.norm(difference)
-    orthonormal: Doubles = np.concatenate([bisector + difference, bisector - difference]) / np.sqrt(2)
+    orthonormal: FloatArray = np.concatenate([bisector + difference, bisector - difference]) / np.sqrt(2)
     return orthonormal

@@ -15,7 +15,7 @@ from pydicom import Dataset
 from pydicom import Sequence as DicomSequence
 from pydicom.uid import UID
 
-from clickseg.dicom.codes import SEGMENTATIONS
+from clickseg.dicom.codes import SEGMENTATION_SOP_CLASSES
 from clickseg.dicom.part10 import READ_ERRORS
 
 MANUFACTURER = "ClickSeg"
@@ -23,7 +23,7 @@ MANUFACTURER = "ClickSeg"
 
 
 @dataclass(frozen=True, slots=True)
-class EarlierResult:
+class Predecessor:
     """A result of ClickSeg that was found in the input, together with the images.
 
     Attributes:
@@ -35,12 +35,12 @@ class EarlierResult:
     clicks_sha256: str
 
 
-def is_own(report: Dataset) -> bool:
+def is_written_by_clickseg(report: Dataset) -> bool:
     """Whether an SR was written by ClickSeg."""
     return str(report.get("ManufacturerModelName") or "") == MANUFACTURER
 
 
-def predecessors(results: Sequence[EarlierResult], clicks_sha256: str) -> tuple[Dataset, ...]:
+def predecessor_documents(results: Sequence[Predecessor], clicks_sha256: str) -> tuple[Dataset, ...]:
     """Returns the items of Predecessor Documents Sequence of a new result.
 
     If the clicks are the same as in a previous result, the new result repeats it and has the same predecessor.
@@ -56,7 +56,7 @@ def predecessors(results: Sequence[EarlierResult], clicks_sha256: str) -> tuple[
     return tuple(_references_to(results[0].report)) if results else ()
 
 
-def add_earlier_segmentations(segmentation: Dataset, documents: Sequence[Dataset]) -> None:
+def add_predecessor_segmentations(segmentation: Dataset, documents: Sequence[Dataset]) -> None:
     """Adds the SEGs among predecessor documents to the referenced instances of a new SEG (PS3.3, C.12.2)."""
     for series in _referenced_series(documents):
         item = Dataset()
@@ -64,7 +64,7 @@ def add_earlier_segmentations(segmentation: Dataset, documents: Sequence[Dataset
         item.ReferencedInstanceSequence = [
             deepcopy(instance)
             for instance in series.ReferencedSOPSequence
-            if instance.ReferencedSOPClassUID in SEGMENTATIONS
+            if instance.ReferencedSOPClassUID in SEGMENTATION_SOP_CLASSES
         ]
         if item.ReferencedInstanceSequence:
             segmentation.ReferencedSeriesSequence.append(item)
@@ -78,7 +78,7 @@ def _referenced_series(documents: Iterable[Dataset]) -> Iterator[Dataset]:
 def _references_to(report: Dataset) -> Iterator[Dataset]:
     """Yields a reference to an SR and to the SEGs in its evidence."""
     evidence = _list_references(_copy_references(report, "CurrentRequestedProcedureEvidenceSequence"))
-    segmentations = [reference for reference in evidence if reference.sop_class_uid in SEGMENTATIONS]
+    segmentations = [reference for reference in evidence if reference.sop_class_uid in SEGMENTATION_SOP_CLASSES]
     uids = [_read_uid(report, keyword) for keyword in ("SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")]
     yield from _study_items(_read_uid(report, "StudyInstanceUID"), [_Reference(*uids), *segmentations])
 

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 from clickseg.core.arguments import to_path
 from clickseg.core.errors import InputError
-from clickseg.core.text import counted
+from clickseg.core.text import format_count
 from clickseg.dicom.files import Scan, scan
-from clickseg.dicom.series import CheckedSeries, RejectedSeries, Remedies, check_all, listed
-from clickseg.dicom.volume import Series, load_volume
+from clickseg.dicom.series import RejectedSeries, Repairs, SeriesGeometry, check_all_series, format_series_list
+from clickseg.dicom.volume import SeriesVolume, load_volume
 
 logger = logging.getLogger(__name__)
 
 
-def read_series(path: str | os.PathLike[str], uid: str | None = None) -> Series:
+def read_series(path: str | os.PathLike[str], uid: str | None = None) -> SeriesVolume:
     """Reads one series into memory.
 
     Args:
@@ -36,33 +36,33 @@ def read_series(path: str | os.PathLike[str], uid: str | None = None) -> Series:
     uids = () if uid is None else (uid,)
     scan_result = scan(to_path(path, "path"))
     scan_result.check_undamaged(uids)
-    accepted, rejected = check_all(scan_result, Remedies())
-    selected = wanted_series(accepted, rejected, uids, scan_result)
+    accepted, rejected = check_all_series(scan_result, Repairs())
+    selected = select_series(accepted, rejected, uids, scan_result)
     if len(selected) > 1:
         raise _ambiguity_error(selected, uid)
     if uid is None:
         for series in rejected:
-            if series.candidate.instances:
-                logger.warning("ignored: %s: %s", series.candidate, series.error)
+            if series.files.instances:
+                logger.warning("ignored: %s: %s", series.files, series.error)
     return load_volume(selected[0])
 
 
-def _ambiguity_error(selected: Sequence[CheckedSeries], uid: str | None) -> InputError:
-    series_files = [series.candidate for series in selected]
-    message = f"expected one series, got {len(selected)}: {listed(series_files)}"
+def _ambiguity_error(selected: Sequence[SeriesGeometry], uid: str | None) -> InputError:
+    series_files = [series.files for series in selected]
+    message = f"expected one series, got {len(selected)}: {format_series_list(series_files)}"
     if uid is not None:
-        names = ", ".join(files.key for files in series_files)
+        names = ", ".join(files.first_file for files in series_files)
         return InputError(message, hint=f"the series contains several volumes; pass the file of one of them: {names}")
     choices = "; ".join(
-        f"{files.series_uid} ({files.modality}, {files.first.text('SeriesDescription') or 'no description'})"
+        f"{files.series_uid} ({files.modality}, {files.first_instance.text('SeriesDescription') or 'no description'})"
         for files in series_files
     )
     return InputError(message, hint=f"pass the UID of one: {choices}")
 
 
-def wanted_series(
-    accepted: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries], uids: Sequence[str], scan_result: Scan
-) -> tuple[CheckedSeries, ...]:
+def select_series(
+    accepted: Sequence[SeriesGeometry], rejected: Sequence[RejectedSeries], uids: Sequence[str], scan_result: Scan
+) -> tuple[SeriesGeometry, ...]:
     """Returns the requested series, or all accepted series if none was requested; at least one.
 
     Raises:
@@ -70,26 +70,26 @@ def wanted_series(
     """
     for uid in uids:
         _check_accepted(uid, accepted, rejected)
-    selected = tuple(series for series in accepted if not uids or series.candidate.series_uid in uids)
+    selected = tuple(series for series in accepted if not uids or series.files.series_uid in uids)
     if selected:
         return selected
-    image_series = [series for series in rejected if series.candidate.instances]
+    image_series = [series for series in rejected if series.files.instances]
     if len(image_series) == 1:
         raise image_series[0].error
-    reasons = "; ".join(f"{series.candidate}: {series.error}" for series in (image_series or rejected)[:4])
+    reasons = "; ".join(f"{series.files}: {series.error}" for series in (image_series or rejected)[:4])
     raise InputError(
         "no CT, MR or PET series in the input is a regular volume "
-        f"({counted(len(scan_result.instances), 'DICOM file')}): {reasons or 'no series was found'}",
+        f"({format_count(len(scan_result.instances), 'DICOM file')}): {reasons or 'no series was found'}",
         hint="`clickseg inspect` shows every series and why it was rejected",
     )
 
 
-def _check_accepted(uid: str, accepted: Sequence[CheckedSeries], rejected: Sequence[RejectedSeries]) -> None:
+def _check_accepted(uid: str, accepted: Sequence[SeriesGeometry], rejected: Sequence[RejectedSeries]) -> None:
     """Raises an error if a requested series is missing or was rejected."""
-    if any(series.candidate.series_uid == uid for series in accepted):
+    if any(series.files.series_uid == uid for series in accepted):
         return
     for series in rejected:
-        if series.candidate.series_uid == uid:
+        if series.files.series_uid == uid:
             raise series.error
-    found = [series.candidate for series in accepted] + [series.candidate for series in rejected]
-    raise InputError(f"no series {uid} in the input; found: {listed(found) or 'no series'}")
+    found = [series.files for series in accepted] + [series.files for series in rejected]
+    raise InputError(f"no series {uid} in the input; found: {format_series_list(found) or 'no series'}")

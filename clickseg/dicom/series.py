@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from clickseg.core.errors import InputError, SeriesError, UsageError
-from clickseg.core.text import counted, first_names
+from clickseg.core.text import format_count, join_names
 from clickseg.dicom.checks import check_attributes, check_not_concatenated, check_uids, common_size
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES, SINGLE_FRAME_SOP_CLASSES, content_uid
 from clickseg.dicom.files import Scan
@@ -21,13 +21,13 @@ from clickseg.dicom.planes import read_planes
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
 
-REMEDY_NAMES = ("drop-localizers", "frame-of-reference", "resample", "volume=N")
+REPAIR_NAMES = ("drop-localizers", "frame-of-reference", "resample", "volume=N")
 MAX_VOXELS = 1 << 31
 """The largest volume that is allocated: 2048 slices of 1024 x 1024."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remedies:
+class Repairs:
     """The repairs that the user requested.
 
     Attributes:
@@ -43,7 +43,7 @@ class Remedies:
     volume: int | None = None
 
     @classmethod
-    def parse(cls, names: Iterable[str]) -> Remedies:
+    def parse(cls, names: Iterable[str]) -> Repairs:
         """Parses the names of repairs.
 
         Raises:
@@ -54,18 +54,18 @@ class Remedies:
             repairs = repairs._add(name.strip())
         return repairs
 
-    def _add(self, name: str) -> Remedies:
+    def _add(self, name: str) -> Repairs:
         key, _, value = name.partition("=")
         if key == "volume" and value.isdecimal() and int(value) > 0:
             return replace(self, volume=int(value))
         field = name.replace("-", "_")
         if field not in ("drop_localizers", "frame_of_reference", "resample"):
-            raise UsageError(f"unknown repair {name!r}: expected {', '.join(REMEDY_NAMES)}")
+            raise UsageError(f"unknown repair {name!r}: expected {', '.join(REPAIR_NAMES)}")
         return replace(self, **{field: True})
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class SeriesFiles:
     """The instances that can be one volume: the single-frame images of a series, or one multi-frame instance.
 
     Attributes:
@@ -75,54 +75,54 @@ class Candidate:
     """
 
     instances: tuple[Instance, ...]
-    others: tuple[Instance, ...] = ()
-    remedies_used: tuple[str, ...] = ()
+    other_instances: tuple[Instance, ...] = ()
+    applied_repairs: tuple[str, ...] = ()
 
     @property
-    def first(self) -> Instance:
+    def first_instance(self) -> Instance:
         """The instance from which attributes of the series are read."""
-        return (self.instances or self.others)[0]
+        return (self.instances or self.other_instances)[0]
 
     @property
     def series_uid(self) -> str:
         """Series Instance UID."""
-        return self.first.text("SeriesInstanceUID")
+        return self.first_instance.text("SeriesInstanceUID")
 
     @property
     def study_uid(self) -> str:
         """Study Instance UID."""
-        return self.first.text("StudyInstanceUID")
+        return self.first_instance.text("StudyInstanceUID")
 
     @property
     def frame_of_reference_uid(self) -> str:
         """Frame of Reference UID; empty if missing."""
-        return self.first.text("FrameOfReferenceUID")
+        return self.first_instance.text("FrameOfReferenceUID")
 
     @property
     def modality(self) -> str:
         """Modality, such as ``PT``."""
-        return self.first.text("Modality")
+        return self.first_instance.text("Modality")
 
     @property
     def folder(self) -> str:
         """The folder of the first instance, relative to the scanned one."""
-        return self.first.name.rpartition("/")[0] or "."
+        return self.first_instance.name.rpartition("/")[0] or "."
 
     @property
-    def key(self) -> str:
+    def first_file(self) -> str:
         """The name of the first file: unique in a scan, unlike the series UID of several multi-frame instances."""
-        return self.first.name
+        return self.first_instance.name
 
     def __str__(self) -> str:
         return f"{self.modality or 'no modality'} {self.series_uid or 'without UID'} in {self.folder}"
 
-    def with_repair(self, description: str) -> Candidate:
+    def with_repair(self, description: str) -> SeriesFiles:
         """Returns a copy with one more applied repair."""
-        return Candidate(self.instances, self.others, (*self.remedies_used, description))
+        return SeriesFiles(self.instances, self.other_instances, (*self.applied_repairs, description))
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedSeries:
+class SeriesGeometry:
     """A series that is a regular volume, without its pixels.
 
     Attributes:
@@ -130,7 +130,7 @@ class CheckedSeries:
         stack: The sorted planes, and the grid of the volume.
     """
 
-    candidate: Candidate
+    files: SeriesFiles
     stack: Stack
 
 
@@ -143,34 +143,36 @@ class RejectedSeries:
         error: The reason for the rejection.
     """
 
-    candidate: Candidate
+    files: SeriesFiles
     error: InputError
 
 
-def check_all(scan_result: Scan, repairs: Remedies) -> tuple[tuple[CheckedSeries, ...], tuple[RejectedSeries, ...]]:
+def check_all_series(
+    scan_result: Scan, repairs: Repairs
+) -> tuple[tuple[SeriesGeometry, ...], tuple[RejectedSeries, ...]]:
     """Returns the series of a scan that are regular volumes, and the rejected series."""
-    accepted: list[CheckedSeries] = []
+    accepted: list[SeriesGeometry] = []
     rejected: list[RejectedSeries] = []
-    for files in group(scan_result.instances):
+    for files in group_by_series(scan_result.instances):
         try:
-            scan_result.check_series(files.series_uid)
-            accepted.append(check(files, repairs))
+            scan_result.check_series_undamaged(files.series_uid)
+            accepted.append(check_series(files, repairs))
         except InputError as error:
             rejected.append(RejectedSeries(files, error))
     return tuple(accepted), tuple(rejected)
 
 
-def is_corrected(series: CheckedSeries) -> bool:
+def is_corrected_if_pet(series: SeriesGeometry) -> bool:
     """Whether a series is not PET, or is PET that is corrected for attenuation."""
-    return series.candidate.modality != "PT" or is_attenuation_corrected(series.candidate.first.header)
+    return series.files.modality != "PT" or is_attenuation_corrected(series.files.first_instance.header)
 
 
-def listed(series_files: Sequence[Candidate]) -> str:
+def format_series_list(series_files: Sequence[SeriesFiles]) -> str:
     """Returns the list of series for a message."""
-    return first_names([str(files) for files in series_files], 6)
+    return join_names([str(files) for files in series_files], 6)
 
 
-def group(instances: Iterable[Instance]) -> tuple[Candidate, ...]:
+def group_by_series(instances: Iterable[Instance]) -> tuple[SeriesFiles, ...]:
     """Groups instances by series; each multi-frame instance is a group of its own."""
     series: dict[str, list[Instance]] = defaultdict(list)
     for instance in instances:
@@ -178,7 +180,7 @@ def group(instances: Iterable[Instance]) -> tuple[Candidate, ...]:
     return tuple(files for members in series.values() for files in _split_series(members))
 
 
-def check(files: Candidate, repairs: Remedies) -> CheckedSeries:
+def check_series(files: SeriesFiles, repairs: Repairs) -> SeriesGeometry:
     """Checks, by the headers alone, that a series is a regular volume, and applies repairs.
 
     Args:
@@ -206,10 +208,10 @@ def check(files: Candidate, repairs: Remedies) -> CheckedSeries:
         files = files.with_repair(f"used volume {repairs.volume} of {len(planes) // len(chosen)}")
     if stack.is_resampled:
         files = files.with_repair(f"resampled from {len(chosen)} to {stack.geometry.spatial_shape[0]} slices")
-    return CheckedSeries(files, stack)
+    return SeriesGeometry(files, stack)
 
 
-def _split_series(members: Sequence[Instance]) -> list[Candidate]:
+def _split_series(members: Sequence[Instance]) -> list[SeriesFiles]:
     """Returns one group for all single-frame images, and one for each multi-frame SOP Instance."""
     images: dict[str, list[Instance]] = defaultdict(list)
     other_instances: list[Instance] = []
@@ -221,21 +223,21 @@ def _split_series(members: Sequence[Instance]) -> list[Candidate]:
             images[member.text("SOPInstanceUID")].append(member)
         else:
             other_instances.append(member)
-    groups = [Candidate(tuple(instances), tuple(other_instances)) for instances in images.values()]
-    return groups or [Candidate((), tuple(other_instances))]
+    groups = [SeriesFiles(tuple(instances), tuple(other_instances)) for instances in images.values()]
+    return groups or [SeriesFiles((), tuple(other_instances))]
 
 
-def _check_has_images(files: Candidate) -> None:
+def _check_has_images(files: SeriesFiles) -> None:
     if files.instances:
         return
-    sop_class = files.first.header.get("SOPClassUID")
+    sop_class = files.first_instance.header.get("SOPClassUID")
     raise SeriesError(
-        f"{files.first.name}: SOPClassUID (0008,0016): "
+        f"{files.first_instance.name}: SOPClassUID (0008,0016): "
         f"expected a CT, MR or PET image, classic or Enhanced, got {getattr(sop_class, 'name', '') or 'no value'}"
     )
 
 
-def _repair_frame_of_reference(files: Candidate, repairs: Remedies) -> Candidate:
+def _repair_frame_of_reference(files: SeriesFiles, repairs: Repairs) -> SeriesFiles:
     """Creates a Frame of Reference UID if the series has none and the repair is requested."""
     if not repairs.frame_of_reference or any(i.text("FrameOfReferenceUID") for i in files.instances):
         return files
@@ -246,21 +248,21 @@ def _repair_frame_of_reference(files: Candidate, repairs: Remedies) -> Candidate
     )
 
 
-def _drop_localizers(files: Candidate, repairs: Remedies) -> Candidate:
+def _drop_localizers(files: SeriesFiles, repairs: Repairs) -> SeriesFiles:
     """Excludes images that are not slices of the volume if the repair is requested; otherwise rejects the series."""
     localizers = [instance for instance in files.instances if "LOCALIZER" in instance.text("ImageType")]
-    captures = [instance for instance in files.others if instance.pixel_bytes != 0]
+    captures = [instance for instance in files.other_instances if instance.pixel_bytes != 0]
     if not localizers and not captures:
         return files
     names = ", ".join(instance.name for instance in (*localizers, *captures)[:3])
     if len(localizers) == len(files.instances):
         raise SeriesError(f"all {len(localizers)} images of the series are localizers, such as {names}")
     kinds = [(len(localizers), "localizer"), (len(captures), "secondary capture")]
-    summary = f"{' and '.join(counted(count, kind) for count, kind in kinds if count)}: {names}"
+    summary = f"{' and '.join(format_count(count, kind) for count, kind in kinds if count)}: {names}"
     if not repairs.drop_localizers:
         raise SeriesError(f"the series contains {summary}", hint="--repair drop-localizers excludes them")
     kept = tuple(instance for instance in files.instances if instance not in localizers)
-    return Candidate(kept, (), files.remedies_used).with_repair(f"excluded {summary}")
+    return SeriesFiles(kept, (), files.applied_repairs).with_repair(f"excluded {summary}")
 
 
 def _check_voxel_count(stack: Stack) -> None:
@@ -269,9 +271,10 @@ def _check_voxel_count(stack: Stack) -> None:
         raise SeriesError(f"{slices} x {rows} x {columns} voxels: expected at most {MAX_VOXELS}")
 
 
-def _check_frame_of_reference(files: Candidate) -> None:
+def _check_frame_of_reference(files: SeriesFiles) -> None:
     if not files.frame_of_reference_uid:
         raise SeriesError(
-            f"{files.first.name}: FrameOfReferenceUID (0020,0052) is missing: the position in the patient is undefined",
+            f"{files.first_instance.name}: FrameOfReferenceUID (0020,0052) is missing: "
+            "the position in the patient is undefined",
             hint="--repair frame-of-reference creates a frame of reference for the series",
         )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import highdicom as hd
 import numpy as np
 
-from clickseg.core.arrays import Doubles
+from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
-from clickseg.core.text import counted
+from clickseg.core.text import format_count
 from clickseg.dicom.planes import Plane
 
 _TOLERANCE = 0.05
@@ -40,12 +40,12 @@ class Stack:
 
     planes: tuple[Plane, ...]
     geometry: hd.VolumeGeometry
-    slices: Doubles
+    slice_coordinates: FloatArray
 
     @property
     def is_resampled(self) -> bool:
         """Whether slices of the geometry are between planes."""
-        return not np.array_equal(self.slices, np.arange(len(self.planes)))
+        return not np.array_equal(self.slice_coordinates, np.arange(len(self.planes)))
 
 
 def make_stack(planes: Sequence[Plane], *, rows: int, columns: int, resample: bool) -> Stack:
@@ -71,12 +71,12 @@ def make_stack(planes: Sequence[Plane], *, rows: int, columns: int, resample: bo
     return Stack(aligned.planes, _make_geometry(aligned, spacing_mm, slices, rows, columns), slices)
 
 
-def offsets_mm(planes: Sequence[Plane]) -> Doubles:
+def offsets_mm(planes: Sequence[Plane]) -> FloatArray:
     """Returns the position of each plane along the normal of the first plane, in mm."""
     return _offsets(planes, planes[0].normal)
 
 
-def format_position(position_mm: Doubles) -> str:
+def format_position(position_mm: FloatArray) -> str:
     """Returns a position as text for a message."""
     return "(" + ", ".join(f"{value:.2f}" for value in position_mm) + ")"
 
@@ -115,11 +115,11 @@ class _AlignedPlanes:
     """
 
     planes: tuple[Plane, ...]
-    orientation: Doubles
-    offsets_mm: Doubles
+    orientation: FloatArray
+    offsets_mm: FloatArray
 
     @property
-    def normal(self) -> Doubles:
+    def normal(self) -> FloatArray:
         """The unit vector along which offsets increase, in LPS."""
         return np.cross(self.orientation[:3], self.orientation[3:])
 
@@ -133,7 +133,7 @@ def _check_parallel(planes: Sequence[Plane]) -> None:
         )
 
 
-def _group_equal(vectors: Sequence[Doubles], tolerance: float) -> list[list[int]]:
+def _group_equal(vectors: Sequence[FloatArray], tolerance: float) -> list[list[int]]:
     """Returns the indices of vectors in groups; vectors of a group equal its first vector within the tolerance."""
     groups: list[list[int]] = []
     for index, vector in enumerate(vectors):
@@ -149,7 +149,8 @@ def _group_equal(vectors: Sequence[Doubles], tolerance: float) -> list[list[int]
 def _format_examples(planes: Sequence[Plane], groups: Sequence[Sequence[int]], keyword: str) -> str:
     examples = [(len(group), planes[group[0]]) for group in groups[:3]]
     return "; ".join(
-        f"{counted(count, 'image')} such as {plane.name} ({keyword} {[float(value) for value in plane.get(keyword)]})"
+        f"{format_count(count, 'image')} such as {plane.name} "
+        f"({keyword} {[float(value) for value in plane.get(keyword)]})"
         for count, plane in examples
     )
 
@@ -163,12 +164,12 @@ def _check_pixel_spacing(planes: Sequence[Plane]) -> None:
         )
 
 
-def _sort_planes(planes: Sequence[Plane], normal: Doubles) -> list[Plane]:
+def _sort_planes(planes: Sequence[Plane], normal: FloatArray) -> list[Plane]:
     order = np.argsort(-_offsets(planes, normal), kind="stable")
     return [planes[index] for index in order]
 
 
-def _offsets(planes: Sequence[Plane], normal: Doubles) -> Doubles:
+def _offsets(planes: Sequence[Plane], normal: FloatArray) -> FloatArray:
     return np.array([plane.position_mm @ normal for plane in planes])
 
 
@@ -177,13 +178,13 @@ def _check_distinct(ordered: Sequence[Plane]) -> None:
     if duplicates.size:
         first, second = ordered[duplicates[0]], ordered[duplicates[0] + 1]
         raise SeriesError(
-            f"{counted(duplicates.size, 'duplicate slice position')}: {first.name} and {second.name} are both at "
+            f"{format_count(duplicates.size, 'duplicate slice position')}: {first.name} and {second.name} are both at "
             f"{format_position(first.position_mm)} mm",
             hint="keep only one file for each position",
         )
 
 
-def _exact_normal(ordered: Sequence[Plane]) -> Doubles:
+def _exact_normal(ordered: Sequence[Plane]) -> FloatArray:
     """Returns the direction of the line through the positions if it differs from the normal only by rounding.
 
     Otherwise returns the normal of the planes.
@@ -192,26 +193,26 @@ def _exact_normal(ordered: Sequence[Plane]) -> Doubles:
     shear = _shear_vector(ordered, normal)
     if np.degrees(np.arctan(np.linalg.norm(shear))) > _ROUNDED_DEGREES:
         return normal
-    line: Doubles = (normal + shear) / np.linalg.norm(normal + shear)
+    line: FloatArray = (normal + shear) / np.linalg.norm(normal + shear)
     return line
 
 
-def _shear_vector(ordered: Sequence[Plane], normal: Doubles) -> Doubles:
+def _shear_vector(ordered: Sequence[Plane], normal: FloatArray) -> FloatArray:
     """Returns the shift of positions perpendicular to a normal, per mm along this normal."""
     offsets = _offsets(ordered, normal)
     centred = offsets - offsets.mean()
-    slope: Doubles = centred @ _perpendicular_offsets(ordered, normal) / (centred @ centred)
+    slope: FloatArray = centred @ _perpendicular_offsets(ordered, normal) / (centred @ centred)
     return slope
 
 
-def _perpendicular_offsets(ordered: Sequence[Plane], normal: Doubles) -> Doubles:
+def _perpendicular_offsets(ordered: Sequence[Plane], normal: FloatArray) -> FloatArray:
     """Returns the offsets of positions from their mean, perpendicular to a normal [N, 3]."""
     positions = np.array([plane.position_mm for plane in ordered])
     perpendicular = positions - np.outer(positions @ normal, normal)
     return np.asarray(perpendicular - perpendicular.mean(axis=0))
 
 
-def _check_line(ordered: Sequence[Plane], normal: Doubles) -> None:
+def _check_line(ordered: Sequence[Plane], normal: FloatArray) -> None:
     """Rejects planes whose positions are not on a line along the normal."""
     offsets, perpendicular = _offsets(ordered, normal), _perpendicular_offsets(ordered, normal)
     limit = _TOLERANCE * np.ptp(offsets) / (len(ordered) - 1)
@@ -233,14 +234,14 @@ def _check_line(ordered: Sequence[Plane], normal: Doubles) -> None:
     )
 
 
-def _make_perpendicular(orientation: Doubles, normal: Doubles) -> Doubles:
+def _make_perpendicular(orientation: FloatArray, normal: FloatArray) -> FloatArray:
     """Returns row and column directions, rotated so that they are perpendicular to a normal."""
     row = orientation[:3] - (orientation[:3] @ normal) * normal
     row = row / np.linalg.norm(row)
     return np.concatenate([row, np.cross(normal, row)])
 
 
-def _fit_uniform_slices(aligned: _AlignedPlanes) -> tuple[float, Doubles]:
+def _fit_uniform_slices(aligned: _AlignedPlanes) -> tuple[float, FloatArray]:
     """Returns the slice spacing and the slice coordinates 0, 1, 2, ... of planes with uniform spacing."""
     offsets, steps = aligned.offsets_mm, -np.diff(aligned.offsets_mm)
     _check_missing_slices(aligned)
@@ -268,7 +269,7 @@ def _check_missing_slices(aligned: _AlignedPlanes) -> None:
     above, below = aligned.planes[gaps[0]], aligned.planes[gaps[0] + 1]
     missing = int((multiples[gaps] - 1).sum())
     raise SeriesError(
-        f"{counted(missing, 'missing slice')} in {counted(gaps.size, 'place')}: between {below.name} at "
+        f"{format_count(missing, 'missing slice')} in {format_count(gaps.size, 'place')}: between {below.name} at "
         f"{format_position(below.position_mm)} mm and {above.name} at {format_position(above.position_mm)} mm; "
         f"the slice spacing is {step:.3f} mm",
         hint="send the missing slices, or use --repair resample to interpolate across the gap",
@@ -279,7 +280,7 @@ def _median_step(aligned: _AlignedPlanes) -> float:
     return float(np.quantile(-np.diff(aligned.offsets_mm), 0.5, method="lower"))
 
 
-def _resampled_coordinates(aligned: _AlignedPlanes) -> tuple[float, Doubles]:
+def _resampled_coordinates(aligned: _AlignedPlanes) -> tuple[float, FloatArray]:
     """Returns the median slice spacing, and the coordinate of each plane on the uniform grid with this spacing."""
     offsets, step = aligned.offsets_mm, _median_step(aligned)
     slices = (offsets[0] - offsets) / step
@@ -292,7 +293,7 @@ def _resampled_coordinates(aligned: _AlignedPlanes) -> tuple[float, Doubles]:
 
 
 def _make_geometry(
-    aligned: _AlignedPlanes, spacing_mm: float, slices: Doubles, rows: int, columns: int
+    aligned: _AlignedPlanes, spacing_mm: float, slices: FloatArray, rows: int, columns: int
 ) -> hd.VolumeGeometry:
     """Returns the grid on which the coordinates ``slices`` are closest to the planes."""
     first = aligned.planes[0]

@@ -14,7 +14,7 @@ from datetime import datetime
 import numpy as np
 from pydicom import Dataset
 
-from clickseg.core.arrays import Doubles
+from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SuvError
 from clickseg.dicom.part10 import READ_ERRORS
 from clickseg.dicom.pet_time import acquisition_start, decay_reference_time, injection_time
@@ -43,7 +43,7 @@ class SuvScaling:
         rule: How the factors were computed, for the report.
     """
 
-    factors: Doubles
+    factors: FloatArray
     rule: str
 
 
@@ -136,7 +136,7 @@ def _read_philips_factor(header: Dataset, element: int) -> float | None:
     return number if math.isfinite(number) and number > 0 else None
 
 
-def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> Doubles:
+def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns SUV per Bq/ml: weight in g divided by the dose in Bq at the reference time of each image."""
     header = headers[0]
     weight_g = 1000 * _read_positive(header, "PatientWeight", "(0010,1030)")
@@ -144,7 +144,7 @@ def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Datas
     return weight_g / (dose_bq * _remaining_dose_fractions(headers, series_headers))
 
 
-def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> Doubles:
+def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns the fraction of the dose that remains at the reference time of each image."""
     match _decay_correction(headers[0]):
         case "ADMIN":

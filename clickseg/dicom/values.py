@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
-from clickseg.core.arrays import Doubles, Values
+from clickseg.core.arrays import Float32Array, FloatArray
 from clickseg.core.errors import PixelDataError, SuvError
 from clickseg.core.text import first_line
 from clickseg.dicom.decoding import DECODE_ERRORS
 from clickseg.dicom.planes import Plane, functional_groups
-from clickseg.dicom.series import CheckedSeries
+from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.suv import compute_suv_scaling
 
 _PET_UNITS = {"g/ml{SUVbw}": "GML", "{SUVbw}g/ml": "GML", "Bq/ml": "BQML", "{counts}": "CNTS"}
@@ -40,11 +40,11 @@ class Quantity:
     """
 
     unit: str
-    factors: Doubles
+    factors: FloatArray
     rule: str
 
 
-def quantity_of(series: CheckedSeries) -> Quantity:
+def determine_quantity(series: SeriesGeometry) -> Quantity:
     """Determines the unit of a series from its headers.
 
     Raises:
@@ -52,7 +52,7 @@ def quantity_of(series: CheckedSeries) -> Quantity:
         PixelDataError: A rescale slope or intercept is missing, or a CT series is not in Hounsfield units.
     """
     planes = series.stack.planes
-    match series.candidate.modality:
+    match series.files.modality:
         case "PT":
             return _suv_quantity(series)
         case "CT":
@@ -62,7 +62,7 @@ def quantity_of(series: CheckedSeries) -> Quantity:
             return Quantity("", np.ones(len(planes)), "")
 
 
-def rescale_frame(stored: NDArray[Any], plane: Plane, factor: float, out: Values) -> None:
+def rescale_frame(stored: NDArray[Any], plane: Plane, factor: float, out: Float32Array) -> None:
     """Rescales one frame: Modality LUT, or Rescale Slope and Intercept (PS3.3, C.11.1), multiplied by a factor.
 
     The computation is in float64, or in float32 if the result has the same bits. The presentation is ignored: values of
@@ -88,20 +88,22 @@ def rescale_frame(stored: NDArray[Any], plane: Plane, factor: float, out: Values
         raise PixelDataError(f"{plane.name}: values exceed the range of float32: RescaleSlope (0028,1053) is too large")
 
 
-def _suv_quantity(series: CheckedSeries) -> Quantity:
+def _suv_quantity(series: SeriesGeometry) -> Quantity:
     planes = series.stack.planes
     for plane in planes:
         if _real_world_mapping(plane) is None:
             _check_present(plane, "RescaleSlope", "(0028,1053)")
     headers = [plane.instance.header for plane in planes]
-    series_headers = [instance.header for instance in series.candidate.instances]
+    series_headers = [instance.header for instance in series.files.instances]
     units = {_pet_units(plane) for plane in planes}
     if len(units) > 1:
-        raise SuvError(f"{series.candidate.first.name}: {len(units)} units in one volume: {', '.join(sorted(units))}")
+        raise SuvError(
+            f"{series.files.first_instance.name}: {len(units)} units in one volume: {', '.join(sorted(units))}"
+        )
     try:
         scaling = compute_suv_scaling(headers, units=units.pop(), series_headers=series_headers)
     except SuvError as error:
-        raise SuvError(f"{series.candidate.first.name}: {error}", hint=error.hint) from error
+        raise SuvError(f"{series.files.first_instance.name}: {error}", hint=error.hint) from error
     return Quantity("SUVbw", scaling.factors, scaling.rule)
 
 
@@ -172,7 +174,7 @@ def _pet_units(plane: Plane) -> str:
     return plane.instance.text("Units") or str(plane.get("RescaleType") or "").strip()
 
 
-def _check_hounsfield(series: CheckedSeries) -> None:
+def _check_hounsfield(series: SeriesGeometry) -> None:
     """Checks that CT values are HU, the default of Rescale Type (PS3.3, C.11.1.1.2).
 
     ``US`` (unspecified) is accepted in original images only.
@@ -233,7 +235,7 @@ def _read_rescale_number(plane: Plane, keyword: str, default: float) -> float:
     return number
 
 
-def _apply_lut(stored: NDArray[Any], plane: Plane) -> Doubles:
+def _apply_lut(stored: NDArray[Any], plane: Plane) -> FloatArray:
     try:
         return np.asarray(apply_modality_lut(stored, plane.instance.header), dtype=np.float64)
     except DECODE_ERRORS as error:

@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from clickseg.core.arrays import Numbers, Values
+from clickseg.core.arrays import Float32Array, LabelArray
 from clickseg.core.errors import PixelDataError
 from clickseg.core.machine import processor_count
 from clickseg.dicom.pixels import padding_mask, read_frames
 from clickseg.dicom.planes import Plane
-from clickseg.dicom.series import CheckedSeries
+from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.dicom.stack import Stack
-from clickseg.dicom.values import Quantity, quantity_of, rescale_frame
+from clickseg.dicom.values import Quantity, determine_quantity, rescale_frame
 
 
 @dataclass(frozen=True, slots=True)
-class Series(CheckedSeries):
+class SeriesVolume(SeriesGeometry):
     """A series in memory.
 
     Attributes:
@@ -39,15 +39,15 @@ class Series(CheckedSeries):
     unit: str
     unit_rule: str
 
-    def at_planes(self, labels: Numbers) -> Numbers:
+    def slices_at_planes(self, labels: LabelArray) -> LabelArray:
         """Returns the slices [K, ...] of a label map on the grid of the volume that are closest to the planes."""
         if not self.stack.is_resampled:
             return labels
-        nearest: Numbers = labels.take(np.floor(self.stack.slices + 0.5).astype(int), axis=0)
+        nearest: LabelArray = labels.take(np.floor(self.stack.slice_coordinates + 0.5).astype(int), axis=0)
         return nearest
 
 
-def load_volume(series: CheckedSeries) -> Series:
+def load_volume(series: SeriesGeometry) -> SeriesVolume:
     """Decodes a series, rescales every frame by its own attributes, and stacks the frames.
 
     Padding is replaced by the lowest value that is not padding. The result is float32 for any stored type, so that no
@@ -57,7 +57,7 @@ def load_volume(series: CheckedSeries) -> Series:
         SuvError: SUVbw cannot be computed for a PET series.
         PixelDataError: The pixels cannot be decoded, are all padding, or are not Hounsfield units in a CT series.
     """
-    quantity = quantity_of(series)
+    quantity = determine_quantity(series)
     stack = series.stack
     sources = reference_headers(stack)
     values = _read_planes(stack, quantity)
@@ -67,10 +67,10 @@ def load_volume(series: CheckedSeries) -> Series:
         coordinate_system="PATIENT",
         frame_of_reference_uid=stack.geometry.frame_of_reference_uid,
     )
-    return Series(series.candidate, stack, sources, volume, quantity.unit, quantity.rule)
+    return SeriesVolume(series.files, stack, sources, volume, quantity.unit, quantity.rule)
 
 
-def _read_planes(stack: Stack, quantity: Quantity) -> Values:
+def _read_planes(stack: Stack, quantity: Quantity) -> Float32Array:
     """Returns the values at the planes [K, J, I]; several threads decode instances in parallel."""
     values = np.empty((len(stack.planes), *stack.geometry.spatial_shape[1:]), dtype=np.float32)
     indices_by_instance: dict[int, list[int]] = {}
@@ -93,7 +93,7 @@ def _read_planes(stack: Stack, quantity: Quantity) -> Values:
     return values
 
 
-def _fill_plane(values: Values, frames: NDArray[Any], plane: Plane, factor: float) -> bool:
+def _fill_plane(values: Float32Array, frames: NDArray[Any], plane: Plane, factor: float) -> bool:
     """Writes the values of one plane, with NaN for padding; returns whether the plane has padding."""
     stored = frames[(plane.frame_number or 1) - 1]
     rescale_frame(stored, plane, factor, values)
@@ -103,7 +103,7 @@ def _fill_plane(values: Values, frames: NDArray[Any], plane: Plane, factor: floa
     return padding is not None
 
 
-def _replace_padding(values: Values, padded: Sequence[int], name: str) -> None:
+def _replace_padding(values: Float32Array, padded: Sequence[int], name: str) -> None:
     """Replaces padding by the lowest value of all planes that is not padding."""
     is_number = {index: np.isfinite(values[index]) for index in padded}
     padded_minima = [float(values[index][is_number[index]].min(initial=np.inf)) for index in padded]
@@ -115,10 +115,10 @@ def _replace_padding(values: Values, padded: Sequence[int], name: str) -> None:
         values[index][~is_number[index]] = lowest
 
 
-def _resample_slices(values: Values, stack: Stack) -> Values:
+def _resample_slices(values: Float32Array, stack: Stack) -> Float32Array:
     """Interpolates linearly between the planes, at the slices of the uniform grid."""
-    coordinates = np.clip(np.arange(stack.geometry.spatial_shape[0]), 0, stack.slices[-1])
-    upper = np.clip(np.searchsorted(stack.slices, coordinates), 1, len(stack.slices) - 1)
-    below, above = stack.slices[upper - 1], stack.slices[upper]
+    coordinates = np.clip(np.arange(stack.geometry.spatial_shape[0]), 0, stack.slice_coordinates[-1])
+    upper = np.clip(np.searchsorted(stack.slice_coordinates, coordinates), 1, len(stack.slice_coordinates) - 1)
+    below, above = stack.slice_coordinates[upper - 1], stack.slice_coordinates[upper]
     weight = ((coordinates - below) / (above - below)).astype(np.float32)[:, np.newaxis, np.newaxis]
     return values[upper - 1] * (1 - weight) + values[upper] * weight

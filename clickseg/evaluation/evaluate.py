@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
-from clickseg.core.errors import ClickSegError, unexpected
-from clickseg.core.interruption import interruptible
+from clickseg.core.errors import ClickSegError, unexpected_error
+from clickseg.core.interruption import preserve_interruption
 from clickseg.core.label_map import LabelMap
 from clickseg.core.progress import Progress, no_progress
 from clickseg.datasets.case import CaseFiles, LabelledCase, LabelledImage
 from clickseg.dicom.codes import content_uid
 from clickseg.dicom.part10 import Instance
-from clickseg.dicom.series import Candidate
+from clickseg.dicom.series import SeriesFiles
 from clickseg.dicom.stack import Stack
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.evaluation.picture import draw_picture
 from clickseg.evaluation.protocols import Protocol
-from clickseg.evaluation.region_growing import grow_regions
+from clickseg.evaluation.region_growing import evaluate_region_growing
 from clickseg.evaluation.scores import MODEL, CaseScores, Curve
-from clickseg.evaluation.trial import Model, make_trial
+from clickseg.evaluation.trial import SessionMethod, make_trial
 from clickseg.inference.engines.engine import Engine
 from clickseg.models.package import ModelPackage
 from clickseg.session.options import SessionOptions
@@ -121,12 +121,12 @@ class Evaluation:
     def _try_case(self, files: CaseFiles, counter: _StepCounter) -> EvaluatedCase | FailedCase:
         error: ClickSegError
         try:
-            with interruptible():
+            with preserve_interruption():
                 return self._evaluate_case(files, counter)
         except ClickSegError as raised:
             error = raised
         except Exception as raised:  # noqa: BLE001 - any error of one case must not stop the others
-            error = unexpected(raised)
+            error = unexpected_error(raised)
         logger.debug("%s failed", files.name, exc_info=error)
         return FailedCase(files.name, files.fold, error)
 
@@ -137,7 +137,7 @@ class Evaluation:
         guidance = self.package.spec.guidance
         runs_without_clicks = guidance is None or not guidance.required
         without_clicks = tuple(curve.without_clicks() for curve in scores.curves if runs_without_clicks)
-        baseline = grow_regions(case, self.package.spec, self.protocol)
+        baseline = evaluate_region_growing(case, self.package.spec, self.protocol)
         curves = (*scores.curves, *without_clicks, *baseline)
         return EvaluatedCase(files.name, "+".join(files.modalities), files.fold, curves, picture)
 
@@ -160,7 +160,7 @@ class _StepCounter:
 
 
 def _draw_case(case: LabelledCase, labels: LabelMap) -> bytes:
-    numbers = range(1, labels.count + 1)
+    numbers = range(1, labels.class_count + 1)
     image, truth = case.images[0], case.truth.array
     return draw_picture(
         image.volume, image.unit, [truth == number for number in numbers], [labels.mask(number) for number in numbers]
@@ -194,12 +194,12 @@ def evaluate_case(
     options = options or SessionOptions()
     trial = make_trial(case, package.spec, protocol)
     opened = time.perf_counter()
-    with Session(series_of(case), package, engine=engine, options=options) as session:
-        curves = trial.run(Model(session, case, package.spec, opened), MODEL, progress)
-        return CaseScores(case.name, curves, session.labels)
+    with Session(in_memory_series(case), package, engine=engine, options=options) as session:
+        curves = trial.run(SessionMethod(session, case, package.spec, opened), MODEL, progress)
+        return CaseScores(case.name, curves, session.label_map)
 
 
-def series_of(case: LabelledCase) -> tuple[Series, ...]:
+def in_memory_series(case: LabelledCase) -> tuple[SeriesVolume, ...]:
     """Returns the images of a case as series in memory, with modality, values and a UID, without planes and patient.
 
     A session needs nothing else of a series. A SEG cannot be written for them, because they have no source instances.
@@ -207,10 +207,10 @@ def series_of(case: LabelledCase) -> tuple[Series, ...]:
     return tuple(_make_series(f"{case.name}/{number}", image) for number, image in enumerate(case.images))
 
 
-def _make_series(name: str, image: LabelledImage) -> Series:
+def _make_series(name: str, image: LabelledImage) -> SeriesVolume:
     header = Dataset()
     header.Modality = image.modality
     header.SeriesInstanceUID = content_uid("clickseg evaluation", name)  # not written to any file
-    candidate = Candidate((Instance(Path(name), name, header, pixel_bytes=0),))
+    candidate = SeriesFiles((Instance(Path(name), name, header, pixel_bytes=0),))
     stack = Stack((), image.volume.get_geometry(), np.empty(0))
-    return Series(candidate, stack, (), image.volume, image.unit, "as stated by the dataset")
+    return SeriesVolume(candidate, stack, (), image.volume, image.unit, "as stated by the dataset")

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clickseg.core.arrays import Mask, Values
+from clickseg.core.arrays import Float32Array, Mask
 from clickseg.core.grey_window import grey_window
-from clickseg.inference.orientation import turn_to
+from clickseg.inference.orientation import reorientation_to
 
 TRUTH_COLOUR, PREDICTION_COLOUR = "#1b9e3b", "#e02020"
 _SIZE_INCH = 3.2
@@ -27,7 +27,7 @@ def draw_picture(volume: hd.Volume, unit: str, truths: Sequence[Mask], predictio
         truths: The ground truth of each class, on the grid of the image.
         predictions: The prediction for each class, on the same grid.
     """
-    turn = turn_to(volume, "IPL")
+    turn = reorientation_to(volume, "IPL")
     geometry = turn.apply(volume.get_geometry())
     masks = [(turn.view(truth), turn.view(prediction)) for truth, prediction in zip(truths, predictions, strict=True)]
     index = _slice_with_most_errors(masks)
@@ -56,7 +56,7 @@ def _slice_with_most_errors(masks: Sequence[tuple[Mask, Mask]]) -> int:
     return int(np.argmax(errors if np.any(errors) else foreground))
 
 
-def _draw_slice(axes: Axes, values: Values, unit: str, volume: Values, aspect: float) -> None:
+def _draw_slice(axes: Axes, values: Float32Array, unit: str, volume: Float32Array, aspect: float) -> None:
     window = grey_window(volume, unit)
     colours = "gray_r" if window.is_inverted else "gray"
     axes.imshow(values, cmap=colours, vmin=window.lower, vmax=window.upper, aspect=aspect, interpolation="bilinear")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from clickseg.core.text import printable
+from clickseg.core.text import escape_unprintable
 from clickseg.evaluation.evaluate import EvaluatedCase
 from clickseg.evaluation.picture import encode_png
 from clickseg.evaluation.scores import MODEL, Curve
@@ -68,5 +68,5 @@ def _line_name(summary: Summary, summaries: Sequence[Summary]) -> str:
 
 def _row_name(case: EvaluatedCase, curve: Curve) -> str:
     has_several_classes = len({other.label for other in case.curves}) > 1
-    name = printable(f"{case.name}: {curve.label}" if has_several_classes else case.name)
+    name = escape_unprintable(f"{case.name}: {curve.label}" if has_several_classes else case.name)
     return name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from clickseg.clicks.click import Polarity
-from clickseg.clicks.simulated.clicker import Choice, Clicker, VoxelClick, spread
+from clickseg.clicks.simulated.clicker import Clicker, SimulatedClick, VoxelChoice, spread_voxels
 from clickseg.core.arrays import Mask, Triple
 from clickseg.core.errors import InputError, UsageError
 from clickseg.datasets.case import LabelledImage
@@ -20,7 +20,7 @@ MAX_STEPS = 100
 
 _HOT_PERCENTILE = 99.75
 
-User: TypeAlias = Callable[[int, Mask], tuple[VoxelClick, ...]]
+User: TypeAlias = Callable[[int, Mask], tuple[SimulatedClick, ...]]
 """Returns the clicks of a step (from 1), given the current prediction; deterministic."""
 
 
@@ -110,10 +110,10 @@ class Cvpr2025:
 
     def user(self, truth: Mask, image: LabelledImage) -> User:  # noqa: ARG002 - the user needs the prediction only
         """Returns a simulated user for one class of a case."""
-        clicker = Clicker(Choice.LARGEST)
+        clicker = Clicker(VoxelChoice.LARGEST)
 
-        def clicks(_step: int, prediction: Mask) -> tuple[VoxelClick, ...]:
-            click = clicker.largest_error(truth, prediction, np.random.default_rng(self.seed))
+        def clicks(_step: int, prediction: Mask) -> tuple[SimulatedClick, ...]:
+            click = clicker.largest_error_click(truth, prediction, np.random.default_rng(self.seed))
             return () if click is None else (click,)
 
         return clicks
@@ -140,10 +140,10 @@ class SwFastEdit:
 
     def user(self, truth: Mask, image: LabelledImage) -> User:  # noqa: ARG002 - the user needs the prediction only
         """Returns a simulated user for one class of a case."""
-        clicker = Clicker(Choice.UNIFORM)
+        clicker = Clicker(VoxelChoice.UNIFORM)
 
-        def clicks(step: int, prediction: Mask) -> tuple[VoxelClick, ...]:
-            return clicker.corrective(truth, prediction, np.random.default_rng((self.seed, step)))
+        def clicks(step: int, prediction: Mask) -> tuple[SimulatedClick, ...]:
+            return clicker.corrective_clicks(truth, prediction, np.random.default_rng((self.seed, step)))
 
         return clicks
 
@@ -175,13 +175,13 @@ class AutoPet4:
         if image.modality != "PT":
             raise InputError(f"protocol {self.name}: expected PET as the first image, got {image.modality}")
         rng = np.random.default_rng(self.seed)
-        foreground = spread(truth, self.steps, rng)
-        background = spread(_hottest_background(truth, image), self.steps, rng)
+        foreground = spread_voxels(truth, self.steps, rng)
+        background = spread_voxels(_hottest_background(truth, image), self.steps, rng)
 
-        def clicks(step: int, _prediction: Mask) -> tuple[VoxelClick, ...]:
+        def clicks(step: int, _prediction: Mask) -> tuple[SimulatedClick, ...]:
             kinds = ((foreground, Polarity.FOREGROUND), (background, Polarity.BACKGROUND))
             return tuple(
-                VoxelClick(voxel, polarity) for voxels, polarity in kinds for voxel in _voxels_of_step(voxels, step)
+                SimulatedClick(voxel, polarity) for voxels, polarity in kinds for voxel in _voxels_of_step(voxels, step)
             )
 
         return clicks

@@ -47,15 +47,15 @@ class RegionGrowing:
         """Does nothing: without clicks the prediction is empty."""
         return StepCost()
 
-    def take(self, clicks: Sequence[ClassClick]) -> StepCost:
+    def add_clicks(self, clicks: Sequence[ClassClick]) -> StepCost:
         """Grows a region around each foreground click."""
         start = time.perf_counter()
         for number, click in clicks:
             if click.polarity is Polarity.FOREGROUND:
-                self._masks[number] = self.found(number) | self._grow_region(click.voxel)
+                self._masks[number] = self.mask(number) | self._grow_region(click.voxel)
         return StepCost(time.perf_counter() - start)
 
-    def found(self, number: int) -> Mask:
+    def mask(self, number: int) -> Mask:
         """Returns the union of the regions of a class."""
         return self._masks.get(number, np.zeros(self._values.shape, dtype=bool))
 
@@ -89,7 +89,7 @@ class RegionGrowing:
         return i, j, k
 
 
-def grow_regions(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> tuple[Curve, ...]:
+def evaluate_region_growing(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> tuple[Curve, ...]:
     """Returns the curves of region growing in a case; the simulated user clicks into its own predictions.
 
     Args:

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from clickseg.core.files import write_bytes
 from clickseg.core.staging import Staging
 from clickseg.core.templates import make_environment
-from clickseg.core.text import printable
+from clickseg.core.text import escape_unprintable
 from clickseg.core.version import __version__
 from clickseg.evaluation.evaluate import EvaluatedCase, EvaluatedDataset, Evaluation, FailedCase
 from clickseg.evaluation.plots import draw_dice, draw_heat_map
@@ -173,7 +173,7 @@ def make_csv(cases: Sequence[EvaluatedCase]) -> bytes:
 
 def _rows(case: EvaluatedCase, curve: Curve) -> Iterator[tuple[object, ...]]:
     for score in curve.scores:
-        metrics = score.agreement
+        metrics = score.metrics
         yield (
             case.name,
             case.modality,
@@ -243,7 +243,7 @@ def make_page(content: PageContent) -> bytes:
 
 def _to_printable(value: Any) -> str:
     """Returns a value as printable text, which is escaped afterwards; markup is returned unchanged."""
-    return value if isinstance(value, Markup) else printable(str(value))
+    return value if isinstance(value, Markup) else escape_unprintable(str(value))
 
 
 def _encode_base64(data: bytes) -> Markup:

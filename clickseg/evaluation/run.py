@@ -11,12 +11,12 @@ from pathlib import Path
 from clickseg.core.errors import ClickSegError, UsageError
 from clickseg.core.progress import Progress
 from clickseg.core.staging import Staging
-from clickseg.core.text import counted
-from clickseg.datasets.case import CaseFiles, digests_of
-from clickseg.datasets.find import find_cases_for
-from clickseg.datasets.folds import fold_of, make_folds
+from clickseg.core.text import format_count
+from clickseg.datasets.case import CaseFiles, compute_digests
+from clickseg.datasets.find import find_model_cases
+from clickseg.datasets.folds import find_fold, make_folds
 from clickseg.datasets.read import read_case
-from clickseg.datasets.regions import ClassNames, names_of
+from clickseg.datasets.regions import ClassNames, resolve_class_names
 from clickseg.evaluation.evaluate import EvaluatedCase, EvaluatedDataset, Evaluation, FailedCase
 from clickseg.evaluation.protocols import ProtocolName, make_protocol
 from clickseg.evaluation.report import SUMMARY, write_report
@@ -61,9 +61,9 @@ class EvaluationSettings:
     postprocessing: bool = True
     steps: int | None = None
     seed: int | None = None
-    chosen: tuple[int, ...] = ()
-    folds: int = 5
-    truth: ClassNames = ()
+    fold_numbers: tuple[int, ...] = ()
+    fold_count: int = 5
+    truth_names: ClassNames = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> EvaluationResu
     """
     protocol = make_protocol(settings.protocol, settings.steps, settings.seed)
     package = _load_model(settings)
-    class_names = _class_names(settings.truth, package)
-    cases = _select_cases(find_cases_for(settings.data, package.spec), settings)
-    logger.info("%s: model %s, protocol %s", counted(len(cases), "case"), package.name, protocol.name)
+    class_names = _class_names(settings.truth_names, package)
+    cases = _select_cases(find_model_cases(settings.data, package.spec), settings)
+    logger.info("%s: model %s, protocol %s", format_count(len(cases), "case"), package.name, protocol.name)
     evaluation = Evaluation(
         package,
         make_engine(package, settings.runtime),
@@ -120,8 +120,8 @@ def _publish_report(
     if not evaluated:
         return ()
     names = {case.name for case in evaluated}
-    sha256 = digests_of([case for case in cases if case.name in names]).sha256
-    dataset = EvaluatedDataset(evaluated, failed, settings.chosen, sha256)
+    sha256 = compute_digests([case for case in cases if case.name in names]).sha256
+    dataset = EvaluatedDataset(evaluated, failed, settings.fold_numbers, sha256)
     summaries = write_report(staging, evaluation, dataset, settings.clock)
     staging.publish()
     return _summary_lines(summaries, settings.output)
@@ -139,15 +139,15 @@ def _class_names(truth: ClassNames, package: ModelPackage) -> ClassNames:
     if len(truth) > len(classes):
         limit = f"{len(classes)} class{'es' if len(classes) > 1 else ''}"
         raise UsageError(f"truth-names: expected names of at most {limit}, got {len(truth)}")
-    return names_of(truth, classes)
+    return resolve_class_names(truth, classes)
 
 
 def _select_cases(cases: Sequence[CaseFiles], settings: EvaluationSettings) -> tuple[CaseFiles, ...]:
     """Returns all cases, or if folds are selected, the cases of these folds, each with the number of its fold."""
-    if not settings.chosen:
+    if not settings.fold_numbers:
         return tuple(cases)
-    folds = make_folds(cases, settings.folds)
-    selected = [fold_of(folds, number) for number in sorted({*settings.chosen})]
+    folds = make_folds(cases, settings.fold_count)
+    selected = [find_fold(folds, number) for number in sorted({*settings.fold_numbers})]
     return tuple(replace(case, fold=fold.number) for fold in selected for case in fold.held_out)
 
 
@@ -161,7 +161,7 @@ def _summary_lines(summaries: Sequence[Summary], output: Path) -> tuple[str, ...
         after = f", {last.dice.median:.3f} after step {last.step}" if last.step else ""
         return (
             f"{summary.label} in {summary.modality}, {summary.method}: "
-            f"median Dice {first.dice.median:.3f} without clicks{after} ({counted(summary.case_count, 'case')})"
+            f"median Dice {first.dice.median:.3f} without clicks{after} ({format_count(summary.case_count, 'case')})"
         )
 
     return (*(line(summary) for summary in summaries), f"report    {output / 'report.html'}")

@@ -70,7 +70,7 @@ class Score:
     step: int
     foreground: int
     background: int
-    agreement: Metrics
+    metrics: Metrics
     cost: StepCost
 
     @property
@@ -98,21 +98,21 @@ class Curve:
     @property
     def dice(self) -> list[float]:
         """The Dice coefficient before the first click, then after each step."""
-        return [score.agreement.dice for score in self.scores]
+        return [score.metrics.dice for score in self.scores]
 
     @property
     def dice_auc(self) -> float:
         """The area under Dice over the steps, from ``auc_from_step`` on, divided by its width: from 0 to 1."""
-        return normalized_auc([score.agreement.dice for score in self._auc_scores])
+        return normalized_auc([score.metrics.dice for score in self._auc_scores])
 
     @property
     def nsd_auc(self) -> float:
         """The area under normalized surface Dice, in the same way."""
-        return normalized_auc([score.agreement.nsd for score in self._auc_scores])
+        return normalized_auc([score.metrics.nsd for score in self._auc_scores])
 
     def number_of_clicks(self, dice: float) -> int | None:
         """Returns the number of clicks (NoC) until Dice first reached a value; None if it never did."""
-        return next((score.clicks for score in self.scores if score.agreement.dice >= dice), None)
+        return next((score.clicks for score in self.scores if score.metrics.dice >= dice), None)
 
     def without_clicks(self) -> Curve:
         """Returns the curve of a user who makes no clicks: the first score, repeated for each step."""

@@ -146,10 +146,10 @@ def _summarize_step(curves: Sequence[Curve], step: int) -> StepSummary:
     return StepSummary(
         step,
         clicks=compute_distribution([score.clicks for score in scores]),
-        dice=compute_distribution([score.agreement.dice for score in scores]),
-        nsd=compute_distribution([score.agreement.nsd for score in scores]),
-        fpv_ml=compute_distribution([score.agreement.fpv_ml for score in scores]),
-        fnv_ml=compute_distribution([score.agreement.fnv_ml for score in scores]),
+        dice=compute_distribution([score.metrics.dice for score in scores]),
+        nsd=compute_distribution([score.metrics.nsd for score in scores]),
+        fpv_ml=compute_distribution([score.metrics.fpv_ml for score in scores]),
+        fnv_ml=compute_distribution([score.metrics.fnv_ml for score in scores]),
         seconds=compute_distribution([score.cost.seconds for score in scores]),
         windows=compute_distribution([score.cost.windows for score in scores]),
     )

@@ -10,7 +10,7 @@ from typing import Protocol as Contract
 import numpy as np
 
 from clickseg.clicks.click import Click, Point, Polarity
-from clickseg.clicks.simulated.clicker import VoxelClick
+from clickseg.clicks.simulated.clicker import SimulatedClick
 from clickseg.core.arrays import Mask, Triple
 from clickseg.core.errors import InputError
 from clickseg.core.progress import Progress
@@ -32,7 +32,7 @@ from clickseg.session.session import Session
 _MAX_DICE_WITHOUT_NSD = 0.2
 """Up to this Dice coefficient NSD is not computed, as in the CVPR 2025 challenge."""
 
-ClassClick = tuple[int, VoxelClick]
+ClassClick = tuple[int, SimulatedClick]
 """The number of a class, and a click for it."""
 
 
@@ -43,11 +43,11 @@ class Method(Contract):
         """Makes the prediction without clicks."""
         ...
 
-    def take(self, clicks: Sequence[ClassClick]) -> StepCost:
+    def add_clicks(self, clicks: Sequence[ClassClick]) -> StepCost:
         """Adds the clicks of a step, at least one, and updates the prediction."""
         ...
 
-    def found(self, number: int) -> Mask:
+    def mask(self, number: int) -> Mask:
         """Returns the current prediction for a class."""
         ...
 
@@ -86,7 +86,7 @@ class Trial:
         progress(1, count)
         for step in range(1, count):
             clicks = self._clicks(step, method)
-            cost = method.take(clicks) if clicks else StepCost()
+            cost = method.add_clicks(clicks) if clicks else StepCost()
             for number, class_scores in scores.items():
                 class_scores.append(self._next_score(number, class_scores[-1], clicks, method, cost))
             progress(step + 1, count)
@@ -100,7 +100,7 @@ class Trial:
         return [
             (number, click)
             for number, user in self.users.items()
-            for click in user(step, method.found(number))
+            for click in user(step, method.mask(number))
             if (self.labels[number], click.polarity) in self.accepted
         ]
 
@@ -115,12 +115,12 @@ class Trial:
             previous.step + 1,
             previous.foreground + polarities.count(Polarity.FOREGROUND),
             previous.background + polarities.count(Polarity.BACKGROUND),
-            self._metrics(number, method) if clicks else previous.agreement,
+            self._metrics(number, method) if clicks else previous.metrics,
             cost,
         )
 
     def _metrics(self, number: int, method: Method) -> Metrics:
-        return compute_metrics(self.truths[number], method.found(number), self.spacing)
+        return compute_metrics(self.truths[number], method.mask(number), self.spacing)
 
 
 def make_trial(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> Trial:
@@ -145,7 +145,7 @@ def make_trial(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> Trial
         labels={number: class_spec.name for number, class_spec in enumerate(spec.classes, 1)},
         truths=truths,
         users={number: protocol.user(class_truth, image) for number, class_truth in truths.items()},
-        accepted=spec.taken,
+        accepted=spec.accepted_clicks,
         spacing=tuple(float(step) for step in case.truth.spacing),
         protocol=protocol,
     )
@@ -168,7 +168,7 @@ def compute_metrics(truth: Mask, prediction: Mask, spacing: tuple[float, ...]) -
     )
 
 
-class Model:
+class SessionMethod:
     """A model as a method, through a session as users have it."""
 
     def __init__(self, session: Session, case: LabelledCase, spec: ModelSpec, opened: float) -> None:
@@ -186,18 +186,18 @@ class Model:
     def start(self) -> StepCost:
         """Waits until the network has run on all windows."""
         self._session.wait()
-        return StepCost(time.perf_counter() - self._opened, self._session.windows)
+        return StepCost(time.perf_counter() - self._opened, self._session.window_count)
 
-    def take(self, clicks: Sequence[ClassClick]) -> StepCost:
+    def add_clicks(self, clicks: Sequence[ClassClick]) -> StepCost:
         """Adds clicks to the session."""
         change = self._session.add_clicks([self._to_click(number, click) for number, click in clicks])
         return StepCost(change.seconds, change.windows_run)
 
-    def found(self, number: int) -> Mask:
+    def mask(self, number: int) -> Mask:
         """Returns the current prediction of the session for a class."""
-        return self._session.labels.mask(number)
+        return self._session.label_map.mask(number)
 
-    def _to_click(self, number: int, click: VoxelClick) -> Click:
+    def _to_click(self, number: int, click: SimulatedClick) -> Click:
         return Click(self._spec.classes[number - 1].name, click.polarity, self._position_mm(click.voxel))
 
     def _position_mm(self, voxel: Triple) -> Point:

@@ -9,12 +9,12 @@ import highdicom as hd
 
 from clickseg.clicks.click import Clicks
 from clickseg.core.label_map import LabelMap
-from clickseg.dicom.predecessor import EarlierResult
-from clickseg.dicom.volume import Series
-from clickseg.inference.measurements import Measured
+from clickseg.dicom.predecessor import Predecessor
+from clickseg.dicom.volume import SeriesVolume
+from clickseg.inference.measurements import SegmentMeasurements
 from clickseg.inference.model_input import ModelInput
-from clickseg.inference.postprocess import Removed
-from clickseg.models.package import ModelPackage, Weights
+from clickseg.inference.postprocess import Removal
+from clickseg.models.package import ModelPackage, WeightsFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,19 @@ class Case:
         predecessors: Results of previous runs for the reference series, sorted from newest to oldest.
     """
 
-    series: tuple[Series, ...]
+    series: tuple[SeriesVolume, ...]
     clicks: Clicks
     package: ModelPackage
-    earlier: tuple[EarlierResult, ...] = ()
+    predecessors: tuple[Predecessor, ...] = ()
 
     @property
-    def reference(self) -> Series:
+    def reference(self) -> SeriesVolume:
         """The series that the result refers to."""
         return self.series[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreprocessedCase:
     """A case on the model grid.
 
     Attributes:
@@ -55,7 +55,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class WindowSummary:
     """The number of windows, and where their logits were blended.
 
     Attributes:
@@ -65,12 +65,12 @@ class Windows:
     """
 
     count: int
-    repeated: int
+    reused: int
     logits: str
 
 
 @dataclass(frozen=True, slots=True)
-class Predicted:
+class PredictedCase:
     """The output of the network for a case.
 
     Attributes:
@@ -84,12 +84,12 @@ class Predicted:
     case: Case
     labels: LabelMap
     engine: Mapping[str, str | int]
-    weights: tuple[Weights, ...]
-    windows: Windows
+    weights: tuple[WeightsFile, ...]
+    windows: WindowSummary
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CaseResult:
     """The final result of a case.
 
     Attributes:
@@ -98,16 +98,16 @@ class Result:
         measurements: The measurements of each segment, by class number.
     """
 
-    predicted: Predicted
-    removed: tuple[Removed, ...]
-    measured: Mapping[int, Measured]
+    prediction: PredictedCase
+    removed: tuple[Removal, ...]
+    measurements: Mapping[int, SegmentMeasurements]
 
     @property
     def case(self) -> Case:
         """The case."""
-        return self.predicted.case
+        return self.prediction.case
 
     @property
     def labels(self) -> LabelMap:
         """The label map on the grid of the reference series."""
-        return self.predicted.labels
+        return self.prediction.labels

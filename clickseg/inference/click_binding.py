@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clickseg.clicks.click import Click, Clicks, Polarity
-from clickseg.clicks.names import split_name, without_number
+from clickseg.clicks.names import split_name, strip_number
 from clickseg.core.errors import ClickError
-from clickseg.core.text import counted
+from clickseg.core.text import format_count
 from clickseg.models.spec import ModelSpec
 
 
-def bind(clicks: Clicks, spec: ModelSpec, geometry: hd.VolumeGeometry, series_uid: str) -> Clicks:
+def bind_clicks(clicks: Clicks, spec: ModelSpec, geometry: hd.VolumeGeometry, series_uid: str) -> Clicks:
     """Binds clicks to a model and a series.
 
     Args:
@@ -33,7 +33,9 @@ def bind(clicks: Clicks, spec: ModelSpec, geometry: hd.VolumeGeometry, series_ui
     """
     _check_series_and_frame(clicks, geometry, series_uid)
     if clicks.points and spec.guidance is None:
-        raise ClickError(f"{clicks.source}: {counted(len(clicks.points), 'click')}, but the model does not use clicks")
+        raise ClickError(
+            f"{clicks.source}: {format_count(len(clicks.points), 'click')}, but the model does not use clicks"
+        )
     contexts = [f"{clicks.source}: click {number}" for number in range(1, len(clicks.points) + 1)]
     bound = [
         _bind_click(click, context, spec, geometry) for click, context in zip(clicks.points, contexts, strict=True)
@@ -55,7 +57,7 @@ def _check_series_and_frame(clicks: Clicks, geometry: hd.VolumeGeometry, series_
 
 def _bind_click(click: Click, context: str, spec: ModelSpec, geometry: hd.VolumeGeometry) -> Click:
     label = _resolve_class(click.label, context, spec)
-    if (label, click.polarity) not in spec.taken:
+    if (label, click.polarity) not in spec.accepted_clicks:
         raise ClickError(f"{context}: the model does not use {click.polarity.value} clicks of {label!r}")
     check_inside(click, context, geometry)
     return replace(click, label=label)
@@ -70,12 +72,12 @@ def _resolve_class(label: str, context: str, spec: ModelSpec) -> str:
     by_name = {name.casefold(): entry.name for entry in spec.classes for name in (entry.name, *entry.aliases)}
     by_channel = {str(entry.channel): entry.name for entry in spec.classes}
     name = label.strip().casefold()
-    while name not in by_name and name not in by_channel and without_number(name) != name:
-        name = without_number(name)
+    while name not in by_name and name not in by_channel and strip_number(name) != name:
+        name = strip_number(name)
     if name in by_name or name in by_channel:
         return by_name.get(name) or by_channel[name]
     specific, _ = split_name(label)
-    names = [entry.name for entry in spec.classes if (entry.name, Polarity.FOREGROUND) in spec.taken]
+    names = [entry.name for entry in spec.classes if (entry.name, Polarity.FOREGROUND) in spec.accepted_clicks]
     if specific:
         raise ClickError(
             f"{context}: unknown label {label!r:.80}: expected one of {', '.join(names)}",

@@ -28,9 +28,9 @@ import llvmlite.binding
 import numba
 import numpy as np
 
-from clickseg.core.arrays import Box, Numbers, Triple, Values
-from clickseg.core.cache import Slot
-from clickseg.core.owned_files import is_ours, knows_owners
+from clickseg.core.arrays import Box, Float32Array, LabelArray, Triple
+from clickseg.core.cache import CacheEntry
+from clickseg.core.owned_files import has_file_owners, is_trusted_file
 from clickseg.inference import loops
 from clickseg.inference.loops import Loops, compile_loops
 from clickseg.inference.resample import Neighbours
@@ -53,7 +53,13 @@ class CompiledKernels:
         self._loops = load_loops(cache)
 
     def add_window(
-        self, sums: Values, weight_sums: Values, logits: Values, weights: Values, position: Triple, part: Box
+        self,
+        sums: Float32Array,
+        weight_sums: Float32Array,
+        logits: Float32Array,
+        weights: Float32Array,
+        position: Triple,
+        part: Box,
     ) -> None:
         """See ``Kernels``."""
         origin = tuple(axis.start for axis in part)
@@ -63,7 +69,9 @@ class CompiledKernels:
             len(sums) * size[0], partial(self._loops.add_window, sums, logits, weights, position, origin, size)
         )
 
-    def divide(self, sums: Values, weight_sums: Values, axis: int, first: int, planes: Values) -> bool:
+    def divide(
+        self, sums: Float32Array, weight_sums: Float32Array, axis: int, first: int, planes: Float32Array
+    ) -> bool:
         """See ``Kernels``."""
         block = slice(first, first + len(planes))
         block_weights = np.moveaxis(weight_sums, axis, 0)[block]
@@ -77,7 +85,12 @@ class CompiledKernels:
         return all(are_finite)
 
     def argmax(
-        self, highest: Values, labels: Numbers, planes: Values, neighbours: Neighbours, numbers: Numbers
+        self,
+        highest: Float32Array,
+        labels: LabelArray,
+        planes: Float32Array,
+        neighbours: Neighbours,
+        numbers: LabelArray,
     ) -> None:
         """See ``Kernels``."""
         self._run_in_threads(
@@ -85,7 +98,7 @@ class CompiledKernels:
             partial(self._loops.argmax, highest, labels, planes, *neighbours, numbers),
         )
 
-    def threshold(self, bits: Numbers, planes: Values, neighbours: Neighbours, first_bit: int) -> None:
+    def threshold(self, bits: LabelArray, planes: Float32Array, neighbours: Neighbours, first_bit: int) -> None:
         """See ``Kernels``."""
         self._run_in_threads(
             bits.shape[0] * bits.shape[1], partial(self._loops.threshold, bits, planes, *neighbours, first_bit)
@@ -104,12 +117,12 @@ def load_loops(cache: Path | None) -> Loops:
     Args:
         cache: The folder for compiled code; None for no cache.
     """
-    if cache is None or not knows_owners():
+    if cache is None or not has_file_owners():
         return compile_loops(use_cache=False)
     try:
-        slot = Slot(cache, "numba", _cache_key(), ".zip")
+        slot = CacheEntry(cache, "numba", _cache_key(), ".zip")
         with tempfile.TemporaryDirectory() as folder, _numba_cache_dir(folder):
-            content = slot.read(is_ours)
+            content = slot.read(is_trusted_file)
             if content is not None:
                 _unpack_archive(content, Path(folder))
             compiled = compile_loops(use_cache=True)

@@ -7,11 +7,11 @@ import math
 import highdicom as hd
 import numpy as np
 
-from clickseg.core.arrays import Box, Numbers, Values, whole
+from clickseg.core.arrays import Box, Float32Array, LabelArray, full_box
 from clickseg.core.device import HOST, Device
 from clickseg.core.label_map import LabelMap
 from clickseg.inference.kernels import Kernels
-from clickseg.inference.orientation import turn_to
+from clickseg.inference.orientation import reorientation_to
 from clickseg.inference.resample import LinearWeights, Neighbours, source_coordinates
 from clickseg.inference.stitching import FLOAT_BYTES, PlaneBlock
 from clickseg.models.spec import ModelSpec
@@ -23,7 +23,7 @@ _BINARY_CHANNELS = 2
 """Output channels of a softmax model with one class and background."""
 
 
-def label_logits(logits: Values, spec: ModelSpec) -> Values:
+def label_logits(logits: Float32Array, spec: ModelSpec) -> Float32Array:
     """Returns the logits that argmax or threshold need, from the logits of a window [K, I, J, K].
 
     For a softmax model with two channels this is their difference, with threshold 0; for a sigmoid model the channels
@@ -37,7 +37,7 @@ def label_logits(logits: Values, spec: ModelSpec) -> Values:
     return logits
 
 
-def deciding_channels(spec: ModelSpec) -> int:
+def label_logit_channels(spec: ModelSpec) -> int:
     """Returns the number of channels that ``label_logits`` returns."""
     if _is_binary(spec):
         return 1
@@ -79,9 +79,9 @@ class Decision:
         self._axis, self._spec, self._kernels, self._device = axis, spec, kernels, device
         self._numbers = device.put(_class_numbers(spec))
         self._array = _empty_labels(source, spec)
-        self._reorientation = turn_to(source, spec.grid.orientation)
-        everything = whole(model.spatial_shape)
-        self.begin(everything, everything)
+        self._reorientation = reorientation_to(source, spec.grid.orientation)
+        everything = full_box(model.spatial_shape)
+        self.begin_update(everything, everything)
 
     @property
     def bytes_needed(self) -> int:
@@ -89,7 +89,7 @@ class Decision:
         count, *plane = self._view.shape
         return int(min(_MAX_PLANES_AT_ONCE, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize))
 
-    def begin(self, box: Box, changed: Box) -> Box:
+    def begin_update(self, box: Box, changed: Box) -> Box:
         """Selects the part of the source grid that the next calls of ``update`` label.
 
         The labels have the same bytes as after labelling the entire grid.
@@ -112,7 +112,7 @@ class Decision:
         self._done = 0
         return self._reorientation.source_box((ranges[0], ranges[1], ranges[2]), self._array.shape)
 
-    def take(self, planes: PlaneBlock) -> None:
+    def update(self, planes: PlaneBlock) -> None:
         """Labels the source voxels between the next planes of the model grid."""
         last = planes.first + len(planes.values) - 1
         stop = int(np.searchsorted(self._across.upper, last, side="right"))
@@ -127,8 +127,8 @@ class Decision:
         """Returns the label map; complete after all planes were passed to ``update``."""
         return LabelMap(self._array, self._spec.activation == "sigmoid", len(self._spec.classes))
 
-    def _assign_labels(self, logits: Values, neighbours: Neighbours, shape: tuple[int, ...]) -> Numbers:
-        labels: Numbers = self._device.zeros(shape, self._array.dtype)
+    def _assign_labels(self, logits: Float32Array, neighbours: Neighbours, shape: tuple[int, ...]) -> LabelArray:
+        labels: LabelArray = self._device.zeros(shape, self._array.dtype)
         if self._spec.activation == "sigmoid" or _is_binary(self._spec):
             bits = labels[..., np.newaxis] if _is_binary(self._spec) else labels  # class number 1 is bit 0
             self._kernels.threshold(bits, logits, neighbours, 0)
@@ -143,15 +143,15 @@ def _is_binary(spec: ModelSpec) -> bool:
     return spec.activation == "softmax" and spec.output_channels == _BINARY_CHANNELS
 
 
-def _class_numbers(spec: ModelSpec) -> Numbers:
+def _class_numbers(spec: ModelSpec) -> LabelArray:
     """Returns the class number of each channel; 0 for channels without a class."""
-    numbers: Numbers = np.zeros(spec.output_channels, dtype=np.uint8 if len(spec.classes) < 256 else np.uint16)
+    numbers: LabelArray = np.zeros(spec.output_channels, dtype=np.uint8 if len(spec.classes) < 256 else np.uint16)
     for number, class_spec in enumerate(spec.classes, 1):
         numbers[class_spec.channel] = number
     return numbers
 
 
-def _empty_labels(source: hd.VolumeGeometry, spec: ModelSpec) -> Numbers:
+def _empty_labels(source: hd.VolumeGeometry, spec: ModelSpec) -> LabelArray:
     """Returns a label map without labels; its pages are written, so that the free memory measured later is correct."""
     if spec.activation == "sigmoid":
         return np.full((*source.spatial_shape, (len(spec.classes) + 7) // 8), 0, np.uint8)

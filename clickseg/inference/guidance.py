@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clickseg.clicks.click import Click
-from clickseg.core.arrays import Indices
+from clickseg.core.arrays import IndexArray
 from clickseg.core.errors import ClickError
 from clickseg.models.spec import GuidanceSpec
 
 
-def balls(clicks: Iterable[Click], geometry: hd.VolumeGeometry, guidance: GuidanceSpec) -> tuple[Indices, ...]:
+def rasterize_clicks(
+    clicks: Iterable[Click], geometry: hd.VolumeGeometry, guidance: GuidanceSpec
+) -> tuple[IndexArray, ...]:
     """Returns, for each guidance channel, the voxels [N, 3] of the model grid that are 1.
 
     Args:
@@ -29,7 +31,7 @@ def balls(clicks: Iterable[Click], geometry: hd.VolumeGeometry, guidance: Guidan
     Raises:
         ClickError: A ball has no voxel on the grid: the click is beyond the last slice of a series with thick slices.
     """
-    channel_balls: list[list[Indices]] = [[] for _ in guidance.channels]
+    channel_balls: list[list[IndexArray]] = [[] for _ in guidance.channels]
     for click in clicks:
         ball = _ball_voxels(click, geometry, guidance.radius_vox)
         for voxels, channel in zip(channel_balls, guidance.channels, strict=True):
@@ -39,29 +41,31 @@ def balls(clicks: Iterable[Click], geometry: hd.VolumeGeometry, guidance: Guidan
     return tuple(np.concatenate([none, *voxels]) for voxels in channel_balls)
 
 
-def voxels_of(positions_mm: ArrayLike, geometry: hd.VolumeGeometry | hd.Volume) -> Indices:
+def positions_to_voxels(positions_mm: ArrayLike, geometry: hd.VolumeGeometry | hd.Volume) -> IndexArray:
     """Returns the voxels [N, 3] nearest to LPS positions [N, 3]: floor(x + 0.5) per axis; they may be off the grid."""
     index = geometry.map_reference_to_indices(np.asarray(positions_mm, dtype=np.float64))
     return np.floor(index + 0.5).astype(np.intp)
 
 
-def ball_offsets(radius_vox: float) -> Indices:
+def ball_offsets(radius_vox: float) -> IndexArray:
     """Returns the offsets [N, 3] of all voxels at most a radius (in voxels) from a voxel."""
     reach = int(np.floor(radius_vox))
     axis = np.arange(-reach, reach + 1)
     offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    ball: Indices = offsets[(offsets**2).sum(axis=1) <= radius_vox**2]
+    ball: IndexArray = offsets[(offsets**2).sum(axis=1) <= radius_vox**2]
     return ball
 
 
-def inside(voxels: Indices, shape: Sequence[int]) -> Indices:
+def voxels_inside(voxels: IndexArray, shape: Sequence[int]) -> IndexArray:
     """Returns the voxels [N, 3] that are inside an array of some shape."""
-    voxels_in_array: Indices = voxels[((voxels >= 0) & (voxels < shape)).all(axis=1)]
+    voxels_in_array: IndexArray = voxels[((voxels >= 0) & (voxels < shape)).all(axis=1)]
     return voxels_in_array
 
 
-def _ball_voxels(click: Click, geometry: hd.VolumeGeometry, radius_vox: float) -> Indices:
-    ball = inside(voxels_of([click.position_mm], geometry) + ball_offsets(radius_vox), geometry.spatial_shape)
+def _ball_voxels(click: Click, geometry: hd.VolumeGeometry, radius_vox: float) -> IndexArray:
+    ball = voxels_inside(
+        positions_to_voxels([click.position_mm], geometry) + ball_offsets(radius_vox), geometry.spatial_shape
+    )
     if not len(ball):
         position = ", ".join(f"{value:.1f}" for value in click.position_mm)
         raise ClickError(

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clickseg.clicks.click import Points
-from clickseg.core.arrays import Box, Indices, apart, around, grown, whole
-from clickseg.core.device import Device, device_of
+from clickseg.clicks.click import ClickSequence
+from clickseg.core.arrays import Box, IndexArray, bounding_box, expand_box, full_box, merge_intersecting
+from clickseg.core.device import Device, array_device
 from clickseg.core.label_map import LabelMap
 from clickseg.core.memory import Memory
 from clickseg.core.progress import Progress
 from clickseg.inference import guidance
-from clickseg.inference.case import Prepared
-from clickseg.inference.decision import Decision, deciding_channels
+from clickseg.inference.case import PreprocessedCase
+from clickseg.inference.decision import Decision, label_logit_channels
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental_inputs import (
     Masks,
@@ -27,11 +27,11 @@ from clickseg.inference.incremental_inputs import (
     windows_with_changed_clicks,
     windows_with_changed_mask,
 )
-from clickseg.inference.incremental_logits import window_logits
-from clickseg.inference.kernels import KernelChoice, PlainKernels
+from clickseg.inference.incremental_logits import make_logits_store
+from clickseg.inference.kernels import KernelChoice, NumpyKernels
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching_choice import StitchChoice
+from clickseg.inference.stitching_choice import StitchingChoice
 from clickseg.inference.windows import Window
 
 
@@ -66,7 +66,7 @@ class IncrementalInference:
 
     def __init__(
         self,
-        preprocessed: Prepared,
+        preprocessed: PreprocessedCase,
         engine: Engine,
         memory: Memory,
         choose_kernels: KernelChoice,
@@ -88,21 +88,21 @@ class IncrementalInference:
             OutputError: The folder cannot be written to.
         """
         spec, model_grid = preprocessed.case.package.spec, preprocessed.geometry
-        window, device = SlidingWindow(preprocessed.inputs, spec), device or device_of(engine.device)
-        self.grid, self.ran, self.repeated = window.grid, 0, 0
+        window, device = SlidingWindow(preprocessed.inputs, spec), device or array_device(engine.device)
+        self.grid, self.run_count, self.reused = window.grid, 0, 0
         self._spec, self._geometry, self._engine = spec, model_grid, engine
         self._memory, self._device = memory, device
-        self._kernels = choose_kernels(window.additions) if device.is_host else PlainKernels()
+        self._kernels = choose_kernels(window.additions) if device.is_host else NumpyKernels()
         source_grid = preprocessed.case.reference.volume.get_geometry()
         targets = [source_grid, *([model_grid] if spec.previous_mask else [])]
-        with device.working():
+        with device.activate():
             self._decisions = [
                 Decision(model_grid, target, spec, self.grid.axis, self._kernels, device) for target in targets
             ]
         folder, digest = (persistence.folder, persistence.digest) if persistence else (None, b"")
-        self._logits = window_logits(
+        self._logits = make_logits_store(
             empty_keys(self.grid),
-            (deciding_channels(spec), *self.grid.roi),
+            (label_logit_channels(spec), *self.grid.roi),
             device=device,
             memory=memory,
             folder=folder / "logits" if folder else None,
@@ -110,10 +110,10 @@ class IncrementalInference:
         )
         self._masks = MaskStore(self.grid.shape, folder / "masks" if folder and spec.previous_mask else None, digest)
         without_clicks = replace(
-            preprocessed.inputs, balls=self._ball_voxels(()), masks=empty_masks(self.grid.shape, spec)
+            preprocessed.inputs, click_voxels=self._ball_voxels(()), masks=empty_masks(self.grid.shape, spec)
         )
-        with device.working():
-            self._input = NetworkInput((), without_clicks.on(device), empty_keys(self.grid))
+        with device.activate():
+            self._input = NetworkInput((), without_clicks.to_device(device), empty_keys(self.grid))
         self._unfinished: Box | None = None
         self._stitch = self._make_stitch_choice()
 
@@ -128,34 +128,34 @@ class IncrementalInference:
         return self._decisions[0].label_map()
 
     @property
-    def logits_at(self) -> str:
+    def logits_storage(self) -> str:
         """Where logits are blended: ``gpu``, ``memory`` or ``disk``."""
-        return self._stitch.place
+        return self._stitch.storage
 
     @property
-    def bytes_to_come(self) -> int:
+    def pending_bytes(self) -> int:
         """How much more memory the stored logits will need."""
-        return self._logits.bytes_to_come
+        return self._logits.pending_bytes
 
     def close(self) -> None:
         """Frees the logits that are stored for this process only."""
         self._logits.close()
 
-    def is_at(self, points: Points) -> bool:
+    def is_current_for(self, points: ClickSequence) -> bool:
         """Whether the label map is complete and computed with these clicks."""
         return self._input.points == points and self._unfinished is None
 
-    def begin_with(self, points: Points) -> None:
+    def set_initial_clicks(self, points: ClickSequence) -> None:
         """Sets the clicks before the first run, without running a window.
 
         Has no effect for a model with a previous mask, because this needs a run for each click.
         """
         if self._spec.previous_mask:
             return
-        inputs = replace(self.inputs, balls=self._ball_voxels(points))
+        inputs = replace(self.inputs, click_voxels=self._ball_voxels(points))
         self._input = NetworkInput(points, inputs, {window.start: window_key(window, inputs) for window in self.grid})
 
-    def run_all(self, points: Points, progress: Progress) -> None:
+    def run_all(self, points: ClickSequence, progress: Progress) -> None:
         """Computes the complete label map; reuses the logits of windows that were run with the same input.
 
         Args:
@@ -166,14 +166,14 @@ class IncrementalInference:
             EngineError: The network fails.
         """
         if self._spec.previous_mask:  # its first update computes the complete label map
-            self.move_to(points, progress)
+            self.update_clicks(points, progress)
             return
-        if not self.is_at(points):
-            self.move_to(points, progress)
-        self.ran = self.repeated = 0
+        if not self.is_current_for(points):
+            self.update_clicks(points, progress)
+        self.run_count = self.reused = 0
         self._update_boxes(self._input, [self._full_grid], progress)
 
-    def move_to(self, points: Points, progress: Progress) -> Box | None:
+    def update_clicks(self, points: ClickSequence, progress: Progress) -> Box | None:
         """Updates the label map to other clicks.
 
         After an error or interruption, ``is_at`` reports whether the old label map is unchanged; if not, an update to
@@ -190,21 +190,21 @@ class IncrementalInference:
             EngineError: The network fails.
             OutputError: Logits or masks cannot be stored.
         """
-        self.ran = self.repeated = 0
+        self.run_count = self.reused = 0
         updated: list[Box] = []
         masks, runs = self._plan_runs(points)
         for run_points in runs:
             target = self._make_input(run_points, masks)
             updated += self._update_boxes(target, self._changed_boxes(target), progress)
             masks = self._masks.last
-        return around(updated) if updated else None
+        return bounding_box(updated) if updated else None
 
     @property
     def _full_grid(self) -> Box:
         """The complete model grid."""
-        return whole(self.grid.shape)
+        return full_box(self.grid.shape)
 
-    def _plan_runs(self, points: Points) -> tuple[Masks, list[Points]]:
+    def _plan_runs(self, points: ClickSequence) -> tuple[Masks, list[ClickSequence]]:
         """Returns the clicks of each run that is needed for an update, and the previous masks for the first run."""
         if not self._spec.previous_mask:
             return (), [points]
@@ -214,12 +214,12 @@ class IncrementalInference:
                 return masks, [points[:n] for n in range(count, len(points) + 1)]
         return empty_masks(self.grid.shape, self._spec), [points[:n] for n in range(len(points) + 1)]
 
-    def _make_input(self, points: Points, masks: Masks) -> NetworkInput:
-        inputs = replace(self.inputs, balls=self._ball_voxels(points), masks=masks)
+    def _make_input(self, points: ClickSequence, masks: Masks) -> NetworkInput:
+        inputs = replace(self.inputs, click_voxels=self._ball_voxels(points), masks=masks)
         keys = {window.start: window_key(window, inputs) for window in self._changed_windows(points, masks)}
         return NetworkInput(points, inputs, {**self._input.keys, **keys})
 
-    def _changed_windows(self, points: Points, masks: Masks) -> list[Window]:
+    def _changed_windows(self, points: ClickSequence, masks: Masks) -> list[Window]:
         """Returns the windows with an added or removed click, or with a changed mask voxel."""
         if self._spec.guidance is None:
             return []
@@ -229,8 +229,8 @@ class IncrementalInference:
         masked = windows_with_changed_mask(self.inputs.masks, masks, self.grid)
         return [*clicked, *(window for window in masked if window not in clicked)]
 
-    def _ball_voxels(self, points: Points) -> tuple[Indices, ...]:
-        return guidance.balls(points, self._geometry, self._spec.guidance) if self._spec.guidance else ()
+    def _ball_voxels(self, points: ClickSequence) -> tuple[IndexArray, ...]:
+        return guidance.rasterize_clicks(points, self._geometry, self._spec.guidance) if self._spec.guidance else ()
 
     def _changed_boxes(self, target: NetworkInput) -> list[Box]:
         """Returns disjoint boxes around the windows with changed input, and around unfinished labels.
@@ -241,14 +241,14 @@ class IncrementalInference:
         if self._spec.previous_mask and not self._masks.last:
             return [self._full_grid]
         old_keys = self._input.keys
-        changed = [window.place for window in self.grid if target.keys[window.start] != old_keys[window.start]]
-        return apart([*changed, *([self._unfinished] if self._unfinished else [])])
+        changed = [window.volume_box for window in self.grid if target.keys[window.start] != old_keys[window.start]]
+        return merge_intersecting([*changed, *([self._unfinished] if self._unfinished else [])])
 
     def _update_boxes(self, target: NetworkInput, boxes: Sequence[Box], progress: Progress) -> list[Box]:
         """Recomputes boxes of the model grid for an input; returns the recomputed boxes of the source grid."""
         updated: list[Box] = []
         for box in boxes:
-            with self._device.working():
+            with self._device.activate():
                 updated.append(self._update_box(target, box, progress))
         if self._spec.previous_mask:
             self._masks.put(target.points, mask_channels(self._decisions[1].label_map(), self._spec))
@@ -259,28 +259,28 @@ class IncrementalInference:
         """Recomputes one box, or restores its labels if that fails; returns the box of the source grid."""
         self._logits.keys = target.keys
         window, self._stitch = SlidingWindow(target.inputs, self._spec, self._logits), self._make_stitch_choice()
-        expanded = grown(box, self.grid.shape)  # a label between two voxels depends on both
-        target_boxes = [decision.begin(expanded, box) for decision in self._decisions]
+        expanded = expand_box(box, self.grid.shape)  # a label between two voxels depends on both
+        target_boxes = [decision.begin_update(expanded, box) for decision in self._decisions]
         labels = [
             decision.label_map().array[target_box]
             for decision, target_box in zip(self._decisions, target_boxes, strict=True)
         ]
         old_labels, old_unfinished = [view.copy() for view in labels], self._unfinished
-        self._unfinished = around([box, old_unfinished] if old_unfinished else [box])
+        self._unfinished = bounding_box([box, old_unfinished] if old_unfinished else [box])
         try:
-            for planes in window.planes(self._engine, self._kernels, progress, self._stitch, expanded):
+            for planes in window.blended_planes(self._engine, self._kernels, progress, self._stitch, expanded):
                 for decision in self._decisions:
-                    decision.take(planes)
+                    decision.update(planes)
         except BaseException:
             for view, old in zip(labels, old_labels, strict=True):
                 view[...] = old
             self._unfinished = old_unfinished
             raise
-        self.ran += window.ran
-        self.repeated += window.repeated
+        self.run_count += window.run_count
+        self.reused += window.reused
         return target_boxes[0]
 
-    def _make_stitch_choice(self) -> StitchChoice:
+    def _make_stitch_choice(self) -> StitchingChoice:
         """Returns the choice of where logits are blended; reserves memory for the label maps and the stored logits."""
         needed_bytes = sum(decision.bytes_needed for decision in self._decisions)
-        return StitchChoice(self._memory, needed_bytes + self.bytes_to_come, self._device)
+        return StitchingChoice(self._memory, needed_bytes + self.pending_bytes, self._device)

@@ -18,11 +18,11 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 
-from clickseg.clicks.click import Click, Clicks, Points
-from clickseg.core.arrays import Indices, Mask, Triple, around, bounds_of, meet
+from clickseg.clicks.click import Click, Clicks, ClickSequence
+from clickseg.core.arrays import IndexArray, Mask, Triple, bounding_box, intersects, mask_bounds
+from clickseg.core.checksum_folder import ChecksumFolder
 from clickseg.core.label_map import LabelMap
-from clickseg.core.sealed import SealedFolder
-from clickseg.inference.guidance import balls, inside
+from clickseg.inference.guidance import rasterize_clicks, voxels_inside
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.windows import Window, WindowGrid
 from clickseg.models.spec import GuidanceSpec, ModelSpec
@@ -36,7 +36,7 @@ Masks = tuple[Mask, ...]
 EMPTY_KEY = b""
 """The key of a window without clicks and without mask voxels."""
 
-_KEPT = 64
+_MAX_STORED_MASKS = 64
 """The number of click sequences whose masks are stored; older masks are recomputed from those before them."""
 
 
@@ -50,7 +50,7 @@ class NetworkInput:
         keys: The digest of clicks and masks in each window.
     """
 
-    points: Points
+    points: ClickSequence
     inputs: ModelInput
     keys: Keys
 
@@ -62,8 +62,8 @@ def empty_keys(grid: WindowGrid) -> Keys:
 
 def window_key(window: Window, inputs: ModelInput) -> bytes:
     """Returns the key of a window."""
-    balls = [_unique_voxels(inside(ball - window.start, window.roi), window.roi) for ball in inputs.balls]
-    masks = [mask[window.place] for mask in inputs.masks]
+    balls = [_unique_voxels(voxels_inside(ball - window.start, window.roi), window.roi) for ball in inputs.click_voxels]
+    masks = [mask[window.volume_box] for mask in inputs.masks]
     if not any(len(ball) for ball in balls) and not any(mask.any() for mask in masks):
         return EMPTY_KEY
     digest = hashlib.blake2b(digest_size=16)
@@ -74,7 +74,7 @@ def window_key(window: Window, inputs: ModelInput) -> bytes:
     return digest.digest()
 
 
-def _unique_voxels(voxels: Indices, shape: tuple[int, int, int]) -> NDArray[np.int32]:
+def _unique_voxels(voxels: IndexArray, shape: tuple[int, int, int]) -> NDArray[np.int32]:
     """Returns the unique voxels [N, 3] of a window in lexicographic order, as int32.
 
     Uses flat indices: ``np.unique(axis=0)`` compares records, and turns an interruption into a ``TypeError``.
@@ -88,19 +88,19 @@ def windows_with_changed_clicks(
 ) -> tuple[Window, ...]:
     """Returns the windows, in grid order, that contain a ball voxel of an added or removed click."""
     old, new = Counter(before), Counter(after)
-    changed = balls([*(old - new), *(new - old)], geometry, spec)
-    return grid.holding(np.concatenate(changed))
+    changed = rasterize_clicks([*(old - new), *(new - old)], geometry, spec)
+    return grid.windows_containing(np.concatenate(changed))
 
 
 def windows_with_changed_mask(before: Masks, after: Masks, grid: WindowGrid) -> tuple[Window, ...]:
     """Returns the windows, in grid order, in which masks [I, J, K] differ."""
     differences = [old != new for old, new in zip(before, after, strict=True) if old is not new]
-    bounds = [box for box in map(bounds_of, differences) if box is not None]
+    bounds = [box for box in map(mask_bounds, differences) if box is not None]
     if not bounds:
         return ()
-    box = around(bounds)
-    near = (window for window in grid if meet(window.place, box))
-    return tuple(window for window in near if any(difference[window.place].any() for difference in differences))
+    box = bounding_box(bounds)
+    near = (window for window in grid if intersects(window.volume_box, box))
+    return tuple(window for window in near if any(difference[window.volume_box].any() for difference in differences))
 
 
 def mask_channels(labels: LabelMap, spec: ModelSpec) -> Masks:
@@ -136,12 +136,12 @@ class MaskStore:
             OutputError: The folder cannot be created.
         """
         self._shape = shape
-        self._files = SealedFolder(folder, session_digest) if folder else None
+        self._files = ChecksumFolder(folder, session_digest) if folder else None
         self._in_memory: dict[str, bytes] = {}
         self._last_name = ""
         self.last: Masks = ()
 
-    def get(self, points: Points, count: int) -> Masks | None:
+    def get(self, points: ClickSequence, count: int) -> Masks | None:
         """Returns the masks that were computed with some clicks; None if they are not stored, or damaged.
 
         Args:
@@ -157,7 +157,7 @@ class MaskStore:
             compressed = self._in_memory.get(name)
         return None if compressed is None else self._decompress(compressed, count)
 
-    def put(self, points: Points, masks: Sequence[Mask]) -> None:
+    def put(self, points: ClickSequence, masks: Sequence[Mask]) -> None:
         """Stores the masks that were computed with some clicks.
 
         Raises:
@@ -171,12 +171,12 @@ class MaskStore:
         else:
             self._in_memory.pop(name, None)
             self._in_memory[name] = compressed
-            while len(self._in_memory) > _KEPT:
+            while len(self._in_memory) > _MAX_STORED_MASKS:
                 del self._in_memory[next(iter(self._in_memory))]
         self._last_name, self.last = name, tuple(masks)
 
-    def _remove_old_files(self, files: SealedFolder) -> None:
-        for name in files.oldest_first("*.mask")[:-_KEPT]:
+    def _remove_old_files(self, files: ChecksumFolder) -> None:
+        for name in files.names_from_oldest("*.mask")[:-_MAX_STORED_MASKS]:
             files.remove(name)
 
     def _packed_bytes(self, count: int) -> int:
@@ -199,5 +199,5 @@ class MaskStore:
         return tuple(np.unpackbits(c, count=math.prod(self._shape)).view(bool).reshape(self._shape) for c in channels)
 
 
-def _file_name(points: Points) -> str:
+def _file_name(points: ClickSequence) -> str:
     return f"{Clicks(points).digest or 'none'}.mask"

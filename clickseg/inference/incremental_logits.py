@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from clickseg.core.arrays import Triple, Values
+from clickseg.core.arrays import Float32Array, Triple
+from clickseg.core.checksum_folder import CHECKSUM_BYTES, ChecksumFolder
 from clickseg.core.device import Device
 from clickseg.core.memory import Memory
-from clickseg.core.scratch import Scratch
-from clickseg.core.sealed import SEAL_BYTES, SealedFolder
+from clickseg.core.scratch import ScratchFile
 from clickseg.inference.incremental_inputs import Keys
 from clickseg.inference.sliding_window import NullStore
 from clickseg.inference.windows import Window
@@ -59,7 +59,7 @@ class _Versions(Generic[T]):
         return versions.pop(next(iter(versions))) if len(versions) >= _MAX_VERSIONS else None
 
 
-class InMemory:
+class MemoryStore:
     """Stores logits in memory.
 
     Attributes:
@@ -75,10 +75,10 @@ class InMemory:
         """
         self.keys = keys
         self._window_bytes = math.prod(shape) * FLOAT_BYTES
-        self._logits: _Versions[Values] = _Versions()
+        self._logits: _Versions[Float32Array] = _Versions()
 
     @property
-    def bytes_to_come(self) -> int:
+    def pending_bytes(self) -> int:
         """How much more memory the logits will need."""
         return (_MAX_VERSIONS * len(self.keys) - len(self._logits)) * self._window_bytes
 
@@ -86,11 +86,11 @@ class InMemory:
         """Whether the logits of a window are stored for its current input."""
         return self._logits.has(window.start, self.keys[window.start])
 
-    def get(self, window: Window) -> Values | None:
+    def get(self, window: Window) -> Float32Array | None:
         """Returns the logits of a window; None if they are not stored."""
         return self._logits.get(window.start, self.keys[window.start])
 
-    def put(self, window: Window, logits: Values) -> None:
+    def put(self, window: Window, logits: Float32Array) -> None:
         """Stores a copy of the logits of a window."""
         self._logits.evict_oldest(window.start)
         self._logits.put(window.start, self.keys[window.start], logits.copy())
@@ -100,14 +100,14 @@ class InMemory:
         self._logits = _Versions()
 
 
-class InScratch:
+class ScratchStore:
     """Stores logits in an unnamed temporary file, for this process only.
 
     Attributes:
         keys: The key of the current input of each window.
     """
 
-    bytes_to_come = 0
+    pending_bytes = 0
 
     def __init__(self, keys: Keys, folder: Path, shape: Sequence[int]) -> None:
         """Opens the file.
@@ -122,14 +122,14 @@ class InScratch:
         """
         self.keys = keys
         self._shape = tuple(shape)
-        self._scratch = Scratch(folder)
+        self._scratch = ScratchFile(folder)
         self._offsets: _Versions[int] = _Versions()
 
     def has(self, window: Window) -> bool:
         """Whether the logits of a window are stored for its current input."""
         return self._offsets.has(window.start, self.keys[window.start])
 
-    def get(self, window: Window) -> Values | None:
+    def get(self, window: Window) -> Float32Array | None:
         """Returns the logits of a window; None if they are not stored.
 
         Raises:
@@ -142,14 +142,14 @@ class InScratch:
         self._scratch.read_into(logits, offset)
         return logits
 
-    def put(self, window: Window, logits: Values) -> None:
+    def put(self, window: Window, logits: Float32Array) -> None:
         """Stores the logits of a window.
 
         Raises:
             OutputError: The disk is full.
         """
         reused_offset = self._offsets.evict_oldest(window.start)
-        offset = self._scratch.size if reused_offset is None else reused_offset
+        offset = self._scratch.size_bytes if reused_offset is None else reused_offset
         self._scratch.write(logits, offset)
         self._offsets.put(window.start, self.keys[window.start], offset)
 
@@ -158,7 +158,7 @@ class InScratch:
         self._scratch.close()
 
 
-class OnDisk:
+class DiskStore:
     """Stores logits in permanent files, one for each version of a window, which are memory-mapped to read them.
 
     The SHA-256 of a file is checked before its first use. If a file is damaged or belongs to another session, its
@@ -168,7 +168,7 @@ class OnDisk:
         keys: The key of the current input of each window.
     """
 
-    bytes_to_come = 0
+    pending_bytes = 0
 
     def __init__(self, keys: Keys, folder: Path, shape: Sequence[int], session_digest: bytes) -> None:
         """Creates the folder.
@@ -184,7 +184,7 @@ class OnDisk:
         """
         self.keys = keys
         self._shape = tuple(shape)
-        self._files = SealedFolder(folder, session_digest)
+        self._files = ChecksumFolder(folder, session_digest)
         self._use_counter = itertools.count()
         self._last_uses: dict[str, int] = {}
 
@@ -192,22 +192,22 @@ class OnDisk:
         """Whether undamaged logits of a window are stored for its current input."""
         name, size = self._file_name(window), math.prod(self._shape) * FLOAT_BYTES
         path = self._files.path(name)
-        if not path.is_file() or path.stat().st_size != SEAL_BYTES + size:
+        if not path.is_file() or path.stat().st_size != CHECKSUM_BYTES + size:
             return False
         if name not in self._last_uses and self._files.read(name, size) is not None:
             self._last_uses[name] = _NOT_USED
         return name in self._last_uses
 
-    def get(self, window: Window) -> Values | None:
+    def get(self, window: Window) -> Float32Array | None:
         """Returns the logits of a window; None if they are not stored."""
         name = self._file_name(window)
         if not self.has(window):
             return None
         self._last_uses[name] = next(self._use_counter)
-        mapped = np.memmap(self._files.path(name), np.float32, mode="c", offset=SEAL_BYTES, shape=self._shape)
+        mapped = np.memmap(self._files.path(name), np.float32, mode="c", offset=CHECKSUM_BYTES, shape=self._shape)
         return mapped.view(np.ndarray)
 
-    def put(self, window: Window, logits: Values) -> None:
+    def put(self, window: Window, logits: Float32Array) -> None:
         """Stores the logits of a window.
 
         Raises:
@@ -224,7 +224,7 @@ class OnDisk:
     def _remove_old_versions(self, newest: str) -> None:
         """Removes the least recently used versions of a window if more than the maximum number are stored."""
         start, _, _ = newest.partition("_")
-        names = self._files.oldest_first(f"{start}_*")
+        names = self._files.names_from_oldest(f"{start}_*")
         by_use = sorted(names, key=lambda name: self._last_uses.get(name, _NOT_USED))  # stable: unused ones by age
         for name in by_use[:-_MAX_VERSIONS]:
             self._last_uses.pop(name, None)
@@ -235,10 +235,10 @@ class OnDisk:
         return f"{start}_{self.keys[window.start].hex() or 'none'}.f32"
 
 
-AnyLogitsStore = InMemory | InScratch | OnDisk | NullStore
+AnyLogitsStore = MemoryStore | ScratchStore | DiskStore | NullStore
 
 
-def window_logits(
+def make_logits_store(
     keys: Keys, shape: Sequence[int], *, device: Device, memory: Memory, folder: Path | None, session_digest: bytes
 ) -> AnyLogitsStore:
     """Returns a store for logits: in memory if all windows fit, else on disk if they fit, else a store without content.
@@ -256,11 +256,11 @@ def window_logits(
     """
     size = _MAX_VERSIONS * len(keys) * math.prod(shape) * FLOAT_BYTES
     if device.is_host and folder is not None:
-        return OnDisk(keys, folder, shape, session_digest) if size <= _usable_bytes(folder) // 2 else NullStore()
-    if size <= device.left(memory) // 2:
-        return InMemory(keys, shape)
-    if device.is_host and size <= _usable_bytes(memory.spool) // 2:
-        return InScratch(keys, memory.spool, shape)
+        return DiskStore(keys, folder, shape, session_digest) if size <= _usable_bytes(folder) // 2 else NullStore()
+    if size <= device.free_bytes(memory) // 2:
+        return MemoryStore(keys, shape)
+    if device.is_host and size <= _usable_bytes(memory.spool_folder) // 2:
+        return ScratchStore(keys, memory.spool_folder, shape)
     return NullStore()
 
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from typing_extensions import assert_never
 
-from clickseg.core.arrays import Values
+from clickseg.core.arrays import Float32Array
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
 
-Scaler = Callable[[Values], Values]
+Scaler = Callable[[Float32Array], Float32Array]
 """Scales values voxel by voxel."""
 
 
-def fitted(scaling: Scaling, blocks: Callable[[], Iterable[Values]]) -> Scaler:
+def fit_scaler(scaling: Scaling, blocks: Callable[[], Iterable[Float32Array]]) -> Scaler:
     """Returns a function that scales the values of a volume, one part at a time.
 
     Args:
@@ -39,14 +39,16 @@ def fitted(scaling: Scaling, blocks: Callable[[], Iterable[Values]]) -> Scaler:
             assert_never(scaling)
 
 
-def _scale_to_range(values: Values, low: float, high: float, to_low: float, to_high: float, clip: bool) -> Values:
+def _scale_to_range(
+    values: Float32Array, low: float, high: float, to_low: float, to_high: float, clip: bool
+) -> Float32Array:
     if high == low:
         return np.full_like(values, to_low)
     scaled = (values - np.float32(low)) * np.float32((to_high - to_low) / (high - low)) + np.float32(to_low)
     return np.clip(scaled, np.float32(min(to_low, to_high)), np.float32(max(to_low, to_high))) if clip else scaled
 
 
-def _mean_and_deviation(blocks: Callable[[], Iterable[Values]], nonzero: bool) -> tuple[float, float]:
+def _mean_and_deviation(blocks: Callable[[], Iterable[Float32Array]], nonzero: bool) -> tuple[float, float]:
     """Returns mean and standard deviation, summed block by block in 64 bits; 0 and 1 if there are no voxels."""
     count, total = 0, 0.0
     for values in _select_voxels(blocks, nonzero):
@@ -56,12 +58,12 @@ def _mean_and_deviation(blocks: Callable[[], Iterable[Values]], nonzero: bool) -
     return mean, math.sqrt(squares / count) or 1.0 if count else 1.0
 
 
-def _select_voxels(blocks: Callable[[], Iterable[Values]], nonzero: bool) -> Iterator[Values]:
+def _select_voxels(blocks: Callable[[], Iterable[Float32Array]], nonzero: bool) -> Iterator[Float32Array]:
     return (block[block != 0] if nonzero else block for block in blocks())
 
 
-def _scale_to_zscore(values: Values, mean: float, deviation: float, nonzero: bool) -> Values:
-    scaled: Values = ((values.astype(np.float64) - mean) / deviation).astype(np.float32)
+def _scale_to_zscore(values: Float32Array, mean: float, deviation: float, nonzero: bool) -> Float32Array:
+    scaled: Float32Array = ((values.astype(np.float64) - mean) / deviation).astype(np.float32)
     if nonzero:
         scaled[values == 0] = 0
     return scaled

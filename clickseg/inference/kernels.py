@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from clickseg.core.arrays import Box, Numbers, Triple, Values
+from clickseg.core.arrays import Box, Float32Array, LabelArray, Triple
 from clickseg.core.machine import processor_count
 from clickseg.inference.resample import Neighbours, lerp
 
@@ -26,7 +26,13 @@ class Kernels(Protocol):
     """The loops over voxels."""
 
     def add_window(
-        self, sums: Values, weight_sums: Values, logits: Values, weights: Values, position: Triple, part: Box
+        self,
+        sums: Float32Array,
+        weight_sums: Float32Array,
+        logits: Float32Array,
+        weights: Float32Array,
+        position: Triple,
+        part: Box,
     ) -> None:
         """Adds the weighted logits of a window to their sums, and its weights to the sums of weights.
 
@@ -40,7 +46,9 @@ class Kernels(Protocol):
         """
         ...
 
-    def divide(self, sums: Values, weight_sums: Values, axis: int, first: int, planes: Values) -> bool:
+    def divide(
+        self, sums: Float32Array, weight_sums: Float32Array, axis: int, first: int, planes: Float32Array
+    ) -> bool:
         """Writes planes of weighted means, and resets the sums of these planes to 0.
 
         Args:
@@ -56,7 +64,12 @@ class Kernels(Protocol):
         ...
 
     def argmax(
-        self, highest: Values, labels: Numbers, planes: Values, neighbours: Neighbours, numbers: Numbers
+        self,
+        highest: Float32Array,
+        labels: LabelArray,
+        planes: Float32Array,
+        neighbours: Neighbours,
+        numbers: LabelArray,
     ) -> None:
         """Assigns the class of the channel with the highest logit to each voxel of source planes; ties: the first.
 
@@ -69,7 +82,7 @@ class Kernels(Protocol):
         """
         ...
 
-    def threshold(self, bits: Numbers, planes: Values, neighbours: Neighbours, first_bit: int) -> None:
+    def threshold(self, bits: LabelArray, planes: Float32Array, neighbours: Neighbours, first_bit: int) -> None:
         """Sets, in each voxel of source planes, the bit of each channel whose logit is above 0.
 
         Args:
@@ -82,21 +95,29 @@ class Kernels(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PlainKernels:
+class NumpyKernels:
     """The loops in NumPy, without compilation, which is slower; on a GPU the same calls run in CuPy.
 
     The linear weights across planes (``neighbours.planes``) are on the host, everything else is where the arrays are.
     """
 
     def add_window(
-        self, sums: Values, weight_sums: Values, logits: Values, weights: Values, position: Triple, part: Box
+        self,
+        sums: Float32Array,
+        weight_sums: Float32Array,
+        logits: Float32Array,
+        weights: Float32Array,
+        position: Triple,
+        part: Box,
     ) -> None:
         """See ``Kernels``."""
         target = tuple(slice(start, start + axis.stop - axis.start) for start, axis in zip(position, part, strict=True))
         weight_sums[target] += weights[part]
         sums[(slice(None), *target)] += logits[(slice(None), *part)] * weights[part]
 
-    def divide(self, sums: Values, weight_sums: Values, axis: int, first: int, planes: Values) -> bool:
+    def divide(
+        self, sums: Float32Array, weight_sums: Float32Array, axis: int, first: int, planes: Float32Array
+    ) -> bool:
         """See ``Kernels``."""
         block = slice(first, first + len(planes))
         block_sums = np.moveaxis(sums, 1 + axis, 0)[block]
@@ -107,7 +128,12 @@ class PlainKernels:
         return bool(np.isfinite(planes).all())
 
     def argmax(
-        self, highest: Values, labels: Numbers, planes: Values, neighbours: Neighbours, numbers: Numbers
+        self,
+        highest: Float32Array,
+        labels: LabelArray,
+        planes: Float32Array,
+        neighbours: Neighbours,
+        numbers: LabelArray,
     ) -> None:
         """See ``Kernels``."""
         for plane, logits in enumerate(_interpolate_planes(planes, neighbours)):
@@ -115,14 +141,14 @@ class PlainKernels:
             labels[plane] = np.where(maximum > previous, numbers[channel], labels[plane])
             np.maximum(previous, maximum, out=previous)
 
-    def threshold(self, bits: Numbers, planes: Values, neighbours: Neighbours, first_bit: int) -> None:
+    def threshold(self, bits: LabelArray, planes: Float32Array, neighbours: Neighbours, first_bit: int) -> None:
         """See ``Kernels``."""
         for plane, logits in enumerate(_interpolate_planes(planes, neighbours)):
             for bit, values in enumerate(logits, first_bit):
                 bits[plane, ..., bit // 8] |= (values > 0).astype(np.uint8) << np.uint8(bit % 8)
 
 
-def _interpolate_planes(planes: Values, neighbours: Neighbours) -> Iterator[Values]:
+def _interpolate_planes(planes: Float32Array, neighbours: Neighbours) -> Iterator[Float32Array]:
     """Yields source planes [C, R, S] from planes [C, P, Q]: interpolated across planes, then along rows and columns."""
     rows, columns = neighbours.rows, neighbours.columns
     for lower, upper, weight in zip(*neighbours.planes, strict=True):
@@ -150,7 +176,7 @@ class KernelChoice:
             additions: The number of logits that will be added.
         """
         if additions < _MIN_ADDITIONS_TO_COMPILE or importlib.util.find_spec("numba") is None:
-            return PlainKernels()
+            return NumpyKernels()
         if self._compiled is None:
             from clickseg.inference.compiled import CompiledKernels
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import float32, int64, uint8, uint16
 from numba.extending import register_jitable
 
-from clickseg.core.interruption import deferred_interruption
+from clickseg.core.interruption import defer_interruption
 from clickseg.inference.resample import LinearWeights
 
 _EXPONENT = np.int32(0x7F800000)
@@ -43,7 +43,7 @@ def compile_loops(*, use_cache: bool) -> Loops:
     strided, strided_volumes = float32[:, :, :], float32[:, :, :, :]
 
     def compile_loop(function: Callable[..., Any], *types: tuple[Any, ...]) -> Callable[..., Any]:
-        with deferred_interruption():  # LLVM calls back into Python
+        with defer_interruption():  # LLVM calls back into Python
             compile_types = numba.njit(list(types), nogil=True, error_model="numpy", cache=use_cache)
             loop: Callable[..., Any] = compile_types(function)
         return loop

@@ -13,9 +13,9 @@ from itertools import product
 import highdicom as hd
 import numpy as np
 
-from clickseg.core.arrays import Box, Doubles, Indices, Mask, Values
+from clickseg.core.arrays import Box, Float32Array, FloatArray, IndexArray, Mask
 from clickseg.core.label_map import LabelMap
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 
 PEAK_RADIUS_MM = 10 * (3 / (4 * math.pi)) ** (1 / 3)
 """The radius of a sphere of 1 ml."""
@@ -43,7 +43,7 @@ class Uptake:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class SegmentMeasurements:
     """The measurements of a segment.
 
     Attributes:
@@ -55,10 +55,10 @@ class Measured:
     uptake: Uptake | None = None
 
 
-class Measures:
+class MeasurementCache:
     """The measurements of each class in each block of slices."""
 
-    def __init__(self, series: Series) -> None:
+    def __init__(self, series: SeriesVolume) -> None:
         """Starts without measurements.
 
         Args:
@@ -67,7 +67,7 @@ class Measures:
         self._series = series
         self._blocks: dict[tuple[int, int], BlockMeasurements] = {}
 
-    def forget(self, box: Box) -> None:
+    def invalidate(self, box: Box) -> None:
         """Discards the measurements of the blocks in which a label map changed.
 
         Args:
@@ -79,12 +79,12 @@ class Measures:
             if first + BLOCK_SLICES <= box[0].start or first >= box[0].stop
         }
 
-    def of(self, labels: LabelMap) -> Mapping[int, Measured]:
+    def measure(self, labels: LabelMap) -> Mapping[int, SegmentMeasurements]:
         """Returns the measurements of all segments of a label map, by class number."""
         series = self._series
         return {
             number: combine_blocks(self._measure_blocks(labels, number), series.volume, series.unit)
-            for number in found_classes(series, labels)
+            for number in segmented_classes(series, labels)
         }
 
     def _measure_blocks(self, labels: LabelMap, number: int) -> Sequence[BlockMeasurements]:
@@ -96,12 +96,12 @@ class Measures:
         return [self._blocks[number, first] for first in firsts]
 
 
-def found_classes(series: Series, labels: LabelMap) -> tuple[int, ...]:
+def segmented_classes(series: SeriesVolume, labels: LabelMap) -> tuple[int, ...]:
     """Returns the numbers of the classes that have a voxel on a source plane, and therefore a segment.
 
     If a gap between slices was filled by resampling, the grid has slices without an instance.
     """
-    return replace(labels, array=series.at_planes(labels.array)).present()
+    return replace(labels, array=series.slices_at_planes(labels.array)).present_classes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +137,15 @@ def measure_block(mask: Mask, first: int, volume: hd.Volume, unit: str) -> Block
     return BlockMeasurements(voxel_count, float(values.sum()), float(values.max()), _block_peak(mask, first, volume))
 
 
-def combine_blocks(blocks: Sequence[BlockMeasurements], volume: hd.Volume, unit: str) -> Measured:
+def combine_blocks(blocks: Sequence[BlockMeasurements], volume: hd.Volume, unit: str) -> SegmentMeasurements:
     """Returns the measurements of a segment from the measurements of all blocks, in the order of the slices."""
     voxel_count = sum(block.voxel_count for block in blocks)
     volume_ml = float(voxel_count * volume.voxel_volume / 1000)
     if unit != "SUVbw":
-        return Measured(volume_ml)
+        return SegmentMeasurements(volume_ml)
     mean = math.fsum(block.total for block in blocks) / voxel_count
     maximum, peak = max(block.maximum for block in blocks), max(block.peak for block in blocks)
-    return Measured(volume_ml, Uptake(maximum, mean, peak, mean * volume_ml))
+    return SegmentMeasurements(volume_ml, Uptake(maximum, mean, peak, mean * volume_ml))
 
 
 def _block_peak(mask: Mask, first: int, volume: hd.Volume) -> float:
@@ -165,7 +165,9 @@ def _block_peak(mask: Mask, first: int, volume: hd.Volume) -> float:
     return float(volume.array[tuple(voxels.T)].mean(dtype=np.float64))
 
 
-def _sphere_means(array: Values, low: Indices, high: Indices, offsets: Indices, reach: Indices) -> Doubles:
+def _sphere_means(
+    array: Float32Array, low: IndexArray, high: IndexArray, offsets: IndexArray, reach: IndexArray
+) -> FloatArray:
     """Returns the mean over a sphere around each voxel of a box, by convolution; voxels outside the image are ignored.
 
     Args:
@@ -186,14 +188,14 @@ def _sphere_means(array: Values, low: Indices, high: Indices, offsets: Indices, 
     total, count = (irfftn(rfftn(image, shape) * spectrum, shape) for image in (values, np.ones(values.shape)))
     first_voxel, end_voxel = low - start + reach, high - start + reach
     box = tuple(slice(int(first), int(end)) for first, end in zip(first_voxel, end_voxel, strict=True))
-    means: Doubles = total[box] / np.rint(count[box])
+    means: FloatArray = total[box] / np.rint(count[box])
     return means
 
 
-def _sphere_offsets(spacing_mm: tuple[float, ...]) -> Indices:
+def _sphere_offsets(spacing_mm: tuple[float, ...]) -> IndexArray:
     """Returns the offsets [N, 3] of the voxels whose centres are inside the sphere."""
     reach = [int(PEAK_RADIUS_MM // step) for step in spacing_mm]
     offsets = np.array(list(product(*(range(-margin, margin + 1) for margin in reach))), dtype=np.intp)
-    distance: Doubles = np.linalg.norm(offsets * np.array(spacing_mm), axis=1)
-    inside: Indices = offsets[distance <= PEAK_RADIUS_MM]
+    distance: FloatArray = np.linalg.norm(offsets * np.array(spacing_mm), axis=1)
+    inside: IndexArray = offsets[distance <= PEAK_RADIUS_MM]
     return inside

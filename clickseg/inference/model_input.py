@@ -10,9 +10,18 @@ from typing import Protocol
 
 import numpy as np
 
-from clickseg.core.arrays import Box, Indices, Mask, Triple, Values, around, cut, within
+from clickseg.core.arrays import (
+    Box,
+    Float32Array,
+    IndexArray,
+    Mask,
+    Triple,
+    bounding_box,
+    replace_axis_range,
+    to_local_box,
+)
 from clickseg.core.device import HOST, Device
-from clickseg.inference.guidance import inside
+from clickseg.inference.guidance import voxels_inside
 from clickseg.inference.intensity import Scaler
 from clickseg.inference.windows import Window
 
@@ -34,7 +43,7 @@ class ModelInput:
     """
 
     images: tuple[GridImage, ...]
-    balls: tuple[Indices, ...]
+    click_voxels: tuple[IndexArray, ...]
     masks: tuple[Mask, ...] = ()
     device: Device = HOST
 
@@ -43,31 +52,31 @@ class ModelInput:
         """The shape of the model grid [I, J, K]."""
         return self.images[0].shape
 
-    def on(self, device: Device) -> ModelInput:
+    def to_device(self, device: Device) -> ModelInput:
         """Returns the same input with its images on a device."""
-        return replace(self, images=tuple(image.on(device) for image in self.images), device=device)
+        return replace(self, images=tuple(image.to_device(device) for image in self.images), device=device)
 
-    def part(self, box: Box) -> Values:
+    def crop_images(self, box: Box) -> Float32Array:
         """Returns the image channels [C, I, J, K] in a box of the model grid."""
-        return np.stack([image.part(box) for image in self.images])
+        return np.stack([image.crop(box) for image in self.images])
 
-    def window(self, window: Window, images: Values) -> Values:
+    def window_input(self, window: Window, images: Float32Array) -> Float32Array:
         """Returns the input of the network for one window [C + G + M, I, J, K]; voxels outside the volume are 0.
 
         Args:
             window: The window.
             images: The image channels [C, I, J, K] in ``window.volume_box``.
         """
-        first_mask = len(images) + len(self.balls)
+        first_mask = len(images) + len(self.click_voxels)
         channels = self.device.zeros((first_mask + len(self.masks), *window.roi), np.float32)
         channels[(slice(len(images)), *window.local_box)] = images
-        for channel, voxels in enumerate(self.balls, len(images)):
-            local = inside(voxels - window.start, window.roi)
+        for channel, voxels in enumerate(self.click_voxels, len(images)):
+            local = voxels_inside(voxels - window.start, window.roi)
             if len(local):
                 i, j, k = self.device.put(local.T)
                 channels[channel][i, j, k] = 1
         for channel, mask in enumerate(self.masks, first_mask):
-            channels[(channel, *window.local_box)] = self.device.put(mask[window.place])
+            channels[(channel, *window.local_box)] = self.device.put(mask[window.volume_box])
         return channels
 
 
@@ -79,24 +88,24 @@ class GridImage(Protocol):
         """The shape of the model grid [I, J, K]."""
         ...
 
-    def part(self, box: Box) -> Values:
+    def crop(self, box: Box) -> Float32Array:
         """Returns the values in a box, float32 [I, J, K]; a voxel has the same value in every box."""
         ...
 
-    def on(self, device: Device) -> GridImage:
+    def to_device(self, device: Device) -> GridImage:
         """Returns the same volume on a device."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class InMemoryImage:
     """A volume in memory.
 
     Attributes:
         array: The values [I, J, K].
     """
 
-    array: Values
+    array: Float32Array
 
     @property
     def shape(self) -> Triple:
@@ -104,17 +113,17 @@ class Whole:
         i, j, k = self.array.shape
         return i, j, k
 
-    def part(self, box: Box) -> Values:
+    def crop(self, box: Box) -> Float32Array:
         """Returns the values in a box."""
         return self.array[box]
 
-    def on(self, device: Device) -> Whole:
+    def to_device(self, device: Device) -> InMemoryImage:
         """Returns the same volume on a device."""
-        return Whole(device.put(self.array))
+        return InMemoryImage(device.put(self.array))
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
+class ScaledImage:
     """A volume whose values are scaled for the model when they are read.
 
     Attributes:
@@ -130,13 +139,13 @@ class Scaled:
         """The shape of the model grid [I, J, K]."""
         return self.image.shape
 
-    def part(self, box: Box) -> Values:
+    def crop(self, box: Box) -> Float32Array:
         """Returns the values in a box."""
-        return self.scaler(self.image.part(box))
+        return self.scaler(self.image.crop(box))
 
-    def on(self, device: Device) -> Scaled:
+    def to_device(self, device: Device) -> ScaledImage:
         """Returns the same volume on a device."""
-        return Scaled(self.image.on(device), self.scaler)
+        return ScaledImage(self.image.to_device(device), self.scaler)
 
 
 class ImageBuffer:
@@ -151,16 +160,16 @@ class ImageBuffer:
         """
         self._inputs, self._axis = inputs, axis
         self._box = _EMPTY_BOX
-        self._buffer: Values | None = None
+        self._buffer: Float32Array | None = None
 
-    def get(self, box: Box) -> Values:
+    def get(self, box: Box) -> Float32Array:
         """Returns the images in a box [C, I, J, K]: a view of the buffer, valid until the next call."""
         buffer = self.load(box)
-        return buffer[(slice(None), *within(box, self._box))]
+        return buffer[(slice(None), *to_local_box(box, self._box))]
 
-    def load(self, box: Box) -> Values:
+    def load(self, box: Box) -> Float32Array:
         """Loads the images in a box for the windows inside it; returns the buffer, which can be larger than the box."""
-        if self._buffer is not None and around([box, self._box]) == self._box:
+        if self._buffer is not None and bounding_box([box, self._box]) == self._box:
             return self._buffer
         old_buffer, old_box = self._buffer, self._box
         shape = (len(self._inputs.images), *(part.stop - part.start for part in box))
@@ -169,16 +178,18 @@ class ImageBuffer:
         self._buffer, self._box = buffer, _EMPTY_BOX  # after an interruption the buffer is empty
         shared = 0 if old_buffer is None else self._keep_shared_planes(old_buffer, old_box, buffer, box)
         for first in range(box[self._axis].start + shared, box[self._axis].stop, _PLANES_PER_STEP):
-            planes = cut(box, self._axis, slice(first, min(first + _PLANES_PER_STEP, box[self._axis].stop)))
-            buffer[(slice(None), *within(planes, box))] = self._inputs.part(planes)
+            planes = replace_axis_range(
+                box, self._axis, slice(first, min(first + _PLANES_PER_STEP, box[self._axis].stop))
+            )
+            buffer[(slice(None), *to_local_box(planes, box))] = self._inputs.crop_images(planes)
         self._box = box
         return buffer
 
-    def _keep_shared_planes(self, old_buffer: Values, old_box: Box, buffer: Values, box: Box) -> int:
+    def _keep_shared_planes(self, old_buffer: Float32Array, old_box: Box, buffer: Float32Array, box: Box) -> int:
         """Moves the planes that two boxes share to the front of the buffer, and returns their number."""
         old, new = old_box[self._axis], box[self._axis]
         follows = old.start <= new.start < old.stop <= new.stop
-        if not follows or cut(old_box, self._axis, new) != box:
+        if not follows or replace_axis_range(old_box, self._axis, new) != box:
             return 0
         source, target = (np.moveaxis(array, 1 + self._axis, 0) for array in (old_buffer, buffer))
         shared: int = old.stop - new.start

@@ -56,7 +56,7 @@ class Reorientation:
         return source[0], source[1], source[2]
 
 
-def turn_to(geometry: hd.VolumeGeometry | hd.Volume, orientation: str) -> Reorientation:
+def reorientation_to(geometry: hd.VolumeGeometry | hd.Volume, orientation: str) -> Reorientation:
     """Returns the reorientation that brings the axes of a grid closest to an orientation.
 
     Args:

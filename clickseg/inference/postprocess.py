@@ -15,9 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clickseg.clicks.click import Click, Polarity
-from clickseg.core.arrays import Box, Indices, Integers, Mask, Values, around, grown, whole, within
+from clickseg.core.arrays import (
+    Box,
+    Float32Array,
+    IndexArray,
+    IntegerArray,
+    Mask,
+    bounding_box,
+    expand_box,
+    full_box,
+    to_local_box,
+)
 from clickseg.core.label_map import LabelMap
-from clickseg.inference.guidance import ball_offsets, inside, voxels_of
+from clickseg.inference.guidance import ball_offsets, positions_to_voxels, voxels_inside
 from clickseg.inference.resample import model_geometry
 from clickseg.models.spec import ModelSpec, PostprocessingSpec
 
@@ -29,7 +39,7 @@ T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class Removal:
     """What postprocessing removed from one class.
 
     Attributes:
@@ -50,7 +60,7 @@ class Removed:
 
 def postprocess(
     labels: LabelMap, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec
-) -> tuple[LabelMap, tuple[Removed, ...]]:
+) -> tuple[LabelMap, tuple[Removal, ...]]:
     """Applies the postprocessing of a model package.
 
     Args:
@@ -69,32 +79,32 @@ def postprocess(
     for number, class_spec in enumerate(spec.classes, 1):
         class_clicks = [c for c in clicks if c.label == class_spec.name and c.polarity is Polarity.FOREGROUND]
         dropped, removal = _find_dropped_voxels(labels.mask(number), volume, class_clicks, spec, class_spec.name)
-        labels = labels.without(number, dropped)
+        labels = labels.remove_class(number, dropped)
         removals.append(removal)
     return labels, tuple(removals)
 
 
 def _find_dropped_voxels(
     mask: Mask, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec, label: str
-) -> tuple[Mask, Removed]:
+) -> tuple[Mask, Removal]:
     """Returns the voxels of a class that are dropped, and a summary of them."""
-    low = low_voxels(mask, volume.array, spec)
-    components = Components(mask & ~low if low.any() else mask)
-    dropped_components, removal = judged(components, int(low.sum()), volume, clicks, spec, label)
-    dropped = components.where(dropped_components, whole(mask.shape))
+    low = voxels_below_minimum(mask, volume.array, spec)
+    components = ConnectedComponents(mask & ~low if low.any() else mask)
+    dropped_components, removal = select_dropped_components(components, int(low.sum()), volume, clicks, spec, label)
+    dropped = components.mask_of(dropped_components, full_box(mask.shape))
     dropped |= low
     return dropped, removal
 
 
-def low_voxels(mask: Mask, values: Values, spec: ModelSpec) -> Mask:
+def voxels_below_minimum(mask: Mask, values: Float32Array, spec: ModelSpec) -> Mask:
     """Returns the voxels of a class with a value below ``min_value``."""
     min_value = spec.postprocessing.min_value
     return mask & (values < min_value) if min_value is not None else np.zeros_like(mask)
 
 
-def judged(
-    components: Components, low: int, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec, label: str
-) -> tuple[frozenset[int], Removed]:
+def select_dropped_components(
+    components: ConnectedComponents, low: int, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec, label: str
+) -> tuple[frozenset[int], Removal]:
     """Returns the numbers of the components of a class that are dropped, and a summary of what is removed.
 
     Args:
@@ -116,10 +126,10 @@ def judged(
     )
     dropped_ml = sum(table[number].voxel_count for number in dropped) * voxel_ml
     clicks_beside = sum(not hit.size for hit in hits)
-    return dropped, Removed(label, float(low * voxel_ml), len(dropped), float(dropped_ml), clicks_beside)
+    return dropped, Removal(label, float(low * voxel_ml), len(dropped), float(dropped_ml), clicks_beside)
 
 
-def components_at_click(click: Click, components: Integers, volume: hd.Volume, spec: ModelSpec) -> Indices:
+def components_at_click(click: Click, components: IntegerArray, volume: hd.Volume, spec: ModelSpec) -> IndexArray:
     """Returns the component that contains a click, or else those that its ball touches.
 
     The ball is used because the centre of a tumour may be necrotic, and therefore not segmented.
@@ -130,21 +140,23 @@ def components_at_click(click: Click, components: Integers, volume: hd.Volume, s
         volume: The source grid.
         spec: The model, on whose grid the ball is rasterized.
     """
-    at_click = _components_at_voxels(components, voxels_of([click.position_mm], volume))
+    at_click = _components_at_voxels(components, positions_to_voxels([click.position_mm], volume))
     if at_click.size or spec.guidance is None:
         return at_click
     model = model_geometry(volume.get_geometry(), spec.grid)
-    ball = voxels_of([click.position_mm], model) + ball_offsets(spec.guidance.radius_vox)
-    return _components_at_voxels(components, voxels_of(model.map_indices_to_reference(ball), volume))
+    ball = positions_to_voxels([click.position_mm], model) + ball_offsets(spec.guidance.radius_vox)
+    return _components_at_voxels(components, positions_to_voxels(model.map_indices_to_reference(ball), volume))
 
 
-def _components_at_voxels(components: Integers, voxels: Indices) -> Indices:
+def _components_at_voxels(components: IntegerArray, voxels: IndexArray) -> IndexArray:
     """Returns the numbers of the components at some voxels; voxels outside the volume are ignored."""
-    numbers = np.unique(components[tuple(inside(voxels, components.shape).T)])
+    numbers = np.unique(components[tuple(voxels_inside(voxels, components.shape).T)])
     return numbers[numbers > 0]
 
 
-def _kept_components(components: Components, hits: Sequence[Indices], rules: PostprocessingSpec) -> Set[int]:
+def _kept_components(
+    components: ConnectedComponents, hits: Sequence[IndexArray], rules: PostprocessingSpec
+) -> Set[int]:
     """Returns the numbers of the components that the ``keep`` rule keeps; of equally large ones the first."""
     table = components.table
     if rules.keep == "largest" and table:
@@ -169,7 +181,7 @@ class Component:
     box: Box
 
 
-class Components:
+class ConnectedComponents:
     """Components of voxels that share a face; a component keeps its number until an update touches it.
 
     Attributes:
@@ -179,11 +191,11 @@ class Components:
 
     def __init__(self, mask: Mask) -> None:
         """Finds the components of a mask [K, J, I]."""
-        self.numbers: Integers = np.zeros(mask.shape, np.uint16)  # the smallest type possible: one number per voxel
+        self.numbers: IntegerArray = np.zeros(mask.shape, np.uint16)  # the smallest type possible: one number per voxel
         self.table: dict[int, Component] = {}
         self._next = 1
         if mask.any():
-            self.update(mask, whole(mask.shape))
+            self.update(mask, full_box(mask.shape))
 
     def first_voxel(self, number: int) -> int:
         """Returns the flat index of a component's first voxel, which orders components of the same size."""
@@ -193,7 +205,7 @@ class Components:
         index = [int(offset) + part.start for offset, part in zip(position, box, strict=True)]
         return int(np.ravel_multi_index(index, self.numbers.shape))
 
-    def where(self, chosen: Collection[int], box: Box) -> Mask:
+    def mask_of(self, chosen: Collection[int], box: Box) -> Mask:
         """Returns the voxels in a box that belong to some components.
 
         Args:
@@ -222,10 +234,10 @@ class Components:
         """
         from scipy import ndimage  # imported only if there are components to find
 
-        adjacent = grown(box, self.numbers.shape)
+        adjacent = expand_box(box, self.numbers.shape)
         numbers_near = set().union(*(np.unique(block).tolist() for block in _split_blocks(self.numbers[adjacent])))
         touched = sorted(numbers_near - {0})
-        region = around([adjacent, *(self.table.pop(number).box for number in touched)])
+        region = bounding_box([adjacent, *(self.table.pop(number).box for number in touched)])
         mask = self._replace_components(touched, part, box, region)
         if self.table:
             labelled, count = ndimage.label(mask)
@@ -243,12 +255,12 @@ class Components:
         """Removes the touched components, and returns the new mask in their region: the rest of them, and the part."""
         if not touched and region == box:
             return part
-        mask = self.where(touched, region)
+        mask = self.mask_of(touched, region)
         self.numbers[region][mask] = 0
-        mask[within(box, region)] = part
+        mask[to_local_box(box, region)] = part
         return mask
 
-    def _label_region(self, mask: Mask, region: Box) -> Integers:
+    def _label_region(self, mask: Mask, region: Box) -> IntegerArray:
         """Numbers the components of a region in place, and returns their numbers."""
         from scipy import ndimage
 
@@ -271,7 +283,7 @@ def _split_blocks(array: NDArray[T]) -> Iterator[NDArray[T]]:
     return (array[first : first + step] for first in range(0, len(array), step))
 
 
-def _list_components(labelled: Integers, region: Box) -> Iterator[Component]:
+def _list_components(labelled: IntegerArray, region: Box) -> Iterator[Component]:
     """Yields the components of a region in the order of their numbers."""
     from scipy import ndimage
 

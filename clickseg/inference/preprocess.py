@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import highdicom as hd
 
 from clickseg.clicks.click import Clicks
-from clickseg.core.arrays import Values, cut, whole
+from clickseg.core.arrays import Float32Array, full_box, replace_axis_range
 from clickseg.core.errors import ModelError
-from clickseg.dicom.predecessor import EarlierResult
-from clickseg.dicom.volume import Series
+from clickseg.dicom.predecessor import Predecessor
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import guidance, intensity, resample
-from clickseg.inference.case import Case, Prepared
-from clickseg.inference.click_binding import bind
-from clickseg.inference.model_input import GridImage, ModelInput, Scaled, Whole
+from clickseg.inference.case import Case, PreprocessedCase
+from clickseg.inference.click_binding import bind_clicks
+from clickseg.inference.model_input import GridImage, InMemoryImage, ModelInput, ScaledImage
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import Scaling
 
@@ -23,7 +23,7 @@ _PLANES_PER_BLOCK = 16
 
 
 def make_case(
-    series: Sequence[Series], clicks: Clicks, package: ModelPackage, predecessors: tuple[EarlierResult, ...] = ()
+    series: Sequence[SeriesVolume], clicks: Clicks, package: ModelPackage, predecessors: tuple[Predecessor, ...] = ()
 ) -> Case:
     """Makes the case of a model run, after checking series and clicks against the model.
 
@@ -43,16 +43,16 @@ def make_case(
             f"model {package.name}: expected {len(package.spec.inputs)} series ({names}), got {len(series)}"
         )
     for volume, spec in zip(series, package.spec.inputs, strict=True):
-        expected = [f"{choice.modality} {choice.unit}".strip() for choice in spec.choices]
-        got = f"{volume.candidate.modality} {volume.unit}".strip()
+        expected = [f"{choice.modality} {choice.unit}".strip() for choice in spec.image_specs]
+        got = f"{volume.files.modality} {volume.unit}".strip()
         if got not in expected:
             raise ModelError(f"model {package.name}: input {spec.name}: expected {' or '.join(expected)}, got {got}")
     reference = series[0]
-    bound = bind(clicks, package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
-    return Case(tuple(series), bound, package.for_modality(reference.candidate.modality), predecessors)
+    bound = bind_clicks(clicks, package.spec, reference.volume.get_geometry(), reference.files.series_uid)
+    return Case(tuple(series), bound, package.for_modality(reference.files.modality), predecessors)
 
 
-def prepare(case: Case) -> Prepared:
+def preprocess(case: Case) -> PreprocessedCase:
     """Brings a case to the model grid: resamples and scales images, and rasterizes clicks."""
     spec = case.package.spec
     geometry = resample.model_geometry(case.reference.volume.get_geometry(), spec.grid)
@@ -60,20 +60,24 @@ def prepare(case: Case) -> Prepared:
         _scale_image(_resample_series(series, case, geometry), input_spec.scaling)
         for series, input_spec in zip(case.series, spec.inputs, strict=True)
     )
-    balls = guidance.balls(case.clicks.points, geometry, spec.guidance) if spec.guidance else ()
-    return Prepared(case, ModelInput(images, balls), geometry)
+    balls = guidance.rasterize_clicks(case.clicks.points, geometry, spec.guidance) if spec.guidance else ()
+    return PreprocessedCase(case, ModelInput(images, balls), geometry)
 
 
-def _resample_series(series: Series, case: Case, geometry: hd.VolumeGeometry) -> GridImage:
+def _resample_series(series: SeriesVolume, case: Case, geometry: hd.VolumeGeometry) -> GridImage:
     """Returns a series on the model grid: the reference along its axes, others by their position in the patient."""
     if series is case.reference:
-        return resample.OnModelGrid(series.volume, case.package.spec.grid)
-    return Whole(resample.to_geometry(series.volume, geometry))
+        return resample.ResampledImage(series.volume, case.package.spec.grid)
+    return InMemoryImage(resample.resample_to_geometry(series.volume, geometry))
 
 
-def _scale_image(image: GridImage, scaling: Scaling) -> Scaled:
-    def blocks() -> Iterator[Values]:
+def _scale_image(image: GridImage, scaling: Scaling) -> ScaledImage:
+    def blocks() -> Iterator[Float32Array]:
         for first in range(0, image.shape[0], _PLANES_PER_BLOCK):
-            yield image.part(cut(whole(image.shape), 0, slice(first, min(first + _PLANES_PER_BLOCK, image.shape[0]))))
+            yield image.crop(
+                replace_axis_range(
+                    full_box(image.shape), 0, slice(first, min(first + _PLANES_PER_BLOCK, image.shape[0]))
+                )
+            )
 
-    return Scaled(image, intensity.fitted(scaling, blocks))
+    return ScaledImage(image, intensity.fit_scaler(scaling, blocks))

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import highdicom as hd
 import numpy as np
 
-from clickseg.core.arrays import Box, Doubles, Indices, Values
+from clickseg.core.arrays import Box, Float32Array, FloatArray, IndexArray
 from clickseg.core.device import HOST, Device
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
-from clickseg.inference.orientation import turn_to
+from clickseg.inference.orientation import reorientation_to
 from clickseg.models.spec import GridSpec
 
 MAX_VOXELS = 1 << 31
@@ -38,7 +38,7 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
     Raises:
         ModelError: The grid has more than ``MAX_VOXELS`` voxels, because the model's voxels are very small.
     """
-    oriented = turn_to(source, grid.orientation).apply(source)
+    oriented = reorientation_to(source, grid.orientation).apply(source)
     shape = [
         int(np.round((count - 1) * spacing / model_spacing + 1))
         for count, spacing, model_spacing in zip(oriented.spatial_shape, oriented.spacing, grid.spacing_mm, strict=True)
@@ -58,16 +58,16 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
     )
 
 
-def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[Doubles, ...]:
+def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[FloatArray, ...]:
     """Returns, for each axis of the oriented source grid, the coordinates of its voxel centres as model indices."""
-    oriented = turn_to(source, grid.orientation).apply(source)
+    oriented = reorientation_to(source, grid.orientation).apply(source)
     return tuple(
         np.arange(count) * float(spacing / model_spacing)
         for count, spacing, model_spacing in zip(oriented.spatial_shape, oriented.spacing, model.spacing, strict=True)
     )
 
 
-class OnModelGrid:
+class ResampledImage:
     """A volume on the model grid; only the planes that are read are resampled.
 
     Attributes:
@@ -78,10 +78,10 @@ class OnModelGrid:
         geometry = model_geometry(volume.get_geometry(), grid)
         i, j, k = (int(count) for count in geometry.spatial_shape)
         self.shape = (i, j, k)
-        reorientation = turn_to(volume, grid.orientation)
+        reorientation = reorientation_to(volume, grid.orientation)
         source_spacing = reorientation.apply(volume.get_geometry()).spacing
         self._volume, self._grid, self._device = volume, grid, device
-        self._array: Values = reorientation.view(device.put(volume.array))
+        self._array: Float32Array = reorientation.view(device.put(volume.array))
         self._axis_weights = [
             LinearWeights.at_coordinates(np.arange(count) * float(model_step / source_step), source_count)
             for count, model_step, source_step, source_count in zip(
@@ -89,11 +89,11 @@ class OnModelGrid:
             )
         ]
 
-    def on(self, device: Device) -> OnModelGrid:
+    def to_device(self, device: Device) -> ResampledImage:
         """Returns the same volume on a device."""
-        return OnModelGrid(self._volume, self._grid, device)
+        return ResampledImage(self._volume, self._grid, device)
 
-    def part(self, box: Box) -> Values:
+    def crop(self, box: Box) -> Float32Array:
         """Returns the values in a box, float32 [I, J, K]; a voxel has the same value in every box."""
         selected = [weights.select(part, 0) for weights, part in zip(self._axis_weights, box, strict=True)]
         origin = [int(weights.lower[0]) for weights in selected]
@@ -104,7 +104,7 @@ class OnModelGrid:
         return array
 
 
-def to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Values:
+def resample_to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Float32Array:
     """Resamples a volume linearly to another grid of the same frame of reference; outside it has its minimum."""
     import SimpleITK
 
@@ -116,7 +116,7 @@ def to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Values:
         float(volume.array.min()),
         SimpleITK.sitkFloat32,
     )
-    array: Values = SimpleITK.GetArrayFromImage(resampled)
+    array: Float32Array = SimpleITK.GetArrayFromImage(resampled)
     return array
 
 
@@ -129,12 +129,12 @@ class LinearWeights(NamedTuple):
         weight: Weight of the upper neighbour, float32; the lower neighbour has 1 - weight.
     """
 
-    lower: Indices
-    upper: Indices
-    weight: Values
+    lower: IndexArray
+    upper: IndexArray
+    weight: Float32Array
 
     @classmethod
-    def at_coordinates(cls, coordinates: Doubles, count: int) -> LinearWeights:
+    def at_coordinates(cls, coordinates: FloatArray, count: int) -> LinearWeights:
         """Returns the weights for coordinates along an axis; beyond its ends the outermost value is used.
 
         Args:
@@ -175,7 +175,7 @@ class Neighbours(NamedTuple):
     columns: LinearWeights
 
 
-def interpolate(array: Values, axis: int, weights: LinearWeights, device: Device = HOST) -> Values:
+def interpolate(array: Float32Array, axis: int, weights: LinearWeights, device: Device = HOST) -> Float32Array:
     """Interpolates linearly along one axis.
 
     Args:
@@ -195,14 +195,14 @@ def interpolate(array: Values, axis: int, weights: LinearWeights, device: Device
     return lerp(_take_along_axis(array, axis, lower), _take_along_axis(array, axis, upper), weight)
 
 
-def _take_along_axis(array: Values, axis: int, indices: Indices) -> Values:
+def _take_along_axis(array: Float32Array, axis: int, indices: IndexArray) -> Float32Array:
     """Returns the values at some indices of an axis; ``np.take`` would first copy an array with permuted axes."""
-    selection: tuple[slice | Indices, ...] = (*[slice(None)] * axis, indices)
-    values: Values = array[selection]
+    selection: tuple[slice | IndexArray, ...] = (*[slice(None)] * axis, indices)
+    values: Float32Array = array[selection]
     return values
 
 
-def lerp(lower: Values, upper: Values, weight: Values | np.float32) -> Values:
+def lerp(lower: Float32Array, upper: Float32Array, weight: Float32Array | np.float32) -> Float32Array:
     """Returns ``lower * (1 - weight) + upper * weight``, each step rounded to float32."""
-    result: Values = lower * (np.float32(1) - weight) + upper * weight
+    result: Float32Array = lower * (np.float32(1) - weight) + upper * weight
     return result

@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 
 from clickseg.core.errors import UsageError
-from clickseg.core.memory import Memory, machine_limit_bytes, machine_memory, read_size
-from clickseg.core.options import choice, option_value
+from clickseg.core.memory import Memory, machine_limit_bytes, machine_memory, parse_size
+from clickseg.core.options import option_value, parse_choice
 from clickseg.inference.engines.engine import Precision
 
 
@@ -55,7 +55,7 @@ def default_runtime_settings(environ: Mapping[str, str], device: str = "auto") -
     """
     folder = environ.get("XDG_CACHE_HOME") or environ.get("LOCALAPPDATA")
     cache = Path(folder or Path(environ.get("HOME") or "/", ".cache"), "clickseg")
-    return RuntimeSettings(device=checked_device(device), cache=cache)
+    return RuntimeSettings(device=parse_device(device), cache=cache)
 
 
 def read_runtime_settings(
@@ -77,15 +77,15 @@ def read_runtime_settings(
 
     default, limit = default_runtime_settings(environ), value("memory-limit")
     return RuntimeSettings(
-        runtime=choice(Runtime, value("engine") or default.runtime.value, "engine"),
-        device=checked_device(value("device") or default.device),
-        precision=choice(Precision, value("precision") or default.precision.value, "precision"),
+        runtime=parse_choice(Runtime, value("engine") or default.runtime.value, "engine"),
+        device=parse_device(value("device") or default.device),
+        precision=parse_choice(Precision, value("precision") or default.precision.value, "precision"),
         cache=Path(cache) if (cache := value("cache")) else default.cache,
-        memory=Memory(machine_limit_bytes() if limit is None else read_size(limit), spool),
+        memory=Memory(machine_limit_bytes() if limit is None else parse_size(limit), spool),
     )
 
 
-def checked_device(value: str) -> str:
+def parse_device(value: str) -> str:
     """Returns a device name after checking it.
 
     Raises:

@@ -8,13 +8,13 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from clickseg.core.arrays import Box, Triple, Values, around, whole
+from clickseg.core.arrays import Box, Float32Array, Triple, bounding_box, full_box
 from clickseg.core.progress import Progress
-from clickseg.inference.decision import deciding_channels, label_logits
+from clickseg.inference.decision import label_logit_channels, label_logits
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.model_input import ImageBuffer, ModelInput
-from clickseg.inference.stitching import MakeStitching, PlaneBlock, Slab, Stitching
+from clickseg.inference.stitching import MakeStitching, PlaneBlock, SlabStitching, Stitching
 from clickseg.inference.windows import Window, WindowGrid, importance_map
 from clickseg.models.spec import ModelSpec
 
@@ -26,11 +26,11 @@ class LogitsStore(Protocol):
         """Whether the logits of a window are stored."""
         ...
 
-    def get(self, window: Window) -> Values | None:
+    def get(self, window: Window) -> Float32Array | None:
         """Returns the label logits of a window [C, I, J, K]; None if the window must be run."""
         ...
 
-    def put(self, window: Window, logits: Values) -> None:
+    def put(self, window: Window, logits: Float32Array) -> None:
         """Stores the label logits of a window; the array stays the caller's and must be copied."""
         ...
 
@@ -42,7 +42,7 @@ class NullStore:
         keys: Ignored; other stores need the key of each window's input here.
     """
 
-    bytes_to_come = 0
+    pending_bytes = 0
 
     def __init__(self) -> None:
         self.keys: Mapping[Triple, bytes] = {}
@@ -51,11 +51,11 @@ class NullStore:
         """See ``LogitsStore``."""
         return False
 
-    def get(self, window: Window) -> Values | None:  # noqa: ARG002 - the same for every window
+    def get(self, window: Window) -> Float32Array | None:  # noqa: ARG002 - the same for every window
         """See ``LogitsStore``."""
         return None
 
-    def put(self, window: Window, logits: Values) -> None:
+    def put(self, window: Window, logits: Float32Array) -> None:
         """See ``LogitsStore``."""
 
     def close(self) -> None:
@@ -82,8 +82,8 @@ class SlidingWindow:
             spec: The model: window size, overlap, weighting, and the channels for argmax or threshold.
             store: The logits of windows that were run before; None for none.
         """
-        self.grid = WindowGrid.over(inputs.shape, spec.window)
-        self.repeated = self.ran = 0
+        self.grid = WindowGrid.cover(inputs.shape, spec.window)
+        self.reused = self.run_count = 0
         self._inputs, self._spec = inputs, spec
         self._store = store or NullStore()
         self._last_constant: _ConstantWindow | None = None
@@ -92,20 +92,20 @@ class SlidingWindow:
     @property
     def additions(self) -> int:
         """The number of logits that are added up."""
-        return len(self.grid) * math.prod(self.grid.roi) * deciding_channels(self._spec)
+        return len(self.grid) * math.prod(self.grid.roi) * label_logit_channels(self._spec)
 
-    def channels(self) -> Iterator[Values]:
+    def window_inputs(self) -> Iterator[Float32Array]:
         """Yields the input of the network for each window [C + G + M, I, J, K], in grid order."""
         for layer in self.grid.layers():
-            self._images.load(around(window.place for window in layer.windows))
+            self._images.load(bounding_box(window.volume_box for window in layer.windows))
             yield from map(self._window_input, layer.windows)
 
-    def planes(
+    def blended_planes(
         self,
         engine: Engine,
         kernels: Kernels,
         progress: Progress,
-        make_stitching: MakeStitching = Slab,
+        make_stitching: MakeStitching = SlabStitching,
         box: Box | None = None,
     ) -> Iterator[PlaneBlock]:
         """Yields the blended label logits, in blocks of planes perpendicular to ``grid.axis``.
@@ -122,22 +122,22 @@ class SlidingWindow:
         Raises:
             EngineError: The network fails, or returns logits that are not finite numbers.
         """
-        box = box or whole(self.grid.shape)
+        box = box or full_box(self.grid.shape)
         part = self.grid.restrict_to(box)
         stitching: Stitching | None = None
-        done = self.repeated = self.ran = 0
+        done = self.reused = self.run_count = 0
         self._last_constant = None  # it may be the output of another network
         for layer in part.layers():
             for window, logits in zip(layer.windows, self._window_logits(engine, layer.windows, box), strict=True):
                 stitching = stitching or make_stitching(
-                    part, importance_map(self._spec.window), deciding_channels(self._spec), kernels
+                    part, importance_map(self._spec.window), label_logit_channels(self._spec), kernels
                 )
                 stitching.add(window, logits)
                 done += 1
                 progress(done, len(part))
             yield from stitching.finish_planes(layer.stop) if stitching else ()
 
-    def _window_logits(self, engine: Engine, windows: Sequence[Window], box: Box) -> Iterator[Values]:
+    def _window_logits(self, engine: Engine, windows: Sequence[Window], box: Box) -> Iterator[Float32Array]:
         """Yields the label logits of each window: stored ones unchanged, the others computed in batches.
 
         Args:
@@ -150,29 +150,29 @@ class SlidingWindow:
         is_stored = [self._store.has(window) for window in full_windows]
         missing = [window for window, stored in zip(full_windows, is_stored, strict=True) if not stored]
         if missing:
-            self._images.load(around(window.place for window in missing))
+            self._images.load(bounding_box(window.volume_box for window in missing))
         computed = self._run_windows(engine, missing)
         for window, stored in zip(full_windows, is_stored, strict=True):
             logits = self._store.get(window) if stored else next(computed)
             # stored logits may have been removed in the meantime
             yield next(self._run_windows(engine, [window])) if logits is None else logits
 
-    def _run_windows(self, engine: Engine, windows: Sequence[Window]) -> Iterator[Values]:
+    def _run_windows(self, engine: Engine, windows: Sequence[Window]) -> Iterator[Float32Array]:
         size = engine.batch
         for start in range(0, len(windows), size):
             batch = windows[start : start + size]
             inputs = [self._window_input(window) for window in batch]
-            constants = [constants_of(channels) for channels in inputs]
+            constants = [constant_channel_values(channels) for channels in inputs]
             for window, logits in zip(batch, self._run_batch(engine, inputs, constants), strict=True):
                 self._store.put(window, logits)
                 yield logits
 
-    def _window_input(self, window: Window) -> Values:
-        return self._inputs.window(window, self._images.get(window.place))
+    def _window_input(self, window: Window) -> Float32Array:
+        return self._inputs.window_input(window, self._images.get(window.volume_box))
 
     def _run_batch(
-        self, engine: Engine, inputs: Sequence[Values], constants: Sequence[bytes | None]
-    ) -> Iterator[Values]:
+        self, engine: Engine, inputs: Sequence[Float32Array], constants: Sequence[bytes | None]
+    ) -> Iterator[Float32Array]:
         """Yields the label logits of at most one batch of windows.
 
         Args:
@@ -183,10 +183,10 @@ class SlidingWindow:
         last = self._last_constant
         new = [number for number, values in enumerate(constants) if last is None or values != last.values]
         outputs = iter(_infer_padded_batch(engine, [inputs[number] for number in new]) if new else ())
-        self.ran += len(new)
+        self.run_count += len(new)
         for number, values in enumerate(constants):
             if last is not None and number not in new:
-                self.repeated += 1
+                self.reused += 1
                 yield last.logits
                 continue
             logits = label_logits(next(outputs), self._spec)
@@ -195,7 +195,7 @@ class SlidingWindow:
             yield logits
 
 
-def _infer_padded_batch(engine: Engine, inputs: Sequence[Values]) -> Values:
+def _infer_padded_batch(engine: Engine, inputs: Sequence[Float32Array]) -> Float32Array:
     """Returns the logits of at most one batch of windows; a smaller batch is padded with copies of its first window."""
     if engine.batch == 1:
         return engine.infer(inputs[0][np.newaxis])
@@ -206,10 +206,10 @@ class _ConstantWindow(NamedTuple):
     """The last window with constant channels: the values of its channels, and its label logits."""
 
     values: bytes
-    logits: Values
+    logits: Float32Array
 
 
-def constants_of(channels: Values) -> bytes | None:
+def constant_channel_values(channels: Float32Array) -> bytes | None:
     """Returns the value of each channel of a window [C, I, J, K] as bytes; None if a channel is not constant."""
     first = channels[:, 0, 0, 0]
     i, j, k = (count // 2 for count in channels.shape[1:])

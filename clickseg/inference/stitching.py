@@ -14,10 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
-from clickseg.core.arrays import Box, Triple, Values, cut
+from clickseg.core.arrays import Box, Float32Array, Triple, replace_axis_range
 from clickseg.core.device import HOST, Device
 from clickseg.core.errors import EngineError
-from clickseg.core.scratch import Scratch
+from clickseg.core.scratch import ScratchFile
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.windows import Window, WindowGrid
 
@@ -43,7 +43,7 @@ class PlaneBlock:
     """
 
     first: int
-    values: Values
+    values: Float32Array
 
 
 class Stitching(Protocol):
@@ -53,7 +53,7 @@ class Stitching(Protocol):
     their weights.
     """
 
-    def add(self, window: Window, logits: Values) -> None:
+    def add(self, window: Window, logits: Float32Array) -> None:
         """Adds the logits [C, I, J, K] of a window."""
         ...
 
@@ -66,13 +66,13 @@ class Stitching(Protocol):
         ...
 
 
-MakeStitching = Callable[[WindowGrid, Values, int, Kernels], Stitching]
+MakeStitching = Callable[[WindowGrid, Float32Array, int, Kernels], Stitching]
 """Makes a stitching from the windows, the weight of each voxel of a window [I, J, K], the channel count and kernels."""
 
 
-def collected(blocks: Iterable[PlaneBlock], axis: int) -> Values:
+def collect_volume(blocks: Iterable[PlaneBlock], axis: int) -> Float32Array:
     """Returns the logits [C, I, J, K] of all planes, for comparisons with methods that keep a volume in memory."""
-    parts: list[Values] = []
+    parts: list[Float32Array] = []
     next_plane = 0
     for block in blocks:
         parts.append(block.values[next_plane - block.first :].copy())
@@ -80,14 +80,14 @@ def collected(blocks: Iterable[PlaneBlock], axis: int) -> Values:
     return np.moveaxis(np.concatenate(parts), [0, 1], [1 + axis, 0])
 
 
-class Slab:
+class SlabStitching:
     """Sums windows in a slab: the planes that were started and that later windows can still cover.
 
     The slab is a ring buffer of planes, as thick as a window, so memory does not depend on the length of the volume.
     """
 
     def __init__(
-        self, grid: WindowGrid, weights: Values, channels: int, kernels: Kernels, device: Device = HOST
+        self, grid: WindowGrid, weights: Float32Array, channels: int, kernels: Kernels, device: Device = HOST
     ) -> None:
         """Allocates a slab.
 
@@ -114,7 +114,7 @@ class Slab:
         planes = (channels + 1) * grid.thickness + channels * (1 + planes_per_block(grid, channels))
         return planes * math.prod(grid.plane_shape) * FLOAT_BYTES
 
-    def add(self, window: Window, logits: Values) -> None:
+    def add(self, window: Window, logits: Float32Array) -> None:
         """See ``Stitching``."""
         for position, part in self._ring_pieces(window):
             self._kernels.add_window(self._sums, self._weight_sums, logits, self._weights, position, part)
@@ -126,12 +126,12 @@ class Slab:
             count = min(self._block_planes, stop - self._blocks.next_plane, self._ring_planes - first)
             yield self._blocks.next_block(count, partial(self._divide, first))
 
-    def _divide(self, first: int, planes: Values) -> bool:
+    def _divide(self, first: int, planes: Float32Array) -> bool:
         return self._kernels.divide(self._sums, self._weight_sums, self._axis, first, planes)
 
     def _ring_pieces(self, window: Window) -> Iterator[tuple[Triple, Box]]:
         """Yields the parts of a window with their positions in the slab: two parts if the ring wraps around inside."""
-        axis, volume_box, local_box = self._axis, window.place, window.local_box
+        axis, volume_box, local_box = self._axis, window.volume_box, window.local_box
         first, stop = volume_box[axis].start, volume_box[axis].stop
         seam = min(stop, (first // self._ring_planes + 1) * self._ring_planes)
         for start, end in ((first, seam), (seam, stop)):
@@ -139,10 +139,13 @@ class Slab:
                 position = [part.start for part in volume_box]
                 position[axis] = start % self._ring_planes
                 offset = local_box[axis].start - first
-                yield (position[0], position[1], position[2]), cut(local_box, axis, slice(start + offset, end + offset))
+                yield (
+                    (position[0], position[1], position[2]),
+                    replace_axis_range(local_box, axis, slice(start + offset, end + offset)),
+                )
 
 
-class Spool:
+class DiskStitching:
     """Keeps the windows of unfinished planes on disk, and sums them a few planes at a time.
 
     The sums and their order are the same as in ``SlabStitching``, so the bytes are the same. Each logit is written once
@@ -150,7 +153,7 @@ class Spool:
     """
 
     def __init__(
-        self, grid: WindowGrid, weights: Values, channels: int, kernels: Kernels, *, folder: Path, planes: int
+        self, grid: WindowGrid, weights: Float32Array, channels: int, kernels: Kernels, *, folder: Path, planes: int
     ) -> None:
         """Opens a file.
 
@@ -174,7 +177,7 @@ class Spool:
         self._sums = np.zeros((channels, planes, *grid.plane_shape), dtype=np.float32)
         self._weight_sums = np.zeros((planes, *grid.plane_shape), dtype=np.float32)
         self._blocks = BlockBuffer(grid, channels, planes)
-        self._scratch = Scratch(folder)
+        self._scratch = ScratchFile(folder)
 
     @staticmethod
     def bytes_needed(grid: WindowGrid, channels: int, planes: int) -> int:
@@ -184,7 +187,7 @@ class Spool:
             (2 * channels + 1) * planes * math.prod(grid.plane_shape) + channels * math.prod(grid.plane_shape) + window
         ) * FLOAT_BYTES
 
-    def add(self, window: Window, logits: Values) -> None:
+    def add(self, window: Window, logits: Float32Array) -> None:
         """See ``Stitching``.
 
         Raises:
@@ -194,7 +197,7 @@ class Spool:
         end = offset
         for channel in np.moveaxis(logits, 1 + self._axis, 1):  # one at a time, because permuted channels are copied
             end = self._scratch.write(channel, end)
-        volume_box, local_box = _axis_first(window.place, self._axis), _axis_first(window.local_box, self._axis)
+        volume_box, local_box = _axis_first(window.volume_box, self._axis), _axis_first(window.local_box, self._axis)
         self._stored.append(_StoredWindow(volume_box, local_box, offset))
 
     def finish_planes(self, stop: int) -> Iterator[PlaneBlock]:
@@ -208,7 +211,7 @@ class Spool:
         self._free_offsets += [stored.offset for stored in self._stored if stored.volume_box[0].stop <= stop]
         self._stored = [stored for stored in self._stored if stored.volume_box[0].stop > stop]
 
-    def _divide(self, planes: Values) -> bool:
+    def _divide(self, planes: Float32Array) -> bool:
         return self._kernels.divide(self._sums, self._weight_sums, 0, 0, planes)
 
     def _add_stored_window(self, stored: _StoredWindow, first: int, stop: int) -> None:
@@ -224,7 +227,7 @@ class Spool:
         logits, weights = self._read_planes(stored, planes), self._weights[planes]
         self._kernels.add_window(self._sums, self._weight_sums, logits, weights, position, part)
 
-    def _read_planes(self, stored: _StoredWindow, planes: slice) -> Values:
+    def _read_planes(self, stored: _StoredWindow, planes: slice) -> Float32Array:
         """Returns the logits of some planes of a window [C, N, P, Q]."""
         channels, (thickness, *plane) = len(self._sums), self._weights.shape
         logits = np.empty((channels, planes.stop - planes.start, *plane), dtype=np.float32)
@@ -268,7 +271,7 @@ class BlockBuffer:
         self._last = 0
         self.next_plane = 0
 
-    def next_block(self, count: int, divide: Callable[[Values], bool]) -> PlaneBlock:
+    def next_block(self, count: int, divide: Callable[[Float32Array], bool]) -> PlaneBlock:
         """Returns the next planes, preceded by the last plane of the block before.
 
         Args:

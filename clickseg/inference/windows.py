@@ -9,8 +9,8 @@ from itertools import product
 
 import numpy as np
 
-from clickseg.core.arrays import Box, Indices, Triple, Values
-from clickseg.inference.guidance import inside
+from clickseg.core.arrays import Box, Float32Array, IndexArray, Triple
+from clickseg.inference.guidance import voxels_inside
 from clickseg.models.spec import WindowSpec
 
 
@@ -27,7 +27,7 @@ class Window:
 
     start: Triple
     roi: Triple
-    place: Box
+    volume_box: Box
     local_box: Box
 
 
@@ -50,7 +50,7 @@ class WindowGrid:
     axis: int
 
     @classmethod
-    def over(cls, shape: Triple, spec: WindowSpec) -> WindowGrid:
+    def cover(cls, shape: Triple, spec: WindowSpec) -> WindowGrid:
         """Covers a volume with windows; the last window along each axis is shifted back to end with the volume.
 
         A volume that is smaller than the window is centred in it.
@@ -93,9 +93,9 @@ class WindowGrid:
         shape = [part.stop - part.start for part in box]
         return WindowGrid((shape[0], shape[1], shape[2]), self.roi, (starts[0], starts[1], starts[2]), axis=self.axis)
 
-    def holding(self, voxels: Indices) -> tuple[Window, ...]:
+    def windows_containing(self, voxels: IndexArray) -> tuple[Window, ...]:
         """Returns the windows, in grid order, that contain at least one of some voxels [N, 3]."""
-        return tuple(window for window in self if len(inside(voxels - window.start, window.roi)))
+        return tuple(window for window in self if len(voxels_inside(voxels - window.start, window.roi)))
 
     def window_at(self, start: Triple) -> Window:
         """Returns the window with a given first voxel."""
@@ -122,7 +122,7 @@ class Layer:
     stop: int
 
 
-def importance_map(spec: WindowSpec) -> Values:
+def importance_map(spec: WindowSpec) -> Float32Array:
     """Returns the weight of each voxel of a window [I, J, K]: a Gaussian around its centre, at least 0.001."""
     weight = np.ones((1, 1, 1), dtype=np.float32)
     for axis, count in enumerate(spec.roi):

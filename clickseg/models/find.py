@@ -171,4 +171,4 @@ def _is_suitable(package: ModelPackage, wanted: AbstractSet[str], available: Abs
 
 
 def _names_and_modalities(packages: Sequence[ModelPackage]) -> str:
-    return ", ".join(f"{package.name} (for {package.takes})" for package in packages)
+    return ", ".join(f"{package.name} (for {package.modalities_text})" for package in packages)

@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from clickseg.core.errors import ModelError
 from clickseg.core.files import file_sha256
-from clickseg.core.validation import MAX_JSON_BYTES, load_json, parse, read_json
+from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json, validate_record
 from clickseg.models.spec import ModelSpec
 
 TORCHSCRIPT = "model.ts"
@@ -24,7 +24,7 @@ _SECTION = "clickseg"
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class WeightsFile:
     """A weights file and the SHA-256 of its content."""
 
     path: Path
@@ -53,7 +53,7 @@ class ModelPackage:
         return self.spec.inputs[0].modalities
 
     @property
-    def takes(self) -> str:
+    def modalities_text(self) -> str:
         """The modalities of all inputs as text: ``PT + CT`` if the model needs both, ``PT or CT`` for either."""
         return " + ".join(" or ".join(image.modalities) for image in self.spec.inputs)
 
@@ -61,11 +61,11 @@ class ModelPackage:
         """Returns the package with the settings for one of its modalities."""
         return replace(self, spec=self.spec.for_modality(modality))
 
-    def has(self, weights: str) -> bool:
+    def has_weights(self, weights: str) -> bool:
         """Whether the package contains a weights file of this name, such as ``model.xml``."""
         return self._weights_path(weights).is_file() if self.path.is_dir() else weights == TORCHSCRIPT
 
-    def weights(self, name: str) -> Weights:
+    def verify_weights(self, name: str) -> WeightsFile:
         """Returns a weights file after checking its SHA-256 against the metadata.
 
         A single TorchScript file cannot contain its own digest: it is accepted unchecked, because the user named it.
@@ -73,7 +73,7 @@ class ModelPackage:
         Raises:
             ModelError: The file is missing, the metadata contain no digest of it, or its digest differs.
         """
-        if not self.has(name):
+        if not self.has_weights(name):
             raise ModelError(f"model {self.name}: no {name} among its weights")
         path = self._weights_path(name)
         digest = file_sha256(path)
@@ -82,7 +82,7 @@ class ModelPackage:
             raise ModelError(
                 f"model {self.name}: {name}: expected SHA-256 {expected or 'in clickseg.weights'}, got {digest}"
             )
-        return Weights(path, digest)
+        return WeightsFile(path, digest)
 
     def _weights_path(self, name: str) -> Path:
         return self.path / "models" / name if self.path.is_dir() else self.path
@@ -116,7 +116,7 @@ def load_package(path: Path) -> ModelPackage:
     metadata = _read_metadata(path) if path.is_dir() else _read_embedded_metadata(path)
     if not isinstance(metadata, dict) or _SECTION not in metadata:
         raise ModelError(f"model {name}: its metadata contain no {_SECTION} section")
-    spec = parse(ModelSpec, metadata[_SECTION], f"model {name}: metadata.json: {_SECTION}", ModelError)
+    spec = validate_record(ModelSpec, metadata[_SECTION], f"model {name}: metadata.json: {_SECTION}", ModelError)
     return ModelPackage(name, path, str(metadata.get("version", "0")), spec)
 
 
@@ -137,4 +137,4 @@ def _read_embedded_metadata(path: Path) -> Any:
         raise ModelError(f"{path}: neither a bundle folder nor a TorchScript archive") from error
     if not names:
         raise ModelError(f"{path.name}: a TorchScript archive without extra/metadata.json")
-    return load_json(content, f"{path.name}: extra/metadata.json", ModelError)
+    return parse_json(content, f"{path.name}: extra/metadata.json", ModelError)

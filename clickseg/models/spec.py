@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from clickseg.clicks.click import Polarity
-from clickseg.core.validation import Strict
+from clickseg.core.validation import StrictModel
 
 
 def _short_text_pattern(length: int) -> str:
@@ -27,7 +27,7 @@ WeightsName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
 """The name of a file in ``models/``; a path is rejected, because it could lead outside the package."""
 
 
-class Code(Strict):
+class Code(StrictModel):
     """A coded concept (PS3.3, 8.8)."""
 
     value: Annotated[str, Field(pattern=_short_text_pattern(16))]
@@ -35,7 +35,7 @@ class Code(Strict):
     meaning: Annotated[str, Field(pattern=_short_text_pattern(64))]
 
 
-class RangeScaling(Strict):
+class RangeScaling(StrictModel):
     """Maps values from ``a_min``..``a_max`` to ``b_min``..``b_max`` (MONAI ``ScaleIntensityRange``)."""
 
     kind: Literal["range"]
@@ -46,7 +46,7 @@ class RangeScaling(Strict):
     clip: bool = True
 
 
-class SquareRootScaling(Strict):
+class SquareRootScaling(StrictModel):
     """Clips values to ``minimum`` (at least 0) and ``maximum``, and takes the square root."""
 
     kind: Literal["square_root"]
@@ -54,7 +54,7 @@ class SquareRootScaling(Strict):
     maximum: float
 
 
-class PercentileScaling(Strict):
+class PercentileScaling(StrictModel):
     """Maps the percentiles ``lower`` and ``upper`` of the volume to ``b_min`` and ``b_max``."""
 
     kind: Literal["percentile"]
@@ -65,7 +65,7 @@ class PercentileScaling(Strict):
     clip: bool = True
 
 
-class ZScoreScaling(Strict):
+class ZScoreScaling(StrictModel):
     """Zero mean and unit variance, over all voxels or over the nonzero ones (MONAI ``NormalizeIntensity``)."""
 
     kind: Literal["zscore"]
@@ -75,7 +75,7 @@ class ZScoreScaling(Strict):
 Scaling = Annotated[RangeScaling | SquareRootScaling | PercentileScaling | ZScoreScaling, Field(discriminator="kind")]
 
 
-class ImageSpec(Strict):
+class ImageSpec(StrictModel):
     """The modality and unit of an image, and how its values are scaled for the network."""
 
     modality: Literal["CT", "MR", "PT"]
@@ -83,7 +83,7 @@ class ImageSpec(Strict):
     scaling: Scaling
 
 
-class Alternative(ImageSpec):
+class AlternativeSpec(ImageSpec):
     """Another modality that the series may have.
 
     ``min_value`` replaces that of the postprocessing, in the unit of this modality: SUV 1.5 has no meaning in CT.
@@ -100,20 +100,20 @@ class InputSpec(ImageSpec):
     """
 
     name: str
-    alternatives: tuple[Alternative, ...] = ()
+    alternatives: tuple[AlternativeSpec, ...] = ()
 
     @property
-    def choices(self) -> tuple[ImageSpec, ...]:
+    def image_specs(self) -> tuple[ImageSpec, ...]:
         """The accepted images, one for each modality."""
         return (self, *self.alternatives)
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """The accepted modalities of its series."""
-        return tuple(image.modality for image in self.choices)
+        return tuple(image.modality for image in self.image_specs)
 
 
-class GridSpec(Strict):
+class GridSpec(StrictModel):
     """The model grid: the axes of the source grid, flipped and permuted to ``orientation``, at ``spacing_mm``."""
 
     spacing_mm: tuple[SpacingMm, SpacingMm, SpacingMm]
@@ -126,7 +126,7 @@ class GridSpec(Strict):
         return self
 
 
-class WindowSpec(Strict):
+class WindowSpec(StrictModel):
     """The sliding window, in voxels of the model grid, and how windows are blended (MONAI ``SlidingWindowInferer``)."""
 
     roi: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -140,19 +140,19 @@ class WindowSpec(Strict):
         return self
 
 
-class ClickChannel(Strict):
+class ClickChannel(StrictModel):
     """The clicks of one guidance channel: pairs of label and polarity."""
 
     takes: Annotated[tuple[tuple[str, Polarity], ...], Field(min_length=1)]
 
 
-class MaskChannel(Strict):
+class MaskChannel(StrictModel):
     """The classes whose voxels are 1 in one channel, as predicted before the last click."""
 
     takes: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class GuidanceSpec(Strict):
+class GuidanceSpec(StrictModel):
     """How clicks are encoded as channels: 1 in a ball of voxels around each click, 0 elsewhere.
 
     A model with ``previous_mask`` channels refines its own result: it is run without clicks, then once for each click
@@ -168,7 +168,7 @@ class GuidanceSpec(Strict):
     required: bool = False
 
 
-class ClassSpec(Strict):
+class ClassSpec(StrictModel):
     """One class of the output: its logit channel, and its codes in DICOM."""
 
     name: Annotated[str, Field(pattern=_short_text_pattern(64))]
@@ -184,7 +184,7 @@ class ClassSpec(Strict):
     aliases: tuple[str, ...] = ()
 
 
-class PostprocessingSpec(Strict):
+class PostprocessingSpec(StrictModel):
     """Which voxels and components are removed from the result.
 
     ``min_value`` removes voxels whose value in the first input is lower, in its unit (an alternative has its own);
@@ -202,7 +202,7 @@ class PostprocessingSpec(Strict):
         return self.min_value is None and not self.min_volume_ml and self.keep == "all"
 
 
-class ModelSpec(Strict):
+class ModelSpec(StrictModel):
     """The complete ``clickseg`` section."""
 
     default: bool = False
@@ -234,9 +234,9 @@ class ModelSpec(Strict):
             modality: One of the modalities of the first input.
         """
         first, *additional = self.inputs
-        (chosen,) = (image for image in first.choices if image.modality == modality)
+        (chosen,) = (image for image in first.image_specs if image.modality == modality)
         changes = {"modality": chosen.modality, "unit": chosen.unit, "scaling": chosen.scaling, "alternatives": ()}
-        min_value = chosen.min_value if isinstance(chosen, Alternative) else self.postprocessing.min_value
+        min_value = chosen.min_value if isinstance(chosen, AlternativeSpec) else self.postprocessing.min_value
         rules = self.postprocessing.model_copy(update={"min_value": min_value})
         inputs = (first.model_copy(update=changes), *additional)
         return self.model_copy(update={"inputs": inputs, "postprocessing": rules})
@@ -268,7 +268,7 @@ class ModelSpec(Strict):
     @model_validator(mode="after")
     def _check_guidance(self) -> Self:
         known = {spec.name for spec in self.classes}
-        unknown = {label for label, _ in self.taken} - known
+        unknown = {label for label, _ in self.accepted_clicks} - known
         if unknown:
             raise ValueError(f"guidance.channels.takes: expected labels among {sorted(known)}, got {sorted(unknown)}")
         unknown = {name for channel in self.previous_mask for name in channel.takes} - known
@@ -277,7 +277,7 @@ class ModelSpec(Strict):
         return self
 
     @property
-    def taken(self) -> frozenset[tuple[str, Polarity]]:
+    def accepted_clicks(self) -> frozenset[tuple[str, Polarity]]:
         """The pairs of label and polarity for which the model has a guidance channel."""
         channels = self.guidance.channels if self.guidance else ()
         return frozenset(pair for channel in channels for pair in channel.takes)

@@ -7,9 +7,9 @@ from datetime import datetime
 
 import highdicom as hd
 
-from clickseg.dicom.predecessor import predecessors
-from clickseg.inference.case import Result
-from clickseg.inference.measurements import Measured
+from clickseg.dicom.predecessor import predecessor_documents
+from clickseg.inference.case import CaseResult
+from clickseg.inference.measurements import SegmentMeasurements
 from clickseg.results.identity import Algorithm, Document, Provenance
 from clickseg.results.segmentation import SegmentationType, make_segmentation
 from clickseg.results.structured_report import make_report
@@ -29,7 +29,7 @@ class Segment:
     number: int
     class_number: int
     label: str
-    measurements: Measured
+    measurements: SegmentMeasurements
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Documents:
         report: The SR.
     """
 
-    result: Result
+    result: CaseResult
     segments: tuple[Segment, ...]
     segmentation: Document[hd.seg.Segmentation] | None
     report: Document[hd.sr.Comprehensive3DSR]
@@ -54,7 +54,7 @@ class Documents:
         return self.report.uid if self.segmentation is None else self.segmentation.uid
 
 
-def make_documents(result: Result, clock: datetime, segmentation_type: SegmentationType) -> Documents:
+def make_documents(result: CaseResult, clock: datetime, segmentation_type: SegmentationType) -> Documents:
     """Makes the SEG and the SR of a result.
 
     Args:
@@ -67,7 +67,7 @@ def make_documents(result: Result, clock: datetime, segmentation_type: Segmentat
     """
     case = result.case
     segments = _segments(result)
-    provenance = Provenance(_algorithm(result), clock, predecessors(case.earlier, case.clicks.digest))
+    provenance = Provenance(_algorithm(result), clock, predecessor_documents(case.predecessors, case.clicks.digest))
     segmentation = make_segmentation(
         case.reference, result.labels, case.package.spec, provenance, segmentation_type=segmentation_type
     )
@@ -82,8 +82,8 @@ def make_documents(result: Result, clock: datetime, segmentation_type: Segmentat
     return Documents(result, segments, segmentation, report)
 
 
-def _algorithm(result: Result) -> Algorithm:
-    package, predicted = result.case.package, result.predicted
+def _algorithm(result: CaseResult) -> Algorithm:
+    package, predicted = result.case.package, result.prediction
     return Algorithm(
         model=package.name,
         model_version=package.version,
@@ -93,9 +93,9 @@ def _algorithm(result: Result) -> Algorithm:
     )
 
 
-def _segments(result: Result) -> tuple[Segment, ...]:
+def _segments(result: CaseResult) -> tuple[Segment, ...]:
     classes = result.case.package.spec.classes
     return tuple(
         Segment(number, class_number, classes[class_number - 1].name, measurements)
-        for number, (class_number, measurements) in enumerate(result.measured.items(), 1)
+        for number, (class_number, measurements) in enumerate(result.measurements.items(), 1)
     )

@@ -162,10 +162,10 @@ def finish_document(dataset: DatasetT, identity: Identity) -> Document[DatasetT]
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in dataset.get(sequence, ()):
             item.DimensionOrganizationUID = identity.uid("dimensions")
-    return Document(dataset, encoded(dataset))
+    return Document(dataset, encode_dicom(dataset))
 
 
-def encoded(dataset: Dataset) -> bytes:
+def encode_dicom(dataset: Dataset) -> bytes:
     """Returns the bytes of a DICOM file with an object."""
     file = BytesIO()
     dcmwrite(file, dataset, enforce_file_format=True)

@@ -8,10 +8,10 @@ import numpy as np
 
 from clickseg.core.errors import OutputError
 from clickseg.core.sitk import to_sitk
-from clickseg.inference.case import Result
+from clickseg.inference.case import CaseResult
 
 
-def write_nifti(result: Result, path: Path) -> str:
+def write_nifti(result: CaseResult, path: Path) -> str:
     """Writes a label map on the grid of the reference series.
 
     Args:
@@ -28,8 +28,8 @@ def write_nifti(result: Result, path: Path) -> str:
     import SimpleITK  # takes 0.25 s, and most runs do not need it
 
     labels, volume = result.labels, result.case.reference.volume
-    if labels.overlapping:
-        masks = [to_sitk(volume.with_array(labels.mask(n).astype(np.uint8))) for n in range(1, labels.count + 1)]
+    if labels.is_overlapping:
+        masks = [to_sitk(volume.with_array(labels.mask(n).astype(np.uint8))) for n in range(1, labels.class_count + 1)]
         image = SimpleITK.JoinSeries(masks)
     else:
         image = to_sitk(volume.with_array(labels.array))

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from clickseg.clicks.click import Click, Polarity
-from clickseg.core.arrays import Mask, Numbers, Values
+from clickseg.core.arrays import Float32Array, LabelArray, Mask
 from clickseg.core.grey_window import GreyWindow, grey_window
 from clickseg.core.label_map import LabelMap
-from clickseg.inference.guidance import voxels_of
-from clickseg.inference.orientation import turn_to
+from clickseg.inference.guidance import positions_to_voxels
+from clickseg.inference.orientation import reorientation_to
 from clickseg.models.spec import ModelSpec
 
 _HEIGHT_PX = 480
@@ -65,7 +65,7 @@ def draw_preview(
         The axial, coronal and sagittal slice side by side, in radiological orientation and true proportions.
     """
     upright = _to_upright(volume)
-    sizes = {number: int(labels.mask(number).sum()) for number in labels.present()}
+    sizes = {number: int(labels.mask(number).sum()) for number in labels.present_classes()}
     largest = labels.mask(max(sizes, key=sizes.__getitem__)) if sizes else None
     centre = _centre(None if largest is None else _to_upright(volume.with_array(largest)).array, upright, clicks)
     window = grey_window(volume.array, unit)
@@ -81,7 +81,7 @@ def draw_preview(
 
 
 def _to_upright(volume: hd.Volume) -> hd.Volume:
-    return turn_to(volume, "IPL").apply(volume)
+    return reorientation_to(volume, "IPL").apply(volume)
 
 
 def _centre(mask: Mask | None, volume: hd.Volume, clicks: Sequence[Click]) -> tuple[int, ...]:
@@ -89,7 +89,7 @@ def _centre(mask: Mask | None, volume: hd.Volume, clicks: Sequence[Click]) -> tu
     if mask is not None:
         return _central_voxel(mask)
     shape = volume.spatial_shape
-    voxel = voxels_of([clicks[0].position_mm], volume)[0] if clicks else np.array(shape) // 2
+    voxel = positions_to_voxels([clicks[0].position_mm], volume)[0] if clicks else np.array(shape) // 2
     return tuple(int(value) for value in np.clip(voxel, 0, np.array(shape) - 1))
 
 
@@ -101,10 +101,10 @@ def _central_voxel(mask: Mask) -> tuple[int, int, int]:
     return plane, row, int(columns[len(columns) // 2])
 
 
-def _to_grey(values: Values, window: GreyWindow) -> Numbers:
+def _to_grey(values: Float32Array, window: GreyWindow) -> LabelArray:
     black, white = (window.upper, window.lower) if window.is_inverted else (window.lower, window.upper)
     scale = (white - black) or 1.0
-    grey: Numbers = (255 * np.clip((values - black) / scale, 0, 1)).astype(np.uint8)
+    grey: LabelArray = (255 * np.clip((values - black) / scale, 0, 1)).astype(np.uint8)
     return grey
 
 

@@ -13,14 +13,14 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from clickseg.core.arrays import Numbers
+from clickseg.core.arrays import LabelArray
 from clickseg.core.errors import UsageError
 from clickseg.core.label_map import LabelMap
 from clickseg.core.version import __version__
 from clickseg.dicom.codes import content_digest
-from clickseg.dicom.predecessor import MANUFACTURER, add_earlier_segmentations
-from clickseg.dicom.volume import Series
-from clickseg.inference.measurements import found_classes
+from clickseg.dicom.predecessor import MANUFACTURER, add_predecessor_segmentations
+from clickseg.dicom.volume import SeriesVolume
+from clickseg.inference.measurements import segmented_classes
 from clickseg.models.spec import ClassSpec, ModelSpec
 from clickseg.models.spec import Code as SpecCode
 from clickseg.results.identity import Algorithm, Document, Identity, Provenance, finish_document, make_identity
@@ -49,7 +49,7 @@ def check_encoding(spec: ModelSpec, segmentation_type: SegmentationType) -> None
 
 
 def make_segmentation(
-    series: Series,
+    series: SeriesVolume,
     labels: LabelMap,
     spec: ModelSpec,
     provenance: Provenance,
@@ -73,7 +73,7 @@ def make_segmentation(
     """
     check_encoding(spec, segmentation_type)
     algorithm = provenance.algorithm
-    present = found_classes(series, labels)
+    present = segmented_classes(series, labels)
     if not present:
         return None
     identity = _identity(series, labels, spec, provenance, segmentation_type)
@@ -97,7 +97,7 @@ def make_segmentation(
         content_description=algorithm.name,
         series_description=algorithm.name,
     )
-    add_earlier_segmentations(segmentation, provenance.predecessors)
+    add_predecessor_segmentations(segmentation, provenance.predecessors)
     return finish_document(segmentation, identity)
 
 
@@ -113,14 +113,14 @@ def to_code(code: SpecCode) -> Code:
 
 
 def _identity(
-    series: Series,
+    series: SeriesVolume,
     labels: LabelMap,
     spec: ModelSpec,
     provenance: Provenance,
     segmentation_type: SegmentationType,
 ) -> Identity:
     """Returns the time and the UIDs of the SEG of a label map."""
-    array = np.ascontiguousarray(series.at_planes(labels.array))
+    array = np.ascontiguousarray(series.slices_at_planes(labels.array))
     return make_identity(
         f"segmentation {segmentation_type.value}",
         provenance.clock,
@@ -128,12 +128,12 @@ def _identity(
         provenance.digest,
         content_digest(*(class_spec.model_dump_json() for class_spec in spec.classes)),
         repr([plane.frame_number for plane in series.stack.planes]),
-        repr((labels.overlapping, labels.count, array.shape, array.dtype.str)),
+        repr((labels.is_overlapping, labels.class_count, array.shape, array.dtype.str)),
         array.data.cast("B"),
     )
 
 
-def _to_frame_order(series: Series, pixels: Numbers) -> Numbers:
+def _to_frame_order(series: SeriesVolume, pixels: LabelArray) -> LabelArray:
     """Sorts planes into the order of a multi-frame instance's frames; frames outside the volume stay empty."""
     first = series.stack.planes[0]
     if first.frame_number is None:
@@ -143,14 +143,14 @@ def _to_frame_order(series: Series, pixels: Numbers) -> Numbers:
     return frames
 
 
-def _segment_pixels(series: Series, labels: LabelMap, present: tuple[int, ...]) -> Numbers:
+def _segment_pixels(series: SeriesVolume, labels: LabelMap, present: tuple[int, ...]) -> LabelArray:
     """Returns segment numbers [K, J, I] at the source planes, or masks [K, J, I, segments] if classes overlap."""
-    if labels.overlapping:
-        return series.at_planes(np.stack([labels.mask(number) for number in present], axis=-1).astype(np.uint8))
-    classes = series.at_planes(labels.array)
+    if labels.is_overlapping:
+        return series.slices_at_planes(np.stack([labels.mask(number) for number in present], axis=-1).astype(np.uint8))
+    classes = series.slices_at_planes(labels.array)
     if present == tuple(range(1, len(present) + 1)):
         return classes
-    numbers = np.zeros(labels.count + 1, dtype=classes.dtype)
+    numbers = np.zeros(labels.class_count + 1, dtype=classes.dtype)
     numbers[list(present)] = np.arange(1, len(present) + 1)
     return numbers[classes]
 

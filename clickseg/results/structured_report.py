@@ -17,7 +17,7 @@ from clickseg.clicks.click import Click, Clicks
 from clickseg.core.version import __version__
 from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, IMAGING_PROCEDURE, SEED_POINT, content_digest, content_uid
 from clickseg.dicom.predecessor import MANUFACTURER
-from clickseg.inference.measurements import Measured, Uptake
+from clickseg.inference.measurements import SegmentMeasurements, Uptake
 from clickseg.models.spec import ClassSpec, ModelSpec
 from clickseg.results.identity import Algorithm, Document, Identity, Provenance, finish_document, make_identity
 from clickseg.results.segmentation import series_number, to_code
@@ -39,7 +39,7 @@ _Group: TypeAlias = (
 def make_report(
     sources: Sequence[Dataset],
     segmentation: hd.seg.Segmentation | None,
-    measurements: Sequence[Measured],
+    measurements: Sequence[SegmentMeasurements],
     clicks: Clicks,
     spec: ModelSpec,
     provenance: Provenance,
@@ -114,7 +114,11 @@ def _volume_measurement(volume_ml: float) -> sr.Measurement:
 
 
 def _segment_group(
-    segmentation: hd.seg.Segmentation, number: int, measurements: Measured, spec: ModelSpec, algorithm: Algorithm
+    segmentation: hd.seg.Segmentation,
+    number: int,
+    measurements: SegmentMeasurements,
+    spec: ModelSpec,
+    algorithm: Algorithm,
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     """Returns the TID 1411 group of one segment."""
     segment = segmentation.get_segment_description(number)
@@ -144,7 +148,7 @@ def _finding_sites(spec: ClassSpec) -> list[sr.FindingSite] | None:
     return [sr.FindingSite(to_code(spec.anatomic_region))] if spec.anatomic_region else None
 
 
-def _measurement_items(measurements: Measured) -> list[sr.Measurement]:
+def _measurement_items(measurements: SegmentMeasurements) -> list[sr.Measurement]:
     """Returns the measurements of a segment (TID 1411): volume, and for PET SUVmax, SUVmean, SUVpeak and TLG."""
     volume = _volume_measurement(measurements.volume_ml)
     return [volume, *(_uptake_items(measurements.uptake) if measurements.uptake else [])]

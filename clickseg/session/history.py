@@ -9,7 +9,7 @@ from enum import Enum
 
 from typing_extensions import Self
 
-from clickseg.clicks.click import Click, Points
+from clickseg.clicks.click import Click, ClickSequence
 from clickseg.core.errors import ClickError, SessionError
 
 _MAX_USER_CHARACTERS = 200
@@ -69,9 +69,9 @@ class History:
     """
 
     steps: tuple[Step, ...] = ()
-    clicks: Points = ()
-    undo_stack: tuple[Points, ...] = ()
-    redo_stack: tuple[Points, ...] = ()
+    clicks: ClickSequence = ()
+    undo_stack: tuple[ClickSequence, ...] = ()
+    redo_stack: tuple[ClickSequence, ...] = ()
 
     def with_steps(self, *steps: Step) -> History:
         """Returns the history with further steps.
@@ -104,7 +104,7 @@ class History:
             )
         return replace(self, clicks=self._edit_clicks(step), undo_stack=(*self.undo_stack, self.clicks), redo_stack=())
 
-    def _edit_clicks(self, step: Step) -> Points:
+    def _edit_clicks(self, step: Step) -> ClickSequence:
         """Returns the clicks after a click was added or removed, or after a reset."""
         if step.click is not None:
             return (*self.clicks, step.click)

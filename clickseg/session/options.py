@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clickseg.core.memory import Memory
 from clickseg.core.progress import Progress, no_progress
-from clickseg.dicom.predecessor import EarlierResult
+from clickseg.dicom.predecessor import Predecessor
 from clickseg.inference.kernels import KernelChoice
 
 
@@ -27,4 +27,4 @@ class SessionOptions:
     kernels: KernelChoice | None = None
     postprocessing: bool = True
     progress: Progress = no_progress
-    predecessors: tuple[EarlierResult, ...] = ()
+    predecessors: tuple[Predecessor, ...] = ()

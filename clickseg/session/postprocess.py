@@ -10,10 +10,16 @@ from typing import Protocol
 import highdicom as hd
 import numpy as np
 
-from clickseg.clicks.click import Click, Polarity, say_what_is_meant
-from clickseg.core.arrays import Box, Mask, Numbers, around, bounds_of, placed, whole
+from clickseg.clicks.click import Click, Polarity, has_foreground_click
+from clickseg.core.arrays import Box, LabelArray, Mask, bounding_box, full_box, mask_bounds, to_global_box
 from clickseg.core.label_map import LabelMap
-from clickseg.inference.postprocess import Components, Removed, judged, low_voxels, postprocess
+from clickseg.inference.postprocess import (
+    ConnectedComponents,
+    Removal,
+    postprocess,
+    select_dropped_components,
+    voxels_below_minimum,
+)
 from clickseg.models.spec import ModelSpec
 
 
@@ -26,7 +32,7 @@ class ResultView(Protocol):
         ...
 
     @property
-    def removed(self) -> tuple[Removed, ...]:
+    def removed(self) -> tuple[Removal, ...]:
         """The amount that postprocessing removed from each class; empty if postprocessing is not applied."""
         ...
 
@@ -69,7 +75,7 @@ class AfterFirstClick:
     """Shows an empty label map before the first foreground click, for models that require one."""
 
     def __init__(self, view: ResultView) -> None:
-        self._view, self._empty, self._is_clicked = view, view.labels.copied(), False
+        self._view, self._empty, self._is_clicked = view, view.labels.copy(), False
 
     @property
     def labels(self) -> LabelMap:
@@ -77,14 +83,14 @@ class AfterFirstClick:
         return self._view.labels if self._is_clicked else self._empty
 
     @property
-    def removed(self) -> tuple[Removed, ...]:
+    def removed(self) -> tuple[Removal, ...]:
         """See ``ResultView``."""
         return self._view.removed if self._is_clicked else ()
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:
         """See ``ResultView``. The result appears with the first foreground click, and disappears with the last one."""
         before = _foreground_bounds(self.labels)
-        was_clicked, self._is_clicked = self._is_clicked, say_what_is_meant(clicks)
+        was_clicked, self._is_clicked = self._is_clicked, has_foreground_click(clicks)
         changed = self._view.update(labels, box, clicks)
         if was_clicked and self._is_clicked:
             return changed
@@ -94,10 +100,10 @@ class AfterFirstClick:
 class Unprocessed:
     """The label map without postprocessing."""
 
-    removed: tuple[Removed, ...] = ()
+    removed: tuple[Removal, ...] = ()
 
     def __init__(self, labels: LabelMap) -> None:
-        self.labels = labels.copied()
+        self.labels = labels.copy()
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:  # noqa: ARG002
         """See ``ResultView``."""
@@ -109,13 +115,13 @@ class FullPostprocess:
 
     def __init__(self, labels: LabelMap, volume: hd.Volume, spec: ModelSpec) -> None:
         self._volume, self._spec = volume, spec
-        self.labels = labels.copied()
-        self.removed: tuple[Removed, ...] = ()
+        self.labels = labels.copy()
+        self.removed: tuple[Removal, ...] = ()
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:  # noqa: ARG002
         """See ``ResultView``."""
         processed, self.removed = postprocess(labels, self._volume, clicks, self._spec)
-        return _write_parts(self.labels, [(whole(processed.array.shape[:3]), processed.array)])
+        return _write_parts(self.labels, [(full_box(processed.array.shape[:3]), processed.array)])
 
 
 @dataclass
@@ -124,7 +130,7 @@ class _ClassState:
 
     number: int
     name: str
-    components: Components
+    components: ConnectedComponents
     removed: frozenset[int]
     low_voxel_count: int
 
@@ -146,12 +152,12 @@ class IncrementalPostprocess:
             spec: The model.
         """
         self._volume, self._spec = volume, spec
-        self._raw = labels.copied()
-        self.labels = labels.copied()
-        self.removed: tuple[Removed, ...] = ()
+        self._raw = labels.copy()
+        self.labels = labels.copy()
+        self.removed: tuple[Removal, ...] = ()
         empty = np.zeros(volume.spatial_shape, dtype=bool)
         self._classes = [
-            _ClassState(number, each.name, Components(empty), frozenset(), 0)
+            _ClassState(number, each.name, ConnectedComponents(empty), frozenset(), 0)
             for number, each in enumerate(spec.classes, 1)
         ]
 
@@ -159,7 +165,7 @@ class IncrementalPostprocess:
     def memory_bytes(labels: LabelMap) -> int:
         """Returns the memory that the view of a label map uses."""
         voxels = int(np.prod(labels.array.shape[:3]))
-        return 2 * labels.array.nbytes + 4 * voxels * labels.count
+        return 2 * labels.array.nbytes + 4 * voxels * labels.class_count
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:
         """See ``ResultView``."""
@@ -171,43 +177,45 @@ class IncrementalPostprocess:
 
     def _update_class(
         self, state: _ClassState, labels: LabelMap, box: Box | None, clicks: Sequence[Click]
-    ) -> tuple[list[Box], Removed]:
+    ) -> tuple[list[Box], Removal]:
         """Returns the boxes in which the result of a class may change, and the amount that is removed from it."""
         changed: list[Box] = []
         if box is not None:
             before, now = (_crop(each, box).mask(state.number) for each in (self._raw, labels))
             values = self._volume.array[box]
-            low = low_voxels(now, values, self._spec)
-            state.low_voxel_count += int(low.sum()) - int(low_voxels(before, values, self._spec).sum())
+            low = voxels_below_minimum(now, values, self._spec)
+            state.low_voxel_count += int(low.sum()) - int(voxels_below_minimum(before, values, self._spec).sum())
             changed.append(state.components.update(now & ~low, box))
         clicked = [c for c in clicks if c.label == state.name and c.polarity is Polarity.FOREGROUND]
-        removed, amount = judged(state.components, state.low_voxel_count, self._volume, clicked, self._spec, state.name)
+        removed, amount = select_dropped_components(
+            state.components, state.low_voxel_count, self._volume, clicked, self._spec, state.name
+        )
         table = state.components.table
         changed += [table[number].box for number in removed ^ state.removed if number in table]
         state.removed = removed
         return changed, amount
 
-    def _postprocess_boxes(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, Numbers]]:
+    def _postprocess_boxes(self, boxes: Sequence[Box]) -> Iterator[tuple[Box, LabelArray]]:
         """Yields boxes of the label map after postprocessing, or the complete grid if that has fewer voxels."""
-        grid_box = whole(self._raw.array.shape[:3])
+        grid_box = full_box(self._raw.array.shape[:3])
         is_larger = sum(map(_voxel_count, boxes)) > _voxel_count(grid_box)
         for box in [grid_box] if is_larger else boxes:
             part = _crop(self._raw, box)
             for state in self._classes:
-                low = low_voxels(part.mask(state.number), self._volume.array[box], self._spec)
-                part = part.without(state.number, low | state.components.where(state.removed, box))
+                low = voxels_below_minimum(part.mask(state.number), self._volume.array[box], self._spec)
+                part = part.remove_class(state.number, low | state.components.mask_of(state.removed, box))
             yield box, part.array
 
 
-def _write_parts(labels: LabelMap, parts: Iterable[tuple[Box, Numbers]]) -> Box | None:
+def _write_parts(labels: LabelMap, parts: Iterable[tuple[Box, LabelArray]]) -> Box | None:
     """Writes parts into a label map, and returns the bounding box of the voxels whose class changed."""
     changed = []
     for box, array in parts:
-        bounds = bounds_of(_any_byte(array != labels.array[box], labels))
+        bounds = mask_bounds(_any_byte(array != labels.array[box], labels))
         if bounds is not None:
             labels.array[box] = array
-            changed.append(placed(bounds, box))
-    return around(changed) if changed else None
+            changed.append(to_global_box(bounds, box))
+    return bounding_box(changed) if changed else None
 
 
 def _crop(labels: LabelMap, box: Box) -> LabelMap:
@@ -217,12 +225,12 @@ def _crop(labels: LabelMap, box: Box) -> LabelMap:
 
 def _foreground_bounds(labels: LabelMap) -> Box | None:
     """Returns the bounding box of all classes; None if the label map is empty."""
-    return bounds_of(_any_byte(labels.array != 0, labels))
+    return mask_bounds(_any_byte(labels.array != 0, labels))
 
 
 def _any_byte(mask: Mask, labels: LabelMap) -> Mask:
     """Returns, for each voxel, whether a mask of a label map's array is true in any of the voxel's bytes."""
-    combined: Mask = np.logical_or.reduce(mask, axis=-1) if labels.overlapping else mask
+    combined: Mask = np.logical_or.reduce(mask, axis=-1) if labels.is_overlapping else mask
     return combined
 
 

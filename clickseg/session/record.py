@@ -17,10 +17,10 @@ from clickseg.clicks.click import Click, Polarity
 from clickseg.clicks.formats.clicks_json import Position
 from clickseg.core.errors import ClickError, OutputError, SessionError
 from clickseg.core.file_locks import FileLock, try_lock
-from clickseg.core.files import file_sha256, remove_parts, replace_whole
-from clickseg.core.validation import MAX_JSON_BYTES, Strict, parse, read_json
+from clickseg.core.files import file_sha256, remove_stale_temporaries, replace_atomically
+from clickseg.core.validation import MAX_JSON_BYTES, StrictModel, read_json, validate_record
 from clickseg.core.version import __version__
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.case import Case
 from clickseg.inference.engines.engine import Engine
 from clickseg.models.package import CONFIG
@@ -54,13 +54,13 @@ class SessionInputs:
         return hashlib.sha256(json.dumps(dict(self.fingerprint), sort_keys=True).encode()).digest()
 
 
-class _ClickEntry(Strict):
+class _ClickEntry(StrictModel):
     label: str
     polarity: Polarity
     position_mm: Position
 
 
-class _StepEntry(Strict):
+class _StepEntry(StrictModel):
     action: Action
     user: str
     time: str
@@ -77,7 +77,7 @@ class _StepEntry(Strict):
         return self
 
 
-class _SessionFile(Strict):
+class _SessionFile(StrictModel):
     version: Literal[2]
     model: str
     series_instance_uids: tuple[str, ...]
@@ -107,7 +107,7 @@ class Record:
         self._lock = _lock_folder(folder)
         self._history: History | None = None
         try:
-            remove_parts(folder)
+            remove_stale_temporaries(folder)
             if not (folder / SESSION_FILE).exists():
                 self.store(History())
             _ = self.history  # reports a damaged record at once
@@ -145,7 +145,7 @@ class Record:
             )
         previous, self._history = self._history, None
         try:
-            replace_whole(self._folder / SESSION_FILE, text)
+            replace_atomically(self._folder / SESSION_FILE, text)
         except OSError as error:
             self._history = previous
             raise OutputError(f"{self._folder / SESSION_FILE}: cannot be written: {error.strerror}") from error
@@ -192,7 +192,7 @@ def session_inputs(case: Case, engine: Engine) -> SessionInputs:
         **{name if name == "engine" else f"engine {name}": value for name, value in engine.describe().items()},
         **{f"series {number}": _series_sha256(series) for number, series in enumerate(case.series, 1)},
     }
-    return SessionInputs(package.name, tuple(series.candidate.series_uid for series in case.series), fingerprint)
+    return SessionInputs(package.name, tuple(series.files.series_uid for series in case.series), fingerprint)
 
 
 def _check_fingerprint(folder: Path, stored: Mapping[str, str | int], present: Mapping[str, str | int]) -> None:
@@ -226,7 +226,7 @@ def _read_file(folder: Path) -> _SessionFile:
     if isinstance(content, dict) and "version" in content and content["version"] != _FORMAT_VERSION:
         got = f"{content['version']!a:.20}"
         raise _version_error(path, f"file format {got}, but this version uses format {_FORMAT_VERSION}")
-    return parse(_SessionFile, content, str(path), SessionError)
+    return validate_record(_SessionFile, content, str(path), SessionError)
 
 
 def _lock_folder(folder: Path) -> FileLock:
@@ -241,12 +241,12 @@ def _lock_folder(folder: Path) -> FileLock:
     return lock
 
 
-def _series_sha256(series: Series) -> str:
+def _series_sha256(series: SeriesVolume) -> str:
     """Returns a SHA-256 of the values, the geometry, the UIDs and the unit of a series."""
     volume = series.volume
     digest = hashlib.sha256(np.ascontiguousarray(volume.array).data)
     digest.update(np.ascontiguousarray(volume.affine, dtype="<f8").tobytes())
-    digest.update(json.dumps([series.candidate.series_uid, volume.frame_of_reference_uid, series.unit]).encode())
+    digest.update(json.dumps([series.files.series_uid, volume.frame_of_reference_uid, series.unit]).encode())
     return digest.hexdigest()
 
 

@@ -16,20 +16,20 @@ from types import TracebackType
 import numpy as np
 from typing_extensions import Self
 
-from clickseg.clicks.click import Click, Clicks, Points
+from clickseg.clicks.click import Click, Clicks, ClickSequence
 from clickseg.core.arguments import check_type, to_items, to_path
-from clickseg.core.arrays import Box, whole
+from clickseg.core.arrays import Box, full_box
 from clickseg.core.label_map import LabelMap
 from clickseg.core.memory import machine_memory
 from clickseg.core.progress import Progress, no_progress
-from clickseg.dicom.volume import Series
-from clickseg.inference.case import Predicted, Result, Windows
-from clickseg.inference.click_binding import bind
+from clickseg.dicom.volume import SeriesVolume
+from clickseg.inference.case import CaseResult, PredictedCase, WindowSummary
+from clickseg.inference.click_binding import bind_clicks
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental import IncrementalInference, Persistence
 from clickseg.inference.kernels import KernelChoice
-from clickseg.inference.measurements import Measured, Measures
-from clickseg.inference.preprocess import make_case, prepare
+from clickseg.inference.measurements import MeasurementCache, SegmentMeasurements
+from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.models.package import ModelPackage
 from clickseg.session.background import BackgroundRun
 from clickseg.session.engine import open_engine
@@ -37,7 +37,7 @@ from clickseg.session.history import Action, History, Step
 from clickseg.session.options import SessionOptions
 from clickseg.session.postprocess import ResultView, make_view
 from clickseg.session.record import Record, session_inputs
-from clickseg.session.state import State, Validity
+from clickseg.session.state import SessionState, Validity
 
 _DEFAULTS = SessionOptions()
 
@@ -72,7 +72,7 @@ class Session:
 
     def __init__(
         self,
-        series: Series | Sequence[Series],
+        series: SeriesVolume | Sequence[SeriesVolume],
         model: ModelPackage,
         *,
         folder: str | os.PathLike[str] | None = None,
@@ -101,7 +101,7 @@ class Session:
         """
         check_type(model, ModelPackage, "model")
         path = None if folder is None else to_path(folder, "folder")
-        input_series = to_items(series, Series, "series")
+        input_series = to_items(series, SeriesVolume, "series")
         self._case = make_case(input_series, Clicks(), model, options.predecessors)
         self._memory = options.memory or machine_memory()
         self._postprocessing = options.postprocessing
@@ -113,20 +113,20 @@ class Session:
             if self._record:
                 cleanup.callback(self._record.close)
             self._inference = IncrementalInference(
-                prepare(self._case),
+                preprocess(self._case),
                 self._engine,
                 self._memory,
                 options.kernels or KernelChoice(),
                 persistence=Persistence(path, self._record.inputs.digest) if path and self._record else None,
             )
             cleanup.callback(self._inference.close)
-            self.windows = len(self._inference.grid)
+            self.window_count = len(self._inference.grid)
             self._history = self._record.history if self._record else History()
-            self._inference.begin_with(self.clicks)
-            is_current = self._inference.is_at(self.clicks)
-            self._state = State(Validity.CLEAN if is_current else Validity.STALE, self.clicks)
+            self._inference.set_initial_clicks(self.clicks)
+            is_current = self._inference.is_current_for(self.clicks)
+            self._state = SessionState(Validity.CLEAN if is_current else Validity.STALE, self.clicks)
             self._view = self._make_view()
-            self._measures = Measures(self._case.reference)
+            self._measures = MeasurementCache(self._case.reference)
             self._background = BackgroundRun(self._run_all, options.progress)
             cleanup.pop_all()
 
@@ -139,7 +139,7 @@ class Session:
         self.close()
 
     @property
-    def clicks(self) -> Points:
+    def clicks(self) -> ClickSequence:
         """The current clicks, in the order in which they were added."""
         return self._history.clicks
 
@@ -154,11 +154,11 @@ class Session:
         return self._background.is_finished
 
     @property
-    def labels(self) -> LabelMap:
+    def label_map(self) -> LabelMap:
         """The label map on the source grid, after postprocessing; steps and the background run update it in place."""
         return self._view.labels
 
-    def measurements(self) -> Mapping[int, Measured]:
+    def measurements(self) -> Mapping[int, SegmentMeasurements]:
         """Returns the measurements of each class in the label map, by class number."""
         return self._background.run_exclusively(self._measure)
 
@@ -187,7 +187,9 @@ class Session:
         """
         reference = self._case.reference
         unbound = Clicks(to_items(clicks, Click, "clicks"), source="the session")
-        bound = bind(unbound, self._case.package.spec, reference.volume.get_geometry(), reference.candidate.series_uid)
+        bound = bind_clicks(
+            unbound, self._case.package.spec, reference.volume.get_geometry(), reference.files.series_uid
+        )
         return self._submit(*(Step.make(Action.ADD, user, click=click) for click in bound.points))
 
     def remove_click(self, number: int, user: str = "") -> Change:
@@ -222,7 +224,7 @@ class Session:
         """Removes all clicks; this step can be undone, too."""
         return self._submit(Step.make(Action.RESET, user))
 
-    def result(self) -> Result:
+    def result(self) -> CaseResult:
         """Waits until all windows were run, and returns the result of ``clickseg segment`` with the same clicks.
 
         If the model requires a foreground click and has none, the result is empty; ``clickseg segment`` fails then.
@@ -252,24 +254,24 @@ class Session:
         """
         history = self._read_history().with_steps(*steps)
         self._recover()
-        self._state = State(Validity.STALE, self.clicks)
-        changed = self._inference.move_to(history.clicks, no_progress)
+        self._state = SessionState(Validity.STALE, self.clicks)
+        changed = self._inference.update_clicks(history.clicks, no_progress)
         self._store(history)
-        return self._update_view(changed), self._inference.ran
+        return self._update_view(changed), self._inference.run_count
 
     def _recover(self) -> None:
         """Makes the state clean again if the previous step failed or was interrupted."""
         if self._state.validity is Validity.CLEAN:
             return
         clicks = self._read_history().clicks
-        is_current = self._inference.is_at(clicks)
+        is_current = self._inference.is_current_for(clicks)
         if not is_current or self._state.clicks != clicks:  # the view lacks the changes before the interruption
-            self._state = State(Validity.IN_DOUBT, clicks)
+            self._state = SessionState(Validity.IN_DOUBT, clicks)
         if not is_current:
-            self._inference.move_to(clicks, no_progress)
+            self._inference.update_clicks(clicks, no_progress)
         if self._state.validity is Validity.IN_DOUBT:
             self._update_view(None)
-        self._state = State(Validity.CLEAN, clicks)
+        self._state = SessionState(Validity.CLEAN, clicks)
 
     def _run_all(self, progress: Progress) -> None:
         """Runs all windows in the background; called again, from the first window, after each step that paused it."""
@@ -292,18 +294,18 @@ class Session:
         """Updates the changed part of the view, or replaces a view in doubt; returns the box in which it changed."""
         if self._state.validity is Validity.IN_DOUBT:
             self._view, changed = self._make_view(), self._full_box
-            self._measures = Measures(self._case.reference)
-        self._state = State(Validity.IN_DOUBT, self.clicks)
+            self._measures = MeasurementCache(self._case.reference)
+        self._state = SessionState(Validity.IN_DOUBT, self.clicks)
         visible = self._view.update(self._inference.labels, changed, self.clicks)
         if visible is not None:
-            self._measures.forget(visible)
-        self._state = State(Validity.CLEAN, self.clicks)
+            self._measures.invalidate(visible)
+        self._state = SessionState(Validity.CLEAN, self.clicks)
         return visible
 
     @property
     def _full_box(self) -> Box:
         """The box of the complete source grid."""
-        return whole(self._inference.labels.array.shape[:3])
+        return full_box(self._inference.labels.array.shape[:3])
 
     def _make_view(self) -> ResultView:
         """Returns an empty view."""
@@ -313,19 +315,19 @@ class Session:
             self._case.reference.volume,
             self._case.package.spec,
             postprocessing=self._postprocessing,
-            memory_bytes=(self._memory.left() - self._inference.bytes_to_come) // 2,
+            memory_bytes=(self._memory.free_bytes() - self._inference.pending_bytes) // 2,
         )
 
-    def _measure(self) -> Mapping[int, Measured]:
+    def _measure(self) -> Mapping[int, SegmentMeasurements]:
         self._recover()
-        return self._measures.of(self.labels)
+        return self._measures.measure(self.label_map)
 
-    def _copy_result(self) -> Result:
+    def _copy_result(self) -> CaseResult:
         """Returns the current result; its label map is a copy."""
         self._recover()
         points, inference, engine = self.clicks, self._inference, self._engine
         clicks = Clicks(points, self._case.reference.volume.frame_of_reference_uid, source="session" if points else "")
-        windows = Windows(self.windows, inference.repeated, inference.logits_at)
-        case, labels = replace(self._case, clicks=clicks), self._view.labels.copied()
-        predicted = Predicted(case, labels, engine.describe(), engine.weights, windows)
-        return Result(predicted, self._view.removed, self._measures.of(labels))
+        windows = WindowSummary(self.window_count, inference.reused, inference.logits_storage)
+        case, labels = replace(self._case, clicks=clicks), self._view.labels.copy()
+        predicted = PredictedCase(case, labels, engine.describe(), engine.weights, windows)
+        return CaseResult(predicted, self._view.removed, self._measures.measure(labels))

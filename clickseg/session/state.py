@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from clickseg.clicks.click import Points
+from clickseg.clicks.click import ClickSequence
 
 
 class Validity(Enum):
@@ -17,7 +17,7 @@ class Validity(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SessionState:
     """The state from which a session recovers after an error or an interruption at any point.
 
     - Clean: inference and view match the clicks of the history.
@@ -43,4 +43,4 @@ class State:
     """
 
     validity: Validity
-    clicks: Points
+    clicks: ClickSequence

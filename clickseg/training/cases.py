@@ -10,13 +10,13 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 
-from clickseg.core.arrays import Numbers, Values, whole
+from clickseg.core.arrays import Float32Array, LabelArray, full_box
 from clickseg.core.errors import InputError
 from clickseg.core.files import write_bytes
 from clickseg.core.progress import Progress
 from clickseg.datasets.case import CaseFiles, LabelledCase
 from clickseg.datasets.read import read_case
-from clickseg.datasets.regions import names_of
+from clickseg.datasets.regions import resolve_class_names
 from clickseg.inference import intensity, resample
 from clickseg.models.spec import ModelSpec
 from clickseg.training.config import TrainingConfig
@@ -35,8 +35,8 @@ class GridCase:
 
     name: str
     modality: str
-    images: Values
-    truth: Numbers
+    images: Float32Array
+    truth: LabelArray
 
 
 def load_grid_cases(
@@ -58,7 +58,7 @@ def load_grid_cases(
     for number, case in enumerate(files, 1):
         images, truth = folder / f"{case.name}.images.npy", folder / f"{case.name}.truth.npy"
         if not truth.is_file():
-            classes = names_of(config.truth_names, config.model.classes)
+            classes = resolve_class_names(config.truth_names, config.model.classes)
             grid_case = resample_case(read_case(case, classes), config.model)
             _write_array(grid_case.images, images)
             _write_array(grid_case.truth, truth)  # last: if it exists, both files are complete
@@ -87,17 +87,17 @@ def resample_case(case: LabelledCase, spec: ModelSpec) -> GridCase:
     return GridCase(case.name, case.images[0].modality, np.stack(images), _resample_truth(case.truth, spec))
 
 
-def _resample_image(case: LabelledCase, index: int, geometry: hd.VolumeGeometry, spec: ModelSpec) -> Values:
+def _resample_image(case: LabelledCase, index: int, geometry: hd.VolumeGeometry, spec: ModelSpec) -> Float32Array:
     volume = case.images[index].volume
     if index:
-        values = resample.to_geometry(volume, geometry)
+        values = resample.resample_to_geometry(volume, geometry)
     else:
-        image = resample.OnModelGrid(volume, spec.grid)
-        values = image.part(whole(image.shape))
-    return intensity.fitted(spec.inputs[index].scaling, lambda: [values])(values)
+        image = resample.ResampledImage(volume, spec.grid)
+        values = image.crop(full_box(image.shape))
+    return intensity.fit_scaler(spec.inputs[index].scaling, lambda: [values])(values)
 
 
-def _resample_truth(truth: hd.Volume, spec: ModelSpec) -> Numbers:
+def _resample_truth(truth: hd.Volume, spec: ModelSpec) -> LabelArray:
     """Returns for each voxel the class that covers the largest fraction of the voxel."""
     largest = _class_fraction(truth, 0, spec)
     labels = np.zeros(largest.shape, np.uint8)
@@ -108,6 +108,6 @@ def _resample_truth(truth: hd.Volume, spec: ModelSpec) -> Numbers:
     return labels
 
 
-def _class_fraction(truth: hd.Volume, label: int, spec: ModelSpec) -> Values:
-    image = resample.OnModelGrid(truth.with_array((truth.array == label).astype(np.float32)), spec.grid)
-    return image.part(whole(image.shape))
+def _class_fraction(truth: hd.Volume, label: int, spec: ModelSpec) -> Float32Array:
+    image = resample.ResampledImage(truth.with_array((truth.array == label).astype(np.float32)), spec.grid)
+    return image.crop(full_box(image.shape))

@@ -23,10 +23,10 @@ from torch.optim.swa_utils import AveragedModel
 from clickseg.core.errors import InputError, OutputError
 from clickseg.core.files import write_bytes
 from clickseg.core.version import __version__
-from clickseg.datasets.case import CaseFiles, digests_of
+from clickseg.datasets.case import CaseFiles, compute_digests
 from clickseg.inference.engines.torch_engine import STATE_DICT
 from clickseg.models.package import load_package
-from clickseg.training.config import TrainingConfig, as_yaml, parse_yaml
+from clickseg.training.config import TrainingConfig, config_to_yaml, parse_yaml
 from clickseg.training.renamed_keys import check_renamed_keys
 
 CHECKPOINT = "checkpoint.pt"
@@ -132,7 +132,7 @@ def open_run_folder(folder: Path, config: TrainingConfig, record: Mapping[str, o
         InputError: The folder belongs to another run.
         OutputError: The folder cannot be written to.
     """
-    contents = {CONFIG: as_yaml(config), RECORD: json.dumps(record, indent=2) + "\n"}
+    contents = {CONFIG: config_to_yaml(config), RECORD: json.dumps(record, indent=2) + "\n"}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -172,7 +172,7 @@ def initial_weights_digest(config: TrainingConfig, folder: Path) -> str | None:
     if has_checkpoint(folder) and not Path(config.initial_weights).exists():
         recorded: str | None = json.loads((folder / RECORD).read_text()).get("initial_weights")
         return recorded
-    return load_package(Path(config.initial_weights)).weights(STATE_DICT).sha256
+    return load_package(Path(config.initial_weights)).verify_weights(STATE_DICT).sha256
 
 
 def make_record(
@@ -197,6 +197,6 @@ def make_record(
         "seed": config.seed,
         "processes": world_size,
         **({"initial_weights": initial_digest} if initial_digest else {}),
-        "training": dict(digests_of(training).cases),
-        "held_out": dict(digests_of(held_out).cases),
+        "training": dict(compute_digests(training).cases),
+        "held_out": dict(compute_digests(held_out).cases),
     }

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from clickseg.clicks.click import Polarity
-from clickseg.clicks.simulated.clicker import Clicker, Noise, VoxelClick
-from clickseg.clicks.simulated.regions import Depth, depth_on_host
-from clickseg.core.arrays import Mask, Numbers
-from clickseg.inference.guidance import ball_offsets, inside
+from clickseg.clicks.simulated.clicker import Clicker, ClickNoise, SimulatedClick
+from clickseg.clicks.simulated.regions import DepthFunction, depth_on_host
+from clickseg.core.arrays import LabelArray, Mask
+from clickseg.inference.guidance import ball_offsets, voxels_inside
 from clickseg.models.spec import GuidanceSpec, ModelSpec
 from clickseg.training.config import ClickingConfig, Strategy
 
@@ -26,9 +26,9 @@ class BatchClicks:
         self,
         spec: ModelSpec,
         config: ClickingConfig,
-        truth: Sequence[Numbers],
+        truth: Sequence[LabelArray],
         rng: np.random.Generator,
-        depth: Depth = depth_on_host,
+        depth: DepthFunction = depth_on_host,
     ) -> None:
         """Starts without clicks.
 
@@ -48,7 +48,7 @@ class BatchClicks:
         """Returns the guidance channels [B, G, I, J, K]."""
         return torch.from_numpy(self._channels.copy())
 
-    def ignored_voxels(self, distractors: Sequence[Numbers]) -> torch.Tensor:
+    def ignored_voxels(self, distractors: Sequence[LabelArray]) -> torch.Tensor:
         """Returns the mask of distractors without a background click [B, I, J, K]; the loss ignores these voxels.
 
         Args:
@@ -69,10 +69,10 @@ class BatchClicks:
             present = np.unique(truth[truth > 0])
             if needs_click[index] and len(present):
                 label = int(self._rng.choice(present))
-                voxel = self._make_clicker().inside(truth == label, self._rng)
-                self._rasterize(index, label, VoxelClick(voxel, Polarity.FOREGROUND))
+                voxel = self._make_clicker().choose_voxel(truth == label, self._rng)
+                self._rasterize(index, label, SimulatedClick(voxel, Polarity.FOREGROUND))
 
-    def add_round(self, predictions: Numbers, distractors: Sequence[Numbers]) -> None:
+    def add_round(self, predictions: LabelArray, distractors: Sequence[LabelArray]) -> None:
         """Adds the clicks of one round: for each class the clicks of a random strategy.
 
         Args:
@@ -86,38 +86,38 @@ class BatchClicks:
                         self._clicked_distractors[index, distractors[index][click.voxel]] = True
                     self._rasterize(index, label, self._add_noise(click, truth == label))
 
-    def _add_noise(self, click: VoxelClick, truth: Mask) -> VoxelClick:
-        noise = Noise(self._config.jitter_mm, self._config.outside_probability)
-        return noise.applied(click, truth, self._spec.grid.spacing_mm, self._rng)
+    def _add_noise(self, click: SimulatedClick, truth: Mask) -> SimulatedClick:
+        noise = ClickNoise(self._config.jitter_mm, self._config.outside_probability)
+        return noise.apply(click, truth, self._spec.grid.spacing_mm, self._rng)
 
-    def _simulate(self, truth: Mask, prediction: Mask) -> tuple[VoxelClick, ...]:
+    def _simulate(self, truth: Mask, prediction: Mask) -> tuple[SimulatedClick, ...]:
         """Returns the intended clicks of one class, before noise is added."""
         clicker = self._make_clicker()
         match _draw_weighted(self._config.strategies, self._rng):
             case Strategy.LARGEST_ERROR:
-                click = clicker.largest_error(truth, prediction, self._rng)
+                click = clicker.largest_error_click(truth, prediction, self._rng)
                 return () if click is None else (click,)
             case Strategy.CORRECTIVE:
-                return clicker.corrective(truth, prediction, self._rng)
+                return clicker.corrective_clicks(truth, prediction, self._rng)
             case Strategy.PATCH_BASED:
-                return clicker.patch_based(truth, prediction, self._config.patch_size, self._rng)
+                return clicker.patch_based_clicks(truth, prediction, self._config.patch_size, self._rng)
             case Strategy.NON_CORRECTIVE:
-                return clicker.non_corrective(truth, self._rng)
+                return clicker.non_corrective_clicks(truth, self._rng)
 
     def _make_clicker(self) -> Clicker:
         choice = _draw_weighted(self._config.voxel_sampling, self._rng)
         return Clicker(choice, self._spec.grid.spacing_mm, self._depth)
 
-    def _rasterize(self, index: int, label: int, click: VoxelClick) -> None:
+    def _rasterize(self, index: int, label: int, click: SimulatedClick) -> None:
         guidance = self._spec.guidance
         if guidance is None:
             return
-        ball = inside(np.array(click.voxel) + ball_offsets(guidance.radius_vox), self._channels.shape[2:])
+        ball = voxels_inside(np.array(click.voxel) + ball_offsets(guidance.radius_vox), self._channels.shape[2:])
         for channel in _channels_of_click(guidance, self._spec.classes[label - 1].name, click.polarity):
             self._channels[(index, channel, *ball.T)] = 1
 
 
-def _labels_in(truth: Numbers, prediction: Numbers) -> list[int]:
+def _labels_in(truth: LabelArray, prediction: LabelArray) -> list[int]:
     """Returns the classes that are in the ground truth or in the prediction, without the background."""
     return [int(label) for label in np.union1d(np.unique(truth), np.unique(prediction)) if label]
 

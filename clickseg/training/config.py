@@ -14,9 +14,9 @@ import yaml
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from clickseg.clicks.simulated.clicker import Choice
+from clickseg.clicks.simulated.clicker import VoxelChoice
 from clickseg.core.errors import InputError, UsageError
-from clickseg.core.validation import Strict, parse
+from clickseg.core.validation import StrictModel, validate_record
 from clickseg.models.spec import ModelSpec
 from clickseg.training.renamed_keys import check_renamed_keys
 
@@ -51,7 +51,7 @@ class Strategy(str, Enum):
     NON_CORRECTIVE = "non_corrective"
 
 
-class ClickingConfig(Strict):
+class ClickingConfig(StrictModel):
     """The simulated user.
 
     Attributes:
@@ -71,8 +71,8 @@ class ClickingConfig(Strict):
     max_rounds: Annotated[int, Field(ge=0, le=100)] = 10
     backprop: Literal["each", "last"] = "each"
     strategies: dict[Strategy, NonNegative] = Field(default={Strategy.LARGEST_ERROR: 2.0, Strategy.CORRECTIVE: 1.0})
-    voxel_sampling: dict[Choice, NonNegative] = Field(
-        default={Choice.LARGEST: 2.0, Choice.DEPTH: 1.0, Choice.UNIFORM: 0.5}
+    voxel_sampling: dict[VoxelChoice, NonNegative] = Field(
+        default={VoxelChoice.LARGEST: 2.0, VoxelChoice.DEPTH: 1.0, VoxelChoice.UNIFORM: 0.5}
     )
     patch_size: PatchSize = (16, 16, 16)
     jitter_mm: NonNegative = 2.0
@@ -86,7 +86,7 @@ class ClickingConfig(Strict):
         return self
 
 
-class SynthesisConfig(Strict):
+class SynthesisConfig(StrictModel):
     """Synthetic volumes of random shapes and contrasts (after SynthSeg); in most only clicks define the foreground.
 
     Attributes:
@@ -108,7 +108,7 @@ class SynthesisConfig(Strict):
     distractor_probability: Probability = 0.3
 
 
-class AugmentationConfig(Strict):
+class AugmentationConfig(StrictModel):
     """Random changes of samples by MONAI transforms. Each ``*_probability`` is the ``prob`` of one transform.
 
     Attributes:
@@ -133,7 +133,7 @@ class AugmentationConfig(Strict):
     low_resolution_probability: Probability = 0.2
 
 
-class LossConfig(Strict):
+class LossConfig(StrictModel):
     """The loss.
 
     Attributes:
@@ -150,7 +150,7 @@ class LossConfig(Strict):
     include_background: bool = True
 
 
-class OptimizationConfig(Strict):
+class OptimizationConfig(StrictModel):
     """Optimizer, learning rate, mixed precision and batch normalization.
 
     Attributes:
@@ -175,7 +175,7 @@ class OptimizationConfig(Strict):
     freeze_batch_norm_after_epochs: Annotated[int, Field(ge=0)] | None = None
 
 
-class CardConfig(Strict):
+class CardConfig(StrictModel):
     """Texts of the model card and of the bundle's metadata."""
 
     title: str = "Segmentation guided by clicks"
@@ -187,7 +187,7 @@ class CardConfig(Strict):
     references: tuple[str, ...] = ()
 
 
-class TrainingConfig(Strict):
+class TrainingConfig(StrictModel):
     """The configuration of a training run.
 
     Attributes:
@@ -266,7 +266,7 @@ def read_config(names: Sequence[str], changes: Sequence[str]) -> TrainingConfig:
     for change in changes:
         content = merge_configs(content, _parse_change(change))
     try:
-        return parse(TrainingConfig, content, "training configuration", InputError)
+        return validate_record(TrainingConfig, content, "training configuration", InputError)
     except InputError as error:
         is_partial = str(error).endswith("missing")
         raise InputError(str(error), hint=_PARTIAL_PRESET_HINT if is_partial else None) from error
@@ -287,7 +287,7 @@ def merge_configs(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[
     return result
 
 
-def as_yaml(config: TrainingConfig) -> str:
+def config_to_yaml(config: TrainingConfig) -> str:
     """Returns a configuration with all its values as YAML."""
     text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     return text

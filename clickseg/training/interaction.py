@@ -13,8 +13,8 @@ from monai.engines import SupervisedTrainer
 from monai.utils.enums import CommonKeys
 from torch.nn.modules.batchnorm import _NormBase
 
-from clickseg.clicks.simulated.regions import Depth, depth_on_host
-from clickseg.core.arrays import Numbers
+from clickseg.clicks.simulated.regions import DepthFunction, depth_on_host
+from clickseg.core.arrays import LabelArray
 from clickseg.models.spec import ModelSpec
 from clickseg.training.clicking import BatchClicks
 from clickseg.training.config import TrainingConfig
@@ -49,7 +49,7 @@ class StepSettings:
 class Interaction:
     """The ``iteration_update`` of a MONAI ``SupervisedTrainer``."""
 
-    def __init__(self, config: TrainingConfig, settings: StepSettings, depth: Depth = depth_on_host) -> None:
+    def __init__(self, config: TrainingConfig, settings: StepSettings, depth: DepthFunction = depth_on_host) -> None:
         """Starts without accumulated gradients.
 
         Args:
@@ -136,7 +136,7 @@ class Interaction:
         return logits
 
 
-def mask_channels(spec: ModelSpec, predictions: Numbers) -> list[torch.Tensor]:
+def mask_channels(spec: ModelSpec, predictions: LabelArray) -> list[torch.Tensor]:
     """Returns the previous-mask channels [B, M, I, J, K], as a list of one tensor; empty for models without them.
 
     Args:

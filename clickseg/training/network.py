@@ -10,9 +10,9 @@ import torch
 
 from clickseg.core.errors import DeviceMemoryError, EngineError, ModelError
 from clickseg.core.text import first_line
-from clickseg.inference.engines.cuda import out_of_memory
-from clickseg.inference.engines.network import network_of
-from clickseg.inference.engines.torch_engine import load_state
+from clickseg.inference.engines.cuda import out_of_memory_errors
+from clickseg.inference.engines.network import build_from_definition
+from clickseg.inference.engines.torch_engine import load_network
 from clickseg.models.package import load_package
 from clickseg.training.checkpoint import has_checkpoint
 from clickseg.training.config import TrainingConfig
@@ -38,7 +38,7 @@ def make_network(config: TrainingConfig, folder: Path, processes: Processes) -> 
         DeviceMemoryError: The device runs out of memory.
     """
     torch.manual_seed(config.seed)
-    network = network_of(config.network, "network")
+    network = build_from_definition(config.network, "network")
     if config.initial_weights is not None and not has_checkpoint(folder):
         _load_initial_weights(network, Path(config.initial_weights))
     network.to(processes.device)
@@ -47,7 +47,7 @@ def make_network(config: TrainingConfig, folder: Path, processes: Processes) -> 
 
 
 def _load_initial_weights(network: torch.nn.Module, path: Path) -> None:
-    source = load_state(load_package(path))
+    source = load_network(load_package(path))
     try:
         keys = network.load_state_dict(source.state_dict(), strict=False)
     except RuntimeError as error:
@@ -85,7 +85,7 @@ def _run(network: torch.nn.Module, shape: tuple[int, ...], device: torch.device)
     try:
         with torch.no_grad():
             return network(torch.zeros(shape, device=device))
-    except out_of_memory() as error:
+    except out_of_memory_errors() as error:
         raise DeviceMemoryError(f"network: out of memory: {first_line(error)}", hint=MEMORY_HINT) from error
     except _FORWARD_ERRORS as error:
         raise ModelError(

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import (
     PolynomialLR,
 )
 
-from clickseg.inference.engines.torch_engine import computes_in_bf16
+from clickseg.inference.engines.torch_engine import has_bf16_instructions
 from clickseg.training.config import LossConfig, OptimizationConfig, TrainingConfig
 
 _LOSSES: dict[str, type[torch.nn.Module]] = {
@@ -79,7 +79,7 @@ def make_autocast(
     """Returns the context of mixed precision, and whether the loss must be scaled, which only f16 needs."""
     precision = config.precision
     if precision == "auto":
-        precision = "f16" if device.type == "cuda" else "bf16" if computes_in_bf16() else "f32"
+        precision = "f16" if device.type == "cuda" else "bf16" if has_bf16_instructions() else "f32"
     if precision == "f32":
         return nullcontext, False
     dtype = torch.float16 if precision == "f16" else torch.bfloat16

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from clickseg.core.files import write_bytes
 from clickseg.core.templates import make_environment
-from clickseg.inference.engines.export import export_openvino, list_weights
+from clickseg.inference.engines.export import export_openvino, write_weight_digests
 from clickseg.inference.engines.torch_engine import STATE_DICT
 from clickseg.models.package import CONFIG, METADATA, load_package
 from clickseg.models.spec import InputSpec
@@ -53,7 +53,7 @@ def write_bundle(config: TrainingConfig, network: torch.nn.Module, summary: Mapp
     torch.save(_convert_to_f16(network.state_dict()), buffer)
     write_bytes(path / "models" / STATE_DICT, buffer.getvalue())
     package = load_package(path)
-    list_weights(package, (STATE_DICT,))
+    write_weight_digests(package, (STATE_DICT,))
     export_openvino(load_package(path))
 
 
@@ -180,7 +180,7 @@ def _model_rows(config: TrainingConfig) -> list[tuple[str, str]]:
 
 
 def _modality_and_unit(image: InputSpec) -> str:
-    return " or ".join(f"{choice.modality} {choice.unit}".strip() for choice in image.choices)
+    return " or ".join(f"{choice.modality} {choice.unit}".strip() for choice in image.image_specs)
 
 
 def _size_text(size: Sequence[int]) -> str:

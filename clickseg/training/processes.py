@@ -11,7 +11,7 @@ import torch
 import torch.distributed
 
 from clickseg.core.errors import EngineError
-from clickseg.inference.engines.torch_engine import cuda_or_cpu
+from clickseg.inference.engines.torch_engine import resolve_device
 
 _TIMEOUT = timedelta(days=7)
 """How long processes wait for the process of rank 0, which reads the dataset and validates."""
@@ -38,7 +38,7 @@ class Processes:
 
 
 @contextmanager
-def joined(environ: Mapping[str, str], device: str) -> Iterator[Processes]:
+def join_processes(environ: Mapping[str, str], device: str) -> Iterator[Processes]:
     """Joins the process group that ``torchrun`` started; without ``torchrun`` the run has one process.
 
     Args:
@@ -49,7 +49,7 @@ def joined(environ: Mapping[str, str], device: str) -> Iterator[Processes]:
         EngineError: The device does not exist.
     """
     world_size, local_rank = int(environ.get("WORLD_SIZE", "1")), int(environ.get("LOCAL_RANK", "0"))
-    local_device = _local_device(cuda_or_cpu(device), local_rank)
+    local_device = _local_device(resolve_device(device), local_rank)
     if world_size == 1:
         yield Processes(0, 1, local_device)
         return

@@ -25,7 +25,7 @@ from monai.transforms import (
 )
 from torch.utils.data import Dataset
 
-from clickseg.core.arrays import Indices, Numbers, Triple, Values
+from clickseg.core.arrays import Float32Array, IndexArray, LabelArray, Triple
 from clickseg.training.cases import GridCase
 from clickseg.training.config import AugmentationConfig, TrainingConfig
 from clickseg.training.synthetic import (
@@ -82,9 +82,9 @@ class Patch:
         distractors: The number of the distractor of each voxel [I, J, K]; 0 outside distractors.
     """
 
-    image: Values
-    truth: Numbers
-    distractors: Numbers
+    image: Float32Array
+    truth: LabelArray
+    distractors: LabelArray
 
 
 class SampleDataset(Dataset[Sample]):
@@ -139,7 +139,7 @@ class SampleDataset(Dataset[Sample]):
         by_modality, configured = input_appearances(self._config.model), self._config.synthesis.appearances
         return by_modality if len(by_modality) > 1 else (configured[rng.integers(len(configured))],)
 
-    def _draw_labels(self, objects: Numbers, needs_click: bool, rng: np.random.Generator) -> Numbers:
+    def _draw_labels(self, objects: LabelArray, needs_click: bool, rng: np.random.Generator) -> LabelArray:
         """Returns the class of each object number; 0 for objects that are background."""
         labels, classes = np.zeros(256, np.uint8), len(self._config.model.classes)
         if not needs_click:
@@ -158,7 +158,7 @@ class SampleDataset(Dataset[Sample]):
         has_distractor = rng.random() < config.synthesis.distractor_probability
         return _add_distractor(patch, case, config, rng) if has_distractor else patch
 
-    def _draw_start(self, index: int, size: Triple, rng: np.random.Generator) -> Indices:
+    def _draw_start(self, index: int, size: Triple, rng: np.random.Generator) -> IndexArray:
         """Returns the first voxel of a patch, which contains a foreground voxel or any voxel of the case."""
         shape = np.array(self._cases[index].truth.shape)
         foreground = self._foreground[index]
@@ -166,17 +166,17 @@ class SampleDataset(Dataset[Sample]):
             voxel = np.array(np.unravel_index(rng.choice(foreground), tuple(shape)))
         else:
             voxel = rng.integers(shape)
-        start: Indices = voxel - rng.integers(np.array(size) // 4, 3 * np.array(size) // 4 + 1)
+        start: IndexArray = voxel - rng.integers(np.array(size) // 4, 3 * np.array(size) // 4 + 1)
         return start
 
 
-def foreground_indices(truth: Numbers) -> Indices:
+def foreground_indices(truth: LabelArray) -> IndexArray:
     """Returns the flat indices of foreground voxels, evenly thinned out to at most ``MAX_FOREGROUND_INDICES``."""
     indices = np.flatnonzero(truth)
     return indices[:: 1 + len(indices) // MAX_FOREGROUND_INDICES].copy()
 
 
-def _crop(case: GridCase, start: Indices, size: Triple, config: TrainingConfig, rng: np.random.Generator) -> Patch:
+def _crop(case: GridCase, start: IndexArray, size: Triple, config: TrainingConfig, rng: np.random.Generator) -> Patch:
     """Returns a patch of a case, padded with zeros or a synthetic volume where it extends beyond the case."""
     first, stop = np.maximum(start, 0), np.minimum(start + size, case.truth.shape)
     source = tuple(slice(a, b) for a, b in zip(first, stop, strict=True))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from clickseg.core.arrays import Mask, Numbers, Triple, Values
+from clickseg.core.arrays import Float32Array, LabelArray, Mask, Triple
 from clickseg.models.spec import ModelSpec, PercentileScaling, RangeScaling, Scaling, SquareRootScaling
 
 Appearance = Literal["uptake", "contrast"]
@@ -33,8 +33,8 @@ class Scene:
         objects: The number of the object of each voxel [I, J, K], from 1; 0 outside objects.
     """
 
-    images: Values
-    objects: Numbers
+    images: Float32Array
+    objects: LabelArray
 
 
 def make_scene(shape: Triple, appearances: Sequence[Appearance], count: int, rng: np.random.Generator) -> Scene:
@@ -58,7 +58,7 @@ def make_scene(shape: Triple, appearances: Sequence[Appearance], count: int, rng
     return Scene(np.stack([_simulate_acquisition(image, rng) for image in images]), objects)
 
 
-def paint_object(image: Values, mask: Mask, appearance: Appearance, rng: np.random.Generator) -> Values:
+def paint_object(image: Float32Array, mask: Mask, appearance: Appearance, rng: np.random.Generator) -> Float32Array:
     """Returns an image with an additional object: homogeneous, heterogeneous, or with a core of another intensity."""
     value = _object_intensity(appearance, image[mask], rng)
     values = value * (1 + rng.uniform(0, 0.3) * make_field(mask.shape, rng))
@@ -66,7 +66,7 @@ def paint_object(image: Values, mask: Mask, appearance: Appearance, rng: np.rand
         core = (make_field(mask.shape, rng) > rng.uniform(0.3, 1)) & mask
         values[core] = value * rng.uniform(0.2, 0.9)
     softened = gaussian_filter(mask.astype(np.float32), rng.uniform(0.2, 1.0))
-    painted_image: Values = (image + softened * (values - image)).astype(np.float32)
+    painted_image: Float32Array = (image + softened * (values - image)).astype(np.float32)
     return painted_image
 
 
@@ -88,27 +88,27 @@ def make_blob(shape: Triple, rng: np.random.Generator) -> Mask:
     return inside
 
 
-def make_field(shape: Triple | tuple[int, ...], rng: np.random.Generator) -> Values:
+def make_field(shape: Triple | tuple[int, ...], rng: np.random.Generator) -> Float32Array:
     """Creates a smooth random field of zero mean and unit variance, interpolated from cells of 6 to 24 voxels."""
     cells = [max(2, round(count / rng.uniform(6, 24))) for count in shape]
     coarse = torch.from_numpy(rng.normal(size=(1, 1, *cells)).astype(np.float32))
-    smooth: Values = torch.nn.functional.interpolate(coarse, shape, mode="trilinear")[0, 0].numpy()
-    standardized: Values = (smooth - smooth.mean()) / (smooth.std() + np.float32(1e-6))
+    smooth: Float32Array = torch.nn.functional.interpolate(coarse, shape, mode="trilinear")[0, 0].numpy()
+    standardized: Float32Array = (smooth - smooth.mean()) / (smooth.std() + np.float32(1e-6))
     return standardized
 
 
-def _make_tissues(shape: Triple, appearance: Appearance, rng: np.random.Generator) -> Values:
+def _make_tissues(shape: Triple, appearance: Appearance, rng: np.random.Generator) -> Float32Array:
     highest = 0.25 if appearance == "uptake" else 1.0
     values = rng.uniform(0, highest, rng.integers(2, 7)).astype(np.float32)
     regions = np.argmax(np.stack([make_field(shape, rng) for _ in values]), axis=0)
-    image: Values = values[regions] * (1 + rng.uniform(0, 0.2) * make_field(shape, rng))
+    image: Float32Array = values[regions] * (1 + rng.uniform(0, 0.2) * make_field(shape, rng))
     if rng.random() < 0.4:
         image[make_field(shape, rng) > rng.uniform(0.5, 1.5)] = 0  # air
-    softened: Values = gaussian_filter(image, rng.uniform(0.3, 1.2))
+    softened: Float32Array = gaussian_filter(image, rng.uniform(0.3, 1.2))
     return softened
 
 
-def _object_intensity(appearance: Appearance, covered: Values, rng: np.random.Generator) -> float:
+def _object_intensity(appearance: Appearance, covered: Float32Array, rng: np.random.Generator) -> float:
     """Returns the intensity of an object: bright for ``uptake``, otherwise any that differs from the covered voxels."""
     if appearance == "uptake":
         return float(rng.uniform(0.2, 0.9))
@@ -116,15 +116,15 @@ def _object_intensity(appearance: Appearance, covered: Values, rng: np.random.Ge
     return before + float(rng.choice([-1, 1]) * rng.uniform(0.06, 0.6))
 
 
-def _simulate_acquisition(image: Values, rng: np.random.Generator) -> Values:
+def _simulate_acquisition(image: Float32Array, rng: np.random.Generator) -> Float32Array:
     """Adds the blur and the noise of a scanner to an image."""
     blurred = gaussian_filter(image, rng.uniform(0.2, 0.9))
     noise = (rng.normal(size=image.shape) * rng.uniform(0, 0.06)).astype(np.float32)
-    acquired: Values = np.maximum(blurred + noise, np.float32(0))
+    acquired: Float32Array = np.maximum(blurred + noise, np.float32(0))
     return acquired
 
 
-def scale_to_model(images: Values, spec: ModelSpec) -> Values:
+def scale_to_model(images: Float32Array, spec: ModelSpec) -> Float32Array:
     """Scales images of intensities from 0 to 1 to the ranges of the model's inputs.
 
     Args:

@@ -11,17 +11,17 @@ import torch
 
 from clickseg.core.errors import DeviceMemoryError
 from clickseg.core.progress import Progress, no_progress
-from clickseg.core.text import counted, first_line
-from clickseg.datasets.find import find_cases_for
-from clickseg.datasets.folds import Fold, fold_of, make_folds, patient_of
-from clickseg.inference.engines.cuda import out_of_memory
+from clickseg.core.text import first_line, format_count
+from clickseg.datasets.find import find_model_cases
+from clickseg.datasets.folds import Fold, find_fold, make_folds, patient_name
+from clickseg.inference.engines.cuda import out_of_memory_errors
 from clickseg.training.cases import load_grid_cases
 from clickseg.training.checkpoint import CASES, CURVES, initial_weights_digest, make_record, open_run_folder
 from clickseg.training.config import TrainingConfig
 from clickseg.training.network import MEMORY_HINT, make_network
 from clickseg.training.package import write_bundle, write_curves
 from clickseg.training.processes import Processes
-from clickseg.training.trainer import MEAN_LOSS, FirstHooks, Hooks, TrainingRun, make_run
+from clickseg.training.trainer import MEAN_LOSS, Hooks, MainProcessHooks, TrainingRun, make_run
 from clickseg.training.validation import VALIDATION_DICE, validate
 
 logger = logging.getLogger(__name__)
@@ -91,12 +91,12 @@ def split_cases(data: Path, config: TrainingConfig, fold: int | None, folds: int
         InputError: The dataset does not fit the model, or has too few patients.
         UsageError: The fold does not exist.
     """
-    files = find_cases_for(data, config.model)
-    split = Fold(0, files, ()) if fold is None else fold_of(make_folds(files, folds), fold)
+    files = find_model_cases(data, config.model)
+    split = Fold(0, files, ()) if fold is None else find_fold(make_folds(files, folds), fold)
     if fold is not None:
         for name, cases in (("training", split.training), ("held out", split.held_out)):
-            patients = {patient_of(case.name) for case in cases}
-            logger.info("%s: %s of %s", name, counted(len(cases), "case"), counted(len(patients), "patient"))
+            patients = {patient_name(case.name) for case in cases}
+            logger.info("%s: %s of %s", name, format_count(len(cases), "case"), format_count(len(patients), "patient"))
     return replace(split, training=()) if config.synthesis.probability == 1 else split
 
 
@@ -110,7 +110,7 @@ def run_epochs(run: TrainingRun, config: TrainingConfig) -> None:
         return
     try:
         run.trainer.run()
-    except out_of_memory() as error:
+    except out_of_memory_errors() as error:
         raise DeviceMemoryError(f"training: out of memory: {first_line(error)}", hint=MEMORY_HINT) from error
 
 
@@ -118,7 +118,7 @@ def _make_hooks(cases: Fold, config: TrainingConfig, folder: Path, processes: Pr
     if not processes.is_main:
         return Hooks()
     held_out = tuple(load_grid_cases(cases.held_out, config, folder / CASES, no_progress))
-    return FirstHooks(
+    return MainProcessHooks(
         folder, progress, lambda state: validate(config, held_out, state, processes.device), config.validate_every
     )
 

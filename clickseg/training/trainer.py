@@ -18,8 +18,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.tensorboard import SummaryWriter
 
-from clickseg.clicks.simulated.regions import depth_on
-from clickseg.core.device import device_of
+from clickseg.clicks.simulated.regions import depth_function
+from clickseg.core.device import array_device
 from clickseg.core.progress import Progress
 from clickseg.training.cases import GridCase
 from clickseg.training.checkpoint import CHECKPOINT, TrainingState, has_checkpoint, load_checkpoint, save_checkpoint
@@ -83,7 +83,7 @@ def make_run(
     """
     state = _make_state(config, network, processes)
     sampler = EpochSampler(config, processes)
-    depth = depth_on(device_of(str(processes.device)))
+    depth = depth_function(array_device(str(processes.device)))
     interaction = Interaction(config, _make_step_settings(config, state, processes.device), depth)
     trainer = SupervisedTrainer(
         device=processes.device,
@@ -210,7 +210,7 @@ class Hooks:
         """Is called after the last epoch."""
 
 
-class FirstHooks(Hooks):
+class MainProcessHooks(Hooks):
     """The hooks of the process of rank 0: progress, metrics, validation and checkpoints."""
 
     def __init__(self, folder: Path, progress: Progress, validate: Validation, validate_every: int) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 
-from clickseg.clicks.simulated.clicker import Choice
-from clickseg.core.arrays import Numbers
+from clickseg.clicks.simulated.clicker import VoxelChoice
+from clickseg.core.arrays import LabelArray
 from clickseg.training.cases import GridCase
 from clickseg.training.checkpoint import TrainingState
 from clickseg.training.clicking import BatchClicks
@@ -24,7 +24,7 @@ VALIDATION_DICE = "val_dice/"
 """The prefix of the metrics."""
 
 _CLICKING = ClickingConfig(
-    strategies={Strategy.LARGEST_ERROR: 1.0}, voxel_sampling={Choice.LARGEST: 1.0}, jitter_mm=0.0
+    strategies={Strategy.LARGEST_ERROR: 1.0}, voxel_sampling={VoxelChoice.LARGEST: 1.0}, jitter_mm=0.0
 )
 
 
@@ -66,18 +66,18 @@ def _dice_by_clicks(
     return dices
 
 
-def _predict(config: TrainingConfig, inputs: torch.Tensor, network: torch.nn.Module) -> Numbers:
+def _predict(config: TrainingConfig, inputs: torch.Tensor, network: torch.nn.Module) -> LabelArray:
     """Returns the predicted class of each voxel [B, I, J, K]."""
     window, (autocast, _) = config.model.window, make_autocast(config.optimization, inputs.device)
     with torch.no_grad(), autocast():
         logits = sliding_window_inference(
             inputs, window.roi, 1, network, window.overlap, "gaussian", window.sigma_scale
         )
-    predictions: Numbers = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
+    predictions: LabelArray = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
     return predictions
 
 
-def _mean_dice(prediction: Numbers, truth: Numbers) -> float:
+def _mean_dice(prediction: LabelArray, truth: LabelArray) -> float:
     """Returns the mean Dice over the classes in the prediction or the ground truth; 1 if both are empty."""
     labels = [label for label in np.union1d(prediction, truth) if label]
     dices = [

@@ -11,7 +11,7 @@ import pytest
 from app.main import ApplicationProcess
 from clickseg.batch.writer import RunSummary
 from tests.helpers import phantoms, runs
-from tests.helpers.runs import REPOSITORY, process
+from tests.helpers.runs import REPOSITORY, run_process
 
 BIN = Path(sys.executable).parent
 DISTANT_CLICK = runs.click(9, 11, 13)
@@ -41,9 +41,9 @@ ENTRY_POINTS = {
 def test_all_entry_points_write_the_same_bytes(tmp_path: Path, study: Path, models: Path) -> None:
     for name, (arguments, folder) in ENTRY_POINTS.items():
         command = [study if argument == "IN" else argument for argument in arguments]
-        ended = process([*command, "-o", tmp_path / name, "-m", models], tmp_path / folder)
+        ended = run_process([*command, "-o", tmp_path / name, "-m", models], tmp_path / folder)
         assert ended.returncode == 0, (name, ended.stderr)
-        assert runs.written(tmp_path / name) == runs.written(tmp_path / "segment"), name
+        assert runs.read_result_files(tmp_path / name) == runs.read_result_files(tmp_path / "segment"), name
 
 
 @pytest.mark.slow
@@ -58,22 +58,22 @@ def test_environment_variables_set_what_the_command_line_does_not_set(
         "CLICKSEG_STATISTICS": "1",
     }
 
-    ended = process(["python", REPOSITORY / "app"], tmp_path, **environ)
-    with_option = process(["python", REPOSITORY / "app", "-o", tmp_path / "other"], tmp_path, **environ)
+    ended = run_process(["python", REPOSITORY / "app"], tmp_path, **environ)
+    with_option = run_process(["python", REPOSITORY / "app", "-o", tmp_path / "other"], tmp_path, **environ)
 
     assert (ended.returncode, with_option.returncode) == (0, 0), ended.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["series"][0]["clicks"]["source"] is None
     assert "statistics" in report["series"][0]["segments"][0]
-    assert runs.written(tmp_path / "out") == runs.written(tmp_path / "other")
+    assert runs.read_result_files(tmp_path / "out") == runs.read_result_files(tmp_path / "other")
 
 
 @pytest.mark.slow
 def test_holoscan_is_silent_unless_a_log_level_is_requested(tmp_path: Path, study: Path, models: Path) -> None:
     command = ["python", REPOSITORY / "app", "-i", study, "-m", models, "-o"]
 
-    quiet = process([*command, tmp_path / "quiet"])
-    loud = process([*command, tmp_path / "loud"], HOLOSCAN_LOG_LEVEL="INFO")
+    quiet = run_process([*command, tmp_path / "quiet"])
+    loud = run_process([*command, tmp_path / "loud"], HOLOSCAN_LOG_LEVEL="INFO")
 
     assert quiet.stderr == "CT series in CT: model thresholder, 1 click of clicks.json (1 foreground)\n"
     assert "segmentation_writer" not in quiet.stderr
@@ -85,13 +85,13 @@ def test_holoscan_is_silent_unless_a_log_level_is_requested(tmp_path: Path, stud
 def test_all_spellings_of_a_log_level_are_understood(
     tmp_path: Path, study: Path, models: Path, level: list[str]
 ) -> None:
-    ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out", *level])
+    ended = run_process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out", *level])
 
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_results_are_listed_on_standard_output(tmp_path: Path, study: Path, models: Path) -> None:
-    ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
+    ended = run_process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert {line.split()[0] for line in ended.stdout.splitlines()} == {"hook", "preview", "seg", "sr", "report"}
 
@@ -99,14 +99,14 @@ def test_the_results_are_listed_on_standard_output(tmp_path: Path, study: Path, 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--clicks", "x"], ["-i", "nowhere"], ["-l", "LOUD"]])
 def test_wrong_usage_gives_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
-    assert process(["python", REPOSITORY / "app", "-o", tmp_path / "out", *arguments], tmp_path).returncode == 2
+    assert run_process(["python", REPOSITORY / "app", "-o", tmp_path / "out", *arguments], tmp_path).returncode == 2
 
 
 @pytest.mark.slow
 def test_an_unusable_input_is_reported_in_one_error_line(tmp_path: Path, study: Path, models: Path) -> None:
     sorted((study / "CT").iterdir())[4].unlink()
 
-    ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
+    ended = run_process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
     assert runs.error_lines(ended.stderr)[0].startswith("error: 1 missing slice in 1 place")
@@ -118,7 +118,7 @@ def test_an_unusable_input_is_reported_in_one_error_line(tmp_path: Path, study: 
 def test_a_failing_operator_gives_one_error_line_and_no_result(tmp_path: Path, study: Path, models: Path) -> None:
     (models / "thresholder" / "models" / "model.bin").write_bytes(b"other weights")
 
-    ended = process(
+    ended = run_process(
         ["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"], CLICKSEG_METADATA="1"
     )
 
@@ -141,13 +141,13 @@ raise SystemExit(main(["app", *sys.argv[1:]]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("function", ["clickseg.batch.steps.prepare", "clickseg.batch.writer.ResultWriter.write"])
+@pytest.mark.parametrize("function", ["clickseg.batch.steps.preprocess", "clickseg.batch.writer.ResultWriter.write"])
 def test_a_bug_in_an_operator_gives_one_error_line_and_no_result(
     tmp_path: Path, study: Path, models: Path, function: str
 ) -> None:
     code = RUN_WITH_BUG.format(repository=str(REPOSITORY), function=function)
 
-    ended = process(["python", "-c", code, "-i", study, "-m", models, "-o", tmp_path / "out"])
+    ended = run_process(["python", "-c", code, "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
     line, hint = runs.error_lines(ended.stderr)
@@ -163,7 +163,7 @@ def test_a_failed_series_does_not_prevent_results_of_other_series(tmp_path: Path
     bad = runs.write_input(tmp_path / "in" / "bad", name="bad") / "CT"
     phantoms.change(bad, lambda dataset: dataset.__delattr__("RescaleSlope"))
 
-    ended = process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
+    ended = run_process(["python", REPOSITORY / "app", "-i", study, "-m", models, "-o", tmp_path / "out"])
 
     assert ended.returncode == 1
     assert "RescaleSlope" in runs.error_lines(ended.stderr)[0]
@@ -175,8 +175,8 @@ def test_an_output_folder_that_is_not_writable_is_an_error(tmp_path: Path, study
     (tmp_path / "file").touch()
     command = ["python", REPOSITORY / "app", "-i", study, "-m", models]
 
-    by_argument = process([*command, "-o", tmp_path / "file" / "out"])
-    by_environment = process(command, HOLOSCAN_OUTPUT_PATH=str(tmp_path / "file" / "out"))
+    by_argument = run_process([*command, "-o", tmp_path / "file" / "out"])
+    by_environment = run_process(command, HOLOSCAN_OUTPUT_PATH=str(tmp_path / "file" / "out"))
 
     for ended in (by_argument, by_environment):
         assert ended.returncode == 1
@@ -189,9 +189,11 @@ def test_exec_returns_the_exit_code_or_the_signal_of_the_application(tmp_path: P
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "app.py").write_text("import sys; print(sys.argv[1:])")
 
-    assert runs.command("exec", tmp_path / "seven.py").returncode == 7
-    assert runs.command("exec", tmp_path / "killed.py").returncode == -15
-    ended = runs.command("exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug")
+    assert runs.run_clickseg_process("exec", tmp_path / "seven.py").returncode == 7
+    assert runs.run_clickseg_process("exec", tmp_path / "killed.py").returncode == -15
+    ended = runs.run_clickseg_process(
+        "exec", tmp_path / "old", "-i", "a", "-o", "b", "-m", "c", "-w", "d", "-l", "debug"
+    )
     assert ended.stdout == "['-i', 'a', '-o', 'b', '-m', 'c', '-w', 'd', '-l', 'DEBUG']\n"
 
 
@@ -227,7 +229,9 @@ def test_exec_names_the_operator_of_an_application_that_failed(tmp_path: Path, s
     path.write_text("import neighbour\n" + SDK_APPLICATION)
     application = path if style == "file" else folder
 
-    ended = runs.command("exec", application, "-i", folder / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
+    ended = runs.run_clickseg_process(
+        "exec", application, "-i", folder / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF"
+    )
 
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "error: operator organ_finder failed: ValueError: no such organ"
@@ -240,21 +244,23 @@ def test_an_operator_that_exits_the_process_is_reported_as_failed(tmp_path: Path
     path.write_text(SDK_APPLICATION.replace('ValueError("no such organ")', f"SystemExit({code})"))
     (tmp_path / "in").mkdir()
 
-    ended = runs.command("exec", path, "-i", tmp_path / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF")
+    ended = runs.run_clickseg_process(
+        "exec", path, "-i", tmp_path / "in", "-o", tmp_path / "out", HOLOSCAN_LOG_LEVEL="OFF"
+    )
 
     assert ended.returncode == expected
     assert ended.stderr.splitlines()[-1].startswith("error: operator organ_finder failed: it ended the process")
 
 
 def test_exec_without_an_application_is_wrong_usage(tmp_path: Path) -> None:
-    ended = runs.command("exec", "-i", "a", cwd=tmp_path)
+    ended = runs.run_clickseg_process("exec", "-i", "a", cwd=tmp_path)
 
     assert ended.returncode == 2
     assert runs.error_lines(ended.stderr)[0].startswith("error: no application at app")
 
 
 def test_monai_deploy_passes_other_commands_to_holoscan_cli() -> None:
-    ended = process([BIN / "monai-deploy", "version"])
+    ended = run_process([BIN / "monai-deploy", "version"])
 
     assert ended.returncode == 0
     assert "4.2.0" in ended.stdout + ended.stderr

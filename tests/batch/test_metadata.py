@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from clickseg.batch.metadata import may_replace, run_metadata, with_error
+from clickseg.batch.metadata import add_error, can_replace_metadata, run_metadata
 from clickseg.batch.plan import make_plan
 from clickseg.batch.settings import read_settings
-from clickseg.batch.steps import Inference, load_cases, postprocess_case, preprocess_case
+from clickseg.batch.steps import InferenceStep, load_cases, postprocess_case, preprocess_case
 from clickseg.batch.writer import ResultWriter
 from clickseg.core.errors import InputError
 from clickseg.core.progress import no_progress
@@ -73,7 +73,7 @@ def test_the_status_is_failure_if_every_series_failed() -> None:
 
 def test_all_values_are_plain_and_all_keys_can_be_used_in_a_condition() -> None:
     unusual = report_entry("1.2.3", ("left lung. (upper/lobe) §", 1.0))
-    metadata = with_error(InputError("no"), run_metadata([unusual, FAILED]))
+    metadata = add_error(InputError("no"), run_metadata([unusual, FAILED]))
 
     assert all(type(value) in (str, int, float) for value in metadata.values())
     assert all(re.fullmatch(r"[A-Za-z0-9_]+", key) for key in metadata)
@@ -92,7 +92,7 @@ def test_all_values_are_plain_and_all_keys_can_be_used_in_a_condition() -> None:
 def test_only_metadata_of_clickseg_is_replaced(tmp_path: Path, content: str, expected: bool) -> None:
     (tmp_path / "metadata.json").write_text(content)
 
-    assert may_replace(tmp_path) is expected
+    assert can_replace_metadata(tmp_path) is expected
 
 
 @pytest.mark.parametrize("entry_point", [("segment",), pytest.param(APP, marks=pytest.mark.slow)])
@@ -102,9 +102,9 @@ def test_a_run_writes_metadata_next_to_its_results(tmp_path: Path, entry_point: 
     environ = {"CLICKSEG_METADATA": "1"}
 
     ended = (
-        runs.clickseg(*entry_point, *arguments, **environ)
+        runs.run_clickseg(*entry_point, *arguments, **environ)
         if entry_point != APP
-        else runs.process([*APP, "-i", *arguments], **environ)
+        else runs.run_process([*APP, "-i", *arguments], **environ)
     )
 
     assert ended.returncode == 0, ended.stderr
@@ -119,7 +119,7 @@ def test_a_run_writes_metadata_next_to_its_results(tmp_path: Path, entry_point: 
 def test_metadata_is_written_only_on_request(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in", FAR), runs.write_model(tmp_path / "models")
 
-    assert runs.clickseg("segment", study, "-o", tmp_path / "out", "-m", models).returncode == 0
+    assert runs.run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models).returncode == 0
     assert not (tmp_path / "out" / "metadata.json").exists()
 
 
@@ -127,7 +127,9 @@ def test_metadata_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in", FAR), runs.write_model(tmp_path / "models")
     (tmp_path / "out" / "metadata.json").mkdir(parents=True)
 
-    ended = runs.clickseg("segment", tmp_path / "nowhere", "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+    ended = runs.run_clickseg(
+        "segment", tmp_path / "nowhere", "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1"
+    )
 
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[-1] == "error: metadata.json cannot be written: Is a directory"
@@ -138,7 +140,7 @@ def test_metadata_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 def test_a_missing_input_folder_is_reported_to_the_workflow(tmp_path: Path) -> None:
     environ = {"HOLOSCAN_INPUT_PATH": str(tmp_path / "nowhere"), "HOLOSCAN_OUTPUT_PATH": str(tmp_path / "out")}
 
-    ended = runs.process(APP, tmp_path, CLICKSEG_METADATA="1", **environ)
+    ended = runs.run_process(APP, tmp_path, CLICKSEG_METADATA="1", **environ)
 
     assert ended.returncode == 1
     assert read_metadata(tmp_path / "out")["exception"] == "InputError"
@@ -152,7 +154,7 @@ def test_no_dicom_file_exists_before_the_last_series_is_done(tmp_path: Path) -> 
     models = runs.write_model(tmp_path / "models")
     settings = read_settings(study, output, models, {}, {"CLICKSEG_CACHE": str(tmp_path / "cache")})
     plan = make_plan(settings)
-    infer, cases = Inference(settings.runtime, no_progress), load_cases(plan)
+    infer, cases = InferenceStep(settings.runtime, no_progress), load_cases(plan)
 
     with ResultWriter(plan, settings) as writer:
         writer.write(postprocess_case(infer(preprocess_case(next(cases))), settings))
@@ -171,8 +173,8 @@ def test_a_killed_run_was_reported_to_the_workflow_beforehand(tmp_path: Path, en
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
     models = runs.write_slow_model(tmp_path / "models")
 
-    run = runs.started([sys.executable, *entry_point, study, "-o", output, "-m", models], CLICKSEG_METADATA="1")
-    runs.wait_until_it_runs(output)
+    run = runs.start_process([sys.executable, *entry_point, study, "-o", output, "-m", models], CLICKSEG_METADATA="1")
+    runs.wait_until_running(output)
     run.kill()
     run.communicate(timeout=runs.HANG_S)
 
@@ -186,7 +188,7 @@ def test_metadata_of_another_program_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metadata.json").write_text("{}")
 
-    ended = runs.clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+    ended = runs.run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
 
     assert ended.returncode == 0
     assert (tmp_path / "out" / "metadata.json").read_text() == "{}"
@@ -199,8 +201,10 @@ def test_a_terminated_run_reports_the_reason_to_the_workflow(tmp_path: Path, num
     models = runs.write_slow_model(tmp_path / "models")
     environ = {"HOLOSCAN_INPUT_PATH": study, "HOLOSCAN_OUTPUT_PATH": output, "HOLOSCAN_MODEL_PATH": models}
 
-    run = runs.started([sys.executable, *APP[1:]], CLICKSEG_METADATA="1", **{k: str(v) for k, v in environ.items()})
-    runs.wait_until_it_runs(output)
+    run = runs.start_process(
+        [sys.executable, *APP[1:]], CLICKSEG_METADATA="1", **{k: str(v) for k, v in environ.items()}
+    )
+    runs.wait_until_running(output)
     run.send_signal(number)
     run.communicate(timeout=runs.HANG_S)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.plan import RunPlan, make_plan
 from clickseg.batch.settings import read_settings
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
@@ -16,7 +16,7 @@ from clickseg.core.errors import ClickError, InputError, MemoryLimitError, Model
 from clickseg.core.memory import Memory
 from tests.helpers import phantoms
 
-VOLUME = phantoms.distinct(phantoms.oblique_geometry())
+VOLUME = phantoms.distinct_volume(phantoms.oblique_geometry())
 
 
 def series_uid(modality: str, name: str = "test") -> str:
@@ -53,7 +53,7 @@ def model_that_requires_clicks(folder: Path) -> Path:
     return folder / "models"
 
 
-def plan_run(folder: Path, models: Path, **options: str) -> Plan:
+def plan_run(folder: Path, models: Path, **options: str) -> RunPlan:
     return make_plan(read_settings(folder / "in", folder / "out", models, options, {}))
 
 
@@ -61,8 +61,8 @@ def set_uid(dataset: Dataset, uid: str) -> None:
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
 
 
-def planned_uids(plan: Plan) -> list[list[str]]:
-    return sorted([series.candidate.series_uid for series in task.series] for task in plan.tasks)
+def planned_uids(plan: RunPlan) -> list[list[str]]:
+    return sorted([series.files.series_uid for series in task.series] for task in plan.tasks)
 
 
 def write_click_file(folder: Path, frame: str | None = None, series: str | None = None) -> None:
@@ -370,7 +370,7 @@ def test_clicks_are_assigned_to_the_series_that_they_name(tmp_path: Path, by: st
 
     tasks = plan_run(tmp_path, model_with_inputs(tmp_path, "CT")).tasks
 
-    assert {task.candidate.series_uid: len(task.clicks.points) for task in tasks} == {
+    assert {task.series_files.series_uid: len(task.clicks.points) for task in tasks} == {
         series_uid("CT", "a"): 0,
         series_uid("CT", "b"): 1,
     }
@@ -391,7 +391,7 @@ def test_a_series_too_large_for_memory_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_series(tmp_path / "in", "CT", "small")
-    large = phantoms.distinct(phantoms.oblique_geometry((9, 12, 14)))
+    large = phantoms.distinct_volume(phantoms.oblique_geometry((9, 12, 14)))
     phantoms.write(tmp_path / "in" / "large", large, "CT", "large")
     monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * 5)  # float32 values and a label
 
@@ -409,17 +409,17 @@ def test_only_the_too_large_one_of_two_volumes_in_a_series_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, shape in enumerate([(7, 11, 13), (9, 12, 14)], 1):
-        slices = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry(shape)), "CT")
-        folder = phantoms.legacy_enhanced(tmp_path / "in" / f"volume{number}", slices)
+        slices = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry(shape)), "CT")
+        folder = phantoms.write_legacy_enhanced(tmp_path / "in" / f"volume{number}", slices)
         phantoms.change(folder, lambda dataset, uid=f"2.25.{number}": set_uid(dataset, uid))
     monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * 5)
 
     plan = plan_run(tmp_path, model_with_inputs(tmp_path, "CT"))
 
-    assert [task.candidate.folder for task in plan.tasks] == ["volume1"]
+    assert [task.series_files.folder for task in plan.tasks] == ["volume1"]
     (too_large,) = plan.skipped
     assert (too_large.series_files.folder, too_large.is_error) == ("volume2", True)
-    assert too_large.series_files.series_uid == plan.tasks[0].candidate.series_uid
+    assert too_large.series_files.series_uid == plan.tasks[0].series_files.series_uid
 
 
 def test_too_little_memory_for_any_series_is_an_error_before_one_is_read(

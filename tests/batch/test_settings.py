@@ -12,8 +12,8 @@ from clickseg.cli.parser import OPTIONS
 from clickseg.core.clock import read_clock
 from clickseg.core.errors import UsageError
 from clickseg.core.memory import Memory
-from clickseg.core.options import variable
-from clickseg.dicom.series import Remedies
+from clickseg.core.options import environment_variable
+from clickseg.dicom.series import Repairs
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.results.segmentation import SegmentationType
@@ -27,7 +27,7 @@ def test_the_defaults() -> None:
     settings = read({}, {})
 
     assert (settings.model, settings.clicks, settings.series_uids) == (None, (), ())
-    assert (settings.repairs, settings.segmentation_type) == (Remedies(), SegmentationType.BINARY)
+    assert (settings.repairs, settings.segmentation_type) == (Repairs(), SegmentationType.BINARY)
     assert (settings.postprocessing, settings.nifti, settings.statistics) == (True, False, False)
 
 
@@ -51,9 +51,9 @@ def test_every_option_is_read_from_the_environment() -> None:
 
     settings = read({}, environ)
 
-    assert {variable(name) for name in OPTIONS} == set(environ)
+    assert {environment_variable(name) for name in OPTIONS} == set(environ)
     assert (settings.model, settings.clicks, settings.series_uids) == ("m", ("c.json",), ("1.2", "3.4"))
-    assert settings.repairs == Remedies(resample=True, volume=2)
+    assert settings.repairs == Repairs(resample=True, volume=2)
     assert settings.segmentation_type is SegmentationType.LABELMAP
     assert (settings.postprocessing, settings.nifti, settings.statistics) == (False, True, True)
     memory = Memory(8 << 30, Path("out"))

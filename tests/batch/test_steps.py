@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.core.errors import ClickSegError, InputError
-from clickseg.dicom.series import Candidate
+from clickseg.dicom.series import SeriesFiles
 
-SERIES = Candidate(())
+SERIES = SeriesFiles(())
 
 
 def test_each_step_receives_the_value_of_the_previous_one_and_is_timed() -> None:
     first = run_step(Outcome(SERIES, 3, {}), "double", lambda value: 2 * value)
     second = run_step(first, "show", str)
 
-    assert (second.candidate, second.value, list(second.seconds)) == (SERIES, "6", ["double", "show"])
+    assert (second.series_files, second.value, list(second.seconds)) == (SERIES, "6", ["double", "show"])
     assert all(seconds >= 0 for seconds in second.seconds.values())
 
 

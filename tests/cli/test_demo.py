@@ -13,7 +13,7 @@ from pydicom import dcmread
 from benchmarks.cases import dice
 from clickseg.datasets.phantom import BODY, CLICKS, LESIONS, draw_suv, pet_geometry, write_study
 from tests.helpers import phantoms, runs
-from tests.helpers.dicom_results import mask_of, violations
+from tests.helpers.dicom_results import dciodvfy_errors, read_seg_mask
 
 
 def test_the_study_has_identical_files_each_time(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_the_series_are_valid_dicom(tmp_path: Path, dciodvfy: str) -> None:
     write_study(tmp_path)
 
     for path in (tmp_path / "PET" / "0030.dcm", tmp_path / "CT" / "0020.dcm"):
-        assert violations(path, dciodvfy) == []
+        assert dciodvfy_errors(path, dciodvfy) == []
 
 
 def test_the_suv_of_the_pet_is_the_simulated_suv(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_the_suv_of_the_pet_is_the_simulated_suv(tmp_path: Path) -> None:
 
 
 def test_the_demo_segments_the_lesions(tmp_path: Path, dciodvfy: str) -> None:
-    result = runs.clickseg("demo", "-o", tmp_path / "demo")
+    result = runs.run_clickseg("demo", "-o", tmp_path / "demo")
 
     assert result.returncode == 0, result.stderr
     output = tmp_path / "demo" / "result"
@@ -51,11 +51,11 @@ def test_the_demo_segments_the_lesions(tmp_path: Path, dciodvfy: str) -> None:
     (entry,) = report["series"]
     assert entry["modality"] == "PT"
     assert entry["clicks"]["foreground"] == 2
-    assert [series["modality"] for series in report["passed_over"]["series"]] == ["CT"]
+    assert [series["modality"] for series in report["skipped_series"]] == ["CT"]
     seg = output / entry["files"]["seg"]
-    assert violations(seg, dciodvfy) == []
-    assert violations(output / entry["files"]["sr"], dciodvfy) == []
-    assert dice(mask_of(seg, tmp_path / "demo" / "study" / "PET"), lesion_mask(pet_geometry())) > 0.75
+    assert dciodvfy_errors(seg, dciodvfy) == []
+    assert dciodvfy_errors(output / entry["files"]["sr"], dciodvfy) == []
+    assert dice(read_seg_mask(seg, tmp_path / "demo" / "study" / "PET"), lesion_mask(pet_geometry())) > 0.75
 
 
 def lesion_mask(geometry: hd.VolumeGeometry) -> np.ndarray:
@@ -66,7 +66,7 @@ def lesion_mask(geometry: hd.VolumeGeometry) -> np.ndarray:
 
 
 def test_study_only_does_not_segment(tmp_path: Path) -> None:
-    result = runs.clickseg("demo", "--study-only", "-o", tmp_path / "demo")
+    result = runs.run_clickseg("demo", "--study-only", "-o", tmp_path / "demo")
 
     assert result.stdout == f"study    {tmp_path / 'demo' / 'study'}\n"
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["study"]

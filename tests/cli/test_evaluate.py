@@ -13,15 +13,15 @@ from pydicom import dcmread
 
 from clickseg.cli.main import main
 from clickseg.core.clock import read_clock
-from clickseg.datasets.case import digests_of
+from clickseg.datasets.case import compute_digests
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.folds import make_folds
 from clickseg.evaluation.protocols import ProtocolName
 from clickseg.evaluation.run import EvaluationSettings, evaluate
 from clickseg.inference.runtime_settings import RuntimeSettings
 from tests.helpers import phantoms, runs, toys
-from tests.helpers.dataset_folders import nifti
-from tests.helpers.dicom_files import rtstruct
+from tests.helpers.dataset_folders import write_nifti
+from tests.helpers.dicom_files import write_rtstruct
 
 SHAPE = (12, 12, 12)
 CUBE = (slice(1, 4),) * 3
@@ -30,14 +30,18 @@ NAMES = ["a", "b & <b>", "empty"]
 
 
 def write_case(data: Path, name: str, truth: np.ndarray, result: np.ndarray, modality: str = "PT") -> None:
-    case = toys.case(truth, result, modality=modality)
-    nifti(data / "imagesTr" / f"{name}.nii.gz", case.images[0].volume)
-    nifti(data / "labelsTr" / f"{name}.nii.gz", case.truth)
+    case = toys.make_case(truth, result, modality=modality)
+    write_nifti(data / "imagesTr" / f"{name}.nii.gz", case.images[0].volume)
+    write_nifti(data / "labelsTr" / f"{name}.nii.gz", case.truth)
 
 
 def write_data(data: Path) -> Path:
     """Writes three cases: the one of the protocols' tests, one with a perfect result, one without a lesion."""
-    truth, far, empty = toys.mask(SHAPE, CUBE, (2, 2, slice(4, 6))), toys.mask(SHAPE, FAR_CUBE), np.zeros(SHAPE, bool)
+    truth, far, empty = (
+        toys.make_mask(SHAPE, CUBE, (2, 2, slice(4, 6))),
+        toys.make_mask(SHAPE, FAR_CUBE),
+        np.zeros(SHAPE, bool),
+    )
     for name, case_truth, result in zip(NAMES, (truth, truth, empty), (far, truth, far), strict=True):
         write_case(data, name, case_truth, result)
     return data
@@ -71,7 +75,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluation")
     data, model = write_data(folder / "data"), write_model(folder / "model")
 
-    result = runs.clickseg("evaluate", model, data, "-o", folder / "report", "--steps", 2, "--device", "cpu")
+    result = runs.run_clickseg("evaluate", model, data, "-o", folder / "report", "--steps", 2, "--device", "cpu")
 
     assert (result.returncode, result.stderr) == (0, "3 cases: model model, protocol cvpr2025\n")
     assert "hook in PT, model: median Dice 0.000 without clicks, 1.000 after step 2 (3 cases)" in result.stdout
@@ -131,12 +135,12 @@ def test_a_model_for_several_modalities_is_evaluated_on_images_of_each(tmp_path:
     as_ct = {"modality": "CT", "unit": "HU", "scaling": toys.RANGE | {"a_min": -20, "a_max": 0}}
     image = {"name": "image", "modality": "PT", "unit": "SUVbw", "scaling": toys.RANGE, "alternatives": [as_ct]}
     model = toys.write_model(tmp_path / "model", inputs=[image])
-    truth = toys.mask(SHAPE, CUBE)
+    truth = toys.make_mask(SHAPE, CUBE)
     for name, modality, shift in (("PET", "PT", 0), ("CT", "CT", -10)):
-        case = toys.case(truth, truth, modality=modality)
+        case = toys.make_case(truth, truth, modality=modality)
         volume = case.images[0].volume
-        nifti(tmp_path / "data" / "a" / f"{name}.nii.gz", volume.with_array(volume.array + np.float32(shift)))
-        nifti(tmp_path / "data" / "a" / f"{name}_gtv.nii.gz", case.truth)
+        write_nifti(tmp_path / "data" / "a" / f"{name}.nii.gz", volume.with_array(volume.array + np.float32(shift)))
+        write_nifti(tmp_path / "data" / "a" / f"{name}_gtv.nii.gz", case.truth)
 
     assert run_evaluate(model, tmp_path / "data", "-o", tmp_path / "out", "--steps", 1) == 0
 
@@ -185,8 +189,8 @@ def test_no_report_is_written_if_all_cases_fail(tmp_path: Path, capsys: pytest.C
     data, model = tmp_path / "data", write_model(tmp_path / "model")
     truth = np.zeros(SHAPE, np.uint8)
     write_case(data, "a", truth, truth > 0)
-    case = toys.case(truth > 0, truth > 0)
-    nifti(data / "labelsTr" / "a.nii.gz", case.truth.with_array(truth + 2))
+    case = toys.make_case(truth > 0, truth > 0)
+    write_nifti(data / "labelsTr" / "a.nii.gz", case.truth.with_array(truth + 2))
 
     code = run_evaluate(model, data, "-o", tmp_path / "new" / "report")
 
@@ -223,7 +227,7 @@ def test_only_the_cases_of_the_given_folds_are_evaluated(tmp_path: Path, capsys:
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
     evaluated = [case for case in find_cases(data / "list.json", ("PT",)) if case.fold in (0, 2)]
     assert summary["folds"] == [0, 2]
-    assert summary["data_sha256"] == digests_of(evaluated).sha256
+    assert summary["data_sha256"] == compute_digests(evaluated).sha256
     assert capsys.readouterr().err == "error: fold: expected one of 0, 1, 2, got 3\n"
     assert not (tmp_path / "other").exists()
 
@@ -243,14 +247,14 @@ def test_the_folds_are_the_folds_of_training(tmp_path: Path) -> None:
 def test_the_rois_of_an_rtstruct_can_be_selected_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The result is empty, so the false negative volume is the complete ROI: 3 x 4 voxels of one slice."""
     geometry = phantoms.oblique_geometry()
-    values = geometry.with_array(np.full(geometry.spatial_shape, toys.NOT_FOUND, np.float32))
+    values = geometry.with_array(np.full(geometry.spatial_shape, toys.BACKGROUND_VALUE, np.float32))
     image = dcmread(next(phantoms.write(tmp_path / "data" / "CT", values).iterdir()))
     corners = {"mass": [(2.5, 3.5), (2.5, 7.5), (5.5, 7.5), (5.5, 3.5)], "oedema": [(0, 0), (0, 12), (10, 12), (10, 0)]}
     contours = {
         name: [geometry.map_indices_to_reference(np.array([(3.0, *corner) for corner in polygon]))]
         for name, polygon in corners.items()
     }
-    rtstruct(tmp_path / "data" / "rs.dcm", image, contours)
+    write_rtstruct(tmp_path / "data" / "rs.dcm", image, contours)
     model = toys.write_model(tmp_path / "model", radius_vox=2)
 
     code = run_evaluate(
@@ -263,15 +267,15 @@ def test_the_rois_of_an_rtstruct_can_be_selected_by_name(tmp_path: Path, capsys:
     assert (code, rejected) == (0, 2)
     (first, _) = read_rows(tmp_path / "report")
     assert float(first["fnv_ml"]) == pytest.approx(3 * 4 * 1.7 * 0.9 * 3.1 / 1000)
-    assert capsys.readouterr().err == "error: truth: expected names of at most 1 class, got 2\n"
+    assert capsys.readouterr().err == "error: truth-names: expected names of at most 1 class, got 2\n"
 
 
 @pytest.mark.usefixtures("clean_environ")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps", "-1"], "clicks: expected 0 to 100, got -1"),
-        (["--steps", "101"], "clicks: expected 0 to 100, got 101"),
+        (["--steps", "-1"], "steps: expected 0 to 100, got -1"),
+        (["--steps", "101"], "steps: expected 0 to 100, got 101"),
         (["--seed", "-1"], "seed: expected a number of at least 0, got -1"),
         (["--postprocessing", "perhaps"], "postprocessing: expected on or off, got 'perhaps'"),
     ],
@@ -352,7 +356,7 @@ print(json.dumps([code, sorted({"torch", "monai", "holoscan"} & set(sys.modules)
 def test_evaluation_on_a_cpu_imports_neither_torch_nor_monai(tmp_path: Path) -> None:
     data, model = write_data(tmp_path / "data"), write_model(tmp_path / "model")
 
-    result = runs.process(
+    result = runs.run_process(
         ["python", "-c", PRINT_IMPORTS, "evaluate", model, data, "-o", tmp_path / "r", "--steps", 1, "--device", "cpu"]
     )
 

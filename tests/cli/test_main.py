@@ -16,13 +16,13 @@ from PIL import Image
 from pydicom import dcmread
 
 from clickseg.batch import run
-from clickseg.batch.plan import Plan
+from clickseg.batch.plan import RunPlan
 from clickseg.batch.settings import RunSettings
 from clickseg.cli.main import main
 from clickseg.clicks.click import Polarity
 from tests.helpers import phantoms, runs
-from tests.helpers.dicom_results import violations
-from tests.helpers.runs import clickseg
+from tests.helpers.dicom_results import dciodvfy_errors
+from tests.helpers.runs import run_clickseg
 
 FAR_CLICK = runs.click(9, 11, 13)
 
@@ -45,7 +45,7 @@ def find_only(folder: Path, suffix: str, sop_class: str = "") -> Path:
 def test_segment_writes_seg_sr_preview_and_report(tmp_path: Path, models: Path, dciodvfy: str) -> None:
     study, out = runs.write_input(tmp_path / "in", FAR_CLICK), tmp_path / "out"
 
-    result = runs.command("segment", study, "-o", out, "-m", models, "--precision", "f32")
+    result = runs.run_clickseg_process("segment", study, "-o", out, "-m", models, "--precision", "f32")
 
     assert (result.returncode, result.stderr) == (
         0,
@@ -56,15 +56,15 @@ def test_segment_writes_seg_sr_preview_and_report(tmp_path: Path, models: Path, 
     assert [path.stem for path in out.glob("*.dcm")] == [str(dcmread(p).SOPInstanceUID) for p in out.glob("*.dcm")]
     with Image.open(seg.with_suffix(".png")) as picture:
         assert picture.height > 300
-    assert violations(seg, dciodvfy) == []
-    assert violations(report, dciodvfy) == []
+    assert dciodvfy_errors(seg, dciodvfy) == []
+    assert dciodvfy_errors(report, dciodvfy) == []
     assert f"seg      {seg}" in result.stdout
     series = phantoms.read(study / "CT")
     sources = [plane.instance.text("SOPInstanceUID") for plane in series.stack.planes]
     pixels = hd.seg.segread(seg).get_pixels_by_source_instance(
         sources, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
     )
-    np.testing.assert_array_equal(pixels[..., 0] > 0, runs.expected(FAR_CLICK))
+    np.testing.assert_array_equal(pixels[..., 0] > 0, runs.expected_labels(FAR_CLICK))
     assert dcmread(seg).SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
 
 
@@ -72,7 +72,7 @@ def test_the_report_describes_the_run(tmp_path: Path, models: Path) -> None:
     study, out = runs.write_input(tmp_path / "in", FAR_CLICK), tmp_path / "out"
     runs.write_input(study, modality="MR")
 
-    clickseg("segment", study, "-o", out, "-m", models, "--statistics", "--precision", "f32")
+    run_clickseg("segment", study, "-o", out, "-m", models, "--statistics", "--precision", "f32")
 
     report = json.loads((out / "report.json").read_text())
     (entry,) = report["series"]
@@ -80,9 +80,9 @@ def test_the_report_describes_the_run(tmp_path: Path, models: Path) -> None:
     assert report["model"] == {"name": "thresholder", "version": "1.2.3"}
     assert set(entry["seconds"]) == {"reading", "preprocessing", "inference", "postprocessing", "writing"}
     (segment,) = entry["segments"]
-    voxels = runs.expected(FAR_CLICK).sum()
+    voxels = runs.expected_labels(FAR_CLICK).sum()
     assert segment["volume_ml"] == pytest.approx(voxels * runs.GEOMETRY.voxel_volume / 1000, abs=1e-4)
-    values = phantoms.hook(runs.GEOMETRY, 500, -700).array[runs.expected(FAR_CLICK)]
+    values = phantoms.hook_volume(runs.GEOMETRY, 500, -700).array[runs.expected_labels(FAR_CLICK)]
     assert segment["statistics"] == {
         "unit": "HU",
         "mean": pytest.approx(values.mean(), abs=1e-2),
@@ -93,9 +93,9 @@ def test_the_report_describes_the_run(tmp_path: Path, models: Path) -> None:
     assert entry["clicks"]["foreground"] == 1
     assert entry["engine"]["precision"] == "f32"
     assert set(entry["weights"]) == {"model.bin", "model.xml"}
-    assert entry["windows"]["count"] > entry["windows"]["repeated"] > 0  # windows of air around the hook are equal
+    assert entry["windows"]["count"] > entry["windows"]["reused"] > 0  # windows of air around the hook are equal
     assert all((out / name).is_file() for name in entry["files"].values())
-    (passed_over,) = report["passed_over"]["series"]
+    (passed_over,) = report["skipped_series"]
     assert passed_over["modality"] == "MR"
     assert str(tmp_path) not in (out / "report.json").read_text()
 
@@ -104,34 +104,34 @@ def test_the_same_input_gives_identical_files(tmp_path: Path, models: Path) -> N
     study = runs.write_input(tmp_path / "in", FAR_CLICK)
 
     for name in ("a", "b"):
-        clickseg("segment", study, "-o", tmp_path / name, "-m", models)
+        run_clickseg("segment", study, "-o", tmp_path / name, "-m", models)
 
-    assert runs.written(tmp_path / "a") == runs.written(tmp_path / "b")
+    assert runs.read_result_files(tmp_path / "a") == runs.read_result_files(tmp_path / "b")
 
 
 def test_clicks_in_the_input_can_be_ignored(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in", FAR_CLICK)
 
-    result = clickseg("segment", study, "-o", tmp_path / "a", "-m", models, "--clicks", "none")
-    clickseg("segment", study, "-o", tmp_path / "b", "-m", models, CLICKSEG_CLICKS="none")
+    result = run_clickseg("segment", study, "-o", tmp_path / "a", "-m", models, "--clicks", "none")
+    run_clickseg("segment", study, "-o", tmp_path / "b", "-m", models, CLICKSEG_CLICKS="none")
 
-    assert "passed over: the clicks of clicks.json" in result.stderr
+    assert "ignored: the clicks of clicks.json" in result.stderr
     assert (
         dcmread(find_only(tmp_path / "a", ".dcm", "Segmentation")).SegmentSequence[0].SegmentAlgorithmType
         == "AUTOMATIC"
     )
-    assert runs.written(tmp_path / "a") == runs.written(tmp_path / "b")
+    assert runs.read_result_files(tmp_path / "a") == runs.read_result_files(tmp_path / "b")
 
 
 def test_an_empty_result_is_valid(tmp_path: Path, models: Path, dciodvfy: str) -> None:
-    phantoms.write(tmp_path / "in", phantoms.hook(runs.GEOMETRY, -500, -700))
+    phantoms.write(tmp_path / "in", phantoms.hook_volume(runs.GEOMETRY, -500, -700))
     out = tmp_path / "out"
 
-    result = clickseg("segment", tmp_path / "in", "-o", out, "-m", models)
+    result = run_clickseg("segment", tmp_path / "in", "-o", out, "-m", models)
 
     assert result.returncode == 0
-    assert "nothing was found" in result.stdout
-    assert violations(find_only(out, ".dcm"), dciodvfy) == []
+    assert "no segments: the result is empty" in result.stdout
+    assert dciodvfy_errors(find_only(out, ".dcm"), dciodvfy) == []
     assert json.loads((out / "report.json").read_text())["series"][0]["segments"] == []
 
 
@@ -145,18 +145,18 @@ def test_the_nifti_file_has_the_label_map_in_patient_coordinates(tmp_path: Path,
         classes=classes,
         grid={"spacing_mm": [1.7, 0.9, 3.1], "orientation": "RAS"},
     )
-    phantoms.linear_model(
+    phantoms.write_linear_model(
         tmp_path / "m", section, weights=[[0], [-1], [1]] if first_channel else [[-1], [1], [0]], bias=[0] * 3
     )
     study = runs.write_input(tmp_path / "in")
 
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "m", "--nifti")
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "m", "--nifti")
 
     assert result.returncode == 0, result.stderr
     image = SimpleITK.ReadImage(str(find_only(tmp_path / "out", ".nii.gz")))
     for index in [(2, 2, 3), (11, 13, 15), (5, 3, 3)]:
         point = runs.GEOMETRY.map_indices_to_reference(np.array([index]))[0].tolist()
-        is_hook = bool(runs.expected()[index])
+        is_hook = bool(runs.expected_labels()[index])
         if first_channel:
             assert image[image.TransformPhysicalPointToIndex(point)] == (2 if is_hook else 1)
         else:
@@ -167,7 +167,7 @@ def test_the_nifti_file_has_the_label_map_in_patient_coordinates(tmp_path: Path,
 def test_a_labelmap_segmentation_is_written_on_request(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in")
 
-    clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--segmentation-type", "LABELMAP")
+    run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--segmentation-type", "LABELMAP")
 
     assert {dcmread(p).get("SegmentationType") for p in (tmp_path / "out").glob("*.dcm")} == {"LABELMAP", None}
 
@@ -180,7 +180,7 @@ def test_a_labelmap_segmentation_is_written_on_request(tmp_path: Path, models: P
         (["--series", "9.9"], 1, "error: no series 9.9 in the input"),
         (["--model", "x"], 1, "error: no model 'x': expected one of thresholder"),
         (["--clicks", "nowhere.json"], 1, "error: nowhere.json: cannot be read: No such file"),
-        (["--device", "cuda", "--engine", "openvino"], 1, "error: OpenVINO runs on the CPU here"),
+        (["--device", "cuda", "--engine", "openvino"], 1, "error: OpenVINO runs only on the CPU"),
         (["--repair", "magic"], 2, "error: unknown repair 'magic'"),
     ],
 )
@@ -191,7 +191,7 @@ def test_an_error_is_one_line_and_no_output_is_written(
     if error is None:
         sorted((study / "CT").iterdir())[4].unlink()
 
-    result = clickseg("segment", study, "-o", out, "-m", models, *arguments)
+    result = run_clickseg("segment", study, "-o", out, "-m", models, *arguments)
 
     assert result.returncode == code
     lines = runs.error_lines(result.stderr)
@@ -205,10 +205,10 @@ def test_an_error_is_one_line_and_no_output_is_written(
 def test_a_click_outside_the_series_is_an_error(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in", runs.click(99, 0, 0))
 
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
 
     assert result.returncode == 1
-    assert "lies outside the series" in runs.error_lines(result.stderr)[0]
+    assert "is outside the series" in runs.error_lines(result.stderr)[0]
     assert not (tmp_path / "out").exists()
 
 
@@ -218,7 +218,7 @@ def test_a_rejected_series_does_not_stop_the_other_series(tmp_path: Path, models
     phantoms.change(rejected, lambda dataset: dataset.__setattr__("RescaleType", "US"))
     phantoms.change(rejected, lambda dataset: dataset.__setattr__("ImageType", ["DERIVED", "PRIMARY"]))
 
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
 
     assert result.returncode == 1
     assert runs.error_lines(result.stderr)[0].startswith("error: bad/CT/0001.dcm: RescaleType")
@@ -230,7 +230,7 @@ def test_a_rejected_series_does_not_stop_the_other_series(tmp_path: Path, models
 def test_a_failure_is_written_to_metadata_json_on_request(tmp_path: Path, models: Path) -> None:
     (tmp_path / "in").mkdir()
 
-    clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+    run_clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
     metadata = json.loads((tmp_path / "out" / "metadata.json").read_text())
@@ -242,7 +242,7 @@ def test_metadata_json_can_be_read_by_other_users(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     umask = os.umask(0o022)
 
-    clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", CLICKSEG_METADATA="1")
+    run_clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", CLICKSEG_METADATA="1")
     os.umask(umask)
 
     assert stat.S_IMODE((tmp_path / "out" / "metadata.json").stat().st_mode) == 0o644
@@ -254,8 +254,8 @@ def test_a_run_with_closed_standard_streams_succeeds(tmp_path: Path, models: Pat
     study = runs.write_input(tmp_path / "in")
     command = f"{sys.executable} -m clickseg segment {study} -o {tmp_path / 'out'} -m {models} {closed}"
 
-    success = runs.process(["bash", "-c", command])
-    failure = runs.process(
+    success = runs.run_process(["bash", "-c", command])
+    failure = runs.run_process(
         ["bash", "-c", f"{sys.executable} -m clickseg segment {tmp_path / 'no'} -o {tmp_path} {closed}"]
     )
 
@@ -268,7 +268,7 @@ def test_metadata_of_a_failure_is_replaced_when_a_run_succeeds(tmp_path: Path, m
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metadata.json").write_text('{"exception": "InputError", "exception_message": "no"}')
 
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
 
     assert result.returncode == 0
     metadata = json.loads((tmp_path / "out" / "metadata.json").read_text())
@@ -280,13 +280,13 @@ def test_a_metadata_json_of_another_program_is_not_replaced(tmp_path: Path, mode
     study, target = runs.write_input(tmp_path / "in"), tmp_path / "target"
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metadata.json").write_text('{"mine": 1}')
-    clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+    run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
     assert (tmp_path / "out" / "metadata.json").read_text() == '{"mine": 1}'
 
     target.write_text("content")
     (tmp_path / "out" / "metadata.json").unlink()
     (tmp_path / "out" / "metadata.json").symlink_to(target)
-    clickseg("segment", tmp_path / "nowhere", "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
+    run_clickseg("segment", tmp_path / "nowhere", "-o", tmp_path / "out", "-m", models, CLICKSEG_METADATA="1")
     assert target.read_text() == "content"
     assert "exception" in json.loads((tmp_path / "out" / "metadata.json").read_text())
 
@@ -294,7 +294,10 @@ def test_a_metadata_json_of_another_program_is_not_replaced(tmp_path: Path, mode
 def test_control_characters_are_escaped(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in" / "a\nerror: fake\x1b[31m")
 
-    results = [clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", models), clickseg("inspect", study)]
+    results = [
+        run_clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", models),
+        run_clickseg("inspect", study),
+    ]
 
     assert not any(
         "\x1b" in text or "\nerror: fake" in text for result in results for text in (result.stdout, result.stderr)
@@ -308,11 +311,11 @@ def test_a_series_without_the_second_input_of_the_model_is_reported_as_an_error(
         for name, modality, unit in (("ct", "CT", "HU"), ("mr", "MR", ""))
     ]
     section = phantoms.metadata(inputs=inputs)
-    phantoms.linear_model(tmp_path / "models" / "two", section, weights=[[0, 0], [1, 0]], bias=[0, 0])
+    phantoms.write_linear_model(tmp_path / "models" / "two", section, weights=[[0, 0], [1, 0]], bias=[0, 0])
     for name, modality in (("a", "CT"), ("a", "MR"), ("b", "CT")):
         runs.write_input(tmp_path / "in" / name, modality=modality, name=name)
 
-    result = clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", tmp_path / "models")
+    result = run_clickseg("segment", tmp_path / "in", "-o", tmp_path / "out", "-m", tmp_path / "models")
 
     assert result.returncode == 1
     assert "input mr: expected one MR series" in runs.error_lines(result.stderr)[0]
@@ -321,7 +324,7 @@ def test_a_series_without_the_second_input_of_the_model_is_reported_as_an_error(
 
 
 def test_debug_prints_the_traceback_of_an_error(tmp_path: Path, models: Path) -> None:
-    result = clickseg("segment", tmp_path / "nowhere", "-o", tmp_path / "out", "-m", models, "--debug")
+    result = run_clickseg("segment", tmp_path / "nowhere", "-o", tmp_path / "out", "-m", models, "--debug")
 
     assert result.returncode == 1
     assert "Traceback" in result.stderr
@@ -331,14 +334,14 @@ def test_an_output_folder_below_a_file_is_an_error(tmp_path: Path, models: Path)
     study = runs.write_input(tmp_path / "in")
     (tmp_path / "file").touch()
 
-    result = clickseg("segment", study, "-o", tmp_path / "file" / "out", "-m", models)
+    result = run_clickseg("segment", study, "-o", tmp_path / "file" / "out", "-m", models)
 
     assert result.returncode == 1
     assert "cannot be written to: Not a directory" in runs.error_lines(result.stderr)[0]
 
 
 def test_an_output_folder_that_cannot_be_created_is_an_error(tmp_path: Path, models: Path) -> None:
-    result = clickseg("segment", runs.write_input(tmp_path / "in"), "-o", "/sys/out", "-m", models)
+    result = run_clickseg("segment", runs.write_input(tmp_path / "in"), "-o", "/sys/out", "-m", models)
 
     assert result.returncode == 1
     (line,) = runs.error_lines(result.stderr)
@@ -351,7 +354,7 @@ def test_a_slice_that_is_deleted_during_a_run_is_one_error_and_no_results_are_wr
     study, make_plan = runs.write_input(tmp_path / "in"), run.make_plan
     slices = sorted((study / "CT").iterdir())
 
-    def make_plan_and_delete_a_slice(settings: RunSettings) -> Plan:
+    def make_plan_and_delete_a_slice(settings: RunSettings) -> RunPlan:
         plan = make_plan(settings)
         slices[3].unlink()
         return plan
@@ -368,12 +371,12 @@ def test_a_series_with_a_missing_slice_is_segmented_after_a_repair(tmp_path: Pat
     study = runs.write_input(tmp_path / "in")
     sorted((study / "CT").iterdir())[4].unlink()
 
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--repair", "resample")
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--repair", "resample")
 
     assert result.returncode == 0, result.stderr
     assert "CT series in CT: resampled from 11 to 12 slices" in result.stderr
     (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
-    assert entry["input"][0]["remedies"] == ["resampled from 11 to 12 slices"]
+    assert entry["inputs"][0]["repairs"] == ["resampled from 11 to 12 slices"]
     seg = dcmread(find_only(tmp_path / "out", ".dcm", "Segmentation"))
     assert len(seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 11
 
@@ -383,7 +386,7 @@ def test_inspect_lists_each_series_and_its_problem(tmp_path: Path) -> None:
     runs.write_input(study, modality="MR")
     sorted((study / "MR").iterdir())[3].unlink()
 
-    result = clickseg("inspect", study)
+    result = run_clickseg("inspect", study)
 
     assert result.returncode == 0
     first = next(line.split() for line in result.stdout.splitlines() if line.startswith("CT "))
@@ -398,8 +401,8 @@ def test_inspect_prints_the_same_as_json(tmp_path: Path) -> None:
     runs.write_input(study, modality="MR")
     sorted((study / "MR").iterdir())[3].unlink()
 
-    table = json.loads(clickseg("inspect", study, "--json").stdout)
-    repaired = json.loads(clickseg("inspect", study, "--json", "--repair", "resample").stdout)
+    table = json.loads(run_clickseg("inspect", study, "--json").stdout)
+    repaired = json.loads(run_clickseg("inspect", study, "--json", "--repair", "resample").stdout)
 
     ct, mr = table["series"]
     assert (ct["modality"], ct["shape"], ct["spacing_mm"], ct["unit"]) == ("CT", [12, 14, 16], [3.1, 1.7, 0.9], "HU")
@@ -411,11 +414,11 @@ def test_inspect_prints_the_same_as_json(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_inspect_lists_damaged_files_and_objects_that_are_not_images(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in")
-    clickseg("segment", study, "-o", study / "result", "-m", models)
+    run_clickseg("segment", study, "-o", study / "result", "-m", models)
     path = sorted((study / "CT").iterdir())[0]
     path.write_bytes(path.read_bytes()[:500])
 
-    result = clickseg("inspect", study)
+    result = run_clickseg("inspect", study)
 
     assert result.returncode == 0
     assert "damaged: CT/0001.dcm: it ends before" in result.stdout
@@ -434,12 +437,12 @@ def test_inspect_lists_damaged_files_and_objects_that_are_not_images(tmp_path: P
     ],
 )
 def test_a_usage_error_has_exit_code_2(arguments: list[str]) -> None:
-    assert clickseg(*arguments).returncode == 2
+    assert run_clickseg(*arguments).returncode == 2
 
 
 def test_an_invalid_source_date_epoch_is_a_usage_error_of_every_command() -> None:
     for arguments in (["demo", "-o", "nowhere"], ["segment", "in", "-o", "nowhere"]):
-        result = clickseg(*arguments, SOURCE_DATE_EPOCH="abc")
+        result = run_clickseg(*arguments, SOURCE_DATE_EPOCH="abc")
         assert (result.returncode, runs.error_lines(result.stderr)) == (
             2,
             ["error: SOURCE_DATE_EPOCH: expected seconds since 1970, got 'abc'"],
@@ -451,7 +454,7 @@ def test_a_closed_standard_output_is_not_an_error(tmp_path: Path, models: Path) 
     study = runs.write_input(tmp_path / "in")
     command = f"{sys.executable} -m clickseg segment {study} -o {tmp_path}/out{{0}} -m {models}"
     codes = [
-        runs.process(["bash", "-c", f"{command.format(number)} {output}"]).returncode
+        runs.run_process(["bash", "-c", f"{command.format(number)} {output}"]).returncode
         for number, output in enumerate((">&-", "> /dev/full", "| true; exit ${PIPESTATUS[0]}"))
     ]
 
@@ -462,7 +465,7 @@ def test_a_closed_standard_output_is_not_an_error(tmp_path: Path, models: Path) 
 def test_a_demo_that_cannot_be_written_is_one_error_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    result = clickseg("demo", "-o", tmp_path / "file")
+    result = run_clickseg("demo", "-o", tmp_path / "file")
 
     assert result.returncode == 1
     assert runs.error_lines(result.stderr)[0].startswith(f"error: {tmp_path / 'file' / 'study'}: cannot be written to")
@@ -472,7 +475,7 @@ def test_a_full_disk_is_one_error_line_and_no_output_is_written(tmp_path: Path, 
     study = runs.write_input(tmp_path / "in")
     command = f"{sys.executable} -m clickseg segment {study} -o {tmp_path / 'out'} -m {models}"
 
-    result = runs.process(["bash", "-c", f"ulimit -f 2; {command}"])  # limits files to 2 KiB
+    result = runs.run_process(["bash", "-c", f"ulimit -f 2; {command}"])  # limits files to 2 KiB
 
     assert result.returncode == 1
     (line,) = runs.error_lines(result.stderr)
@@ -482,27 +485,30 @@ def test_a_full_disk_is_one_error_line_and_no_output_is_written(tmp_path: Path, 
 
 def test_clicks_outside_all_components_are_logged(tmp_path: Path) -> None:
     section = phantoms.metadata(guidance=phantoms.GUIDANCE, postprocessing={"keep": "clicked"})
-    phantoms.linear_model(
+    phantoms.write_linear_model(
         tmp_path / "models" / "no_click_weights", section, weights=[[0, 0, 0], [1, 0, 0]], bias=[0, 0]
     )
     study = runs.write_input(tmp_path / "in", FAR_CLICK)
 
-    with_click = clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "models")
-    without = clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "models", "--clicks", "none")
+    with_click = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "models")
+    without = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", tmp_path / "models", "--clicks", "none")
 
-    assert "1 foreground click of hook lies in nothing that the network found" in with_click.stderr
-    assert "model no_click_weights is made for foreground clicks: without any it paints organs too" in without.stderr
+    assert "1 foreground click of hook is outside every component that the network segmented" in with_click.stderr
+    assert (
+        "model no_click_weights expects foreground clicks: without them, the result also contains normal organs"
+        in without.stderr
+    )
 
 
 def test_help_and_version_are_printed() -> None:
-    assert clickseg("--version").stdout == "clickseg 0.1.0\n"
-    text = " ".join(clickseg("segment", "--help").stdout.split())
+    assert run_clickseg("--version").stdout == "clickseg 0.1.0\n"
+    text = " ".join(run_clickseg("segment", "--help").stdout.split())
     assert "[CLICKSEG_CLICKS]" in text
-    assert clickseg("--help").returncode == 0
+    assert run_clickseg("--help").returncode == 0
 
 
 def test_python_m_clickseg_is_the_same_command() -> None:
-    assert runs.process(["python", "-m", "clickseg", "--version"]).stdout == "clickseg 0.1.0\n"
+    assert runs.run_process(["python", "-m", "clickseg", "--version"]).stdout == "clickseg 0.1.0\n"
 
 
 def test_the_input_may_be_read_only(tmp_path: Path, models: Path) -> None:
@@ -510,7 +516,7 @@ def test_the_input_may_be_read_only(tmp_path: Path, models: Path) -> None:
     for path in [study, study / "CT"]:
         path.chmod(stat.S_IRUSR | stat.S_IXUSR)
 
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, cwd=tmp_path)
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, cwd=tmp_path)
 
     for path in [study, study / "CT"]:
         path.chmod(stat.S_IRWXU)
@@ -521,7 +527,7 @@ def test_the_input_may_be_read_only(tmp_path: Path, models: Path) -> None:
 def test_a_result_with_only_background_clicks_is_semiautomatic(tmp_path: Path, models: Path) -> None:
     study = runs.write_input(tmp_path / "in", runs.click(3, 3, 4, polarity=Polarity.BACKGROUND))
 
-    clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
+    run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models)
 
     seg = dcmread(find_only(tmp_path / "out", ".dcm", "Segmentation"))
     assert seg.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"

@@ -20,7 +20,7 @@ def docker(tmp_path: Path) -> FakeProgram:
 
 
 def run_package(program: FakeProgram, *words: object, **environ: str) -> subprocess.CompletedProcess[str]:
-    return runs.command("package", *words, cwd=REPOSITORY, **{**program.environ, **environ})
+    return runs.run_clickseg_process("package", *words, cwd=REPOSITORY, **{**program.environ, **environ})
 
 
 def test_the_build_context_contains_only_the_application(docker: FakeProgram) -> None:
@@ -152,7 +152,7 @@ def test_podman_is_used_if_docker_is_not_installed(tmp_path: Path) -> None:
 
 
 def test_without_docker_and_podman_there_is_one_error(tmp_path: Path) -> None:
-    result = runs.clickseg("package", "-t", "x", cwd=REPOSITORY, PATH=str(tmp_path))
+    result = runs.run_clickseg("package", "-t", "x", cwd=REPOSITORY, PATH=str(tmp_path))
 
     assert result.returncode == 1
     assert result.stderr.startswith("error: neither docker nor podman is installed\n")

@@ -9,7 +9,7 @@ import pytest
 from clickseg.cli.renamed import RENAMED_COMMANDS, RENAMED_OPTIONS
 from tests.helpers import runs
 from tests.helpers.fake_program import FakeProgram
-from tests.helpers.runs import clickseg
+from tests.helpers.runs import run_clickseg
 
 OPTIONS = [(command, old, new) for command, options in RENAMED_OPTIONS.items() for old, new in options.items()]
 
@@ -17,7 +17,7 @@ OPTIONS = [(command, old, new) for command, options in RENAMED_OPTIONS.items() f
 @pytest.mark.parametrize("arguments", [[], ["package"], ["package", "--engine", "tensorrt"], ["--help"], ["-q"]])
 def test_an_old_command_is_one_error_that_names_the_new_one(arguments: list[str]) -> None:
     for old, new in RENAMED_COMMANDS.items():
-        result = clickseg(*old.split(), *arguments)
+        result = run_clickseg(*old.split(), *arguments)
 
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == f"error: clickseg {old} was renamed to clickseg {new}\n"
@@ -32,7 +32,7 @@ def test_export_was_renamed_to_models_export() -> None:
 def test_an_old_option_is_one_error_that_names_the_new_one(command: str, old: str, new: str, value: str) -> None:
     words = {"two words": [old, "x"], "one word": [f"{old}=x"], "no word": [old]}[value]
 
-    result = clickseg(command, *words)
+    result = run_clickseg(command, *words)
 
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == f"error: {old} was renamed to {new}\n"
@@ -40,7 +40,7 @@ def test_an_old_option_is_one_error_that_names_the_new_one(command: str, old: st
 
 @pytest.mark.parametrize(("command", "old", "new"), OPTIONS, ids=lambda value: value)
 def test_the_help_has_the_new_name_only(command: str, old: str, new: str) -> None:
-    words = clickseg(command, "--help").stdout.replace("[", " ").replace("]", " ").split()
+    words = run_clickseg(command, "--help").stdout.replace("[", " ").replace("]", " ").split()
 
     assert new in words
     assert old not in words
@@ -56,7 +56,7 @@ def test_an_option_of_another_command_keeps_its_name(tmp_path: Path) -> None:
     """``--series`` was renamed for ``clicks`` only, ``--clicks`` for ``evaluate`` only."""
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
 
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--series", "9.9", "--clicks", "none")
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--series", "9.9", "--clicks", "none")
 
     assert runs.error_lines(result.stderr)[0].startswith("error: no series 9.9 in the input")
 
@@ -71,7 +71,7 @@ def test_an_old_environment_variable_is_one_error_that_names_the_new_one(tmp_pat
     }
     docker = FakeProgram(tmp_path / "fake")
 
-    result = clickseg(*words[command], CLICKSEG_REMEDY="resample", **docker.environ)
+    result = run_clickseg(*words[command], CLICKSEG_REMEDY="resample", **docker.environ)
 
     assert result.returncode == 2
     (line,) = runs.error_lines(result.stderr)
@@ -83,6 +83,6 @@ def test_an_old_environment_variable_is_one_error_that_names_the_new_one(tmp_pat
 def test_an_empty_old_environment_variable_is_ignored(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
 
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_REMEDY="")
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, CLICKSEG_REMEDY="")
 
     assert result.returncode == 0, result.stderr

@@ -28,7 +28,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def run_image(program: FakeProgram, *words: object, **environ: str) -> subprocess.CompletedProcess[str]:
-    return runs.clickseg("run", *words, **{**program.environ, **environ})
+    return runs.run_clickseg("run", *words, **{**program.environ, **environ})
 
 
 def find_run_arguments(program: FakeProgram) -> list[str]:
@@ -163,8 +163,8 @@ def test_the_progress_bar_is_shown_in_a_pipe_on_request(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
     words = ["segment", study, "-m", models, "-o"]
 
-    silent = runs.clickseg(*words, tmp_path / "silent")
-    shown = runs.clickseg(*words, tmp_path / "shown", CLICKSEG_PROGRESS="1")
+    silent = runs.run_clickseg(*words, tmp_path / "silent")
+    shown = runs.run_clickseg(*words, tmp_path / "shown", CLICKSEG_PROGRESS="1")
 
     assert "window" not in silent.stderr
     assert "window" in shown.stderr

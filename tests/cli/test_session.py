@@ -24,7 +24,7 @@ def models(tmp_path: Path) -> Path:
 
 def open_session(tmp_path: Path, models: Path, *clicks: object) -> Path:
     study = runs.write_input(tmp_path / "in", *clicks)
-    result = runs.clickseg(
+    result = runs.run_clickseg(
         "segment", study, "-o", tmp_path / "out", "-m", models, "--session", tmp_path / "s", SOURCE_DATE_EPOCH=CLOCK
     )
     assert result.returncode == 0, result.stderr
@@ -34,7 +34,7 @@ def open_session(tmp_path: Path, models: Path, *clicks: object) -> Path:
 def refine(tmp_path: Path, models: Path, *arguments: object, code: int = 0) -> str:
     shutil.rmtree(tmp_path / "refined", ignore_errors=True)
     command = ("refine", tmp_path / "in", "-o", tmp_path / "refined", "-m", models, "--session", tmp_path / "s")
-    result = runs.clickseg(*command, *arguments, SOURCE_DATE_EPOCH=CLOCK)
+    result = runs.run_clickseg(*command, *arguments, SOURCE_DATE_EPOCH=CLOCK)
     assert result.returncode == code, result.stderr
     return result.stderr if code else result.stdout
 
@@ -47,7 +47,7 @@ def segment(tmp_path: Path, models: Path, *clicks: object) -> Path:
     """Returns the output folder of ``clickseg segment`` with clicks."""
     study, output = runs.write_input(tmp_path / "plain", *clicks), tmp_path / "same"
     shutil.rmtree(output, ignore_errors=True)
-    result = runs.clickseg("segment", study, "-o", output, "-m", models, SOURCE_DATE_EPOCH=CLOCK)
+    result = runs.run_clickseg("segment", study, "-o", output, "-m", models, SOURCE_DATE_EPOCH=CLOCK)
     assert result.returncode == 0, result.stderr
     return output.rename(tmp_path / uuid.uuid4().hex)
 
@@ -116,9 +116,9 @@ def test_the_session_log_names_user_action_and_time_but_not_the_patient(tmp_path
         (["--add", "1,2"], 2, "--add: expected three numbers X,Y,Z (LPS mm), got '1,2'"),
         (["--add", "-1,x,2"], 2, "--add: expected three numbers X,Y,Z (LPS mm), got '-1,x,2'"),
         (["--label", "hook"], 2, "--label and --background describe a new click"),
-        (["--add", "9999,0,0"], 1, "lies outside the series"),
+        (["--add", "9999,0,0"], 1, "is outside the series"),
         (["--add", "0,0,0", "--label", "nose"], 1, "unknown label 'nose'"),
-        (["--remove", "7"], 1, "remove: expected a click from 1 to 1, got 7"),
+        (["--remove", "7"], 1, "remove: expected a click number from 1 to 1, got 7"),
         (["--redo"], 1, "redo: there is nothing to redo"),
         (["--undo", "--redo"], 2, "not allowed with argument"),
     ],
@@ -147,21 +147,23 @@ def test_a_folder_without_session_is_one_error(tmp_path: Path, models: Path) -> 
 def test_a_session_cannot_be_opened_twice(tmp_path: Path, models: Path) -> None:
     study = open_session(tmp_path, models, runs.click(9, 11, 13))
 
-    result = runs.clickseg("segment", study, "-o", tmp_path / "o", "-m", models, "--session", tmp_path / "s")
+    result = runs.run_clickseg("segment", study, "-o", tmp_path / "o", "-m", models, "--session", tmp_path / "s")
 
     assert result.returncode == 1
-    assert "holds a session already" in result.stderr
-    assert "clickseg refine goes on with it" in result.stderr
+    assert "already contains a session" in result.stderr
+    assert "resume it with clickseg refine" in result.stderr
 
 
 def test_a_session_has_exactly_one_series(tmp_path: Path, models: Path) -> None:
     runs.write_input(tmp_path / "in", name="one")
-    phantoms.write(tmp_path / "in" / "other", phantoms.hook(phantoms.oblique_geometry()), name="other")
+    phantoms.write(tmp_path / "in" / "other", phantoms.hook_volume(phantoms.oblique_geometry()), name="other")
 
-    result = runs.clickseg("segment", tmp_path / "in", "-o", tmp_path / "o", "-m", models, "--session", tmp_path / "s")
+    result = runs.run_clickseg(
+        "segment", tmp_path / "in", "-o", tmp_path / "o", "-m", models, "--session", tmp_path / "s"
+    )
 
     assert result.returncode == 2
-    assert "a session is of one series, got 2 to be segmented" in result.stderr
+    assert "expected one series to segment in a session, got 2" in result.stderr
 
 
 def test_segment_and_refine_replay_the_clicks_of_a_model_with_a_previous_mask(tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def test_segment_and_refine_replay_the_clicks_of_a_model_with_a_previous_mask(tm
         guidance=phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]},
     )
     weights = [[0, 0, 0, 0], [1, 100, -100, 0.8]]  # in the intersection of two click balls, the previous mask decides
-    phantoms.linear_model(tmp_path / "models" / "refining", section, weights, bias=[0, 0])
+    phantoms.write_linear_model(tmp_path / "models" / "refining", section, weights, bias=[0, 0])
     models = tmp_path / "models"
     first, second = runs.click(3, 3, 4), runs.click(3, 3, 6, polarity=Polarity.BACKGROUND)
     open_session(tmp_path, models, first)
@@ -188,7 +190,7 @@ def test_only_a_session_may_begin_without_clicks_if_the_model_requires_them(tmp_
     models = runs.write_model(tmp_path / "models", guidance={**phantoms.GUIDANCE, "required": True})
     study = runs.write_input(tmp_path / "in")
 
-    plain = runs.clickseg("segment", study, "-o", tmp_path / "plain", "-m", models)
+    plain = runs.run_clickseg("segment", study, "-o", tmp_path / "plain", "-m", models)
     open_session(tmp_path, models)
     refine(tmp_path, models, "--add", format_position(runs.click(3, 3, 4)))
     clicked = read_dicom_files(tmp_path / "refined")

@@ -14,8 +14,8 @@ from pydicom import Dataset, dcmread
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
 from tests.helpers import phantoms, runs
-from tests.helpers.dicom_results import violations
-from tests.helpers.reports import probe, report_of, save, seed_point
+from tests.helpers.dicom_results import dciodvfy_errors
+from tests.helpers.reports import make_ohif_sr, make_seed_point_group, make_sr, save_sr
 
 FIRST = runs.click(9, 11, 13)
 SECOND = runs.click(4, 4, 4, polarity=Polarity.BACKGROUND)
@@ -28,7 +28,7 @@ def models(tmp_path: Path) -> Path:
 
 def run_segment(study: Path, output: Path, models: Path, *options: object, epoch: int = 1700000000) -> dict[str, bytes]:
     """Runs ``clickseg segment``; returns its DICOM files by name."""
-    process = runs.clickseg("segment", study, "-o", output, "-m", models, *options, SOURCE_DATE_EPOCH=str(epoch))
+    process = runs.run_clickseg("segment", study, "-o", output, "-m", models, *options, SOURCE_DATE_EPOCH=str(epoch))
     assert process.returncode == 0, process.stderr
     return {path.name: path.read_bytes() for path in output.glob("*.dcm")}
 
@@ -73,7 +73,7 @@ def test_a_run_on_its_own_results_gives_the_same_bytes(tmp_path: Path, models: P
     entry = json.loads((tmp_path / "again" / "report.json").read_text())["series"][0]
     assert entry["clicks"]["source"].startswith("earlier/")
     assert (entry["clicks"]["foreground"], entry["clicks"]["background"]) == (1, 1)
-    assert all(violations(path, dciodvfy) == [] for path in (tmp_path / "again").glob("*.dcm"))
+    assert all(dciodvfy_errors(path, dciodvfy) == [] for path in (tmp_path / "again").glob("*.dcm"))
 
 
 def test_a_chain_of_refinements_names_its_predecessors_and_can_be_repeated(
@@ -97,7 +97,7 @@ def test_a_chain_of_refinements_names_its_predecessors_and_can_be_repeated(
         ]
         assert seg.SOPInstanceUID in referenced
     assert predecessor_uids(chain[0][1]) == set()
-    assert all(violations(path, dciodvfy) == [] for path in (tmp_path / "2").glob("*.dcm"))
+    assert all(dciodvfy_errors(path, dciodvfy) == [] for path in (tmp_path / "2").glob("*.dcm"))
 
     (tmp_path / "new").mkdir()
     shutil.copytree(study / "CT", tmp_path / "new" / "CT")
@@ -118,7 +118,7 @@ def test_the_newest_report_is_used_and_older_ones_are_listed_as_ignored(tmp_path
 
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["series"][0]["clicks"]["source"].startswith("r1/")
-    assert [name.partition("/")[0] for name in report["passed_over"]["clicks"]] == ["r0"]
+    assert [name.partition("/")[0] for name in report["ignored_click_files"]] == ["r0"]
 
 
 def test_reports_of_another_frame_of_reference_are_ignored(tmp_path: Path, models: Path) -> None:
@@ -133,16 +133,16 @@ def test_reports_of_another_frame_of_reference_are_ignored(tmp_path: Path, model
 
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["series"][0]["clicks"]["source"] is None
-    assert len(report["passed_over"]["clicks"]) == 1
+    assert len(report["ignored_click_files"]) == 1
 
 
 def write_foreign_report(frames: dict[str, list[float]], path: Path, **changes: object) -> Path:
     """Writes an SR of another tool, with a seed point in each frame of reference."""
-    report = report_of(*(seed_point(frame, point) for frame, point in frames.items()))
+    report = make_sr(*(make_seed_point_group(frame, point) for frame, point in frames.items()))
     for keyword, value in changes.items():
         setattr(report, keyword, value)
     path.parent.mkdir(exist_ok=True)
-    return save(report, path)
+    return save_sr(report, path)
 
 
 def test_a_report_with_several_frames_of_reference_gives_each_series_its_points(tmp_path: Path, models: Path) -> None:
@@ -163,11 +163,11 @@ def test_points_in_images_are_used_for_the_series_of_their_image(tmp_path: Path)
     for name in ("a", "b"):
         runs.write_input(study / name, name=name)
     groups = [
-        probe(phantoms.checked(study / name / "CT"), np.zeros(3), in_image=True).ContentSequence[0]
+        make_ohif_sr(phantoms.read_geometry(study / name / "CT"), np.zeros(3), in_image=True).ContentSequence[0]
         for name in ("a", "b", "b")
     ]
     (study / "sr").mkdir()
-    save(report_of(*groups), study / "sr" / "1.dcm")
+    save_sr(make_sr(*groups), study / "sr" / "1.dcm")
     models = runs.write_model(tmp_path / "aliased", classes=[phantoms.organ("hook", 1, aliases=["lesion"])])
 
     run_segment(study, tmp_path / "out", models)
@@ -175,7 +175,7 @@ def test_points_in_images_are_used_for_the_series_of_their_image(tmp_path: Path)
     entries = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
     assert sorted(entry["clicks"]["background"] for entry in entries) == [1, 2]
 
-    only_a = runs.clickseg(
+    only_a = runs.run_clickseg(
         "segment", study / "a", "-o", tmp_path / "one", "-m", models, "--clicks", study / "sr" / "1.dcm"
     )
     assert (only_a.returncode, "2 clicks in images that are not to be segmented" in only_a.stderr) == (1, True)

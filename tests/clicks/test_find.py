@@ -11,7 +11,7 @@ import pytest
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.find import find_clicks, read_clicks
 from clickseg.clicks.formats.clicks_json import write_clicks_json
-from clickseg.clicks.formats.grand_challenge import Frame
+from clickseg.clicks.formats.grand_challenge import CoordinateSystem
 from clickseg.clicks.names import split_name
 from clickseg.core.errors import ClickError
 
@@ -210,7 +210,7 @@ def test_lists_of_both_polarities_are_combined(tmp_path: Path) -> None:
         for n, name in enumerate(("lesion.mrk.json", "lesion_neg.mrk.json"))
     ]
 
-    clicks = find_clicks([str(path) for path in paths], tmp_path, Frame.VOXEL).clicks
+    clicks = find_clicks([str(path) for path in paths], tmp_path, CoordinateSystem.VOXEL).clicks
 
     assert [(c.label, c.polarity, c.position_mm[0]) for c in clicks.points] == [("lesion", FG, 0), ("lesion", BG, 1)]
     assert clicks.source == "lesion.mrk.json, lesion_neg.mrk.json"
@@ -220,14 +220,14 @@ def test_files_of_different_series_are_not_combined(tmp_path: Path) -> None:
     paths = [save(tmp_path, NATIVE | {"series_instance_uid": uid}, f"{uid}.json") for uid in ("1.2", "1.3")]
 
     with pytest.raises(ClickError, match="expected one series and one frame of reference"):
-        find_clicks([str(path) for path in paths], tmp_path, Frame.VOXEL)
+        find_clicks([str(path) for path in paths], tmp_path, CoordinateSystem.VOXEL)
 
 
 def test_no_click_file_is_searched_if_the_input_is_a_file(tmp_path: Path) -> None:
     save(tmp_path, NATIVE)
     (tmp_path / "image.dcm").touch()
 
-    assert find_clicks((), tmp_path / "image.dcm", Frame.VOXEL).clicks is None
+    assert find_clicks((), tmp_path / "image.dcm", CoordinateSystem.VOXEL).clicks is None
 
 
 def test_undefined_points_are_ignored(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_a_click_file_in_the_input_folder_is_found(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     save(tmp_path / "sub", NATIVE)
 
-    found = find_clicks((), tmp_path, Frame.VOXEL)
+    found = find_clicks((), tmp_path, CoordinateSystem.VOXEL)
 
     assert len(found.clicks.points) == 2
     assert found.clicks.source == "sub/clicks.json"
@@ -291,7 +291,7 @@ def test_a_click_file_in_the_input_folder_is_found(tmp_path: Path) -> None:
 def test_without_a_click_file_no_clicks_are_found(tmp_path: Path) -> None:
     save(tmp_path, {"other": 1}, "report.json")
 
-    assert find_clicks((), tmp_path, Frame.VOXEL).clicks is None
+    assert find_clicks((), tmp_path, CoordinateSystem.VOXEL).clicks is None
 
 
 def test_two_click_files_are_an_error_that_names_both(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_two_click_files_are_an_error_that_names_both(tmp_path: Path) -> None:
     save(tmp_path, slicer([]), "lesion.mrk.json")
 
     with pytest.raises(ClickError, match=r"2 click files in the input: clicks\.json, lesion\.mrk\.json") as caught:
-        find_clicks((), tmp_path, Frame.VOXEL)
+        find_clicks((), tmp_path, CoordinateSystem.VOXEL)
 
     assert caught.value.hint == "choose one or several with --clicks"
 
@@ -311,11 +311,11 @@ def test_an_explicit_source_has_priority_and_the_other_is_listed_as_ignored(tmp_
     save(inside, NATIVE)
     explicit = save(outside, NATIVE | {"clicks": []}, "mine.json")
 
-    found = find_clicks([str(explicit)], inside, Frame.VOXEL)
+    found = find_clicks([str(explicit)], inside, CoordinateSystem.VOXEL)
 
     assert found.clicks.points == ()
-    assert found.passed_over == ("clicks.json",)
-    assert find_clicks([str(inside / "clicks.json")], inside, Frame.VOXEL).passed_over == ()
+    assert found.ignored == ("clicks.json",)
+    assert find_clicks([str(inside / "clicks.json")], inside, CoordinateSystem.VOXEL).ignored == ()
 
 
 def test_two_links_to_one_click_file_are_one_file(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_two_links_to_one_click_file_are_one_file(tmp_path: Path) -> None:
     write_clicks_json(Clicks((Click("a", FG, (1, 2, 3)),)), tmp_path / "..data" / "clicks.json")
     (tmp_path / "clicks.json").symlink_to("..data/clicks.json")  # as Kubernetes mounts a ConfigMap
 
-    assert len(find_clicks((), tmp_path, Frame.VOXEL).clicks.points) == 1
+    assert len(find_clicks((), tmp_path, CoordinateSystem.VOXEL).clicks.points) == 1
 
 
 def test_a_link_out_of_the_input_folder_is_not_followed(tmp_path: Path) -> None:
@@ -333,17 +333,17 @@ def test_a_link_out_of_the_input_folder_is_not_followed(tmp_path: Path) -> None:
     (folder / "clicks.json").symlink_to(secret)
 
     with pytest.raises(ClickError, match=r"clicks\.json: links out of the input folder are not followed"):
-        find_clicks((), folder, Frame.VOXEL)
-    assert len(find_clicks([str(secret)], folder, Frame.VOXEL).clicks.points) == 1
+        find_clicks((), folder, CoordinateSystem.VOXEL)
+    assert len(find_clicks([str(secret)], folder, CoordinateSystem.VOXEL).clicks.points) == 1
 
 
 def test_the_source_none_uses_no_clicks(tmp_path: Path) -> None:
     save(tmp_path, NATIVE)
 
-    found = find_clicks(["none"], tmp_path, Frame.VOXEL)
+    found = find_clicks(["none"], tmp_path, CoordinateSystem.VOXEL)
 
     assert found.clicks == Clicks()
-    assert found.passed_over == ("clicks.json",)
+    assert found.ignored == ("clicks.json",)
 
 
 @pytest.mark.parametrize("label", ["a\nb", "\x1b[31m", "\ud800", "a\x00"])
@@ -370,7 +370,7 @@ def test_circular_links_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "b.json").symlink_to(tmp_path / "a.json")
 
     with pytest.raises(ClickError, match=r"a\.json: cannot be read: Too many levels of symbolic links"):
-        find_clicks([str(tmp_path / "a.json")], tmp_path, Frame.VOXEL)
+        find_clicks([str(tmp_path / "a.json")], tmp_path, CoordinateSystem.VOXEL)
 
 
 def test_parameters_that_are_not_points_are_ignored(tmp_path: Path) -> None:
@@ -379,8 +379,8 @@ def test_parameters_that_are_not_points_are_ignored(tmp_path: Path) -> None:
 
     deepgrow, vista = (read_clicks(save(tmp_path, data, f"{n}.json")) for n, data in enumerate((params, padded)))
 
-    assert [click.place for click in deepgrow.points] == [(138, 2, 3)]
-    assert [click.place for click in vista.points] == [(1, 2, 3)]
+    assert [click.position for click in deepgrow.points] == [(138, 2, 3)]
+    assert [click.position for click in vista.points] == [(1, 2, 3)]
 
 
 @pytest.mark.parametrize("point", [[1.5, 2, 3], ["1", 2, 3], [True, 2, 3], [-1, 2, 3], [1, 2]])

@@ -13,25 +13,25 @@ import numpy as np
 import pytest
 
 from clickseg.clicks.click import Clicks, Polarity
-from clickseg.core.device import HOST, CudaDevice, Device, device_of
+from clickseg.core.device import HOST, CudaDevice, Device, array_device
 from clickseg.core.errors import DeviceMemoryError
 from clickseg.core.memory import Memory
 from clickseg.core.progress import no_progress
-from clickseg.inference.case import Predicted, Prepared
+from clickseg.inference.case import PredictedCase, PreprocessedCase
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.cuda_runtime import has_cuda_device
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.incremental import IncrementalInference
-from clickseg.inference.intensity import fitted
+from clickseg.inference.intensity import fit_scaler
 from clickseg.inference.kernels import KernelChoice
-from clickseg.inference.model_input import Scaled, Whole
-from clickseg.inference.pipeline import _infer_on, infer
-from clickseg.inference.preprocess import make_case, prepare
+from clickseg.inference.model_input import InMemoryImage, ScaledImage
+from clickseg.inference.pipeline import _infer_on_device, infer
+from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import load_package
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
 from tests.helpers import phantoms, runs
-from tests.helpers.duck import Duck, FakeDevice
+from tests.helpers.fake_device import FakeDevice, FakeDeviceArray
 
 SCALINGS = [
     RangeScaling(kind="range", a_min=-9, a_max=9),
@@ -52,21 +52,21 @@ class DeviceEngine:
         self._engine = engine
         self.batch, self.weights, self.describe = engine.batch, engine.weights, engine.describe
 
-    def infer(self, batch: Duck) -> Duck:
-        return Duck(self._engine.infer(np.ascontiguousarray(batch.there)).copy())
+    def infer(self, batch: FakeDeviceArray) -> FakeDeviceArray:
+        return FakeDeviceArray(self._engine.infer(np.ascontiguousarray(batch.host_array)).copy())
 
 
-def prepare_case(folder: Path, **changes: object) -> tuple[Prepared, Engine]:
+def prepare_case(folder: Path, **changes: object) -> tuple[PreprocessedCase, Engine]:
     series = phantoms.read(runs.write_input(folder / "in") / "CT")
     package = load_package(runs.write_model(folder / "models", **changes) / "thresholder")
     clicks = Clicks((runs.click(9, 11, 13), runs.click(3, 3, 4, polarity=Polarity.BACKGROUND)))
-    return prepare(make_case([series], clicks, package)), make_engine(
+    return preprocess(make_case([series], clicks, package)), make_engine(
         package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)
     )
 
 
-def run_inference(device: Device, case: Prepared, engine: Engine, folder: Path) -> Predicted:
-    return _infer_on(device, case, engine, no_progress, KernelChoice(), Memory(1 << 40, folder))
+def run_inference(device: Device, case: PreprocessedCase, engine: Engine, folder: Path) -> PredictedCase:
+    return _infer_on_device(device, case, engine, no_progress, KernelChoice(), Memory(1 << 40, folder))
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -89,20 +89,20 @@ def test_arrays_stay_on_the_device_until_the_label_map_is_computed(
 @pytest.mark.parametrize("scaling", SCALINGS, ids=lambda scaling: scaling.kind)
 def test_values_are_scaled_on_their_device(scaling: Scaling) -> None:
     values = np.random.default_rng(3).integers(-10, 10, (4, 5, 6)).astype(np.float32)
-    on_host = Scaled(Whole(values), fitted(scaling, lambda: [values]))
+    on_host = ScaledImage(InMemoryImage(values), fit_scaler(scaling, lambda: [values]))
 
     device, box = FakeDevice(), (slice(1, 3), slice(0, 5), slice(2, 6))
-    with device.working():
-        on_device = device.get(on_host.on(device).part(box))
+    with device.activate():
+        on_device = device.get(on_host.to_device(device).crop(box))
 
-    assert on_device.tobytes() == on_host.part(box).tobytes()
+    assert on_device.tobytes() == on_host.crop(box).tobytes()
 
 
 def test_without_cupy_the_device_of_every_engine_is_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
 
-    assert device_of("cpu") is HOST
-    assert device_of("cuda:1") is HOST
+    assert array_device("cpu") is HOST
+    assert array_device("cuda:1") is HOST
 
 
 def test_if_cupy_cannot_be_imported_the_host_is_used_with_a_warning(
@@ -111,7 +111,7 @@ def test_if_cupy_cannot_be_imported_the_host_is_used_with_a_warning(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     monkeypatch.setitem(sys.modules, "cupy", None)  # makes the import fail
 
-    assert device_of("cuda") is HOST
+    assert array_device("cuda") is HOST
     assert "CuPy cannot be used, its work is done on the host" in caplog.text
 
 
@@ -141,17 +141,17 @@ class LimitedEngine(DeviceEngine):
         self.batch, self._fits, self._blends = batch, fits, blends
         self.describe = lambda: {"batch": batch}
 
-    def smaller(self) -> LimitedEngine | None:
+    def with_half_batch(self) -> LimitedEngine | None:
         return LimitedEngine(self._engine, self.batch // 2, self._fits, self._blends) if self.batch > 1 else None
 
     def infer(self, batch):
-        is_on_device = isinstance(batch, Duck)
+        is_on_device = isinstance(batch, FakeDeviceArray)
         assert len(batch) == self.batch
         if len(batch) > self._fits or (is_on_device and not self._blends):
             raise DeviceMemoryError("the memory of the device is full", hint="use another one")
-        windows = batch.there if is_on_device else batch
+        windows = batch.host_array if is_on_device else batch
         logits = np.concatenate([self._engine.infer(window[np.newaxis]).copy() for window in windows])
-        return Duck(logits) if is_on_device else logits
+        return FakeDeviceArray(logits) if is_on_device else logits
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_if_the_device_is_full_batches_get_smaller_and_then_the_host_blends(
 
     assert (result.engine["batch"], result.windows.logits) == (batch, logits)
     assert len(caplog.records) == {4: 0, 2: 1, 1: 3}[batch]
-    assert device.alive_at_release == [0] * len(caplog.records)  # the memory of a failed attempt is freed
+    assert device.live_array_counts == [0] * len(caplog.records)  # the memory of a failed attempt is freed
     on_host = run_inference(HOST, case, engine, tmp_path)
     assert result.labels.array.tobytes() == on_host.labels.array.tobytes()
 
@@ -248,18 +248,18 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
 
 
 def test_work_is_done_on_the_selected_gpu_and_its_memory_is_freed(gpu: FakeGpu) -> None:
-    with CudaDevice(1).working():
+    with CudaDevice(1).activate():
         assert gpu.current == [0, 1]
 
     assert (gpu.current, gpu.freed) == ([0], [1])
 
 
 def test_a_gpu_is_full_only_if_torch_has_no_cached_memory(gpu: FakeGpu) -> None:
-    with CudaDevice(1).working():
+    with CudaDevice(1).activate():
         assert gpu.allocator(5) == "memory"
     assert (gpu.room, gpu.cached_by_torch) == (1, 0)
 
-    with pytest.raises(DeviceMemoryError, match="CUDA device 1: Out of memory allocating"), CudaDevice(1).working():
+    with pytest.raises(DeviceMemoryError, match="CUDA device 1: Out of memory allocating"), CudaDevice(1).activate():
         gpu.allocator(2)
 
 
@@ -282,7 +282,7 @@ def test_if_the_home_folder_is_not_writable_kernels_are_cached_in_memory(
 def test_without_torch_a_full_gpu_is_an_error_at_once(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch")
 
-    with pytest.raises(DeviceMemoryError), CudaDevice(1).working():
+    with pytest.raises(DeviceMemoryError), CudaDevice(1).activate():
         gpu.allocator(5)
 
 
@@ -296,10 +296,10 @@ def test_a_session_runs_on_the_device_and_stores_logits_there_if_they_fit(tmp_pa
     for session_engine, device in zip((engine, DeviceEngine(engine)), devices, strict=True):
         inference = IncrementalInference(case, session_engine, Memory(1 << 40, tmp_path), KernelChoice(), device=device)
         inference.run_all((), no_progress)
-        inference.move_to(points, no_progress)
-        inference.move_to(points[:1], no_progress)
+        inference.update_clicks(points, no_progress)
+        inference.update_clicks(points[:1], no_progress)
         labels.append(inference.labels.array.tobytes())
-        assert type(inference._logits).__name__ == ("InMemory" if session_engine is engine or room else "NullStore")
+        assert type(inference._logits).__name__ == ("MemoryStore" if session_engine is engine or room else "NullStore")
 
     assert labels[0] == labels[1]
     assert any(labels[0])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clickseg.core.errors import OutputError
-from clickseg.core.files import file_sha256, part_of, remove_parts, replace_whole, write_bytes
+from clickseg.core.files import file_sha256, remove_stale_temporaries, replace_atomically, temporary_path, write_bytes
 
 
 def test_a_link_is_followed_by_write_bytes_and_replaced_by_replace_whole(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_a_link_is_followed_by_write_bytes_and_replaced_by_replace_whole(tmp_pat
     write_bytes(link, b"new")
 
     assert (link.is_symlink(), target.read_bytes()) == (True, b"new")
-    replace_whole(link, b"own")
+    replace_atomically(link, b"own")
     assert (link.is_symlink(), link.read_bytes(), target.read_bytes()) == (False, b"own", b"new")
 
 
@@ -47,13 +47,13 @@ def test_a_device_is_written_to_directly() -> None:
 
 
 def test_stale_temporary_files_are_removed_and_new_ones_stay(tmp_path: Path) -> None:
-    old, young = part_of(tmp_path / "a.json"), part_of(tmp_path / "b.json")
+    old, young = temporary_path(tmp_path / "a.json"), temporary_path(tmp_path / "b.json")
     for temporary in (old, young):
         temporary.write_bytes(b"half")
     an_hour_ago = time.time() - 3600
     os.utime(old, (an_hour_ago, an_hour_ago))
 
-    remove_parts(tmp_path)
+    remove_stale_temporaries(tmp_path)
 
     assert [*tmp_path.iterdir()] == [young]
 

@@ -22,7 +22,7 @@ sys.exit(main(sys.argv[1:]))
 def test_a_run_rarely_collects_all_objects_and_not_at_its_end(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
 
-    process = runs.process(["python", "-c", PROGRAM, "segment", study, "-o", tmp_path / "out", "-m", models])
+    process = runs.run_process(["python", "-c", PROGRAM, "segment", study, "-o", tmp_path / "out", "-m", models])
 
     assert process.returncode == 0
     assert process.stdout.splitlines()[-1] == "True True True"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from clickseg.core.interruption import deferred_interruption, raise_again, raise_when_terminated
+from clickseg.core.interruption import defer_interruption, install_signal_handlers, raise_pending_interruption
 from tests.helpers import runs
 
 ENTRY_POINTS: dict[str, list[object]] = {
@@ -26,8 +26,8 @@ def test_an_interrupted_run_leaves_only_its_metadata(tmp_path: Path, entry_point
     study, output = runs.write_input(tmp_path / "in"), tmp_path / "out"
     models = runs.write_slow_model(tmp_path / "models")
 
-    run = runs.started([*ENTRY_POINTS[entry_point], study, "-m", models, "-o", output], CLICKSEG_METADATA="1")
-    runs.wait_until_it_runs(output)
+    run = runs.start_process([*ENTRY_POINTS[entry_point], study, "-m", models, "-o", output], CLICKSEG_METADATA="1")
+    runs.wait_until_running(output)
     run.send_signal(number)
     _, errors = run.communicate(timeout=runs.HANG_S)
 
@@ -56,7 +56,7 @@ def signal_handlers() -> Iterator[None]:
     """Signals raise ``KeyboardInterrupt``, as in the command. Restores the signal handlers afterwards."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before, hook = [signal.getsignal(number) for number in signals], sys.unraisablehook
-    raise_when_terminated()
+    install_signal_handlers()
     yield
     sys.unraisablehook = hook
     for number, handler in zip(signals, before, strict=True):
@@ -67,7 +67,7 @@ def test_a_signal_in_a_deferred_block_is_raised_at_its_end(signal_handlers: None
     finished: list[str] = []
 
     def work() -> None:
-        with deferred_interruption():
+        with defer_interruption():
             signal.raise_signal(signal.SIGTERM)
             finished.append("not interrupted")
 
@@ -91,11 +91,11 @@ def test_an_interruption_that_cannot_be_raised_at_once_is_raised_later_and_not_p
 
     assert capsys.readouterr().err == ""
     with pytest.raises(KeyboardInterrupt):
-        raise_again()
+        raise_pending_interruption()
 
 
 def test_after_a_deferred_block_signals_are_raised_at_once(signal_handlers: None) -> None:
-    with deferred_interruption():
+    with defer_interruption():
         pass
 
     with pytest.raises(KeyboardInterrupt):
@@ -114,26 +114,26 @@ class Interrupted(threading.Thread):
             os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread = Interrupted
 from clickseg.inference import kernels
-kernels._WORTH_COMPILING = 0
+kernels._MIN_ADDITIONS_TO_COMPILE = 0
 """,
     "an import that turns an interruption into another error": """
 from clickseg.batch import steps
-def finish(*_, **__):
+def postprocess(*_, **__):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except KeyboardInterrupt:
         raise ImportError
-steps.finish = finish
+steps.postprocess_and_measure = postprocess
 """,
     "a library that swallows an interruption": """
 from clickseg.batch import steps
-prepare = steps.prepare
-def prepare_interrupted(case):
+preprocess = steps.preprocess
+def preprocess_interrupted(case):
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except KeyboardInterrupt:
-        return prepare(case)
-steps.prepare = prepare_interrupted
+        return preprocess(case)
+steps.preprocess = preprocess_interrupted
 """,
 }
 
@@ -146,7 +146,7 @@ def test_interruptions_that_a_library_loses_still_end_the_run(tmp_path: Path, ca
         f"import os, signal\nfrom clickseg.cli.main import main\n{LOST_INTERRUPTIONS[case]}\nraise SystemExit(main())"
     )
 
-    run = runs.started([sys.executable, "-c", program, "segment", study, "-m", models, "-o", tmp_path / "out"])
+    run = runs.start_process([sys.executable, "-c", program, "segment", study, "-m", models, "-o", tmp_path / "out"])
     _, errors = run.communicate(timeout=runs.HANG_S)
 
     assert errors.splitlines()[1:] == ["error: interrupted"]

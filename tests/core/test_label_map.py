@@ -18,7 +18,7 @@ def test_bits_and_numbers_give_the_same_masks_for_exclusive_classes(count: int, 
     exclusive = LabelMap(numbers, False, count)
     overlapping = LabelMap(np.packbits(one_hot, axis=-1, bitorder="little"), True, count)
 
-    assert exclusive.present() == overlapping.present()
+    assert exclusive.present_classes() == overlapping.present_classes()
     for number in range(1, count + 1):
         assert np.array_equal(exclusive.mask(number), overlapping.mask(number))
 
@@ -29,7 +29,7 @@ def test_removing_voxels_of_one_class_does_not_change_the_others(overlapping: bo
     labels = LabelMap(array, overlapping, 10)
     everywhere = np.ones((2, 2, 2), bool)
 
-    remaining = labels.without(1, everywhere)
+    remaining = labels.remove_class(1, everywhere)
 
     assert not remaining.mask(1).any()
     assert np.array_equal(remaining.mask(2), labels.mask(2))

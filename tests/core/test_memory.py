@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from clickseg.core.errors import UsageError
-from clickseg.core.memory import Memory, machine_limit_bytes, read_size
+from clickseg.core.memory import Memory, machine_limit_bytes, parse_size
 from tests.helpers import runs
 
 GB = 1 << 30
@@ -36,13 +36,13 @@ def make_machine(folder: Path, groups: str = "", **limits: str) -> Path:
     [("8G", 8 * GB), ("8 GiB", 8 * GB), ("512m", 512 << 20), ("1.5G", GB + GB // 2), ("1000000", 1_000_000)],
 )
 def test_sizes_are_read_as_users_write_them(text: str, size: int) -> None:
-    assert read_size(text) == size
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1G", "0", "8 X", "8G8", "1e9", "nan", "9" * 400])
 def test_an_invalid_size_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="memory-limit: expected a size such as 8G or 512M"):
-        read_size(text)
+        parse_size(text)
 
 
 def test_the_limit_of_the_machine_is_its_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,17 +83,17 @@ def test_without_control_groups_this_machine_has_a_limit() -> None:
 
 def test_allocated_memory_reduces_free_bytes(tmp_path: Path) -> None:
     memory = Memory(100 * GB, tmp_path)
-    before = memory.left()
+    before = memory.free_bytes()
 
     block = b"1" * (256 << 20)
 
-    assert before - memory.left() >= 0.9 * len(block)
+    assert before - memory.free_bytes() >= 0.9 * len(block)
 
 
 def test_a_run_above_the_limit_is_one_error_line_and_leaves_no_files(tmp_path: Path) -> None:
     study, models = runs.write_input(tmp_path / "in"), runs.write_model(tmp_path / "models")
 
-    process = runs.clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--memory-limit", "1M")
+    process = runs.run_clickseg("segment", study, "-o", tmp_path / "out", "-m", models, "--memory-limit", "1M")
 
     assert process.returncode == 1
     (line,) = [text for text in process.stderr.splitlines() if text.startswith("error:")]

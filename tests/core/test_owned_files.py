@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clickseg.core.owned_files import is_ours, knows_owners, open_without_following_links, user_and_group
+from clickseg.core.owned_files import has_file_owners, is_trusted_file, open_without_following_links, user_and_group
 
 
 def file_status(mode: int, owner: int) -> os.stat_result:
@@ -27,15 +27,15 @@ def file_status(mode: int, owner: int) -> os.stat_result:
     ],
 )
 def test_files_that_only_this_user_and_root_can_write_are_trusted(mode: int, owner: int, expected: bool) -> None:
-    assert is_ours(file_status(mode, owner)) is expected
+    assert is_trusted_file(file_status(mode, owner)) is expected
 
 
 def test_no_file_is_trusted_on_a_system_without_owners(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "geteuid")
     monkeypatch.delattr(os, "getuid")
 
-    assert not knows_owners()
-    assert not is_ours(file_status(stat.S_IFREG | 0o644, 0))
+    assert not has_file_owners()
+    assert not is_trusted_file(file_status(stat.S_IFREG | 0o644, 0))
     assert user_and_group() is None
 
 

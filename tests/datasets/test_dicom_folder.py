@@ -18,8 +18,14 @@ from clickseg.datasets.case import CaseFiles, LabelledCase
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.read import read_case
 from tests.helpers import phantoms
-from tests.helpers.dataset_folders import LPS_TO_RAS, make_label_map, nifti, write_json
-from tests.helpers.dicom_files import contour, rtstruct, save, segmentation, series
+from tests.helpers.dataset_folders import LPS_TO_RAS, make_label_map, write_json, write_nifti
+from tests.helpers.dicom_files import (
+    contour_item,
+    save_dataset,
+    write_rtstruct,
+    write_segmentation,
+    write_series_on_grid,
+)
 from tests.helpers.polygons import STAR, winding_mask
 
 BOX = np.array([[0.5, 1.5], [0.5, 12.5], [9.5, 11.5], [8.5, 0.5]])
@@ -44,13 +50,13 @@ def values_at(volume: hd.Volume, points: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def oblique(tmp_path: Path) -> list[Dataset]:
-    return series(tmp_path / "in", phantoms.oblique_geometry())
+    return write_series_on_grid(tmp_path / "in", phantoms.oblique_geometry())
 
 
 def test_contours_are_filled_at_their_positions(tmp_path: Path, oblique: list[Dataset]) -> None:
     geometry = phantoms.oblique_geometry()
     contours = [to_slice(geometry, *arguments) for arguments in [(BOX, 2), (HOLE, 2), (STAR, 5)]]
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": contours})
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": contours})
 
     labels = read_labelled_case(tmp_path / "in", path).truth
 
@@ -90,7 +96,7 @@ def test_regions_are_selected_by_their_names(
     geometry = phantoms.oblique_geometry()
     names = ["GTV_Mass", " GTV_edema ", "liver", "BODY"]
     regions = {name: [to_slice(geometry, STAR, index)] for index, name in enumerate(names)}
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], regions, ["GTV", "", "ORGAN", "EXTERNAL"])
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], regions, ["GTV", "", "ORGAN", "EXTERNAL"])
 
     labels = read_labelled_case(tmp_path / "in", path, class_names=classes).truth
 
@@ -101,7 +107,7 @@ def test_regions_are_selected_by_their_names(
 
 def test_a_single_region_is_used_whatever_its_type(tmp_path: Path, oblique: list[Dataset]) -> None:
     contours = [to_slice(phantoms.oblique_geometry(), STAR, 1)]
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"liver": contours}, ["ORGAN"])
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"liver": contours}, ["ORGAN"])
 
     assert read_labelled_case(tmp_path / "in", path).truth.array.max() == 1
 
@@ -109,7 +115,7 @@ def test_a_single_region_is_used_whatever_its_type(tmp_path: Path, oblique: list
 def test_the_later_class_is_used_if_regions_overlap(tmp_path: Path, oblique: list[Dataset]) -> None:
     geometry = phantoms.oblique_geometry()
     regions = {"tumour": [to_slice(geometry, STAR, 1)], "organ": [to_slice(geometry, BOX, 1)]}
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], regions)
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], regions)
 
     labels = read_labelled_case(tmp_path / "in", path, class_names=(("organ",), ("tumour",))).truth.array
 
@@ -120,7 +126,7 @@ def test_the_later_class_is_used_if_regions_overlap(tmp_path: Path, oblique: lis
 def test_regions_with_other_names_are_rejected_with_a_list_of_the_regions(
     tmp_path: Path, oblique: list[Dataset]
 ) -> None:
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"liver": [], "BO\x07DY": []}, ["ORGAN", "EXTERNAL"])
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"liver": [], "BO\x07DY": []}, ["ORGAN", "EXTERNAL"])
 
     with pytest.raises(InputError, match=r"rs.dcm: expected a lesion, got liver, BO\\x07DY"):
         read_labelled_case(tmp_path / "in", path)
@@ -129,7 +135,7 @@ def test_regions_with_other_names_are_rejected_with_a_list_of_the_regions(
 
 
 def test_a_region_without_contours_is_empty(tmp_path: Path, oblique: list[Dataset]) -> None:
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": []})
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": []})
 
     assert not read_labelled_case(tmp_path / "in", path).truth.array.any()
 
@@ -146,7 +152,7 @@ def test_contours_that_are_not_in_the_slices_are_rejected(
     tmp_path: Path, oblique: list[Dataset], corners: np.ndarray, index: float, message: str
 ) -> None:
     contours = [to_slice(phantoms.oblique_geometry(), corners, index)]
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": contours})
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": contours})
 
     with pytest.raises(InputError, match=message):
         read_labelled_case(tmp_path / "in", path)
@@ -154,31 +160,31 @@ def test_contours_that_are_not_in_the_slices_are_rejected(
 
 @pytest.mark.parametrize("kind", ["OPEN_PLANAR", "", "OPEN_NONPLANAR"])
 def test_contours_that_are_not_closed_are_rejected(tmp_path: Path, oblique: list[Dataset], kind: str) -> None:
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]})
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]})
     data = dcmread(path)
     data.ROIContourSequence[0].ContourSequence[0].ContourGeometricType = kind
-    save(path, data)
+    save_dataset(path, data)
 
     with pytest.raises(InputError, match=r"ContourGeometricType \(3006,0042\): expected CLOSED_PLANAR, got"):
         read_labelled_case(tmp_path / "in", path)
 
 
 def test_points_are_ignored(tmp_path: Path, oblique: list[Dataset]) -> None:
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]})
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]})
     data = dcmread(path)
-    point = contour(to_slice(phantoms.oblique_geometry(), STAR[:1], 3))
+    point = contour_item(to_slice(phantoms.oblique_geometry(), STAR[:1], 3))
     point.ContourGeometricType = "POINT"
     data.ROIContourSequence[0].ContourSequence.append(point)
-    save(path, data)
+    save_dataset(path, data)
 
     assert not read_labelled_case(tmp_path / "in", path).truth.array[3].any()
 
 
 def test_contours_in_another_frame_of_reference_are_rejected(tmp_path: Path, oblique: list[Dataset]) -> None:
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]})
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]})
     data = dcmread(path)
     data.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = generate_uid()
-    save(path, data)
+    save_dataset(path, data)
 
     with pytest.raises(InputError, match="expected the frame of reference of the series"):
         read_labelled_case(tmp_path / "in", path)
@@ -195,7 +201,7 @@ def test_segments_are_at_the_positions_that_highdicom_wrote(tmp_path: Path, obli
     truth = make_label_map()
     truth.array[3:5] = 0  # empty frames are not stored
     pixels = slices_in_order(oblique, truth)
-    path = segmentation(tmp_path / "seg.dcm", oblique, pixels, ["hook", "corner"], kind=kind)
+    path = write_segmentation(tmp_path / "seg.dcm", oblique, pixels, ["hook", "corner"], kind=kind)
 
     separate = read_labelled_case(tmp_path / "in", path, class_names=(("hook",), ("corner",))).truth
     combined = read_labelled_case(tmp_path / "in", path).truth
@@ -206,25 +212,25 @@ def test_segments_are_at_the_positions_that_highdicom_wrote(tmp_path: Path, obli
 
 
 def test_a_fractional_segment_has_a_threshold_of_one_half(tmp_path: Path, oblique: list[Dataset]) -> None:
-    fractions = slices_in_order(oblique, phantoms.hook(phantoms.oblique_geometry(), 0.6, 0.4)).astype(np.float32)
-    path = segmentation(tmp_path / "seg.dcm", oblique, fractions, ["hook"], kind="FRACTIONAL")
+    fractions = slices_in_order(oblique, phantoms.hook_volume(phantoms.oblique_geometry(), 0.6, 0.4)).astype(np.float32)
+    path = write_segmentation(tmp_path / "seg.dcm", oblique, fractions, ["hook"], kind="FRACTIONAL")
 
     labels = read_labelled_case(tmp_path / "in", path).truth
 
-    expected = phantoms.hook(phantoms.oblique_geometry())
+    expected = phantoms.hook_volume(phantoms.oblique_geometry())
     points = expected.map_indices_to_reference(np.argwhere(np.ones(expected.spatial_shape)))
     np.testing.assert_array_equal(values_at(labels, points), expected.array.ravel())
 
 
 def test_slices_with_small_position_errors_keep_their_segments(tmp_path: Path) -> None:
-    images = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()), "CT")
-    normal = phantoms.rotation()[:, 2]
+    images = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()), "CT")
+    normal = phantoms.rotation_matrix()[:, 2]
     for number, image in enumerate(images):
         position = np.array(image.ImagePositionPatient, float) + normal * (0.1 if number % 2 else -0.1)
         image.ImagePositionPatient = [f"{value:.6f}" for value in position]
     phantoms.save(tmp_path / "in", images)
     pixels = slices_in_order(images, make_label_map())
-    path = segmentation(tmp_path / "seg.dcm", images, pixels, ["hook", "corner"])
+    path = write_segmentation(tmp_path / "seg.dcm", images, pixels, ["hook", "corner"])
 
     labels = read_labelled_case(tmp_path / "in", path, class_names=(("hook",), ("corner",))).truth
 
@@ -234,13 +240,13 @@ def test_slices_with_small_position_errors_keep_their_segments(tmp_path: Path) -
 def test_a_seg_on_its_own_grid_is_resampled_to_the_nearest_voxel(tmp_path: Path, oblique: list[Dataset]) -> None:
     fine = make_label_map(phantoms.oblique_geometry((14, 22, 39), pixel_spacing=(0.85, 0.3), slice_spacing=1.55))
     own = hd.Volume(fine.array, fine.affine, "PATIENT", frame_of_reference_uid=oblique[0].FrameOfReferenceUID)
-    path = segmentation(tmp_path / "seg.dcm", oblique, own, ["hook", "corner"])
+    path = write_segmentation(tmp_path / "seg.dcm", oblique, own, ["hook", "corner"])
 
     labels = read_labelled_case(tmp_path / "in", path, class_names=(("hook",), ("corner",))).truth
 
-    nifti(tmp_path / "image.nii.gz", phantoms.distinct(phantoms.oblique_geometry()))
+    write_nifti(tmp_path / "image.nii.gz", phantoms.distinct_volume(phantoms.oblique_geometry()))
     expected = read_case(
-        CaseFiles("one", ("CT",), (tmp_path / "image.nii.gz",), nifti(tmp_path / "truth.nii.gz", fine))
+        CaseFiles("one", ("CT",), (tmp_path / "image.nii.gz",), write_nifti(tmp_path / "truth.nii.gz", fine))
     ).truth
     points = labels.map_indices_to_reference(np.argwhere(np.ones(labels.spatial_shape)))
     np.testing.assert_array_equal(values_at(expected, points), labels.array.ravel())
@@ -248,10 +254,10 @@ def test_a_seg_on_its_own_grid_is_resampled_to_the_nearest_voxel(tmp_path: Path,
 
 def test_segments_with_swapped_rows_and_columns_are_at_their_positions(tmp_path: Path) -> None:
     geometry = phantoms.oblique_geometry((7, 13, 13))
-    sources, truth = series(tmp_path / "in", geometry), make_label_map(geometry)
+    sources, truth = write_series_on_grid(tmp_path / "in", geometry), make_label_map(geometry)
     permuted = truth.permute_spatial_axes((0, 2, 1))
     own = hd.Volume(permuted.array, permuted.affine, "PATIENT", frame_of_reference_uid=sources[0].FrameOfReferenceUID)
-    path = segmentation(tmp_path / "seg.dcm", sources, own, ["hook", "corner"])
+    path = write_segmentation(tmp_path / "seg.dcm", sources, own, ["hook", "corner"])
 
     labels = read_labelled_case(tmp_path / "in", path, class_names=(("hook",), ("corner",))).truth
 
@@ -261,7 +267,7 @@ def test_segments_with_swapped_rows_and_columns_are_at_their_positions(tmp_path:
 
 def test_organs_are_ignored_if_there_is_a_lesion(tmp_path: Path, oblique: list[Dataset]) -> None:
     categories = [codes.SCT.AnatomicalStructure, codes.SCT.MorphologicallyAbnormalStructure]
-    path = segmentation(
+    path = write_segmentation(
         tmp_path / "seg.dcm",
         oblique,
         slices_in_order(oblique, make_label_map()),
@@ -288,7 +294,9 @@ def test_segments_of_dcmqi_are_at_the_positions_that_highdicom_reads(fixtures: P
 
 
 def test_segments_in_another_frame_of_reference_are_rejected(tmp_path: Path, oblique: list[Dataset]) -> None:
-    path = segmentation(tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"])
+    path = write_segmentation(
+        tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"]
+    )
     phantoms.change(tmp_path / "in", lambda dataset: setattr(dataset, "FrameOfReferenceUID", "2.25.1"))
 
     with pytest.raises(InputError, match=r"seg.dcm: expected the frame of reference of the series"):
@@ -296,7 +304,9 @@ def test_segments_in_another_frame_of_reference_are_rejected(tmp_path: Path, obl
 
 
 def test_frames_that_are_not_on_a_grid_are_rejected(tmp_path: Path, oblique: list[Dataset]) -> None:
-    path = segmentation(tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"])
+    path = write_segmentation(
+        tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"]
+    )
     data = dcmread(path)
     position = data.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
     position.ImagePositionPatient = [value + 1.3 for value in position.ImagePositionPatient]
@@ -307,16 +317,20 @@ def test_frames_that_are_not_on_a_grid_are_rejected(tmp_path: Path, oblique: lis
 
 
 def test_a_seg_outside_of_the_series_is_rejected(tmp_path: Path, oblique: list[Dataset]) -> None:
-    path = segmentation(tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"])
+    path = write_segmentation(
+        tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"]
+    )
     small = tmp_path / "small"
-    series(small, phantoms.oblique_geometry()[:4])
+    write_series_on_grid(small, phantoms.oblique_geometry()[:4])
 
     with pytest.raises(InputError, match="labelled voxels are outside of the image"):
         read_labelled_case(small, path)
 
 
 def test_a_seg_without_frames_is_rejected(tmp_path: Path, oblique: list[Dataset]) -> None:
-    path = segmentation(tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"])
+    path = write_segmentation(
+        tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"]
+    )
     data = dcmread(path)
     data.NumberOfFrames = 0
     data.save_as(path)
@@ -327,7 +341,9 @@ def test_a_seg_without_frames_is_rejected(tmp_path: Path, oblique: list[Dataset]
 
 @pytest.mark.parametrize("keyword", ["SegmentSequence", "SharedFunctionalGroupsSequence", "Rows", "SegmentationType"])
 def test_a_seg_without_a_required_attribute_is_rejected(tmp_path: Path, oblique: list[Dataset], keyword: str) -> None:
-    path = segmentation(tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"])
+    path = write_segmentation(
+        tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"]
+    )
     data = dcmread(path)
     delattr(data, keyword)
     data.save_as(path)
@@ -337,17 +353,19 @@ def test_a_seg_without_a_required_attribute_is_rejected(tmp_path: Path, oblique:
 
 
 def test_an_rtstruct_without_a_required_attribute_is_rejected(tmp_path: Path, oblique: list[Dataset]) -> None:
-    path = rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]})
+    path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]})
     data = dcmread(path)
     del data.ROIContourSequence[0].ReferencedROINumber
-    save(path, data)
+    save_dataset(path, data)
 
     with pytest.raises(InputError, match=r"rs.dcm: cannot be read: AttributeError"):
         read_labelled_case(tmp_path / "in", path)
 
 
 def test_a_seg_can_refer_to_the_images_of_its_frames_only(tmp_path: Path, oblique: list[Dataset]) -> None:
-    path = segmentation(tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"])
+    path = write_segmentation(
+        tmp_path / "seg.dcm", oblique, slices_in_order(oblique, make_label_map()), ["hook", "corner"]
+    )
     data = dcmread(path)
     del data.ReferencedSeriesSequence
     data.save_as(path)
@@ -367,7 +385,7 @@ def write_study(folder: Path, name: str, *modalities: str) -> dict[str, list[Dat
     """Writes a study with a series of each modality in one frame of reference."""
     instances = {}
     for modality in modalities:
-        volume = phantoms.distinct(phantoms.oblique_geometry())
+        volume = phantoms.distinct_volume(phantoms.oblique_geometry())
         instances[modality] = phantoms.instances(volume, modality, name)
         for image in instances[modality]:
             image.PatientID = name
@@ -376,7 +394,7 @@ def write_study(folder: Path, name: str, *modalities: str) -> dict[str, list[Dat
 
 
 def write_star(path: Path, images: list[Dataset], **kwargs: bool) -> Path:
-    return rtstruct(path, images[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]}, **kwargs)
+    return write_rtstruct(path, images[0], {"GTV": [to_slice(phantoms.oblique_geometry(), STAR, 1)]}, **kwargs)
 
 
 def test_studies_in_folders(tmp_path: Path) -> None:
@@ -459,7 +477,7 @@ def test_an_rtstruct_can_refer_to_the_images_of_its_contours_only(tmp_path: Path
     data, image = dcmread(path), Dataset()
     image.ReferencedSOPInstanceUID = instances["CT"][3].SOPInstanceUID
     data.ROIContourSequence[0].ContourSequence[0].ContourImageSequence = [image]
-    save(path, data)
+    save_dataset(path, data)
 
     assert [case.truth for case in find_cases(tmp_path, ("CT",))] == [path]
 

@@ -8,7 +8,7 @@ import pytest
 
 from clickseg.core.errors import InputError
 from clickseg.datasets.case import CaseFiles
-from clickseg.datasets.find import find_cases, find_cases_for
+from clickseg.datasets.find import find_cases, find_model_cases
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 from tests.helpers.dataset_folders import create_empty_file, write_json
@@ -248,7 +248,7 @@ ANY = ModelSpec.model_validate(phantoms.metadata(inputs=[phantoms.ANY_MODALITY])
 
 
 def test_a_model_for_several_modalities_uses_the_images_of_each(tmp_path: Path) -> None:
-    cases = find_cases_for(write_patients(tmp_path), ANY)
+    cases = find_model_cases(write_patients(tmp_path), ANY)
 
     images = {"PT": "PET", "CT": "CT", "MR": "MR_T1"}
     assert {(case.name, case.modalities, case.images) for case in cases} == {
@@ -263,7 +263,7 @@ def test_a_missing_label_does_not_exclude_its_modality(tmp_path: Path) -> None:
     (data / "STS_002" / "MR_T1_gtv.nii.gz").unlink()
 
     with pytest.raises(InputError, match=r"no such file: STS_002/MR_T1_gtv\.nii\.gz"):
-        find_cases_for(data, ANY)
+        find_model_cases(data, ANY)
 
 
 def test_a_modality_that_no_patient_has_is_ignored(tmp_path: Path) -> None:
@@ -271,11 +271,11 @@ def test_a_modality_that_no_patient_has_is_ignored(tmp_path: Path) -> None:
     for path in data.glob("*/MR_T1*"):
         path.unlink()
 
-    assert {case.modalities for case in find_cases_for(data, ANY)} == {("PT",), ("CT",)}
+    assert {case.modalities for case in find_model_cases(data, ANY)} == {("PT",), ("CT",)}
 
 
 def test_cases_with_the_same_name_get_their_modality_as_suffix(tmp_path: Path) -> None:
-    cases = find_cases_for(write_nnunet(tmp_path, {"0": "CT", "1": "PET"}, names="A"), ANY)
+    cases = find_model_cases(write_nnunet(tmp_path, {"0": "CT", "1": "PET"}, names="A"), ANY)
 
     assert {(case.name, case.images[0].name) for case in cases} == {
         ("case_A_CT", "case_A_0000.nii.gz"),
@@ -288,19 +288,19 @@ def test_a_model_with_two_inputs_uses_cases_with_both_images(tmp_path: Path) -> 
     spec = ModelSpec.model_validate(phantoms.metadata(inputs=inputs))
     data = write_patients(tmp_path)
 
-    assert find_cases_for(data, spec) == find_cases(data, ("PT", "CT"))
+    assert find_model_cases(data, spec) == find_cases(data, ("PT", "CT"))
 
 
 def test_images_of_an_ambiguous_modality_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match="expected images of a known modality, got images that could be CT or MR or PT"
     ):
-        find_cases_for(write_paired(tmp_path), ANY)
+        find_model_cases(write_paired(tmp_path), ANY)
 
 
 def test_a_dataset_without_any_of_the_modalities_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected exactly one known dataset format, got none"):
-        find_cases_for(tmp_path, ANY)
+        find_model_cases(tmp_path, ANY)
 
 
 @pytest.mark.parametrize("name", ["PET.nii.gz", "PET_gtv.nii.gz", "CT.nii.gz"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clickseg.core.errors import InputError, UsageError
 from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases
-from clickseg.datasets.folds import fold_of, make_folds, patient_of
+from clickseg.datasets.folds import find_fold, make_folds, patient_name
 
 
 def case(name: str, fold: int | None = None) -> CaseFiles:
@@ -62,9 +62,9 @@ def test_folds_defined_by_the_dataset_are_used() -> None:
     assert [[item.name for item in fold.held_out] for fold in folds] == [["b"], ["d"], ["a", "c"]]
     assert [item.name for item in folds[2].training] == ["b", "d"]
     assert [fold.number for fold in folds] == [0, 2, 4]
-    assert fold_of(folds, 4) is folds[2]
+    assert find_fold(folds, 4) is folds[2]
     with pytest.raises(UsageError, match="fold: expected one of 0, 2, 4, got 1"):
-        fold_of(folds, 1)
+        find_fold(folds, 1)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_cases_that_cannot_be_split_are_rejected(cases: list[CaseFiles], count: 
     ],
 )
 def test_the_patient_is_the_name_before_modality_examination_and_date(name: str, patient: str) -> None:
-    assert patient_of(name) == patient
+    assert patient_name(name) == patient
 
 
 def test_the_modalities_of_a_patient_of_soft_tissue_sarcoma_are_held_out_together(sarcoma: Path) -> None:

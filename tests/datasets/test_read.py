@@ -16,7 +16,7 @@ from clickseg.datasets.case import CaseFiles
 from clickseg.datasets.find import find_cases
 from clickseg.datasets.read import read_case
 from tests.helpers import phantoms, runs
-from tests.helpers.dataset_folders import LPS_TO_RAS, create_empty_file, make_label_map, nifti
+from tests.helpers.dataset_folders import LPS_TO_RAS, create_empty_file, make_label_map, write_nifti
 
 DETACHED = {
     "late.nrrd": b"NRRD0004\n" + b"# a long comment\n" * 9000 + b"data file: b.raw\nencoding: raw\n\n",
@@ -31,8 +31,8 @@ def case_files(image: Path, truth: Path | None, modality: str = "PT") -> CaseFil
 
 def test_values_and_classes_are_at_the_positions_that_nibabel_reports(tmp_path: Path) -> None:
     geometry = phantoms.oblique_geometry()
-    image = nifti(tmp_path / "image.nii.gz", phantoms.distinct(geometry))
-    truth = nifti(tmp_path / "truth.nii.gz", make_label_map(geometry))
+    image = write_nifti(tmp_path / "image.nii.gz", phantoms.distinct_volume(geometry))
+    truth = write_nifti(tmp_path / "truth.nii.gz", make_label_map(geometry))
 
     read = read_case(case_files(image, truth))
 
@@ -51,18 +51,18 @@ def test_values_and_classes_are_at_the_positions_that_nibabel_reports(tmp_path: 
 
 @pytest.mark.parametrize(("modality", "unit"), [("CT", "HU"), ("PT", "SUVbw"), ("MR", "")])
 def test_the_modality_determines_the_unit(tmp_path: Path, modality: str, unit: str) -> None:
-    image = nifti(tmp_path / "image.nii.gz", make_label_map())
+    image = write_nifti(tmp_path / "image.nii.gz", make_label_map())
 
     assert read_case(case_files(image, None, modality)).images[0].unit == unit
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".mha", ".nrrd"])
 def test_positions_and_values_equal_those_of_itk(tmp_path: Path, ending: str) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry())
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
     image = SimpleITK.GetImageFromArray(volume.array.astype(np.int16))
     image.SetOrigin((-3.5, 12.25, 40.0))
     image.SetSpacing((0.9, 1.7, 3.1))
-    image.SetDirection(phantoms.rotation().ravel().tolist())
+    image.SetDirection(phantoms.rotation_matrix().ravel().tolist())
     SimpleITK.WriteImage(image, tmp_path / f"image{ending}")
 
     loaded = read_case(case_files(tmp_path / f"image{ending}", None)).images[0].volume
@@ -74,7 +74,7 @@ def test_positions_and_values_equal_those_of_itk(tmp_path: Path, ending: str) ->
 
 
 def test_scaled_values_equal_those_of_nibabel(tmp_path: Path) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry())
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
     stored = nibabel.Nifti1Image(volume.array.astype(np.int16), LPS_TO_RAS @ volume.affine)
     stored.header.set_slope_inter(0.25, -7)
     nibabel.save(stored, tmp_path / "image.nii")
@@ -96,7 +96,7 @@ def test_axes_rounded_to_few_decimals_are_accepted(tmp_path: Path) -> None:
 
 
 def test_a_case_without_ground_truth_has_an_empty_label_map(tmp_path: Path) -> None:
-    image = nifti(tmp_path / "image.nii.gz", phantoms.distinct(phantoms.oblique_geometry()))
+    image = write_nifti(tmp_path / "image.nii.gz", phantoms.distinct_volume(phantoms.oblique_geometry()))
 
     read = read_case(case_files(image, None))
 
@@ -107,7 +107,9 @@ def test_a_case_without_ground_truth_has_an_empty_label_map(tmp_path: Path) -> N
 
 def test_further_images_keep_their_own_grids(tmp_path: Path) -> None:
     pet, ct = phantoms.oblique_geometry(), phantoms.oblique_geometry((9, 20, 22), pixel_spacing=(0.6, 0.4))
-    paths = [nifti(tmp_path / f"{n}.nii.gz", phantoms.distinct(g)) for n, g in {"pet": pet, "ct": ct}.items()]
+    paths = [
+        write_nifti(tmp_path / f"{n}.nii.gz", phantoms.distinct_volume(g)) for n, g in {"pet": pet, "ct": ct}.items()
+    ]
 
     read = read_case(CaseFiles("one", ("PT", "CT"), tuple(paths), None))
 
@@ -117,10 +119,10 @@ def test_further_images_keep_their_own_grids(tmp_path: Path) -> None:
 
 def test_ground_truth_stored_along_other_axes_is_reoriented(tmp_path: Path) -> None:
     truth = make_label_map()
-    image = nifti(tmp_path / "image.nii.gz", truth)
+    image = write_nifti(tmp_path / "image.nii.gz", truth)
     turned = truth.flip_spatial((0, 2)).permute_spatial_axes((2, 0, 1))
 
-    read = read_case(case_files(image, nifti(tmp_path / "truth.nii.gz", turned)))
+    read = read_case(case_files(image, write_nifti(tmp_path / "truth.nii.gz", turned)))
 
     np.testing.assert_array_equal(read.truth.array, read.images[0].volume.array)
 
@@ -128,9 +130,9 @@ def test_ground_truth_stored_along_other_axes_is_reoriented(tmp_path: Path) -> N
 def test_ground_truth_on_a_finer_grid_is_resampled_to_the_nearest_voxel(tmp_path: Path) -> None:
     coarse = phantoms.oblique_geometry()
     fine = make_label_map(phantoms.oblique_geometry((14, 22, 39), pixel_spacing=(0.85, 0.3), slice_spacing=1.55))
-    image = nifti(tmp_path / "image.nii.gz", phantoms.distinct(coarse))
+    image = write_nifti(tmp_path / "image.nii.gz", phantoms.distinct_volume(coarse))
 
-    read = read_case(case_files(image, nifti(tmp_path / "truth.nii.gz", fine)))
+    read = read_case(case_files(image, write_nifti(tmp_path / "truth.nii.gz", fine)))
 
     truth = read.truth
     points = truth.map_indices_to_reference(np.argwhere(np.ones(truth.spatial_shape)))
@@ -143,35 +145,35 @@ def test_ground_truth_on_a_finer_grid_is_resampled_to_the_nearest_voxel(tmp_path
 
 def test_ground_truth_outside_of_the_image_is_rejected(tmp_path: Path) -> None:
     truth = make_label_map()
-    image = nifti(tmp_path / "image.nii.gz", phantoms.distinct(phantoms.oblique_geometry((4, 5, 6))))
+    image = write_nifti(tmp_path / "image.nii.gz", phantoms.distinct_volume(phantoms.oblique_geometry((4, 5, 6))))
 
     with pytest.raises(InputError, match=r"truth.nii.gz: \d+ of \d+ labelled voxels are outside of the image"):
-        read_case(case_files(image, nifti(tmp_path / "truth.nii.gz", truth)))
+        read_case(case_files(image, write_nifti(tmp_path / "truth.nii.gz", truth)))
 
 
 def test_a_class_that_would_disappear_on_a_coarser_grid_is_rejected(tmp_path: Path) -> None:
     fine = phantoms.oblique_geometry((21, 33, 39), pixel_spacing=(0.6, 0.3), slice_spacing=1.0)
     array = np.zeros(fine.spatial_shape, np.uint8)
     array[1, 1, 1] = 3
-    image = nifti(tmp_path / "image.nii.gz", phantoms.distinct(phantoms.oblique_geometry()))
+    image = write_nifti(tmp_path / "image.nii.gz", phantoms.distinct_volume(phantoms.oblique_geometry()))
 
     with pytest.raises(InputError, match="class 3 has no voxels on the grid of the image"):
-        read_case(case_files(image, nifti(tmp_path / "truth.nii.gz", fine.with_array(array))))
+        read_case(case_files(image, write_nifti(tmp_path / "truth.nii.gz", fine.with_array(array))))
 
 
 @pytest.mark.parametrize("value", [0.5, -1, 256, 1e300])
 def test_labels_that_are_not_class_numbers_are_rejected(tmp_path: Path, value: float) -> None:
     array = make_label_map().array.astype(np.float64)
     array[2, 3, 4] = value
-    truth = nifti(tmp_path / "truth.nii.gz", make_label_map().with_array(array))
+    truth = write_nifti(tmp_path / "truth.nii.gz", make_label_map().with_array(array))
 
     with pytest.raises(InputError, match=r"truth.nii.gz: expected integer class numbers from 0 to 255, got .* in 1 of"):
-        read_case(case_files(nifti(tmp_path / "image.nii.gz", make_label_map()), truth))
+        read_case(case_files(write_nifti(tmp_path / "image.nii.gz", make_label_map()), truth))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_rejected(tmp_path: Path, value: float) -> None:
-    array = phantoms.distinct(phantoms.oblique_geometry()).array
+    array = phantoms.distinct_volume(phantoms.oblique_geometry()).array
     array[1, 2, 3] = value
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(array), tmp_path / "image.nrrd")
 
@@ -196,7 +198,7 @@ def test_a_fourth_axis_of_length_one_is_ignored(tmp_path: Path) -> None:
 
 
 def test_a_volume_that_is_too_large_is_rejected_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = nifti(tmp_path / "image.nii", make_label_map())
+    image = write_nifti(tmp_path / "image.nii", make_label_map())
     header = bytearray(image.read_bytes())
     header[42:48] = np.array([4000, 4000, 4000], "<i2").tobytes()
     image.write_bytes(header)
@@ -208,7 +210,7 @@ def test_a_volume_that_is_too_large_is_rejected_by_its_header(tmp_path: Path, mo
 @pytest.mark.parametrize("name", ["image.nii.gz", "image.nii", "image.mha", "image.nrrd"])
 @pytest.mark.parametrize("kept_part", [0, 40, 0.5])
 def test_a_truncated_file_is_rejected(tmp_path: Path, name: str, kept_part: float) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry())
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(volume.array), tmp_path / name)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(kept_part if kept_part >= 1 else kept_part * len(content))])
@@ -219,7 +221,7 @@ def test_a_truncated_file_is_rejected(tmp_path: Path, name: str, kept_part: floa
 
 def test_a_damaged_compressed_file_is_rejected(tmp_path: Path) -> None:
     values = np.random.default_rng(1).random((40, 41, 42), np.float32)  # only the beginning can be decompressed
-    image = nifti(tmp_path / "image.nii.gz", phantoms.oblique_geometry(values.shape).with_array(values))
+    image = write_nifti(tmp_path / "image.nii.gz", phantoms.oblique_geometry(values.shape).with_array(values))
     content = bytearray(image.read_bytes())
     content[-6] ^= 4  # in the checksum
     image.write_bytes(content)
@@ -229,7 +231,7 @@ def test_a_damaged_compressed_file_is_rejected(tmp_path: Path) -> None:
 
 
 def test_nifti_with_big_endian_byte_order_is_read(tmp_path: Path) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry())
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
     header = nibabel.Nifti1Header(endianness=">")
     nibabel.save(nibabel.Nifti1Image(volume.array, LPS_TO_RAS @ volume.affine, header), tmp_path / "big.nii.gz")
 
@@ -255,8 +257,8 @@ def test_a_file_with_an_unknown_extension_is_rejected(tmp_path: Path) -> None:
 def test_all_cases_of_a_dataset_are_read(tmp_path: Path) -> None:
     geometry = phantoms.oblique_geometry()
     for name in ("x", "y"):
-        nifti(tmp_path / "imagesTr" / f"{name}_0000.nii.gz", phantoms.distinct(geometry))
-        nifti(tmp_path / "labelsTr" / f"{name}.nii.gz", make_label_map(geometry))
+        write_nifti(tmp_path / "imagesTr" / f"{name}_0000.nii.gz", phantoms.distinct_volume(geometry))
+        write_nifti(tmp_path / "labelsTr" / f"{name}.nii.gz", make_label_map(geometry))
 
     cases = [read_case(files) for files in find_cases(tmp_path, ("CT",))]
 
@@ -288,9 +290,9 @@ print({"torch", "monai", "nibabel", "openvino"} & set(sys.modules))
 
 
 def test_reading_a_case_imports_neither_torch_nor_monai(tmp_path: Path) -> None:
-    nifti(tmp_path / "imagesTr" / "a.nii.gz", make_label_map())
-    nifti(tmp_path / "labelsTr" / "a.nii.gz", make_label_map())
+    write_nifti(tmp_path / "imagesTr" / "a.nii.gz", make_label_map())
+    write_nifti(tmp_path / "labelsTr" / "a.nii.gz", make_label_map())
 
-    result = runs.process(["python", "-c", IMPORT_SCRIPT, tmp_path])
+    result = runs.run_process(["python", "-c", IMPORT_SCRIPT, tmp_path])
 
     assert (result.stdout, result.stderr) == ("set()\n", "")

@@ -19,7 +19,7 @@ def runner() -> Iterator[Runner]:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         root.chmod(0o755)
-        runner = ContainerRunner(root, images.cpu_image()) if images.ARE_TESTED else ProcessRunner(root)
+        runner = ContainerRunner(root, images.cpu_image()) if images.CONTAINER_TESTS_ENABLED else ProcessRunner(root)
         runs.write_model(runner.models)
         yield runner
 
@@ -27,7 +27,7 @@ def runner() -> Iterator[Runner]:
 @pytest.fixture
 def application(tmp_path: Path) -> Application:
     models = runs.write_model(tmp_path / "models")
-    return image_application(models, tmp_path) if images.ARE_TESTED else checkout_application(models)
+    return image_application(models, tmp_path) if images.CONTAINER_TESTS_ENABLED else checkout_application(models)
 
 
 def checkout_application(models: Path) -> Application:
@@ -35,14 +35,14 @@ def checkout_application(models: Path) -> Application:
 
     def run(study: Path, output: Path) -> int:
         command = ("python", runs.REPOSITORY / "app", "-i", study, "-o", output, "-m", models)
-        return runs.process(command, CLICKSEG_METADATA="1").returncode
+        return runs.run_process(command, CLICKSEG_METADATA="1").returncode
 
     return run
 
 
 def image_application(models: Path, folder: Path) -> Application:
     """Returns the application of the image ``cpu``, in a container."""
-    images.open_to_all(folder)
+    images.make_readable_by_all(folder)
 
     def run(study: Path, output: Path) -> int:
         output.mkdir()

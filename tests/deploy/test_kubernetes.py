@@ -151,7 +151,7 @@ def run_index(studies: Path, results: Path, index: int, *command: object) -> sub
     paths = {"HOLOSCAN_INPUT_PATH": str(studies), "HOLOSCAN_OUTPUT_PATH": str(results)}
     environ = {**definitions.container_environment(container), **paths, "JOB_COMPLETION_INDEX": str(index)}
     environ["CLICKSEG_CACHE"] = str(results.parent / "cache")
-    return runs.process([shell, SCRIPT, *(command or ("python", runs.REPOSITORY / "app"))], **environ)
+    return runs.run_process([shell, SCRIPT, *(command or ("python", runs.REPOSITORY / "app"))], **environ)
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def round_trip(pacs: Orthanc, application: Application, folder: Path, method: st
 
 def send_phantom(pacs: Orthanc, folder: Path) -> Dataset:
     """Sends a phantom to a PACS over DICOM; returns the header of an instance."""
-    volume = phantoms.hook(runs.GEOMETRY, runs.INSIDE_HU, runs.OUTSIDE_HU)
+    volume = phantoms.hook_volume(runs.GEOMETRY, runs.INSIDE_HU, runs.OUTSIDE_HU)
     files = sorted(phantoms.write(folder, volume, "CT", "pacs").iterdir())
     assert set(pacs.c_store(files)) == {SUCCESS}
     return dcmread(files[0], stop_before_pixels=True)

@@ -83,7 +83,7 @@ def test_two_studies_in_one_folder_have_separate_results(runner: Runner) -> None
 def test_clicks_of_a_review_station_are_read_from_a_report_in_the_study(runner: Runner) -> None:
     """The report of a first run replaces that of a station: both contain seed points (OHIF: tests/clicks)."""
     study = runs.write_input(runner.root / "clicked", runs.click(9, 11, 13), name="study")
-    first = runs.clickseg("segment", study, "-o", runner.root / "first", "-m", runner.models)
+    first = runs.run_clickseg("segment", study, "-o", runner.root / "first", "-m", runner.models)
     assert first.returncode == 0, first.stderr
     (report,) = (path for path in (runner.root / "first").glob("*.dcm") if dcmread(path).Modality == "SR")
     series = runner.receive_series("study")

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from clickseg import __version__
-from clickseg.batch.metadata import VARIABLE, run_metadata
+from clickseg.batch.metadata import METADATA_VARIABLE, run_metadata
 from clickseg.cli.parser import OPTIONS
-from clickseg.core.options import variable
-from clickseg.dicom.codes import IMAGES, SEGMENTATIONS
+from clickseg.core.options import environment_variable
+from clickseg.dicom.codes import IMAGE_SOP_CLASSES, SEGMENTATION_SOP_CLASSES
 from tests.helpers import workflow_contracts as contracts
 from tests.helpers import workflow_definitions as definitions
 from tests.helpers.runs import REPOSITORY
@@ -21,7 +21,9 @@ from tests.helpers.workflow_definitions import ARGO, DEPLOY, DOCKER, REVIEW, WOR
 
 HOLOSCAN_VARIABLES = {"HOLOSCAN_INPUT_PATH", "HOLOSCAN_OUTPUT_PATH", "HOLOSCAN_MODEL_PATH", "HOLOSCAN_WORKDIR"}
 APPLICATION_VARIABLES = (
-    {variable(name) for name in OPTIONS} | HOLOSCAN_VARIABLES | {VARIABLE, "CLICKSEG_MODELS", "SOURCE_DATE_EPOCH"}
+    {environment_variable(name) for name in OPTIONS}
+    | HOLOSCAN_VARIABLES
+    | {METADATA_VARIABLE, "CLICKSEG_MODELS", "SOURCE_DATE_EPOCH"}
 )
 
 
@@ -105,7 +107,7 @@ def test_paths_and_metadata_are_the_same_everywhere() -> None:
     for environ in environments().values():
         assert environ["HOLOSCAN_INPUT_PATH"] == "/var/holoscan/input"
         assert environ["HOLOSCAN_OUTPUT_PATH"] == "/var/holoscan/output"
-        assert environ[VARIABLE] == "1"
+        assert environ[METADATA_VARIABLE] == "1"
 
 
 def test_the_workflows_name_the_argo_template() -> None:
@@ -181,7 +183,9 @@ def test_the_gateway_accepts_images_segmentations_and_reports() -> None:
 
     assert entity["aeTitle"] == definitions.load_workflow(ARGO)["informatics_gateway"]["ae_title"]
     assert entity["grouping"] == "0020,000D"
-    assert set(entity["allowedSopClasses"]) == {str(uid) for uid in IMAGES | SEGMENTATIONS} | reports
+    assert (
+        set(entity["allowedSopClasses"]) == {str(uid) for uid in IMAGE_SOP_CLASSES | SEGMENTATION_SOP_CLASSES} | reports
+    )
 
 
 def test_all_versions_are_that_of_the_application() -> None:

@@ -18,7 +18,7 @@ from tests.helpers.dicom_results import make_results
 
 def make_instance() -> Instance:
     """Returns an instance with the header of a PET image."""
-    (header, *_) = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()), "PT")
+    (header, *_) = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()), "PT")
     return Instance(Path("a.dcm"), "a.dcm", header, 1000)
 
 
@@ -76,7 +76,7 @@ def test_an_item_that_cannot_be_read_is_named() -> None:
 @pytest.mark.parametrize("keyword", ["SeriesNumber", "SliceThickness", "PatientAge"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_an_invalid_attribute_that_is_only_copied_is_not_an_error(tmp_path: Path, keyword: str) -> None:
-    folder = phantoms.write(tmp_path, phantoms.hook(phantoms.oblique_geometry()))
+    folder = phantoms.write(tmp_path, phantoms.hook_volume(phantoms.oblique_geometry()))
     vr = {"SeriesNumber": "IS", "SliceThickness": "DS", "PatientAge": "AS"}[keyword]
 
     def set_invalid_value(dataset: Dataset) -> None:

@@ -11,9 +11,9 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from clickseg.core.errors import PixelDataError, SeriesError, SuvError
-from clickseg.datasets.phantom import becquerel_per_ml
+from clickseg.datasets.phantom import suv_to_bq_per_ml
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import group
+from clickseg.dicom.series import group_by_series
 from tests.helpers import phantoms
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # highdicom's legacy converter
@@ -23,11 +23,11 @@ def write_enhanced(
     folder: Path, modality: str, shape: tuple[int, int, int] = phantoms.SHAPE
 ) -> tuple[Path, list[Dataset]]:
     geometry = phantoms.oblique_geometry(shape)
-    volume = phantoms.distinct(geometry)
+    volume = phantoms.distinct_volume(geometry)
     if modality == "PT":
-        volume = volume.with_array(becquerel_per_ml(volume.array / 1000))
+        volume = volume.with_array(suv_to_bq_per_ml(volume.array / 1000))
     datasets = phantoms.instances(volume, modality)
-    return phantoms.legacy_enhanced(folder, datasets), datasets
+    return phantoms.write_legacy_enhanced(folder, datasets), datasets
 
 
 def change_attributes(folder: Path, changes: dict[str, object]) -> Path:
@@ -95,7 +95,7 @@ def test_multi_frame_pet_uses_the_units_of_its_real_world_value_mapping(
     if units is not None:
         dataset.Units = units  # the units before the mapping
     dataset.save_as(folder / "enhanced.dcm")
-    expected = factor or 1 / float(becquerel_per_ml(np.ones(1, np.float32))[0])
+    expected = factor or 1 / float(suv_to_bq_per_ml(np.ones(1, np.float32))[0])
 
     series = phantoms.read(folder)
 
@@ -179,7 +179,7 @@ def test_a_number_of_frames_that_differs_from_the_functional_groups_is_rejected(
     dataset.save_as(folder / "enhanced.dcm")
 
     with pytest.raises(SeriesError, match=r"NumberOfFrames \(0028,0008\) is 7, but .* describes 6"):
-        phantoms.checked(folder)
+        phantoms.read_geometry(folder)
 
 
 def test_a_requested_volume_of_a_multi_frame_instance_is_used(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_requested_volume_of_a_multi_frame_instance_is_used(tmp_path: Path) ->
     doubled.save_as(folder / "enhanced.dcm")
 
     with pytest.raises(SeriesError, match=r"2 volumes in one series \(TemporalPositionIndex: 1, 2\)"):
-        phantoms.checked(folder)
+        phantoms.read_geometry(folder)
     first, second = (phantoms.read(folder, f"volume={number}").volume.array for number in (1, 2))
 
     np.testing.assert_array_equal(second, first + 5)
@@ -207,11 +207,11 @@ def test_two_different_files_of_one_multi_frame_instance_are_rejected(tmp_path: 
     second.InstanceNumber = 2
     second.save_as(folder / "other.dcm")
 
-    (files,) = group(scan(folder).instances)
+    (files,) = group_by_series(scan(folder).instances)
 
     assert len(files.instances) == 2
     with pytest.raises(SeriesError, match=r"is the same in 2 different files: enhanced\.dcm, other\.dcm"):
-        phantoms.checked(folder)
+        phantoms.read_geometry(folder)
 
 
 def test_a_truncated_multi_frame_instance_is_detected_by_its_header(tmp_path: Path) -> None:
@@ -220,4 +220,4 @@ def test_a_truncated_multi_frame_instance_is_detected_by_its_header(tmp_path: Pa
     path.write_bytes(path.read_bytes()[:-2000])
 
     with pytest.raises(PixelDataError, match="truncated: 13 x 11 x 7 pixels"):
-        phantoms.checked(folder)
+        phantoms.read_geometry(folder)

@@ -22,7 +22,9 @@ COLOR_PALETTE = "1.2.840.10008.5.1.4.39.1"
 
 @pytest.fixture
 def series(tmp_path: Path) -> Path:
-    return phantoms.write(tmp_path / "in" / "deep" / "er", phantoms.distinct(phantoms.oblique_geometry())).parents[1]
+    return phantoms.write(
+        tmp_path / "in" / "deep" / "er", phantoms.distinct_volume(phantoms.oblique_geometry())
+    ).parents[1]
 
 
 def test_instances_are_found_in_any_folder_under_any_name(series: Path) -> None:
@@ -32,7 +34,7 @@ def test_instances_are_found_in_any_folder_under_any_name(series: Path) -> None:
     scan_result = scan(series)
 
     assert len(scan_result.instances) == 7
-    assert scan_result.passed_over == {}
+    assert scan_result.ignored == {}
     assert all(instance.name.startswith("deep/er/") for instance in scan_result.instances)
 
 
@@ -48,7 +50,7 @@ def test_files_that_are_not_dicom_are_ignored_and_counted(series: Path, tmp_path
     scan_result = scan(series)
 
     assert len(scan_result.instances) == 7
-    assert scan_result.passed_over == {
+    assert scan_result.ignored == {
         "broken link": 1,
         "empty file": 1,
         "link to a file outside the folder": 1,
@@ -75,7 +77,7 @@ def test_an_object_without_a_series_is_ignored(series: Path) -> None:
 
     scan_result = scan(series)
 
-    assert (scan_result.damaged, scan_result.passed_over) == ({}, {"DICOM without a series": 1})
+    assert (scan_result.damaged, scan_result.ignored) == ({}, {"DICOM without a series": 1})
 
 
 def test_a_decompression_bomb_is_rejected(series: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +122,7 @@ def test_a_link_inside_the_folder_is_ignored_as_a_copy(series: Path) -> None:
     scan_result = scan(series)
 
     assert len(scan_result.instances) == 7
-    assert scan_result.passed_over == {"copy of another file": 1}
+    assert scan_result.ignored == {"copy of another file": 1}
 
 
 def test_links_to_folders_are_ignored(series: Path, tmp_path: Path) -> None:
@@ -133,11 +135,11 @@ def test_links_to_folders_are_ignored(series: Path, tmp_path: Path) -> None:
     scan_result = scan(series)
 
     assert len(scan_result.instances) == 7
-    assert scan_result.passed_over == {"link to a folder": 2}
+    assert scan_result.ignored == {"link to a folder": 2}
 
 
 def test_a_link_to_a_folder_with_dicom_is_an_error(series: Path, tmp_path: Path) -> None:
-    phantoms.write(tmp_path / "elsewhere" / "PET", phantoms.distinct(phantoms.oblique_geometry()), "PT")
+    phantoms.write(tmp_path / "elsewhere" / "PET", phantoms.distinct_volume(phantoms.oblique_geometry()), "PT")
     (series / "PET").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
 
     with pytest.raises(InputError, match="1 damaged DICOM file: PET: link to DICOM files outside the folder"):
@@ -173,13 +175,13 @@ def test_a_dicomdir_is_ignored(series: Path, tmp_path: Path) -> None:
     scan_result = scan(tmp_path / "media")
 
     assert len(scan_result.instances) == 7
-    assert scan_result.passed_over == {"DICOMDIR": 1}
+    assert scan_result.ignored == {"DICOMDIR": 1}
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom warns about the file IDs
 @pytest.mark.parametrize("file_id", [["..", "outside", "0000.dcm"], ["", "etc", "passwd"]])
 def test_references_of_a_dicomdir_are_not_followed(series: Path, tmp_path: Path, file_id: list[str]) -> None:
-    phantoms.write(tmp_path / "outside", phantoms.distinct(phantoms.oblique_geometry()), name="outside")
+    phantoms.write(tmp_path / "outside", phantoms.distinct_volume(phantoms.oblique_geometry()), name="outside")
     media = FileSet()
     media.add(sorted(series.rglob("*.dcm"))[0])
     media.write(tmp_path / "media")
@@ -194,7 +196,7 @@ def test_references_of_a_dicomdir_are_not_followed(series: Path, tmp_path: Path,
     scan_result = scan(tmp_path / "media")
 
     assert [instance.path.is_relative_to(tmp_path / "media") for instance in scan_result.instances] == [True]
-    assert scan_result.passed_over == {"DICOMDIR": 1}
+    assert scan_result.ignored == {"DICOMDIR": 1}
 
 
 def test_the_same_instance_with_different_content_is_not_a_copy(series: Path) -> None:
@@ -266,9 +268,9 @@ def test_damage_after_the_series_uid_affects_only_that_series(series: Path) -> N
 
     assert [damage.series_uid for damage in scan_result.damaged.values()] == [uid]
     scan_result.check_undamaged()
-    scan_result.check_series("another")
+    scan_result.check_series_undamaged("another")
     with pytest.raises(InputError, match=path.name):
-        scan_result.check_series(uid)
+        scan_result.check_series_undamaged(uid)
 
 
 def test_an_unreadable_file_is_an_error(series: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 from clickseg.core.errors import InputError
 from clickseg.core.label_map import LabelMap
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Remedies, check, group
-from clickseg.dicom.volume import Series, load_volume
-from clickseg.results.identity import encoded
-from tests.helpers.dicom_results import make_results, violations
+from clickseg.dicom.series import Repairs, check_series, group_by_series
+from clickseg.dicom.volume import SeriesVolume, load_volume
+from clickseg.results.identity import encode_dicom
+from tests.helpers.dicom_results import dciodvfy_errors, make_results
 
 PAGE = Path(__file__).parents[2] / "docs" / "developers" / "fixtures.md"
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -27,12 +27,12 @@ def read_rows() -> list[tuple[str, str, str]]:
     return [(folder.strip("`"), repairs.strip("`"), outcome) for folder, repairs, outcome in cells]
 
 
-def series_outcomes(folder: Path, repair_names: str) -> Iterator[tuple[str, Series | None]]:
+def series_outcomes(folder: Path, repair_names: str) -> Iterator[tuple[str, SeriesVolume | None]]:
     """Yields the outcome of each series of a folder as text, and the series if it could be read."""
-    repairs = Remedies.parse(repair_names.split())
-    for files in group(scan(folder).instances):
+    repairs = Repairs.parse(repair_names.split())
+    for files in group_by_series(scan(folder).instances):
         try:
-            series = load_volume(check(files, repairs))
+            series = load_volume(check_series(files, repairs))
         except InputError as error:
             yield f"{files.modality}: {error}", None
         else:
@@ -74,8 +74,8 @@ def test_dciodvfy_finds_no_error_in_the_results(
         empty = make_results(series, LabelMap(np.zeros_like(array), False, 1))
         for dataset in (segmented.segmentation, segmented.report, empty.report):
             path = tmp_path / "result.dcm"
-            path.write_bytes(encoded(dataset))
-            errors = [error for error in violations(path, dciodvfy) if not _is_source_uid(error)]
+            path.write_bytes(encode_dicom(dataset))
+            errors = [error for error in dciodvfy_errors(path, dciodvfy) if not _is_source_uid(error)]
             assert errors == []
 
 

@@ -24,7 +24,7 @@ def save(folder: Path, datasets: list[Dataset], *, implicit: bool = False) -> li
 
 @pytest.mark.parametrize("implicit", [False, True])
 def test_values_are_the_same_as_in_pydicom(tmp_path: Path, implicit: bool) -> None:
-    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
     for number, dataset in enumerate(datasets):
         dataset.PixelPaddingValue, dataset.PixelRepresentation = -number, 1
         dataset.SliceThickness = str(number // 2)
@@ -38,7 +38,7 @@ def test_values_are_the_same_as_in_pydicom(tmp_path: Path, implicit: bool) -> No
 
 
 def test_the_character_set_is_part_of_the_cache_key(tmp_path: Path) -> None:
-    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, 4, 4))))
+    datasets = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry((2, 4, 4))))
     for dataset, character_set in zip(datasets, ("ISO_IR 100", "ISO_IR 144"), strict=True):
         dataset.SpecificCharacterSet, dataset.PatientName = character_set, b"\xd0\xd1".decode("latin-1")
         if character_set == "ISO_IR 144":
@@ -53,7 +53,7 @@ def test_the_character_set_is_part_of_the_cache_key(tmp_path: Path) -> None:
 def test_converted_elements_are_shared(tmp_path: Path) -> None:
     first, second = (
         dcmread(path)
-        for path in save(tmp_path, phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, 4, 4)))))
+        for path in save(tmp_path, phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry((2, 4, 4)))))
     )
     conversions = ConversionCache(KEYWORDS)
 
@@ -66,7 +66,7 @@ def test_converted_elements_are_shared(tmp_path: Path) -> None:
 
 
 def test_an_invalid_value_raises_an_error_in_every_file(tmp_path: Path) -> None:
-    dataset = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, 4, 4))))[0]
+    dataset = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry((2, 4, 4))))[0]
     dataset.save_as(tmp_path / "a", enforce_file_format=True)
     content = (tmp_path / "a").read_bytes()
     damaged = content.replace(b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00US\x01\x00\x28\x00\x11\x00", 1)

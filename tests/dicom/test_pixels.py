@@ -63,7 +63,7 @@ def lossless_cases() -> list[object]:
 @pytest.fixture
 def slices() -> list[Dataset]:
     geometry = phantoms.oblique_geometry((3, 24, 40))
-    return phantoms.instances(phantoms.distinct(geometry))
+    return phantoms.instances(phantoms.distinct_volume(geometry))
 
 
 def decode_with_pydicom(slices: list[Dataset]) -> np.ndarray:
@@ -133,7 +133,7 @@ def test_retired_jpeg_is_rejected_with_its_name(tmp_path: Path, slices: list[Dat
         set_encapsulated_pixels(dataset, b"\xff\xd8\xff\xd9", UID(syntax))
 
     with pytest.raises(PixelDataError, match=rf"JPEG .*\({syntax}\) is retired") as caught:
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
     assert "dcmconv" in (caught.value.hint or "")
 
@@ -144,7 +144,7 @@ def test_extended_jpeg_with_12_bits_is_rejected(tmp_path: Path, slices: list[Dat
         set_encapsulated_pixels(dataset, b"\xff\xd8\xff\xd9", JPEGExtended12Bit)
 
     with pytest.raises(PixelDataError, match="has 12 bits per pixel"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 def test_every_slice_has_its_own_slope_and_intercept(tmp_path: Path, slices: list[Dataset]) -> None:
@@ -261,7 +261,7 @@ def test_truncated_pixel_data_are_detected_by_the_header_alone(tmp_path: Path, s
     path.write_bytes(path.read_bytes()[:-500])
 
     with pytest.raises(PixelDataError, match=rf"{path.name}: truncated: 40 x 24 x 1 pixels need 1920 bytes"):
-        phantoms.checked(folder)
+        phantoms.read_geometry(folder)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -318,7 +318,7 @@ def test_a_deflated_file_without_pixel_data_is_rejected(tmp_path: Path, slices: 
 
 
 def test_a_file_that_is_deleted_after_the_scan_is_an_error(tmp_path: Path, slices: list[Dataset]) -> None:
-    geometry = phantoms.checked(phantoms.save(tmp_path, slices))
+    geometry = phantoms.read_geometry(phantoms.save(tmp_path, slices))
     path = sorted(tmp_path.iterdir())[0]
     path.unlink()
 

@@ -12,20 +12,20 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from clickseg.core.errors import PixelDataError, SeriesError, UsageError
 from clickseg.dicom import series as series_module
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Remedies, check, group
+from clickseg.dicom.series import Repairs, check_series, group_by_series
 from tests.helpers import phantoms
 
 
 @pytest.fixture
 def slices() -> list[Dataset]:
-    return phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    return phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
 
 
 def test_series_in_one_folder_are_separated(tmp_path: Path) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry())
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
     mixed = phantoms.instances(volume, "CT") + phantoms.instances(volume, "PT") + phantoms.instances(volume, "CT", "b")
 
-    groups = group(scan(phantoms.save(tmp_path, mixed)).instances)
+    groups = group_by_series(scan(phantoms.save(tmp_path, mixed)).instances)
 
     assert sorted((files.modality, len(files.instances)) for files in groups) == [("CT", 7), ("CT", 7), ("PT", 7)]
 
@@ -37,7 +37,7 @@ def test_an_empty_uid_is_rejected_with_its_name(tmp_path: Path, slices: list[Dat
         dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.5"
 
     with pytest.raises(SeriesError, match=rf"{keyword} \(.*\) is empty in 7 files, such as image"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID"])
@@ -47,7 +47,7 @@ def test_an_invalid_uid_is_rejected(tmp_path: Path, slices: list[Dataset], keywo
     setattr(slices[2], keyword, value)
 
     with pytest.raises(SeriesError, match=rf"{keyword} .*: expected a UID, got"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 @pytest.mark.parametrize("keyword", ["PatientID", "PatientName"])
@@ -57,7 +57,7 @@ def test_slices_of_two_patients_are_rejected_without_their_names(
     setattr(slices[2], keyword, "Another^One")
 
     with pytest.raises(SeriesError, match=rf"{keyword} .*: expected one patient in a series, got 2") as caught:
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
     assert "Another" not in str(caught.value)
 
 
@@ -65,14 +65,14 @@ def test_a_series_with_two_study_uids_is_rejected(tmp_path: Path, slices: list[D
     slices[0].StudyInstanceUID = "2.25.9"
 
     with pytest.raises(SeriesError, match=r"StudyInstanceUID .*: expected one value in a series, got .* in 6 files"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 def test_two_different_files_of_one_instance_are_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
     slices[1].SOPInstanceUID = slices[0].SOPInstanceUID
 
     with pytest.raises(SeriesError, match=r"SOPInstanceUID .* is the same in 2 different files"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 def test_a_missing_frame_of_reference_is_rejected_or_repaired(tmp_path: Path, slices: list[Dataset]) -> None:
@@ -81,13 +81,13 @@ def test_a_missing_frame_of_reference_is_rejected_or_repaired(tmp_path: Path, sl
     folder = phantoms.save(tmp_path, slices)
 
     with pytest.raises(SeriesError, match=r"FrameOfReferenceUID .* is missing") as caught:
-        phantoms.checked(folder)
-    repaired = phantoms.checked(folder, "frame-of-reference")
+        phantoms.read_geometry(folder)
+    repaired = phantoms.read_geometry(folder, "frame-of-reference")
 
     assert caught.value.hint is not None
     assert repaired.stack.geometry.frame_of_reference_uid.startswith("2.25.")
-    assert repaired.candidate.remedies_used == ("created a Frame of Reference UID from the Series Instance UID",)
-    second = phantoms.checked(folder, "frame-of-reference")
+    assert repaired.files.applied_repairs == ("created a Frame of Reference UID from the Series Instance UID",)
+    second = phantoms.read_geometry(folder, "frame-of-reference")
     assert second.stack.geometry.frame_of_reference_uid == repaired.stack.geometry.frame_of_reference_uid
 
 
@@ -96,7 +96,7 @@ def test_a_slice_with_a_different_size_is_named(tmp_path: Path, slices: list[Dat
     slices[3].PixelData = slices[3].PixelData[: 11 * 12 * 2]
 
     with pytest.raises(SeriesError, match="expected 11 x 13 as in the other images, got 11 x 12"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 13), (65535, 65535)])
@@ -105,41 +105,41 @@ def test_sizes_out_of_bounds_are_rejected(tmp_path: Path, slices: list[Dataset],
         dataset.Rows, dataset.Columns = rows, columns
 
     with pytest.raises(SeriesError, match=f"expected 1 to .* pixels, got {rows} x {columns}"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 def test_too_many_voxels_are_rejected(tmp_path: Path, slices: list[Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series_module, "MAX_VOXELS", 7 * 11 * 13 - 1)
 
     with pytest.raises(SeriesError, match="7 x 11 x 13 voxels: expected at most 1000"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 def test_localizers_are_rejected_or_excluded_by_a_repair(tmp_path: Path, slices: list[Dataset]) -> None:
-    scout = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, 20, 20))))[0]
+    scout = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry((2, 20, 20))))[0]
     scout.SOPInstanceUID = "2.25.3"
     scout.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     scout.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
     folder = phantoms.save(tmp_path, [*slices, scout])
 
     with pytest.raises(SeriesError, match=r"the series contains 1 localizer: image\d+"):
-        phantoms.checked(folder)
-    repaired = phantoms.checked(folder, "drop-localizers")
+        phantoms.read_geometry(folder)
+    repaired = phantoms.read_geometry(folder, "drop-localizers")
 
     assert repaired.stack.geometry.spatial_shape == (7, 11, 13)
-    assert "excluded 1 localizer" in repaired.candidate.remedies_used[0]
+    assert "excluded 1 localizer" in repaired.files.applied_repairs[0]
 
 
 def test_secondary_captures_are_rejected_or_excluded_by_a_repair(tmp_path: Path, slices: list[Dataset]) -> None:
-    capture = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, 20, 20))))[0]
+    capture = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry((2, 20, 20))))[0]
     capture.SOPInstanceUID = "2.25.3"
     capture.SOPClassUID = SecondaryCaptureImageStorage
     folder = phantoms.save(tmp_path, [*slices, capture])
 
     with pytest.raises(SeriesError, match=r"the series contains 1 secondary capture: image\d+"):
-        phantoms.checked(folder)
+        phantoms.read_geometry(folder)
 
-    assert len(phantoms.checked(folder, "drop-localizers").stack.planes) == 7
+    assert len(phantoms.read_geometry(folder, "drop-localizers").stack.planes) == 7
 
 
 def test_a_series_with_only_localizers_is_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
@@ -147,7 +147,7 @@ def test_a_series_with_only_localizers_is_rejected(tmp_path: Path, slices: list[
         dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
 
     with pytest.raises(SeriesError, match="all 7 images of the series are localizers"):
-        phantoms.checked(phantoms.save(tmp_path, slices), "drop-localizers")
+        phantoms.read_geometry(phantoms.save(tmp_path, slices), "drop-localizers")
 
 
 def test_a_series_that_is_not_ct_mr_or_pet_is_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
@@ -155,7 +155,7 @@ def test_a_series_that_is_not_ct_mr_or_pet_is_rejected(tmp_path: Path, slices: l
         dataset.SOPClassUID = "1.2.111.10008.2.1.4.1.1.2"
 
     with pytest.raises(SeriesError, match=r"SOPClassUID .*: expected a CT, MR or PET image"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 @pytest.mark.parametrize(
@@ -181,21 +181,21 @@ def test_several_volumes_are_rejected_or_one_is_selected_by_a_repair(
     folder = phantoms.save(tmp_path, datasets)
 
     with pytest.raises(SeriesError, match=rf"{len(values)} volumes in one series \({shown}\), 7 slices each") as caught:
-        phantoms.checked(folder)
+        phantoms.read_geometry(folder)
     second = phantoms.read(folder, "volume=2")
 
     assert f"N-th of {len(values)}" in (caught.value.hint or "")
     assert second.volume.array.mean() == 10
-    assert second.candidate.remedies_used == (f"used volume 2 of {len(values)}",)
+    assert second.files.applied_repairs == (f"used volume 2 of {len(values)}",)
     with pytest.raises(SeriesError, match=f"volume 9 was requested, but the series contains {len(values)}"):
-        phantoms.checked(folder, "volume=9")
+        phantoms.read_geometry(folder, "volume=9")
 
 
 def test_a_series_with_one_volume_ignores_the_requested_volume(tmp_path: Path, slices: list[Dataset]) -> None:
-    geometry = phantoms.checked(phantoms.save(tmp_path, slices), "volume=3")
+    geometry = phantoms.read_geometry(phantoms.save(tmp_path, slices), "volume=3")
 
     assert len(geometry.stack.planes) == 7
-    assert geometry.candidate.remedies_used == ()
+    assert geometry.files.applied_repairs == ()
 
 
 @pytest.mark.parametrize(("total", "is_rejected"), [(3, True), (None, True), (1, False)])
@@ -209,16 +209,18 @@ def test_a_part_of_a_concatenation_is_rejected(
 
     if is_rejected:
         with pytest.raises(SeriesError, match=r"ConcatenationUID \(0020,9161\): the instance is only a part of"):
-            phantoms.checked(folder)
+            phantoms.read_geometry(folder)
     else:
-        assert len(phantoms.checked(folder).stack.planes) == 7
+        assert len(phantoms.read_geometry(folder).stack.planes) == 7
 
 
 @pytest.mark.parametrize("with_times", [False, True])
 def test_volumes_that_differ_only_in_two_attributes_together_are_found(tmp_path: Path, with_times: bool) -> None:
     datasets = []
     for number, (echo_time, image_type) in enumerate([(1, "M"), (1, "P"), (2, "M"), (2, "P")]):
-        for index, dataset in enumerate(phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()), "MR")):
+        for index, dataset in enumerate(
+            phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()), "MR")
+        ):
             dataset.EchoTime, dataset.ImageType = echo_time, ["ORIGINAL", "PRIMARY", image_type]
             dataset.SOPInstanceUID = f"2.25.{100 * number + index + 1}"
             if with_times:
@@ -226,7 +228,7 @@ def test_volumes_that_differ_only_in_two_attributes_together_are_found(tmp_path:
             datasets.append(dataset)
 
     with pytest.raises(SeriesError, match=r"4 volumes in one series \(EchoTime, ImageType: 1\.0 \['ORIGINAL"):
-        phantoms.checked(phantoms.save(tmp_path, datasets))
+        phantoms.read_geometry(phantoms.save(tmp_path, datasets))
 
 
 def test_volumes_that_differ_only_in_the_time_of_each_image_are_found(tmp_path: Path) -> None:
@@ -244,7 +246,7 @@ def test_volumes_that_differ_only_in_the_time_of_each_image_are_found(tmp_path: 
     with pytest.raises(
         SeriesError, match=r"3 volumes in one series \(order of AcquisitionTime at each position: 1, 2, 3"
     ):
-        phantoms.checked(folder)
+        phantoms.read_geometry(folder)
     assert phantoms.read(folder, "volume=3").volume.array.min() == 20
 
 
@@ -256,7 +258,7 @@ def test_a_single_frame_image_with_several_frames_is_rejected(tmp_path: Path, sl
     with pytest.raises(
         PixelDataError, match=r"NumberOfFrames \(0028,0008\): expected 1 in a single-frame image, got 3"
     ):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 @pytest.mark.parametrize(
@@ -275,7 +277,7 @@ def test_a_plane_with_invalid_geometry_is_rejected(
     setattr(slices[2], keyword, value)
 
     with pytest.raises(SeriesError, match=message):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 def test_colour_images_are_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
@@ -283,19 +285,19 @@ def test_colour_images_are_rejected(tmp_path: Path, slices: list[Dataset]) -> No
         dataset.PhotometricInterpretation = "PALETTE COLOR"
 
     with pytest.raises(PixelDataError, match="expected MONOCHROME1 or MONOCHROME2 with one sample, got PALETTE COLOR"):
-        phantoms.checked(phantoms.save(tmp_path, slices))
+        phantoms.read_geometry(phantoms.save(tmp_path, slices))
 
 
 @pytest.mark.parametrize("name", ["resampl", "volume=0", "volume=x", "volume", ""])
 def test_an_unknown_repair_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError, match="unknown repair"):
-        Remedies.parse([name])
+        Repairs.parse([name])
 
 
 def test_a_multi_frame_instance_is_a_group_of_its_own(tmp_path: Path, slices: list[Dataset]) -> None:
-    folder = phantoms.legacy_enhanced(tmp_path, slices)
+    folder = phantoms.write_legacy_enhanced(tmp_path, slices)
 
-    (files,) = group(scan(folder).instances)
+    (files,) = group_by_series(scan(folder).instances)
 
     assert len(files.instances) == 1
-    assert check(files, Remedies()).stack.geometry.spatial_shape == (7, 11, 13)
+    assert check_series(files, Repairs()).stack.geometry.spatial_shape == (7, 11, 13)

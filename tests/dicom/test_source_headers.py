@@ -12,9 +12,9 @@ from pydicom.tag import BaseTag
 from pydicom.uid import CTImageStorage
 
 from clickseg.dicom.source_headers import reference_headers, source_digest
-from clickseg.results.identity import encoded
+from clickseg.results.identity import encode_dicom
 from tests.helpers import phantoms
-from tests.helpers.dicom_results import make_results, violations
+from tests.helpers.dicom_results import dciodvfy_errors, make_results
 
 JAPANESE = ["ISO 2022 IR 13", "ISO 2022 IR 87"]
 NAMES = {
@@ -37,7 +37,7 @@ NAMES = {
 def test_names_are_copied_in_every_character_set(
     tmp_path: Path, dciodvfy: str, character_set: object, name: str, written_set: object
 ) -> None:
-    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.hook_volume(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset.SpecificCharacterSet = character_set
         dataset.PatientName = name
@@ -47,15 +47,15 @@ def test_names_are_copied_in_every_character_set(
 
     for number, dataset in enumerate((results.segmentation, results.report)):
         path = tmp_path / f"{number}.dcm"
-        path.write_bytes(encoded(dataset))
+        path.write_bytes(encode_dicom(dataset))
         result = dcmread(path)
         assert str(result.PatientName) == name
         assert result.get("SpecificCharacterSet") == written_set
-        assert violations(path, dciodvfy) == []
+        assert dciodvfy_errors(path, dciodvfy) == []
 
 
 def test_missing_attributes_of_the_source_are_empty_in_the_result(tmp_path: Path, dciodvfy: str) -> None:
-    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.hook_volume(phantoms.oblique_geometry()))
     for dataset in datasets:
         for keyword in ("AccessionNumber", "PatientID", "PatientBirthDate", "StudyID", "StudyDate", "SliceThickness"):
             del dataset[keyword]
@@ -64,18 +64,18 @@ def test_missing_attributes_of_the_source_are_empty_in_the_result(tmp_path: Path
 
     for number, dataset in enumerate((results.segmentation, results.report)):
         path = tmp_path / f"{number}.dcm"
-        path.write_bytes(encoded(dataset))
+        path.write_bytes(encode_dicom(dataset))
         result = dcmread(path)
         assert result.PatientID == ""
         assert result.StudyDate == ""
-        assert violations(path, dciodvfy) == []
+        assert dciodvfy_errors(path, dciodvfy) == []
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_invalid_values_are_omitted_with_a_warning(
     tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.hook_volume(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset.PatientAge, dataset.PatientSex, dataset.StudyDate = "0Y", "U", "yesterday"
         dataset.StudyDescription, dataset.PatientBirthDate = "x" * 70, "19330231"
@@ -85,11 +85,11 @@ def test_invalid_values_are_omitted_with_a_warning(
         results = make_results(series)
 
     path = tmp_path / "seg.dcm"
-    path.write_bytes(encoded(results.segmentation))
+    path.write_bytes(encode_dicom(results.segmentation))
     result = dcmread(path)
     assert "PatientAge" not in result
     assert (result.PatientSex, result.StudyDate, result.PatientBirthDate) == ("", "", "")
-    assert violations(path, dciodvfy) == []
+    assert dciodvfy_errors(path, dciodvfy) == []
     messages = [record.message for record in caplog.records if record.name.startswith("clickseg")]
     assert sorted(message.split()[0] for message in messages) == [
         "PatientAge",
@@ -104,7 +104,7 @@ def test_invalid_values_are_omitted_with_a_warning(
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("keyword", ["PatientBirthDate", "StudyID", "PatientID", "PatientName"])
 def test_values_with_a_different_value_representation_are_not_an_error(tmp_path: Path, keyword: str) -> None:
-    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.hook_volume(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset[keyword] = DataElement(keyword, "DS", "72.5")
 
@@ -116,7 +116,7 @@ def test_values_with_a_different_value_representation_are_not_an_error(tmp_path:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_an_invalid_patient_id_is_copied(tmp_path: Path) -> None:
-    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.hook_volume(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset.PatientID = "9" * 70
 
@@ -126,10 +126,10 @@ def test_an_invalid_patient_id_is_copied(tmp_path: Path) -> None:
 
 
 def test_the_sources_are_not_changed(tmp_path: Path) -> None:
-    volume = phantoms.hook(phantoms.oblique_geometry())
+    volume = phantoms.hook_volume(phantoms.oblique_geometry())
     classic = phantoms.read(phantoms.write(tmp_path / "classic", volume))
-    multi = phantoms.read(phantoms.legacy_enhanced(tmp_path / "multi", phantoms.instances(volume)))
-    headers = [instance.header for series in (classic, multi) for instance in series.candidate.instances]
+    multi = phantoms.read(phantoms.write_legacy_enhanced(tmp_path / "multi", phantoms.instances(volume)))
+    headers = [instance.header for series in (classic, multi) for instance in series.files.instances]
     before = [str(header) for header in headers]
 
     for series in (classic, multi):
@@ -141,7 +141,7 @@ def test_the_sources_are_not_changed(tmp_path: Path) -> None:
 def test_a_digest_does_not_decode_the_items_of_the_source(tmp_path: Path) -> None:
     other_id = Dataset()
     other_id.PatientID = "PHANTOM-2"
-    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.hook_volume(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset.OtherPatientIDsSequence = [other_id]
     (header, *_) = phantoms.read(phantoms.save(tmp_path / "in", datasets)).sources

@@ -32,12 +32,12 @@ def move_slice(dataset: Dataset, distance_mm: float) -> None:
 
 
 def make_stack(folder: Path, datasets: list[Dataset], *repairs: str) -> Stack:
-    return phantoms.checked(phantoms.save(folder, datasets), *repairs).stack
+    return phantoms.read_geometry(phantoms.save(folder, datasets), *repairs).stack
 
 
 @pytest.fixture
 def slices() -> list[Dataset]:
-    return phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    return phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
 
 
 @given(
@@ -53,9 +53,9 @@ def test_voxel_positions_are_the_same_as_in_itk(
     order: list[int],
 ) -> None:
     geometry = phantoms.oblique_geometry(
-        (5, 6, 4), axes=phantoms.rotation(*angles), pixel_spacing=spacing[:2], slice_spacing=spacing[2]
+        (5, 6, 4), axes=phantoms.rotation_matrix(*angles), pixel_spacing=spacing[:2], slice_spacing=spacing[2]
     )
-    datasets = phantoms.instances(phantoms.distinct(geometry))
+    datasets = phantoms.instances(phantoms.distinct_volume(geometry))
     folder = phantoms.save(tmp_path_factory.mktemp("series"), [datasets[index] for index in order])
 
     volume = phantoms.read(folder).volume
@@ -99,7 +99,7 @@ def test_a_missing_slice_is_named_with_its_neighbours(tmp_path: Path, slices: li
 
 
 def test_the_number_of_gaps_is_reported(tmp_path: Path) -> None:
-    slices = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((10, 11, 13))))
+    slices = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry((10, 11, 13))))
 
     with pytest.raises(SeriesError, match="3 missing slices in 2 places"):
         make_stack(tmp_path, [slices[index] for index in (0, 1, 2, 5, 6, 8, 9)])
@@ -113,7 +113,7 @@ def test_variable_spacing_is_rejected(tmp_path: Path, slices: list[Dataset]) -> 
 
 
 def test_two_files_at_one_position_are_named(tmp_path: Path, slices: list[Dataset]) -> None:
-    duplicate = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))[2]
+    duplicate = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))[2]
     duplicate.SOPInstanceUID = "2.25.1"
 
     with pytest.raises(SeriesError, match=r"1 duplicate slice position: image\d+ and image\d+ are both at"):
@@ -156,10 +156,10 @@ def test_the_number_of_pixel_spacings_is_reported(tmp_path: Path, slices: list[D
 
 
 def test_a_regular_series_is_not_resampled(tmp_path: Path, slices: list[Dataset]) -> None:
-    geometry = phantoms.checked(phantoms.save(tmp_path, slices), "resample")
+    geometry = phantoms.read_geometry(phantoms.save(tmp_path, slices), "resample")
 
     assert not geometry.stack.is_resampled
-    assert geometry.candidate.remedies_used == ()
+    assert geometry.files.applied_repairs == ()
 
 
 def test_a_gap_is_filled_by_the_resample_repair(tmp_path: Path, slices: list[Dataset]) -> None:
@@ -168,8 +168,8 @@ def test_a_gap_is_filled_by_the_resample_repair(tmp_path: Path, slices: list[Dat
 
     series = phantoms.read(phantoms.save(tmp_path / "gap", slices), "resample")
 
-    assert series.candidate.remedies_used == ("resampled from 6 to 7 slices",)
+    assert series.files.applied_repairs == ("resampled from 6 to 7 slices",)
     assert series.volume.geometry_equal(complete, tol=1e-4)
     np.testing.assert_allclose(series.volume.array, complete.array, atol=1e-3)  # the phantom is linear in k
     labels = np.arange(7, dtype=np.uint8)[:, None, None]
-    assert series.at_planes(labels).ravel().tolist() == [0, 1, 2, 4, 5, 6]
+    assert series.slices_at_planes(labels).ravel().tolist() == [0, 1, 2, 4, 5, 6]

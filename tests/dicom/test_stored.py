@@ -35,7 +35,7 @@ def read_directly(path: Path) -> np.ndarray | None:
 
 
 def make_image(rows: int = 24, columns: int = 40) -> Dataset:
-    return phantoms.instances(phantoms.distinct(phantoms.oblique_geometry((2, rows, columns))))[1]
+    return phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry((2, rows, columns))))[1]
 
 
 @pytest.mark.parametrize("dtype", ["<u1", "<i1", "<u2", "<i2", "<u4", "<i4"])
@@ -75,7 +75,9 @@ def test_unused_bits_are_ignored(tmp_path: Path, bits_allocated: int, bits_store
 
 
 def test_all_frames_of_a_multi_frame_image_are_read(tmp_path: Path) -> None:
-    folder = phantoms.legacy_enhanced(tmp_path, phantoms.instances(phantoms.distinct(phantoms.oblique_geometry())))
+    folder = phantoms.write_legacy_enhanced(
+        tmp_path, phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
+    )
 
     stored = read_directly(folder / "enhanced.dcm")
 
@@ -83,8 +85,8 @@ def test_all_frames_of_a_multi_frame_image_are_read(tmp_path: Path) -> None:
 
 
 def test_a_series_of_uncompressed_images_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry())
-    geometry = phantoms.checked(phantoms.write(tmp_path, volume))
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
+    geometry = phantoms.read_geometry(phantoms.write(tmp_path, volume))
     monkeypatch.setattr("clickseg.dicom.pixels.dcmread", None)
 
     series = phantoms.load_volume(geometry)

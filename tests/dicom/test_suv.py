@@ -285,7 +285,7 @@ def test_attenuation_correction_is_read_from_classic_and_enhanced_images() -> No
 
 
 def test_a_slice_without_rescale_slope_is_rejected(tmp_path: Path) -> None:
-    folder = phantoms.write(tmp_path, phantoms.distinct(phantoms.oblique_geometry()), "PT")
+    folder = phantoms.write(tmp_path, phantoms.distinct_volume(phantoms.oblique_geometry()), "PT")
     phantoms.change(folder, lambda dataset: dataset.__delattr__("RescaleSlope"), selection=slice(4, 5))
 
     with pytest.raises(PixelDataError, match=r"0005\.dcm: RescaleSlope \(0028,1053\) is missing"):
@@ -293,7 +293,7 @@ def test_a_slice_without_rescale_slope_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_missing_rescale_intercept_is_0(tmp_path: Path) -> None:
-    folder = phantoms.write(tmp_path, phantoms.distinct(phantoms.oblique_geometry()), "PT")
+    folder = phantoms.write(tmp_path, phantoms.distinct_volume(phantoms.oblique_geometry()), "PT")
     before = phantoms.read(folder).volume.array
     phantoms.change(folder, lambda dataset: dataset.__delattr__("RescaleIntercept"))
 
@@ -301,7 +301,7 @@ def test_a_missing_rescale_intercept_is_0(tmp_path: Path) -> None:
 
 
 def test_the_error_names_the_file(tmp_path: Path) -> None:
-    folder = phantoms.write(tmp_path, phantoms.distinct(phantoms.oblique_geometry()), "PT")
+    folder = phantoms.write(tmp_path, phantoms.distinct_volume(phantoms.oblique_geometry()), "PT")
     phantoms.change(folder, lambda dataset: dataset.__delattr__("PatientWeight"))
 
     with pytest.raises(SuvError, match=r"0001\.dcm: PatientWeight"):

@@ -31,8 +31,8 @@ def draw(truth: np.ndarray, prediction: np.ndarray) -> bytes:
 
 def test_the_outlines_of_ground_truth_and_prediction_are_at_their_positions() -> None:
     shape = GEOMETRY.spatial_shape
-    truth = toys.mask(shape, (3, slice(5, 15), slice(5, 15)))  # anterior, on the right side of the patient
-    prediction = toys.mask(shape, (3, slice(25, 35), slice(25, 35)))
+    truth = toys.make_mask(shape, (3, slice(5, 15), slice(5, 15)))  # anterior, on the right side of the patient
+    prediction = toys.make_mask(shape, (3, slice(25, 35), slice(25, 35)))
 
     picture = draw(truth, prediction)
 
@@ -48,8 +48,8 @@ def test_the_outlines_of_ground_truth_and_prediction_are_at_their_positions() ->
 
 def test_the_slice_with_the_most_errors_is_shown() -> None:
     shape = GEOMETRY.spatial_shape
-    truth = toys.mask(shape, (2, slice(5, 35), slice(5, 35)), (6, slice(5, 9), slice(5, 9)))
-    prediction = toys.mask(shape, (2, slice(5, 35), slice(5, 35)))
+    truth = toys.make_mask(shape, (2, slice(5, 35), slice(5, 35)), (6, slice(5, 9), slice(5, 9)))
+    prediction = toys.make_mask(shape, (2, slice(5, 35), slice(5, 35)))
 
     picture = draw(truth, prediction)
 
@@ -59,13 +59,13 @@ def test_the_slice_with_the_most_errors_is_shown() -> None:
 
 def test_a_perfect_or_empty_prediction_has_a_picture_too() -> None:
     shape = GEOMETRY.spatial_shape
-    truth = toys.mask(shape, (4, slice(5, 9), slice(5, 9)))
+    truth = toys.make_mask(shape, (4, slice(5, 9), slice(5, 9)))
 
     assert has_colour(draw(truth, truth), PREDICTION_COLOUR).any()
     assert not has_colour(draw(truth & False, truth & False), PREDICTION_COLOUR).any()
 
 
 def test_the_same_picture_has_the_same_bytes() -> None:
-    truth = toys.mask(GEOMETRY.spatial_shape, (4, slice(5, 9), slice(5, 9)))
+    truth = toys.make_mask(GEOMETRY.spatial_shape, (4, slice(5, 9), slice(5, 9)))
 
     assert draw(truth, ~truth) == draw(truth, ~truth)

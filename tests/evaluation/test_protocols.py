@@ -34,28 +34,28 @@ def test_cvpr_2025_gives_the_results_computed_by_hand(tmp_path: Path) -> None:
     Dice 2 * 28 / (29 + 33). The surfaces are at most 2 mm apart: NSD 1.
     Area under the curve, over clicks 1 to 2: the mean of both.
     """
-    truth = toys.mask(SHAPE, CUBE, (2, 2, slice(4, 6)))
-    case = toys.case(truth, toys.mask(SHAPE, FAR_CUBE))
-    package, engine = toys.model(tmp_path / "model", radius_vox=2)
+    truth = toys.make_mask(SHAPE, CUBE, (2, 2, slice(4, 6)))
+    case = toys.make_case(truth, toys.make_mask(SHAPE, FAR_CUBE))
+    package, engine = toys.make_model(tmp_path / "model", radius_vox=2)
 
     (curve,) = evaluate_case(case, package, engine, Cvpr2025(steps=2)).curves
 
     assert curve.dice == pytest.approx([0, 56 / 89, 56 / 62])
-    assert [score.agreement.fpv_ml for score in curve.scores] == pytest.approx([0.027, 0.027, 0])
-    assert [score.agreement.fnv_ml for score in curve.scores] == pytest.approx([0.029, 0, 0])
+    assert [score.metrics.fpv_ml for score in curve.scores] == pytest.approx([0.027, 0.027, 0])
+    assert [score.metrics.fnv_ml for score in curve.scores] == pytest.approx([0.029, 0, 0])
     assert click_counts(curve) == [(0, 0), (1, 0), (1, 1)]
-    assert curve.scores[0].agreement.nsd == 0
-    assert 0 < curve.scores[1].agreement.nsd < 1
-    assert curve.scores[2].agreement.nsd == pytest.approx(1)
+    assert curve.scores[0].metrics.nsd == 0
+    assert 0 < curve.scores[1].metrics.nsd < 1
+    assert curve.scores[2].metrics.nsd == pytest.approx(1)
     assert curve.dice_auc == pytest.approx((56 / 89 + 56 / 62) / 2)
     assert (curve.number_of_clicks(0.6), curve.number_of_clicks(0.9), curve.number_of_clicks(0.95)) == (1, 2, None)
 
 
 def test_cvpr_2025_makes_no_click_in_a_perfect_prediction(tmp_path: Path) -> None:
-    truth = toys.mask(SHAPE, CUBE)
-    package, engine = toys.model(tmp_path / "model")
+    truth = toys.make_mask(SHAPE, CUBE)
+    package, engine = toys.make_model(tmp_path / "model")
 
-    (curve,) = evaluate_case(toys.case(truth, truth), package, engine, Cvpr2025(steps=3)).curves
+    (curve,) = evaluate_case(toys.make_case(truth, truth), package, engine, Cvpr2025(steps=3)).curves
 
     assert curve.dice == [1, 1, 1, 1]
     assert click_counts(curve) == [(0, 0)] * 4
@@ -63,9 +63,9 @@ def test_cvpr_2025_makes_no_click_in_a_perfect_prediction(tmp_path: Path) -> Non
 
 
 def test_cvpr_2025_chooses_the_same_one_of_equally_deep_voxels_in_each_step() -> None:
-    truth = toys.mask(SHAPE, (3, 4, slice(1, 9)))
+    truth = toys.make_mask(SHAPE, (3, 4, slice(1, 9)))
     empty = np.zeros_like(truth)
-    image = toys.case(truth, empty).images[0]
+    image = toys.make_case(truth, empty).images[0]
     clicks = {Cvpr2025().user(truth, image)(step, empty) for step in range(1, 6)}
     voxels = {Cvpr2025(seed=seed).user(truth, image)(1, empty)[0].voxel for seed in range(200)}
 
@@ -82,22 +82,22 @@ def test_sw_fastedit_gives_the_results_computed_by_hand(tmp_path: Path) -> None:
     Area under the curve, over steps 0 to 2: ((0.5 + 1) / 2 + (1 + 1) / 2) / 2 = 0.875.
     """
     a, b, c = (1, 1, 1), (5, 6, 7), (9, 2, 4)
-    case = toys.case(toys.mask(SHAPE, a, b), toys.mask(SHAPE, a, c))
-    package, engine = toys.model(tmp_path / "model")
+    case = toys.make_case(toys.make_mask(SHAPE, a, b), toys.make_mask(SHAPE, a, c))
+    package, engine = toys.make_model(tmp_path / "model")
 
     (curve,) = evaluate_case(case, package, engine, SwFastEdit(steps=2)).curves
 
     assert curve.dice == [0.5, 1, 1]
-    assert [score.agreement.fpv_ml for score in curve.scores] == pytest.approx([0.001, 0, 0])
-    assert [score.agreement.fnv_ml for score in curve.scores] == pytest.approx([0.001, 0, 0])
+    assert [score.metrics.fpv_ml for score in curve.scores] == pytest.approx([0.001, 0, 0])
+    assert [score.metrics.fnv_ml for score in curve.scores] == pytest.approx([0.001, 0, 0])
     assert click_counts(curve) == [(0, 0), (1, 1), (1, 1)]
     assert curve.dice_auc == 0.875
     assert (curve.number_of_clicks(0.5), curve.number_of_clicks(0.85)) == (0, 2)
 
 
 def test_sw_fastedit_can_click_any_voxel_of_the_errors() -> None:
-    truth, prediction = toys.mask(SHAPE, CUBE), toys.mask(SHAPE, FAR_CUBE)
-    user = SwFastEdit().user(truth, toys.case(truth, prediction).images[0])
+    truth, prediction = toys.make_mask(SHAPE, CUBE), toys.make_mask(SHAPE, FAR_CUBE)
+    user = SwFastEdit().user(truth, toys.make_case(truth, prediction).images[0])
 
     steps = [user(step, prediction) for step in range(1, 500)]
 
@@ -116,21 +116,21 @@ def test_autopet_4_gives_the_results_computed_by_hand(tmp_path: Path) -> None:
     Area under the curve, over steps 0 to 2: ((0 + 1/14) / 2 + (1/14 + 4/29) / 2) / 2.
     """
     hot = (9, 2, 4)
-    case = toys.case(toys.mask(SHAPE, CUBE), toys.mask(SHAPE, hot), modality="PT")
-    package, engine = toys.model(tmp_path / "model", modality="PT")
+    case = toys.make_case(toys.make_mask(SHAPE, CUBE), toys.make_mask(SHAPE, hot), modality="PT")
+    package, engine = toys.make_model(tmp_path / "model", modality="PT")
 
     (curve,) = evaluate_case(case, package, engine, AutoPet4(steps=2)).curves
 
     assert curve.dice == pytest.approx([0, 1 / 14, 4 / 29])
-    assert [score.agreement.fpv_ml for score in curve.scores] == pytest.approx([0.001, 0, 0])
-    assert [score.agreement.fnv_ml for score in curve.scores] == pytest.approx([0.027, 0, 0])
+    assert [score.metrics.fpv_ml for score in curve.scores] == pytest.approx([0.001, 0, 0])
+    assert [score.metrics.fnv_ml for score in curve.scores] == pytest.approx([0.027, 0, 0])
     assert click_counts(curve) == [(0, 0), (1, 1), (2, 2)]
     assert curve.dice_auc == pytest.approx(((0 + 1 / 14) / 2 + (1 / 14 + 4 / 29) / 2) / 2)
 
 
 def test_the_clicks_of_autopet_4_do_not_depend_on_the_prediction() -> None:
-    truth = toys.mask(SHAPE, CUBE, FAR_CUBE)
-    image = toys.case(truth, toys.mask(SHAPE, (0, 11, 5)), modality="PT").images[0]
+    truth = toys.make_mask(SHAPE, CUBE, FAR_CUBE)
+    image = toys.make_case(truth, toys.make_mask(SHAPE, (0, 11, 5)), modality="PT").images[0]
     user = AutoPet4(steps=3).user(truth, image)
 
     first, second, third = ([click.voxel for click in user(step, truth)] for step in (1, 2, 3))
@@ -144,7 +144,7 @@ def test_the_clicks_of_autopet_4_do_not_depend_on_the_prediction() -> None:
 
 def test_autopet_4_without_a_lesion_has_background_clicks_only() -> None:
     empty = np.zeros(SHAPE, bool)
-    user = AutoPet4().user(empty, toys.case(empty, toys.mask(SHAPE, (3, 3, 3)), modality="PT").images[0])
+    user = AutoPet4().user(empty, toys.make_case(empty, toys.make_mask(SHAPE, (3, 3, 3)), modality="PT").images[0])
 
     (click,) = user(1, empty)
 
@@ -155,4 +155,4 @@ def test_autopet_4_rejects_images_that_are_not_pet() -> None:
     empty = np.zeros(SHAPE, bool)
 
     with pytest.raises(InputError, match=r"autopet4: expected PET as the first image, got CT"):
-        AutoPet4().user(empty, toys.case(empty, empty).images[0])
+        AutoPet4().user(empty, toys.make_case(empty, empty).images[0])

@@ -9,10 +9,10 @@ import pytest
 import SimpleITK
 
 from clickseg.clicks.click import Polarity
-from clickseg.clicks.simulated.clicker import VoxelClick
+from clickseg.clicks.simulated.clicker import SimulatedClick
 from clickseg.datasets.case import LabelledImage
 from clickseg.evaluation.protocols import Cvpr2025
-from clickseg.evaluation.region_growing import RADIUS_MM, RegionGrowing, grow_regions
+from clickseg.evaluation.region_growing import RADIUS_MM, RegionGrowing, evaluate_region_growing
 from clickseg.evaluation.scores import REGION_GROWING
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms, toys
@@ -33,14 +33,14 @@ def make_suv() -> np.ndarray:
 
 
 def make_image(suv: np.ndarray) -> LabelledImage:
-    case = toys.case(suv > 0, suv > 0, modality="PT", spacing=SPACING)
+    case = toys.make_case(suv > 0, suv > 0, modality="PT", spacing=SPACING)
     return LabelledImage("PT", "SUVbw", case.images[0].volume.with_array(suv))
 
 
 def grow(suv: np.ndarray, *voxels: tuple[int, int, int], polarity: Polarity = Polarity.FOREGROUND) -> np.ndarray:
     method = RegionGrowing(make_image(suv))
-    method.take([(1, VoxelClick(voxel, polarity)) for voxel in voxels])
-    return method.found(1)
+    method.add_clicks([(1, SimulatedClick(voxel, polarity)) for voxel in voxels])
+    return method.mask(1)
 
 
 def grow_with_itk(suv: np.ndarray, *seeds: tuple[int, int, int]) -> np.ndarray:
@@ -98,11 +98,11 @@ def test_region_growing_follows_the_protocol_with_clicks_into_its_own_prediction
     spec = ModelSpec.model_validate(phantoms.metadata(guidance=phantoms.GUIDANCE))
     truth = np.zeros(SHAPE, bool)
     truth[LESION] = truth[FAR] = True
-    case = toys.case(truth, truth, modality="PT", spacing=SPACING)
+    case = toys.make_case(truth, truth, modality="PT", spacing=SPACING)
     case = type(case)("toy", (make_image(suv),), case.truth)
 
-    (curve,) = grow_regions(case, spec, Cvpr2025(steps=2))
+    (curve,) = evaluate_region_growing(case, spec, Cvpr2025(steps=2))
 
     assert curve.method == REGION_GROWING
     assert curve.dice == pytest.approx([0, 2 * 47 / (47 + 56), 2 * 55 / (55 + 56)])
-    assert grow_regions(toys.case(truth, truth), spec, Cvpr2025()) == ()
+    assert evaluate_region_growing(toys.make_case(truth, truth), spec, Cvpr2025()) == ()

@@ -68,7 +68,7 @@ def test_surface_dice_equals_that_of_monai(seed: int, fraction: float, tolerance
 def test_surfaces_within_the_tolerance_are_in_the_same_neighbourhood(gap: int) -> None:
     """At all positions relative to the blocks; surfaces that are 4 voxels apart are just within the tolerance."""
     for first in range(9):
-        truth = toys.mask((32, 9, 8), (slice(first, first + 3), slice(2, 7), slice(1, 6)))
+        truth = toys.make_mask((32, 9, 8), (slice(first, first + 3), slice(2, 7), slice(1, 6)))
         prediction = np.roll(truth, 3 + gap, axis=0)
 
         expected = monai_surface_dice(truth, prediction, (1, 1, 1), 4.0)
@@ -77,7 +77,7 @@ def test_surfaces_within_the_tolerance_are_in_the_same_neighbourhood(gap: int) -
 
 
 def test_surfaces_far_from_each_other_do_not_match() -> None:
-    truth, prediction = toys.mask(SHAPE, (slice(1, 4),) * 3), toys.mask(SHAPE, (slice(8, 11),) * 3)
+    truth, prediction = toys.make_mask(SHAPE, (slice(1, 4),) * 3), toys.make_mask(SHAPE, (slice(8, 11),) * 3)
 
     assert surface_dice(truth, prediction, (1, 1, 1)) == 0
     assert surface_dice(truth, truth | prediction, (1, 1, 1)) == pytest.approx(
@@ -87,7 +87,7 @@ def test_surfaces_far_from_each_other_do_not_match() -> None:
 
 
 def test_one_empty_mask_gives_0_and_two_empty_masks_give_1() -> None:
-    empty, nonempty = np.zeros(SHAPE, bool), toys.mask(SHAPE, (1, 2, 3))
+    empty, nonempty = np.zeros(SHAPE, bool), toys.make_mask(SHAPE, (1, 2, 3))
 
     assert (dice(empty, empty), surface_dice(empty, empty, SPACING)) == (1, 1)
     assert (dice(empty, nonempty), surface_dice(empty, nonempty, SPACING)) == (0, 0)
@@ -122,10 +122,10 @@ def voxels_of_separate_components(mask: np.ndarray, reference: np.ndarray) -> in
 
 
 def test_voxels_that_share_only_a_corner_are_two_components() -> None:
-    truth, prediction = toys.mask(SHAPE, (1, 1, 1)), toys.mask(SHAPE, (1, 1, 1), (2, 2, 2))
+    truth, prediction = toys.make_mask(SHAPE, (1, 1, 1)), toys.make_mask(SHAPE, (1, 1, 1), (2, 2, 2))
 
     assert false_positive_volume_ml(truth, prediction, 1) == 1
-    assert false_positive_volume_ml(truth, toys.mask(SHAPE, (1, 1, 1), (1, 2, 2)), 1) == 0
+    assert false_positive_volume_ml(truth, toys.make_mask(SHAPE, (1, 1, 1), (1, 2, 2)), 1) == 0
 
 
 def test_the_area_under_a_curve_is_divided_by_its_width() -> None:

@@ -21,7 +21,7 @@ LEAST_RIGHTS = ["--network", "none", "--read-only", "--user", USER, "--cap-drop"
 
 
 def run_docker(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return runs.process(["docker", *arguments])
+    return runs.run_process(["docker", *arguments])
 
 
 def run_arguments(image: str, study: Path, out: Path, *options: object) -> list[object]:
@@ -64,7 +64,7 @@ class ContainerRunner(Runner):
         command = ["docker", *map(str, self.docker_arguments(spec, "--name", NAME))]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
-                runs.wait_until_it_runs(self.output)
+                runs.wait_until_running(self.output)
                 yield process
             finally:
                 run_docker("rm", "--force", NAME)

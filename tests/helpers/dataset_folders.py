@@ -14,7 +14,7 @@ from tests.helpers import phantoms
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def nifti(path: Path, volume: hd.Volume) -> Path:
+def write_nifti(path: Path, volume: hd.Volume) -> Path:
     """Writes a volume with nibabel, which keeps the order of the axes and uses RAS coordinates."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(volume.array, LPS_TO_RAS @ volume.affine), path)
@@ -30,7 +30,7 @@ def create_empty_file(path: Path) -> Path:
 
 def make_label_map(geometry: hd.VolumeGeometry | None = None) -> hd.Volume:
     """Returns a label map of two classes without symmetry."""
-    hook = phantoms.hook(geometry or phantoms.oblique_geometry())
+    hook = phantoms.hook_volume(geometry or phantoms.oblique_geometry())
     array = hook.array.astype(np.uint8)
     array[-2:, -3:, -4:] = 2
     return hook.with_array(array)

@@ -26,7 +26,7 @@ def make_dataset(**attributes: object) -> Dataset:
     return dataset
 
 
-def rtstruct(
+def write_rtstruct(
     path: Path, header: Dataset, regions: dict[str, Contours], types: Sequence[str] = (), *, refers: bool = True
 ) -> Path:
     """Writes a structure set; the ROI numbers start at 11.
@@ -57,24 +57,24 @@ def rtstruct(
         for number, name in enumerate(regions, 11)
     ]
     data.ROIContourSequence = [
-        make_dataset(ReferencedROINumber=number, ContourSequence=[contour(points) for points in contours])
+        make_dataset(ReferencedROINumber=number, ContourSequence=[contour_item(points) for points in contours])
         for number, contours in enumerate(regions.values(), 11)
     ]
     data.RTROIObservationsSequence = [
         make_dataset(ObservationNumber=number, ReferencedROINumber=number, RTROIInterpretedType=kind)
         for number, kind in enumerate(types, 11)
     ]
-    return save(path, data)
+    return save_dataset(path, data)
 
 
-def contour(points: np.ndarray) -> Dataset:
+def contour_item(points: np.ndarray) -> Dataset:
     coordinates = [f"{value:.6f}" for value in np.ravel(points)]
     return make_dataset(
         ContourGeometricType="CLOSED_PLANAR", NumberOfContourPoints=len(points), ContourData=coordinates
     )
 
 
-def save(path: Path, data: Dataset) -> Path:
+def save_dataset(path: Path, data: Dataset) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     data.file_meta = FileMetaDataset()
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
@@ -84,7 +84,7 @@ def save(path: Path, data: Dataset) -> Path:
     return path
 
 
-def segmentation(
+def write_segmentation(
     path: Path,
     sources: Sequence[Dataset],
     pixels: np.ndarray | hd.Volume,
@@ -132,8 +132,10 @@ def segmentation(
     return path
 
 
-def series(folder: Path, geometry: hd.VolumeGeometry, modality: str = "CT", name: str = "test") -> list[Dataset]:
+def write_series_on_grid(
+    folder: Path, geometry: hd.VolumeGeometry, modality: str = "CT", name: str = "test"
+) -> list[Dataset]:
     """Writes a series on a grid, and returns its instances."""
-    datasets = phantoms.instances(phantoms.distinct(geometry), modality, name)
+    datasets = phantoms.instances(phantoms.distinct_volume(geometry), modality, name)
     phantoms.save(folder, datasets)
     return datasets

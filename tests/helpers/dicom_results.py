@@ -14,8 +14,8 @@ from pydicom import Dataset
 
 from clickseg.clicks.click import Clicks
 from clickseg.core.label_map import LabelMap
-from clickseg.dicom.volume import Series
-from clickseg.inference.measurements import Measures
+from clickseg.dicom.volume import SeriesVolume
+from clickseg.inference.measurements import MeasurementCache
 from clickseg.models.spec import ModelSpec
 from clickseg.results.identity import Algorithm, Document, Provenance
 from clickseg.results.segmentation import SegmentationType, make_segmentation
@@ -42,13 +42,13 @@ def spec(*classes: dict[str, object], activation: str = "softmax") -> ModelSpec:
     return ModelSpec.model_validate(section)
 
 
-def hook_labels(series: Series) -> LabelMap:
+def hook_labels(series: SeriesVolume) -> LabelMap:
     """Returns a label map with the hook as class 1, on the grid of a series."""
-    return LabelMap(phantoms.hook(series.volume.get_geometry()).array.astype(np.uint8), False, 1)
+    return LabelMap(phantoms.hook_volume(series.volume.get_geometry()).array.astype(np.uint8), False, 1)
 
 
 def make_results(
-    series: Series,
+    series: SeriesVolume,
     labels: LabelMap | None = None,
     model: ModelSpec | None = None,
     *,
@@ -61,7 +61,7 @@ def make_results(
     labels, model = labels or hook_labels(series), model or spec()
     provenance = provenance or Provenance(Algorithm("test", "1.2.3", "ab" * 32, clicks.digest, "f32"), clock)
     seg = make_segmentation(series, labels, model, provenance, segmentation_type=segmentation_type)
-    measurements = list(Measures(series).of(labels).values())
+    measurements = list(MeasurementCache(series).measure(labels).values())
     segmentation = None if seg is None else seg.dataset
     report = make_report(series.sources, segmentation, measurements, clicks, model, provenance)
     return MadeResult(
@@ -69,15 +69,15 @@ def make_results(
     )
 
 
-def violations(path: Path, dciodvfy: str) -> list[str]:
+def dciodvfy_errors(path: Path, dciodvfy: str) -> list[str]:
     """Returns the errors that dciodvfy reports for a file."""
     ended = subprocess.run([dciodvfy, str(path)], capture_output=True, text=True, errors="replace", check=False)
     return [line for line in ended.stderr.splitlines() if line.startswith("Error")]
 
 
-def mask_of(seg: Path, folder: Path) -> np.ndarray:
+def read_seg_mask(seg: Path, folder: Path) -> np.ndarray:
     """Returns the mask of a SEG with one segment, on the grid of its series."""
-    sources = [plane.instance.text("SOPInstanceUID") for plane in phantoms.checked(folder).stack.planes]
+    sources = [plane.instance.text("SOPInstanceUID") for plane in phantoms.read_geometry(folder).stack.planes]
     pixels = hd.seg.segread(seg).get_pixels_by_source_instance(
         sources, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
     )

@@ -7,19 +7,24 @@ from collections.abc import Sequence
 from clickseg.clicks.click import Clicks
 from clickseg.core.memory import machine_memory
 from clickseg.core.progress import no_progress
-from clickseg.dicom.volume import Series
-from clickseg.inference.case import Result
+from clickseg.dicom.volume import SeriesVolume
+from clickseg.inference.case import CaseResult
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.kernels import KernelChoice
-from clickseg.inference.pipeline import finish, infer
-from clickseg.inference.preprocess import make_case, prepare
+from clickseg.inference.pipeline import infer, postprocess_and_measure
+from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.models.package import ModelPackage
 
 
 def segment_series(
-    series: Sequence[Series], clicks: Clicks, package: ModelPackage, engine: Engine, *, postprocessing: bool = True
-) -> Result:
+    series: Sequence[SeriesVolume],
+    clicks: Clicks,
+    package: ModelPackage,
+    engine: Engine,
+    *,
+    postprocessing: bool = True,
+) -> CaseResult:
     """Returns the result of a full run; ``series`` contains one series for each input of the model."""
-    preprocessed = prepare(make_case(series, clicks, package))
+    preprocessed = preprocess(make_case(series, clicks, package))
     predicted = infer(preprocessed, engine, no_progress, KernelChoice(), machine_memory())
-    return finish(predicted, postprocessing=postprocessing)
+    return postprocess_and_measure(predicted, postprocessing=postprocessing)

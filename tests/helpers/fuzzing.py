@@ -28,17 +28,17 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from clickseg.batch.click_assignment import assign, find_reports
-from clickseg.cli.clicks import FORMS, written
+from clickseg.batch.click_assignment import assign_clicks, find_click_reports
+from clickseg.cli.clicks import FORMATS, encode_clicks
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.find import FoundClicks, read_clicks
-from clickseg.clicks.image_clicks import placed
+from clickseg.clicks.image_clicks import resolve_positions
 from clickseg.core.errors import ClickError, ClickSegError
 from clickseg.dicom.files import scan
-from clickseg.dicom.predecessor import EarlierResult, predecessors
-from clickseg.dicom.series import CheckedSeries, Remedies, check, group
+from clickseg.dicom.predecessor import Predecessor, predecessor_documents
+from clickseg.dicom.series import Repairs, SeriesGeometry, check_series, group_by_series
 from clickseg.dicom.volume import load_volume
-from clickseg.inference.click_binding import bind
+from clickseg.inference.click_binding import bind_clicks
 from clickseg.models.package import load_package
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
@@ -112,8 +112,10 @@ def make_targets(folder: Path) -> dict[str, Target]:
     }
 
 
-def _read_small_geometry(folder: Path) -> CheckedSeries:
-    return phantoms.checked(phantoms.write(folder / "series", phantoms.distinct(phantoms.oblique_geometry())))
+def _read_small_geometry(folder: Path) -> SeriesGeometry:
+    return phantoms.read_geometry(
+        phantoms.write(folder / "series", phantoms.distinct_volume(phantoms.oblique_geometry()))
+    )
 
 
 def _dicom_seeds(folder: Path) -> dict[str, bytes]:
@@ -122,7 +124,7 @@ def _dicom_seeds(folder: Path) -> dict[str, bytes]:
     for modality in ("CT", "MR", "PT"):
         datasets = _two_slices(modality)
         seeds[modality] = _encode(datasets[0])
-        enhanced = dcmread(phantoms.legacy_enhanced(folder / f"enhanced {modality}", datasets) / "enhanced.dcm")
+        enhanced = dcmread(phantoms.write_legacy_enhanced(folder / f"enhanced {modality}", datasets) / "enhanced.dcm")
         if modality == "PT":  # attributes that the converter of highdicom does not copy
             enhanced.Units, enhanced.AttenuationCorrected, enhanced.DecayCorrected = "BQML", "YES", "YES"
             enhanced.DecayCorrectionDateTime, enhanced.PatientWeight = "20260102093000", datasets[0].PatientWeight
@@ -150,13 +152,13 @@ def _encode(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def _click_seeds(series: CheckedSeries) -> dict[str, bytes]:
+def _click_seeds(series: SeriesGeometry) -> dict[str, bytes]:
     geometry = series.stack.geometry
     points = geometry.map_indices_to_reference(np.array([[1, 2, 3], [5, 8, 11]]))
     click_list = tuple(Click("hook", polarity, tuple(point)) for polarity, point in zip(Polarity, points, strict=True))
-    clicks = Clicks(click_list, series.candidate.frame_of_reference_uid, series.candidate.series_uid)
+    clicks = Clicks(click_list, series.files.frame_of_reference_uid, series.files.series_uid)
     suffixes = {"cvpr": "npz", "fcsv": "fcsv", "sr": "dcm", "slicer": "mrk.json"}
-    return {f"{form}.{suffixes.get(form, 'json')}": written(clicks, form, series, CLOCK) for form in FORMS}
+    return {f"{form}.{suffixes.get(form, 'json')}": encode_clicks(clicks, form, series, CLOCK) for form in FORMATS}
 
 
 def _package_metadata() -> bytes:
@@ -169,45 +171,45 @@ def _read_series(path: Path) -> None:
     """Reads a mutated slice with another slice of its series, and creates a result if the series is a volume."""
     scan_result = scan(path.parent)
     scan_result.check_undamaged()
-    for files in group(scan_result.instances):
-        scan_result.check_series(files.series_uid)
-        make_results(load_volume(check(files, Remedies(drop_localizers=True, resample=True, volume=1))))
+    for files in group_by_series(scan_result.instances):
+        scan_result.check_series_undamaged(files.series_uid)
+        make_results(load_volume(check_series(files, Repairs(drop_localizers=True, resample=True, volume=1))))
 
 
-def _make_report(series: CheckedSeries) -> bytes:
+def _make_report(series: SeriesGeometry) -> bytes:
     """Returns the SR of a result with clicks and a predecessor."""
     volume = load_volume(series)
     clicks = _make_clicks(series)
     first_report = make_results(volume, clicks=clicks).report
-    documents = predecessors((EarlierResult(first_report, "other clicks"),), clicks.digest)
+    documents = predecessor_documents((Predecessor(first_report, "other clicks"),), clicks.digest)
     report = make_results(volume, clicks=clicks).report
     report.PredecessorDocumentsSequence = list(documents)
     return _encode(report)
 
 
-def _make_clicks(series: CheckedSeries) -> Clicks:
+def _make_clicks(series: SeriesGeometry) -> Clicks:
     """Returns a click in a series, with the UIDs of the series."""
     point = series.stack.geometry.map_indices_to_reference(np.array([[1, 2, 3]]))[0]
     click = Click("hook", Polarity.FOREGROUND, tuple(point))
-    return Clicks((click,), series.candidate.frame_of_reference_uid, series.candidate.series_uid)
+    return Clicks((click,), series.files.frame_of_reference_uid, series.files.series_uid)
 
 
-def _read_report(path: Path, series: CheckedSeries) -> None:
+def _read_report(path: Path, series: SeriesGeometry) -> None:
     """Reads clicks and predecessors from an SR."""
-    assigned = assign([(series,)], FoundClicks(None), find_reports(scan(path.parent).instances))
+    assigned = assign_clicks([(series,)], FoundClicks(None), find_click_reports(scan(path.parent).instances))
     for result in assigned.earlier[0]:
-        predecessors((result,), result.clicks_sha256)
-        predecessors((result,), "other clicks")
+        predecessor_documents((result,), result.clicks_sha256)
+        predecessor_documents((result,), "other clicks")
 
 
-def _use_clicks(path: Path, series: CheckedSeries) -> None:
+def _use_clicks(path: Path, series: SeriesGeometry) -> None:
     """Reads clicks, binds them to a model and writes them in every format that supports them."""
     spec = ModelSpec.model_validate(phantoms.metadata(guidance=phantoms.GUIDANCE))
-    clicks = placed(read_clicks(path), series)
-    for form in FORMS:
+    clicks = resolve_positions(read_clicks(path), series)
+    for form in FORMATS:
         with suppress(ClickError):
-            written(clicks, form, series, CLOCK)
-    bind(clicks, spec, series.stack.geometry, series.candidate.series_uid)
+            encode_clicks(clicks, form, series, CLOCK)
+    bind_clicks(clicks, spec, series.stack.geometry, series.files.series_uid)
 
 
 def _load_package(path: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from tests.helpers import runs
 from tests.helpers.runs import REPOSITORY
 
-CPU_TAG, GPU, GPU_BASE = "clickseg-test/cpu:1", "clickseg-test/gpu:1", "clickseg-test/torch-base:1"
+CPU_TAG, GPU_TAG, GPU_BASE_TAG = "clickseg-test/cpu:1", "clickseg-test/gpu:1", "clickseg-test/torch-base:1"
 
 
-ARE_TESTED = "CLICKSEG_CONTAINER_TEST" in os.environ
+CONTAINER_TESTS_ENABLED = "CLICKSEG_CONTAINER_TEST" in os.environ
 """Whether ``make container-test`` runs."""
 
 
@@ -23,18 +23,18 @@ def cpu_image() -> str:
     """Returns the tag of the ``cpu`` image, built once; ``CLICKSEG_TEST_CPU_IMAGE`` names an existing image."""
     if "CLICKSEG_TEST_CPU_IMAGE" in os.environ:
         return os.environ["CLICKSEG_TEST_CPU_IMAGE"]
-    process = package(CPU_TAG, "-b", os.environ["CLICKSEG_TEST_BASE"])
+    process = run_package_command(CPU_TAG, "-b", os.environ["CLICKSEG_TEST_BASE"])
     assert process.returncode == 0, process.stderr[-3000:]
     return CPU_TAG
 
 
-def package(tag: str, *options: object) -> subprocess.CompletedProcess[str]:
+def run_package_command(tag: str, *options: object) -> subprocess.CompletedProcess[str]:
     """Runs ``clickseg package`` as a user does, with the downloaded wheels."""
     wheels = os.environ["CLICKSEG_TEST_WHEELS"]
-    return runs.clickseg("package", "-t", tag, "--wheels", wheels, "--network", "host", *options, cwd=REPOSITORY)
+    return runs.run_clickseg("package", "-t", tag, "--wheels", wheels, "--network", "host", *options, cwd=REPOSITORY)
 
 
-def make_base(folder: Path, tag: str, constraints: Sequence[str]) -> str:
+def build_base_image(folder: Path, tag: str, constraints: Sequence[str]) -> str:
     """Builds an image with the Python packages of a folder, and with constraints for pip."""
     (folder / "constraint.txt").write_text("\n".join(constraints))
     (folder / "Dockerfile").write_text(
@@ -49,7 +49,7 @@ def make_base(folder: Path, tag: str, constraints: Sequence[str]) -> str:
     return tag
 
 
-def open_to_all(folder: Path) -> None:
+def make_readable_by_all(folder: Path) -> None:
     """Makes a folder of pytest, which is private, readable by all users."""
     for path in (folder, *folder.parents):
         if path == folder or path.name.startswith("pytest-"):

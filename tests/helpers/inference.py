@@ -10,21 +10,21 @@ import numpy as np
 from clickseg.core import arrays
 from clickseg.core.label_map import LabelMap
 from clickseg.inference.decision import Decision, label_logits
-from clickseg.inference.kernels import PlainKernels
-from clickseg.inference.resample import OnModelGrid
+from clickseg.inference.kernels import NumpyKernels
+from clickseg.inference.resample import ResampledImage
 from clickseg.inference.stitching import PlaneBlock
 from clickseg.models.spec import ModelSpec
 
 
-def full_image(image: OnModelGrid) -> np.ndarray:
+def full_image(image: ResampledImage) -> np.ndarray:
     """Returns the entire image, after checking that each part of it has the same bytes."""
-    array = image.part(arrays.whole(image.shape))
+    array = image.crop(arrays.full_box(image.shape))
     for axis, count in enumerate(image.shape):
         ranges = [slice(first, min(first + 3, count)) for first in range(0, count, 3)]
-        parts = [image.part(arrays.cut(arrays.whole(image.shape), axis, part)) for part in ranges]
+        parts = [image.crop(arrays.replace_axis_range(arrays.full_box(image.shape), axis, part)) for part in ranges]
         assert np.concatenate(parts, axis=axis).tobytes() == array.tobytes()
     inner = tuple(slice(count // 3, count // 3 + 2) for count in image.shape)
-    assert image.part(inner).tobytes() == array[inner].tobytes()
+    assert image.crop(inner).tobytes() == array[inner].tobytes()
     return array
 
 
@@ -35,11 +35,11 @@ def label_map_from_logits(
     label_maps = []
     for axis in range(3):
         for size in (1, 4, 100):
-            decision = Decision(grid, source, spec, axis, PlainKernels())
+            decision = Decision(grid, source, spec, axis, NumpyKernels())
             planes = np.moveaxis(label_logits(logits, spec), 1 + axis, 0)
             for first in range(0, len(planes), size):
                 start = max(first - 1, 0)
-                decision.take(PlaneBlock(start, planes[start : first + size]))
+                decision.update(PlaneBlock(start, planes[start : first + size]))
             label_maps.append(decision.label_map())
     for axis in range(3):
         assert len({labels.array.tobytes() for labels in label_maps[3 * axis : 3 * axis + 3]}) == 1

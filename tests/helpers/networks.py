@@ -9,7 +9,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from clickseg.inference.engines.export import export_openvino, list_weights
+from clickseg.inference.engines.export import export_openvino, write_weight_digests
 from clickseg.inference.engines.network import build_network
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
@@ -33,7 +33,9 @@ def make_package(
     return _copy(_make_package(json.dumps(network), json.dumps(section)), folder)
 
 
-def exported(folder: Path, network: dict[str, object] = NETWORK, section: dict[str, object] = SECTION) -> ModelPackage:
+def make_exported_package(
+    folder: Path, network: dict[str, object] = NETWORK, section: dict[str, object] = SECTION
+) -> ModelPackage:
     """Makes the same package with weights for torch and OpenVINO."""
     return _copy(_make_exported_package(json.dumps(network), json.dumps(section)), folder)
 
@@ -44,7 +46,7 @@ def _make_package(network: str, section: str) -> Path:
     phantoms.write_package(folder, json.loads(section), json.loads(network))
     torch.manual_seed(5)
     torch.save(build_network(load_package(folder)).state_dict(), folder / "models" / "model.pt")
-    list_weights(load_package(folder), ("model.pt",))
+    write_weight_digests(load_package(folder), ("model.pt",))
     return folder
 
 

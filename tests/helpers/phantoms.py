@@ -11,18 +11,18 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from clickseg.datasets.phantom import ct_header, pet_header, series_header, slices_of, study_header, write_series
+from clickseg.datasets.phantom import ct_header, make_slices, pet_header, series_header, study_header, write_series
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import CheckedSeries, Remedies, check, group
-from clickseg.dicom.volume import Series, load_volume
-from clickseg.inference.engines.export import list_weights
+from clickseg.dicom.series import Repairs, SeriesGeometry, check_series, group_by_series
+from clickseg.dicom.volume import SeriesVolume, load_volume
+from clickseg.inference.engines.export import write_weight_digests
 from clickseg.models.package import load_package
 
 SHAPE = (7, 11, 13)
 ROW_SPACING, COLUMN_SPACING, SLICE_SPACING = 1.7, 0.9, 3.1
 
 
-def rotation(about_x: float = 0.3, about_y: float = -0.2, about_z: float = 0.5) -> np.ndarray:
+def rotation_matrix(about_x: float = 0.3, about_y: float = -0.2, about_z: float = 0.5) -> np.ndarray:
     """Returns a rotation matrix for three angles in radians."""
     cx, sx, cy, sy, cz, sz = (f(a) for a in (about_x, about_y, about_z) for f in (np.cos, np.sin))
     x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
@@ -39,7 +39,7 @@ def oblique_geometry(
     slice_spacing: float = SLICE_SPACING,
 ) -> hd.VolumeGeometry:
     """Returns a grid [K, J, I] that is oblique to the patient."""
-    axes = rotation() if axes is None else axes
+    axes = rotation_matrix() if axes is None else axes
     orientation = np.round(np.concatenate([axes[:, 0], axes[:, 1]]), 10)
     return hd.VolumeGeometry.from_attributes(
         image_position=(-31.5, 12.25, 77.125),
@@ -53,13 +53,13 @@ def oblique_geometry(
     )
 
 
-def distinct(geometry: hd.VolumeGeometry) -> hd.Volume:
+def distinct_volume(geometry: hd.VolumeGeometry) -> hd.Volume:
     """Returns a volume in which each voxel has a different value: 1000 k + 30 j + i."""
     k, j, i = np.indices(geometry.spatial_shape)
     return geometry.with_array((1000 * k + 30 * j + i).astype(np.float32))
 
 
-def hook(geometry: hd.VolumeGeometry, inside: float = 1.0, outside: float = 0.0) -> hd.Volume:
+def hook_volume(geometry: hd.VolumeGeometry, inside: float = 1.0, outside: float = 0.0) -> hd.Volume:
     """Returns a volume with an asymmetric object: three arms of different lengths that start at one corner."""
     shape = geometry.spatial_shape
     array = np.full(shape, outside, dtype=np.float32)
@@ -98,7 +98,7 @@ def write(folder: Path, volume: hd.Volume, modality: str = "CT", name: str = "te
 
 def instances(volume: hd.Volume, modality: str = "CT", name: str = "test") -> list[Dataset]:
     """Returns the instances of a series, which a test can change before it saves them."""
-    return slices_of(volume, header(modality, name))
+    return make_slices(volume, header(modality, name))
 
 
 def save(folder: Path, datasets: Sequence[Dataset]) -> Path:
@@ -118,18 +118,18 @@ def change(folder: Path, edit_dataset: Callable[[Dataset], None], *, selection: 
     return folder
 
 
-def checked(folder: Path, *repair_names: str) -> CheckedSeries:
+def read_geometry(folder: Path, *repair_names: str) -> SeriesGeometry:
     """Reads the geometry of the only series of a folder."""
-    (files,) = group(scan(folder).instances)
-    return check(files, Remedies.parse(repair_names))
+    (files,) = group_by_series(scan(folder).instances)
+    return check_series(files, Repairs.parse(repair_names))
 
 
-def read(folder: Path, *repair_names: str) -> Series:
+def read(folder: Path, *repair_names: str) -> SeriesVolume:
     """Reads the only series of a folder with its volume."""
-    return load_volume(checked(folder, *repair_names))
+    return load_volume(read_geometry(folder, *repair_names))
 
 
-def legacy_enhanced(folder: Path, datasets: Sequence[Dataset]) -> Path:
+def write_legacy_enhanced(folder: Path, datasets: Sequence[Dataset]) -> Path:
     """Writes instances as one Legacy Converted Enhanced multi-frame instance."""
     image_class = {
         "CT": hd.legacy.LegacyConvertedEnhancedCTImage,
@@ -205,7 +205,7 @@ def write_package(folder: Path, section: dict[str, object], network_def: dict[st
     return folder
 
 
-def linear_model(
+def write_linear_model(
     folder: Path, section: dict[str, object], weights: Sequence[Sequence[float]], bias: Sequence[float]
 ) -> Path:
     """Writes a package whose network is linear in each voxel: logits = weights @ channels + bias.
@@ -222,5 +222,5 @@ def linear_model(
     shifted = ops.add(logits, ops.constant(np.array(bias, dtype=np.float32).reshape(1, -1, 1, 1, 1)))
     write_package(folder, section)
     ov.save_model(ov.Model([shifted], [channels]), folder / "models" / "model.xml", compress_to_fp16=False)
-    list_weights(load_package(folder), ("model.xml", "model.bin"))
+    write_weight_digests(load_package(folder), ("model.xml", "model.bin"))
     return folder

@@ -147,7 +147,7 @@ class Runner(ABC):
     def receive_series(self, name: str, folder: str = "1", without: str | None = None) -> Path:
         """Writes a series as the gateway stores it: each instance, and its header as JSON."""
         series = phantoms.write(
-            self.input / folder, phantoms.hook(runs.GEOMETRY, runs.INSIDE_HU, runs.OUTSIDE_HU), "CT", name
+            self.input / folder, phantoms.hook_volume(runs.GEOMETRY, runs.INSIDE_HU, runs.OUTSIDE_HU), "CT", name
         )
         if without is not None:
             phantoms.change(series, lambda dataset: dataset.__delattr__(without))
@@ -181,7 +181,7 @@ class ProcessRunner(Runner):
 
     def run_until_timeout(self, spec: ContainerSpec) -> subprocess.CompletedProcess[str]:
         process = self._start(spec, {})
-        runs.wait_until_it_runs(self.output)
+        runs.wait_until_running(self.output)
         process.send_signal(signal.SIGALRM)
         return wait_for_exit(process)
 

@@ -9,15 +9,17 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
-from clickseg.dicom.series import CheckedSeries
+from clickseg.dicom.series import SeriesGeometry
 
 
-def probe(series: CheckedSeries, point: np.ndarray, *, in_image: bool) -> Dataset:
+def make_ohif_sr(series: SeriesGeometry, point: np.ndarray, *, in_image: bool) -> Dataset:
     """Returns an SR as dcmjs writes OHIF's Probe: TID 300 with a number that is inferred from a point."""
-    candidate = series.candidate
+    candidate = series.files
     plane = series.stack.planes[2]
     if in_image:
-        source = hd.sr.SourceImageForRegion(candidate.first.header.SOPClassUID, plane.instance.text("SOPInstanceUID"))
+        source = hd.sr.SourceImageForRegion(
+            candidate.first_instance.header.SOPClassUID, plane.instance.text("SOPInstanceUID")
+        )
         region: Dataset = hd.sr.ScoordContentItem(
             Code("111030", "DCM", "Image Region"), "POINT", np.array([[4.5, 7.5]]), relationship_type="INFERRED FROM"
         )
@@ -54,7 +56,7 @@ def probe(series: CheckedSeries, point: np.ndarray, *, in_image: bool) -> Datase
     return report
 
 
-def seed_point(frame: str, data: list[float], graphic: str = "POINT", **items: object) -> Dataset:
+def make_seed_point_group(frame: str, data: list[float], graphic: str = "POINT", **items: object) -> Dataset:
     """Returns a measurement group as another tool may write it: TID 1410 with a seed point, without our polarity."""
     region: Dataset = hd.sr.Scoord3DContentItem(
         Code("130400", "DCM", "Geometric purpose of region"),
@@ -78,7 +80,7 @@ def seed_point(frame: str, data: list[float], graphic: str = "POINT", **items: o
     return group
 
 
-def report_of(*groups: Dataset) -> Dataset:
+def make_sr(*groups: Dataset) -> Dataset:
     """Returns an SR with some measurement groups."""
     report = Dataset()
     report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -86,7 +88,7 @@ def report_of(*groups: Dataset) -> Dataset:
     return report
 
 
-def save(report: Dataset, path: Path) -> Path:
+def save_sr(report: Dataset, path: Path) -> Path:
     """Saves an SR as a DICOM file, and returns the path."""
     report.SOPInstanceUID, report.SeriesInstanceUID = "2.25.5", "2.25.6"
     report.ensure_file_meta()

@@ -34,7 +34,7 @@ HANG_S = 600
 
 def write_input(folder: Path, *clicks: Click, modality: str = "CT", name: str = "test") -> Path:
     """Writes a series with a hook, and a click file if there are clicks; returns the folder."""
-    phantoms.write(folder / modality, phantoms.hook(GEOMETRY, INSIDE_HU, OUTSIDE_HU), modality, name)
+    phantoms.write(folder / modality, phantoms.hook_volume(GEOMETRY, INSIDE_HU, OUTSIDE_HU), modality, name)
     if clicks:
         frame = str(phantoms.header(modality, name).FrameOfReferenceUID)
         write_clicks_json(Clicks(clicks, frame), folder / "clicks.json")
@@ -45,7 +45,7 @@ def write_model(folder: Path, name: str = "thresholder", **changes: object) -> P
     """Writes a model that segments voxels above 0 HU and follows the balls of clicks; returns the folder of models."""
     grid = {"spacing_mm": GRID_SPACING_MM, "orientation": "RAS"}
     section = phantoms.metadata(**{"grid": grid, "guidance": phantoms.GUIDANCE} | changes)
-    phantoms.linear_model(folder / name, section, weights=[[0, 0, 0], [1, 100, -100]], bias=[0, 0])
+    phantoms.write_linear_model(folder / name, section, weights=[[0, 0, 0], [1, 100, -100]], bias=[0, 0])
     return folder
 
 
@@ -55,9 +55,9 @@ def click(*index: float, polarity: Polarity = Polarity.FOREGROUND, label: str = 
     return Click(label, polarity, (float(x), float(y), float(z)))
 
 
-def expected(*clicks: Click) -> np.ndarray:
+def expected_labels(*clicks: Click) -> np.ndarray:
     """Returns the label map that the network must give, computed voxel by voxel."""
-    labels = phantoms.hook(GEOMETRY).array.astype(bool)
+    labels = phantoms.hook_volume(GEOMETRY).array.astype(bool)
     voxels = np.indices(GEOMETRY.spatial_shape).reshape(3, -1).T
     for point in clicks:
         centre = np.floor(GEOMETRY.map_reference_to_indices(np.array([point.position_mm])) + 0.5)
@@ -73,18 +73,20 @@ def environment(**changes: str) -> dict[str, str]:
     return {**inherited, "SOURCE_DATE_EPOCH": "1700000000", **changes}
 
 
-def process(command: Sequence[object], cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_process(command: Sequence[object], cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     """Runs a command in a new process; the word ``python`` stands for this Python."""
     words = [sys.executable if word == "python" else str(word) for word in command]
     return subprocess.run(words, cwd=cwd, env=environment(**environ), capture_output=True, text=True, check=False)
 
 
-def command(*arguments: object, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_clickseg_process(
+    *arguments: object, cwd: Path | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Runs the ``clickseg`` command as a user does, in a new process."""
-    return process([Path(sys.executable).with_name("clickseg"), *arguments], cwd, **environ)
+    return run_process([Path(sys.executable).with_name("clickseg"), *arguments], cwd, **environ)
 
 
-def clickseg(*arguments: object, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_clickseg(*arguments: object, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     """Runs the ``clickseg`` command in this process, which saves the imports, and restores the state of the process."""
     words, output, errors = [str(word) for word in arguments], _Stream(), _Stream()
     streams = redirect_stdout(output), redirect_stderr(errors)
@@ -155,13 +157,13 @@ def write_slow_model(folder: Path) -> Path:
     return write_model(folder, grid=fine_grid, window={"roi": [16, 16, 16], "overlap": 0.9375})
 
 
-def started(command: list[object], **environ: str) -> subprocess.Popen[str]:
+def start_process(command: list[object], **environ: str) -> subprocess.Popen[str]:
     """Starts a command in a new process, with a pipe for standard error."""
     words = [str(word) for word in command]
     return subprocess.Popen(words, env=environment(**environ), stderr=subprocess.PIPE, text=True)
 
 
-def wait_until_it_runs(output: Path) -> None:
+def wait_until_running(output: Path) -> None:
     """Waits until a run has made its working folder, which it does just before inference; raises if the run hangs."""
     for _ in range(10 * HANG_S):
         if output.is_dir() and any(output.glob(".clickseg-*/.lock")):
@@ -171,7 +173,7 @@ def wait_until_it_runs(output: Path) -> None:
     raise TimeoutError("the run has not started")
 
 
-def written(folder: Path) -> dict[str, bytes]:
+def read_result_files(folder: Path) -> dict[str, bytes]:
     """Returns the content of all result files by name, except the report, which contains times."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "report.json"}
 

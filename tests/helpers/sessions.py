@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from clickseg.clicks.click import Click, Polarity
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from tests.helpers import phantoms
 
 
-def position_in(series: Series, *fractions: float) -> tuple[float, float, float]:
+def position_in(series: SeriesVolume, *fractions: float) -> tuple[float, float, float]:
     """Returns a position in LPS mm, from fractions (0 to 1) of the axes [K, J, I] of a series."""
     index = np.array(fractions) * (np.array(series.volume.spatial_shape) - 1)
     x, y, z = series.volume.map_indices_to_reference(index[np.newaxis])[0]
     return float(x), float(y), float(z)
 
 
-def click_at(series: Series, *fractions: float, polarity: Polarity = Polarity.FOREGROUND) -> Click:
+def click_at(series: SeriesVolume, *fractions: float, polarity: Polarity = Polarity.FOREGROUND) -> Click:
     """Returns a click on the class ``hook``; see ``position_in``."""
     return Click("hook", polarity, position_in(series, *fractions))
 

@@ -15,7 +15,7 @@ from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
 
-FOREGROUND_VALUE, NOT_FOUND = 5.0, -7.0
+FOREGROUND_VALUE, BACKGROUND_VALUE = 5.0, -7.0
 """Values that the model segments as foreground, and as background."""
 
 RANGE = {"kind": "range", "a_min": -10, "a_max": 10, "b_min": -1, "b_max": 1}
@@ -23,7 +23,7 @@ INPUTS = [{"name": "image", "modality": "CT", "unit": "HU", "scaling": RANGE}]
 GRID = {"spacing_mm": [1, 1, 1], "orientation": "RAS"}
 
 
-def mask(shape: Sequence[int], *parts: tuple[object, ...]) -> np.ndarray:
+def make_mask(shape: Sequence[int], *parts: tuple[object, ...]) -> np.ndarray:
     """Makes a mask from boxes and voxels."""
     array = np.zeros(shape, bool)
     for part in parts:
@@ -31,7 +31,7 @@ def mask(shape: Sequence[int], *parts: tuple[object, ...]) -> np.ndarray:
     return array
 
 
-def case(
+def make_case(
     truth: np.ndarray,
     foreground: np.ndarray,
     *,
@@ -50,7 +50,7 @@ def case(
     """
     affine = np.diag([*spacing, 1.0])
     unit = {"CT": "HU", "PT": "SUVbw", "MR": ""}[modality]
-    values = np.where(foreground, FOREGROUND_VALUE, NOT_FOUND).astype(np.float32)
+    values = np.where(foreground, FOREGROUND_VALUE, BACKGROUND_VALUE).astype(np.float32)
     image = LabelledImage(modality, unit, hd.Volume(values, affine, "PATIENT"))
     return LabelledCase(name, (image,), hd.Volume(truth.astype(np.uint8), affine, "PATIENT"))
 
@@ -73,15 +73,15 @@ def write_model(
         }
         | changes
     )
-    return phantoms.linear_model(folder, section, weights=[[0, 0, 0], [1, 100, -100]], bias=[0, 0])
+    return phantoms.write_linear_model(folder, section, weights=[[0, 0, 0], [1, 100, -100]], bias=[0, 0])
 
 
-def model(folder: Path, **options: object) -> tuple[ModelPackage, Engine]:
+def make_model(folder: Path, **options: object) -> tuple[ModelPackage, Engine]:
     """Writes and loads a package, and its network."""
-    return loaded(write_model(folder, **options))
+    return load_model(write_model(folder, **options))
 
 
-def loaded(folder: Path) -> tuple[ModelPackage, Engine]:
+def load_model(folder: Path) -> tuple[ModelPackage, Engine]:
     """Loads a package, and its network."""
     package = load_package(folder)
     return package, make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import images, runs
 
-if not images.ARE_TESTED:
+if not images.CONTAINER_TESTS_ENABLED:
     collect_ignore_glob = ["test_*.py"]
 
 
@@ -25,14 +25,14 @@ def gpu_base(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("base")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder / "packages"]
     subprocess.run([*install, "torch==2.13.0", "numpy==2.4.6"], check=True)
-    return images.make_base(folder, images.GPU_BASE, ["torch==2.13.0", "numpy==2.4.6"])
+    return images.build_base_image(folder, images.GPU_BASE_TAG, ["torch==2.13.0", "numpy==2.4.6"])
 
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The phantom's PET/CT study, with clicks."""
     folder = tmp_path_factory.mktemp("demo")
-    assert runs.clickseg("demo", "--study-only", "-o", folder).returncode == 0
+    assert runs.run_clickseg("demo", "--study-only", "-o", folder).returncode == 0
     return folder / "study"
 
 
@@ -42,5 +42,5 @@ def out(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     folder.mkdir()
     folder.chmod(0o777)
-    images.open_to_all(tmp_path)
+    images.make_readable_by_all(tmp_path)
     return folder

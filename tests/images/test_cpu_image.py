@@ -19,10 +19,10 @@ def test_the_container_writes_the_same_bytes_as_a_run_outside(
     cpu_image: str, study: Path, out: Path, tmp_path: Path
 ) -> None:
     inside = run_docker(*run_arguments(cpu_image, study, out))
-    outside = runs.command("segment", study, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
+    outside = runs.run_clickseg_process("segment", study, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
-    assert runs.written(out) == runs.written(tmp_path / "outside")
+    assert runs.read_result_files(out) == runs.read_result_files(tmp_path / "outside")
     assert {path.stat().st_uid for path in out.iterdir()} == {12345}
 
 
@@ -32,10 +32,10 @@ def test_the_container_writes_the_same_bytes_as_a_run_outside_on_real_pet(
     series = fixtures / "petct_ibsi" / "STS_002"
 
     inside = run_docker(*run_arguments(cpu_image, series, out))
-    outside = runs.command("segment", series, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
+    outside = runs.run_clickseg_process("segment", series, "-o", tmp_path / "outside", CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
-    assert runs.written(out) == runs.written(tmp_path / "outside")
+    assert runs.read_result_files(out) == runs.read_result_files(tmp_path / "outside")
 
 
 def test_a_broken_series_leaves_metadata_and_no_dicom(cpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_docker_stop_during_inference_leaves_metadata_and_no_dicom(cpu_image: st
     )
 
     run = subprocess.Popen(["docker", *map(str, arguments)], stderr=subprocess.PIPE, text=True)  # noqa: S607
-    runs.wait_until_it_runs(out)
+    runs.wait_until_running(out)
     run_docker("stop", "--time", "20", "clickseg-test-stop")
     _, errors = run.communicate(timeout=runs.HANG_S)
 
@@ -122,12 +122,12 @@ def test_clickseg_run_writes_the_same_bytes_and_the_caller_owns_the_files(
 ) -> None:
     command = ["python", runs.REPOSITORY / "app", "-i", study, "-o", tmp_path / "outside"]
 
-    outside = runs.process(command, CLICKSEG_METADATA="1")
-    inside = runs.command("run", cpu_image, study, tmp_path / "inside")
+    outside = runs.run_process(command, CLICKSEG_METADATA="1")
+    inside = runs.run_clickseg_process("run", cpu_image, study, tmp_path / "inside")
 
     assert (outside.returncode, inside.returncode) == (0, 0), inside.stderr
     assert inside.stderr.startswith(f"running {cpu_image} on {study} with docker\n")
-    assert runs.written(tmp_path / "inside") == runs.written(tmp_path / "outside")
+    assert runs.read_result_files(tmp_path / "inside") == runs.read_result_files(tmp_path / "outside")
     assert {path.stat().st_uid for path in (tmp_path / "inside").iterdir()} == {os.getuid()}
 
 
@@ -136,7 +136,7 @@ def test_clickseg_run_forwards_an_interruption(cpu_image: str, tmp_path: Path) -
     command = [Path(sys.executable).with_name("clickseg"), "run", cpu_image, series, tmp_path / "out", "-m", models]
 
     run = subprocess.Popen(list(map(str, command)), env=runs.environment(), stderr=subprocess.PIPE, text=True)
-    runs.wait_until_it_runs(tmp_path / "out")
+    runs.wait_until_running(tmp_path / "out")
     run.send_signal(signal.SIGTERM)
     _, errors = run.communicate(timeout=runs.HANG_S)
 
@@ -146,7 +146,7 @@ def test_clickseg_run_forwards_an_interruption(cpu_image: str, tmp_path: Path) -
 
 
 def test_clickseg_run_without_the_image_gives_one_error(study: Path, tmp_path: Path) -> None:
-    ended = runs.command("run", "clickseg-test/absent:1", study, tmp_path / "out")
+    ended = runs.run_clickseg_process("run", "clickseg-test/absent:1", study, tmp_path / "out")
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: no image clickseg-test/absent:1 on this machine\n")
@@ -178,7 +178,7 @@ def test_it_runs_under_monai_deploy_run(cpu_image: str, study: Path, out: Path, 
         "12345",
     ]
 
-    ended = runs.process(command, HOME=str(tmp_path), PATH=f"{tools}:{os.environ['PATH']}")
+    ended = runs.run_process(command, HOME=str(tmp_path), PATH=f"{tools}:{os.environ['PATH']}")
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (out / "report.json").is_file()

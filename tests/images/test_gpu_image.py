@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import runs
 from tests.helpers.containers import run_arguments, run_docker
-from tests.helpers.images import GPU, make_base, package
+from tests.helpers.images import GPU_TAG, build_base_image, run_package_command
 
 OLD_DRIVER = """
 int cuInit(unsigned flags) { return 0; }
@@ -25,10 +25,10 @@ def gpu_image(gpu_base: str) -> str:
     """The image ``gpu``; ``CLICKSEG_TEST_GPU_IMAGE`` names an existing image."""
     if "CLICKSEG_TEST_GPU_IMAGE" in os.environ:
         return os.environ["CLICKSEG_TEST_GPU_IMAGE"]
-    ended = package(GPU, "--target", "gpu", "-b", gpu_base)
+    ended = run_package_command(GPU_TAG, "--target", "gpu", "-b", gpu_base)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "kept from the base image: numpy 2.4.6, torch 2.13.0" in ended.stderr
-    return GPU
+    return GPU_TAG
 
 
 def test_the_image_uses_the_torch_of_its_base_image(gpu_image: str, gpu_base: str) -> None:
@@ -43,10 +43,10 @@ def test_the_image_uses_the_torch_of_its_base_image(gpu_image: str, gpu_base: st
 def test_it_runs_on_a_machine_without_a_gpu(gpu_image: str, study: Path, out: Path, tmp_path: Path) -> None:
     inside = run_docker(*run_arguments(gpu_image, study, out))
     arguments = ["segment", study, "-o", tmp_path / "outside", "--device", "cpu", "--engine", "openvino"]
-    outside = runs.command(*arguments, CLICKSEG_METADATA="1")
+    outside = runs.run_clickseg_process(*arguments, CLICKSEG_METADATA="1")
 
     assert (inside.returncode, outside.returncode) == (0, 0), inside.stderr
-    assert runs.written(out) == runs.written(tmp_path / "outside")
+    assert runs.read_result_files(out) == runs.read_result_files(tmp_path / "outside")
 
 
 def test_an_old_driver_gives_one_error_line_with_both_versions(
@@ -70,9 +70,9 @@ def test_the_build_fails_if_pip_would_replace_torch(tmp_path: Path) -> None:
     old = tmp_path / "packages" / "torch-2.12.0.dist-info"  # only pip reads it
     old.mkdir(parents=True)
     (old / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.12.0\n")
-    base = make_base(tmp_path, "clickseg-test/old-torch:1", ["torch==2.12.0"])
+    base = build_base_image(tmp_path, "clickseg-test/old-torch:1", ["torch==2.12.0"])
 
-    ended = package("clickseg-test/never:1", "--target", "gpu", "-b", base)
+    ended = run_package_command("clickseg-test/never:1", "--target", "gpu", "-b", base)
 
     assert ended.returncode == 1
     assert "error: the base image has torch 2.12.0, and clickseg needs torch>=2.13" in ended.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.core.errors import ClickError
-from clickseg.inference.click_binding import bind
+from clickseg.inference.click_binding import bind_clicks
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 
@@ -35,7 +35,7 @@ def position_mm(geometry: hd.VolumeGeometry, *index: float) -> tuple[float, floa
 
 
 def bind_points(geometry: hd.VolumeGeometry, spec: ModelSpec, *clicks: Click, **source: str) -> tuple[Click, ...]:
-    return bind(Clicks(clicks, source="c.json", **source), spec, geometry, "1.2.4").points
+    return bind_clicks(Clicks(clicks, source="c.json", **source), spec, geometry, "1.2.4").points
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ print("loaded" if kernels._loops.add_window.stats.cache_hits else "compiled", to
 
 def run_script(cache: Path, user: int = 0, folders: str = tempfile.gettempdir(), code: Path = runs.REPOSITORY) -> str:
     script = ADD_WINDOW_SCRIPT.format(repository=str(code), user=user, cache=str(cache), folders=folders)
-    process = runs.process([sys.executable, "-c", script], HOME="/nowhere", PYTHONDONTWRITEBYTECODE="1")
+    process = runs.run_process([sys.executable, "-c", script], HOME="/nowhere", PYTHONDONTWRITEBYTECODE="1")
     assert process.returncode == 0, process.stderr
     return process.stdout.strip()
 

@@ -7,22 +7,22 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.core.arrays import around, grown, whole
+from clickseg.core.arrays import bounding_box, expand_box, full_box
 from clickseg.core.progress import no_progress
 from clickseg.inference.compiled import CompiledKernels
 from clickseg.inference.decision import Decision
-from clickseg.inference.kernels import Kernels, PlainKernels
-from clickseg.inference.model_input import ModelInput, Whole
-from clickseg.inference.orientation import turn_to
+from clickseg.inference.kernels import Kernels, NumpyKernels
+from clickseg.inference.model_input import InMemoryImage, ModelInput
+from clickseg.inference.orientation import reorientation_to
 from clickseg.inference.resample import model_geometry
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching import Slab
+from clickseg.inference.stitching import SlabStitching
 from clickseg.inference.windows import Window
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 from tests.helpers.inference import FakeNetwork
 
-KERNELS: tuple[Kernels, ...] = (PlainKernels(), CompiledKernels(2))
+KERNELS: tuple[Kernels, ...] = (NumpyKernels(), CompiledKernels(2))
 shapes = st.tuples(*[st.integers(1, 14)] * 3)
 rois = st.tuples(*[st.integers(2, 8)] * 3)
 spacings = st.tuples(*[st.sampled_from([0.7, 1.0, 1.9, 3.1])] * 3)
@@ -86,16 +86,18 @@ def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_
     voxel = np.array([rng.integers(0, count) for count in image.shape])
     image[tuple(voxel)] += 50
 
-    window = SlidingWindow(ModelInput((Whole(image),), ()), spec, store)
-    touched = window.grid.holding(voxel[np.newaxis])
+    window = SlidingWindow(ModelInput((InMemoryImage(image),), ()), spec, store)
+    touched = window.grid.windows_containing(voxel[np.newaxis])
     for touched_window in touched:
         store.logits.pop(touched_window.start, None)
-    changed = around([touched_window.place for touched_window in touched])
-    box = grown(changed, image.shape)
+    changed = bounding_box([touched_window.volume_box for touched_window in touched])
+    box = expand_box(changed, image.shape)
     before = decision.label_map().array.copy()
-    labelled_again = decision.begin(box, changed)
-    for planes in window.planes(FakeNetwork(position_dependent_logits), kernels, no_progress, Slab, box):
-        decision.take(planes)
+    labelled_again = decision.begin_update(box, changed)
+    for planes in window.blended_planes(
+        FakeNetwork(position_dependent_logits), kernels, no_progress, SlabStitching, box
+    ):
+        decision.update(planes)
 
     fresh = Decision(grid, source, spec, window.grid.axis, kernels)
     run_all_windows(fresh, image, spec, kernels, DictionaryStore())
@@ -104,33 +106,33 @@ def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_
     labels[labelled_again] = before[labelled_again]
     assert labels.tobytes() == before.tobytes()  # all other voxels are unchanged
     if stores_logits:
-        assert window.ran == len(touched)
+        assert window.run_count == len(touched)
 
 
 def plane_axis(image: np.ndarray, spec: ModelSpec) -> int:
-    return SlidingWindow(ModelInput((Whole(image),), ()), spec).grid.axis
+    return SlidingWindow(ModelInput((InMemoryImage(image),), ()), spec).grid.axis
 
 
 def run_all_windows(
     decision: Decision, image: np.ndarray, spec: ModelSpec, kernels: Kernels, store: DictionaryStore
 ) -> None:
-    window = SlidingWindow(ModelInput((Whole(image),), ()), spec, store)
-    for planes in window.planes(FakeNetwork(position_dependent_logits), kernels, no_progress):
-        decision.take(planes)
+    window = SlidingWindow(ModelInput((InMemoryImage(image),), ()), spec, store)
+    for planes in window.blended_planes(FakeNetwork(position_dependent_logits), kernels, no_progress):
+        decision.update(planes)
 
 
 def test_boxes_are_joined_and_expanded_inside_the_volume() -> None:
     first, second = (slice(0, 2), slice(3, 5), slice(4, 6)), (slice(1, 4), slice(2, 4), slice(4, 5))
 
-    assert around([first, second]) == (slice(0, 4), slice(2, 5), slice(4, 6))
-    assert grown(first, (9, 5, 7)) == (slice(0, 3), slice(2, 5), slice(3, 7))
-    assert whole((1, 2, 3)) == (slice(0, 1), slice(0, 2), slice(0, 3))
+    assert bounding_box([first, second]) == (slice(0, 4), slice(2, 5), slice(4, 6))
+    assert expand_box(first, (9, 5, 7)) == (slice(0, 3), slice(2, 5), slice(3, 7))
+    assert full_box((1, 2, 3)) == (slice(0, 1), slice(0, 2), slice(0, 3))
 
 
 def test_a_box_of_the_reoriented_grid_is_converted_to_the_source_grid() -> None:
     source = hd.VolumeGeometry(np.diag([3.0, 1.0, 2.0, 1.0])[[2, 0, 1, 3]], (4, 5, 6), "PATIENT")
     for orientation in ("RAS", "SLP", "IAR"):
-        reorientation = turn_to(source, orientation)
+        reorientation = reorientation_to(source, orientation)
         array = np.zeros(source.spatial_shape, int)
         box = (slice(0, 2), slice(1, 3), slice(2, 4))
         reorientation.view(array)[box] = 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clickseg.clicks.click import Click, Polarity
 from clickseg.core.errors import ClickError
-from clickseg.inference.guidance import ball_offsets, balls, voxels_of
+from clickseg.inference.guidance import ball_offsets, positions_to_voxels, rasterize_clicks
 from clickseg.models.spec import GuidanceSpec
 from tests.helpers import phantoms
 
@@ -28,7 +28,7 @@ def click(*index: float, label: str = "hook", polarity: Polarity = FG) -> Click:
 def rasterize(clicks: Sequence[Click], spec: GuidanceSpec = SPEC) -> np.ndarray:
     """Rasterizes clicks as guidance channels [G, I, J, K]."""
     channels = np.zeros((len(spec.channels), *GEOMETRY.spatial_shape))
-    for channel, voxels in zip(channels, balls(clicks, GEOMETRY, spec), strict=True):
+    for channel, voxels in zip(channels, rasterize_clicks(clicks, GEOMETRY, spec), strict=True):
         channel[tuple(voxels.T)] = 1
     return channels
 
@@ -55,7 +55,7 @@ def test_a_ball_contains_the_voxels_within_its_radius(radius: float, voxels: int
 def test_every_position_in_a_voxel_is_rounded_to_that_voxel(shift: tuple[float, float, float]) -> None:
     position = click(6 + shift[0], 7 + shift[1], 8 + shift[2]).position_mm
 
-    assert voxels_of([position], GEOMETRY)[0].tolist() == [6, 7, 8]
+    assert positions_to_voxels([position], GEOMETRY)[0].tolist() == [6, 7, 8]
 
 
 def test_a_ball_at_the_border_is_clipped_and_not_moved() -> None:
@@ -103,7 +103,7 @@ def test_a_ball_without_voxels_on_the_model_grid_is_rejected() -> None:
     with pytest.raises(
         ClickError, match=r"the foreground click of 'hook' at \(.*\) mm is beyond the centre of the outermost"
     ):
-        balls([beyond], GEOMETRY, SPEC)
+        rasterize_clicks([beyond], GEOMETRY, SPEC)
 
 
 def test_without_clicks_the_channels_are_empty() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickseg.core.sealed import SealedFolder
+from clickseg.core.checksum_folder import ChecksumFolder
 from clickseg.inference.incremental_inputs import MaskStore
 
 SHAPE = (5, 6, 7)
@@ -33,7 +33,7 @@ def test_stored_masks_are_read_back(tmp_path: Path) -> None:
 def test_data_that_are_not_masks_are_ignored(tmp_path: Path, content: bytes) -> None:
     MaskStore(SHAPE, tmp_path, b"session").put((), MASKS)
     (path,) = tmp_path.iterdir()
-    SealedFolder(tmp_path, b"session").write(path.name, content)
+    ChecksumFolder(tmp_path, b"session").write(path.name, content)
 
     assert MaskStore(SHAPE, tmp_path, b"session").get((), 2) is None
 

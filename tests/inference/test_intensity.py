@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clickseg.inference.intensity import fitted
+from clickseg.inference.intensity import fit_scaler
 from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
 from tests.helpers.oracles import NormalizeIntensity, ScaleIntensityRange, ScaleIntensityRangePercentiles
 
 
 def scale(values: np.ndarray, scaling: Scaling) -> np.ndarray:
     """Scales values in two parts, with a scaler fitted on two other parts."""
-    scaler = fitted(scaling, lambda: (values[:5], values[5:]))
+    scaler = fit_scaler(scaling, lambda: (values[:5], values[5:]))
     return np.concatenate([scaler(values[:2]), scaler(values[2:])])
 
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickseg.inference.compiled import CompiledKernels
-from clickseg.inference.kernels import KernelChoice, Kernels, PlainKernels
+from clickseg.inference.kernels import KernelChoice, Kernels, NumpyKernels
 from clickseg.inference.resample import LinearWeights, Neighbours
-from clickseg.inference.stitching import MakeStitching, Slab, Spool, collected
+from clickseg.inference.stitching import DiskStitching, MakeStitching, SlabStitching, collect_volume
 from clickseg.inference.windows import WindowGrid, importance_map
 from clickseg.models.spec import WindowSpec
 
-NUMPY = PlainKernels()
+NUMPY = NumpyKernels()
 COMPILED = [CompiledKernels(threads) for threads in (1, 3)]
 shapes = st.tuples(*[st.integers(1, 24)] * 3)
 rois = st.tuples(*[st.integers(1, 12)] * 3)
@@ -30,7 +30,7 @@ def blend(
     weight: np.ndarray,
     logits: list[np.ndarray],
     kernels: Kernels,
-    make_stitching: MakeStitching = Slab,
+    make_stitching: MakeStitching = SlabStitching,
 ) -> np.ndarray:
     """Blends the given logits of all windows of a volume."""
     stitching = make_stitching(grid, weight, len(logits[0]), kernels)
@@ -42,7 +42,7 @@ def blend(
                 stitching.add(window, next(window_logits))
             yield from stitching.finish_planes(layer.stop)
 
-    return collected(blocks(), grid.axis)
+    return collect_volume(blocks(), grid.axis)
 
 
 @given(shapes, rois, st.floats(0, 0.9), st.integers(1, 5), st.integers(0, 1000))
@@ -51,21 +51,21 @@ def test_slab_and_disk_stitching_equal_blending_the_entire_volume_at_once(
     shape: tuple[int, ...], roi: tuple[int, ...], overlap: float, channels: int, seed: int
 ) -> None:
     spec = WindowSpec(roi=roi, overlap=overlap)
-    grid, weight = WindowGrid.over(shape, spec), importance_map(spec)
+    grid, weight = WindowGrid.cover(shape, spec), importance_map(spec)
     rng = np.random.default_rng(seed)
     logits = [rng.normal(size=(channels, *roi)).astype(np.float32) for _ in grid]
 
     volumes = [blend(grid, weight, logits, kernels) for kernels in (NUMPY, *COMPILED)]
     for planes in (1, 3, 30):
-        disk_stitching = partial(Spool, folder=Path(tempfile.gettempdir()), planes=planes)
+        disk_stitching = partial(DiskStitching, folder=Path(tempfile.gettempdir()), planes=planes)
         volumes += [blend(grid, weight, logits, kernels, disk_stitching) for kernels in (NUMPY, COMPILED[0])]
 
     total, weights = np.zeros((channels, *shape), np.float32), np.zeros(shape, np.float32)
     for window, window_logits in zip(grid, logits, strict=True):  # the naive method, in the same order
-        total[(slice(None), *window.place)] += (
+        total[(slice(None), *window.volume_box)] += (
             window_logits[(slice(None), *window.local_box)] * weight[window.local_box]
         )
-        weights[window.place] += weight[window.local_box]
+        weights[window.volume_box] += weight[window.local_box]
     for volume in volumes:
         assert volume.tobytes() == (total * (np.float32(1) / weights)).tobytes()
 
@@ -113,7 +113,7 @@ def test_interpolation_at_grid_points_returns_their_values() -> None:
 def test_loops_are_compiled_once_and_only_for_large_jobs() -> None:
     choose = KernelChoice()
 
-    assert isinstance(choose(1000), PlainKernels)
+    assert isinstance(choose(1000), NumpyKernels)
     assert isinstance(choose(1 << 40), CompiledKernels)
     assert choose(1 << 40) is choose(1 << 41)
 
@@ -121,4 +121,4 @@ def test_loops_are_compiled_once_and_only_for_large_jobs() -> None:
 def test_without_numba_the_numpy_kernels_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
-    assert isinstance(KernelChoice()(1 << 40), PlainKernels)
+    assert isinstance(KernelChoice()(1 << 40), NumpyKernels)

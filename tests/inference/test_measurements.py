@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from clickseg.core.arrays import Box
 from clickseg.core.label_map import LabelMap
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import measurements as measurements_module
-from clickseg.inference.measurements import Measured, Measures, combine_blocks, measure_block
+from clickseg.inference.measurements import MeasurementCache, SegmentMeasurements, combine_blocks, measure_block
 from tests.helpers import phantoms
 
 GEOMETRY = phantoms.oblique_geometry((12, 14, 16), pixel_spacing=(3.1, 2.3), slice_spacing=4.2)
@@ -37,7 +37,7 @@ def measure_by_hand(mask: np.ndarray, values: np.ndarray) -> tuple[float, float,
     return float(flat[inside].max()), mean, max(peaks), mean * inside.sum() * 3.1 * 2.3 * 4.2 / 1000
 
 
-def measure_in_blocks(mask: np.ndarray, volume: hd.Volume, unit: str) -> Measured:
+def measure_in_blocks(mask: np.ndarray, volume: hd.Volume, unit: str) -> SegmentMeasurements:
     """Measures a segment in two blocks: its first five slices, and the others."""
     blocks = [measure_block(mask[:5], 0, volume, unit), measure_block(mask[5:], 5, volume, unit)]
     return combine_blocks(blocks, volume, unit)
@@ -81,13 +81,13 @@ def test_the_peak_of_a_single_voxel_is_the_mean_of_the_sphere_around_it() -> Non
 def test_only_the_volume_is_measured_if_the_unit_is_not_suvbw(unit: str) -> None:
     mask = np.ones(GEOMETRY.spatial_shape, bool)
 
-    assert measure_in_blocks(mask, GEOMETRY.with_array(mask.astype(np.float32)), unit) == Measured(
+    assert measure_in_blocks(mask, GEOMETRY.with_array(mask.astype(np.float32)), unit) == SegmentMeasurements(
         pytest.approx(mask.size * 3.1 * 2.3 * 4.2 / 1000)
     )
 
 
 @pytest.fixture(scope="module")
-def pet(tmp_path_factory: pytest.TempPathFactory) -> Series:
+def pet(tmp_path_factory: pytest.TempPathFactory) -> SeriesVolume:
     """An oblique series of random values, with SUVbw as its unit."""
     geometry = phantoms.oblique_geometry(SHAPE)
     values = np.round(np.random.default_rng(3).gamma(2, 200, SHAPE)).astype(np.float32)
@@ -107,18 +107,18 @@ def box_at(*ranges: tuple[float, float]) -> Box:
 @given(CHANGES, st.booleans())
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_measurements_after_changes_equal_those_of_the_entire_label_map(
-    pet: Series, changes: list, overlapping: bool
+    pet: SeriesVolume, changes: list, overlapping: bool
 ) -> None:
     array = np.zeros((*SHAPE, 1) if overlapping else SHAPE, np.uint8)
-    labels, cache = LabelMap(array, overlapping, 2), Measures(pet)
+    labels, cache = LabelMap(array, overlapping, 2), MeasurementCache(pet)
     for *ranges, value in changes:
         box = box_at(*ranges)
         array[box] = value if overlapping else min(value, 2)
-        cache.forget(box)
+        cache.invalidate(box)
 
-        measurements = cache.of(labels)
+        measurements = cache.measure(labels)
 
-        assert measurements == Measures(pet).of(labels)
+        assert measurements == MeasurementCache(pet).measure(labels)
         assert list(measurements) == [number for number in (1, 2) if labels.mask(number).any()]
         for number, measured in measurements.items():
             values = pet.volume.array[labels.mask(number)]
@@ -128,10 +128,10 @@ def test_measurements_after_changes_equal_those_of_the_entire_label_map(
             assert measured.uptake.suv_mean == pytest.approx(values.mean(dtype=np.float64))
 
 
-def test_only_changed_blocks_are_measured_again(pet: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_blocks_are_measured_again(pet: SeriesVolume, monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.ones(SHAPE, np.uint8)
-    labels, cache = LabelMap(array, False, 1), Measures(pet)
-    cache.of(labels)
+    labels, cache = LabelMap(array, False, 1), MeasurementCache(pet)
+    cache.measure(labels)
     measured_slices: list[int] = []
     monkeypatch.setattr(
         measurements_module,
@@ -140,7 +140,7 @@ def test_only_changed_blocks_are_measured_again(pet: Series, monkeypatch: pytest
     )
 
     array[17:19, 2, 3] = 0
-    cache.forget((slice(17, 19), slice(2, 3), slice(3, 4)))
-    cache.of(labels)
+    cache.invalidate((slice(17, 19), slice(2, 3), slice(3, 4)))
+    cache.measure(labels)
 
     assert measured_slices == [16]

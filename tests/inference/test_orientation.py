@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.inference.orientation import turn_to
-from clickseg.inference.resample import OnModelGrid, model_geometry
+from clickseg.inference.orientation import reorientation_to
+from clickseg.inference.resample import ResampledImage, model_geometry
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 from tests.helpers.inference import full_image, label_map_from_logits
@@ -24,9 +24,9 @@ angles = st.tuples(*[st.floats(-3.2, 3.2)] * 3)
 @given(angles, st.sampled_from(ORIENTATIONS))
 @settings(max_examples=200)
 def test_the_reorientation_equals_nibabel(rotation_angles: tuple[float, ...], orientation: str) -> None:
-    geometry = phantoms.oblique_geometry(axes=phantoms.rotation(*rotation_angles))
+    geometry = phantoms.oblique_geometry(axes=phantoms.rotation_matrix(*rotation_angles))
 
-    reoriented = turn_to(geometry, orientation).apply(geometry)
+    reoriented = reorientation_to(geometry, orientation).apply(geometry)
 
     ours = nibabel.orientations.io_orientation(LPS_TO_RAS @ geometry.affine)
     target = nibabel.orientations.axcodes2ornt(tuple(orientation))
@@ -40,8 +40,8 @@ def test_the_reorientation_equals_nibabel(rotation_angles: tuple[float, ...], or
 def test_writing_to_a_reoriented_view_restores_every_voxel(
     rotation_angles: tuple[float, ...], orientation: str
 ) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry(axes=phantoms.rotation(*rotation_angles)))
-    reorientation = turn_to(volume, orientation)
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry(axes=phantoms.rotation_matrix(*rotation_angles)))
+    reorientation = reorientation_to(volume, orientation)
 
     reoriented = reorientation.apply(volume).array
 
@@ -55,8 +55,8 @@ def test_writing_to_a_reoriented_view_restores_every_voxel(
 def test_the_source_box_of_a_reoriented_box_contains_the_same_voxels(
     rotation_angles: tuple[float, ...], orientation: str, data: st.DataObject
 ) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry(axes=phantoms.rotation(*rotation_angles)))
-    reorientation = turn_to(volume, orientation)
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry(axes=phantoms.rotation_matrix(*rotation_angles)))
+    reorientation = reorientation_to(volume, orientation)
     reoriented = reorientation.apply(volume).array
     first, second, third = (sorted(data.draw(st.tuples(*[st.integers(0, count)] * 2))) for count in reoriented.shape)
     box = slice(*first), slice(*second), slice(*third)
@@ -70,13 +70,13 @@ def test_the_source_box_of_a_reoriented_box_contains_the_same_voxels(
 @pytest.mark.parametrize("orientation", ["RAS", "SAR", "PIR"])
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_each_voxel_gets_the_label_of_its_own_logits(degrees: float, orientation: str, activation: str) -> None:
-    axes = phantoms.rotation(np.radians(degrees), np.radians(degrees) / 2, np.radians(degrees) / 3)
+    axes = phantoms.rotation_matrix(np.radians(degrees), np.radians(degrees) / 2, np.radians(degrees) / 3)
     geometry = phantoms.oblique_geometry((12, 12, 12), axes=axes, pixel_spacing=(1.5, 1.5), slice_spacing=1.5)
-    volume = phantoms.hook(geometry, 4.0, -4.0)
+    volume = phantoms.hook_volume(geometry, 4.0, -4.0)
     grid = {"spacing_mm": [1.5, 1.5, 1.5], "orientation": orientation}
     classes = [phantoms.organ("hook", 1)]
     spec = ModelSpec.model_validate(phantoms.metadata(grid=grid, activation=activation, classes=classes))
-    image = full_image(OnModelGrid(volume, spec.grid))
+    image = full_image(ResampledImage(volume, spec.grid))
 
     labels = label_map_from_logits(
         np.stack([np.zeros_like(image), image]), model_geometry(geometry, spec.grid), geometry, spec

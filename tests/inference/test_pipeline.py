@@ -28,7 +28,7 @@ def segment_phantom(folder: Path, *clicks: object, **changes: object) -> np.ndar
 
 
 def test_without_clicks_the_label_map_is_the_output_of_the_network(tmp_path: Path) -> None:
-    np.testing.assert_array_equal(segment_phantom(tmp_path), runs.expected())
+    np.testing.assert_array_equal(segment_phantom(tmp_path), runs.expected_labels())
 
 
 def test_clicks_change_the_result_only_in_their_balls(tmp_path: Path) -> None:
@@ -36,10 +36,10 @@ def test_clicks_change_the_result_only_in_their_balls(tmp_path: Path) -> None:
 
     mask = segment_phantom(tmp_path, *clicks)
 
-    np.testing.assert_array_equal(mask, runs.expected(*clicks))
+    np.testing.assert_array_equal(mask, runs.expected_labels(*clicks))
     assert mask[9, 11, 13]
     assert not mask[3, 3, 4]
-    assert runs.expected()[3, 3, 4]
+    assert runs.expected_labels()[3, 3, 4]
 
 
 def test_postprocessing_is_applied_and_can_be_switched_off(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_postprocessing_is_applied_and_can_be_switched_off(tmp_path: Path) -> No
 
     assert on.labels.mask(1).sum() == 33
     assert on.removed[0].components == 1
-    np.testing.assert_array_equal(off.labels.mask(1), runs.expected(far))
+    np.testing.assert_array_equal(off.labels.mask(1), runs.expected_labels(far))
     assert off.removed == ()
 
 
@@ -65,12 +65,12 @@ def make_pet_ct_package(folder: Path) -> ModelPackage:
     ]
     spacing = [round(float(value), 6) for value in runs.GEOMETRY.to_patient_orientation("RAS").spacing]
     section = phantoms.metadata(inputs=inputs, grid={"spacing_mm": spacing, "orientation": "RAS"})
-    phantoms.linear_model(folder, section, weights=[[0, 0], [0, 1]], bias=[0, 0])
+    phantoms.write_linear_model(folder, section, weights=[[0, 0], [0, 1]], bias=[0, 0])
     return load_package(folder)
 
 
 def test_a_second_input_is_resampled_to_the_grid_of_the_first(tmp_path: Path) -> None:
-    pet = phantoms.read(phantoms.write(tmp_path / "pet", phantoms.hook(runs.GEOMETRY, 100, 1), "PT"))
+    pet = phantoms.read(phantoms.write(tmp_path / "pet", phantoms.hook_volume(runs.GEOMETRY, 100, 1), "PT"))
     fine = phantoms.oblique_geometry((23, 28, 31), pixel_spacing=(0.85, 0.45), slice_spacing=1.55)
     i, j, k = runs.GEOMETRY.map_reference_to_indices(
         fine.map_indices_to_reference(np.indices(fine.spatial_shape).reshape(3, -1).T)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from clickseg.clicks.click import Click, Polarity
 from clickseg.core.label_map import LabelMap
-from clickseg.inference.postprocess import Components, postprocess
+from clickseg.inference.postprocess import ConnectedComponents, postprocess
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 
@@ -117,7 +117,7 @@ def test_a_click_in_a_hole_keeps_the_component_that_its_ball_touches(labels: Lab
 def test_a_click_far_from_all_components_is_reported(labels: LabelMap, volume: hd.Volume) -> None:
     kept, (removed,) = postprocess(labels, volume, [click(6, 12, 1)], make_spec(keep="clicked"))
 
-    assert kept.present() == ()
+    assert kept.present_classes() == ()
     assert removed.clicks_beside == 1
 
 
@@ -173,7 +173,7 @@ def test_updated_components_equal_those_of_the_entire_mask(
 ) -> None:
     rng = np.random.default_rng(seed)
     mask = rng.random(shape) < density
-    components = Components(mask)
+    components = ConnectedComponents(mask)
     for _ in range(changes):
         low = [int(rng.integers(0, count)) for count in shape]
         box = tuple(slice(a, int(rng.integers(a, count)) + 1) for a, count in zip(low, shape, strict=True))
@@ -196,7 +196,7 @@ def test_updated_components_equal_those_of_the_entire_mask(
 def test_a_component_that_is_not_touched_keeps_its_number() -> None:
     mask = np.zeros((3, 3, 20), bool)
     mask[1, 1, 2] = mask[1, 1, 15:18] = True
-    components = Components(mask)
+    components = ConnectedComponents(mask)
     far = components.numbers[1, 1, 16]
     mask[1, 1, 3] = True
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
-from clickseg.inference.orientation import turn_to
+from clickseg.inference.orientation import reorientation_to
 from clickseg.inference.resample import (
     LinearWeights,
-    OnModelGrid,
+    ResampledImage,
     interpolate,
     model_geometry,
+    resample_to_geometry,
     source_coordinates,
-    to_geometry,
 )
 from clickseg.models.spec import GridSpec
 from tests.helpers import phantoms
@@ -53,12 +53,12 @@ def test_values_and_positions_equal_monai(
     orientation: str,
 ) -> None:
     geometry = phantoms.oblique_geometry(
-        shape, axes=phantoms.rotation(*angles), pixel_spacing=spacing[:2], slice_spacing=spacing[2]
+        shape, axes=phantoms.rotation_matrix(*angles), pixel_spacing=spacing[:2], slice_spacing=spacing[2]
     )
     noise = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     grid = GridSpec(spacing_mm=model_spacing, orientation=orientation)
 
-    ours = OnModelGrid(geometry.with_array(noise), grid)
+    ours = ResampledImage(geometry.with_array(noise), grid)
 
     theirs = resample_with_monai(geometry.with_array(noise), grid)
     np.testing.assert_allclose(model_geometry(geometry, grid).affine, LPS_TO_RAS @ theirs.affine.numpy(), atol=1e-4)
@@ -72,9 +72,9 @@ def test_the_model_grid_keeps_the_first_voxel_centre_and_the_directions() -> Non
 
     model = model_geometry(source, grid)
 
-    assert model.position == pytest.approx(turn_to(source, "RAS").apply(source).position)
+    assert model.position == pytest.approx(reorientation_to(source, "RAS").apply(source).position)
     assert model.spacing == pytest.approx((2, 2.5, 3))
-    np.testing.assert_allclose(model.direction, turn_to(source, "RAS").apply(source).direction, atol=1e-12)
+    np.testing.assert_allclose(model.direction, reorientation_to(source, "RAS").apply(source).direction, atol=1e-12)
 
 
 def test_a_model_grid_that_is_too_large_is_rejected_before_allocation() -> None:
@@ -91,7 +91,7 @@ def test_source_coordinates_are_the_model_indices_of_source_voxels() -> None:
 
     coordinates = source_coordinates(source, model, grid)
 
-    oriented = turn_to(source, "SPL").apply(source)
+    oriented = reorientation_to(source, "SPL").apply(source)
     for index in [(0, 0, 0), (3, 2, 1), tuple(n - 1 for n in oriented.spatial_shape)]:
         point = oriented.map_indices_to_reference(np.array([index]))
         expected = model.map_reference_to_indices(point)[0]
@@ -132,7 +132,7 @@ def test_interpolation_does_not_change_its_input() -> None:
 
 
 def test_another_series_is_resampled_by_its_position_in_the_patient() -> None:
-    source = phantoms.oblique_geometry((20, 22, 24), axes=phantoms.rotation(0.4, 0.1, -0.3))
+    source = phantoms.oblique_geometry((20, 22, 24), axes=phantoms.rotation_matrix(0.4, 0.1, -0.3))
     i, j, k = source.map_indices_to_reference(np.indices(source.spatial_shape).reshape(3, -1).T).T
     volume = source.with_array((2 * i - 3 * j + 0.5 * k).astype(np.float32).reshape(source.spatial_shape))
     centre = source.map_indices_to_reference(np.array([[8, 9, 10]]))[0]
@@ -144,14 +144,14 @@ def test_another_series_is_resampled_by_its_position_in_the_patient() -> None:
         coordinate_system="PATIENT",
     )
 
-    resampled = to_geometry(volume, target)
+    resampled = resample_to_geometry(volume, target)
 
     x, y, z = target.map_indices_to_reference(np.indices((3, 4, 5)).reshape(3, -1).T).T
     np.testing.assert_allclose(resampled, (2 * x - 3 * y + 0.5 * z).reshape(3, 4, 5), atol=1e-2)
 
 
 def test_itk_images_have_the_geometry_of_the_volume() -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry())
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
 
     image = to_sitk(volume)
 

@@ -26,7 +26,7 @@ def test_without_options_everything_is_auto() -> None:
     settings = read_settings({}, {})
 
     assert (settings.runtime, settings.device, settings.precision) == (Runtime.AUTO, "auto", Precision.AUTO)
-    assert settings.memory.spool == Path("spool")
+    assert settings.memory.spool_folder == Path("spool")
     assert settings.memory.limit_bytes > 100 << 20  # the memory of this machine
 
 
@@ -49,7 +49,7 @@ def test_the_cache_is_in_the_cache_folder_of_the_user() -> None:
 
 
 def test_by_default_logits_that_do_not_fit_into_memory_are_in_the_temporary_folder() -> None:
-    assert default_runtime_settings({}).memory.spool == Path(tempfile.gettempdir())
+    assert default_runtime_settings({}).memory.spool_folder == Path(tempfile.gettempdir())
 
 
 @pytest.mark.parametrize(

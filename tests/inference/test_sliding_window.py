@@ -12,17 +12,17 @@ from clickseg.core.errors import EngineError
 from clickseg.core.progress import no_progress
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.kernels import PlainKernels
-from clickseg.inference.model_input import ModelInput, Whole
+from clickseg.inference.kernels import NumpyKernels
+from clickseg.inference.model_input import InMemoryImage, ModelInput
 from clickseg.inference.resample import model_geometry
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching import collected
+from clickseg.inference.stitching import collect_volume
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 from tests.helpers.inference import FakeNetwork, label_map_from_logits
-from tests.helpers.networks import exported
+from tests.helpers.networks import make_exported_package
 from tests.helpers.oracles import SlidingWindowInferer, torch
 
 SPEC = ModelSpec.model_validate(phantoms.metadata())
@@ -44,13 +44,13 @@ NETWORK = {
 
 def make_input(images: np.ndarray, *balls: np.ndarray) -> ModelInput:
     """Makes the input of a network from image channels [C, I, J, K] and click voxels."""
-    return ModelInput(tuple(Whole(image) for image in images), balls)
+    return ModelInput(tuple(InMemoryImage(image) for image in images), balls)
 
 
 def blend(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> np.ndarray:
     """Returns the blended logits of a volume."""
     window = SlidingWindow(inputs, spec)
-    return collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis)
+    return collect_volume(window.blended_planes(engine, NumpyKernels(), no_progress), window.grid.axis)
 
 
 def make_package(folder: Path, activation: str) -> ModelPackage:
@@ -64,7 +64,7 @@ def make_package(folder: Path, activation: str) -> ModelPackage:
         classes=[phantoms.organ(f"c{channel}", channel) for channel in range(first, CLASSES)],
         guidance=phantoms.GUIDANCE | {"channels": [{"takes": [["c1", polarity]]} for polarity in POLARITIES]},
     )
-    return exported(folder, NETWORK, section)
+    return make_exported_package(folder, NETWORK, section)
 
 
 @pytest.mark.parametrize("runtime", [Runtime.TORCH, Runtime.OPENVINO])
@@ -108,13 +108,13 @@ def test_each_window_is_run_once_in_full_batches_with_progress(size: int) -> Non
     images = np.random.default_rng(1).normal(size=(2, 20, 9, 11)).astype(np.float32)
     window = SlidingWindow(make_input(images), THREE_CHANNELS)
 
-    logits = collected(
-        window.planes(engine, PlainKernels(), lambda done, n: progress.append((done, n))), window.grid.axis
+    logits = collect_volume(
+        window.blended_planes(engine, NumpyKernels(), lambda done, n: progress.append((done, n))), window.grid.axis
     )
 
     assert progress == [(done + 1, 16) for done in range(16)]
     assert engine.calls == 4 * -(-4 // size)  # four layers of four windows
-    assert window.repeated == 0
+    assert window.reused == 0
     np.testing.assert_allclose(logits[0], images[0] * 2, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(logits[2], images[1] * 2, rtol=1e-5, atol=1e-6)
 
@@ -123,7 +123,9 @@ def test_a_second_run_gives_the_same_bytes() -> None:
     images = np.random.default_rng(1).normal(size=(2, 30, 9, 11)).astype(np.float32)
     engine, window = FakeNetwork(lambda batch: batch[:, [0, 0, 1]]), SlidingWindow(make_input(images), THREE_CHANNELS)
 
-    first, again = (collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis) for _ in range(2))
+    first, again = (
+        collect_volume(window.blended_planes(engine, NumpyKernels(), no_progress), window.grid.axis) for _ in range(2)
+    )
 
     assert first.tobytes() == again.tobytes()
 
@@ -132,7 +134,7 @@ def test_constant_windows_do_not_reuse_the_output_of_another_network() -> None:
     window = SlidingWindow(make_input(np.zeros((1, 30, 9, 11), np.float32)), THREE_CHANNELS)
     engines = [FakeNetwork(lambda batch, n=n: np.full_like(batch[:, [0, 0, 0]], n)) for n in (1, 2)]
 
-    results = [collected(window.planes(e, PlainKernels(), no_progress), window.grid.axis) for e in engines]
+    results = [collect_volume(window.blended_planes(e, NumpyKernels(), no_progress), window.grid.axis) for e in engines]
 
     np.testing.assert_allclose([logits[0] for logits in results], [np.full((30, 9, 11), n) for n in (1, 2)], rtol=1e-5)
 
@@ -146,9 +148,9 @@ def test_windows_with_the_same_constants_are_run_once(size: int) -> None:
     engine = FakeNetwork(lambda batch: np.concatenate([batch, batch[:, :1] * batch[:, 1:]], axis=1), size)
     window = SlidingWindow(make_input(images), THREE_CHANNELS)
 
-    logits = collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis)
+    logits = collect_volume(window.blended_planes(engine, NumpyKernels(), no_progress), window.grid.axis)
 
-    assert window.repeated > 8
+    assert window.reused > 8
     assert engine.calls < len(window.grid) / size
     np.testing.assert_allclose(logits[2], images[0] * images[1], rtol=1e-5, atol=1e-5)
 
@@ -158,7 +160,7 @@ def test_a_click_in_a_constant_window_changes_the_result() -> None:
     images = np.zeros((1, 40, 12, 12), np.float32)
     window = SlidingWindow(make_input(images, np.array([[30, 3, 3]])), THREE_CHANNELS)
 
-    logits = collected(window.planes(engine, PlainKernels(), no_progress), window.grid.axis)
+    logits = collect_volume(window.blended_planes(engine, NumpyKernels(), no_progress), window.grid.axis)
 
     assert np.argwhere(logits[1] > 0.5).tolist() == [[30, 3, 3]]
 
@@ -232,4 +234,4 @@ def test_ties_are_assigned_to_the_first_channel() -> None:
 
     labels = label_map_from_logits(np.zeros((2, *grid.spatial_shape), np.float32), grid, source, spec)
 
-    assert labels.present() == ()
+    assert labels.present_classes() == ()

@@ -16,41 +16,41 @@ from clickseg.core.memory import Memory
 from clickseg.core.progress import no_progress
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
-from clickseg.inference.kernels import KernelChoice, PlainKernels
+from clickseg.inference.kernels import KernelChoice, NumpyKernels
 from clickseg.inference.pipeline import infer
-from clickseg.inference.preprocess import make_case, prepare
+from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
-from clickseg.inference.stitching import Slab, Spool, Stitching
-from clickseg.inference.stitching_choice import StitchChoice
+from clickseg.inference.stitching import DiskStitching, SlabStitching, Stitching
+from clickseg.inference.stitching_choice import StitchingChoice
 from clickseg.inference.windows import WindowGrid, importance_map
 from clickseg.models.package import load_package
 from clickseg.models.spec import WindowSpec
 from tests.helpers import phantoms, runs
 
 SPEC = WindowSpec(roi=(8, 8, 8))
-GRID = WindowGrid.over((20, 16, 12), SPEC)
+GRID = WindowGrid.cover((20, 16, 12), SPEC)
 CHANNELS = 30
-SLAB_BYTES = Slab.bytes_needed(GRID, CHANNELS)
-PLANE_BYTES = Spool.bytes_needed(GRID, CHANNELS, 1)
+SLAB_BYTES = SlabStitching.bytes_needed(GRID, CHANNELS)
+PLANE_BYTES = DiskStitching.bytes_needed(GRID, CHANNELS, 1)
 
 
 def choose_stitching(folder: Path, free_bytes: int, monkeypatch: pytest.MonkeyPatch, reserved: int = 0) -> Stitching:
     monkeypatch.setattr(Memory, "left", lambda _: free_bytes)
-    choice = StitchChoice(Memory(1 << 30, folder), reserved)
-    stitching = choice(GRID, importance_map(SPEC), CHANNELS, PlainKernels())
-    assert choice.place == ("disk" if isinstance(stitching, Spool) else "memory")
+    choice = StitchingChoice(Memory(1 << 30, folder), reserved)
+    stitching = choice(GRID, importance_map(SPEC), CHANNELS, NumpyKernels())
+    assert choice.storage == ("disk" if isinstance(stitching, DiskStitching) else "memory")
     return stitching
 
 
 def test_a_slab_is_used_if_it_fits_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(choose_stitching(tmp_path, SLAB_BYTES, monkeypatch), Slab)
-    assert isinstance(choose_stitching(tmp_path, SLAB_BYTES - 1, monkeypatch), Spool)
-    assert isinstance(choose_stitching(tmp_path, SLAB_BYTES, monkeypatch, reserved=1), Spool)
+    assert isinstance(choose_stitching(tmp_path, SLAB_BYTES, monkeypatch), SlabStitching)
+    assert isinstance(choose_stitching(tmp_path, SLAB_BYTES - 1, monkeypatch), DiskStitching)
+    assert isinstance(choose_stitching(tmp_path, SLAB_BYTES, monkeypatch, reserved=1), DiskStitching)
 
 
 def test_disk_stitching_sums_as_many_planes_at_a_time_as_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for planes in (1, 2, 5):
-        stitching = choose_stitching(tmp_path, Spool.bytes_needed(GRID, CHANNELS, planes), monkeypatch)
+        stitching = choose_stitching(tmp_path, DiskStitching.bytes_needed(GRID, CHANNELS, planes), monkeypatch)
 
         assert stitching._sums.shape[1] == planes
 
@@ -70,7 +70,7 @@ class ForbiddenEngine:
     def infer(self, _: object) -> None:
         raise AssertionError("a window was run")
 
-    def smaller(self) -> None:
+    def with_half_batch(self) -> None:
         return None
 
 
@@ -78,8 +78,8 @@ def test_a_volume_that_cannot_fit_is_rejected_before_any_window_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = load_package(runs.write_model(tmp_path / "models") / "thresholder")
-    series = phantoms.read(phantoms.write(tmp_path / "ct", phantoms.hook(runs.GEOMETRY, 500.0, -700.0)))
-    preprocessed = prepare(make_case([series], Clicks(), package))
+    series = phantoms.read(phantoms.write(tmp_path / "ct", phantoms.hook_volume(runs.GEOMETRY, 500.0, -700.0)))
+    preprocessed = preprocess(make_case([series], Clicks(), package))
     monkeypatch.setattr(Memory, "left", lambda _: 10_000)
 
     with pytest.raises(MemoryLimitError, match="memory: expected at least"):
@@ -88,28 +88,28 @@ def test_a_volume_that_cannot_fit_is_rejected_before_any_window_is_run(
 
 def test_disk_stitching_needs_the_predicted_memory(tmp_path: Path) -> None:
     for planes in (1, 4):
-        stitching = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=planes)
+        stitching = DiskStitching(GRID, importance_map(SPEC), CHANNELS, NumpyKernels(), folder=tmp_path, planes=planes)
         arrays = stitching._sums.nbytes + stitching._weight_sums.nbytes + stitching._blocks._buffer.nbytes
 
         window = CHANNELS * planes * 8 * 8 * 4
-        assert arrays + window == Spool.bytes_needed(GRID, CHANNELS, planes)
+        assert arrays + window == DiskStitching.bytes_needed(GRID, CHANNELS, planes)
 
 
 def test_a_slab_needs_the_predicted_memory() -> None:
-    stitching = Slab(GRID, importance_map(SPEC), CHANNELS, PlainKernels())
+    stitching = SlabStitching(GRID, importance_map(SPEC), CHANNELS, NumpyKernels())
 
     assert stitching._sums.nbytes + stitching._weight_sums.nbytes + stitching._blocks._buffer.nbytes == SLAB_BYTES
 
 
 def test_the_file_contains_only_unfinished_windows_and_has_no_name(tmp_path: Path) -> None:
-    stitching = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+    stitching = DiskStitching(GRID, importance_map(SPEC), CHANNELS, NumpyKernels(), folder=tmp_path, planes=4)
     size = 0
 
     for layer in GRID.layers():
         for window in layer.windows:
             stitching.add(window, np.ones((CHANNELS, 8, 8, 8), np.float32))
         for _ in stitching.finish_planes(layer.stop):
-            size = stitching._scratch.size
+            size = stitching._scratch.size_bytes
 
     layers = [len(layer.windows) for layer in GRID.layers()]
     assert size == 2 * layers[0] * CHANNELS * 8**3 * 4 < len(GRID) * CHANNELS * 8**3 * 4
@@ -126,24 +126,24 @@ def no_large_files() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_large_files")
 def test_a_full_disk_raises_a_clear_error(tmp_path: Path) -> None:
-    stitching = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+    stitching = DiskStitching(GRID, importance_map(SPEC), CHANNELS, NumpyKernels(), folder=tmp_path, planes=4)
 
-    with pytest.raises(OutputError, match="logits that do not fit into memory cannot be kept there: File too large"):
+    with pytest.raises(OutputError, match="logits that do not fit into memory cannot be stored there: File too large"):
         stitching.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
 
 
 def test_a_truncated_file_raises_a_clear_error(tmp_path: Path) -> None:
-    stitching = Spool(GRID, importance_map(SPEC), CHANNELS, PlainKernels(), folder=tmp_path, planes=4)
+    stitching = DiskStitching(GRID, importance_map(SPEC), CHANNELS, NumpyKernels(), folder=tmp_path, planes=4)
     stitching.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
     os.truncate(stitching._scratch._file.fileno(), 1000)
 
-    with pytest.raises(OutputError, match="cannot be kept there: the file has been cut"):
+    with pytest.raises(OutputError, match="cannot be stored there: the file was truncated"):
         next(stitching.finish_planes(8))
 
 
 def test_a_missing_folder_raises_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be kept there: No such file"):
-        Spool(GRID, importance_map(SPEC), 1, PlainKernels(), folder=tmp_path / "none", planes=1)
+    with pytest.raises(OutputError, match="cannot be stored there: No such file"):
+        DiskStitching(GRID, importance_map(SPEC), 1, NumpyKernels(), folder=tmp_path / "none", planes=1)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -152,11 +152,11 @@ def test_a_run_with_little_memory_gives_the_same_bytes_and_reports_the_disk(
 ) -> None:
     series = phantoms.read(runs.write_input(tmp_path / "in") / "CT")
     package = load_package(runs.write_model(tmp_path / "models", activation=activation) / "thresholder")
-    preprocessed = prepare(make_case([series], Clicks((runs.click(9, 11, 13),)), package))
+    preprocessed = preprocess(make_case([series], Clicks((runs.click(9, 11, 13),)), package))
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     predictions = []
     for slab_bytes in (0, 1 << 50):
-        monkeypatch.setattr(Slab, "bytes_needed", lambda *_, size=slab_bytes: size)
+        monkeypatch.setattr(SlabStitching, "bytes_needed", lambda *_, size=slab_bytes: size)
         predictions.append(infer(preprocessed, engine, no_progress, KernelChoice(), Memory(1 << 40, tmp_path)))
 
     in_memory, on_disk = predictions

@@ -19,7 +19,7 @@ overlaps = st.floats(0, 0.95)
 @given(shapes, rois, overlaps)
 @settings(max_examples=200)
 def test_windows_equal_those_of_monai(shape: tuple[int, ...], roi: tuple[int, ...], overlap: float) -> None:
-    grid = WindowGrid.over(shape, WindowSpec(roi=roi, overlap=overlap))
+    grid = WindowGrid.cover(shape, WindowSpec(roi=roi, overlap=overlap))
 
     padded = tuple(max(n, r) for n, r in zip(shape, roi, strict=True))
     interval = tuple(r if r == n else max(int(r * (1 - overlap)), 1) for n, r in zip(padded, roi, strict=True))
@@ -37,12 +37,12 @@ def test_windows_equal_those_of_monai(shape: tuple[int, ...], roi: tuple[int, ..
 @given(shapes, rois, overlaps)
 @settings(max_examples=100)
 def test_every_voxel_is_covered(shape: tuple[int, ...], roi: tuple[int, ...], overlap: float) -> None:
-    grid = WindowGrid.over(shape, WindowSpec(roi=roi, overlap=overlap))
+    grid = WindowGrid.cover(shape, WindowSpec(roi=roi, overlap=overlap))
     covered = np.zeros(shape, dtype=bool)
 
     for window in grid:
-        covered[window.place] = True
-        assert covered[window.place].shape == np.empty(window.roi, dtype=bool)[window.local_box].shape
+        covered[window.volume_box] = True
+        assert covered[window.volume_box].shape == np.empty(window.roi, dtype=bool)[window.local_box].shape
 
     assert covered.all()
 
@@ -52,13 +52,13 @@ def test_every_voxel_is_covered(shape: tuple[int, ...], roi: tuple[int, ...], ov
 def test_no_later_layer_covers_planes_before_the_stop_of_a_layer(
     shape: tuple[int, ...], roi: tuple[int, ...], overlap: float
 ) -> None:
-    grid = WindowGrid.over(shape, WindowSpec(roi=roi, overlap=overlap))
+    grid = WindowGrid.cover(shape, WindowSpec(roi=roi, overlap=overlap))
     layers = list(grid.layers())
 
     assert [window for layer in layers for window in layer.windows] == list(grid)
     for number, layer in enumerate(layers):
         later = [
-            window.place[grid.axis].start for later_layer in layers[number + 1 :] for window in later_layer.windows
+            window.volume_box[grid.axis].start for later_layer in layers[number + 1 :] for window in later_layer.windows
         ]
         assert layer.stop == min(later, default=shape[grid.axis])
 
@@ -67,18 +67,18 @@ def test_no_later_layer_covers_planes_before_the_stop_of_a_layer(
 def test_the_volume_is_processed_along_the_axis_with_the_smallest_layers(
     shape: tuple[int, ...], roi: tuple[int, ...]
 ) -> None:
-    grid = WindowGrid.over(shape, WindowSpec(roi=roi))
+    grid = WindowGrid.cover(shape, WindowSpec(roi=roi))
 
     fractions = [min(count, window) / count for count, window in zip(shape, roi, strict=True)]  # of the volume
     assert fractions[grid.axis] == min(fractions)
 
 
 def test_a_volume_smaller_than_the_window_is_centred_in_it() -> None:
-    grid = WindowGrid.over((5, 8, 20), WindowSpec(roi=(8, 8, 8), overlap=0.5))
+    grid = WindowGrid.cover((5, 8, 20), WindowSpec(roi=(8, 8, 8), overlap=0.5))
 
     first = next(iter(grid))
     assert first.start == (-1, 0, 0)
-    assert first.place == (slice(0, 5), slice(0, 8), slice(0, 8))
+    assert first.volume_box == (slice(0, 5), slice(0, 8), slice(0, 8))
     assert first.local_box == (slice(1, 6), slice(0, 8), slice(0, 8))
 
 

@@ -257,7 +257,7 @@ def test_the_modalities_of_a_package_as_text(tmp_path: Path) -> None:
     inputs = {"either": [phantoms.ANY_MODALITY], "both": two}
     packages = [load_package(write_package(tmp_path, name, inputs=images)) for name, images in inputs.items()]
 
-    assert [package.takes for package in packages] == ["PT or CT or MR", "PT + CT"]
+    assert [package.modalities_text for package in packages] == ["PT or CT or MR", "PT + CT"]
     with pytest.raises(ModelError, match=r"available models: either \(for PT or CT or MR\)"):
         choose_package(packages[:1], {"US"}, {"US"})
 
@@ -304,7 +304,7 @@ def test_a_shipped_model_is_a_monai_bundle(name: str) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("weights", ["model.pt", "model.xml", "model.bin"])
 def test_the_weights_of_a_shipped_model_match_their_digests(name: str, weights: str) -> None:
-    assert load_package(REPOSITORY / "models" / name).weights(weights).sha256
+    assert load_package(REPOSITORY / "models" / name).verify_weights(weights).sha256
 
 
 def test_shipped_models_are_small() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from holoscan.core import Fragment
 
-from clickseg.batch.plan import Plan, make_plan
+from clickseg.batch.plan import RunPlan, make_plan
 from clickseg.batch.settings import RunSettings, read_settings
-from clickseg.batch.steps import Inference, Outcome, load_cases
+from clickseg.batch.steps import InferenceStep, Outcome, load_cases
 from clickseg.batch.writer import ResultWriter
 from clickseg.core.errors import ClickSegError, InputError
 from clickseg.core.progress import no_progress
-from clickseg.inference.case import Case, Predicted, Prepared, Result
+from clickseg.inference.case import Case, CaseResult, PredictedCase, PreprocessedCase
 from operators import ports
 from operators.inference import InferenceOperator
 from operators.loader import LoaderOperator
@@ -48,7 +48,7 @@ def settings(tmp_path: Path) -> RunSettings:
 
 
 @pytest.fixture
-def plan(settings: RunSettings) -> Plan:
+def plan(settings: RunSettings) -> RunPlan:
     return make_plan(settings)
 
 
@@ -60,12 +60,12 @@ def compute(operator: Any, value: object, name: str) -> Any:
     return output_port.value
 
 
-def test_a_case_passes_through_all_operators(settings: RunSettings, plan: Plan) -> None:
+def test_a_case_passes_through_all_operators(settings: RunSettings, plan: RunPlan) -> None:
     fragment = Fragment()
     loader_output = Port()
     LoaderOperator(fragment, plan=plan, name="loader").compute(Port(), loader_output, None)
     preprocessing = PreprocessingOperator(fragment, name="preprocessing")
-    inference = InferenceOperator(fragment, inference=Inference(settings.runtime, no_progress), name="inference")
+    inference = InferenceOperator(fragment, inference=InferenceStep(settings.runtime, no_progress), name="inference")
     postprocessing = PostprocessingOperator(fragment, settings=settings, name="postprocessing")
 
     preprocessed = compute(preprocessing, loader_output.value, ports.CASE)
@@ -73,17 +73,20 @@ def test_a_case_passes_through_all_operators(settings: RunSettings, plan: Plan) 
     result = compute(postprocessing, predicted, ports.PREDICTED)
 
     kinds = [type(outcome.value) for outcome in (loader_output.value, preprocessed, predicted, result)]
-    assert kinds == [Case, Prepared, Predicted, Result]
+    assert kinds == [Case, PreprocessedCase, PredictedCase, CaseResult]
     assert list(result.seconds) == ["reading", "preprocessing", "inference", "postprocessing"]
 
 
-def test_an_error_passes_through_all_operators_unchanged(settings: RunSettings, plan: Plan) -> None:
+def test_an_error_passes_through_all_operators_unchanged(settings: RunSettings, plan: RunPlan) -> None:
     fragment, error = Fragment(), InputError("in reading")
-    value: Any = Outcome(plan.tasks[0].candidate, error, {})
+    value: Any = Outcome(plan.tasks[0].series_files, error, {})
 
     for operator, name in (
         (PreprocessingOperator(fragment, name="a"), ports.CASE),
-        (InferenceOperator(fragment, inference=Inference(settings.runtime, no_progress), name="b"), ports.PREPROCESSED),
+        (
+            InferenceOperator(fragment, inference=InferenceStep(settings.runtime, no_progress), name="b"),
+            ports.PREPROCESSED,
+        ),
         (PostprocessingOperator(fragment, settings=settings, name="c"), ports.PREDICTED),
     ):
         value = compute(operator, value, name)
@@ -91,13 +94,13 @@ def test_an_error_passes_through_all_operators_unchanged(settings: RunSettings, 
     assert value.value is error
 
 
-def test_the_writer_opens_and_closes_its_folder(settings: RunSettings, plan: Plan) -> None:
+def test_the_writer_opens_and_closes_its_folder(settings: RunSettings, plan: RunPlan) -> None:
     writer = ResultWriter(plan, settings)
     operator = SegmentationWriterOperator(Fragment(), writer=writer, name="writer")
     (case,) = load_cases(plan)
 
     operator.start()
-    operator.compute(Port(Outcome(case.candidate, ClickSegError("no"), {})), Port(), None)
+    operator.compute(Port(Outcome(case.series_files, ClickSegError("no"), {})), Port(), None)
     operator.stop()
 
     assert [str(error) for error in writer.summary.errors] == ["no"]

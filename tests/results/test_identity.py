@@ -19,9 +19,9 @@ from pydicom import Dataset, dcmread
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.core.label_map import LabelMap
-from clickseg.dicom.predecessor import EarlierResult, predecessors
-from clickseg.dicom.volume import Series
-from clickseg.inference.measurements import Measured
+from clickseg.dicom.predecessor import Predecessor, predecessor_documents
+from clickseg.dicom.volume import SeriesVolume
+from clickseg.inference.measurements import SegmentMeasurements
 from clickseg.results import identity
 from clickseg.results.identity import Algorithm, Provenance, make_identity
 from clickseg.results.segmentation import SegmentationType
@@ -71,13 +71,13 @@ COPIED_ATTRIBUTES: dict[str, object] = {
 
 
 @pytest.fixture(scope="module")
-def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
+def series(tmp_path_factory: pytest.TempPathFactory) -> SeriesVolume:
     folder = tmp_path_factory.mktemp("series")
-    return phantoms.read(phantoms.write(folder, phantoms.distinct(phantoms.oblique_geometry())))
+    return phantoms.read(phantoms.write(folder, phantoms.distinct_volume(phantoms.oblique_geometry())))
 
 
 @pytest.fixture(scope="module")
-def made(series: Series) -> MadeResult:
+def made(series: SeriesVolume) -> MadeResult:
     return make_results(series)
 
 
@@ -98,29 +98,29 @@ def masked_contents(made: MadeResult) -> tuple[str, ...]:
     return tuple(own.sub("own", dcmread(BytesIO(document.content)).to_json()) for document in made.documents)
 
 
-def references_to_predecessor(series: Series) -> tuple[Dataset, ...]:
+def references_to_predecessor(series: SeriesVolume) -> tuple[Dataset, ...]:
     """Returns the references of a result that refines another one."""
-    return predecessors((EarlierResult(make_results(series).report, "clicks"),), "other clicks")
+    return predecessor_documents((Predecessor(make_results(series).report, "clicks"),), "other clicks")
 
 
-def series_with_other_spacing(folder: Path) -> Series:
+def series_with_other_spacing(folder: Path) -> SeriesVolume:
     """Returns a series with the UIDs of the first, but with another slice spacing."""
     geometry = phantoms.oblique_geometry(slice_spacing=phantoms.SLICE_SPACING + 0.1)
-    return phantoms.read(phantoms.write(folder, phantoms.distinct(geometry)))
+    return phantoms.read(phantoms.write(folder, phantoms.distinct_volume(geometry)))
 
 
-def series_with_other_uids(folder: Path) -> Series:
+def series_with_other_uids(folder: Path) -> SeriesVolume:
     """Returns another series with the same voxels."""
-    return phantoms.read(phantoms.write(folder, phantoms.distinct(phantoms.oblique_geometry()), name="another"))
+    return phantoms.read(phantoms.write(folder, phantoms.distinct_volume(phantoms.oblique_geometry()), name="another"))
 
 
-def labels_with_one_more_voxel(series: Series) -> LabelMap:
-    labels = hook_labels(series).copied()
+def labels_with_one_more_voxel(series: SeriesVolume) -> LabelMap:
+    labels = hook_labels(series).copy()
     labels.array[-1, -1, -1] = 1
     return labels
 
 
-DIFFERENCES: dict[str, Callable[[Series, Path], MadeResult]] = {
+DIFFERENCES: dict[str, Callable[[SeriesVolume, Path], MadeResult]] = {
     "clock": lambda series, _: make_results(series, clock=CLOCK + timedelta(seconds=1)),
     "clicks": lambda series, _: make_results(series, clicks=Clicks((CLICK,))),
     "voxel": lambda series, _: make_results(series, labels_with_one_more_voxel(series)),
@@ -139,14 +139,14 @@ DIFFERENCES: dict[str, Callable[[Series, Path], MadeResult]] = {
 }
 
 
-def make_with_algorithm(series: Series, algorithm: Algorithm) -> MadeResult:
+def make_with_algorithm(series: SeriesVolume, algorithm: Algorithm) -> MadeResult:
     """Returns a result of another algorithm."""
     return make_results(series, provenance=Provenance(algorithm, CLOCK))
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES.values(), ids=DIFFERENCES)
 def test_different_contents_have_different_uids(
-    series: Series, made: MadeResult, tmp_path: Path, difference: Callable[[Series, Path], MadeResult]
+    series: SeriesVolume, made: MadeResult, tmp_path: Path, difference: Callable[[SeriesVolume, Path], MadeResult]
 ) -> None:
     other = difference(series, tmp_path)
 
@@ -155,7 +155,9 @@ def test_different_contents_have_different_uids(
 
 
 @pytest.mark.parametrize("keyword", COPIED_ATTRIBUTES)
-def test_different_patients_or_studies_have_different_uids(series: Series, made: MadeResult, keyword: str) -> None:
+def test_different_patients_or_studies_have_different_uids(
+    series: SeriesVolume, made: MadeResult, keyword: str
+) -> None:
     header = deepcopy(series.sources[0])
     setattr(header, keyword, COPIED_ATTRIBUTES[keyword])
 
@@ -184,7 +186,9 @@ SIMILAR_VALUES: dict[str, tuple[str, object, object]] = {
 
 
 @pytest.mark.parametrize(("keyword", "first", "second"), SIMILAR_VALUES.values(), ids=SIMILAR_VALUES)
-def test_similar_contents_have_different_uids(series: Series, keyword: str, first: object, second: object) -> None:
+def test_similar_contents_have_different_uids(
+    series: SeriesVolume, keyword: str, first: object, second: object
+) -> None:
     results = []
     for value in (first, second):
         header = deepcopy(series.sources[0])
@@ -196,8 +200,8 @@ def test_similar_contents_have_different_uids(series: Series, keyword: str, firs
 
 
 def test_a_label_map_on_frames_in_another_order_has_other_uids(tmp_path: Path) -> None:
-    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
-    series = phantoms.read(phantoms.legacy_enhanced(tmp_path, datasets))
+    datasets = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
+    series = phantoms.read(phantoms.write_legacy_enhanced(tmp_path, datasets))
     reversed_series = replace(series, stack=replace(series.stack, planes=series.stack.planes[::-1]))
 
     first, second = make_results(series), make_results(reversed_series)
@@ -206,7 +210,7 @@ def test_a_label_map_on_frames_in_another_order_has_other_uids(tmp_path: Path) -
     assert set(own_uids(first)) & set(own_uids(second)) == set()
 
 
-def test_repeated_results_of_a_series_have_the_same_bytes(series: Series, made: MadeResult) -> None:
+def test_repeated_results_of_a_series_have_the_same_bytes(series: SeriesVolume, made: MadeResult) -> None:
     again = make_results(series)
 
     assert [document.content for document in made.documents] == [document.content for document in again.documents]
@@ -214,7 +218,7 @@ def test_repeated_results_of_a_series_have_the_same_bytes(series: Series, made: 
 
 @pytest.mark.parametrize("library", ["clickseg", "highdicom", "pydicom"])
 def test_another_version_of_a_library_gives_other_uids(
-    series: Series, made: MadeResult, library: str, monkeypatch: pytest.MonkeyPatch
+    series: SeriesVolume, made: MadeResult, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = {"clickseg": identity, "highdicom": identity.hd, "pydicom": identity.pydicom}[library]
     monkeypatch.setattr(owner, "__version__", "99")
@@ -223,9 +227,9 @@ def test_another_version_of_a_library_gives_other_uids(
 
 
 @pytest.fixture(scope="module")
-def small_series(tmp_path_factory: pytest.TempPathFactory) -> Series:
+def small_series(tmp_path_factory: pytest.TempPathFactory) -> SeriesVolume:
     return phantoms.read(
-        phantoms.write(tmp_path_factory.mktemp("small"), phantoms.distinct(phantoms.oblique_geometry(SHAPE)))
+        phantoms.write(tmp_path_factory.mktemp("small"), phantoms.distinct_volume(phantoms.oblique_geometry(SHAPE)))
     )
 
 
@@ -235,7 +239,7 @@ masks = arrays(np.uint8, SHAPE, elements=st.integers(0, 1)).filter(np.any)
 @given(first=masks, second=masks)
 @settings(max_examples=15, deadline=None)
 def test_label_maps_have_the_same_uids_if_and_only_if_they_are_equal(
-    small_series: Series, first: np.ndarray, second: np.ndarray
+    small_series: SeriesVolume, first: np.ndarray, second: np.ndarray
 ) -> None:
     results = [make_results(small_series, LabelMap(array, False, 1)) for array in (first, second)]
 
@@ -252,7 +256,7 @@ identity_inputs = st.tuples(st.sampled_from(["report", "clicks"]), clocks, st.in
 @given(first=identity_inputs, second=identity_inputs)
 @settings(max_examples=100, deadline=None)
 def test_uids_are_equal_if_and_only_if_all_inputs_are_equal(
-    small_series: Series, first: IdentityInputs, second: IdentityInputs
+    small_series: SeriesVolume, first: IdentityInputs, second: IdentityInputs
 ) -> None:
     uid, other_uid = (
         make_identity(kind, clock, small_series.sources[:count], *others).uid("instance")
@@ -268,7 +272,7 @@ def encode_text(inputs: IdentityInputs) -> tuple[object, ...]:
     return (*others, [value.encode() if isinstance(value, str) else value for value in mixed])
 
 
-def test_the_roles_of_an_object_have_different_uids(small_series: Series) -> None:
+def test_the_roles_of_an_object_have_different_uids(small_series: SeriesVolume) -> None:
     report_identity = make_identity("report", CLOCK, small_series.sources)
 
     assert (
@@ -276,7 +280,7 @@ def test_the_roles_of_an_object_have_different_uids(small_series: Series) -> Non
     )
 
 
-def test_the_uids_of_an_sr_with_only_clicks_depend_on_the_clicks(series: Series) -> None:
+def test_the_uids_of_an_sr_with_only_clicks_depend_on_the_clicks(series: SeriesVolume) -> None:
     report, again, other = (
         make_click_report(series.sources, Clicks((click,)), clock=CLOCK)
         for click in (CLICK, CLICK, replace(CLICK, polarity=Polarity.BACKGROUND))
@@ -286,18 +290,18 @@ def test_the_uids_of_an_sr_with_only_clicks_depend_on_the_clicks(series: Series)
     assert report.uid != other.uid
 
 
-def test_an_sr_with_other_measurements_has_other_uids(series: Series) -> None:
+def test_an_sr_with_other_measurements_has_other_uids(series: SeriesVolume) -> None:
     model, provenance = spec(), Provenance(ALGORITHM, CLOCK)
 
     report, other = (
-        make_report(series.sources, None, [Measured(volume_ml)], Clicks(), model, provenance)
+        make_report(series.sources, None, [SegmentMeasurements(volume_ml)], Clicks(), model, provenance)
         for volume_ml in (1.0, 1.0 + 1e-15)
     )
 
     assert report.uid != other.uid
 
 
-def test_each_object_is_encoded_once(series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_object_is_encoded_once(series: SeriesVolume, monkeypatch: pytest.MonkeyPatch) -> None:
     modalities: list[str] = []
     write = identity.dcmwrite
 

@@ -29,7 +29,7 @@ def test_erosion_equals_that_of_scipy(seed: int, density: float) -> None:
 
 
 def test_a_segment_is_outlined_in_its_colour_in_each_of_the_three_slices() -> None:
-    volume = phantoms.hook(phantoms.oblique_geometry((30, 40, 50)), 100.0, -100.0)
+    volume = phantoms.hook_volume(phantoms.oblique_geometry((30, 40, 50)), 100.0, -100.0)
     labels = LabelMap((volume.array > 0).astype(np.uint8), False, 1)
 
     picture = np.asarray(draw_preview(volume, "HU", labels, (), spec()))

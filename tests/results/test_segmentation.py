@@ -17,16 +17,16 @@ from scipy.spatial import KDTree
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.core.errors import UsageError
 from clickseg.core.label_map import LabelMap
-from clickseg.dicom.volume import Series
-from clickseg.results.identity import encoded
+from clickseg.dicom.volume import SeriesVolume
+from clickseg.results.identity import encode_dicom
 from clickseg.results.segmentation import SegmentationType
 from tests.helpers import phantoms
-from tests.helpers.dicom_results import MadeResult, hook_labels, make_results, spec, violations
+from tests.helpers.dicom_results import MadeResult, dciodvfy_errors, hook_labels, make_results, spec
 
 
 @pytest.fixture
-def series(tmp_path: Path) -> Series:
-    return phantoms.read(phantoms.write(tmp_path / "in", phantoms.distinct(phantoms.oblique_geometry())))
+def series(tmp_path: Path) -> SeriesVolume:
+    return phantoms.read(phantoms.write(tmp_path / "in", phantoms.distinct_volume(phantoms.oblique_geometry())))
 
 
 CLICKS = Clicks((Click("hook", Polarity.FOREGROUND, (1.0, 2.0, 3.0)),))
@@ -34,14 +34,14 @@ CLICKS = Clicks((Click("hook", Polarity.FOREGROUND, (1.0, 2.0, 3.0)),))
 
 def save_seg(made: MadeResult, folder: Path) -> Path:
     path = folder / "seg.dcm"
-    path.write_bytes(encoded(made.segmentation))
+    path.write_bytes(encode_dicom(made.segmentation))
     return path
 
 
-def source_points(series: Series, mask: np.ndarray) -> np.ndarray:
+def source_points(series: SeriesVolume, mask: np.ndarray) -> np.ndarray:
     """Returns the LPS positions of voxels by the plane positions of the source instances, not by the fitted grid."""
     points = []
-    for k, j, i in np.argwhere(series.at_planes(mask.astype(np.uint8))):
+    for k, j, i in np.argwhere(series.slices_at_planes(mask.astype(np.uint8))):
         plane = series.stack.planes[k]
         row, column = plane.orientation[:3], plane.orientation[3:]
         points.append(plane.position_mm + j * plane.pixel_spacing_mm[0] * column + i * plane.pixel_spacing_mm[1] * row)
@@ -92,7 +92,7 @@ ORDERS = {
 
 @pytest.mark.parametrize("arrange", ORDERS.values(), ids=ORDERS)
 def test_each_voxel_has_the_position_of_its_source(tmp_path: Path, arrange: object) -> None:
-    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
     series = phantoms.read(phantoms.save(tmp_path / "in", arrange(datasets)))
     made = make_results(series)
     path = save_seg(made, tmp_path)
@@ -109,8 +109,8 @@ def test_each_voxel_has_the_position_of_its_source(tmp_path: Path, arrange: obje
 def test_voxels_of_a_series_with_rounded_cosines_have_the_position_of_their_source(
     tmp_path: Path, decimals: int, angles: tuple[float, float, float]
 ) -> None:
-    geometry = phantoms.oblique_geometry((40, 11, 13), axes=phantoms.rotation(*angles))
-    datasets = phantoms.instances(phantoms.distinct(geometry))
+    geometry = phantoms.oblique_geometry((40, 11, 13), axes=phantoms.rotation_matrix(*angles))
+    datasets = phantoms.instances(phantoms.distinct_volume(geometry))
     for dataset in datasets:
         dataset.ImageOrientationPatient = [round(float(c), decimals) for c in dataset.ImageOrientationPatient]
     series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
@@ -127,8 +127,8 @@ def test_voxels_of_a_series_with_rounded_cosines_have_the_position_of_their_sour
 
 
 def test_each_voxel_of_a_multi_frame_series_has_the_position_of_its_source(tmp_path: Path) -> None:
-    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
-    series = phantoms.read(phantoms.legacy_enhanced(tmp_path / "in", datasets))
+    datasets = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
+    series = phantoms.read(phantoms.write_legacy_enhanced(tmp_path / "in", datasets))
     made = make_results(series)
     path = save_seg(made, tmp_path)
 
@@ -136,7 +136,7 @@ def test_each_voxel_of_a_multi_frame_series_has_the_position_of_its_source(tmp_p
 
 
 def test_each_voxel_of_a_resampled_series_has_the_position_of_its_source(tmp_path: Path) -> None:
-    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
     del datasets[3]
     series = phantoms.read(phantoms.save(tmp_path / "in", datasets), "resample")
     made = make_results(series)
@@ -147,7 +147,9 @@ def test_each_voxel_of_a_resampled_series_has_the_position_of_its_source(tmp_pat
     np.testing.assert_allclose(seg_points(path), source_points(series, made.labels.mask(1)), atol=2e-3)
 
 
-def test_each_frame_references_its_source_and_the_seg_references_all_sources(tmp_path: Path, series: Series) -> None:
+def test_each_frame_references_its_source_and_the_seg_references_all_sources(
+    tmp_path: Path, series: SeriesVolume
+) -> None:
     segmentation = dcmread(save_seg(make_results(series), tmp_path))
 
     by_position = {tuple(np.round(p.position_mm, 4)): p.instance.text("SOPInstanceUID") for p in series.stack.planes}
@@ -157,13 +159,13 @@ def test_each_frame_references_its_source_and_the_seg_references_all_sources(tmp
         assert source.ReferencedSOPInstanceUID == by_position[position]
     (referenced,) = segmentation.ReferencedSeriesSequence
     assert len(referenced.ReferencedInstanceSequence) == 7
-    assert referenced.SeriesInstanceUID == series.candidate.series_uid
+    assert referenced.SeriesInstanceUID == series.files.series_uid
 
 
 def test_each_frame_references_the_frame_of_a_multi_frame_source(tmp_path: Path) -> None:
-    datasets = phantoms.instances(phantoms.distinct(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
     shuffled = [datasets[index] for index in (4, 0, 6, 2, 5, 1, 3)]
-    series = phantoms.read(phantoms.legacy_enhanced(tmp_path / "in", shuffled))
+    series = phantoms.read(phantoms.write_legacy_enhanced(tmp_path / "in", shuffled))
 
     segmentation = dcmread(save_seg(make_results(series), tmp_path))
 
@@ -176,16 +178,20 @@ def test_each_frame_references_the_frame_of_a_multi_frame_source(tmp_path: Path)
 
 @pytest.mark.parametrize("kind", ["classic", "multi-frame"])
 def test_dciodvfy_finds_no_error(tmp_path: Path, dciodvfy: str, kind: str) -> None:
-    volume = phantoms.distinct(phantoms.oblique_geometry())
-    write = phantoms.write if kind == "classic" else lambda f, v: phantoms.legacy_enhanced(f, phantoms.instances(v))
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
+    write = (
+        phantoms.write if kind == "classic" else lambda f, v: phantoms.write_legacy_enhanced(f, phantoms.instances(v))
+    )
 
     path = save_seg(make_results(phantoms.read(write(tmp_path / "in", volume))), tmp_path)
 
-    assert violations(path, dciodvfy) == []
+    assert dciodvfy_errors(path, dciodvfy) == []
 
 
 @pytest.mark.parametrize(("clicks", "expected"), [(Clicks(), "AUTOMATIC"), (CLICKS, "SEMIAUTOMATIC")])
-def test_the_algorithm_is_semiautomatic_if_clicks_were_used(series: Series, clicks: Clicks, expected: str) -> None:
+def test_the_algorithm_is_semiautomatic_if_clicks_were_used(
+    series: SeriesVolume, clicks: Clicks, expected: str
+) -> None:
     (segment,) = make_results(series, clicks=clicks).segmentation.SegmentSequence
 
     assert segment.SegmentAlgorithmType == expected
@@ -195,14 +201,14 @@ def test_the_algorithm_is_semiautomatic_if_clicks_were_used(series: Series, clic
     assert ("clicks_sha256=" in algorithm.AlgorithmParameters) == bool(clicks.points)
 
 
-def labels_of_two_organs(series: Series) -> LabelMap:
+def labels_of_two_organs(series: SeriesVolume) -> LabelMap:
     """Returns three classes: class 1 is empty, class 2 is the hook, class 3 is one corner."""
     array = 2 * hook_labels(series).array
     array[-1, -1, -1] = 3
     return LabelMap(array, False, 3)
 
 
-def test_each_class_in_the_label_map_has_one_segment(series: Series) -> None:
+def test_each_class_in_the_label_map_has_one_segment(series: SeriesVolume) -> None:
     liver = phantoms.organ("liver", 1)
     spleen = phantoms.organ("spleen", 2, type={"value": "78961009", "scheme": "SCT", "meaning": "Spleen"})
     cyst = phantoms.organ("cyst", 3, anatomic_region={"value": "10200004", "scheme": "SCT", "meaning": "Liver"})
@@ -217,7 +223,9 @@ def test_each_class_in_the_label_map_has_one_segment(series: Series) -> None:
 
 
 @pytest.mark.parametrize("segmentation_type", SegmentationType)
-def test_classes_are_read_back_unchanged(tmp_path: Path, series: Series, segmentation_type: SegmentationType) -> None:
+def test_classes_are_read_back_unchanged(
+    tmp_path: Path, series: SeriesVolume, segmentation_type: SegmentationType
+) -> None:
     model = spec(*(phantoms.organ(name, channel) for channel, name in enumerate(["a", "b", "c"], 1)))
     labels = labels_of_two_organs(series)
 
@@ -232,7 +240,7 @@ def test_classes_are_read_back_unchanged(tmp_path: Path, series: Series, segment
     np.testing.assert_array_equal(pixels[..., 1] > 0, labels.mask(3))
 
 
-def overlapping_labels(series: Series) -> LabelMap:
+def overlapping_labels(series: SeriesVolume) -> LabelMap:
     """Returns ten classes as bits: class 1 is the hook, class 9 its lower half, class 10 one corner."""
     inside = hook_labels(series).mask(1)
     array = np.zeros((*inside.shape, 2), dtype=np.uint8)
@@ -242,7 +250,7 @@ def overlapping_labels(series: Series) -> LabelMap:
     return LabelMap(array, True, 10)
 
 
-def test_overlapping_classes_are_read_back_unchanged(tmp_path: Path, dciodvfy: str, series: Series) -> None:
+def test_overlapping_classes_are_read_back_unchanged(tmp_path: Path, dciodvfy: str, series: SeriesVolume) -> None:
     model = spec(*(phantoms.organ(f"c{n}", n) for n in range(10)), activation="sigmoid")
     labels = overlapping_labels(series)
 
@@ -257,17 +265,17 @@ def test_overlapping_classes_are_read_back_unchanged(tmp_path: Path, dciodvfy: s
     )
     for segment, number in enumerate((1, 9, 10)):
         np.testing.assert_array_equal(pixels[..., segment] > 0, labels.mask(number))
-    assert violations(path, dciodvfy) == []
+    assert dciodvfy_errors(path, dciodvfy) == []
 
 
-def test_overlapping_classes_cannot_be_a_labelmap(series: Series) -> None:
+def test_overlapping_classes_cannot_be_a_labelmap(series: SeriesVolume) -> None:
     model = spec(*(phantoms.organ(f"c{n}", n) for n in range(10)), activation="sigmoid")
 
     with pytest.raises(UsageError, match="LABELMAP cannot represent classes that overlap"):
         make_results(series, overlapping_labels(series), model, segmentation_type=SegmentationType.LABELMAP)
 
 
-def test_an_empty_label_map_has_no_segmentation(series: Series) -> None:
+def test_an_empty_label_map_has_no_segmentation(series: SeriesVolume) -> None:
     empty = LabelMap(np.zeros(series.volume.spatial_shape, np.uint8), False, 1)
 
     assert make_results(series, empty).segmentation is None
@@ -275,7 +283,7 @@ def test_an_empty_label_map_has_no_segmentation(series: Series) -> None:
 
 @pytest.mark.parametrize("character_set", ["ISO_IR 100", None])
 def test_names_in_any_script_are_read_back_unchanged(tmp_path: Path, dciodvfy: str, character_set: str | None) -> None:
-    datasets = phantoms.instances(phantoms.hook(phantoms.oblique_geometry()))
+    datasets = phantoms.instances(phantoms.hook_volume(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset.SpecificCharacterSet, dataset.PatientName = character_set, "Müller^J" if character_set else "Miller^J"
     series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
@@ -288,21 +296,23 @@ def test_names_in_any_script_are_read_back_unchanged(tmp_path: Path, dciodvfy: s
     assert back.SpecificCharacterSet == "ISO_IR 192"
     assert back.SegmentSequence[0].SegmentLabel == "病変 Läsion"
     assert str(back.PatientName) == str(datasets[0].PatientName)
-    assert violations(path, dciodvfy) == []
-    (tmp_path / "sr.dcm").write_bytes(encoded(made.report))
+    assert dciodvfy_errors(path, dciodvfy) == []
+    (tmp_path / "sr.dcm").write_bytes(encode_dicom(made.report))
     assert "病変 Läsion" in str(dcmread(tmp_path / "sr.dcm").ContentSequence)
-    assert violations(tmp_path / "sr.dcm", dciodvfy) == []
+    assert dciodvfy_errors(tmp_path / "sr.dcm", dciodvfy) == []
 
 
-def test_the_same_input_gives_the_same_bytes(series: Series) -> None:
+def test_the_same_input_gives_the_same_bytes(series: SeriesVolume) -> None:
     first, second = make_results(series), make_results(series)
 
-    assert encoded(first.segmentation) == encoded(second.segmentation)
-    assert encoded(first.report) == encoded(second.report)
+    assert encode_dicom(first.segmentation) == encode_dicom(second.segmentation)
+    assert encode_dicom(first.report) == encode_dicom(second.report)
 
 
 @pytest.mark.parametrize("segmentation_type", SegmentationType)
-def test_the_encoded_bytes_are_those_that_pydicom_writes(series: Series, segmentation_type: SegmentationType) -> None:
+def test_the_encoded_bytes_are_those_that_pydicom_writes(
+    series: SeriesVolume, segmentation_type: SegmentationType
+) -> None:
     made = make_results(series, clicks=CLICKS, segmentation_type=segmentation_type)
 
     assert len(made.documents) == 2
@@ -313,7 +323,7 @@ def test_the_encoded_bytes_are_those_that_pydicom_writes(series: Series, segment
         assert document.uid == str(dcmread(BytesIO(document.content)).SOPInstanceUID)
 
 
-def test_dates_and_times_are_those_of_the_clock(series: Series) -> None:
+def test_dates_and_times_are_those_of_the_clock(series: SeriesVolume) -> None:
     made = make_results(series)
 
     for dataset in (made.segmentation, made.report):

@@ -14,24 +14,24 @@ from pydicom import dcmread
 from pydicom.sr.codedict import codes
 
 from clickseg.core.label_map import LabelMap
-from clickseg.dicom.volume import Series
-from clickseg.results.identity import encoded
+from clickseg.dicom.volume import SeriesVolume
+from clickseg.results.identity import encode_dicom
 from tests.helpers import phantoms
-from tests.helpers.dicom_results import MadeResult, make_results, spec, violations
+from tests.helpers.dicom_results import MadeResult, dciodvfy_errors, make_results, spec
 
 
 @pytest.fixture
-def series(tmp_path: Path) -> Series:
-    return phantoms.read(phantoms.write(tmp_path / "in", phantoms.distinct(phantoms.oblique_geometry())))
+def series(tmp_path: Path) -> SeriesVolume:
+    return phantoms.read(phantoms.write(tmp_path / "in", phantoms.distinct_volume(phantoms.oblique_geometry())))
 
 
 def save_sr(made: MadeResult, folder: Path) -> Path:
     path = folder / "sr.dcm"
-    path.write_bytes(encoded(made.report))
+    path.write_bytes(encode_dicom(made.report))
     return path
 
 
-def test_each_segment_has_a_group_with_its_volume(tmp_path: Path, series: Series) -> None:
+def test_each_segment_has_a_group_with_its_volume(tmp_path: Path, series: SeriesVolume) -> None:
     made = make_results(series)
 
     report = sr.srread(save_sr(made, tmp_path))
@@ -51,7 +51,7 @@ def test_each_segment_has_a_group_with_its_volume(tmp_path: Path, series: Series
     assert reference.ReferencedSegmentNumber == 1
 
 
-def test_every_source_and_the_segmentation_are_evidence(series: Series) -> None:
+def test_every_source_and_the_segmentation_are_evidence(series: SeriesVolume) -> None:
     made = make_results(series)
 
     evidence = {
@@ -66,7 +66,7 @@ def test_every_source_and_the_segmentation_are_evidence(series: Series) -> None:
     assert evidence == sources | {made.segmentation.SOPInstanceUID}
 
 
-def test_an_empty_result_has_a_report_of_0_ml(tmp_path: Path, dciodvfy: str, series: Series) -> None:
+def test_an_empty_result_has_a_report_of_0_ml(tmp_path: Path, dciodvfy: str, series: SeriesVolume) -> None:
     empty = LabelMap(np.zeros(series.volume.spatial_shape, np.uint8), False, 1)
 
     path = save_sr(make_results(series, empty), tmp_path)
@@ -76,11 +76,11 @@ def test_an_empty_result_has_a_report_of_0_ml(tmp_path: Path, dciodvfy: str, ser
     (volume,) = group.get_measurements(codes.SCT.Volume)
     assert float(volume.value) == 0
     assert group.finding_type.meaning == "Liver"
-    assert violations(path, dciodvfy) == []
+    assert dciodvfy_errors(path, dciodvfy) == []
 
 
 def test_the_report_of_an_empty_result_of_several_classes_is_for_all_classes(
-    tmp_path: Path, dciodvfy: str, series: Series
+    tmp_path: Path, dciodvfy: str, series: SeriesVolume
 ) -> None:
     model = spec(phantoms.organ("a", 1), phantoms.organ("b", 2))
     empty = LabelMap(np.zeros(series.volume.spatial_shape, np.uint8), False, 2)
@@ -89,14 +89,14 @@ def test_the_report_of_an_empty_result_of_several_classes_is_for_all_classes(
 
     (group,) = sr.srread(path).content.get_image_measurement_groups()
     assert group.tracking_identifier == "all classes"
-    assert violations(path, dciodvfy) == []
+    assert dciodvfy_errors(path, dciodvfy) == []
 
 
-def test_dciodvfy_finds_no_error(tmp_path: Path, dciodvfy: str, series: Series) -> None:
-    assert violations(save_sr(make_results(series), tmp_path), dciodvfy) == []
+def test_dciodvfy_finds_no_error(tmp_path: Path, dciodvfy: str, series: SeriesVolume) -> None:
+    assert dciodvfy_errors(save_sr(make_results(series), tmp_path), dciodvfy) == []
 
 
-def test_dcmqi_reads_the_volume(tmp_path: Path, series: Series) -> None:
+def test_dcmqi_reads_the_volume(tmp_path: Path, series: SeriesVolume) -> None:
     made = make_results(series)
     path = save_sr(made, tmp_path)
 
@@ -111,7 +111,9 @@ def test_dcmqi_reads_the_volume(tmp_path: Path, series: Series) -> None:
     assert float(item["value"]) == pytest.approx(volume_ml, rel=1e-5)
 
 
-def test_the_report_is_in_the_study_of_the_segmentation_and_in_its_own_series(tmp_path: Path, series: Series) -> None:
+def test_the_report_is_in_the_study_of_the_segmentation_and_in_its_own_series(
+    tmp_path: Path, series: SeriesVolume
+) -> None:
     made = make_results(series)
 
     report = dcmread(save_sr(made, tmp_path))

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
@@ -58,8 +58,8 @@ class LazyDict(dict[Key, Value]):
 
 
 @pytest.fixture(scope="session")
-def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
-    volume = phantoms.hook(phantoms.oblique_geometry((17, 19, 24)), inside=300, outside=-200)
+def series(tmp_path_factory: pytest.TempPathFactory) -> SeriesVolume:
+    volume = phantoms.hook_volume(phantoms.oblique_geometry((17, 19, 24)), inside=300, outside=-200)
     noise = np.random.default_rng(5).normal(0, 150, volume.array.shape)
     noisy = volume.with_array(np.round(volume.array + noise).astype(np.float32))
     return phantoms.read(phantoms.write(tmp_path_factory.mktemp("series"), noisy))
@@ -73,14 +73,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
     clicked components, and both kinds of classes with the previous mask as input.
     """
     pytest.importorskip("torch")  # not installed for every Python that runs the tests
-    from tests.helpers.networks import exported
+    from tests.helpers.networks import make_exported_package
 
     folder = tmp_path_factory.mktemp("models")
 
     def make(name: str) -> ModelPackage:
         description = model_description(**MODEL_CHANGES[name])
         channels = ModelSpec.model_validate(description).input_channels
-        return exported(folder / name, NETWORK | {"in_channels": channels}, description)
+        return make_exported_package(folder / name, NETWORK | {"in_channels": channels}, description)
 
     return LazyDict(make)
 

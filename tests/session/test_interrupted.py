@@ -9,8 +9,8 @@ from types import FrameType
 import pytest
 
 from clickseg.clicks.click import Clicks
-from clickseg.core.files import replace_whole
-from clickseg.dicom.volume import Series
+from clickseg.core.files import replace_atomically
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.runtime_settings import Runtime
 from clickseg.models.package import ModelPackage
@@ -45,7 +45,7 @@ class Interrupts:
 
 @pytest.mark.parametrize("name", ["clicked", "refining both"])
 def test_a_step_interrupted_at_any_point_is_applied_or_not(
-    series: Series,
+    series: SeriesVolume,
     models: dict[str, ModelPackage],
     engines: dict[tuple[str, Runtime], Engine],
     tmp_path: Path,
@@ -73,8 +73,8 @@ def test_a_step_interrupted_at_any_point_is_applied_or_not(
             result = session.result()
 
             expected = full_runs[session.clicks]
-            assert result.labels.array.tobytes() == session.labels.array.tobytes() == expected.labels.array.tobytes()
-            assert (result.removed, session.measurements()) == (expected.removed, expected.measured)
+            assert result.labels.array.tobytes() == session.label_map.array.tobytes() == expected.labels.array.tobytes()
+            assert (result.removed, session.measurements()) == (expected.removed, expected.measurements)
             if session.clicks == clicks:
                 session.undo()
         assert interrupted > len(call_numbers) / 2
@@ -83,7 +83,7 @@ def test_a_step_interrupted_at_any_point_is_applied_or_not(
 
 
 def test_a_step_that_is_interrupted_after_it_was_stored_is_applied(
-    series: Series,
+    series: SeriesVolume,
     models: dict[str, ModelPackage],
     engines: dict[tuple[str, Runtime], Engine],
     tmp_path: Path,
@@ -92,7 +92,7 @@ def test_a_step_that_is_interrupted_after_it_was_stored_is_applied(
     package, engine = models["softmax"], engines["softmax", Runtime.OPENVINO]
 
     def store_and_interrupt(path: Path, content: bytes) -> None:
-        replace_whole(path, content)
+        replace_atomically(path, content)
         raise KeyboardInterrupt
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:

@@ -9,7 +9,7 @@ import pytest
 
 from clickseg.clicks.click import Clicks
 from clickseg.core.errors import ModelError, SessionError, UsageError
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
@@ -55,19 +55,19 @@ def loaded_engine(engine: Closable, monkeypatch: pytest.MonkeyPatch) -> Closable
     return engine
 
 
-def test_a_session_loads_its_network_and_gives_the_result_of_segment(series: Series, model: ModelPackage) -> None:
+def test_a_session_loads_its_network_and_gives_the_result_of_segment(series: SeriesVolume, model: ModelPackage) -> None:
     with Session(series, model, device="cpu") as session:
         session.add_click(click_at(series, *CLICK))
         result = session.result()
 
     engine = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu"))
     expected = segment_series([series], Clicks(session.clicks), model, engine)
-    assert result.predicted.engine == engine.describe()
+    assert result.prediction.engine == engine.describe()
     assert result.labels.array.tobytes() == expected.labels.array.tobytes()
 
 
 def test_the_network_that_a_session_loaded_is_closed_with_it_once(
-    series: Series, model: ModelPackage, loaded_engine: Closable
+    series: SeriesVolume, model: ModelPackage, loaded_engine: Closable
 ) -> None:
     with Session(series, model) as session:
         session.wait()
@@ -78,7 +78,7 @@ def test_the_network_that_a_session_loaded_is_closed_with_it_once(
 
 
 def test_a_session_that_cannot_be_opened_closes_the_network_that_it_loaded(
-    series: Series, model: ModelPackage, loaded_engine: Closable, tmp_path: Path
+    series: SeriesVolume, model: ModelPackage, loaded_engine: Closable, tmp_path: Path
 ) -> None:
     (tmp_path / SESSION_FILE).write_text("{}")
 
@@ -89,7 +89,7 @@ def test_a_session_that_cannot_be_opened_closes_the_network_that_it_loaded(
 
 
 def test_a_shared_network_stays_open_for_the_next_session(
-    series: Series, model: ModelPackage, engine: Closable
+    series: SeriesVolume, model: ModelPackage, engine: Closable
 ) -> None:
     for _ in range(2):
         with Session(series, model, engine=engine) as session:
@@ -99,7 +99,7 @@ def test_a_shared_network_stays_open_for_the_next_session(
 
 
 def test_a_device_that_is_passed_with_a_network_must_be_the_networks_device(
-    series: Series, model: ModelPackage, engine: Closable
+    series: SeriesVolume, model: ModelPackage, engine: Closable
 ) -> None:
     Session(series, model, device="cpu", engine=engine).close()
 
@@ -108,12 +108,14 @@ def test_a_device_that_is_passed_with_a_network_must_be_the_networks_device(
     assert caught.value.hint == "pass either device or engine"
 
 
-def test_an_unknown_device_is_one_clear_error(series: Series, model: ModelPackage) -> None:
+def test_an_unknown_device_is_one_clear_error(series: SeriesVolume, model: ModelPackage) -> None:
     with pytest.raises(UsageError, match="device: expected auto, cpu, cuda or cuda:N, got 'quantum'"):
         Session(series, model, device="quantum")
 
 
-def test_one_series_can_be_passed_alone_or_in_a_sequence(series: Series, model: ModelPackage, engine: Closable) -> None:
+def test_one_series_can_be_passed_alone_or_in_a_sequence(
+    series: SeriesVolume, model: ModelPackage, engine: Closable
+) -> None:
     results = []
     for argument in (series, [series], (series,)):
         with Session(argument, model, engine=engine) as session:
@@ -124,7 +126,7 @@ def test_one_series_can_be_passed_alone_or_in_a_sequence(series: Series, model: 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_more_or_fewer_series_than_inputs_are_rejected(
-    series: Series, model: ModelPackage, engine: Closable, count: int
+    series: SeriesVolume, model: ModelPackage, engine: Closable, count: int
 ) -> None:
     with pytest.raises(ModelError, match=rf"model softmax: expected 1 series \(\w+\), got {count}"):
         Session([series] * count, model, engine=engine)

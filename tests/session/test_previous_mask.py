@@ -13,15 +13,15 @@ from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.core.arrays import Mask
 from clickseg.core.errors import OutputError
 from clickseg.core.progress import no_progress
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import guidance
 from clickseg.inference import incremental_inputs as masks_module
 from clickseg.inference.decision import Decision
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.kernels import PlainKernels
+from clickseg.inference.kernels import NumpyKernels
 from clickseg.inference.model_input import ModelInput
-from clickseg.inference.preprocess import make_case, prepare
+from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
@@ -38,20 +38,20 @@ POINTS = st.lists(
 )
 
 
-def run_naively(series: Series, points: tuple[Click, ...], package: ModelPackage, engine: Engine) -> np.ndarray:
+def run_naively(series: SeriesVolume, points: tuple[Click, ...], package: ModelPackage, engine: Engine) -> np.ndarray:
     """The label map from runs of all windows, one run after another."""
-    prepared, spec = prepare(make_case([series], Clicks(points), package)), package.spec
+    prepared, spec = preprocess(make_case([series], Clicks(points), package)), package.spec
     masks: tuple[Mask, ...] = tuple(np.zeros(prepared.inputs.shape, bool) for _ in spec.previous_mask)
     for count in range(len(points) + 1):
-        balls = guidance.balls(points[:count], prepared.geometry, spec.guidance)
+        balls = guidance.rasterize_clicks(points[:count], prepared.geometry, spec.guidance)
         window = SlidingWindow(ModelInput(prepared.inputs.images, balls, masks), spec)
         source, model = (
-            Decision(prepared.geometry, grid, spec, window.grid.axis, PlainKernels())
+            Decision(prepared.geometry, grid, spec, window.grid.axis, NumpyKernels())
             for grid in (series.volume.get_geometry(), prepared.geometry)
         )
-        for planes in window.planes(engine, PlainKernels(), no_progress):
-            source.take(planes)
-            model.take(planes)
+        for planes in window.blended_planes(engine, NumpyKernels(), no_progress):
+            source.update(planes)
+            model.update(planes)
         array = model.label_map().array
         # "refining" has one class; of "refining both" one channel contains c1 (bit 1), one contains either class
         masks = (array == 1,) if len(masks) == 1 else (array[..., 0] & 2 > 0, array[..., 0] > 0)
@@ -61,7 +61,7 @@ def run_naively(series: Series, points: tuple[Click, ...], package: ModelPackage
 @given(POINTS, st.sampled_from(REFINING), st.sampled_from([Runtime.OPENVINO, Runtime.TORCH]))
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_result_is_that_of_runs_of_all_windows_in_the_order_of_the_clicks(
-    series: Series, models: dict[str, ModelPackage], engines: Engines, places: list, name: str, runtime: Runtime
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: Engines, places: list, name: str, runtime: Runtime
 ) -> None:
     points = tuple(Click("hook", polarity, position_in(series, *fractions)) for *fractions, polarity in places)
 
@@ -70,7 +70,7 @@ def test_the_result_is_that_of_runs_of_all_windows_in_the_order_of_the_clicks(
     assert result.labels.array.tobytes() == run_naively(series, points, models[name], engines[name, runtime]).tobytes()
 
 
-def test_the_order_of_clicks_matters(series: Series, models: dict[str, ModelPackage], engines: Engines) -> None:
+def test_the_order_of_clicks_matters(series: SeriesVolume, models: dict[str, ModelPackage], engines: Engines) -> None:
     points = (click_at(series, *FIRST), click_at(series, *SECOND, polarity=Polarity.BACKGROUND))
     package, engine = models["refining"], engines["refining", Runtime.OPENVINO]
 
@@ -79,13 +79,13 @@ def test_the_order_of_clicks_matters(series: Series, models: dict[str, ModelPack
     assert (first.labels.array != second.labels.array).any()
 
 
-def test_only_windows_whose_clicks_or_mask_changed_run_again(series: Series, tmp_path: Path) -> None:
+def test_only_windows_whose_clicks_or_mask_changed_run_again(series: SeriesVolume, tmp_path: Path) -> None:
     refining = model_description(guidance=phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]})
     weights = [
         [0, 0, 0, 0],
         [1, 5, -5, 2],
     ]  # for each voxel: image, both clicks, and the previous mask, so that foreground stays
-    package = load_package(phantoms.linear_model(tmp_path / "model", refining, weights, bias=[0, 0]))
+    package = load_package(phantoms.write_linear_model(tmp_path / "model", refining, weights, bias=[0, 0]))
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     with Session(series, package, engine=engine) as session:
         session.wait()
@@ -98,20 +98,20 @@ def test_only_windows_whose_clicks_or_mask_changed_run_again(series: Series, tmp
 
 
 def test_a_click_before_the_end_of_the_first_run_uses_the_mask_of_that_run(
-    series: Series, models: dict[str, ModelPackage], engines: Engines
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: Engines
 ) -> None:
     engine = engines["refining", Runtime.OPENVINO]
     with Session(series, models["refining"], engine=engine) as session:
         session.add_click(click_at(series, *FIRST))  # at once
 
         expected = run_naively(series, session.clicks, models["refining"], engine)
-        assert session.labels.array.tobytes() == expected.tobytes()
+        assert session.label_map.array.tobytes() == expected.tobytes()
         session.wait()
-        assert session.labels.array.tobytes() == expected.tobytes()
+        assert session.label_map.array.tobytes() == expected.tobytes()
 
 
 def test_removing_an_early_click_replays_those_after_it(
-    series: Series, models: dict[str, ModelPackage], engines: Engines
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: Engines
 ) -> None:
     engine = engines["refining", Runtime.OPENVINO]
     with Session(series, models["refining"], engine=engine) as session:
@@ -121,11 +121,11 @@ def test_removing_an_early_click_replays_those_after_it(
 
         assert session.clicks == (click_at(series, *SECOND), click_at(series, *THIRD))
         expected = run_naively(series, session.clicks, models["refining"], engine)
-        assert session.labels.array.tobytes() == expected.tobytes()
+        assert session.label_map.array.tobytes() == expected.tobytes()
 
 
 def test_masks_that_are_not_stored_are_recomputed(
-    series: Series, models: dict[str, ModelPackage], engines: Engines, monkeypatch: pytest.MonkeyPatch
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(masks_module, "_MAX_STORED_MASKS", 1)
     engine = engines["refining both", Runtime.OPENVINO]
@@ -135,12 +135,12 @@ def test_masks_that_are_not_stored_are_recomputed(
         session.undo()
 
         expected = run_naively(series, session.clicks, models["refining both"], engine)
-        assert session.labels.array.tobytes() == expected.tobytes()
+        assert session.label_map.array.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("condition", ["intact", "damaged", "missing", "of another session"])
 def test_another_process_uses_the_stored_masks_or_recomputes_them(
-    series: Series, models: dict[str, ModelPackage], engines: Engines, tmp_path: Path, condition: str
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: Engines, tmp_path: Path, condition: str
 ) -> None:
     package, engine, folder = models["refining"], engines["refining", Runtime.OPENVINO], tmp_path / "s"
     with Session(series, package, engine=engine, folder=folder) as session:
@@ -157,31 +157,35 @@ def test_another_process_uses_the_stored_masks_or_recomputes_them(
 
     with Session(series, package, engine=engine, folder=folder) as session:
         session.wait()
-        assert (session._inference.ran == 0) == (condition == "intact")
+        assert (session._inference.run_count == 0) == (condition == "intact")
         session.add_click(click_at(series, *THIRD))
 
         expected = run_naively(series, session.clicks, package, engine)
-        assert session.labels.array.tobytes() == expected.tobytes()
+        assert session.label_map.array.tobytes() == expected.tobytes()
 
 
 def test_a_step_whose_masks_cannot_be_stored_changes_nothing(
-    series: Series, models: dict[str, ModelPackage], engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    series: SeriesVolume,
+    models: dict[str, ModelPackage],
+    engines: Engines,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     package, engine = models["refining"], engines["refining", Runtime.OPENVINO]
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.add_click(click_at(series, *FIRST))
         session.wait()
-        before = session.labels.array.copy()
+        before = session.label_map.array.copy()
 
         with monkeypatch.context() as patch:
             patch.setattr("clickseg.core.checksum_folder.replace_atomically", _raise_disk_full)
             with pytest.raises(OutputError, match="cannot be stored"):
                 session.add_click(click_at(series, *SECOND))
 
-        assert session.labels.array.tobytes() == before.tobytes()
+        assert session.label_map.array.tobytes() == before.tobytes()
         session.add_click(click_at(series, *SECOND))
         expected = run_naively(series, session.clicks, package, engine)
-        assert session.labels.array.tobytes() == expected.tobytes()
+        assert session.label_map.array.tobytes() == expected.tobytes()
 
 
 def _raise_disk_full(*_: object) -> None:

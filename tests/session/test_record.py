@@ -18,7 +18,7 @@ import pytest
 from clickseg.clicks.click import Clicks
 from clickseg.core.errors import OutputError, SessionError
 from clickseg.core.version import __version__
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
@@ -43,7 +43,7 @@ def engine(package: ModelPackage) -> Engine:
 
 
 def test_a_resumed_session_runs_no_window_again(
-    series: Series,
+    series: SeriesVolume,
     package: ModelPackage,
     engine: Engine,
     tmp_path: Path,
@@ -51,20 +51,20 @@ def test_a_resumed_session_runs_no_window_again(
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.add_click(click_at(series, *FIRST), user="ann")
         session.wait()
-        before = session.labels.array.copy()
+        before = session.label_map.array.copy()
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-        assert session.labels.array.tobytes() == before.tobytes()
-        assert session._inference.ran == 0
+        assert session.label_map.array.tobytes() == before.tobytes()
+        assert session._inference.run_count == 0
         assert [step.user for step in session.steps] == ["ann"]
         session.add_click(click_at(series, *SECOND), user="bob")
         session.undo()
-        assert session.labels.array.tobytes() == before.tobytes()
+        assert session.label_map.array.tobytes() == before.tobytes()
 
 
 def test_replayed_steps_give_the_same_bytes(
-    series: Series,
+    series: SeriesVolume,
     package: ModelPackage,
     engine: Engine,
     tmp_path: Path,
@@ -75,7 +75,7 @@ def test_replayed_steps_give_the_same_bytes(
         session.undo()
         session.remove_click(2)
         session.wait()
-        label_map, steps = session.labels.array.copy(), session.steps
+        label_map, steps = session.label_map.array.copy(), session.steps
 
     with Session(series, package, engine=engine) as replay:
         for step in steps:
@@ -87,30 +87,30 @@ def test_replayed_steps_give_the_same_bytes(
                 case name:
                     getattr(replay, name)()
         replay.wait()
-        assert replay.labels.array.tobytes() == label_map.tobytes()
+        assert replay.label_map.array.tobytes() == label_map.tobytes()
 
 
 def test_windows_with_damaged_logits_are_run_again(
-    series: Series,
+    series: SeriesVolume,
     package: ModelPackage,
     engine: Engine,
     tmp_path: Path,
 ) -> None:
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-        before = session.labels.array.copy()
+        before = session.label_map.array.copy()
     files = sorted((tmp_path / "s" / "logits").iterdir())
     files[0].write_bytes(files[0].read_bytes()[:-4] + b"abcd")
     files[1].write_bytes(b"")
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-        assert session._inference.ran == 2
-        assert session.labels.array.tobytes() == before.tobytes()
+        assert session._inference.run_count == 2
+        assert session.label_map.array.tobytes() == before.tobytes()
 
 
 def test_logits_of_another_session_are_not_used_if_its_record_is_missing(
-    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path
+    series: SeriesVolume, package: ModelPackage, engine: Engine, tmp_path: Path
 ) -> None:
     other = replace(series, volume=series.volume.with_array(series.volume.array[::-1].copy()))
     with Session(other, package, engine=engine, folder=tmp_path / "s") as session:
@@ -119,12 +119,12 @@ def test_logits_of_another_session_are_not_used_if_its_record_is_missing(
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         label_map = session.result().labels
-        assert session._inference.ran > 0
+        assert session._inference.run_count > 0
     assert label_map.array.tobytes() == segment_series([series], Clicks(), package, engine).labels.array.tobytes()
 
 
 def test_a_session_that_cannot_be_opened_unlocks_its_folder(
-    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    series: SeriesVolume, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raise_memory_error(_: object) -> None:
         raise MemoryError
@@ -139,23 +139,23 @@ def test_a_session_that_cannot_be_opened_unlocks_its_folder(
 
 
 def test_stored_logits_are_treated_as_free_space_for_themselves(
-    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    series: SeriesVolume, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.add_click(click_at(series, *FIRST))
         session.wait()
-        size = 2 * session.windows * 8**3 * 4
+        size = 2 * session.window_count * 8**3 * 4
     used = sum(path.stat().st_size for path in (tmp_path / "s" / "logits").iterdir())
     disk = SimpleNamespace(free=2 * size - used)
     monkeypatch.setattr("clickseg.inference.incremental_logits.shutil.disk_usage", lambda _: disk)
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-        assert session._inference.ran == 0
+        assert session._inference.run_count == 0
 
 
 def test_other_data_weights_or_engines_are_rejected(
-    series: Series,
+    series: SeriesVolume,
     models: dict[str, ModelPackage],
     engine: Engine,
     package: ModelPackage,
@@ -175,7 +175,7 @@ def test_other_data_weights_or_engines_are_rejected(
 
 
 def test_only_one_process_at_a_time_opens_a_session(
-    series: Series,
+    series: SeriesVolume,
     package: ModelPackage,
     engine: Engine,
     tmp_path: Path,
@@ -189,7 +189,7 @@ def test_only_one_process_at_a_time_opens_a_session(
 
 @pytest.mark.parametrize("content", ["", "{}", '{"version": 2, "fingerprint": {}, "steps": []}', "[1"])
 def test_a_damaged_record_is_one_clear_error(
-    series: Series,
+    series: SeriesVolume,
     package: ModelPackage,
     engine: Engine,
     tmp_path: Path,
@@ -202,7 +202,7 @@ def test_a_damaged_record_is_one_clear_error(
 
 
 def test_a_session_of_another_format_is_one_clear_error(
-    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path
+    series: SeriesVolume, package: ModelPackage, engine: Engine, tmp_path: Path
 ) -> None:
     old = {"version": 1, "model": "m", "series_uids": [], "identity": {"clickseg": "0.0.1"}, "steps": []}
     (tmp_path / SESSION_FILE).write_text(json.dumps(old))
@@ -216,7 +216,7 @@ def test_a_session_of_another_format_is_one_clear_error(
 
 
 def test_a_session_of_another_version_is_one_clear_error(
-    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    series: SeriesVolume, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("clickseg.session.record.__version__", "0.0.1")
@@ -238,7 +238,12 @@ def test_a_session_of_another_version_is_one_clear_error(
     ],
 )
 def test_invalid_steps_are_one_clear_error(
-    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, steps: list[dict[str, object]], message: str
+    series: SeriesVolume,
+    package: ModelPackage,
+    engine: Engine,
+    tmp_path: Path,
+    steps: list[dict[str, object]],
+    message: str,
 ) -> None:
     Session(series, package, engine=engine, folder=tmp_path).close()
     record = json.loads((tmp_path / SESSION_FILE).read_text())
@@ -251,7 +256,7 @@ def test_invalid_steps_are_one_clear_error(
 
 
 def test_a_record_beyond_the_size_limit_is_not_written(
-    series: Series, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    series: SeriesVolume, package: ModelPackage, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clickseg.session.record.MAX_STEPS", 1)
     with Session(series, package, engine=engine, folder=tmp_path) as session:
@@ -262,7 +267,7 @@ def test_a_record_beyond_the_size_limit_is_not_written(
 
 
 def test_a_step_that_cannot_be_stored_is_not_applied(
-    series: Series,
+    series: SeriesVolume,
     package: ModelPackage,
     engine: Engine,
     tmp_path: Path,
@@ -270,7 +275,7 @@ def test_a_step_that_cannot_be_stored_is_not_applied(
 ) -> None:
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-        before = session.labels.array.copy()
+        before = session.label_map.array.copy()
 
         def raise_disk_full(*_: object) -> None:
             raise OSError(28, "No space left on device")
@@ -280,7 +285,7 @@ def test_a_step_that_cannot_be_stored_is_not_applied(
             session.add_click(click_at(series, *FIRST))
 
         assert session.clicks == ()
-        assert session.labels.array.tobytes() == before.tobytes()
+        assert session.label_map.array.tobytes() == before.tobytes()
 
 
 RANDOM_STEPS = """
@@ -323,7 +328,7 @@ with Session(series, package, engine=engine, folder=Path({folder!r})) as session
 @pytest.mark.slow
 @pytest.mark.parametrize("operations", [60, 1000])
 def test_a_killed_session_resumes_after_the_last_acknowledged_step(
-    series: Series,
+    series: SeriesVolume,
     package: ModelPackage,
     engine: Engine,
     tmp_path: Path,
@@ -356,9 +361,9 @@ def test_a_killed_session_resumes_after_the_last_acknowledged_step(
         assert acknowledged <= len(session.steps) <= acknowledged + 1
         session.wait()
         expected = segment_series([series], Clicks(session.clicks), package, engine)
-        assert session.labels.array.tobytes() == expected.labels.array.tobytes()
+        assert session.label_map.array.tobytes() == expected.labels.array.tobytes()
     assert kills >= 3
 
 
-def series_folder(series: Series) -> str:
-    return str(series.candidate.instances[0].path.parent)
+def series_folder(series: SeriesVolume) -> str:
+    return str(series.files.instances[0].path.parent)

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.core.errors import ClickError, EngineError, MemoryLimitError, SessionError
 from clickseg.core.memory import Memory
-from clickseg.dicom.volume import Series
+from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import incremental_logits as logits_module
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental_inputs import empty_keys
-from clickseg.inference.resample import OnModelGrid
+from clickseg.inference.resample import ResampledImage
 from clickseg.inference.runtime_settings import Runtime
 from clickseg.inference.windows import WindowGrid
 from clickseg.models.package import ModelPackage
 from clickseg.session.options import SessionOptions
 from clickseg.session.session import Session
-from clickseg.session.state import State, Validity
+from clickseg.session.state import SessionState, Validity
 from tests.helpers import runs
 from tests.helpers.full_run import segment_series
 from tests.helpers.sessions import click_at, position_in
@@ -45,7 +45,7 @@ STEPS = st.lists(
 )
 
 
-def try_step(session: Session, series: Series, step: tuple) -> bool:
+def try_step(session: Session, series: SeriesVolume, step: tuple) -> bool:
     """Makes a step; returns whether it was possible."""
     try:
         match step:
@@ -65,7 +65,7 @@ def try_step(session: Session, series: Series, step: tuple) -> bool:
 @settings(max_examples=16, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("store", LOGIT_STORES)
 def test_each_step_gives_the_bytes_of_a_full_run(
-    series: Series,
+    series: SeriesVolume,
     models: dict[str, ModelPackage],
     engines: dict[tuple[str, Runtime], Engine],
     tmp_path: Path,
@@ -79,20 +79,20 @@ def test_each_step_gives_the_bytes_of_a_full_run(
     with Session(series, models[name], engine=engines[name, runtime]) as session:
         session.wait()
         for step in steps:
-            before = session.labels.array.copy()
+            before = session.label_map.array.copy()
             if try_step(session, series, step):
                 expected = segment_series([series], Clicks(session.clicks), models[name], engines[name, runtime])
-                assert session.labels.array.tobytes() == expected.labels.array.tobytes()
-                assert session.measurements() == expected.measured
+                assert session.label_map.array.tobytes() == expected.labels.array.tobytes()
+                assert session.measurements() == expected.measurements
             else:
-                assert session.labels.array.tobytes() == before.tobytes()
+                assert session.label_map.array.tobytes() == before.tobytes()
 
 
 def store_logits(store: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     factories = {
-        "memory": lambda keys, shape, **_: logits_module.InMemory(keys, shape),
-        "scratch": lambda keys, shape, **_: logits_module.InScratch(keys, folder, shape),
-        "disk": lambda keys, shape, **_: logits_module.OnDisk(keys, folder / uuid.uuid4().hex, shape, b""),
+        "memory": lambda keys, shape, **_: logits_module.MemoryStore(keys, shape),
+        "scratch": lambda keys, shape, **_: logits_module.ScratchStore(keys, folder, shape),
+        "disk": lambda keys, shape, **_: logits_module.DiskStore(keys, folder / uuid.uuid4().hex, shape, b""),
         "null": lambda *_, **__: logits_module.NullStore(),
     }
     monkeypatch.setattr("clickseg.inference.incremental.make_logits_store", factories[store])
@@ -104,49 +104,49 @@ CORNER = (0.0, 0.0, 0.0)
 
 
 def test_a_click_runs_only_the_windows_with_its_ball_and_returns_the_changed_box(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     engine = engines["softmax", Runtime.OPENVINO]
     with Session(series, models["softmax"], engine=engine) as session:
         session.wait()
-        before = session.labels.array.copy()
+        before = session.label_map.array.copy()
 
         change = session.add_click(click_at(series, *CORNER))
 
-        differs = np.argwhere(session.labels.array != before)
-        assert 0 < change.windows_run < session.windows / 2
+        differs = np.argwhere(session.label_map.array != before)
+        assert 0 < change.windows_run < session.window_count / 2
         assert change.box is not None
         assert [part.start for part in change.box] == differs.min(axis=0).tolist()
         assert [part.stop - 1 for part in change.box] == differs.max(axis=0).tolist()
         assert session.undo().windows_run == 0  # the logits without the click are stored
-        assert session.labels.array.tobytes() == before.tobytes()
+        assert session.label_map.array.tobytes() == before.tobytes()
 
 
 def test_a_click_resamples_only_the_part_of_the_image_in_its_windows(
-    series: Series,
+    series: SeriesVolume,
     models: dict[str, ModelPackage],
     engines: dict[tuple[str, Runtime], Engine],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    part, sizes = OnModelGrid.part, []
+    part, sizes = ResampledImage.crop, []
 
-    def record_size(image: OnModelGrid, box: tuple[slice, slice, slice]) -> np.ndarray:
+    def record_size(image: ResampledImage, box: tuple[slice, slice, slice]) -> np.ndarray:
         values = part(image, box)
         sizes.append(values.size)
         return values
 
     with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         session.wait()
-        monkeypatch.setattr(OnModelGrid, "crop", record_size)
+        monkeypatch.setattr(ResampledImage, "crop", record_size)
         change = session.add_click(click_at(series, *CORNER))
 
-    assert change.windows_run < session.windows / 2
+    assert change.windows_run < session.window_count / 2
     assert 0 < sum(sizes) <= change.windows_run * 8**3
 
 
 @pytest.mark.parametrize("store", ["memory", "scratch", "disk"])
 def test_the_last_step_is_undone_without_running_a_window(
-    series: Series,
+    series: SeriesVolume,
     models: dict[str, ModelPackage],
     engines: dict[tuple[str, Runtime], Engine],
     tmp_path: Path,
@@ -162,7 +162,7 @@ def test_the_last_step_is_undone_without_running_a_window(
 
 
 def test_a_session_without_a_folder_leaves_no_named_file(
-    series: Series,
+    series: SeriesVolume,
     models: dict[str, ModelPackage],
     engines: dict[tuple[str, Runtime], Engine],
     tmp_path: Path,
@@ -177,26 +177,26 @@ def test_a_session_without_a_folder_leaves_no_named_file(
             options=SessionOptions(memory=memory),
         ) as session,
     ):
-        assert isinstance(session._inference._logits, logits_module.InScratch)
+        assert isinstance(session._inference._logits, logits_module.ScratchStore)
         assert not list(tmp_path.iterdir())
         session.wait()
 
 
-def test_memory_is_reserved_for_the_logits(series: Series, models: dict[str, ModelPackage]) -> None:
-    grid = WindowGrid.over((20, 9, 8), models["softmax"].spec.window)
-    logits = logits_module.InMemory(empty_keys(grid), (1, 8, 8, 8))
+def test_memory_is_reserved_for_the_logits(series: SeriesVolume, models: dict[str, ModelPackage]) -> None:
+    grid = WindowGrid.cover((20, 9, 8), models["softmax"].spec.window)
+    logits = logits_module.MemoryStore(empty_keys(grid), (1, 8, 8, 8))
     size = 8**3 * 4
-    assert logits.bytes_to_come == 2 * len(grid) * size
+    assert logits.pending_bytes == 2 * len(grid) * size
 
     for window in grid:
         logits.put(window, np.zeros((1, 8, 8, 8), np.float32))
         logits.put(window, np.ones((1, 8, 8, 8), np.float32))
 
-    assert logits.bytes_to_come == len(grid) * size
+    assert logits.pending_bytes == len(grid) * size
 
 
 def test_the_same_click_again_changes_no_voxel_and_runs_no_window(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         session.add_click(click_at(series, *CLICK))
@@ -207,7 +207,7 @@ def test_the_same_click_again_changes_no_voxel_and_runs_no_window(
 
 
 def test_clicks_added_together_are_separate_steps(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         session.add_clicks([click_at(series, *CLICK), click_at(series, *OTHER)], user="ann")
@@ -241,7 +241,7 @@ class ControlledEngine:
 
 
 def test_a_click_takes_precedence_over_the_background_run(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     engine = ControlledEngine(engines["softmax", Runtime.OPENVINO])
     with Session(series, models["softmax"], engine=engine) as session:
@@ -250,18 +250,18 @@ def test_a_click_takes_precedence_over_the_background_run(
 
         change = session.add_click(click_at(series, *CORNER))
 
-        assert engine.calls < session.windows
+        assert engine.calls < session.window_count
         assert change.windows_run > 0
         session.wait()
         expected = segment_series(
             [series], Clicks(session.clicks), models["softmax"], engines["softmax", Runtime.OPENVINO]
         )
-        assert session.labels.array.tobytes() == expected.labels.array.tobytes()
-        assert engine.calls <= session.windows + change.windows_run  # no window was run twice
+        assert session.label_map.array.tobytes() == expected.labels.array.tobytes()
+        assert engine.calls <= session.window_count + change.windows_run  # no window was run twice
 
 
 def test_closing_a_session_stops_the_background_run(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     engine = ControlledEngine(engines["softmax", Runtime.OPENVINO])
     session = Session(series, models["softmax"], engine=engine)
@@ -270,37 +270,37 @@ def test_closing_a_session_stops_the_background_run(
 
     session.close()
 
-    assert engine.calls < session.windows
+    assert engine.calls < session.window_count
 
 
 def test_a_step_that_fails_changes_nothing(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     engine = ControlledEngine(engines["softmax", Runtime.OPENVINO])
     engine.may_continue.set()
     with Session(series, models["softmax"], engine=engine) as session:
         session.add_click(click_at(series, *OTHER))
         session.wait()
-        before = session.labels.array.copy()
+        before = session.label_map.array.copy()
 
         engine.fails = True
         with pytest.raises(EngineError, match="the network fails"):
             session.add_click(click_at(series, *CLICK))
 
         engine.fails = False
-        assert session.labels.array.tobytes() == before.tobytes()
+        assert session.label_map.array.tobytes() == before.tobytes()
         assert session.clicks == (click_at(series, *OTHER),)
         session.add_click(click_at(series, *CLICK))
         expected = segment_series(
             [series], Clicks(session.clicks), models["softmax"], engines["softmax", Runtime.OPENVINO]
         )
-        assert session.labels.array.tobytes() == expected.labels.array.tobytes()
+        assert session.label_map.array.tobytes() == expected.labels.array.tobytes()
 
 
 @pytest.mark.parametrize("name", ["softmax", "clicked"])
 @pytest.mark.parametrize("method", ["update_clicks", "update"])
 def test_the_session_recovers_from_an_interrupted_step_before_the_next_use(
-    series: Series,
+    series: SeriesVolume,
     models: dict[str, ModelPackage],
     engines: dict[tuple[str, Runtime], Engine],
     monkeypatch: pytest.MonkeyPatch,
@@ -324,10 +324,10 @@ def test_the_session_recovers_from_an_interrupted_step_before_the_next_use(
 
         expected = segment_series([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
         assert session.result().labels.array.tobytes() == expected.labels.array.tobytes()
-        assert session._state == State(Validity.CLEAN, session.clicks)
+        assert session._state == SessionState(Validity.CLEAN, session.clicks)
         session.add_click(click_at(series, *OTHER))
         expected = segment_series([series], Clicks(session.clicks), models[name], engines[name, Runtime.OPENVINO])
-        assert session.labels.array.tobytes() == expected.labels.array.tobytes()
+        assert session.label_map.array.tobytes() == expected.labels.array.tobytes()
         assert calls
 
 
@@ -349,13 +349,13 @@ time.sleep(0.1)
 
 
 def test_a_process_that_ends_without_closing_its_session_stops_the_background_run() -> None:
-    ended = runs.process([sys.executable, "-c", PROGRAM_WITHOUT_CLOSE], PYTHONPATH=str(runs.REPOSITORY))
+    ended = runs.run_process([sys.executable, "-c", PROGRAM_WITHOUT_CLOSE], PYTHONPATH=str(runs.REPOSITORY))
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")
 
 
 def test_a_closed_session_raises_an_error_and_gives_no_partial_result(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     session = Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO])
     session.close()
@@ -369,7 +369,7 @@ def test_a_closed_session_raises_an_error_and_gives_no_partial_result(
 
 @pytest.mark.parametrize("user", ["a\nb", "\udcff", "a" * 201])
 def test_an_unprintable_or_too_long_user_name_is_rejected(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine], user: str
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine], user: str
 ) -> None:
     with (
         Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session,
@@ -379,7 +379,7 @@ def test_an_unprintable_or_too_long_user_name_is_rejected(
 
 
 def test_wait_raises_an_error_of_the_background_run(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     engine = ControlledEngine(engines["softmax", Runtime.OPENVINO])
     engine.fails = True
@@ -393,7 +393,7 @@ def test_wait_raises_an_error_of_the_background_run(
 
 @pytest.mark.parametrize("step", [("undo",), ("redo",), ("remove", 0), ("add", 2.0, 0.5, 0.5, True, True)])
 def test_an_impossible_step_is_one_error_and_changes_nothing(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine], step: tuple
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine], step: tuple
 ) -> None:
     with Session(series, models["softmax"], engine=engines["softmax", Runtime.OPENVINO]) as session:
         assert not try_step(session, series, step)
@@ -401,7 +401,7 @@ def test_an_impossible_step_is_one_error_and_changes_nothing(
 
 
 def test_the_progress_of_the_background_run_never_decreases(
-    series: Series, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
 ) -> None:
     reported: list[tuple[int, int]] = []
     engine = ControlledEngine(engines["softmax", Runtime.OPENVINO])
@@ -412,4 +412,6 @@ def test_the_progress_of_the_background_run_never_decreases(
         session.add_click(click_at(series, *CORNER))
         session.wait()
 
-        assert reported == [(number, session.windows) for number in range(reported[0][0], session.windows + 1)]
+        assert reported == [
+            (number, session.window_count) for number in range(reported[0][0], session.window_count + 1)
+        ]

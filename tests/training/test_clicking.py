@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clickseg.clicks.click import Click, Polarity
-from clickseg.inference.guidance import balls
+from clickseg.inference.guidance import rasterize_clicks
 from clickseg.training.clicking import BatchClicks
 from clickseg.training.config import ClickingConfig, Strategy, TrainingConfig
 
@@ -37,7 +37,9 @@ def test_a_click_is_rasterized_as_in_inference(small: TrainingConfig) -> None:
     centre = tuple(float(index) for index in np.argwhere(channels[0]).mean(axis=0))
     geometry = hd.VolumeGeometry(np.eye(4), SHAPE, "PATIENT")
 
-    foreground, background = balls([Click("lesion", Polarity.FOREGROUND, centre)], geometry, small.model.guidance)
+    foreground, background = rasterize_clicks(
+        [Click("lesion", Polarity.FOREGROUND, centre)], geometry, small.model.guidance
+    )
 
     assert {*map(tuple, np.argwhere(channels[0]))} == {*map(tuple, foreground)}
     assert not len(background)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from clickseg.core.errors import InputError, UsageError
-from clickseg.inference.engines.network import network_of
-from clickseg.training.config import as_yaml, merge_configs, preset_names, read_config
+from clickseg.inference.engines.network import build_from_definition
+from clickseg.training.config import config_to_yaml, merge_configs, preset_names, read_config
 from clickseg.training.network import check_network
 from clickseg.training.renamed_keys import RENAMED_KEYS
 
@@ -18,7 +18,7 @@ from clickseg.training.renamed_keys import RENAMED_KEYS
 def test_each_preset_is_complete_and_builds_its_network(name: str) -> None:
     config = read_config(["pet_lesion", name], [])
 
-    network = network_of(config.network, name)
+    network = build_from_definition(config.network, name)
 
     assert sum(weights.numel() for weights in network.parameters()) > 0
     assert config.network["in_channels"] == config.model.input_channels
@@ -42,7 +42,7 @@ def test_documented_combinations_of_presets_are_valid(presets: tuple[str, ...], 
     needs_large_strides = presets[-1] in ("sw_fastedit_big", "sw_fastedit_huge") and gpu == "gpu_11gb"
     config = read_config([*presets, *([gpu] if gpu else [])], ["patch_size=[128,64,64]"] if needs_large_strides else [])
     with torch.device("meta"):
-        network = network_of(config.network, "network")
+        network = build_from_definition(config.network, "network")
 
         check_network(network, config, torch.device("meta"))
 
@@ -57,7 +57,7 @@ def test_each_preset_is_documented() -> None:
 
 def test_a_configuration_is_unchanged_by_writing_and_reading(tmp_path: Path) -> None:
     config = read_config(["pet_lesion"], ["optimization.learning_rate=0.02", "clicking.strategies={non_corrective: 1}"])
-    (tmp_path / "config.yaml").write_text(as_yaml(config))
+    (tmp_path / "config.yaml").write_text(config_to_yaml(config))
 
     assert read_config([str(tmp_path / "config.yaml")], []) == config
 

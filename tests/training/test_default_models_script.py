@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clickseg.cli.parser import parsed
+from clickseg.cli.parser import parse_arguments
 from clickseg.models.package import load_package
 from clickseg.training.config import TrainingConfig, read_config
 
@@ -37,7 +37,7 @@ def recorded(tmp_path: Path) -> list[list[str]]:
 def test_each_fold_and_the_final_models_start_from_one_network_trained_without_patients(
     recorded: list[list[str]],
 ) -> None:
-    runs = [parsed(arguments) for arguments in recorded]
+    runs = [parse_arguments(arguments) for arguments in recorded]
     configs = [_read_config(arguments) for arguments in recorded]
 
     assert [run.fold for run in runs] == [None, *[0, 1, 2, 3, 4, None] * 2]
@@ -67,5 +67,5 @@ def test_the_shipped_model_has_the_specification_of_the_script(recorded: list[li
 
 
 def _read_config(arguments: Sequence[str]) -> TrainingConfig:
-    run = parsed(arguments)
+    run = parse_arguments(arguments)
     return read_config(run.config, run.set)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from clickseg.clicks.click import Point
-from clickseg.clicks.simulated.regions import Depth, depth_on_host
-from clickseg.core.arrays import Mask, Values
+from clickseg.clicks.simulated.regions import DepthFunction, depth_on_host
+from clickseg.core.arrays import Float32Array, Mask
 from clickseg.training.config import TrainingConfig, read_config
 from clickseg.training.interaction import Interaction, StepSettings, mask_channels
 from clickseg.training.objective import make_autocast, make_inferer, make_loss
@@ -35,7 +35,10 @@ class Linear(torch.nn.Module):
 
 
 def run_iteration(
-    config: TrainingConfig, distractors: np.ndarray | None = None, image: float = 0.0, depth: Depth = depth_on_host
+    config: TrainingConfig,
+    distractors: np.ndarray | None = None,
+    image: float = 0.0,
+    depth: DepthFunction = depth_on_host,
 ) -> tuple[Linear, dict[str, object]]:
     """Runs one iteration on one sample, a box that the network misses at first."""
     truth = torch.zeros(1, 1, 16, 16, 16)
@@ -78,7 +81,7 @@ def test_each_prediction_has_more_clicks_than_the_previous_one() -> None:
 def test_the_given_depth_function_is_used() -> None:
     depths: list[float] = []
 
-    def depth(mask: Mask, spacing: Point) -> Values:
+    def depth(mask: Mask, spacing: Point) -> Float32Array:
         depths.append(depth_on_host(mask, spacing).max())
         return depth_on_host(mask, spacing)
 

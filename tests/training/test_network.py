@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from clickseg.core.errors import EngineError, ModelError
-from clickseg.inference.engines.network import network_of
+from clickseg.inference.engines.network import build_from_definition
 from clickseg.training.config import TrainingConfig, read_config
 from clickseg.training.network import check_finite, check_network
 from tests.helpers.training_cases import SMALL
@@ -16,12 +16,12 @@ VAE = "spatial_dims: 3, in_channels: 3, out_channels: 2, init_filters: 8, input_
 
 
 def check(config: TrainingConfig) -> None:
-    check_network(network_of(config.network, "network"), config, CPU)
+    check_network(build_from_definition(config.network, "network"), config, CPU)
 
 
 def test_statistics_of_normalization_that_became_nan_are_rejected() -> None:
     config = read_config(["pet_lesion"], [*SMALL, "network.norm_name=batch"])
-    network = network_of(config.network, "network")
+    network = build_from_definition(config.network, "network")
     check_finite(network, 1)
     next(values for name, values in network.named_buffers() if name.endswith("running_var")).fill_(float("nan"))
 
@@ -32,7 +32,7 @@ def test_statistics_of_normalization_that_became_nan_are_rejected() -> None:
 def test_a_check_does_not_change_the_network() -> None:
     layers = "spatial_dims: 3, in_channels: 3, out_channels: 2, channels: [4, 8], strides: [2], norm: batch"
     config = read_config(["pet_lesion"], [*SMALL, f"network={{_target_: monai.networks.nets.UNet, {layers}}}"])
-    network = network_of(config.network, "network")
+    network = build_from_definition(config.network, "network")
     before = {name: values.clone() for name, values in network.state_dict().items()}
 
     check_network(network, config, CPU)

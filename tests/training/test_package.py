@@ -10,7 +10,7 @@ import torch
 
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
-from clickseg.inference.engines.network import network_of
+from clickseg.inference.engines.network import build_from_definition
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import load_package
 from clickseg.training.config import TrainingConfig, read_config
@@ -20,7 +20,7 @@ from tests.helpers.training_cases import SMALL
 
 def write_network(config: TrainingConfig, folder: Path) -> torch.nn.Module:
     torch.manual_seed(1)
-    network = network_of(config.network, "network").eval()
+    network = build_from_definition(config.network, "network").eval()
     write_bundle(config, network, {"training cases": "7"}, folder)
     return network
 
@@ -48,7 +48,7 @@ def test_weights_are_stored_in_two_bytes(small: TrainingConfig, tmp_path: Path) 
 def test_integers_are_not_rounded(tmp_path: Path) -> None:
     layers = "spatial_dims: 3, in_channels: 3, out_channels: 2, channels: [4, 8], strides: [2], norm: batch"
     config = read_config(["pet_lesion"], [*SMALL, f"network={{_target_: monai.networks.nets.UNet, {layers}}}"])
-    network = network_of(config.network, "network").eval()
+    network = build_from_definition(config.network, "network").eval()
     counts = [values for name, values in network.named_buffers() if name.endswith("num_batches_tracked")]
     for count in counts:
         count.fill_(70_001)
@@ -67,7 +67,7 @@ def test_integers_are_not_rounded(tmp_path: Path) -> None:
 
 def test_values_that_overflow_f16_are_not_rounded(tmp_path: Path) -> None:
     config = read_config(["pet_lesion"], [*SMALL, "network.norm_name=batch"])
-    network = network_of(config.network, "network").eval()
+    network = build_from_definition(config.network, "network").eval()
     name, variance = next((name, values) for name, values in network.named_buffers() if name.endswith("running_var"))
     variance.fill_(1e5)
 

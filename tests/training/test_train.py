@@ -36,7 +36,7 @@ def train_command(dataset: Path, run: Path, *options: str) -> list[object]:
 
 
 def train(dataset: Path, run: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return runs.clickseg(*train_command(dataset, run, *options))
+    return runs.run_clickseg(*train_command(dataset, run, *options))
 
 
 def package_weights(run: Path) -> dict[str, torch.Tensor]:
@@ -85,8 +85,8 @@ def test_a_run_creates_a_package_that_can_segment(dataset: Path, tmp_path: Path)
     assert any((tmp_path / "run" / "tensorboard").iterdir())
     card = (package.path / "docs" / "README.md").read_text()
     assert "| training cases | 2 |" in card
-    phantoms.write(tmp_path / "study", phantoms.hook(runs.GEOMETRY, 8.0, 0.3), "PT", "test")
-    segmented = runs.clickseg(
+    phantoms.write(tmp_path / "study", phantoms.hook_volume(runs.GEOMETRY, 8.0, 0.3), "PT", "test")
+    segmented = runs.run_clickseg(
         "segment", tmp_path / "study", "-m", package.path, "-o", tmp_path / "out", "--postprocessing", "off"
     )
     assert segmented.returncode == 0, segmented.stderr
@@ -94,7 +94,7 @@ def test_a_run_creates_a_package_that_can_segment(dataset: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_progress_of_cases_and_batches_is_shown_on_a_terminal(dataset: Path, tmp_path: Path) -> None:
-    result = runs.clickseg(*train_command(dataset, tmp_path / "run", "--set", "epochs=1"), CLICKSEG_PROGRESS="1")
+    result = runs.run_clickseg(*train_command(dataset, tmp_path / "run", "--set", "epochs=1"), CLICKSEG_PROGRESS="1")
 
     assert result.returncode == 0, result.stderr
     bars = re.findall(r"0/(\d+) \[[^]]*\?(\w+)/s\]", result.stderr)
@@ -104,7 +104,7 @@ def test_progress_of_cases_and_batches_is_shown_on_a_terminal(dataset: Path, tmp
 def test_a_run_creates_a_package_that_can_be_evaluated(dataset: Path, finished: Path, tmp_path: Path) -> None:
     report = tmp_path / "report"
 
-    result = runs.clickseg("evaluate", finished / "pet_lesion", dataset, "-o", report, "--clicks", "2")
+    result = runs.run_clickseg("evaluate", finished / "pet_lesion", dataset, "-o", report, "--steps", "2")
 
     assert result.returncode == 0, result.stderr
     cases = json.loads((report / "summary.json").read_text())["cases"]
@@ -202,7 +202,7 @@ def test_two_processes_train_like_one_process_with_twice_the_batch_size(dataset:
     command = [*torchrun, "--master-port", port, "-m", "clickseg", *train_command(dataset, tmp_path / "two", *same)]
     for _ in ("trains", "is finished and not trained again"):
         # With the loopback interface the test does not depend on the host name.
-        result = runs.process([*command, "--set", "batch_size=1"], GLOO_SOCKET_IFNAME="lo")
+        result = runs.run_process([*command, "--set", "batch_size=1"], GLOO_SOCKET_IFNAME="lo")
 
         assert result.returncode == 0, result.stderr
         shutil.rmtree(tmp_path / "two" / "pet_lesion")
@@ -229,7 +229,7 @@ def test_a_damaged_checkpoint_is_one_error(dataset: Path, finished: Path, tmp_pa
 
 
 def test_the_complete_configuration_can_be_printed(tmp_path: Path) -> None:
-    result = runs.clickseg("train", tmp_path, "-o", tmp_path / "run", "--print-config", "--set", "seed=3")
+    result = runs.run_clickseg("train", tmp_path, "-o", tmp_path / "run", "--print-config", "--set", "seed=3")
 
     assert result.returncode == 0, result.stderr
     assert "\nseed: 3\n" in result.stdout

@@ -11,7 +11,7 @@ import torch
 from monai.engines import SupervisedTrainer
 
 from clickseg.core.errors import DeviceMemoryError, EngineError, InputError, ModelError
-from clickseg.inference.engines.network import network_of
+from clickseg.inference.engines.network import build_from_definition
 from clickseg.training.checkpoint import (
     CHECKPOINT,
     TrainingState,
@@ -20,10 +20,10 @@ from clickseg.training.checkpoint import (
     open_run_folder,
     save_checkpoint,
 )
-from clickseg.training.config import TrainingConfig, as_yaml, read_config
+from clickseg.training.config import TrainingConfig, config_to_yaml, read_config
 from clickseg.training.network import make_network
 from clickseg.training.package import write_bundle
-from clickseg.training.processes import Processes, joined
+from clickseg.training.processes import Processes, join_processes
 from clickseg.training.train import run_epochs
 from clickseg.training.trainer import Hooks, TrainingRun, make_run
 from tests.helpers.training_cases import SMALL
@@ -91,7 +91,7 @@ def running_statistics(run: TrainingRun) -> torch.Tensor:
 
 def test_initial_weights_may_be_of_a_network_with_another_normalization(tmp_path: Path) -> None:
     config = make_config("network.norm_name=instance")
-    source = network_of(config.network, "network")
+    source = build_from_definition(config.network, "network")
     write_bundle(config, source, {}, tmp_path / "package")
 
     run = start_run(make_config("network.norm_name=batch", f"initial_weights={tmp_path}/package"), tmp_path, Hooks())
@@ -105,14 +105,14 @@ def test_initial_weights_may_be_of_a_network_with_another_normalization(tmp_path
     ("change", "message"), [("filters=[4,8,16]", "do not fit"), ("res_block=true", "another network")]
 )
 def test_initial_weights_of_another_network_are_rejected(tmp_path: Path, change: str, message: str) -> None:
-    write_bundle(make_config(), network_of(make_config().network, "network"), {}, tmp_path / "package")
+    write_bundle(make_config(), build_from_definition(make_config().network, "network"), {}, tmp_path / "package")
 
     with pytest.raises(ModelError, match=message):
         start_run(make_config(f"network.{change}", f"initial_weights={tmp_path}/package"), tmp_path, Hooks())
 
 
 def test_a_run_is_resumed_without_its_initial_weights(tmp_path: Path) -> None:
-    write_bundle(make_config(), network_of(make_config().network, "network"), {}, tmp_path / "package")
+    write_bundle(make_config(), build_from_definition(make_config().network, "network"), {}, tmp_path / "package")
     config = make_config(f"initial_weights={tmp_path}/package")
     for name in ("uninterrupted", "run"):
         (tmp_path / name).mkdir()
@@ -128,7 +128,7 @@ def test_a_run_is_resumed_without_its_initial_weights(tmp_path: Path) -> None:
 def test_a_run_with_other_initial_weights_is_another_run(tmp_path: Path) -> None:
     config, digests = make_config(f"initial_weights={tmp_path}/package"), list[str | None]()
     for _ in range(2):
-        write_bundle(config, network_of(config.network, "network"), {}, tmp_path / "package")
+        write_bundle(config, build_from_definition(config.network, "network"), {}, tmp_path / "package")
         digests.append(initial_weights_digest(config, tmp_path / "run"))
     record, other_record = (make_record(config, (), (), 1, digest) for digest in digests)
     open_run_folder(tmp_path / "run", config, record)
@@ -144,7 +144,7 @@ def test_a_run_with_other_initial_weights_is_another_run(tmp_path: Path) -> None
 
 def test_a_run_folder_of_an_older_version_is_rejected_with_the_new_key(tmp_path: Path) -> None:
     config = make_config()
-    (tmp_path / "config.yaml").write_text(as_yaml(config).replace("batch_size:", "batch:"))
+    (tmp_path / "config.yaml").write_text(config_to_yaml(config).replace("batch_size:", "batch:"))
 
     with pytest.raises(InputError, match=r"config\.yaml: batch was renamed to batch_size") as raised:
         open_run_folder(tmp_path, config, make_record(config, (), (), 1, None))
@@ -192,6 +192,6 @@ def test_a_gpu_that_does_not_exist_is_rejected(monkeypatch: pytest.MonkeyPatch) 
 
     with (
         pytest.raises(EngineError, match="expected a GPU from cuda:0 to cuda:1, got cuda:2"),
-        joined({"LOCAL_RANK": "2"}, "auto"),
+        join_processes({"LOCAL_RANK": "2"}, "auto"),
     ):
         pass

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.core.errors import ClickError
-from clickseg.core.validation import Strict, parse
+from clickseg.core.validation import StrictModel, validate_record
 
 MAX_CLICKS = 10_000
 
@@ -18,13 +18,13 @@ Coordinate = Annotated[float, Field(strict=True)]  # a number, not a string of d
 Position = tuple[Coordinate, Coordinate, Coordinate]
 
 
-class _Point(Strict):
+class _Point(StrictModel):
     label: str = ""
     polarity: Polarity
     position_mm: Position
 
 
-class _File(Strict):
+class _File(StrictModel):
     version: Literal[1]
     frame_of_reference_uid: str | None = None
     series_instance_uid: str | None = None
@@ -46,7 +46,7 @@ def parse_clicks_json(data: Any, source: str) -> Clicks:
     Raises:
         ClickError: A field is missing, unknown or of the wrong type.
     """
-    file = parse(_File, data, source, ClickError)
+    file = validate_record(_File, data, source, ClickError)
     points = tuple(Click(point.label, point.polarity, point.position_mm) for point in file.clicks)
     return Clicks(points, file.frame_of_reference_uid or None, file.series_instance_uid or None, source)
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from clickseg.clicks.click import Polarity
 from clickseg.clicks.formats.clicks_json import MAX_CLICKS
 from clickseg.clicks.formats.plain_pickle import PickleError, plain_value
-from clickseg.clicks.image_clicks import PendingClick, PendingClicks, Voxel, VoxelClick
+from clickseg.clicks.image_clicks import ImageClick, PendingClick, PendingClicks, Voxel
 from clickseg.core.errors import ClickError
-from clickseg.core.validation import parse
+from clickseg.core.validation import validate_record
 
 _CLICKS, _ORDER = "clicks.npy", "clicks_order.npy"
 _MAX_BYTES = 16 << 20
@@ -59,7 +59,7 @@ def read_cvpr(archive: BinaryIO, source: str) -> PendingClicks:
     Raises:
         ClickError: The file contains no clicks, or invalid voxels.
     """
-    file = parse(_File, _read_content(archive, source), source, ClickError)
+    file = validate_record(_File, _read_content(archive, source), source, ClickError)
     orders: Sequence[Sequence[Step]] = file.clicks_order or [()] * len(file.clicks)
     if len(orders) != len(file.clicks):
         raise ClickError(f"{source}: clicks_order: expected {len(file.clicks)} classes as in clicks, got {len(orders)}")
@@ -125,7 +125,7 @@ def _reshape(values: Any, shape: Sequence[int]) -> Any:
     return [_reshape(values[row * inner : (row + 1) * inner], shape[1:]) for row in range(shape[0])]
 
 
-def cvpr_npz(clicks: Sequence[VoxelClick]) -> bytes:
+def cvpr_npz(clicks: Sequence[ImageClick]) -> bytes:
     """Returns clicks as a case without images. Classes are numbered in alphabetical order of their labels."""
     labels = sorted({click.label for click in clicks}) or [""]
     groups = [[click for click in clicks if click.label == label] for label in labels]

@@ -10,34 +10,34 @@ from pydantic import Field
 
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.formats.clicks_json import MAX_CLICKS, Position
-from clickseg.clicks.image_clicks import AnyClicks, PendingClick, PendingClicks, Voxel, VoxelClick
+from clickseg.clicks.image_clicks import AnyClicks, ImageClick, PendingClick, PendingClicks, Voxel
 from clickseg.clicks.names import split_name
 from clickseg.core.errors import ClickError
-from clickseg.core.validation import Strict, parse
+from clickseg.core.validation import StrictModel, validate_record
 
 _TYPE = "Multiple points"
 _LPS_HINT = "--clicks-frame lps reads the points as LPS mm"
 
 
-class Frame(str, Enum):
+class CoordinateSystem(str, Enum):
     """The coordinate system of the points in a file that does not contain it: voxels, or LPS mm."""
 
     VOXEL = "voxel"
     LPS = "lps"
 
 
-class _Version(Strict):
+class _Version(StrictModel):
     major: int
     minor: int
 
 
-class _Point(Strict):
+class _Point(StrictModel):
     name: str = ""
     point: Position
     probability: float | None = Field(None, ge=0, le=1)
 
 
-class _File(Strict):
+class _File(StrictModel):
     name: str = ""
     type: Literal["Multiple points"]
     points: tuple[_Point, ...] = Field(max_length=MAX_CLICKS)
@@ -49,7 +49,7 @@ def is_grand_challenge(data: Any) -> bool:
     return isinstance(data, dict) and data.get("type") == _TYPE
 
 
-def parse_grand_challenge(data: Any, source: str, coordinate_system: Frame) -> AnyClicks:
+def parse_grand_challenge(data: Any, source: str, coordinate_system: CoordinateSystem) -> AnyClicks:
     """Reads "Multiple points". The ``name`` of a point is its label; ``background`` means a background click.
 
     Args:
@@ -60,9 +60,9 @@ def parse_grand_challenge(data: Any, source: str, coordinate_system: Frame) -> A
     Raises:
         ClickError: A field is missing, unknown or of the wrong type, or a point is not a voxel.
     """
-    file = parse(_File, data, source, ClickError)
+    file = validate_record(_File, data, source, ClickError)
     named = [(*split_name(point.name), point.point) for point in file.points]
-    if coordinate_system is Frame.LPS:
+    if coordinate_system is CoordinateSystem.LPS:
         return Clicks(
             tuple(Click(label, polarity or Polarity.FOREGROUND, point) for label, polarity, point in named),
             source=source,
@@ -76,7 +76,7 @@ def parse_grand_challenge(data: Any, source: str, coordinate_system: Frame) -> A
     )
 
 
-def grand_challenge_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
+def grand_challenge_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
     """Returns clicks as "Multiple points". If all clicks have one label, background points are named ``background``."""
     has_one_label = len({click.label for click in clicks}) == 1
     return {
@@ -87,7 +87,7 @@ def grand_challenge_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
     }
 
 
-def _name(click: VoxelClick, has_one_label: bool) -> str:
+def _name(click: ImageClick, has_one_label: bool) -> str:
     if click.polarity is Polarity.FOREGROUND:
         return click.label or "foreground"
     return f"{click.label}_background" if click.label and not has_one_label else "background"

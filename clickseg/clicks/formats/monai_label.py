@@ -9,9 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from clickseg.clicks.click import Polarity
 from clickseg.clicks.formats.clicks_json import MAX_CLICKS
-from clickseg.clicks.image_clicks import PendingClick, PendingClicks, Voxel, VoxelClick
+from clickseg.clicks.image_clicks import ImageClick, PendingClick, PendingClicks, Voxel
 from clickseg.core.errors import ClickError
-from clickseg.core.validation import parse
+from clickseg.core.validation import validate_record
 
 _FOREGROUND, _BACKGROUND = "foreground", "background"
 _LABEL = "label"
@@ -59,7 +59,7 @@ def parse_vista3d(data: Any, source: str) -> PendingClicks:
     Raises:
         ClickError: A point is not a voxel, or the numbers of labels and points differ.
     """
-    file = parse(_Vista3d, data, source, ClickError)
+    file = validate_record(_Vista3d, data, source, ClickError)
     if len(file.points) != len(file.point_labels):
         raise ClickError(
             f"{source}: point_labels: expected {len(file.points)} as in points, got {len(file.point_labels)}"
@@ -112,7 +112,7 @@ def _voxels(key: str, value: list[Any], source: str) -> list[Voxel]:
     return [Voxel(*point) for point in points]
 
 
-def deepgrow_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
+def deepgrow_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
     """Returns clicks of one label as parameters of Deepgrow."""
     content: dict[str, Any] = {_LABEL: _only_label(clicks)} if _only_label(clicks) else {}
     for polarity in Polarity:
@@ -120,7 +120,7 @@ def deepgrow_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
     return content
 
 
-def deepedit_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
+def deepedit_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
     """Returns clicks as parameters of DeepEdit, which has one background for all labels."""
     content: dict[str, Any] = {}
     for click in clicks:
@@ -130,7 +130,7 @@ def deepedit_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
     return {**content, _LABEL: _only_label(clicks)} if _only_label(clicks) else content
 
 
-def vista3d_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
+def vista3d_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
     """Returns clicks of one label as parameters of VISTA3D."""
     _only_label(clicks)
     return {
@@ -139,7 +139,7 @@ def vista3d_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
     }
 
 
-def _only_label(clicks: Sequence[VoxelClick]) -> str:
+def _only_label(clicks: Sequence[ImageClick]) -> str:
     labels = sorted({click.label for click in clicks})
     if len(labels) > 1:
         raise ClickError(f"this format has only one label, but the clicks have {', '.join(labels)}")

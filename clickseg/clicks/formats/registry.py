@@ -11,7 +11,7 @@ from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.clicks_json import clicks_json, is_clicks_json, parse_clicks_json
 from clickseg.clicks.formats.cvpr import cvpr_npz
 from clickseg.clicks.formats.grand_challenge import (
-    Frame,
+    CoordinateSystem,
     grand_challenge_json,
     is_grand_challenge,
     parse_grand_challenge,
@@ -26,9 +26,9 @@ from clickseg.clicks.formats.monai_label import (
     vista3d_json,
 )
 from clickseg.clicks.formats.slicer import is_slicer_markups, parse_slicer_markups, slicer_fcsv, slicer_markups_json
-from clickseg.clicks.image_clicks import AnyClicks, VoxelClick
+from clickseg.clicks.image_clicks import AnyClicks, ImageClick
 
-Parse = Callable[[Any, str, Frame], AnyClicks]
+Parse = Callable[[Any, str, CoordinateSystem], AnyClicks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ MM_WRITERS: Mapping[str, Callable[[Clicks], bytes]] = {
 }
 """The writers of formats in millimetres."""
 
-VOXEL_WRITERS: Mapping[str, Callable[[Sequence[VoxelClick]], bytes]] = {
+VOXEL_WRITERS: Mapping[str, Callable[[Sequence[ImageClick]], bytes]] = {
     "grand-challenge": lambda clicks: _encode_json(grand_challenge_json(clicks)),
     "deepgrow": lambda clicks: _encode_json(deepgrow_json(clicks)),
     "deepedit": lambda clicks: _encode_json(deepedit_json(clicks)),
@@ -69,7 +69,7 @@ VOXEL_WRITERS: Mapping[str, Callable[[Sequence[VoxelClick]], bytes]] = {
 }
 """The writers of formats in voxels of a series."""
 
-NUMBERED = ("cvpr",)
+NUMBERED_LABEL_FORMATS = ("cvpr",)
 """The formats that store a number in place of each label."""
 
 

@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clickseg.clicks.click import Click, Clicks, Point, Polarity
 from clickseg.clicks.formats.clicks_json import MAX_CLICKS, Position
-from clickseg.clicks.names import mentions_background, split_name, without_number
+from clickseg.clicks.names import mentions_background, split_name, strip_number
 from clickseg.core.errors import ClickError
-from clickseg.core.text import counted
-from clickseg.core.validation import parse
+from clickseg.core.text import format_count
+from clickseg.core.validation import validate_record
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def parse_slicer_markups(data: Any, source: str) -> Clicks:
     Raises:
         ClickError: The file contains other markups than point lists, or a unit other than mm and um.
     """
-    file = parse(_MarkupsFile, data, source, ClickError)
+    file = validate_record(_MarkupsFile, data, source, ClickError)
     list_name = _list_name(source)
     points = tuple(click for markup in file.markups for click in _clicks(markup, list_name, source))
     return Clicks(points, source=source)
@@ -162,7 +162,7 @@ def _clicks(markup: _Markup, list_name: str, source: str) -> list[Click]:
     scale = _lps_mm_factors(markup, source)
     defined = [point for point in markup.control_points if point.position_status == "defined"]
     if ignored := len(markup.control_points) - len(defined):
-        logger.warning("%s: %s without a defined position ignored", source, counted(ignored, "point"))
+        logger.warning("%s: %s without a defined position ignored", source, format_count(ignored, "point"))
     return [_point_to_click(point, list_name, point.position, scale, source) for point in defined]
 
 
@@ -199,7 +199,7 @@ def _label_and_polarity(label: str, description: str, list_name: str) -> tuple[s
         ClickError: The polarity is unknown, but a name mentions the background: the point must not become a foreground
             click.
     """
-    point_name = list_name if without_number(label) == list_name else label  # Slicer numbers points: NAME-1, NAME-2
+    point_name = list_name if strip_number(label) == list_name else label  # Slicer numbers points: NAME-1, NAME-2
     names = [split_name(name) for name in (point_name, list_name)]
     text, described_polarity = split_name(description)
     click_label = next((name for name, _ in names if name), "")

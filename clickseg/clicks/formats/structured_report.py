@@ -11,7 +11,7 @@ from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.image_clicks import AnyClicks, ImagePoint, PendingClick, PendingClicks
 from clickseg.clicks.names import split_name
 from clickseg.core.errors import ClickError
-from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, IMAGES, SEED_POINT
+from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, IMAGE_SOP_CLASSES, SEED_POINT
 from clickseg.dicom.part10 import READ_ERRORS
 
 _GROUP = ("125007", "DCM")
@@ -37,7 +37,7 @@ class _ReportClick:
     frame_of_reference_uid: str
 
 
-def clicks_of_report(header: Dataset, source: str) -> tuple[AnyClicks, ...]:
+def read_report_clicks(header: Dataset, source: str) -> tuple[AnyClicks, ...]:
     """Returns the clicks of a DICOM SR: one part for each frame of reference, and one for all clicks in images.
 
     A click is a measurement group with a point (SCOORD3D in the patient, or SCOORD in an image) whose purpose is seed
@@ -53,7 +53,7 @@ def clicks_of_report(header: Dataset, source: str) -> tuple[AnyClicks, ...]:
     """
     try:
         clicks = [click for group in _measurement_groups(header) for click in _clicks(group)]
-        series_uid = series_of_report(header)
+        series_uid = referenced_series_uid(header)
     except READ_ERRORS as error:
         raise ClickError(
             f"{source}: the seed points cannot be read: {type(error).__name__}: {error}",
@@ -69,13 +69,16 @@ def clicks_of_report(header: Dataset, source: str) -> tuple[AnyClicks, ...]:
     return (*parts, PendingClicks(pending, source)) if pending else parts
 
 
-def series_of_report(header: Dataset) -> str | None:
+def referenced_series_uid(header: Dataset) -> str | None:
     """Returns the UID of the image series that an SR refers to, or None if it is not exactly one."""
     series = {
         str(item.get("SeriesInstanceUID"))
         for study in header.get("CurrentRequestedProcedureEvidenceSequence", ())
         for item in study.get("ReferencedSeriesSequence", ())
-        if any(instance.get("ReferencedSOPClassUID") in IMAGES for instance in item.get("ReferencedSOPSequence", ()))
+        if any(
+            instance.get("ReferencedSOPClassUID") in IMAGE_SOP_CLASSES
+            for instance in item.get("ReferencedSOPSequence", ())
+        )
     }
     return series.pop() if len(series) == 1 else None
 

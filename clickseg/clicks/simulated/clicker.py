@@ -14,14 +14,14 @@ from itertools import chain, cycle, islice
 import numpy as np
 
 from clickseg.clicks.click import Polarity
-from clickseg.clicks.simulated.regions import Depth, Region, Regions, Spacing, depth_on_host
-from clickseg.core.arrays import Box, Doubles, Mask, Triple
+from clickseg.clicks.simulated.regions import DepthFunction, Region, Regions, Spacing, depth_on_host
+from clickseg.core.arrays import Box, FloatArray, Mask, Triple
 from clickseg.core.errors import ClickError
 
 _UNIT_SPACING: Spacing = (1.0, 1.0, 1.0)
 
 
-class Choice(str, Enum):
+class VoxelChoice(str, Enum):
     """How a voxel of a mask is chosen.
 
     ``largest``: the deepest voxel of the largest region. ``depth``: a random region, weighted by size, and in it a
@@ -34,7 +34,7 @@ class Choice(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class VoxelClick:
+class SimulatedClick:
     """A simulated click.
 
     Attributes:
@@ -56,24 +56,24 @@ class Clicker:
         depth: The function that computes depth.
     """
 
-    choice: Choice
+    choice: VoxelChoice
     spacing: Spacing = _UNIT_SPACING
-    depth: Depth = depth_on_host
+    depth: DepthFunction = depth_on_host
 
-    def corrective(self, truth: Mask, prediction: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
+    def corrective_clicks(self, truth: Mask, prediction: Mask, rng: np.random.Generator) -> tuple[SimulatedClick, ...]:
         """Returns a foreground click into false negatives and a background click into false positives (SW-FastEdit).
 
         A click is missing if there are no such voxels.
         """
         return self._click_both(truth & ~prediction, prediction & ~truth, rng)
 
-    def non_corrective(self, truth: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
+    def non_corrective_clicks(self, truth: Mask, rng: np.random.Generator) -> tuple[SimulatedClick, ...]:
         """Returns a foreground click and a background click by the ground truth alone, not by a prediction."""
         return self._click_both(truth, ~truth, rng)
 
-    def patch_based(
+    def patch_based_clicks(
         self, truth: Mask, prediction: Mask, patch: Triple, rng: np.random.Generator
-    ) -> tuple[VoxelClick, ...]:
+    ) -> tuple[SimulatedClick, ...]:
         """Returns corrective clicks in the patch with the lowest Dice coefficient; among equals, with the most errors.
 
         Args:
@@ -87,52 +87,52 @@ class Clicker:
             return ()
         worst = min(boxes, key=lambda box: _dice_and_negative_errors(truth[box], prediction[box]))
         origin = [axis_range.start for axis_range in worst]
-        clicks = self.corrective(truth[worst], prediction[worst], rng)
-        return tuple(VoxelClick(_add_offset(click.voxel, origin), click.polarity) for click in clicks)
+        clicks = self.corrective_clicks(truth[worst], prediction[worst], rng)
+        return tuple(SimulatedClick(_add_offset(click.voxel, origin), click.polarity) for click in clicks)
 
-    def largest_error(self, truth: Mask, prediction: Mask, rng: np.random.Generator) -> VoxelClick | None:
+    def largest_error_click(self, truth: Mask, prediction: Mask, rng: np.random.Generator) -> SimulatedClick | None:
         """Returns a click into the largest region of wrong voxels (CVPR 2025, interactive), or None without errors.
 
         The region may contain false negatives and false positives. The polarity is the ground truth of the voxel.
         """
         voxel = self._choose(truth != prediction, rng)
-        return None if voxel is None else VoxelClick(voxel, _to_polarity(bool(truth[voxel])))
+        return None if voxel is None else SimulatedClick(voxel, _to_polarity(bool(truth[voxel])))
 
-    def inside(self, mask: Mask, rng: np.random.Generator) -> Triple:
+    def choose_voxel(self, mask: Mask, rng: np.random.Generator) -> Triple:
         """Chooses a voxel of a mask, which must not be empty."""
         voxel = self._choose(mask, rng)
         if voxel is None:
             raise ClickError("cannot click into an empty mask: expected a mask with at least one voxel")
         return voxel
 
-    def _click_both(self, foreground: Mask, background: Mask, rng: np.random.Generator) -> tuple[VoxelClick, ...]:
+    def _click_both(self, foreground: Mask, background: Mask, rng: np.random.Generator) -> tuple[SimulatedClick, ...]:
         masks = ((foreground, Polarity.FOREGROUND), (background, Polarity.BACKGROUND))
         voxels = [(self._choose(mask, rng), polarity) for mask, polarity in masks]
-        return tuple(VoxelClick(voxel, polarity) for voxel, polarity in voxels if voxel is not None)
+        return tuple(SimulatedClick(voxel, polarity) for voxel, polarity in voxels if voxel is not None)
 
     def _choose(self, mask: Mask, rng: np.random.Generator) -> Triple | None:
         if not mask.any():
             return None
-        if self.choice is Choice.UNIFORM:
+        if self.choice is VoxelChoice.UNIFORM:
             return _to_triple(np.unravel_index(rng.choice(np.flatnonzero(mask)), mask.shape))
         regions = Regions(mask)
-        if self.choice is Choice.LARGEST:
-            return self._choose_deepest(regions.region(regions.largest), rng)
-        number = 1 + int(rng.choice(len(regions), p=regions.voxels / regions.voxels.sum()))
+        if self.choice is VoxelChoice.LARGEST:
+            return self._choose_deepest(regions.region(regions.largest_number), rng)
+        number = 1 + int(rng.choice(len(regions), p=regions.voxel_counts / regions.voxel_counts.sum()))
         return self._choose_by_depth(regions.region(number), rng)
 
     def _choose_deepest(self, region: Region, rng: np.random.Generator) -> Triple:
         distances = self.depth(region.mask, self.spacing)
         deepest = np.argwhere(distances == distances.max())
-        return _add_offset(_to_triple(deepest[rng.integers(len(deepest))]), region.first)
+        return _add_offset(_to_triple(deepest[rng.integers(len(deepest))]), region.origin)
 
     def _choose_by_depth(self, region: Region, rng: np.random.Generator) -> Triple:
         weights = self.depth(region.mask, self.spacing).ravel().astype(np.float64)
         voxel = np.unravel_index(rng.choice(weights.size, p=weights / weights.sum()), region.mask.shape)
-        return _add_offset(_to_triple(voxel), region.first)
+        return _add_offset(_to_triple(voxel), region.origin)
 
 
-def spread(mask: Mask, count: int, rng: np.random.Generator) -> tuple[Triple, ...]:
+def spread_voxels(mask: Mask, count: int, rng: np.random.Generator) -> tuple[Triple, ...]:
     """Returns the centres of random regions, then voxels at the borders of these regions in turn.
 
     The clicks do not depend on a prediction (autoPET IV).
@@ -153,7 +153,7 @@ def spread(mask: Mask, count: int, rng: np.random.Generator) -> tuple[Triple, ..
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class ClickNoise:
     """Errors in the position of clicks.
 
     About a quarter of the clicks of annotators are outside the structure that they mark. Simulated users without such
@@ -165,9 +165,9 @@ class Noise:
     """
 
     jitter_mm: float = 0.0
-    outside: float = 0.0
+    outside_probability: float = 0.0
 
-    def applied(self, click: VoxelClick, truth: Mask, spacing: Spacing, rng: np.random.Generator) -> VoxelClick:
+    def apply(self, click: SimulatedClick, truth: Mask, spacing: Spacing, rng: np.random.Generator) -> SimulatedClick:
         """Moves a click by a random error. The click stays within the volume.
 
         Args:
@@ -176,7 +176,7 @@ class Noise:
             spacing: The voxel spacing along each axis in mm.
             rng: The generator of the error.
         """
-        if rng.random() < self.outside:
+        if rng.random() < self.outside_probability:
             return replace(click, voxel=_find_voxel_outside(click, truth, spacing, rng))
         offset = rng.normal(0, self.jitter_mm, 3) / np.array(spacing)
         return replace(click, voxel=_clip_to_volume(np.array(click.voxel) + np.rint(offset), truth.shape))
@@ -213,20 +213,20 @@ def _to_triple(voxel: Sequence[np.integer] | np.ndarray | tuple[np.intp, ...]) -
 def _find_centre(region: Region) -> Triple:
     """Returns the deepest voxel; the first of several equally deep voxels."""
     distances = depth_on_host(region.mask, _UNIT_SPACING)
-    return _add_offset(_to_triple(np.unravel_index(int(distances.argmax()), distances.shape)), region.first)
+    return _add_offset(_to_triple(np.unravel_index(int(distances.argmax()), distances.shape)), region.origin)
 
 
 def _choose_border_voxel(region: Region, rng: np.random.Generator) -> Triple:
     """Returns a random voxel among the voxels of the lowest depth."""
     distances = depth_on_host(region.mask, _UNIT_SPACING)
     border = np.argwhere(distances == distances[region.mask].min())
-    return _add_offset(_to_triple(border[rng.integers(len(border))]), region.first)
+    return _add_offset(_to_triple(border[rng.integers(len(border))]), region.origin)
 
 
-def _find_voxel_outside(click: VoxelClick, truth: Mask, spacing: Spacing, rng: np.random.Generator) -> Triple:
+def _find_voxel_outside(click: SimulatedClick, truth: Mask, spacing: Spacing, rng: np.random.Generator) -> Triple:
     """Returns the first voxel of the other polarity in a random direction, or the last voxel within the volume."""
     direction = rng.normal(size=3)
-    step: Doubles = direction / np.linalg.norm(direction) * min(spacing) / np.array(spacing)
+    step: FloatArray = direction / np.linalg.norm(direction) * min(spacing) / np.array(spacing)
     is_foreground = click.polarity is Polarity.FOREGROUND
     position = np.array(click.voxel, dtype=np.float64)
     while True:
@@ -236,6 +236,6 @@ def _find_voxel_outside(click: VoxelClick, truth: Mask, spacing: Spacing, rng: n
             return voxel
 
 
-def _clip_to_volume(voxel: Doubles, shape: tuple[int, ...]) -> Triple:
+def _clip_to_volume(voxel: FloatArray, shape: tuple[int, ...]) -> Triple:
     i, j, k = (int(index) for index in np.clip(voxel, 0, np.array(shape) - 1))
     return i, j, k

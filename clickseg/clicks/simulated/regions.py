@@ -10,7 +10,7 @@ import edt
 import numpy as np
 from scipy import ndimage
 
-from clickseg.core.arrays import Box, Indices, Integers, Mask, Values
+from clickseg.core.arrays import Box, Float32Array, IndexArray, IntegerArray, Mask
 from clickseg.core.device import Device
 from clickseg.core.errors import DeviceMemoryError
 
@@ -20,7 +20,7 @@ _NEIGHBOURS: Final = ndimage.generate_binary_structure(3, 3)
 Spacing: TypeAlias = tuple[float, float, float]
 """The voxel spacing along each axis in mm, or 1 along each axis for distances in voxels."""
 
-Depth: TypeAlias = Callable[[Mask, Spacing], Values]
+DepthFunction: TypeAlias = Callable[[Mask, Spacing], Float32Array]
 """Returns the depth of each voxel [I, J, K] of a mask: its distance to the nearest voxel outside the mask.
 
 Voxels beyond the border of the array are outside. The mask is on the host.
@@ -39,10 +39,10 @@ class Region:
 
     box: Box
     mask: Mask
-    voxels: int
+    voxel_count: int
 
     @property
-    def first(self) -> tuple[int, int, int]:
+    def origin(self) -> tuple[int, int, int]:
         """The first voxel of the box."""
         i, j, k = (axis_range.start for axis_range in self.box)
         return i, j, k
@@ -57,36 +57,36 @@ class Regions:
 
     def __init__(self, mask: Mask) -> None:
         """Finds the regions of a mask."""
-        self._numbers: Integers = ndimage.label(mask, _NEIGHBOURS)[0]
+        self._numbers: IntegerArray = ndimage.label(mask, _NEIGHBOURS)[0]
         self._boxes: Sequence[Box] = ndimage.find_objects(self._numbers)
-        self.voxels: Indices = np.bincount(self._numbers[mask], minlength=len(self._boxes) + 1)[1:]
+        self.voxel_counts: IndexArray = np.bincount(self._numbers[mask], minlength=len(self._boxes) + 1)[1:]
 
     def __len__(self) -> int:
-        return len(self.voxels)
+        return len(self.voxel_counts)
 
     def region(self, number: int) -> Region:
         """Returns the region of a number."""
         box = self._boxes[number - 1]
-        return Region(box, self._numbers[box] == number, int(self.voxels[number - 1]))
+        return Region(box, self._numbers[box] == number, int(self.voxel_counts[number - 1]))
 
     @property
-    def largest(self) -> int:
+    def largest_number(self) -> int:
         """The number of the largest region; the first of several equally large regions. There must be at least one."""
-        return 1 + int(self.voxels.argmax())
+        return 1 + int(self.voxel_counts.argmax())
 
 
-def depth_on_host(mask: Mask, spacing: Spacing) -> Values:
+def depth_on_host(mask: Mask, spacing: Spacing) -> Float32Array:
     """Computes depth on the host; see ``DepthFunction``."""
-    distances: Values = edt.edt(np.ascontiguousarray(mask), anisotropy=spacing, black_border=True, parallel=1)
+    distances: Float32Array = edt.edt(np.ascontiguousarray(mask), anisotropy=spacing, black_border=True, parallel=1)
     return distances
 
 
-def depth_on(device: Device) -> Depth:
+def depth_function(device: Device) -> DepthFunction:
     """Returns the depth function for a device. If the device runs out of memory, depth is computed on the host."""
     if device.is_host:
         return depth_on_host
 
-    def depth(mask: Mask, spacing: Spacing) -> Values:
+    def depth(mask: Mask, spacing: Spacing) -> Float32Array:
         try:
             return _depth_on_gpu(device, mask, spacing)
         except DeviceMemoryError:
@@ -95,10 +95,10 @@ def depth_on(device: Device) -> Depth:
     return depth
 
 
-def _depth_on_gpu(device: Device, mask: Mask, spacing: Spacing) -> Values:
+def _depth_on_gpu(device: Device, mask: Mask, spacing: Spacing) -> Float32Array:
     from cupyx.scipy.ndimage import distance_transform_edt
 
-    with device.working():
+    with device.activate():
         padded = device.put(np.pad(mask, 1))  # CuPy ignores voxels beyond the border of the array
-        distances: Values = device.get(distance_transform_edt(padded, sampling=spacing, float64_distances=False))
+        distances: Float32Array = device.get(distance_transform_edt(padded, sampling=spacing, float64_distances=False))
     return distances[1:-1, 1:-1, 1:-1]

@@ -46,9 +46,9 @@ def _make_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Engine:
     if not (_has_torch() and importlib.util.find_spec("tensorrt")):
         raise EngineError("TensorRT is not installed", hint="pip install 'clickseg[tensorrt]'")
     from clickseg.inference.engines.tensorrt_engine import TensorRtEngine
-    from clickseg.inference.engines.torch_engine import cuda_or_cpu
+    from clickseg.inference.engines.torch_engine import resolve_device
 
-    device = cuda_or_cpu("cuda" if settings.device == "auto" else settings.device)
+    device = resolve_device("cuda" if settings.device == "auto" else settings.device)
     return TensorRtEngine(package, device, settings.precision, settings.cache)
 
 
@@ -62,11 +62,11 @@ def _make_torch(package: ModelPackage, settings: RuntimeSettings) -> Engine:
 
 def _resolve_auto(package: ModelPackage, device: str) -> Runtime:
     """Returns the runtime for a device; ignores TorchScript in a package folder, which needs ``--engine torch``."""
-    has_torch_weights = package.has("model.pt") or (package.path.is_file() and package.has(TORCHSCRIPT))
+    has_torch_weights = package.has_weights("model.pt") or (package.path.is_file() and package.has_weights(TORCHSCRIPT))
     wants_cuda = device.startswith("cuda") or (device == "auto" and has_cuda_device())
     if wants_cuda and has_torch_weights and (_has_torch() or device != "auto"):
         return Runtime.TORCH
-    if package.has("model.xml") and not device.startswith("cuda"):
+    if package.has_weights("model.xml") and not device.startswith("cuda"):
         return Runtime.OPENVINO
     if has_torch_weights:
         return Runtime.TORCH

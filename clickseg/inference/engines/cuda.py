@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from clickseg.core.arrays import Values
+from clickseg.core.arrays import Float32Array
 from clickseg.core.errors import DeviceMemoryError, EngineError
 from clickseg.core.text import first_line
 
 
-def run_network(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
+def run_network(
+    network: Callable[[torch.Tensor], torch.Tensor], batch: Float32Array, device: str, runtime: str
+) -> Float32Array:
     """Returns the logits of windows, as an array of the same library as the windows.
 
     If the device runs out of memory, CuPy releases its cached memory, and the network is run again.
@@ -41,14 +43,16 @@ def run_network(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, 
     return _run_once(network, batch, device, runtime)
 
 
-def _run_once(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, device: str, runtime: str) -> Values:
+def _run_once(
+    network: Callable[[torch.Tensor], torch.Tensor], batch: Float32Array, device: str, runtime: str
+) -> Float32Array:
     context = f"on {device} with input {list(batch.shape)}"
     try:
         with torch.inference_mode(), use_device(device, batch):
             return to_array_like(batch, network(to_tensor(batch, device)))
     except EngineError:
         raise
-    except out_of_memory() as error:
+    except out_of_memory_errors() as error:
         reason = first_line(error)
     except (BufferError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -61,7 +65,7 @@ def _run_once(network: Callable[[torch.Tensor], torch.Tensor], batch: Values, de
 
 
 @contextlib.contextmanager
-def use_device(device: str, batch: Values) -> Iterator[None]:
+def use_device(device: str, batch: Float32Array) -> Iterator[None]:
     """Makes a device the current one of torch; for a CuPy array, torch also uses the current CUDA stream of CuPy.
 
     Args:
@@ -75,7 +79,7 @@ def use_device(device: str, batch: Values) -> Iterator[None]:
             yield
 
 
-def _stream(batch: Values) -> torch.cuda.Stream:
+def _stream(batch: Float32Array) -> torch.cuda.Stream:
     """Returns the CUDA stream of a batch: the current one of CuPy, or for a NumPy array that of torch."""
     if isinstance(batch, np.ndarray):
         return torch.cuda.current_stream()
@@ -85,7 +89,7 @@ def _stream(batch: Values) -> torch.cuda.Stream:
     return torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
 
 
-def to_tensor(batch: Values, device: str) -> torch.Tensor:
+def to_tensor(batch: Float32Array, device: str) -> torch.Tensor:
     """Returns an array as a tensor: a NumPy array is copied to the device, a CuPy array shares its memory.
 
     Raises:
@@ -99,18 +103,18 @@ def to_tensor(batch: Values, device: str) -> torch.Tensor:
     return tensor
 
 
-def to_array_like(batch: Values, logits: torch.Tensor) -> Values:
+def to_array_like(batch: Float32Array, logits: torch.Tensor) -> Float32Array:
     """Returns logits (f32, C order) as an array of the same library as a batch."""
     logits = logits.float().contiguous()
     if isinstance(batch, np.ndarray):
         return np.asarray(logits.cpu().numpy())
     import cupy
 
-    array: Values = cupy.from_dlpack(logits)
+    array: Float32Array = cupy.from_dlpack(logits)
     return array
 
 
-def out_of_memory() -> tuple[type[Exception], ...]:
+def out_of_memory_errors() -> tuple[type[Exception], ...]:
     """Returns the exceptions that torch, and CuPy if it is imported, raise when a device is out of memory."""
     cupy = sys.modules.get("cupy")
     return (torch.cuda.OutOfMemoryError, *([cupy.cuda.memory.OutOfMemoryError] if cupy else []))
@@ -121,7 +125,7 @@ def is_out_of_memory(error: Exception) -> bool:
     return any(text in str(error) for text in ("out of memory", "ALLOC_FAILED"))
 
 
-def free_cupy_cache(batch: Values) -> bool:
+def free_cupy_cache(batch: Float32Array) -> bool:
     """If a batch is a CuPy array, frees the memory that CuPy caches; returns whether any was freed."""
     if isinstance(batch, np.ndarray):
         return False

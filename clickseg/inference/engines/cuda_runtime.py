@@ -22,7 +22,7 @@ _NO_DRIVER = "none"
 
 def load_cuda_runtime() -> None:
     """Loads the library into the process, from the system or from the wheel; does nothing if neither has it."""
-    for name in (_LIBRARY, *(str(folder / _LIBRARY) for folder in library_folders())):
+    for name in (_LIBRARY, *(str(folder / _LIBRARY) for folder in cuda_library_folders())):
         try:
             ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
         except OSError:
@@ -30,7 +30,7 @@ def load_cuda_runtime() -> None:
         return
 
 
-def library_folders() -> tuple[Path, ...]:
+def cuda_library_folders() -> tuple[Path, ...]:
     """Returns the folders of this Python environment that contain the library."""
     nvidia = importlib.util.find_spec("nvidia")
     roots = [Path(root) for root in (nvidia.submodule_search_locations or ())] if nvidia else []

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Protocol
 
-from clickseg.core.arrays import Values
-from clickseg.models.package import Weights
+from clickseg.core.arrays import Float32Array
+from clickseg.models.package import WeightsFile
 from clickseg.models.spec import ModelSpec
 
 
@@ -41,11 +41,11 @@ class Engine(Protocol):
         ...
 
     @property
-    def weights(self) -> tuple[Weights, ...]:
+    def weights(self) -> tuple[WeightsFile, ...]:
         """The files that the network was loaded from; the first contains the weights."""
         ...
 
-    def infer(self, batch: Values) -> Values:
+    def infer(self, batch: Float32Array) -> Float32Array:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K], f32.
 
         An engine on CUDA also accepts a CuPy array, and then returns a CuPy array.
@@ -56,7 +56,7 @@ class Engine(Protocol):
         """
         ...
 
-    def smaller(self) -> Engine | None:
+    def with_half_batch(self) -> Engine | None:
         """Returns the same network with half the batch size; None if the batch size is 1."""
         ...
 

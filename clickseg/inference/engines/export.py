@@ -16,7 +16,7 @@ import numpy as np
 import openvino as ov
 
 from clickseg.core.errors import ModelError, OutputError
-from clickseg.core.files import file_sha256, part_of, remove_parts, write_bytes
+from clickseg.core.files import file_sha256, remove_stale_temporaries, temporary_path, write_bytes
 from clickseg.core.validation import read_json
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.openvino_engine import GRAPH
@@ -39,12 +39,12 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     """
     import torch
 
-    from clickseg.inference.engines.torch_engine import load_state
+    from clickseg.inference.engines.torch_engine import load_network
 
     if not package.path.is_dir():
         raise ModelError(f"model {package.name}: expected a bundle folder, got the file {package.path.name}")
     example = np.zeros((1, package.spec.input_channels, *package.spec.window.roi), dtype=np.float32)
-    network = load_state(package).eval()
+    network = load_network(package).eval()
     converted = ov.convert_model(network, example_input=torch.from_numpy(example), input=list(example.shape))
     weights = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
     is_f16 = all(torch.equal(tensor, tensor.half().float()) for tensor in weights)
@@ -96,10 +96,10 @@ def save_openvino(
     """
     path = package.path / "models" / graph
     paths = path, path.with_suffix(".bin")
-    part = part_of(path)
+    part = temporary_path(path)
     parts = part, part.with_suffix(".bin")
     try:
-        remove_parts(path.parent)
+        remove_stale_temporaries(path.parent)
         ov.save_model(network, part, compress_to_fp16=compress_to_f16)
         for new, old in zip(parts, paths, strict=True):
             new.replace(old)
@@ -109,11 +109,11 @@ def save_openvino(
         for path in parts:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-    list_weights(package, tuple(path.name for path in paths))
+    write_weight_digests(package, tuple(path.name for path in paths))
     return paths
 
 
-def list_weights(package: ModelPackage, names: tuple[str, ...]) -> None:
+def write_weight_digests(package: ModelPackage, names: tuple[str, ...]) -> None:
     """Writes the SHA-256 of weights files to the metadata of their package.
 
     Args:

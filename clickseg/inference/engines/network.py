@@ -43,10 +43,10 @@ def build_network(package: ModelPackage) -> torch.nn.Module:
     """
     config = read_json(package.path / CONFIG, ModelError)
     definition = config.get("network_def") if isinstance(config, dict) else None
-    return network_of(definition, f"model {package.name}: {CONFIG.name}: network_def")
+    return build_from_definition(definition, f"model {package.name}: {CONFIG.name}: network_def")
 
 
-def network_of(definition: Any, where: str) -> torch.nn.Module:
+def build_from_definition(definition: Any, where: str) -> torch.nn.Module:
     """Returns the network of a definition, under the same restrictions as ``build_network``.
 
     Args:

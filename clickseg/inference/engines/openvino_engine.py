@@ -8,12 +8,12 @@ from pathlib import Path
 
 import openvino as ov
 
-from clickseg.core.arrays import Values
-from clickseg.core.cache import Slot
+from clickseg.core.arrays import Float32Array
+from clickseg.core.cache import CacheEntry
 from clickseg.core.errors import EngineError
 from clickseg.core.machine import processor_count
 from clickseg.inference.engines.engine import Precision
-from clickseg.models.package import ModelPackage, Weights
+from clickseg.models.package import ModelPackage, WeightsFile
 
 GRAPH, CONSTANTS = "model.xml", "model.bin"
 INT8_GRAPH, INT8_CONSTANTS = "model_int8.xml", "model_int8.bin"
@@ -42,20 +42,20 @@ class OpenVinoEngine:
         self.precision: str = chosen.value
         self._threads = processor_count()
         self._processor = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} ({' '.join(sorted(capabilities))})"
-        self.weights: tuple[Weights, ...] = _load_weights(package, chosen)
+        self.weights: tuple[WeightsFile, ...] = _load_weights(package, chosen)
         self._network = self._compile(core, package, cache)
         self._request = self._network.create_infer_request()
 
-    def infer(self, batch: Values) -> Values:
+    def infer(self, batch: Float32Array) -> Float32Array:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]; the next call overwrites the array."""
         try:
             outputs = self._request.infer([batch], share_inputs=True, share_outputs=True)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed with input {list(batch.shape)}: {_last_line(error)}") from error
-        logits: Values = outputs[0]
+        logits: Float32Array = outputs[0]
         return logits
 
-    def smaller(self) -> None:
+    def with_half_batch(self) -> None:
         """Returns None: the batch size is 1."""
         return
 
@@ -93,7 +93,7 @@ class OpenVinoEngine:
             "roi": spec.window.roi,
             "build": ov.__version__,
         }
-        slot = Slot(
+        slot = CacheEntry(
             cache, "openvino", {**options, **self.describe(), **depends_on, "inputs": spec.input_channels}, ".blob"
         )
         try:
@@ -117,18 +117,18 @@ def _resolve_precision(wanted: Precision, capabilities: list[str]) -> Precision:
     return wanted
 
 
-def _load_weights(package: ModelPackage, precision: Precision) -> tuple[Weights, ...]:
+def _load_weights(package: ModelPackage, precision: Precision) -> tuple[WeightsFile, ...]:
     if precision is not Precision.INT8:
-        return package.weights(CONSTANTS), package.weights(GRAPH)
-    if not package.has(INT8_GRAPH):
+        return package.verify_weights(CONSTANTS), package.verify_weights(GRAPH)
+    if not package.has_weights(INT8_GRAPH):
         raise EngineError(
             f"model {package.name}: no int8 weights",
             hint=f"clickseg export {package.path} --precision int8 --calibrate DIR",
         )
-    return package.weights(INT8_CONSTANTS), package.weights(INT8_GRAPH)
+    return package.verify_weights(INT8_CONSTANTS), package.verify_weights(INT8_GRAPH)
 
 
-def _import_from_cache(core: ov.Core, slot: Slot, options: Mapping[str, object]) -> ov.CompiledModel | None:
+def _import_from_cache(core: ov.Core, slot: CacheEntry, options: Mapping[str, object]) -> ov.CompiledModel | None:
     content = slot.read()
     try:
         return None if content is None else core.import_model(content, "CPU", options)
@@ -136,7 +136,7 @@ def _import_from_cache(core: ov.Core, slot: Slot, options: Mapping[str, object])
         return None
 
 
-def _export_to_cache(compiled: ov.CompiledModel, slot: Slot) -> ov.CompiledModel:
+def _export_to_cache(compiled: ov.CompiledModel, slot: CacheEntry) -> ov.CompiledModel:
     with contextlib.suppress(RuntimeError):  # some networks cannot be exported
         if slot.path is not None:
             slot.write(compiled.export_model().getvalue())

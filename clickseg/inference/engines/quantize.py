@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from clickseg.core.arrays import Values
+from clickseg.core.arrays import Float32Array
 from clickseg.core.errors import EngineError, ModelError
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.engines.export import save_openvino
@@ -37,7 +37,7 @@ class QuantizationResult:
     dice: dict[str, float]
 
 
-def quantize(package: ModelPackage, windows: Sequence[Values]) -> QuantizationResult:
+def quantize(package: ModelPackage, windows: Sequence[Float32Array]) -> QuantizationResult:
     """Writes ``model_int8.xml`` and ``model_int8.bin`` to a package with OpenVINO weights.
 
     Args:
@@ -51,16 +51,16 @@ def quantize(package: ModelPackage, windows: Sequence[Values]) -> QuantizationRe
     """
     if importlib.util.find_spec("nncf") is None:
         raise EngineError("NNCF is not installed", hint="pip install 'clickseg[export]'")
-    if not package.path.is_dir() or not package.has(GRAPH):
+    if not package.path.is_dir() or not package.has_weights(GRAPH):
         raise ModelError(f"model {package.name}: no {GRAPH} to quantize", hint=f"clickseg export {package.path}")
-    network = ov.Core().read_model(str(package.weights(GRAPH).path), str(package.weights(CONSTANTS).path))
+    network = ov.Core().read_model(str(package.verify_weights(GRAPH).path), str(package.verify_weights(CONSTANTS).path))
     network.reshape([1, package.spec.input_channels, *package.spec.window.roi])
-    files = save_openvino(quantized(network, windows), package, INT8_GRAPH)
+    files = save_openvino(quantize_network(network, windows), package, INT8_GRAPH)
     agreement, dice = _compare_with_f32(load_package(package.path), windows)
     return QuantizationResult(files, agreement, dice)
 
 
-def quantized(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
+def quantize_network(network: ov.Model, windows: Sequence[Float32Array]) -> ov.Model:
     """Returns a network with 8 bits, calibrated on windows [C, I, J, K]."""
     with contextlib.redirect_stdout(sys.stderr):  # NNCF prints progress bars
         import nncf
@@ -70,7 +70,7 @@ def quantized(network: ov.Model, windows: Sequence[Values]) -> ov.Model:
         return nncf.quantize(network, dataset, subset_size=len(windows))
 
 
-def _compare_with_f32(package: ModelPackage, windows: Sequence[Values]) -> tuple[float, dict[str, float]]:
+def _compare_with_f32(package: ModelPackage, windows: Sequence[Float32Array]) -> tuple[float, dict[str, float]]:
     """Returns ``agreement`` and ``dice`` of ``QuantizationResult``."""
     engines = [OpenVinoEngine(package, precision) for precision in (Precision.F32, Precision.INT8)]
     pairs = [
@@ -84,7 +84,7 @@ def _compare_with_f32(package: ModelPackage, windows: Sequence[Values]) -> tuple
     return agreement, {name: float(2 * intersection[n] / total[n]) for n, name in enumerate(names) if f32_voxels[n]}
 
 
-def _class_masks(logits: Values, spec: ModelSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _class_masks(logits: Float32Array, spec: ModelSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """Returns the voxels of each class in a window, [classes, I, J, K]."""
     if spec.activation == "sigmoid":
         return np.stack([logits[class_spec.channel] > 0 for class_spec in spec.classes])

@@ -16,8 +16,8 @@ from typing import Any
 import tensorrt as trt
 import torch
 
-from clickseg.core.arrays import Values
-from clickseg.core.cache import Slot
+from clickseg.core.arrays import Float32Array
+from clickseg.core.cache import CacheEntry
 from clickseg.core.errors import DeviceMemoryError, EngineError, ModelError
 from clickseg.core.validation import read_json
 from clickseg.core.version import __version__
@@ -25,8 +25,8 @@ from clickseg.inference.engines.cuda import run_network
 from clickseg.inference.engines.cuda_runtime import driver_version
 from clickseg.inference.engines.engine import Precision, gpu_batch_size
 from clickseg.inference.engines.onnx_export import LOGITS, WINDOWS, to_onnx
-from clickseg.inference.engines.torch_engine import STATE_DICT, load_state
-from clickseg.models.package import CONFIG, ModelPackage, Weights
+from clickseg.inference.engines.torch_engine import STATE_DICT, load_network
+from clickseg.models.package import CONFIG, ModelPackage, WeightsFile
 
 logger = logging.getLogger(__name__)
 
@@ -60,12 +60,12 @@ class TensorRtEngine:
         self.device = device
         self._precision = _resolve_precision(precision)
         self.batch = batch or gpu_batch_size(package.spec)
-        self.weights: tuple[Weights, ...] = (package.weights(STATE_DICT),)
+        self.weights: tuple[WeightsFile, ...] = (package.verify_weights(STATE_DICT),)
         self._package, self._cache = package, cache
         self._input_shape = (self.batch, package.spec.input_channels, *package.spec.window.roi)
         self._output_shape = (self.batch, package.spec.output_channels, *package.spec.window.roi)
         with _current_device(device):
-            slot = Slot(cache, "tensorrt", self._cache_key(), ".plan")
+            slot = CacheEntry(cache, "tensorrt", self._cache_key(), ".plan")
             self._plan, self._digest = self._load_or_compile(slot)
         self.plan_file = slot.path
 
@@ -74,13 +74,13 @@ class TensorRtEngine:
         """The number type of the computation."""
         return self._precision.value
 
-    def infer(self, batch: Values) -> Values:
+    def infer(self, batch: Float32Array) -> Float32Array:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
         if batch.shape != self._input_shape:
             raise EngineError(f"TensorRT: expected input {list(self._input_shape)}, got {list(batch.shape)}")
         return run_network(self._run, batch, self.device, "TensorRT")
 
-    def smaller(self) -> TensorRtEngine | None:
+    def with_half_batch(self) -> TensorRtEngine | None:
         """Returns the same network, compiled for half the batch size; None if the batch size is 1."""
         if self.batch == 1:
             return None
@@ -121,7 +121,7 @@ class TensorRtEngine:
             "windows": self._input_shape,
         }
 
-    def _load_or_compile(self, slot: Slot) -> tuple[Plan, str]:
+    def _load_or_compile(self, slot: CacheEntry) -> tuple[Plan, str]:
         """Returns the plan and its SHA-256."""
         content = slot.read()
         plan = None if content is None else load_plan(content)
@@ -136,7 +136,7 @@ class TensorRtEngine:
 
     def _compile(self) -> bytes:
         logger.info("compiling %s for this GPU with TensorRT: this takes minutes", self._package.name)
-        network = load_state(self._package).eval()
+        network = load_network(self._package).eval()
         try:
             return build_plan(to_onnx(network, self._input_shape, self._precision))
         except EngineError as error:

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from clickseg.core.arrays import Values
+from clickseg.core.arrays import Float32Array
 from clickseg.core.errors import EngineError
 from clickseg.core.text import first_line
 from clickseg.inference.engines.cuda import run_network
 from clickseg.inference.engines.cuda_runtime import check_driver, has_cuda_device
 from clickseg.inference.engines.engine import Precision, gpu_batch_size
 from clickseg.inference.engines.network import build_network
-from clickseg.models.package import TORCHSCRIPT, ModelPackage, Weights
+from clickseg.models.package import TORCHSCRIPT, ModelPackage, WeightsFile
 
 STATE_DICT = "model.pt"
 
@@ -42,11 +42,13 @@ class TorchEngine:
     """A network in evaluation mode, in f32 or with autocast."""
 
     def __init__(self, package: ModelPackage, device: str, precision: Precision) -> None:
-        self.device = cuda_or_cpu(device)
+        self.device = resolve_device(device)
         self._precision = _resolve_precision(precision, self.device)
         self.batch = 1 if self.device == "cpu" else gpu_batch_size(package.spec)
-        self.weights: tuple[Weights, ...] = (package.weights(STATE_DICT if package.has(STATE_DICT) else TORCHSCRIPT),)
-        network = load_state(package) if package.has(STATE_DICT) else _load_script(package)
+        self.weights: tuple[WeightsFile, ...] = (
+            package.verify_weights(STATE_DICT if package.has_weights(STATE_DICT) else TORCHSCRIPT),
+        )
+        network = load_network(package) if package.has_weights(STATE_DICT) else _load_script(package)
         self._network = network.eval().to(self.device)
         self._layout = memory_layout(network, self.device, self._precision)
         set_memory_layout(network, self._layout)
@@ -57,7 +59,7 @@ class TorchEngine:
         """The number type of the computation."""
         return self._precision.value
 
-    def infer(self, batch: Values) -> Values:
+    def infer(self, batch: Float32Array) -> Float32Array:
         """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
         logits = run_network(self._run, batch, self.device, "torch")
         expected = (len(batch), self._package.spec.output_channels, *batch.shape[2:])
@@ -65,7 +67,7 @@ class TorchEngine:
             raise EngineError(f"model {self._package.name}: expected logits {expected}, got {logits.shape}")
         return logits
 
-    def smaller(self) -> TorchEngine | None:
+    def with_half_batch(self) -> TorchEngine | None:
         """Returns the same network with half the batch size; None if the batch size is 1."""
         if self.batch == 1:
             return None
@@ -103,7 +105,7 @@ class TorchEngine:
         return torch.autocast(self.device.partition(":")[0], dtype=dtype, enabled=dtype is not torch.float32)
 
 
-def cuda_or_cpu(device: str) -> str:
+def resolve_device(device: str) -> str:
     """Returns the device for a setting: ``auto`` is CUDA if torch finds a CUDA device, else the CPU.
 
     Raises:
@@ -130,14 +132,14 @@ def gpu_description(device: str) -> str:
 def _resolve_precision(wanted: Precision, device: str) -> Precision:
     """Returns the precision to use; ``auto`` is f16 on CUDA, bf16 on processors with bf16 instructions, else f32."""
     if wanted is Precision.AUTO:
-        return Precision.F16 if device != "cpu" else Precision.BF16 if computes_in_bf16() else Precision.F32
+        return Precision.F16 if device != "cpu" else Precision.BF16 if has_bf16_instructions() else Precision.F32
     if wanted not in _TYPES:
         names = ", ".join(precision.value for precision in _TYPES)
         raise EngineError(f"torch supports {names}, not {wanted.value}")
     return wanted
 
 
-def computes_in_bf16() -> bool:
+def has_bf16_instructions() -> bool:
     """Whether this processor has bf16 instructions."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
@@ -164,9 +166,9 @@ def set_memory_layout(network: torch.nn.Module, layout: torch.memory_format) -> 
             parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
-def load_state(package: ModelPackage) -> torch.nn.Module:
+def load_network(package: ModelPackage) -> torch.nn.Module:
     """Builds the network that ``inference.json`` defines, and loads its weights; all keys must match."""
-    weights = package.weights(STATE_DICT)
+    weights = package.verify_weights(STATE_DICT)
     network = build_network(package)
     try:
         state = torch.load(weights.path, map_location="cpu", weights_only=True)
@@ -181,7 +183,7 @@ def load_state(package: ModelPackage) -> torch.nn.Module:
 def _load_script(package: ModelPackage) -> torch.nn.Module:
     try:
         load: Callable[..., torch.nn.Module] = torch.jit.load
-        network = load(str(package.weights(TORCHSCRIPT).path), map_location="cpu")
+        network = load(str(package.verify_weights(TORCHSCRIPT).path), map_location="cpu")
     except RuntimeError as error:
         raise EngineError(f"model {package.name}: {TORCHSCRIPT} cannot be loaded: {first_line(error)}") from error
     return network

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
-from clickseg.cli.clicks import FORMS, written
+from clickseg.cli.clicks import FORMATS, encode_clicks
 from clickseg.clicks.click import Click, Clicks, Polarity
-from clickseg.clicks.find import clicks_in, read_clicks
-from clickseg.clicks.formats.grand_challenge import Frame
-from clickseg.clicks.formats.structured_report import clicks_of_report
-from clickseg.clicks.image_clicks import ImagePoint, Voxel, placed
+from clickseg.clicks.find import parse_click_file, read_clicks
+from clickseg.clicks.formats.grand_challenge import CoordinateSystem
+from clickseg.clicks.formats.structured_report import read_report_clicks
+from clickseg.clicks.image_clicks import ImagePoint, Voxel, resolve_positions
 from clickseg.core.errors import ClickError, UsageError
-from clickseg.dicom.series import CheckedSeries
+from clickseg.dicom.series import SeriesGeometry
 from tests.helpers import phantoms
-from tests.helpers.dicom_results import CLOCK, violations
-from tests.helpers.reports import probe, report_of, save, seed_point
+from tests.helpers.dicom_results import CLOCK, dciodvfy_errors
+from tests.helpers.reports import make_ohif_sr, make_seed_point_group, make_sr, save_sr
 
 FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
 VOXELS = ((2, 3, 1), (11, 8, 5), (0, 10, 6))
@@ -33,12 +33,12 @@ POLARITIES = (FG, BG, FG)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return phantoms.write(tmp_path_factory.mktemp("series"), phantoms.distinct(phantoms.oblique_geometry()))
+    return phantoms.write(tmp_path_factory.mktemp("series"), phantoms.distinct_volume(phantoms.oblique_geometry()))
 
 
 @pytest.fixture(scope="module")
-def series(folder: Path) -> CheckedSeries:
-    return phantoms.checked(folder)
+def series(folder: Path) -> SeriesGeometry:
+    return phantoms.read_geometry(folder)
 
 
 @pytest.fixture(scope="module")
@@ -165,11 +165,13 @@ def sort_clicks(clicks: Clicks) -> list[tuple[Polarity, tuple[float, ...]]]:
 
 
 @pytest.mark.parametrize("form", CONTENTS)
-def test_all_formats_give_the_same_points(tmp_path: Path, series: CheckedSeries, points: np.ndarray, form: str) -> None:
+def test_all_formats_give_the_same_points(
+    tmp_path: Path, series: SeriesGeometry, points: np.ndarray, form: str
+) -> None:
     name, write = CONTENTS[form]
     (tmp_path / name).write_bytes(write(points))
 
-    found = placed(read_clicks(tmp_path / name), series)
+    found = resolve_positions(read_clicks(tmp_path / name), series)
 
     expected = Clicks(tuple(Click("", p, tuple(x)) for p, x in zip(POLARITIES, points, strict=True)))
     for (polarity, position), (wanted, place) in zip(sort_clicks(found), sort_clicks(expected), strict=True):
@@ -177,9 +179,9 @@ def test_all_formats_give_the_same_points(tmp_path: Path, series: CheckedSeries,
         assert position == pytest.approx(place, abs=0.02)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_written_clicks_are_read_back(tmp_path: Path, series: CheckedSeries, points: np.ndarray, form: str) -> None:
-    candidate = series.candidate
+@pytest.mark.parametrize("form", FORMATS)
+def test_written_clicks_are_read_back(tmp_path: Path, series: SeriesGeometry, points: np.ndarray, form: str) -> None:
+    candidate = series.files
     clicks = Clicks(
         tuple(Click("hook", p, tuple(x)) for p, x in zip(POLARITIES, points, strict=True)),
         candidate.frame_of_reference_uid,
@@ -187,9 +189,9 @@ def test_written_clicks_are_read_back(tmp_path: Path, series: CheckedSeries, poi
     )
     path = tmp_path / {"cvpr": "c.npz", "fcsv": "c.fcsv", "slicer": "c.mrk.json", "sr": "c.dcm"}.get(form, "c.json")
 
-    path.write_bytes(written(clicks, form, series, CLOCK))
+    path.write_bytes(encode_clicks(clicks, form, series, CLOCK))
 
-    found = placed(read_clicks(path), series)
+    found = resolve_positions(read_clicks(path), series)
     assert [p for p, _ in sort_clicks(found)] == [p for p, _ in sort_clicks(clicks)]
     np.testing.assert_allclose([x for _, x in sort_clicks(found)], [x for _, x in sort_clicks(clicks)], atol=0.02)
     if form in ("clickseg", "sr"):
@@ -198,27 +200,27 @@ def test_written_clicks_are_read_back(tmp_path: Path, series: CheckedSeries, poi
 
 
 def test_a_written_sr_has_no_violation(
-    tmp_path: Path, series: CheckedSeries, points: np.ndarray, dciodvfy: str
+    tmp_path: Path, series: SeriesGeometry, points: np.ndarray, dciodvfy: str
 ) -> None:
     clicks = Clicks((Click("", FG, tuple(points[0])), Click("Läsion", BG, tuple(points[1]))))
 
-    (tmp_path / "c.dcm").write_bytes(written(clicks, "sr", series, CLOCK))
+    (tmp_path / "c.dcm").write_bytes(encode_clicks(clicks, "sr", series, CLOCK))
 
-    assert violations(tmp_path / "c.dcm", dciodvfy) == []
+    assert dciodvfy_errors(tmp_path / "c.dcm", dciodvfy) == []
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS if form not in ("clickseg", "slicer", "fcsv")])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("clickseg", "slicer", "fcsv")])
 def test_a_voxel_format_needs_a_series(form: str) -> None:
     with pytest.raises(UsageError, match=f"the form {form} refers to a series"):
-        written(Clicks((Click("", FG, (0, 0, 0)),)), form, None, CLOCK)
+        encode_clicks(Clicks((Click("", FG, (0, 0, 0)),)), form, None, CLOCK)
 
 
 @pytest.mark.parametrize("form", ["deepgrow", "vista3d"])
-def test_a_format_with_one_label_rejects_two(series: CheckedSeries, points: np.ndarray, form: str) -> None:
+def test_a_format_with_one_label_rejects_two(series: SeriesGeometry, points: np.ndarray, form: str) -> None:
     clicks = Clicks(tuple(Click(label, FG, tuple(points[0])) for label in ("a", "b")))
 
     with pytest.raises(ClickError, match="this format has only one label, but the clicks have a, b"):
-        written(clicks, form, series, CLOCK)
+        encode_clicks(clicks, form, series, CLOCK)
 
 
 AMBIGUOUS = [
@@ -233,66 +235,66 @@ AMBIGUOUS = [
 
 @pytest.mark.parametrize(("form", "label", "polarity"), AMBIGUOUS)
 def test_clicks_that_a_format_cannot_represent_are_rejected(
-    series: CheckedSeries, points: np.ndarray, form: str, label: str, polarity: Polarity
+    series: SeriesGeometry, points: np.ndarray, form: str, label: str, polarity: Polarity
 ) -> None:
     with pytest.raises(ClickError, match=f"the form {form} cannot hold them"):
-        written(Clicks((Click(label, polarity, tuple(points[0])),)), form, series, CLOCK)
+        encode_clicks(Clicks((Click(label, polarity, tuple(points[0])),)), form, series, CLOCK)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("label", ["liver, left", 'a "quoted" one', "leber größe", "rib_left_3"])
-def test_labels_of_all_kinds_are_represented(series: CheckedSeries, points: np.ndarray, form: str, label: str) -> None:
+def test_labels_of_all_kinds_are_represented(series: SeriesGeometry, points: np.ndarray, form: str, label: str) -> None:
     clicks = Clicks((Click(label, BG, tuple(points[0])), Click(label, FG, tuple(points[1]))))
 
-    content = written(clicks, form, series, CLOCK)
+    content = encode_clicks(clicks, form, series, CLOCK)
 
-    found = placed(clicks_in(io.BytesIO(content), form), series)
+    found = resolve_positions(parse_click_file(io.BytesIO(content), form), series)
     assert {click.label.removesuffix("-1").removesuffix("-2") for click in found.points} <= {label, ""}
     assert sorted(click.polarity for click in found.points) == [BG, FG]
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_all_formats_but_sr_can_have_no_clicks(series: CheckedSeries, form: str) -> None:
+@pytest.mark.parametrize("form", FORMATS)
+def test_all_formats_but_sr_can_have_no_clicks(series: SeriesGeometry, form: str) -> None:
     if form == "sr":
         with pytest.raises(ClickError, match="expected at least one click"):
-            written(Clicks(), form, series, CLOCK)
+            encode_clicks(Clicks(), form, series, CLOCK)
     else:
-        content = written(Clicks(), form, series, CLOCK)
-        assert placed(clicks_in(io.BytesIO(content), "c.json"), series).points == ()
+        content = encode_clicks(Clicks(), form, series, CLOCK)
+        assert resolve_positions(parse_click_file(io.BytesIO(content), "c.json"), series).points == ()
 
 
-def test_a_click_at_the_outer_edge_is_in_the_last_voxel(series: CheckedSeries) -> None:
+def test_a_click_at_the_outer_edge_is_in_the_last_voxel(series: SeriesGeometry) -> None:
     geometry = series.stack.geometry
     last = np.array(geometry.spatial_shape) - 1
     edge = geometry.map_indices_to_reference(np.array([[0, last[1] + 0.499999, last[2] + 0.499999]]))[0]
     just_over = geometry.map_indices_to_reference(np.array([[0, last[1] + 0.5, last[2] + 0.5]]))[0]
 
     for position in (edge, just_over):
-        assert Voxel.at(tuple(position), series.stack) == (last[2], last[1], len(series.stack.planes) - 1)
+        assert Voxel.from_position(tuple(position), series.stack) == (last[2], last[1], len(series.stack.planes) - 1)
 
 
-def test_a_probe_of_ohif_in_the_patient_is_a_click(tmp_path: Path, series: CheckedSeries, points: np.ndarray) -> None:
-    path = save(probe(series, points[1], in_image=False), tmp_path / "probe.dcm")
+def test_a_probe_of_ohif_in_the_patient_is_a_click(tmp_path: Path, series: SeriesGeometry, points: np.ndarray) -> None:
+    path = save_sr(make_ohif_sr(series, points[1], in_image=False), tmp_path / "probe.dcm")
 
-    (click,) = placed(read_clicks(path), series).points
+    (click,) = resolve_positions(read_clicks(path), series).points
 
     assert (click.label, click.polarity) == ("lesion", BG)
     assert click.position_mm == pytest.approx(points[1], abs=1e-3)
 
 
-def test_a_probe_of_ohif_in_an_image_has_the_pixel_centre_at_one_half(tmp_path: Path, series: CheckedSeries) -> None:
-    path = save(probe(series, np.zeros(3), in_image=True), tmp_path / "probe.dcm")
+def test_a_probe_of_ohif_in_an_image_has_the_pixel_centre_at_one_half(tmp_path: Path, series: SeriesGeometry) -> None:
+    path = save_sr(make_ohif_sr(series, np.zeros(3), in_image=True), tmp_path / "probe.dcm")
 
-    (click,) = placed(read_clicks(path), series).points
+    (click,) = resolve_positions(read_clicks(path), series).points
 
     expected = series.stack.geometry.map_indices_to_reference(np.array([[2, 7, 4]]))[0]
     assert click.position_mm == pytest.approx(expected, abs=1e-3)
 
 
 def test_seed_points_of_other_tools_are_read_with_label_polarity_and_all_points() -> None:
-    group = seed_point("1.2.3", [1, 2, 3, 4, 5, 6], "MULTIPOINT", LongCodeValue="128139")
+    group = make_seed_point_group("1.2.3", [1, 2, 3, 4, 5, 6], "MULTIPOINT", LongCodeValue="128139")
 
-    (clicks,) = clicks_of_report(report_of(group), "sr")
+    (clicks,) = read_report_clicks(make_sr(group), "sr")
 
     assert [(c.label, c.polarity, c.position_mm) for c in clicks.points] == [
         ("hook", BG, (1, 2, 3)),
@@ -301,22 +303,24 @@ def test_seed_points_of_other_tools_are_read_with_label_polarity_and_all_points(
 
 
 def test_a_report_has_one_part_for_each_frame_of_reference() -> None:
-    parts = clicks_of_report(report_of(seed_point("1.2.3", [1, 2, 3]), seed_point("1.2.4", [4, 5, 6])), "sr")
+    parts = read_report_clicks(
+        make_sr(make_seed_point_group("1.2.3", [1, 2, 3]), make_seed_point_group("1.2.4", [4, 5, 6])), "sr"
+    )
 
     assert [(part.frame_of_reference_uid, len(part.points)) for part in parts] == [("1.2.3", 1), ("1.2.4", 1)]
 
 
 def test_a_group_without_a_seed_point_is_ignored_even_if_incomplete() -> None:
-    group = seed_point("1.2.3", [1, 2, 3])
+    group = make_seed_point_group("1.2.3", [1, 2, 3])
     del group.ContentSequence[0].TextValue
     del group.ContentSequence[1]
 
-    assert clicks_of_report(report_of(group), "sr") == ()
+    assert read_report_clicks(make_sr(group), "sr") == ()
 
 
 def test_a_seed_point_that_is_not_finite_is_an_error() -> None:
     with pytest.raises(ClickError, match="expected a position in mm"):
-        clicks_of_report(report_of(seed_point("1.2.3", [float("nan"), 2, 3])), "sr")
+        read_report_clicks(make_sr(make_seed_point_group("1.2.3", [float("nan"), 2, 3])), "sr")
 
 
 FG_BG = [{"fg": [[1, 2, 3]], "bg": [[4, 5, 6]]}]
@@ -344,7 +348,7 @@ def test_cases_of_the_cvpr_challenge_are_read(
 
     read = read_clicks(tmp_path / "case.npz")
 
-    assert [(click.polarity, tuple(click.place)) for click in read.points] == found
+    assert [(click.polarity, tuple(click.position)) for click in read.points] == found
 
 
 DAMAGED = ["(" * 3000, "'''abc", "-" * 9000 + "1", "{'descr': '|V0', 'fortran_order': False, 'shape': (1,)}"]
@@ -360,17 +364,17 @@ def test_a_case_with_a_damaged_array_is_an_error(tmp_path: Path, header: str) ->
         read_clicks(tmp_path / "case.npz")
 
 
-def test_a_point_in_an_image_of_another_series_is_an_error(series: CheckedSeries) -> None:
+def test_a_point_in_an_image_of_another_series_is_an_error(series: SeriesGeometry) -> None:
     with pytest.raises(ClickError, match=r"image 9\.9 is not in the series"):
         ImagePoint("9.9", 1.5, 1.5).position_mm(series.stack)
 
 
 @pytest.mark.parametrize("voxel", [(13, 0, 0), (0, 11, 0), (0, 0, 7)])
-def test_a_voxel_outside_the_series_is_an_error(tmp_path: Path, series: CheckedSeries, voxel: tuple[int, ...]) -> None:
+def test_a_voxel_outside_the_series_is_an_error(tmp_path: Path, series: SeriesGeometry, voxel: tuple[int, ...]) -> None:
     (tmp_path / "p.json").write_text(json.dumps({"foreground": [[1, 1, 1], list(voxel)], "background": []}))
 
     with pytest.raises(ClickError, match=r"p\.json: click 2: voxel .* is outside the series of \(13, 11, 7\) voxels"):
-        placed(read_clicks(tmp_path / "p.json"), series)
+        resolve_positions(read_clicks(tmp_path / "p.json"), series)
 
 
 @pytest.mark.parametrize("point", [[1.5, 2, 3], [-1, 2, 3]])
@@ -384,5 +388,5 @@ def test_points_that_are_not_voxels_are_an_error_that_names_the_other_coordinate
     with pytest.raises(ClickError, match="point 1: expected a voxel") as caught:
         read_clicks(tmp_path / "p.json")
     assert caught.value.hint == "--clicks-frame lps reads the points as LPS mm"
-    (click,) = read_clicks(tmp_path / "p.json", Frame.LPS).points
+    (click,) = read_clicks(tmp_path / "p.json", CoordinateSystem.LPS).points
     assert click.position_mm == tuple(point)

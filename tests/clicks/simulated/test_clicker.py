@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
 from clickseg.clicks.click import Polarity
-from clickseg.clicks.simulated.clicker import Choice, Clicker, Noise, VoxelClick, spread
+from clickseg.clicks.simulated.clicker import Clicker, ClickNoise, SimulatedClick, VoxelChoice, spread_voxels
 
 SHAPE = (14, 11, 17)
 SPACING = (1.7, 0.9, 3.1)
@@ -51,7 +51,7 @@ def test_the_largest_error_is_clicked_at_its_deepest_voxel(seed: int, density: f
     errors = components(truth != prediction)
     sizes = np.bincount(errors.ravel())[1:]
 
-    click = Clicker(Choice.LARGEST, SPACING).largest_error(truth, prediction, np.random.default_rng(seed))
+    click = Clicker(VoxelChoice.LARGEST, SPACING).largest_error_click(truth, prediction, np.random.default_rng(seed))
 
     assert click is not None
     region = errors == errors[click.voxel]
@@ -66,25 +66,25 @@ def test_all_equally_deep_voxels_are_clicked_sooner_or_later() -> None:
     truth[3, 4, 5:9] = True
     rng = np.random.default_rng(42)
 
-    voxels = {Clicker(Choice.LARGEST).largest_error(truth, prediction, rng).voxel for _ in range(200)}
+    voxels = {Clicker(VoxelChoice.LARGEST).largest_error_click(truth, prediction, rng).voxel for _ in range(200)}
 
     assert voxels == {(3, 4, k) for k in range(5, 9)}
 
 
 def test_a_perfect_prediction_gets_no_click() -> None:
     truth = blobs(1)
-    for choice in Choice:
-        assert Clicker(choice).corrective(truth, truth, np.random.default_rng(0)) == ()
-        assert Clicker(choice).patch_based(truth, truth, (4, 4, 4), np.random.default_rng(0)) == ()
-    assert Clicker(Choice.LARGEST).largest_error(truth, truth, np.random.default_rng(0)) is None
+    for choice in VoxelChoice:
+        assert Clicker(choice).corrective_clicks(truth, truth, np.random.default_rng(0)) == ()
+        assert Clicker(choice).patch_based_clicks(truth, truth, (4, 4, 4), np.random.default_rng(0)) == ()
+    assert Clicker(VoxelChoice.LARGEST).largest_error_click(truth, truth, np.random.default_rng(0)) is None
 
 
-@pytest.mark.parametrize("choice", list(Choice))
-def test_corrective_clicks_are_in_false_negatives_and_false_positives(choice: Choice) -> None:
+@pytest.mark.parametrize("choice", list(VoxelChoice))
+def test_corrective_clicks_are_in_false_negatives_and_false_positives(choice: VoxelChoice) -> None:
     truth, prediction = blobs(1, 0.3), blobs(2, 0.3)
     rng = np.random.default_rng(3)
     for _ in range(50):
-        foreground, background = Clicker(choice, SPACING).corrective(truth, prediction, rng)
+        foreground, background = Clicker(choice, SPACING).corrective_clicks(truth, prediction, rng)
 
         assert (foreground.polarity, background.polarity) == (Polarity.FOREGROUND, Polarity.BACKGROUND)
         assert truth[foreground.voxel]
@@ -93,23 +93,23 @@ def test_corrective_clicks_are_in_false_negatives_and_false_positives(choice: Ch
         assert not truth[background.voxel]
 
 
-@pytest.mark.parametrize("choice", list(Choice))
-def test_without_voxels_of_a_kind_its_click_is_missing(choice: Choice) -> None:
+@pytest.mark.parametrize("choice", list(VoxelChoice))
+def test_without_voxels_of_a_kind_its_click_is_missing(choice: VoxelChoice) -> None:
     truth, empty = blobs(4), np.zeros(SHAPE, bool)
     rng = np.random.default_rng(5)
 
-    (missed,) = Clicker(choice).corrective(truth, empty, rng)
-    (false,) = Clicker(choice).corrective(empty, truth, rng)
+    (missed,) = Clicker(choice).corrective_clicks(truth, empty, rng)
+    (false,) = Clicker(choice).corrective_clicks(empty, truth, rng)
 
     assert (missed.polarity, false.polarity) == (Polarity.FOREGROUND, Polarity.BACKGROUND)
 
 
-@pytest.mark.parametrize("choice", list(Choice))
-def test_non_corrective_clicks_follow_the_ground_truth_alone(choice: Choice) -> None:
+@pytest.mark.parametrize("choice", list(VoxelChoice))
+def test_non_corrective_clicks_follow_the_ground_truth_alone(choice: VoxelChoice) -> None:
     truth = blobs(6, 0.3)
     rng = np.random.default_rng(7)
     for _ in range(50):
-        foreground, background = Clicker(choice).non_corrective(truth, rng)
+        foreground, background = Clicker(choice).non_corrective_clicks(truth, rng)
 
         assert truth[foreground.voxel]
         assert not truth[background.voxel]
@@ -120,7 +120,9 @@ def test_uniform_clicks_hit_all_voxels_equally_often() -> None:
     truth[1:4, 2:6, 3:5] = truth[9, 9, 9] = True
     rng = np.random.default_rng(8)
 
-    hits = Counter(Clicker(Choice.UNIFORM).corrective(truth, ~truth & False, rng)[0].voxel for _ in range(5000))
+    hits = Counter(
+        Clicker(VoxelChoice.UNIFORM).corrective_clicks(truth, ~truth & False, rng)[0].voxel for _ in range(5000)
+    )
 
     assert len(hits) == 25
     assert all(120 < count < 290 for count in hits.values())
@@ -133,7 +135,7 @@ def test_clicks_by_depth_hit_a_voxel_in_proportion_to_its_depth() -> None:
     rng = np.random.default_rng(9)
     hits = np.zeros(truth.shape)
     for _ in range(8000):
-        hits[Clicker(Choice.DEPTH).corrective(truth, ~truth & False, rng)[0].voxel] += 1
+        hits[Clicker(VoxelChoice.DEPTH).corrective_clicks(truth, ~truth & False, rng)[0].voxel] += 1
 
     expected = depths(truth, (1, 1, 1))
     for distance in np.unique(expected[truth]):
@@ -147,7 +149,7 @@ def test_the_worst_patch_is_clicked() -> None:
     truth[5, 5, 9:11] = True  # two voxels are missed
     prediction[6, 6, 1] = True  # a false positive: a Dice coefficient of 0 too, but fewer errors
 
-    (click,) = Clicker(Choice.LARGEST).patch_based(truth, prediction, (4, 4, 4), np.random.default_rng(0))
+    (click,) = Clicker(VoxelChoice.LARGEST).patch_based_clicks(truth, prediction, (4, 4, 4), np.random.default_rng(0))
 
     assert click.voxel in {(5, 5, 9), (5, 5, 10)}
 
@@ -162,7 +164,7 @@ def cubes() -> np.ndarray:
 def test_centres_are_first_then_borders_in_the_same_order() -> None:
     mask = cubes()
 
-    voxels = spread(mask, 8, np.random.default_rng(1))
+    voxels = spread_voxels(mask, 8, np.random.default_rng(1))
 
     assert set(voxels[:3]) == CUBE_CENTRES
     assert not CUBE_CENTRES & set(voxels[3:])
@@ -173,7 +175,7 @@ def test_centres_are_first_then_borders_in_the_same_order() -> None:
 
 
 def test_if_there_are_more_regions_than_clicks_some_are_chosen() -> None:
-    chosen = {spread(cubes(), 1, np.random.default_rng(seed)) for seed in range(50)}
+    chosen = {spread_voxels(cubes(), 1, np.random.default_rng(seed)) for seed in range(50)}
 
     assert chosen == {(centre,) for centre in CUBE_CENTRES}
 
@@ -182,20 +184,20 @@ def test_a_region_of_one_voxel_is_its_own_centre_and_border() -> None:
     mask = np.zeros(GRID, bool)
     mask[0, 13, 5] = True
 
-    assert spread(mask, 3, np.random.default_rng(0)) == ((0, 13, 5),) * 3
+    assert spread_voxels(mask, 3, np.random.default_rng(0)) == ((0, 13, 5),) * 3
 
 
 def test_all_voxels_of_a_border_are_clicked_sooner_or_later() -> None:
     mask = np.zeros(GRID, bool)
     mask[CUBES[0]] = True
 
-    borders = set(spread(mask, 600, np.random.default_rng(2))[1:])
+    borders = set(spread_voxels(mask, 600, np.random.default_rng(2))[1:])
 
     assert borders == {tuple(int(i) for i in voxel) for voxel in np.argwhere(mask)} - {(2, 2, 2)}
 
 
 def test_an_empty_mask_gets_no_click() -> None:
-    assert spread(np.zeros(GRID, bool), 5, np.random.default_rng(0)) == ()
+    assert spread_voxels(np.zeros(GRID, bool), 5, np.random.default_rng(0)) == ()
 
 
 def ball(radius_mm: float) -> np.ndarray:
@@ -204,16 +206,16 @@ def ball(radius_mm: float) -> np.ndarray:
 
 
 def test_without_noise_a_click_is_unchanged() -> None:
-    click = VoxelClick(BALL_CENTRE, Polarity.FOREGROUND)
+    click = SimulatedClick(BALL_CENTRE, Polarity.FOREGROUND)
 
-    assert Noise().applied(click, ball(8), BALL_SPACING, np.random.default_rng(0)) == click
+    assert ClickNoise().apply(click, ball(8), BALL_SPACING, np.random.default_rng(0)) == click
 
 
 def test_jitter_has_the_given_standard_deviation_in_mm_along_each_axis() -> None:
-    click, rng = VoxelClick(BALL_CENTRE, Polarity.FOREGROUND), np.random.default_rng(1)
-    truth, noise = ball(8), Noise(jitter_mm=4.0)
+    click, rng = SimulatedClick(BALL_CENTRE, Polarity.FOREGROUND), np.random.default_rng(1)
+    truth, noise = ball(8), ClickNoise(jitter_mm=4.0)
 
-    moved = [noise.applied(click, truth, BALL_SPACING, rng).voxel for _ in range(4000)]
+    moved = [noise.apply(click, truth, BALL_SPACING, rng).voxel for _ in range(4000)]
 
     assert (np.array(moved) - BALL_CENTRE).std(axis=0) * BALL_SPACING == pytest.approx([4.0] * 3, rel=0.06)
 
@@ -221,9 +223,9 @@ def test_jitter_has_the_given_standard_deviation_in_mm_along_each_axis() -> None
 @pytest.mark.parametrize("polarity", list(Polarity))
 def test_a_click_outside_is_just_beyond_the_border(polarity: Polarity) -> None:
     truth = ball(8) if polarity is Polarity.FOREGROUND else ~ball(8)
-    click, rng = VoxelClick(BALL_CENTRE, polarity), np.random.default_rng(2)
+    click, rng = SimulatedClick(BALL_CENTRE, polarity), np.random.default_rng(2)
     for _ in range(100):
-        moved = Noise(outside=1.0).applied(click, truth, BALL_SPACING, rng)
+        moved = ClickNoise(outside_probability=1.0).apply(click, truth, BALL_SPACING, rng)
 
         distance_mm = np.linalg.norm((np.array(moved.voxel) - BALL_CENTRE) * BALL_SPACING)
         assert moved.polarity is polarity
@@ -231,10 +233,10 @@ def test_a_click_outside_is_just_beyond_the_border(polarity: Polarity) -> None:
         assert 8 < distance_mm < 8 + np.linalg.norm(BALL_SPACING)
 
 
-@pytest.mark.parametrize("noise", [Noise(jitter_mm=500.0), Noise(outside=1.0)])
-def test_a_click_stays_in_the_volume(noise: Noise) -> None:
+@pytest.mark.parametrize("noise", [ClickNoise(jitter_mm=500.0), ClickNoise(outside_probability=1.0)])
+def test_a_click_stays_in_the_volume(noise: ClickNoise) -> None:
     everywhere, rng = np.ones(BALL_SHAPE, bool), np.random.default_rng(3)
     for voxel in (BALL_CENTRE, (0, 0, 0), (29, 39, 49)):
-        moved = noise.applied(VoxelClick(voxel, Polarity.FOREGROUND), everywhere, BALL_SPACING, rng)
+        moved = noise.apply(SimulatedClick(voxel, Polarity.FOREGROUND), everywhere, BALL_SPACING, rng)
 
         assert all(0 <= index < count for index, count in zip(moved.voxel, BALL_SHAPE, strict=True))

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from clickseg.clicks.simulated.clicker import Choice, Clicker
-from clickseg.clicks.simulated.regions import Regions, depth_on, depth_on_host
-from clickseg.core.device import HOST, device_of
+from clickseg.clicks.simulated.clicker import Clicker, VoxelChoice
+from clickseg.clicks.simulated.regions import Regions, depth_function, depth_on_host
+from clickseg.core.device import HOST, array_device
 from clickseg.core.errors import DeviceMemoryError
 from clickseg.inference.engines.cuda_runtime import has_cuda_device
-from tests.helpers.duck import Duck, FakeDevice
+from tests.helpers.fake_device import FakeDevice, FakeDeviceArray
 
 SHAPE = (14, 11, 17)
 SPACING = (1.7, 0.9, 3.1)
@@ -46,7 +46,7 @@ def components(mask: np.ndarray) -> np.ndarray:
 class FullDevice(FakeDevice):
     """A device without free memory."""
 
-    def working(self) -> AbstractContextManager[None]:
+    def activate(self) -> AbstractContextManager[None]:
         raise DeviceMemoryError("CUDA device 0: out of memory")
 
 
@@ -54,10 +54,10 @@ class FullDevice(FakeDevice):
 def cupyx(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulates the distance transform of CuPy, which ignores voxels beyond the array and rejects host arrays."""
 
-    def transform(image: Duck, sampling: Sequence[float], *, float64_distances: bool) -> Duck:
-        assert isinstance(image, Duck)
+    def transform(image: FakeDeviceArray, sampling: Sequence[float], *, float64_distances: bool) -> FakeDeviceArray:
+        assert isinstance(image, FakeDeviceArray)
         dtype = np.float64 if float64_distances else np.float32
-        return Duck(np.asarray(ndimage.distance_transform_edt(image.there, sampling=sampling), dtype))
+        return FakeDeviceArray(np.asarray(ndimage.distance_transform_edt(image.host_array, sampling=sampling), dtype))
 
     module = types.ModuleType("cupyx.scipy.ndimage")
     module.distance_transform_edt = transform  # type: ignore[attr-defined]
@@ -76,12 +76,12 @@ def test_regions_are_equal_to_those_of_itk(seed: int, density: float) -> None:
     regions = Regions(mask)
 
     assert len(regions) == count
-    assert Counter(regions.voxels.tolist()) == Counter(np.bincount(expected.ravel())[1:].tolist())
+    assert Counter(regions.voxel_counts.tolist()) == Counter(np.bincount(expected.ravel())[1:].tolist())
     if count:
         union = np.zeros(SHAPE, bool)
         for number in range(1, count + 1):
             region = regions.region(number)
-            assert region.mask.sum() == region.voxels
+            assert region.mask.sum() == region.voxel_count
             union[region.box] |= region.mask
         assert (union == mask).all()
 
@@ -89,8 +89,8 @@ def test_regions_are_equal_to_those_of_itk(seed: int, density: float) -> None:
 def test_a_single_row_of_voxels_has_regions() -> None:
     regions = Regions(np.array([[[1, 0, 1, 1, 0, 0, 1]]], bool))
 
-    assert regions.voxels.tolist() == [1, 2, 1]
-    assert regions.region(2).first == (0, 0, 2)
+    assert regions.voxel_counts.tolist() == [1, 2, 1]
+    assert regions.region(2).origin == (0, 0, 2)
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 1))
@@ -106,7 +106,7 @@ def test_depth_is_equal_to_that_of_scipy(seed: int, density: float) -> None:
 def test_depth_on_a_device_is_equal_to_that_on_the_host(density: float) -> None:
     mask = random_mask(3, density)
 
-    depth = depth_on(FakeDevice())(mask, SPACING)
+    depth = depth_function(FakeDevice())(mask, SPACING)
 
     assert depth == pytest.approx(expected_depth(mask), rel=1e-5)
     assert depth.shape == mask.shape
@@ -115,28 +115,28 @@ def test_depth_on_a_device_is_equal_to_that_on_the_host(density: float) -> None:
 def test_if_a_device_is_full_the_host_computes_depth() -> None:
     mask = random_mask(3, 0.5)
 
-    assert np.array_equal(depth_on(FullDevice())(mask, SPACING), depth_on_host(mask, SPACING))
+    assert np.array_equal(depth_function(FullDevice())(mask, SPACING), depth_on_host(mask, SPACING))
 
 
 def test_the_host_does_not_need_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupyx", None)
 
-    assert depth_on(HOST) is depth_on_host
+    assert depth_function(HOST) is depth_on_host
 
 
 @pytest.mark.usefixtures("cupyx")
-@pytest.mark.parametrize("choice", [Choice.LARGEST, Choice.DEPTH])
-def test_depth_is_computed_only_in_the_box_of_the_clicked_region(choice: Choice) -> None:
+@pytest.mark.parametrize("choice", [VoxelChoice.LARGEST, VoxelChoice.DEPTH])
+def test_depth_is_computed_only_in_the_box_of_the_clicked_region(choice: VoxelChoice) -> None:
     shapes = []
 
     def depth(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
         shapes.append(mask.shape)
-        return depth_on(FakeDevice())(mask, spacing)
+        return depth_function(FakeDevice())(mask, spacing)
 
     mask = np.zeros(SHAPE, bool)
     mask[2:5, 3:9, 4:6] = True
 
-    voxel = Clicker(choice, SPACING, depth).inside(mask, np.random.default_rng(0))
+    voxel = Clicker(choice, SPACING, depth).choose_voxel(mask, np.random.default_rng(0))
 
     assert mask[voxel]
     assert shapes == [(3, 6, 2)]
@@ -149,4 +149,4 @@ def test_depth_on_a_gpu_is_equal_to_that_on_the_host(density: float) -> None:
     pytest.importorskip("cupy")
     mask = random_mask(3, density)
 
-    assert depth_on(device_of("cuda:0"))(mask, SPACING) == pytest.approx(expected_depth(mask), rel=1e-5)
+    assert depth_function(array_device("cuda:0"))(mask, SPACING) == pytest.approx(expected_depth(mask), rel=1e-5)

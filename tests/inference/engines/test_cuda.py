@@ -109,7 +109,7 @@ def test_half_the_batch_size_gives_almost_the_same_logits(
     model: ModelPackage, precision: Precision, tolerance: float
 ) -> None:
     engine = make_gpu_engine(model, precision)
-    half = engine.smaller()
+    half = engine.with_half_batch()
 
     assert (engine.batch, half.batch) == (4, 2)
     halves = [half.infer(BATCH[:2]), half.infer(BATCH[2:])]

@@ -169,24 +169,27 @@ def test_the_error_does_not_keep_tensors_alive(engine: Engine) -> None:
 
 
 def test_the_batch_size_is_halved_down_to_one_with_the_same_network(engine: Engine) -> None:
-    assert engine.smaller() is None
+    assert engine.with_half_batch() is None
     engine.batch = 4
     engine._network = OutOfMemoryNetwork(2)
     with pytest.raises(DeviceMemoryError):
         engine.infer(np.concatenate([BATCH, BATCH]))
 
-    half = engine.smaller()
+    half = engine.with_half_batch()
 
     assert (half.batch, half.describe()["batch"]) == (2, 2)
     assert half._network is engine._network
     assert np.array_equal(half.infer(BATCH), 2 * BATCH[:, :2])
-    assert (half.smaller().batch, half.smaller().smaller(), engine.batch) == (1, None, 4)
+    assert (half.with_half_batch().batch, half.with_half_batch().with_half_batch(), engine.batch) == (1, None, 4)
 
 
 def test_openvino_has_no_smaller_batch_size(tmp_path: Path) -> None:
-    path = phantoms.linear_model(tmp_path / "model", phantoms.metadata(), [[1], [2]], [0, 0])
+    path = phantoms.write_linear_model(tmp_path / "model", phantoms.metadata(), [[1], [2]], [0, 0])
 
-    assert make_engine(load_package(path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).smaller() is None
+    assert (
+        make_engine(load_package(path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).with_half_batch()
+        is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,19 +19,19 @@ import pytest
 from clickseg.core.errors import EngineError, ModelError
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
-from clickseg.inference.engines.export import list_weights
+from clickseg.inference.engines.export import write_weight_digests
 from clickseg.inference.engines.network import build_network
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
-from tests.helpers.networks import NETWORK, SECTION, exported, make_package
+from tests.helpers.networks import NETWORK, SECTION, make_exported_package, make_package
 from tests.helpers.oracles import nets, torch
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> ModelPackage:
     """A package with weights for torch and OpenVINO."""
-    return exported(tmp_path / "unet")
+    return make_exported_package(tmp_path / "unet")
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ class MaliciousObject:
 def test_a_file_that_is_not_a_weights_file_is_an_error(tmp_path: Path, content: bytes) -> None:
     package = make_package(tmp_path / "unet")
     (package.path / "models" / "model.pt").write_bytes(content)
-    list_weights(package, ("model.pt",))
+    write_weight_digests(package, ("model.pt",))
 
     with pytest.raises(EngineError, match=r"model\.pt does not fit"):
         make_engine(load_package(package.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
@@ -206,7 +206,7 @@ def test_a_pickle_with_code_is_rejected_and_not_run(tmp_path: Path) -> None:
     target = tmp_path / "owned"
     with (package.path / "models" / "model.pt").open("wb") as file:
         pickle.dump(MaliciousObject(target), file)
-    list_weights(package, ("model.pt",))
+    write_weight_digests(package, ("model.pt",))
 
     with pytest.raises(EngineError, match=r"model\.pt does not fit .*: it contains objects other than tensors$"):
         make_engine(load_package(package.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
@@ -297,7 +297,7 @@ def test_logits_of_another_number_type_are_an_error(model: ModelPackage) -> None
     ov.save_model(converter.build(), model.path / "f16.xml", compress_to_fp16=False)
     for suffix in (".xml", ".bin"):  # replaces the old files, which are mapped into memory
         (model.path / f"f16{suffix}").replace(model.path / "models" / f"model{suffix}")
-    list_weights(model, ("model.xml", "model.bin"))
+    write_weight_digests(model, ("model.xml", "model.bin"))
 
     with pytest.raises(EngineError, match="expected logits in f32, got f16"):
         make_engine(load_package(model.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
@@ -316,7 +316,7 @@ def test_a_cache_that_cannot_be_written_to_is_ignored(model: ModelPackage, batch
 
 def test_an_invalid_graph_is_an_error(model: ModelPackage) -> None:
     (model.path / "models" / "model.xml").write_text("<net/>")
-    list_weights(model, ("model.xml",))
+    write_weight_digests(model, ("model.xml",))
 
     with pytest.raises(EngineError, match="OpenVINO cannot run"):
         make_engine(load_package(model.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
@@ -356,7 +356,7 @@ def test_torchscript_in_a_package_is_used_only_with_the_torch_engine(tmp_path: P
     script = torch.jit.trace(build_network(package).eval(), torch.from_numpy(batch))
     script.save(str(package.path / "models" / "model.ts"))
     (package.path / "models" / "model.pt").unlink()
-    list_weights(package, ("model.ts",))
+    write_weight_digests(package, ("model.ts",))
 
     with pytest.raises(EngineError, match="no weights that can be loaded"):
         make_engine(load_package(package.path), RuntimeSettings(Runtime.AUTO, "cpu", Precision.AUTO))

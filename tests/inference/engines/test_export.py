@@ -23,7 +23,7 @@ BATCH = np.random.default_rng(0).normal(size=(1, 1, 8, 8, 8)).astype(np.float32)
 
 
 def write_linear_model(folder: Path, factor: float) -> Path:
-    return phantoms.linear_model(folder, phantoms.metadata(), [[factor], [-factor]], [0, 0])
+    return phantoms.write_linear_model(folder, phantoms.metadata(), [[factor], [-factor]], [0, 0])
 
 
 def measured_factor(folder: Path) -> float:
@@ -68,7 +68,7 @@ def test_a_killed_export_leaves_the_old_weights_the_new_ones_or_a_digest_error(
     tmp_path: Path, replacements: int
 ) -> None:
     model, other = write_linear_model(tmp_path / "model", 2), write_linear_model(tmp_path / "other", 3)
-    result = runs.process(["python", "-c", KILLED_EXPORT, other, model, replacements])
+    result = runs.run_process(["python", "-c", KILLED_EXPORT, other, model, replacements])
 
     assert result.returncode == (9 if replacements < 3 else 0), result.stderr
     if replacements in (0, 3):

@@ -1,4 +1,4 @@
-"""``clickseg export --precision int8``: calibrates on real windows, compares with f32, and runs the result."""
+"""``clickseg models export --precision int8``: calibrates on real windows, compares with f32, and runs the result."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from clickseg.batch.settings import read_settings
-from clickseg.cli import export
-from clickseg.cli.export import calibration_windows
+from clickseg.cli import models_export
+from clickseg.cli.models_export import calibration_windows
 from clickseg.core.errors import EngineError, InputError, ModelError
 from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.engines.quantize import quantize
 from clickseg.models.package import load_package
 from tests.helpers import phantoms, runs
 from tests.helpers.networks import NETWORK, make_package
-from tests.helpers.runs import clickseg
+from tests.helpers.runs import run_clickseg
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def model(tmp_path: Path) -> Path:
 def test_weights_are_calibrated_on_series_and_run(tmp_path: Path, model: Path) -> None:
     study = runs.write_input(tmp_path / "in", runs.click(9, 11, 13))
 
-    exported = clickseg("export", model, "--precision", "int8", "--calibrate", study)
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", model, "--precision", "int8")
+    exported = run_clickseg("models", "export", model, "--precision", "int8", "--calibrate", study)
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", model, "--precision", "int8")
 
     assert exported.returncode == 0, exported.stderr
     lines = exported.stdout.splitlines()
@@ -50,7 +50,7 @@ def test_weights_are_calibrated_on_series_and_run(tmp_path: Path, model: Path) -
 def test_without_int8_weights_the_error_tells_how_to_make_them(tmp_path: Path, model: Path) -> None:
     study = runs.write_input(tmp_path / "in")
 
-    result = clickseg("segment", study, "-o", tmp_path / "out", "-m", model, "--precision", "int8")
+    result = run_clickseg("segment", study, "-o", tmp_path / "out", "-m", model, "--precision", "int8")
 
     assert result.returncode == 1
     assert "error: model unet: no int8 weights" in result.stderr
@@ -58,7 +58,7 @@ def test_without_int8_weights_the_error_tells_how_to_make_them(tmp_path: Path, m
 
 
 def test_int8_needs_series_for_calibration(model: Path) -> None:
-    result = clickseg("export", model, "--precision", "int8")
+    result = run_clickseg("models", "export", model, "--precision", "int8")
 
     assert (result.returncode, "--calibrate" in result.stderr) == (2, True)
 
@@ -66,13 +66,13 @@ def test_int8_needs_series_for_calibration(model: Path) -> None:
 def test_torch_does_not_support_int8(tmp_path: Path, model: Path) -> None:
     arguments = ("-m", model, "--precision", "int8", "--engine", "torch")
 
-    result = clickseg("segment", runs.write_input(tmp_path / "in"), "-o", tmp_path / "out", *arguments)
+    result = run_clickseg("segment", runs.write_input(tmp_path / "in"), "-o", tmp_path / "out", *arguments)
 
     assert (result.returncode, "torch supports f32, bf16, f16, not int8" in result.stderr) == (1, True)
 
 
 def test_constant_windows_are_not_used_for_calibration(tmp_path: Path, model: Path) -> None:
-    phantoms.write(tmp_path / "air", phantoms.hook(runs.GEOMETRY, -1000.0, -1000.0))
+    phantoms.write(tmp_path / "air", phantoms.hook_volume(runs.GEOMETRY, -1000.0, -1000.0))
     settings = read_settings(tmp_path / "air", tmp_path, model, {}, {})
 
     with pytest.raises(InputError, match="air: every window is of one value"):
@@ -85,7 +85,7 @@ def test_windows_with_clicks_are_used_for_calibration(
     study = runs.write_input(tmp_path / "in", runs.click(9, 11, 13))
     settings = read_settings(study, tmp_path, model, {}, {})
     clicked = [bool(window[1:].any()) for window in calibration_windows(settings)]
-    monkeypatch.setattr(export, "_WINDOWS", 2)
+    monkeypatch.setattr(models_export, "_MAX_WINDOWS", 2)
 
     few = [bool(window[1:].any()) for window in calibration_windows(settings)]
 

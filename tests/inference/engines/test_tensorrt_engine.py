@@ -17,13 +17,13 @@ import pytest
 from clickseg.core.errors import DeviceMemoryError, EngineError, ModelError
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.engines.export import list_weights
+from clickseg.inference.engines.export import write_weight_digests
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from tests.helpers import phantoms
 from tests.helpers.networks import NETWORK, SECTION, make_package
 from tests.helpers.oracles import nets, torch
-from tests.helpers.runs import clickseg
+from tests.helpers.runs import run_clickseg
 from tests.helpers.tensorrt_stand_in import FakeTensorRt
 
 GROUP_NORM = {"_target_": "monai.networks.nets.SegResNet", "in_channels": 3, "out_channels": 2, "init_filters": 8}
@@ -173,7 +173,7 @@ def rewrite_config(model: ModelPackage, name: str, change: Callable[[dict[str, o
 def with_other_weights(model: ModelPackage) -> ModelPackage:
     path = model.path / "models" / "model.pt"
     torch.save({name: value + 1 for name, value in torch.load(path, weights_only=True).items()}, path)
-    list_weights(model, ("model.pt",))
+    write_weight_digests(model, ("model.pt",))
     return load_package(model.path)
 
 
@@ -201,7 +201,7 @@ def test_another_gpu_version_precision_or_batch_has_another_plan(
     engine = load_engine(model, cache=tmp_path)
     files = [
         engine.plan_file,
-        engine.smaller().plan_file,
+        engine.with_half_batch().plan_file,
         load_engine(model, Precision.F32, tmp_path).plan_file,
     ]
     monkeypatch.setattr("clickseg.inference.engines.tensorrt_engine._gpu_description", lambda _: "another GPU")
@@ -214,9 +214,9 @@ def test_another_gpu_version_precision_or_batch_has_another_plan(
 
 def test_half_the_batch_size_gives_almost_the_same_logits(tensorrt: FakeTensorRt, model: ModelPackage) -> None:
     engine = load_engine(model)
-    half = engine.smaller()
+    half = engine.with_half_batch()
 
-    assert (half.batch, half.smaller().batch, half.smaller().smaller()) == (2, 1, None)
+    assert (half.batch, half.with_half_batch().batch, half.with_half_batch().with_half_batch()) == (2, 1, None)
     np.testing.assert_allclose(half.infer(BATCH[:2]), engine.infer(BATCH)[:2], atol=1e-3)
 
 
@@ -292,7 +292,7 @@ def test_auto_is_never_tensorrt(tensorrt: FakeTensorRt, model: ModelPackage, mon
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed")
 def test_if_tensorrt_is_not_installed_the_error_tells_how_to_install_it(model: ModelPackage) -> None:
-    result = clickseg("export", model.path, "--engine", "tensorrt")
+    result = run_clickseg("models", "export", model.path, "--engine", "tensorrt")
 
     assert result.returncode == 1
     assert result.stderr.splitlines()[-2:] == [
@@ -319,7 +319,7 @@ def test_an_export_to_a_cache_that_cannot_be_written_to_is_an_error(
 
 
 def test_openvino_weights_are_not_exported_in_f16(model: ModelPackage) -> None:
-    result = clickseg("export", model.path, "--precision", "f16")
+    result = run_clickseg("models", "export", model.path, "--precision", "f16")
 
     assert result.returncode == 2
     assert "error: OpenVINO weights are f32 or int8, not f16" in result.stderr

@@ -7,13 +7,13 @@ import hashlib
 from pathlib import Path
 
 from clickseg.core.errors import OutputError
-from clickseg.core.files import remove_parts, replace_whole
+from clickseg.core.files import remove_stale_temporaries, replace_atomically
 
-SEAL_BYTES = 32
+CHECKSUM_BYTES = 32
 """The length of the SHA-256, which is stored before the content."""
 
 
-class SealedFolder:
+class ChecksumFolder:
     """A folder of files with checksums. A checksum covers the session, the file name and the content."""
 
     def __init__(self, folder: Path, session: bytes) -> None:
@@ -31,13 +31,13 @@ class SealedFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder}: cannot be created: {error.strerror}") from error
-        remove_parts(folder)
+        remove_stale_temporaries(folder)
 
     def path(self, name: str) -> Path:
         """Returns the path of a file."""
         return self._folder / name
 
-    def oldest_first(self, pattern: str) -> list[str]:
+    def names_from_oldest(self, pattern: str) -> list[str]:
         """Returns the names of files that match a pattern, sorted from oldest to newest."""
         times_ns = {}
         for path in self._folder.glob(pattern):
@@ -58,7 +58,7 @@ class SealedFolder:
         """
         path = self.path(name)
         try:
-            replace_whole(path, self._checksum(name, content) + content)
+            replace_atomically(path, self._checksum(name, content) + content)
         except OSError as error:
             raise OutputError(f"{path}: cannot be stored: {error.strerror}") from error
 
@@ -71,12 +71,12 @@ class SealedFolder:
         """
         path = self.path(name)
         try:
-            is_readable = path.is_file() and path.stat().st_size <= SEAL_BYTES + max_bytes
+            is_readable = path.is_file() and path.stat().st_size <= CHECKSUM_BYTES + max_bytes
             data = path.read_bytes() if is_readable else b""
         except OSError:
             return None
-        content = data[SEAL_BYTES:]
-        return content if self._checksum(name, content) == data[:SEAL_BYTES] else None
+        content = data[CHECKSUM_BYTES:]
+        return content if self._checksum(name, content) == data[:CHECKSUM_BYTES] else None
 
     def _checksum(self, name: str, content: bytes) -> bytes:
         return hashlib.sha256(self._session + name.encode() + b"\0" + content).digest()

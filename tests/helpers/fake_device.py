@@ -20,11 +20,11 @@ NUMPY_FUNCTIONS = {"clip", "concatenate", "flip", "full_like", "moveaxis", "stac
 """Functions of NumPy that accept these arrays; CuPy has all of them, with the same arguments."""
 
 
-class Duck(np.lib.mixins.NDArrayOperatorsMixin):
+class FakeDeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     """An array on a simulated device: like CuPy's, it supports calls of NumPy, but not with arrays of the host."""
 
     def __init__(self, array: np.ndarray) -> None:
-        self.there = array
+        self.host_array = array
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
         raise TypeError("implicit conversion to a NumPy array is not allowed")
@@ -33,7 +33,7 @@ class Duck(np.lib.mixins.NDArrayOperatorsMixin):
         if method != "__call__" or not options.keys() <= UFUNC_OPTIONS:
             return NotImplemented
         for value in inputs:
-            if not isinstance(value, (Duck, *SCALAR_TYPES)):
+            if not isinstance(value, (FakeDeviceArray, *SCALAR_TYPES)):
                 raise TypeError(f"unsupported type {type(value)}")
         if out is not None:
             (output,) = out
@@ -46,28 +46,28 @@ class Duck(np.lib.mixins.NDArrayOperatorsMixin):
             return NotImplemented
         return wrap(function(*unwrap(arguments), **unwrap(options)))
 
-    def __getitem__(self, key: Any) -> Duck:
-        return Duck(np.asarray(self.there[unwrap(key)]))
+    def __getitem__(self, key: Any) -> FakeDeviceArray:
+        return FakeDeviceArray(np.asarray(self.host_array[unwrap(key)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if not isinstance(value, (Duck, *SCALAR_TYPES)):
+        if not isinstance(value, (FakeDeviceArray, *SCALAR_TYPES)):
             raise TypeError(f"unsupported type {type(value)}")
-        self.there[unwrap(key)] = unwrap(value)
+        self.host_array[unwrap(key)] = unwrap(value)
 
-    def __iter__(self) -> Iterator[Duck]:
-        return (Duck(np.asarray(item)) for item in self.there)
+    def __iter__(self) -> Iterator[FakeDeviceArray]:
+        return (FakeDeviceArray(np.asarray(item)) for item in self.host_array)
 
     def __len__(self) -> int:
-        return len(self.there)
+        return len(self.host_array)
 
     def __bool__(self) -> bool:
-        return bool(self.there)
+        return bool(self.host_array)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "dtype", "ndim", "nbytes", "size", "itemsize"):
-            return getattr(self.there, name)
+            return getattr(self.host_array, name)
         if name in ("astype", "all", "any", "argmax", "copy", "fill", "max", "reshape", "tobytes", "transpose"):
-            return lambda *inputs, **options: wrap(getattr(self.there, name)(*unwrap(inputs), **unwrap(options)))
+            return lambda *inputs, **options: wrap(getattr(self.host_array, name)(*unwrap(inputs), **unwrap(options)))
         raise AttributeError(name)
 
 
@@ -79,7 +79,7 @@ class FakeDevice:
     def __init__(self, free: int = 1 << 40) -> None:
         self.free = free
         self.arrays: list[weakref.ref[np.ndarray]] = []
-        self.alive_at_release: list[int] = []
+        self.live_array_counts: list[int] = []
         self._is_current = False
 
     def put(self, array: np.ndarray) -> Any:
@@ -87,15 +87,15 @@ class FakeDevice:
         return self._make_array(array.copy())
 
     def get(self, array: Any) -> np.ndarray:
-        assert isinstance(array, Duck)
+        assert isinstance(array, FakeDeviceArray)
         assert self._is_current
-        return array.there.copy()
+        return array.host_array.copy()
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return self._make_array(np.zeros(shape, dtype))
 
     @contextmanager
-    def working(self) -> Iterator[None]:
+    def activate(self) -> Iterator[None]:
         assert not self._is_current
         self._is_current = True
         try:
@@ -103,22 +103,22 @@ class FakeDevice:
         finally:
             self._is_current = False
 
-    def release(self) -> None:
-        self.alive_at_release.append(sum(array() is not None for array in self.arrays))
+    def free_cached_memory(self) -> None:
+        self.live_array_counts.append(sum(array() is not None for array in self.arrays))
 
-    def left(self, _: Memory) -> int:
+    def free_bytes(self, _: Memory) -> int:
         return self.free
 
-    def _make_array(self, array: np.ndarray) -> Duck:
+    def _make_array(self, array: np.ndarray) -> FakeDeviceArray:
         assert self._is_current
         self.arrays.append(weakref.ref(array))
-        return Duck(array)
+        return FakeDeviceArray(array)
 
 
 def unwrap(value: Any) -> Any:
     """Replaces arrays of the device by arrays of NumPy, also in sequences and dicts; rejects arrays of the host."""
-    if isinstance(value, Duck):
-        return value.there
+    if isinstance(value, FakeDeviceArray):
+        return value.host_array
     if isinstance(value, np.ndarray):
         raise TypeError("unsupported type numpy.ndarray")
     if isinstance(value, (list, tuple)):
@@ -130,4 +130,4 @@ def unwrap(value: Any) -> Any:
 
 def wrap(value: Any) -> Any:
     """Makes an array of the device of a result of NumPy; on a device, a single number is an array too."""
-    return Duck(np.asarray(value)) if isinstance(value, (np.ndarray, np.generic)) else value
+    return FakeDeviceArray(np.asarray(value)) if isinstance(value, (np.ndarray, np.generic)) else value
