@@ -153,7 +153,7 @@ def segment(
         series = to_items(input, SeriesVolume, "input")
         if not series:
             raise UsageError("input: expected at least one series, got none")
-        first = series[0].candidate.first.path  # as the input is one image, no other file is searched for clicks
+        first = series[0].files.first_instance.path  # as the input is one image, no other file is searched for clicks
         settings = replace(_default_settings(first, output, device), model=package, clicks=click_sources)
         plan = plan_series(series, settings)
     log_plan(plan)

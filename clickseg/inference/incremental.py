@@ -176,7 +176,7 @@ class IncrementalInference:
     def update_clicks(self, points: ClickSequence, progress: Progress) -> Box | None:
         """Updates the label map to other clicks.
 
-        After an error or interruption, ``is_at`` reports whether the old label map is unchanged; if not, an update to
+        After an error or interruption, ``is_current_for`` reports whether the old label map is unchanged; if not, an update to
         the old clicks restores it.
 
         Args:

@@ -392,7 +392,7 @@ def test_inspect_lists_each_series_and_its_problem(tmp_path: Path) -> None:
     first = next(line.split() for line in result.stdout.splitlines() if line.startswith("CT "))
     assert first == ["CT", "12", "12", "x", "14", "x", "16", "3.1", "x", "1.7", "x", "0.9", "HU", "CT", "Phantom", "CT"]
     assert "problem: 1 missing slice in 1 place: between MR/" in result.stdout
-    assert "hint: send the missing slices, or --repair resample" in result.stdout
+    assert "hint: send the missing slices, or use --repair resample" in result.stdout
     assert "23 DICOM files; ignored: 1 not DICOM" in result.stdout
 
 

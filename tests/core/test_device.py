@@ -167,7 +167,7 @@ def test_if_the_device_is_full_batches_get_smaller_and_then_the_host_blends(
     logits: str,
 ) -> None:
     device = FakeDevice()
-    monkeypatch.setattr("clickseg.inference.pipeline.device_of", lambda _: device)
+    monkeypatch.setattr("clickseg.inference.pipeline.array_device", lambda _: device)
     case, engine = prepare_case(tmp_path)
 
     result = infer(case, LimitedEngine(engine, 4, fits, blends), no_progress, KernelChoice(), Memory(1 << 40, tmp_path))
@@ -180,7 +180,7 @@ def test_if_the_device_is_full_batches_get_smaller_and_then_the_host_blends(
 
 
 def test_a_device_without_memory_for_one_window_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clickseg.inference.pipeline.device_of", lambda _: FakeDevice())
+    monkeypatch.setattr("clickseg.inference.pipeline.array_device", lambda _: FakeDevice())
     case, engine = prepare_case(tmp_path)
 
     with pytest.raises(DeviceMemoryError, match="the memory of the device is full") as raised:

@@ -197,7 +197,7 @@ def _make_clicks(series: SeriesGeometry) -> Clicks:
 def _read_report(path: Path, series: SeriesGeometry) -> None:
     """Reads clicks and predecessors from an SR."""
     assigned = assign_clicks([(series,)], FoundClicks(None), find_click_reports(scan(path.parent).instances))
-    for result in assigned.earlier[0]:
+    for result in assigned.predecessors[0]:
         predecessor_documents((result,), result.clicks_sha256)
         predecessor_documents((result,), "other clicks")
 

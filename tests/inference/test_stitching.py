@@ -35,7 +35,7 @@ PLANE_BYTES = DiskStitching.bytes_needed(GRID, CHANNELS, 1)
 
 
 def choose_stitching(folder: Path, free_bytes: int, monkeypatch: pytest.MonkeyPatch, reserved: int = 0) -> Stitching:
-    monkeypatch.setattr(Memory, "left", lambda _: free_bytes)
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: free_bytes)
     choice = StitchingChoice(Memory(1 << 30, folder), reserved)
     stitching = choice(GRID, importance_map(SPEC), CHANNELS, NumpyKernels())
     assert choice.storage == ("disk" if isinstance(stitching, DiskStitching) else "memory")
@@ -80,7 +80,7 @@ def test_a_volume_that_cannot_fit_is_rejected_before_any_window_is_run(
     package = load_package(runs.write_model(tmp_path / "models") / "thresholder")
     series = phantoms.read(phantoms.write(tmp_path / "ct", phantoms.hook_volume(runs.GEOMETRY, 500.0, -700.0)))
     preprocessed = preprocess(make_case([series], Clicks(), package))
-    monkeypatch.setattr(Memory, "left", lambda _: 10_000)
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 10_000)
 
     with pytest.raises(MemoryLimitError, match="memory: expected at least"):
         infer(preprocessed, ForbiddenEngine(), no_progress, KernelChoice(), Memory(1 << 30, tmp_path))

@@ -211,7 +211,7 @@ def test_a_written_sr_has_no_violation(
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("clickseg", "slicer", "fcsv")])
 def test_a_voxel_format_needs_a_series(form: str) -> None:
-    with pytest.raises(UsageError, match=f"the form {form} refers to a series"):
+    with pytest.raises(UsageError, match=f"the format {form} needs the DICOM series"):
         encode_clicks(Clicks((Click("", FG, (0, 0, 0)),)), form, None, CLOCK)
 
 
@@ -237,7 +237,7 @@ AMBIGUOUS = [
 def test_clicks_that_a_format_cannot_represent_are_rejected(
     series: SeriesGeometry, points: np.ndarray, form: str, label: str, polarity: Polarity
 ) -> None:
-    with pytest.raises(ClickError, match=f"the form {form} cannot hold them"):
+    with pytest.raises(ClickError, match=f"the format {form} cannot store these clicks"):
         encode_clicks(Clicks((Click(label, polarity, tuple(points[0])),)), form, series, CLOCK)
 
 

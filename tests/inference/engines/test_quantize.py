@@ -39,7 +39,7 @@ def test_weights_are_calibrated_on_series_and_run(tmp_path: Path, model: Path) -
     assert exported.returncode == 0, exported.stderr
     lines = exported.stdout.splitlines()
     assert lines[:2] == [str(model / "models" / name) for name in ("model_int8.xml", "model_int8.bin")]
-    assert lines[2].startswith("with f32, on ")
+    assert lines[2].startswith("agreement with f32 on ")
     assert float(lines[2].partition("same class ")[2].partition("%")[0]) > 90
     assert result.returncode == 0, result.stderr
     entry = json.loads((tmp_path / "out" / "report.json").read_text())["series"][0]
@@ -75,7 +75,7 @@ def test_constant_windows_are_not_used_for_calibration(tmp_path: Path, model: Pa
     phantoms.write(tmp_path / "air", phantoms.hook_volume(runs.GEOMETRY, -1000.0, -1000.0))
     settings = read_settings(tmp_path / "air", tmp_path, model, {}, {})
 
-    with pytest.raises(InputError, match="air: every window is of one value"):
+    with pytest.raises(InputError, match="air: all windows have a single value"):
         calibration_windows(settings)
 
 
