@@ -34,7 +34,7 @@ def _append_navigation(_: Sphinx, docname: str, source: list[str]) -> None:
     if docname != root_doc:
         return
     for section in re.split(r"^## ", source[0], flags=re.MULTILINE)[1:]:
-        caption, _, tables = section.partition("\n")
+        caption, tables = section.split("\n", 1)
         pages = dict.fromkeys(re.findall(r"\[([^\]]+)\]\(([\w./-]+)\.md\)", tables))
         entries = "\n".join(f"{title} <{page}>" for title, page in pages)
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
@@ -17,19 +18,14 @@ import pytest
 from clickseg import __version__
 from clickseg.cli.parser import OPTIONS, parse_arguments
 from clickseg.clicks.formats.clicks_json import parse_clicks_json
+from clickseg.clicks.formats.slicer import slicer_markups_json
 from clickseg.core.options import environment_variable
 from clickseg.datasets.phantom import write_study
 from clickseg.dicom.series import REPAIR_NAMES
 from clickseg.models.spec import AlternativeSpec, InputSpec, ModelSpec
 from tests.helpers import runs
-from tests.helpers.doc_examples import PAGES, code_blocks, console_commands, every_page, program
+from tests.helpers.doc_examples import PAGES, code_blocks, console_examples, every_page
 from tests.helpers.runs import REPOSITORY
-
-EXTERNAL_PROGRAMS = {"curl", "docker", "git", "kubectl", "make", "pip", "podman", "scripts/train-default-models"}
-"""Programs of examples that need a network, a registry, a cluster or hours."""
-
-LONG_COMMANDS = ("package", "run", "train", "evaluate")
-"""Commands of examples that need a container program, or hours."""
 
 
 def text(name: str) -> str:
@@ -93,10 +89,26 @@ def test_the_site_builds_without_warnings_and_all_its_links_lead_to_pages_and_he
 
 @every_page
 def test_the_examples_of_the_command_are_accepted_by_its_parser(page: Path) -> None:
-    for command in console_commands(page):
-        words = shlex.split(command)
-        if words[0] == "clickseg":
-            parse_arguments(words[1:])
+    for example in console_examples(page):
+        if example.is_clickseg and "--help" not in example.words:
+            parse_arguments(example.words[1:])
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    """A folder with everything that the examples assume.
+
+    The demo study, application and models of ``make demo``; a study with a missing slice; a click file of 3D Slicer.
+    """
+    write_study(tmp_path / "demo/study")
+    shutil.copytree(tmp_path / "demo/study/CT", tmp_path / "study/CT", ignore=shutil.ignore_patterns("0021.dcm"))
+    shutil.copytree(REPOSITORY / "models", tmp_path / "models")
+    for name in ("app", "operators", "clickseg"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    clicks = json.loads((tmp_path / "demo/study/clicks.json").read_text())
+    markups = slicer_markups_json(parse_clicks_json(clicks, "clicks.json"))
+    (tmp_path / "lesion.mrk.json").write_text(json.dumps(markups))
+    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -104,25 +116,37 @@ def test_the_examples_of_the_command_are_accepted_by_its_parser(page: Path) -> N
     [
         pytest.param(page, marks=[] if page.name == "README.md" else pytest.mark.slow)
         for page in PAGES
-        if any(program(command) == "clickseg" for command in console_commands(page))
+        if any(example.is_clickseg and example.can_run for example in console_examples(page))
     ],
     ids=lambda page: page.relative_to(REPOSITORY).as_posix(),
 )
-def test_the_console_examples_of_a_page_run_one_after_another(page: Path, tmp_path: Path) -> None:
-    write_study(tmp_path / "demo/study")
-    for name in ("app", "models", "operators", "clickseg"):
-        (tmp_path / name).symlink_to(REPOSITORY / name)
+def test_the_console_examples_of_a_page_run_in_order_and_print_what_the_page_shows(page: Path, demo: Path) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
-    for command in console_commands(page):
-        words = shlex.split(command)
-        if program(command) in EXTERNAL_PROGRAMS or "tensorrt" in words or words[1] in LONG_COMMANDS:
-            continue
-        if words[0] == "clickseg":
-            result = runs.run_clickseg(*words[1:], cwd=tmp_path)
+    for example in filter(lambda example: example.can_run, console_examples(page)):
+        if example.is_clickseg and example.words[1] != "exec":  # exec replaces the process
+            result = runs.run_clickseg(*example.words[1:], cwd=demo)
         else:
-            result = runs.run_process(["sh", "-c", command], tmp_path, PATH=path)
-        assert result.returncode == 0 or "--help" in words, (command, result.stderr)
+            result = runs.run_process(["sh", "-c", example.command], demo, PATH=path)
+
+        assert result.returncode == 0, (example.command, result.stderr)
+        assert without_seconds(example.output) <= without_seconds(result.stdout.splitlines()), example.command
+
+
+def without_seconds(lines: list[str]) -> set[str]:
+    return {re.sub(r"[\d.]+ s\b", "_ s", line.rstrip()) for line in lines}
+
+
+@pytest.mark.slow
+def test_the_python_example_of_sessions_runs(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(demo)
+    (example,) = code_blocks(REPOSITORY / "docs/sessions.md", "python")
+    names: dict[str, Any] = {}
+
+    exec(example, names)  # noqa: S102 - an example of this repository
+
+    assert names["change"].windows_run > 0
+    assert (demo / "session/session.json").is_file()
 
 
 def test_every_option_is_documented() -> None:
@@ -133,30 +157,30 @@ def test_every_option_is_documented() -> None:
         assert f"`{environment_variable(name)}`" in page
 
 
-def test_every_remedy_is_in_the_docs() -> None:
+def test_every_repair_is_documented() -> None:
     for name in REPAIR_NAMES:
         assert f"`{name}`" in text("docs/reading-dicom.md")
 
 
-def test_every_field_of_a_model_package_is_in_the_docs() -> None:
+def test_every_field_of_a_model_package_is_documented() -> None:
     for name in {**ModelSpec.model_fields, **InputSpec.model_fields, **AlternativeSpec.model_fields}:
         assert f"`{name}`" in text("docs/model-packages.md")
 
 
-def test_the_input_in_the_docs_is_one_that_a_model_package_may_have() -> None:
+def test_the_example_of_a_model_input_is_valid() -> None:
     (example,) = code_blocks(REPOSITORY / "docs/model-packages.md", "json")
 
     assert InputSpec.model_validate(json.loads(example)).modalities == ("PT", "CT", "MR")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/clicks.md"])
-def test_the_click_files_in_the_docs_are_read(page: str) -> None:
+def test_the_examples_of_click_files_are_valid(page: str) -> None:
     (example,) = code_blocks(REPOSITORY / page, "json")
 
     assert parse_clicks_json(json.loads(example), page).points
 
 
-def test_the_pins_of_the_extras_are_those_of_the_requirements() -> None:
+def test_extras_and_requirements_have_the_same_pins() -> None:
     pinned = dict(re.findall(r'^    "([\w.-]+)==([\w.]+)"', text("pyproject.toml"), flags=re.MULTILINE))
     required = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", text("requirements-cpu.txt"), flags=re.MULTILINE))
 

@@ -455,13 +455,15 @@ def test_a_session_is_opened_with_a_series_and_a_model(tmp_path: Path, study: Pa
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_the_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volume = phantoms.hook_volume(runs.GEOMETRY, 8, 1)
-    phantoms.write(tmp_path / "DIR", volume.with_array(suv_to_bq_per_ml(volume.array)), "PT")
+    for folder in ("DIR", "demo/study"):
+        phantoms.write(tmp_path / folder, volume.with_array(suv_to_bq_per_ml(volume.array)), "PT")
     lesion = {
         "guidance": phantoms.GUIDANCE | {"channels": [{"takes": [["lesion", polarity]]} for polarity in Polarity]}
     }
     inputs = [{"name": "pet", "modality": "PT", "unit": "SUVbw", "scaling": phantoms.SUV_RANGE}]
     runs.write_model(tmp_path / "models", "pet_lesion", inputs=inputs, classes=[phantoms.organ("lesion", 1)], **lesion)
-    write_clicks_json(Clicks((runs.click(9, 11, 13, label="lesion"),)), tmp_path / "clicks.json")
+    for file in ("clicks.json", "demo/study/clicks.json"):
+        write_clicks_json(Clicks((runs.click(9, 11, 13, label="lesion"),)), tmp_path / file)
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(), flags=re.DOTALL)
     names: dict[str, object] = {}
@@ -471,7 +473,8 @@ def test_the_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     expected = runs.expected_labels(runs.click(9, 11, 13))
     np.testing.assert_array_equal(names["results"][0].mask("lesion"), expected)
-    assert len(list((tmp_path / "OUT").glob("*.dcm"))) == 2
+    output = "results" if page == "README.md" else "OUT"
+    assert len(list((tmp_path / output).glob("*.dcm"))) == 2
     if page == "README.md":
         assert [example.count("\n") for example in examples] == [4]
     else:

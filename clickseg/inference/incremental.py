@@ -176,8 +176,8 @@ class IncrementalInference:
     def update_clicks(self, points: ClickSequence, progress: Progress) -> Box | None:
         """Updates the label map to other clicks.
 
-        After an error or interruption, ``is_current_for`` reports whether the old label map is unchanged; if not, an update to
-        the old clicks restores it.
+        After an error or interruption, ``is_current_for`` reports whether the old label map is unchanged; if not, an
+        update to the old clicks restores it.
 
         Args:
             points: The clicks, bound to the model's classes.
