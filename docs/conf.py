@@ -20,8 +20,10 @@ html_theme = "furo"
 html_title = f"ClickSeg {release}"
 myst_heading_anchors = 3
 copybutton_prompt_text = "$ "  # the prompt is not copied
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
 
 
 def setup(app: Sphinx) -> None:

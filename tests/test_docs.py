@@ -149,6 +149,26 @@ def test_the_python_example_of_sessions_runs(demo: Path, monkeypatch: pytest.Mon
     assert (demo / "session/session.json").is_file()
 
 
+def test_the_code_that_contributing_quotes_is_in_the_named_files() -> None:
+    page = text("CONTRIBUTING.md")
+    files = list(re.findall(r"\[\w+\.py\]\(([\w/.]+)\)", page.partition("## Example")[2]))
+    sources = ["\n".join(map(str.strip, text(file).splitlines())) for file in files]
+
+    quoted = code_blocks(REPOSITORY / "CONTRIBUTING.md", "python")
+
+    assert len(quoted) == 4
+    for block in quoted:
+        code = "\n".join(map(str.strip, block.splitlines()))
+        assert any(code in source for source in sources), block
+
+
+def test_the_picture_of_the_layers_agrees_with_the_contract() -> None:
+    (contract,) = re.findall(r"^layers = \[(.*?)\]", text("pyproject.toml"), flags=re.DOTALL | re.MULTILINE)
+    layers = re.findall(r'"(\w+)"', contract)
+
+    assert re.findall(r'font-weight="bold"[^>]*>([^<]+)<', text("docs/layers.svg")) == ["app, operators", *layers]
+
+
 def test_every_option_is_documented() -> None:
     page = text("docs/command-line.md")
 

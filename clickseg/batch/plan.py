@@ -128,8 +128,8 @@ def plan_series(series: InputSeries, settings: RunSettings) -> RunPlan:
         settings: The settings.
 
     Raises:
-        ClickError: Clicks cannot be read or are not on the series, or the model requires a foreground click and there
-            is none.
+        ClickError: Clicks cannot be read or are not on the series, or the model requires a foreground click and the
+            clicks contain only background clicks or are empty.
         ModelError: No model fits, or several do.
         MemoryLimitError: The series do not fit into memory.
         UsageError: The requested encoding cannot represent the result of the model.

@@ -31,8 +31,8 @@ class SessionStep:
 
     Attributes:
         change: The change that the step made.
-        windows: The number of windows of the session.
-        clicks: The number of clicks after the step.
+        window_count: The number of windows of the session.
+        click_count: The number of clicks after the step.
     """
 
     change: Change

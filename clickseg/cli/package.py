@@ -34,7 +34,7 @@ _GPU_BASE = "nvcr.io/nvidia/pytorch:26.07-py3"
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ImageContent:
     """The content of an image.
 
     Attributes:
@@ -51,7 +51,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class ImageBuild:
     """The options of an image build.
 
     Attributes:
@@ -72,7 +72,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
+class SourceRevision:
     """The source of an application.
 
     Attributes:
@@ -86,7 +86,7 @@ class Provenance:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
-    image = Image(
+    image = ImageBuild(
         check_tag(arguments.tag),
         arguments.app_version,
         arguments.target,
@@ -95,12 +95,12 @@ def run(arguments: argparse.Namespace) -> int:
         not arguments.no_cache,
     )
     models = () if arguments.no_models else arguments.model
-    content = find_content(arguments.app, models, os.environ, docs=arguments.docs, wheels=arguments.wheels)
+    content = find_image_content(arguments.app, models, os.environ, docs=arguments.docs, wheels=arguments.wheels)
     print_lines(package(content, image, arguments.tar_folder))
     return 0
 
 
-def package(content: Content, image: Image, output: Path | None) -> list[str]:
+def package(content: ImageContent, image: ImageBuild, output: Path | None) -> list[str]:
     """Builds an image.
 
     Args:
@@ -120,7 +120,7 @@ def package(content: Content, image: Image, output: Path | None) -> list[str]:
         raise OutputError(f"{output}: expected an existing folder")
     with tempfile.TemporaryDirectory(prefix="clickseg-package-") as folder:
         write_context(content, build_files(), Path(folder))
-        _run(build_command(program, image, read_provenance(content.app), Path(folder)), program)
+        _run(build_command(program, image, read_source_revision(content.app), Path(folder)), program)
     if not program.has_image(image.tag):
         raise ContainerError(
             f"{program.name} built {image.tag}, but did not store it on this machine", hint="docker buildx use default"
@@ -140,14 +140,14 @@ def check_tag(tag: str) -> str:
     return tag
 
 
-def find_content(
+def find_image_content(
     app: Path,
     models: Iterable[Path] | None,
     environ: Mapping[str, str],
     *,
     docs: Path | None,
     wheels: Path | None,
-) -> Content:
+) -> ImageContent:
     """Returns the content of an image.
 
     Args:
@@ -169,7 +169,7 @@ def find_content(
     )
     packages = _find_default_models(places) if models is None else find_models(places)
     default_docs = build_files() / "docs"
-    return Content(check_app(app), packages, docs or (default_docs if default_docs.is_dir() else None), wheels)
+    return ImageContent(check_app(app), packages, docs or (default_docs if default_docs.is_dir() else None), wheels)
 
 
 def _find_default_models(places: Iterable[ModelPath]) -> tuple[Path, ...]:
@@ -208,7 +208,7 @@ def build_files() -> Path:
     return _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 
 
-def write_context(content: Content, files: Path, folder: Path) -> None:
+def write_context(content: ImageContent, files: Path, folder: Path) -> None:
     """Writes a build context.
 
     Args:
@@ -245,14 +245,14 @@ def _link_or_copy(path: Path, link: Path) -> None:
         shutil.copy(path, link)
 
 
-def read_provenance(folder: Path) -> Provenance:
+def read_source_revision(folder: Path) -> SourceRevision:
     """Returns the commit and the repository of a folder, from git."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
-        return Provenance("unknown", "")
+        return SourceRevision("unknown", "")
     changes = _git(folder, "status", "--porcelain")
     revision = f"{commit}-dirty" if changes else commit
-    return Provenance(revision, web_address(_git(folder, "remote", "get-url", "origin")))
+    return SourceRevision(revision, web_address(_git(folder, "remote", "get-url", "origin")))
 
 
 def web_address(remote: str) -> str:
@@ -273,14 +273,14 @@ def _git(folder: Path, *arguments: str) -> str:
     return result.stdout.strip() if result.returncode == 0 else ""
 
 
-def build_command(program: ContainerProgram, image: Image, provenance: Provenance, context: Path) -> list[str]:
+def build_command(program: ContainerProgram, image: ImageBuild, source: SourceRevision, context: Path) -> list[str]:
     """Returns the command line that builds an image."""
     arguments = {
         "TARGET": image.target,
         "TITLE": image.tag.rpartition("/")[2].partition(":")[0],
         "VERSION": image.version,
-        "REVISION": provenance.revision,
-        "SOURCE": provenance.url,
+        "REVISION": source.revision,
+        "SOURCE": source.url,
     }
     base = image.base or (_GPU_BASE if image.target == "gpu" else None)
     if base is not None:

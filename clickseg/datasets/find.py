@@ -19,7 +19,7 @@ from clickseg.datasets.formats import (
     find_paired,
     find_patient_folders,
     is_datalist,
-    is_monai_label,
+    is_monai_label_study,
     is_nnunet,
     is_paired,
     is_patient_folders,
@@ -46,7 +46,7 @@ FORMATS: Sequence[DatasetFormat] = (
     DatasetFormat("a JSON datalist", is_datalist, find_datalist),
     DatasetFormat("imagesTr/X_0000.nii.gz with labelsTr/X.nii.gz (nnU-Net)", is_nnunet, find_nnunet),
     DatasetFormat("imagesTr/X.nii.gz with labelsTr/X.nii.gz", is_paired, find_paired),
-    DatasetFormat("X.nii.gz with labels/final/X.nii.gz (MONAI Label)", is_monai_label, find_monai_label),
+    DatasetFormat("X.nii.gz with labels/final/X.nii.gz (MONAI Label)", is_monai_label_study, find_monai_label),
     DatasetFormat("X/PET.nii.gz with X/PET_gtv.nii.gz", is_patient_folders, find_patient_folders),
 )
 """The formats that are recognized by the names of files and folders."""

@@ -78,7 +78,7 @@ def find_paired(data: Path, modalities: tuple[str, ...]) -> tuple[CaseFiles, ...
     return _find_pairs(data, data / "imagesTr", data / "labelsTr", modalities)
 
 
-def is_monai_label(data: Path) -> bool:
+def is_monai_label_study(data: Path) -> bool:
     """Whether a folder is a study folder of MONAI Label, with images and a subfolder ``labels/final``."""
     return (data / _FINAL_LABELS).is_dir()
 

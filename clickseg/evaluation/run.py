@@ -46,9 +46,9 @@ class EvaluationSettings:
         postprocessing: Whether the postprocessing of the model package is applied.
         steps: The number of interaction steps; None for the default of the protocol.
         seed: The seed of the simulated clicks; None for the default of the protocol.
-        chosen: The folds of a cross-validation whose cases are evaluated, from 0; empty for all cases.
-        folds: The number of folds, if the dataset does not define them.
-        truth: The names of each class in SEG and RTSTRUCT; empty for those of the model.
+        fold_numbers: The folds of a cross-validation whose cases are evaluated, from 0; empty for all cases.
+        fold_count: The number of folds, if the dataset does not define them.
+        truth_names: The names of each class in SEG and RTSTRUCT; empty for those of the model.
     """
 
     data: Path

@@ -63,7 +63,7 @@ class Score:
         step: The number of steps so far; 0 before the first click.
         foreground: The number of foreground clicks so far.
         background: The number of background clicks so far.
-        agreement: The metrics of the prediction.
+        metrics: The metrics of the prediction.
         cost: The computation that the step needed, for all classes together.
     """
 

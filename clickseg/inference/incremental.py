@@ -59,8 +59,8 @@ class IncrementalInference:
 
     Attributes:
         grid: The windows.
-        ran: How many windows the last update ran.
-        repeated: How many windows the last update did not run, because another window with the same constant input had
+        run_count: How many windows the last update ran.
+        reused: How many windows the last update did not run, because another window with the same constant input had
             been run.
     """
 

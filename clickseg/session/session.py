@@ -67,7 +67,7 @@ class Session:
     session.
 
     Attributes:
-        windows: The number of windows.
+        window_count: The number of windows.
     """
 
     def __init__(

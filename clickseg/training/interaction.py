@@ -75,7 +75,7 @@ class Interaction:
         clicks.add_initial_clicks(batch["needs_click"].tolist())
         predictions, losses = np.zeros(truth.shape, np.uint8), []
         for round_number in range(rounds + 1):
-            guidance = [clicks.guidance_channels(), *mask_channels(self._config.model, predictions)]
+            guidance = [clicks.guidance_channels(), *previous_mask_channels(self._config.model, predictions)]
             inputs = torch.cat([image, *(channels.to(image) for channels in guidance)], dim=1)
             if self._config.clicking.backprop == "each" or round_number == rounds:
                 known = ~clicks.ignored_voxels(distractors)
@@ -136,7 +136,7 @@ class Interaction:
         return logits
 
 
-def mask_channels(spec: ModelSpec, predictions: LabelArray) -> list[torch.Tensor]:
+def previous_mask_channels(spec: ModelSpec, predictions: LabelArray) -> list[torch.Tensor]:
     """Returns the previous-mask channels [B, M, I, J, K], as a list of one tensor; empty for models without them.
 
     Args:

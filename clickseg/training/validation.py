@@ -14,7 +14,7 @@ from clickseg.training.cases import GridCase
 from clickseg.training.checkpoint import TrainingState
 from clickseg.training.clicking import BatchClicks
 from clickseg.training.config import ClickingConfig, Strategy, TrainingConfig
-from clickseg.training.interaction import mask_channels
+from clickseg.training.interaction import previous_mask_channels
 from clickseg.training.objective import make_autocast
 
 CLICK_COUNTS = (0, 1, 3, 5)
@@ -60,7 +60,7 @@ def _dice_by_clicks(
     for count in range((max(CLICK_COUNTS) if config.model.guidance else 0) + 1):
         if count:
             clicks.add_round(predictions, [np.zeros_like(truth)])
-        channels = [image, clicks.guidance_channels(), *mask_channels(config.model, predictions)]
+        channels = [image, clicks.guidance_channels(), *previous_mask_channels(config.model, predictions)]
         predictions = _predict(config, torch.cat(channels, dim=1).to(device), network)
         dices.append(_mean_dice(predictions[0], truth))
     return dices

@@ -13,7 +13,7 @@ import pytest
 
 from clickseg import __version__
 from clickseg.cli.manifests import ENVIRONMENT, application_manifest, package_manifest, write_manifests
-from clickseg.cli.package import read_provenance, web_address
+from clickseg.cli.package import read_source_revision, web_address
 from tests.helpers import runs
 from tests.helpers.runs import REPOSITORY
 
@@ -141,11 +141,11 @@ def test_labels_contain_the_commit_and_no_password(tmp_path: Path) -> None:
     git("remote", "add", "origin", "https://user:secret@example.org/x.git")
     commit = git("rev-parse", "HEAD").strip()
 
-    clean = read_provenance(tmp_path)
+    clean = read_source_revision(tmp_path)
     (tmp_path / "new").write_text("")
 
     assert (clean.revision, clean.url) == (commit, "https://example.org/x.git")
-    assert read_provenance(tmp_path).revision == f"{commit}-dirty"
+    assert read_source_revision(tmp_path).revision == f"{commit}-dirty"
     assert web_address("git@example.org:x.git") == ""
 
 

@@ -23,7 +23,7 @@ def make_instance() -> Instance:
 
 
 def raw_element(keyword: str, vr: str, value: bytes) -> RawDataElement:
-    """Returns an element as it is read from a file, before its value is converted."""
+    """Returns an element as read from a file, before its value is converted."""
     return RawDataElement(Tag(keyword), vr, len(value), value, 0, False, True)
 
 

@@ -13,7 +13,7 @@ from clickseg.clicks.click import Point
 from clickseg.clicks.simulated.regions import DepthFunction, depth_on_host
 from clickseg.core.arrays import Float32Array, Mask
 from clickseg.training.config import TrainingConfig, read_config
-from clickseg.training.interaction import Interaction, StepSettings, mask_channels
+from clickseg.training.interaction import Interaction, StepSettings, previous_mask_channels
 from clickseg.training.objective import make_autocast, make_inferer, make_loss
 from tests.helpers.training_cases import SMALL
 
@@ -141,13 +141,13 @@ def test_a_mask_channel_contains_its_classes() -> None:
     config = make_config("model.guidance.previous_mask=[{takes: [lesion]}]")
     predictions = np.array([[[[0, 1], [1, 0]]]], np.uint8)
 
-    (mask,) = mask_channels(config.model, predictions)
+    (mask,) = previous_mask_channels(config.model, predictions)
 
     assert mask.tolist() == [[[[[0.0, 1.0], [1.0, 0.0]]]]]
 
 
 def test_a_model_without_mask_channels_has_none(small: TrainingConfig) -> None:
-    assert mask_channels(small.model, np.zeros((1, 2, 2, 2), np.uint8)) == []
+    assert previous_mask_channels(small.model, np.zeros((1, 2, 2, 2), np.uint8)) == []
 
 
 @pytest.mark.parametrize("name", ["DiceCELoss", "DiceLoss", "DiceFocalLoss", "GeneralizedDiceFocalLoss"])

@@ -111,7 +111,7 @@ class TensorRtEngine:
         return logits
 
     def _cache_key(self) -> dict[str, object]:
-        """Returns everything that a plan depends on, as far as it is known before the compilation."""
+        """Returns everything that a plan depends on, as far as known before the compilation."""
         return {
             "gpu": _gpu_description(self.device),
             "versions": [trt.__version__, torch.__version__, __version__],

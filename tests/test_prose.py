@@ -1,0 +1,52 @@
+"""Documents, docstrings, comments and messages avoid words that readers did not understand."""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.doc_examples import every_page
+from tests.helpers.runs import REPOSITORY
+
+GLOSSARY = REPOSITORY / "docs/glossary.md"
+FOLDERS = ("app", "benchmarks", "clickseg", "container", "operators", "scripts", "tests")
+SOURCES = sorted(
+    path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py") if path.name != "test_prose.py"
+)
+
+
+def words_to_avoid() -> re.Pattern[str]:
+    """Returns a pattern for all words in the first column of the glossary's last table."""
+    rows = re.findall(r"^\| ([a-z, ]+) \| ", GLOSSARY.read_text().partition("## Words to avoid")[2], flags=re.MULTILINE)
+    words = [word for row in rows if row != "avoid" for word in row.split(", ")]
+    return re.compile(rf"\b({'|'.join(words)})\b")
+
+
+def prose_of(source: Path) -> str:
+    """Returns comments, docstrings and other strings of a module."""
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    tokens = tokenize.generate_tokens(io.StringIO(source.read_text()).readline)
+    return "\n".join(token.string for token in tokens if token.type in kinds)
+
+
+@every_page
+def test_a_page_has_no_word_to_avoid(page: Path) -> None:
+    text = page.read_text()
+    prose = text.partition("## Words to avoid")[0] if page == GLOSSARY else text
+
+    assert words_to_avoid().findall(prose) == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_a_module_has_no_word_to_avoid(source: Path) -> None:
+    assert words_to_avoid().findall(prose_of(source)) == []
+
+
+def test_the_words_to_avoid_are_found() -> None:
+    found = words_to_avoid().findall("the file lies beside the series, and says nothing")
+
+    assert found == ["lies", "beside", "says"]
