@@ -35,8 +35,10 @@ def _append_navigation(_: Sphinx, docname: str, source: list[str]) -> None:
     """Appends a table of contents for each section of the index; the index stays plain Markdown."""
     if docname != root_doc:
         return
+    listed: set[str] = set()
     for section in re.split(r"^## ", source[0], flags=re.MULTILINE)[1:]:
         caption, tables = section.split("\n", 1)
-        pages = dict.fromkeys(re.findall(r"\[([^\]]+)\]\(([\w./-]+)\.md\)", tables))
-        entries = "\n".join(f"{title} <{page}>" for title, page in pages)
-        source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n"
+        links = re.findall(r"\[([^\]]+)\]\(([\w./-]+)\.md(?:#[\w-]+)?\)", tables)
+        entries = [f"{title} <{page}>" for title, page in links if page not in listed]
+        listed.update(page for _, page in links)
+        source[0] += "\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```", ""])

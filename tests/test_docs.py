@@ -48,7 +48,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
 def test_a_page_has_one_title_and_is_in_the_index(page: Path) -> None:
     prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     index = REPOSITORY / "docs/index.md"
-    listed = {(index.parent / name).resolve() for name in re.findall(r"\]\(([\w./-]+\.md)\)", index.read_text())}
+    listed = {(index.parent / name).resolve() for name in re.findall(r"\]\(([\w./-]+\.md)", index.read_text())}
 
     assert len(re.findall(r"^# ", prose, flags=re.MULTILINE)) == 1
     assert page in {*listed, index}
