@@ -188,7 +188,7 @@ def _check_has_foreground_click(case: PlannedCase, package: ModelPackage) -> Non
 
 
 def _check_memory(case: PlannedCase, memory: Memory) -> None:
-    """Rejects volumes that do not fit into memory together with the label map; uses headers only.
+    """Rejects volumes that do not fit into memory together with the label map. It reads headers only.
 
     A run needs more than that: ``StitchingChoice`` plans the rest once the network is loaded.
     """

@@ -55,7 +55,7 @@ def log_plan(plan: RunPlan) -> None:
 
 
 def warn_of_unmatched_clicks(outcome: Outcome[CaseResult]) -> None:
-    """Logs how many foreground clicks match no component of the result: the most likely mistake of a user."""
+    """Warns of foreground clicks that match no component of the result: a common mistake of users."""
     if isinstance(outcome.value, ClickSegError):
         return
     for removed in outcome.value.removed:

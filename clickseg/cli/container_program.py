@@ -29,7 +29,7 @@ class ContainerProgram:
         return [self.path, *arguments]
 
     def has_image(self, image: str) -> bool:
-        """Whether an image is on this machine.
+        """Returns whether an image is on this machine.
 
         Raises:
             ContainerError: The program failed, for example because the docker service is not running.
