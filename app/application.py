@@ -26,7 +26,7 @@ _LOG_LEVELS = {"WARN": "WARNING", "CRITICAL": "ERROR"}
 
 
 class ClickSegApplication(Application):
-    """Reads DICOM series and clicks, and writes DICOM SEG.
+    """Reads DICOM series and clicks, and writes DICOM SEG and SR.
 
     Attributes:
         output: The output folder; None until the arguments have been read.

@@ -22,7 +22,7 @@ class SegmentationWriterOperator(Operator):
         spec.input(ports.RESULT)
 
     def start(self) -> None:
-        """Makes the folder that contains results before they are published."""
+        """Creates the folder that contains results before they are published."""
         self._writer.__enter__()
 
     def stop(self) -> None:

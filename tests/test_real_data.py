@@ -73,8 +73,8 @@ def test_the_pet_model_segments_the_pet_series_of_a_pet_ct_study(fixtures: Path,
 
     assert process.returncode == 0, process.stderr
     assert "PT series in PET/image: model pet_lesion" in process.stderr
-    assert "skipped: CT in CT/image: model pet_lesion takes PT" in process.stderr
-    assert "skipped: MR in MR_T1/image: model pet_lesion takes PT" in process.stderr
+    assert "skipped: CT in CT/image: model pet_lesion is for PT" in process.stderr
+    assert "skipped: MR in MR_T1/image: model pet_lesion is for PT" in process.stderr
     (entry,) = json.loads((tmp_path / "out" / "report.json").read_text())["series"]
     assert entry["modality"] == "PT"
 

@@ -11,7 +11,7 @@ from clickseg.batch.selection import InputSeries
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.find import FoundClicks
 from clickseg.clicks.formats.structured_report import read_report_clicks, referenced_series_uid
-from clickseg.clicks.image_clicks import AnyClicks, ImagePoint, PendingClicks, resolve_positions
+from clickseg.clicks.image_clicks import AnyClicks, ImagePoint, UnresolvedClicks, resolve_positions
 from clickseg.core.errors import ClickError
 from clickseg.core.text import format_count
 from clickseg.dicom.part10 import Instance
@@ -35,19 +35,19 @@ class ClickReport:
     sort_key: tuple[str, str]
     click_sets: tuple[AnyClicks, ...]
 
-    def clicks_for(self, series: SeriesGeometry) -> Clicks:
+    def clicks_on_series(self, series: SeriesGeometry) -> Clicks:
         """Returns the clicks of this report on a series, in LPS mm."""
-        fitting = [
-            resolve_positions(clicks_on_series(each, series), series)
-            for each in self.click_sets
-            if matches_series(each, series)
+        resolved = [
+            resolve_positions(clicks_on_series(clicks, series), series)
+            for clicks in self.click_sets
+            if can_be_on_series(clicks, series)
         ]
-        points = tuple(point for clicks in fitting for point in clicks.points)
-        return replace(fitting[0], points=points) if points else Clicks()
+        points = tuple(point for clicks in resolved for point in clicks.points)
+        return replace(resolved[0], points=points) if points else Clicks()
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class ClickAssignment:
     """The clicks and the predecessors of the series to segment.
 
     Attributes:
@@ -74,17 +74,19 @@ def find_click_reports(instances: Iterable[Instance]) -> tuple[ClickReport, ...]
             if not click_sets and is_written_by_clickseg(instance.header):
                 click_sets = (Clicks(series_instance_uid=referenced_series_uid(instance.header), source=instance.name),)
             if click_sets:
-                moment = instance.text("ContentDate") + instance.text("ContentTime")
-                reports.append(ClickReport(instance, (moment, instance.text("SOPInstanceUID")), click_sets))
+                content_time = instance.text("ContentDate") + instance.text("ContentTime")
+                reports.append(ClickReport(instance, (content_time, instance.text("SOPInstanceUID")), click_sets))
     return tuple(sorted(reports, key=lambda report: report.sort_key, reverse=True))
 
 
-def assign_clicks(inputs: Sequence[InputSeries], files: FoundClicks, reports: Sequence[ClickReport]) -> Assignment:
+def assign_clicks(
+    inputs: Sequence[InputSeries], found_clicks: FoundClicks, reports: Sequence[ClickReport]
+) -> ClickAssignment:
     """Assigns clicks to series: those of a click file, or else for each series those of the newest report with clicks.
 
     Args:
         inputs: The series to segment.
-        files: The click files to use, if any.
+        found_clicks: The clicks of click files, if any.
         reports: DICOM SRs, sorted from newest to oldest.
 
     Raises:
@@ -93,18 +95,20 @@ def assign_clicks(inputs: Sequence[InputSeries], files: FoundClicks, reports: Se
     references = [series[0] for series in inputs]
     predecessors = tuple(_find_predecessors(reports, series) for series in references)
     with_clicks = [report for report in reports if any(clicks.points for clicks in report.click_sets)]
-    if files.clicks is not None:
-        unused = (r.instance.name for r in with_clicks if r.instance.path.resolve() not in files.paths)
-        return Assignment(_assign_file_clicks(files.clicks, references), predecessors, (*files.ignored, *unused))
+    if found_clicks.clicks is not None:
+        unused = (r.instance.name for r in with_clicks if r.instance.path.resolve() not in found_clicks.paths)
+        return ClickAssignment(
+            _assign_file_clicks(found_clicks.clicks, references), predecessors, (*found_clicks.ignored, *unused)
+        )
     assigned = tuple(_clicks_of_newest_report(with_clicks, series) for series in references)
     used = {clicks.source for clicks in assigned}
     unused = (report.instance.name for report in with_clicks if report.instance.name not in used)
-    return Assignment(assigned, predecessors, tuple(unused))
+    return ClickAssignment(assigned, predecessors, tuple(unused))
 
 
 def _clicks_of_newest_report(reports: Sequence[ClickReport], series: SeriesGeometry) -> Clicks:
     """Returns the clicks of the newest report with clicks on a series."""
-    click_sets = (report.clicks_for(series) for report in reports)
+    click_sets = (report.clicks_on_series(series) for report in reports)
     return next((clicks for clicks in click_sets if clicks.points), Clicks())
 
 
@@ -126,10 +130,10 @@ def _assign_file_clicks(clicks: AnyClicks, references: Sequence[SeriesGeometry])
         return tuple(Clicks() for _ in references)
     _check_unambiguous(clicks, references)
     assigned = tuple(
-        resolve_positions(clicks_on_series(clicks, series), series) if matches_series(clicks, series) else Clicks()
+        resolve_positions(clicks_on_series(clicks, series), series) if can_be_on_series(clicks, series) else Clicks()
         for series in references
     )
-    if not any(each.source for each in assigned):
+    if not any(clicks_of_series.source for clicks_of_series in assigned):
         named = clicks if isinstance(clicks, Clicks) else Clicks()
         raise ClickError(
             f"{clicks.source}: the clicks are for series {named.series_instance_uid or 'any'} in frame of reference "
@@ -137,29 +141,31 @@ def _assign_file_clicks(clicks: AnyClicks, references: Sequence[SeriesGeometry])
             + ", ".join(
                 f"{format_series_list([s.files])} in frame {s.files.frame_of_reference_uid}" for s in references[:4]
             ),
-            hint="--clicks none uses no clicks",
+            hint="pass other clicks with --clicks FILE, or --clicks none to use no clicks",
         )
-    unassigned = len(clicks.points) - sum(len(each.points) for each in assigned)
-    if isinstance(clicks, PendingClicks) and unassigned:
-        raise ClickError(f"{clicks.source}: {format_count(unassigned, 'click')} in images that are not to be segmented")
+    unassigned = len(clicks.points) - sum(len(clicks_of_series.points) for clicks_of_series in assigned)
+    if isinstance(clicks, UnresolvedClicks) and unassigned:
+        raise ClickError(
+            f"{clicks.source}: {format_count(unassigned, 'click')} on images that are not in the segmented series"
+        )
     return assigned
 
 
 def _check_unambiguous(clicks: AnyClicks, references: Sequence[SeriesGeometry]) -> None:
     """Rejects clicks that match several series. In LPS mm, clicks are the same in all series of one frame."""
     frames = {series.files.frame_of_reference_uid for series in references}
-    is_voxels = isinstance(clicks, PendingClicks) and not _has_image_points(clicks)
-    is_without_uid = isinstance(clicks, Clicks) and not (clicks.series_instance_uid or clicks.frame_of_reference_uid)
-    if (is_voxels and len(references) > 1) or (is_without_uid and len(frames) > 1):
+    has_only_voxels = isinstance(clicks, UnresolvedClicks) and not _has_image_points(clicks)
+    has_no_uid = isinstance(clicks, Clicks) and not (clicks.series_instance_uid or clicks.frame_of_reference_uid)
+    if (has_only_voxels and len(references) > 1) or (has_no_uid and len(frames) > 1):
         raise ClickError(
-            f"{clicks.source} names no series, and several are to be segmented: "
+            f"{clicks.source}: the clicks do not define their series, and several series are to be segmented: "
             f"{format_series_list([series.files for series in references])}",
             hint="select one with --series",
         )
 
 
-def matches_series(clicks: AnyClicks, series: SeriesGeometry) -> bool:
-    """Whether clicks can be on a series, by the UIDs that the clicks contain."""
+def can_be_on_series(clicks: AnyClicks, series: SeriesGeometry) -> bool:
+    """Returns whether clicks can be on a series, by the UIDs that the clicks contain."""
     files = series.files
     if isinstance(clicks, Clicks):
         return clicks.series_instance_uid in (None, files.series_uid) and clicks.frame_of_reference_uid in (
@@ -178,5 +184,5 @@ def clicks_on_series(clicks: AnyClicks, series: SeriesGeometry) -> AnyClicks:
     return replace(clicks, points=tuple(own))
 
 
-def _has_image_points(clicks: PendingClicks) -> bool:
+def _has_image_points(clicks: UnresolvedClicks) -> bool:
     return any(isinstance(click.position, ImagePoint) for click in clicks.points)

@@ -27,7 +27,7 @@ _OLD_KEYS = {"exception", "exception_message"}
 
 
 def is_metadata_enabled(environ: Mapping[str, str]) -> bool:
-    """Whether a run must write metadata."""
+    """Returns whether a run must write metadata."""
     return environ.get(METADATA_VARIABLE) == "1"
 
 
@@ -66,14 +66,14 @@ def write_metadata(metadata: Metadata, output: Path) -> None:
     """Writes metadata to an output folder; creates the folder if it does not exist.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     output.mkdir(parents=True, exist_ok=True)
     replace_atomically(output / METADATA_FILE, (json.dumps(metadata, indent=2) + "\n").encode())
 
 
 def can_replace_metadata(output: Path) -> bool:
-    """Whether a folder has no ``metadata.json``, or one that ClickSeg wrote; a file of another program is kept."""
+    """Returns whether a folder has no ``metadata.json``, or one of ClickSeg; a file of another program is kept."""
     try:
         content = json.loads((output / METADATA_FILE).read_bytes())
     except FileNotFoundError:

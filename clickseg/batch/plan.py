@@ -26,8 +26,8 @@ _BYTES_PER_VALUE, _BYTES_PER_LABEL = 4, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """One run of the model.
+class PlannedCase:
+    """The series and the clicks of one run of the model.
 
     Attributes:
         series: The input series of the model.
@@ -47,18 +47,18 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """The tasks of a run, and the input that it does not use.
+    """The cases of a run, and the input that it does not use.
 
     Attributes:
         package: The model.
-        tasks: At least one task.
+        cases: The cases to segment, at least one.
         skipped: The series that are not segmented, each with the reason.
         ignored_click_files: Click files and SRs with clicks that are not used.
         ignored_files: The number of ignored files, by reason.
     """
 
     package: ModelPackage
-    tasks: tuple[Task, ...]
+    cases: tuple[PlannedCase, ...]
     skipped: tuple[SkippedSeries, ...]
     ignored_click_files: tuple[str, ...]
     ignored_files: dict[str, int]
@@ -66,16 +66,16 @@ class RunPlan:
     @property
     def skipped_without_error(self) -> tuple[SkippedSeries, ...]:
         """The skipped series that are not errors."""
-        return tuple(each for each in self.skipped if not each.is_error)
+        return tuple(series for series in self.skipped if not series.is_error)
 
     @property
     def failures(self) -> tuple[SkippedSeries, ...]:
         """The skipped series that are errors of the run."""
-        return tuple(each for each in self.skipped if each.is_error)
+        return tuple(series for series in self.skipped if series.is_error)
 
     def __len__(self) -> int:
         """The number of outcomes of the run."""
-        return len(self.tasks) + len(self.failures)
+        return len(self.cases) + len(self.failures)
 
 
 def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPlan:
@@ -94,30 +94,30 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
         MemoryLimitError: No series fits into memory.
         UsageError: The requested encoding cannot represent the result of the model.
     """
-    found = scan(settings.input)
-    found.check_undamaged(settings.series_uids)
-    regular, rejected = check_all_series(found, settings.repairs)
-    wanted = select_series(regular, rejected, settings.series_uids, found)
+    scan_result = scan(settings.input)
+    scan_result.check_undamaged(settings.series_uids)
+    regular, rejected = check_all_series(scan_result, settings.repairs)
+    wanted = select_series(regular, rejected, settings.series_uids, scan_result)
     package = _choose_package(settings, wanted, regular)
     check_encoding(package.spec, settings.segmentation_type)
     is_named = bool(settings.series_uids)
     inputs, incomplete = match_inputs(select_references(wanted, package, is_named=is_named), regular, wanted, package)
-    files = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
-    assigned = assign_clicks(inputs, files, find_click_reports(found.instances))
-    tasks = [Task(*each) for each in zip(inputs, assigned.clicks, assigned.predecessors, strict=True)]
+    found_clicks = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
+    assigned = assign_clicks(inputs, found_clicks, find_click_reports(scan_result.instances))
+    cases = [PlannedCase(*values) for values in zip(inputs, assigned.clicks, assigned.predecessors, strict=True)]
     unclicked: list[SkippedSeries] = []
     if not allow_no_clicks:
-        tasks, unclicked = _split_tasks(
-            tasks, lambda task: _check_has_foreground_click(task, package), is_error=is_named
+        cases, unclicked = _split_cases(
+            cases, lambda case: _check_has_foreground_click(case, package), is_error=is_named
         )
-    tasks, too_large = _split_tasks(tasks, lambda task: _check_memory(task, settings.runtime.memory), is_error=True)
-    irregular = [SkippedSeries(each.files, each.error, is_error=False) for each in rejected]
+    cases, too_large = _split_cases(cases, lambda case: _check_memory(case, settings.runtime.memory), is_error=True)
+    irregular = [SkippedSeries(series.files, series.error, is_error=False) for series in rejected]
     skipped = [*irregular, *incomplete, *unclicked, *too_large]
-    handled = {each.series_files.first_file for each in skipped}.union(*map(series_keys, inputs))
+    handled = {series.files.first_file for series in skipped}.union(*map(series_keys, inputs))
     unused = [
-        _skip_unused(each, package, is_named=is_named) for each in regular if each.files.first_file not in handled
+        _skip_unused(series, package, is_named=is_named) for series in regular if series.files.first_file not in handled
     ]
-    return RunPlan(package, tuple(tasks), (*skipped, *unused), assigned.ignored, dict(found.ignored))
+    return RunPlan(package, tuple(cases), (*skipped, *unused), assigned.ignored, dict(scan_result.ignored))
 
 
 def plan_series(series: InputSeries, settings: RunSettings) -> RunPlan:
@@ -137,10 +137,10 @@ def plan_series(series: InputSeries, settings: RunSettings) -> RunPlan:
     package = _choose_package(settings, series[:1], series)
     check_encoding(package.spec, settings.segmentation_type)
     assigned = assign_clicks([series], find_clicks(settings.clicks, settings.input, settings.clicks_frame), ())
-    task = Task(series, assigned.clicks[0])
-    _check_has_foreground_click(task, package)
-    _check_memory(task, settings.runtime.memory)
-    return RunPlan(package, (task,), (), assigned.ignored, {})
+    case = PlannedCase(series, assigned.clicks[0])
+    _check_has_foreground_click(case, package)
+    _check_memory(case, settings.runtime.memory)
+    return RunPlan(package, (case,), (), assigned.ignored, {})
 
 
 def _choose_package(
@@ -155,31 +155,31 @@ def _choose_package(
     return choose_package(packages, _modalities(wanted), _modalities(regular))
 
 
-def _split_tasks(
-    tasks: Sequence[Task], check: Callable[[Task], None], *, is_error: bool
-) -> tuple[list[Task], list[SkippedSeries]]:
-    """Returns the tasks that pass a check, and the series that do not.
+def _split_cases(
+    cases: Sequence[PlannedCase], check: Callable[[PlannedCase], None], *, is_error: bool
+) -> tuple[list[PlannedCase], list[SkippedSeries]]:
+    """Returns the cases that pass a check, and the series of the other cases.
 
     Raises:
-        ClickSegError: No task passes; the error is that of the first.
+        ClickSegError: No case passes; the error is that of the first.
     """
-    passed: list[Task] = []
+    passed: list[PlannedCase] = []
     skipped: list[SkippedSeries] = []
-    for task in tasks:
+    for case in cases:
         try:
-            check(task)
-            passed.append(task)
+            check(case)
+            passed.append(case)
         except ClickSegError as error:
-            skipped.append(SkippedSeries(task.series_files, error, is_error))
+            skipped.append(SkippedSeries(case.series_files, error, is_error))
     if not passed:
         raise skipped[0].reason
     return passed, skipped
 
 
-def _check_has_foreground_click(task: Task, package: ModelPackage) -> None:
+def _check_has_foreground_click(case: PlannedCase, package: ModelPackage) -> None:
     """Rejects a series without a foreground click if the model requires one."""
     guidance = package.spec.guidance
-    if guidance is not None and guidance.required and not has_foreground_click(task.clicks.points):
+    if guidance is not None and guidance.required and not has_foreground_click(case.clicks.points):
         raise ClickError(
             f"model {package.name}: expected a foreground click, got none: the model segments only clicked objects",
             hint="pass clicks with --clicks FILE, click step by step with --session FOLDER, "
@@ -187,13 +187,13 @@ def _check_has_foreground_click(task: Task, package: ModelPackage) -> None:
         )
 
 
-def _check_memory(task: Task, memory: Memory) -> None:
-    """Rejects volumes that do not fit into memory together with the label map; uses headers only.
+def _check_memory(case: PlannedCase, memory: Memory) -> None:
+    """Rejects volumes that do not fit into memory together with the label map. It reads headers only.
 
     A run needs more than that: ``StitchingChoice`` plans the rest once the network is loaded.
     """
-    shapes = [series.stack.geometry.spatial_shape for series in task.series]
-    unread = [shape for shape, series in zip(shapes, task.series, strict=True) if not isinstance(series, SeriesVolume)]
+    shapes = [series.stack.geometry.spatial_shape for series in case.series]
+    unread = [shape for shape, series in zip(shapes, case.series, strict=True) if not isinstance(series, SeriesVolume)]
     needed = sum(math.prod(shape) for shape in unread) * _BYTES_PER_VALUE + math.prod(shapes[0]) * _BYTES_PER_LABEL
     memory.check_available(needed, f"{' and '.join(' x '.join(map(str, shape)) for shape in shapes)} voxels")
 
@@ -203,9 +203,9 @@ def _skip_unused(series: SeriesGeometry, package: ModelPackage, *, is_named: boo
     if series.files.modality in package.modalities:
         reason = "not selected with --series" if is_named else "not corrected for attenuation, but another series is"
     else:
-        reason = f"model {package.name} takes {package.modalities_text}"
+        reason = f"model {package.name} is for {package.modalities_text}"
     return SkippedSeries(series.files, InputError(reason), is_error=False)
 
 
 def _modalities(series: Sequence[SeriesGeometry]) -> set[str]:
-    return {each.files.modality for each in series}
+    return {geometry.files.modality for geometry in series}

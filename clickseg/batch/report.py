@@ -16,7 +16,7 @@ import numpy as np
 from clickseg.batch.plan import RunPlan
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome
-from clickseg.clicks.click import Clicks, Polarity
+from clickseg.clicks.click import Clicks, Polarity, has_foreground_click
 from clickseg.core.errors import ClickSegError
 from clickseg.core.machine import peak_memory_bytes
 from clickseg.core.text import format_count
@@ -41,31 +41,31 @@ class WrittenResult:
 
     Attributes:
         documents: The result with its DICOM documents.
-        files: File names by kind: ``seg``, ``sr``, ``preview``, ``nifti``; empty if the run writes no files.
+        file_names: File names by kind: ``seg``, ``sr``, ``preview``, ``nifti``; empty if the run writes no files.
     """
 
     documents: Documents
-    files: Mapping[str, str]
+    file_names: Mapping[str, str]
 
 
 def log_plan(plan: RunPlan) -> None:
     """Logs the series that are segmented, and the input that is not used."""
-    _log_tasks(plan)
+    _log_cases(plan)
     _log_unused_input(plan)
 
 
 def warn_of_unmatched_clicks(outcome: Outcome[CaseResult]) -> None:
-    """Logs how many foreground clicks match no component of the result: the most likely mistake of a user."""
+    """Warns of foreground clicks that match no component of the result: a common mistake of users."""
     if isinstance(outcome.value, ClickSegError):
         return
     for removed in outcome.value.removed:
-        if removed.clicks_beside:
+        if removed.unmatched_clicks:
             logger.warning(
                 "%s of %s %s outside every component that the network segmented; --postprocessing off keeps all "
                 "components",
-                format_count(removed.clicks_beside, "foreground click"),
+                format_count(removed.unmatched_clicks, "foreground click"),
                 removed.label,
-                "is" if removed.clicks_beside == 1 else "are",
+                "is" if removed.unmatched_clicks == 1 else "are",
             )
 
 
@@ -79,7 +79,7 @@ def series_entry(outcome: Outcome[WrittenResult], settings: RunSettings) -> dict
     result = documents.result
     return {
         **entry,
-        "files": dict(outcome.value.files),
+        "files": dict(outcome.value.file_names),
         "segments": [_segment_entry(segment, result, settings) for segment in documents.segments],
         "inputs": _input_entries(result),
         "clicks": _clicks_entry(result.case.clicks),
@@ -99,8 +99,8 @@ def run_report(entries: Sequence[Mapping[str, Any]], plan: RunPlan, settings: Ru
         "model": {"name": plan.package.name, "version": plan.package.version},
         "series": list(entries),
         "skipped_series": [
-            {**_series_identifiers(each.series_files), "reason": str(each.reason)}
-            for each in plan.skipped_without_error
+            {**_series_identifiers(skipped.files), "reason": str(skipped.reason)}
+            for skipped in plan.skipped_without_error
         ],
         "ignored_click_files": list(plan.ignored_click_files),
         "ignored_files": plan.ignored_files,
@@ -158,10 +158,10 @@ def _removed_entry(removed: Removal) -> dict[str, Any]:
     """Returns how much postprocessing removed from one class."""
     return {
         "label": removed.label,
-        "below_min_value_ml": round(removed.low_ml, 4),
+        "below_min_value_ml": round(removed.below_min_value_ml, 4),
         "components": removed.components,
         "components_ml": round(removed.components_ml, 4),
-        "unmatched_clicks": removed.clicks_beside,
+        "unmatched_clicks": removed.unmatched_clicks,
     }
 
 
@@ -189,30 +189,29 @@ def _round_floats(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def _log_tasks(plan: RunPlan) -> None:
-    for task in plan.tasks:
-        clicks = _describe_clicks(task.clicks)
-        files = task.series_files
+def _log_cases(plan: RunPlan) -> None:
+    for case in plan.cases:
+        clicks = _describe_clicks(case.clicks)
+        files = case.series_files
         logger.info("%s series in %s: model %s, %s", files.modality, files.folder, plan.package.name, clicks)
         for repair in files.applied_repairs:
             logger.warning("%s series in %s: %s", files.modality, files.folder, repair)
-        has_foreground = any(click.polarity is Polarity.FOREGROUND for click in task.clicks.points)
-        if not has_foreground and plan.package.spec.postprocessing.keep == "clicked":
+        if not has_foreground_click(case.clicks.points) and plan.package.spec.postprocessing.keep == "clicked":
             logger.warning(
-                "model %s expects foreground clicks: without them, the result also contains normal organs",
+                "model %s expects foreground clicks: without them, the result can also contain normal organs",
                 plan.package.name,
             )
 
 
 def _log_unused_input(plan: RunPlan) -> None:
     for skipped in plan.skipped_without_error:
-        files = skipped.series_files
+        files = skipped.files
         if files.modality in _RESULT_MODALITIES:
             continue
         level = logging.WARNING if files.modality in plan.package.modalities else logging.INFO
         logger.log(level, "skipped: %s in %s: %s", files.modality, files.folder, skipped.reason)
     for failed in plan.failures:
-        files = failed.series_files
+        files = failed.files
         logger.warning("%s in %s cannot be segmented: %s", files.modality, files.folder, failed.reason)
     for reason, count in plan.ignored_files.items():
         if reason not in _ROUTINE_REASONS:
@@ -223,7 +222,7 @@ def _log_unused_input(plan: RunPlan) -> None:
 
 def _describe_clicks(clicks: Clicks) -> str:
     polarities = [click.polarity for click in clicks.points]
-    counts = ", ".join(f"{polarities.count(each)} {each.value}" for each in Polarity if each in polarities)
+    counts = ", ".join(f"{polarities.count(p)} {p.value}" for p in Polarity if p in polarities)
     if clicks.source:
         return f"{format_count(len(clicks.points), 'click')} of {clicks.source}{f' ({counts})' if counts else ''}"
     return "no clicks"

@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
-_IGNORED_VARIABLES = ("CLICKSEG_", "HOLOSCAN_")
-"""Prefixes of the environment variables of the command and the application; the Python API takes arguments instead."""
+_IGNORED_PREFIXES = ("CLICKSEG_", "HOLOSCAN_")
+"""The prefixes of the environment variables that the Python API ignores, because it has arguments instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def segment(
 
 def _default_settings(path: Path, output: PathLike | None, device: str) -> RunSettings:
     """Returns the settings of the command without options, and without the environment variables of its options."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(_IGNORED_VARIABLES)}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(_IGNORED_PREFIXES)}
     folder = Path(tempfile.gettempdir()) if output is None else to_path(output, "output")
     return read_settings(path, folder, None, {"device": device}, environ)
 
@@ -229,12 +229,12 @@ def _series_result(written: WrittenResult, output: Path) -> SeriesResult:
     reference = result.case.reference
     return SeriesResult(
         series_uid=reference.files.series_uid,
-        class_names=tuple(each.name for each in result.case.package.spec.classes),
+        class_names=tuple(class_spec.name for class_spec in result.case.package.spec.classes),
         label_map=result.labels,
         geometry=reference.volume.get_geometry(),
         measurements={segment.label: segment.measurements for segment in documents.segments},
         clicks=result.case.clicks.points,
         seg=None if segmentation is None else segmentation.dataset,
-        sr=documents.report.dataset,
-        files={kind: output / name for kind, name in written.files.items()},
+        sr=documents.structured_report.dataset,
+        files={kind: output / name for kind, name in written.file_names.items()},
     )

@@ -19,12 +19,12 @@ class SkippedSeries:
     """A series that is not segmented.
 
     Attributes:
-        series_files: The files of the series.
+        files: The files of the series.
         reason: Why it is not segmented.
         is_error: Whether the series should have been segmented, so that the run fails in part.
     """
 
-    series_files: SeriesFiles
+    files: SeriesFiles
     reason: ClickSegError
     is_error: bool
 
@@ -40,25 +40,25 @@ def select_references(
     Raises:
         ModelError: No series has a modality of the model.
     """
-    fitting = tuple(series for series in wanted if series.files.modality in package.modalities)
-    if not fitting:
+    suitable = tuple(series for series in wanted if series.files.modality in package.modalities)
+    if not suitable:
         present = format_series_list([series.files for series in wanted])
         raise ModelError(
             f"model {package.name} is for {' or '.join(package.modalities)}: the series in the input are {present}",
             hint="clickseg models lists the models and their modalities",
         )
-    pet = [series for series in fitting if series.files.modality == "PT"]
+    pet = [series for series in suitable if series.files.modality == "PT"]
     corrected_studies = {series.files.study_uid for series in pet if is_corrected_if_pet(series)}
     return tuple(
         series
-        for series in fitting
+        for series in suitable
         if is_named or is_corrected_if_pet(series) or series.files.study_uid not in corrected_studies
     )
 
 
 def series_keys(series: Iterable[SeriesGeometry]) -> set[str]:
     """Returns the keys that identify series within an input."""
-    return {each.files.first_file for each in series}
+    return {geometry.files.first_file for geometry in series}
 
 
 def match_inputs(
@@ -101,13 +101,14 @@ def _find_inputs(
 ) -> InputSeries:
     """Returns a series for each input of the model, all in the frame of reference of the first.
 
-    If several series match an input, the one that the user named is taken.
+    If several series match an input, the one that the user named is used.
     """
     inputs, wanted_keys = [reference], series_keys(wanted)
     for spec in package.spec.inputs[1:]:
         unused = [series for series in regular if series.files.first_file not in series_keys(inputs)]
         matching = [series for series in unused if _matches_input(series, spec.modality, reference)]
-        chosen = matching if len(matching) == 1 else [each for each in matching if each.files.first_file in wanted_keys]
+        named = [series for series in matching if series.files.first_file in wanted_keys]
+        chosen = matching if len(matching) == 1 else named
         if len(chosen) != 1:
             raise InputError(
                 f"model {package.name}: input {spec.name}: expected one {spec.modality} series in frame of reference "

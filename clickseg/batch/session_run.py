@@ -21,12 +21,12 @@ from clickseg.session.options import SessionOptions
 from clickseg.session.record import read_session_inputs
 from clickseg.session.session import Change, Session
 
-SessionEdit = Callable[[Session, Case], Change | None]
-"""The step that a user makes in a session; returns None if the session is only opened."""
+MakeStep = Callable[[Session, Case], Change | None]
+"""Makes the step of a user in a session. Returns None if it makes no step, as when a session is only opened."""
 
 
 @dataclass(frozen=True, slots=True)
-class SessionStep:
+class StepSummary:
     """A step that was made in a session.
 
     Attributes:
@@ -50,7 +50,7 @@ class SessionRun:
     """
 
     summary: RunSummary
-    step: SessionStep | None
+    step: StepSummary | None
 
 
 def open_session(settings: RunSettings, folder: Path, progress: Progress) -> SessionRun:
@@ -75,13 +75,13 @@ def open_session(settings: RunSettings, folder: Path, progress: Progress) -> Ses
     return _run_in_session(plan, settings, folder, add_initial_clicks, progress)
 
 
-def refine(settings: RunSettings, folder: Path, edit: SessionEdit, progress: Progress) -> SessionRun:
+def refine(settings: RunSettings, folder: Path, make_step: MakeStep, progress: Progress) -> SessionRun:
     """Resumes a session, makes one step, and writes the result.
 
     Args:
         settings: The settings. Series and model are those of the session.
         folder: The session's folder.
-        edit: Makes the step.
+        make_step: Makes the step.
         progress: Called after each window.
 
     Raises:
@@ -90,7 +90,7 @@ def refine(settings: RunSettings, folder: Path, edit: SessionEdit, progress: Pro
     inputs = read_session_inputs(folder)
     model = settings.model or inputs.model
     settings = replace(settings, model=model, series_uids=inputs.series_uids, clicks=(NO_CLICKS,))
-    return _run_in_session(_plan_one_series(settings), settings, folder, edit, progress)
+    return _run_in_session(_plan_one_series(settings), settings, folder, make_step, progress)
 
 
 def _plan_one_series(settings: RunSettings) -> RunPlan:
@@ -103,15 +103,15 @@ def _plan_one_series(settings: RunSettings) -> RunPlan:
 
 
 def _run_in_session(
-    plan: RunPlan, settings: RunSettings, folder: Path, edit: SessionEdit, progress: Progress
+    plan: RunPlan, settings: RunSettings, folder: Path, make_step: MakeStep, progress: Progress
 ) -> SessionRun:
-    steps: list[SessionStep] = []
+    steps: list[StepSummary] = []
 
     def infer_in_session(case: Case) -> CaseResult:
         with _make_session(case, settings, folder, progress) as session:
-            change = edit(session, case)
+            change = make_step(session, case)
             if change is not None:  # recorded at once: the step is stored, even if its result cannot be written
-                steps.append(SessionStep(change, session.window_count, len(session.clicks)))
+                steps.append(StepSummary(change, session.window_count, len(session.clicks)))
             return session.result()
 
     with ResultWriter(plan, settings) as writer:

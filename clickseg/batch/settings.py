@@ -29,7 +29,7 @@ class RunSettings:
         models: The model packages and folders of packages to search, in order.
         model: The model package to use: its name, or the loaded package; None for the one that fits the series.
         clicks: Paths of click files, or ``none``; empty to search the input folder. Or clicks in memory.
-        clicks_frame: The coordinate system of click files that define none.
+        clicks_frame: The coordinate system of click files that do not define it.
         series_uids: The Series Instance UIDs to segment; empty for all series.
         repairs: The repairs allowed for irregular series.
         segmentation_type: The encoding of the SEG.

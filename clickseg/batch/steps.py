@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from clickseg.batch.plan import RunPlan, Task
+from clickseg.batch.plan import PlannedCase, RunPlan
 from clickseg.batch.settings import RunSettings
 from clickseg.core.errors import ClickSegError, unexpected_error
-from clickseg.core.interruption import preserve_interruption
+from clickseg.core.interruption import replace_error_by_interruption
 from clickseg.core.progress import Progress
 from clickseg.dicom.series import SeriesFiles
 from clickseg.dicom.volume import SeriesVolume, load_volume
@@ -58,7 +58,7 @@ def run_step(outcome: Outcome[T], step: str, function: Callable[[T], S]) -> Outc
     start = time.perf_counter()
     value: S | ClickSegError
     try:
-        with preserve_interruption():
+        with replace_error_by_interruption():
             value = function(outcome.value)
     except ClickSegError as error:
         value = error
@@ -79,10 +79,10 @@ def _clear_tracebacks(error: BaseException | None) -> None:
 
 def load_cases(plan: RunPlan) -> Iterator[Outcome[Case]]:
     """Yields the cases of a plan, each loaded when it is requested; then the series that failed during planning."""
-    for task in plan.tasks:
-        yield run_step(Outcome(task.series_files, task, {}), "reading", lambda task: _load_case(task, plan.package))
+    for case in plan.cases:
+        yield run_step(Outcome(case.series_files, case, {}), "reading", lambda case: _load_case(case, plan.package))
     for skipped in plan.failures:
-        yield Outcome(skipped.series_files, skipped.reason, {})
+        yield Outcome(skipped.files, skipped.reason, {})
 
 
 def preprocess_case(outcome: Outcome[Case]) -> Outcome[PreprocessedCase]:
@@ -125,6 +125,6 @@ def postprocess_case(outcome: Outcome[PredictedCase], settings: RunSettings) -> 
     )
 
 
-def _load_case(task: Task, package: ModelPackage) -> Case:
-    series = [each if isinstance(each, SeriesVolume) else load_volume(each) for each in task.series]
-    return make_case(series, task.clicks, package, task.predecessors)
+def _load_case(case: PlannedCase, package: ModelPackage) -> Case:
+    volumes = [series if isinstance(series, SeriesVolume) else load_volume(series) for series in case.series]
+    return make_case(volumes, case.clicks, package, case.predecessors)

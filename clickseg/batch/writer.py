@@ -115,7 +115,10 @@ class ResultWriter:
     def _write_result(self, result: CaseResult) -> WrittenResult:
         """Writes one result to the staging folder."""
         documents = make_documents(result, self._settings.clock, self._settings.segmentation_type)
-        files = {"sr": self._save_document(documents.report), "preview": self._save_preview(result, documents.uid)}
+        files = {
+            "sr": self._save_document(documents.structured_report),
+            "preview": self._save_preview(result, documents.uid),
+        }
         if documents.segmentation is not None:
             files["seg"] = self._save_document(documents.segmentation)
         if self._settings.nifti:
@@ -144,5 +147,5 @@ def _summary_lines(written: WrittenResult, output: Path) -> list[str]:
     segments = [f"{segment.label:8} {segment.measurements.volume_ml:.1f} ml" for segment in written.documents.segments]
     return [
         *(segments or ["no segments: the result is empty"]),
-        *(f"{kind:8} {output / name}" for kind, name in sorted(written.files.items())),
+        *(f"{kind:8} {output / name}" for kind, name in sorted(written.file_names.items())),
     ]

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from clickseg.batch.click_assignment import clicks_on_series, matches_series
+from clickseg.batch.click_assignment import can_be_on_series, clicks_on_series
 from clickseg.cli.terminal import format_table, print_bytes, print_lines
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.find import parse_click_file, read_clicks
 from clickseg.clicks.formats.grand_challenge import CoordinateSystem
 from clickseg.clicks.formats.registry import MM_WRITERS, NUMBERED_LABEL_FORMATS, VOXEL_WRITERS
-from clickseg.clicks.image_clicks import AnyClicks, Voxel, resolve_positions, to_image_clicks
+from clickseg.clicks.image_clicks import AnyClicks, Voxel, resolve_positions, to_voxel_clicks
 from clickseg.clicks.names import bare_label
 from clickseg.core.clock import read_clock
 from clickseg.core.errors import ClickError, UsageError
@@ -33,11 +33,11 @@ FORMATS = (*MM_WRITERS, *VOXEL_WRITERS, SR)
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
-    frame = parse_choice(CoordinateSystem, arguments.clicks_frame, "clicks-frame")
+    coordinate_system = parse_choice(CoordinateSystem, arguments.clicks_frame, "clicks-frame")
     if arguments.to is None:
-        print_lines(clicks_table(arguments.file, arguments.dicom, frame))
+        print_lines(clicks_table(arguments.file, arguments.dicom, coordinate_system))
         return 0
-    content = convert(arguments.file, arguments.dicom, frame, arguments.to, read_clock(os.environ))
+    content = convert(arguments.file, arguments.dicom, coordinate_system, arguments.to, read_clock(os.environ))
     if arguments.to_file is None:
         print_bytes(content)
     else:
@@ -45,18 +45,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def clicks_table(path: Path, folder: Path | None, frame: CoordinateSystem) -> list[str]:
+def clicks_table(path: Path, folder: Path | None, coordinate_system: CoordinateSystem) -> list[str]:
     """Returns the clicks of a file as a table, with voxel indices if their series is given.
 
     Args:
         path: The click file.
         folder: The folder of the DICOM series, if any.
-        frame: The coordinates in files that do not define them.
+        coordinate_system: The coordinate system of files that do not define it.
 
     Raises:
         ClickError: The file cannot be read, or a click is outside the series.
     """
-    clicks = read_clicks(path, frame)
+    clicks = read_clicks(path, coordinate_system)
     series = None if folder is None else _find_series(folder, clicks)
     if series is None and not isinstance(clicks, Clicks):
         rows = [(click.label, click.polarity.value, str(click.position)) for click in clicks.points]
@@ -70,23 +70,25 @@ def clicks_table(path: Path, folder: Path | None, frame: CoordinateSystem) -> li
     return format_table(("LABEL", "POLARITY", "LPS MM", "VOXEL I J K"), with_voxels)
 
 
-def convert(path: Path, folder: Path | None, frame: CoordinateSystem, file_format: str, clock: datetime) -> bytes:
+def convert(
+    path: Path, folder: Path | None, coordinate_system: CoordinateSystem, file_format: str, clock: datetime
+) -> bytes:
     """Returns the clicks of a file in another format.
 
     Args:
         path: The click file.
         folder: The folder of the DICOM series, for formats with voxel indices and for DICOM SR.
-        frame: The coordinates in files that do not define them.
+        coordinate_system: The coordinate system of files that do not define it.
         file_format: The new format, one of ``FORMATS``.
         clock: The content date and time of a DICOM SR.
 
     Raises:
         ClickError: The file cannot be read, a click is outside the series, or the format cannot store the clicks.
-        UsageError: The format is unknown, or needs a series.
+        UsageError: The format is unknown, or requires a series.
     """
     if file_format not in FORMATS:
-        raise UsageError(f"--to: expected {', '.join(FORMATS)}, got {file_format!r}")
-    clicks = read_clicks(path, frame)
+        raise UsageError(f"--to: expected one of {', '.join(FORMATS)}, got {file_format!r}")
+    clicks = read_clicks(path, coordinate_system)
     series = None if folder is None else _find_series(folder, clicks)
     return encode_clicks(_to_mm(clicks, series), file_format, series, clock)
 
@@ -101,7 +103,7 @@ def encode_clicks(clicks: Clicks, file_format: str, series: SeriesGeometry | Non
         clock: The content date and time of a DICOM SR.
 
     Raises:
-        UsageError: The format needs a series.
+        UsageError: The format requires a series.
         ClickError: The format cannot store the clicks.
     """
     content = _encode(clicks, file_format, series, clock)
@@ -114,17 +116,17 @@ def _encode(clicks: Clicks, file_format: str, series: SeriesGeometry | None, clo
         return MM_WRITERS[file_format](clicks)
     if series is None:
         raise UsageError(
-            f"the format {file_format} needs the DICOM series of the clicks", hint="name its folder with --dicom"
+            f"the format {file_format} requires the DICOM series of the clicks", hint="pass its folder with --dicom DIR"
         )
     if file_format == SR and not clicks.points:
         raise ClickError(f"{clicks.source or 'the clicks'}: expected at least one click for a DICOM SR, got none")
     if file_format == SR:
         return make_click_report(reference_headers(series.stack), clicks, clock=clock).content
-    return VOXEL_WRITERS[file_format](to_image_clicks(clicks, series))
+    return VOXEL_WRITERS[file_format](to_voxel_clicks(clicks, series))
 
 
 def _check_read_back(clicks: Clicks, file_format: str, series: SeriesGeometry | None, content: bytes) -> None:
-    """Rejects clicks that would be read back differently, such as a label that looks like a polarity or a field.
+    """Rejects clicks that would be read back differently, such as clicks whose label looks like a polarity or a field.
 
     Raises:
         ClickError: The clicks would be read back differently.
@@ -162,7 +164,7 @@ def _stored_part(
 
 
 def _to_mm(clicks: AnyClicks, series: SeriesGeometry | None) -> Clicks:
-    """Returns clicks in LPS mm, all of them inside the series, if given.
+    """Returns clicks in LPS mm. If a series is given, checks that all clicks are inside it.
 
     Raises:
         ClickError: A click is outside the series.
@@ -171,7 +173,9 @@ def _to_mm(clicks: AnyClicks, series: SeriesGeometry | None) -> Clicks:
     if series is None:
         if isinstance(clicks, Clicks):
             return clicks
-        raise UsageError(f"{clicks.source} contains voxel indices of a series", hint="name its folder with --dicom")
+        raise UsageError(
+            f"{clicks.source}: the clicks are voxel indices of a DICOM series", hint="pass its folder with --dicom DIR"
+        )
     in_mm = resolve_positions(clicks_on_series(clicks, series), series)
     for number, click in enumerate(in_mm.points, 1):
         check_inside(click, f"{clicks.source}: click {number}", series.stack.geometry)
@@ -179,7 +183,7 @@ def _to_mm(clicks: AnyClicks, series: SeriesGeometry | None) -> Clicks:
 
 
 def _find_series(folder: Path, clicks: AnyClicks) -> SeriesGeometry:
-    """Returns the one series in a folder that clicks match.
+    """Returns the only series in a folder that matches clicks.
 
     Raises:
         ClickError: No series or several series match.
@@ -189,7 +193,7 @@ def _find_series(folder: Path, clicks: AnyClicks) -> SeriesGeometry:
     files = scan(folder)
     files.check_undamaged()
     volumes, rejected = check_all_series(files, Repairs())
-    matching = [series for series in volumes if matches_series(clicks, series)]
+    matching = [series for series in volumes if can_be_on_series(clicks, series)]
     if len(matching) == 1:
         return matching[0]
     if not volumes and rejected:
@@ -197,5 +201,5 @@ def _find_series(folder: Path, clicks: AnyClicks) -> SeriesGeometry:
     raise ClickError(
         f"{clicks.source}: expected one series that matches the clicks, got {len(matching)} of: "
         f"{format_series_list([series.files for series in volumes]) or 'none'}",
-        hint="--dicom names the folder of the series that the clicks belong to",
+        hint="pass the folder of the series of the clicks with --dicom DIR",
     )

@@ -14,7 +14,7 @@ _NAMES = ("docker", "podman")
 
 @dataclass(frozen=True, slots=True)
 class ContainerProgram:
-    """docker or podman; both take nearly the same arguments.
+    """docker or podman, which have nearly the same arguments.
 
     Attributes:
         name: ``docker`` or ``podman``.
@@ -29,10 +29,10 @@ class ContainerProgram:
         return [self.path, *arguments]
 
     def has_image(self, image: str) -> bool:
-        """Whether an image is on this machine.
+        """Returns whether an image is on this machine.
 
         Raises:
-            ContainerError: The program failed, for example because its service is not running.
+            ContainerError: The program failed, for example because the docker service is not running.
         """
         result = subprocess.run(
             self.command("image", "inspect", "--format", "{{.Id}}", image), capture_output=True, text=True, check=False
@@ -46,7 +46,7 @@ class ContainerProgram:
 
 
 def find_program(names: Sequence[str] = _NAMES) -> ContainerProgram:
-    """Returns the first of the programs that is installed.
+    """Returns the first program that is installed.
 
     Raises:
         ContainerError: No program is installed.
@@ -55,4 +55,6 @@ def find_program(names: Sequence[str] = _NAMES) -> ContainerProgram:
         path = shutil.which(name)
         if path is not None:
             return ContainerProgram(name, path)
-    raise ContainerError(f"neither {' nor '.join(names)} is installed", hint="apt install docker.io")
+    raise ContainerError(
+        f"neither {' nor '.join(names)} is installed", hint="install docker, for example with: apt install docker.io"
+    )

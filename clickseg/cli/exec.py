@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> NoReturn:
 
 
 def execute(app: Path, options: Mapping[str, object], environ: Mapping[str, str]) -> NoReturn:
-    """Replaces this process by an application, which so receives its signals and sets its exit code.
+    """Replaces this process by an application, which then receives the signals and sets the exit code.
 
     Args:
         app: The application: a folder with ``__main__.py`` or ``app.py``, or a Python file.
@@ -49,7 +49,7 @@ def _entry_point(app: Path) -> Path:
         return app
     if (app / "app.py").is_file():
         return app / "app.py"
-    raise UsageError(f"no application at {app}: expected a Python file, or a folder with __main__.py or app.py")
+    raise UsageError(f"{app}: expected an application: a Python file, or a folder with __main__.py or app.py")
 
 
 def _add_cuda_runtime(environ: Mapping[str, str]) -> dict[str, str]:

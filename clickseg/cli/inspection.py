@@ -48,38 +48,40 @@ class Row:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
-    files = scan(arguments.input)
-    rows = inspect_series(files, Repairs.parse(arguments.repair))
+    scan_result = scan(arguments.input)
+    rows = inspect_series(scan_result, Repairs.parse(arguments.repair))
     print_lines(
-        json.dumps(json_report(files, rows), indent=2).splitlines() if arguments.json else text_report(files, rows)
+        json.dumps(json_report(scan_result, rows), indent=2).splitlines()
+        if arguments.json
+        else text_report(scan_result, rows)
     )
     return 0
 
 
-def inspect_series(files: Scan, repairs: Repairs) -> tuple[Row, ...]:
+def inspect_series(scan_result: Scan, repairs: Repairs) -> tuple[Row, ...]:
     """Returns a row for each series of a scan, sorted by folder.
 
     Args:
-        files: The scanned files.
+        scan_result: The scanned files.
         repairs: The repairs allowed for irregular series.
     """
     all_series = sorted(
-        group_by_series(files.instances), key=lambda series: (series.folder, series.first_instance.name)
+        group_by_series(scan_result.instances), key=lambda series: (series.folder, series.first_instance.name)
     )
     return tuple(_inspect(series, repairs) for series in all_series)
 
 
-def json_report(files: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
+def json_report(scan_result: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
     """Returns the rows and the counts of files as JSON data."""
     return {
-        "instances": len(files.instances),
-        "damaged": {name: damage.reason for name, damage in files.damaged.items()},
-        "ignored": dict(files.ignored),
+        "instances": len(scan_result.instances),
+        "damaged": {name: damage.reason for name, damage in scan_result.damaged.items()},
+        "ignored": dict(scan_result.ignored),
         "series": [asdict(row) for row in rows],
     }
 
 
-def text_report(files: Scan, rows: tuple[Row, ...]) -> list[str]:
+def text_report(scan_result: Scan, rows: tuple[Row, ...]) -> list[str]:
     """Returns the rows and the counts of files as lines of text."""
     columns = ("MODALITY", "FILES", "SLICES x ROWS x COLUMNS", "SPACING MM", "UNIT", "FOLDER", "DESCRIPTION")
     headings, *row_lines = format_table(columns, [_cells(row) for row in rows])
@@ -89,9 +91,9 @@ def text_report(files: Scan, rows: tuple[Row, ...]) -> list[str]:
         lines += [f"    repair: {repair}" for repair in row.repairs]
         lines += [f"    problem: {row.problem}"] if row.problem else []
         lines += [f"    hint: {row.hint}"] if row.hint else []
-    lines += [f"damaged: {name}: {damage.reason}" for name, damage in files.damaged.items()]
-    ignored = ", ".join(f"{count} {reason}" for reason, count in files.ignored.items())
-    lines += ["", f"{format_count(len(files.instances), 'DICOM file')}; ignored: {ignored or 'none'}"]
+    lines += [f"damaged: {name}: {damage.reason}" for name, damage in scan_result.damaged.items()]
+    ignored = ", ".join(f"{count} {reason}" for reason, count in scan_result.ignored.items())
+    lines += ["", f"{format_count(len(scan_result.instances), 'DICOM file')}; ignored: {ignored or 'none'}"]
     return lines
 
 

@@ -18,7 +18,7 @@ from clickseg.cli.terminal import open_standard_streams, report_errors, set_up_l
 from clickseg.core.clock import read_clock
 from clickseg.core.errors import ClickSegError, Interrupted, UsageError, unexpected_error
 from clickseg.core.garbage_collector import tune_collector
-from clickseg.core.interruption import exit_immediately, install_signal_handlers, preserve_interruption
+from clickseg.core.interruption import exit_immediately, install_signal_handlers, replace_error_by_interruption
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tune_collector()
     try:
         read_clock(os.environ)  # checked here, since libraries read SOURCE_DATE_EPOCH too, with less clear errors
-        with preserve_interruption():
+        with replace_error_by_interruption():
             code: int = importlib.import_module(f"clickseg.cli.{arguments.module}").run(arguments)
             return code
     except ClickSegError as error:

@@ -46,13 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def export(
-    package: Path, calibrate: Path | None, options: Mapping[str, str | None], environ: Mapping[str, str]
+    package: Path, calibration_folder: Path | None, options: Mapping[str, str | None], environ: Mapping[str, str]
 ) -> list[str]:
     """Converts weights.
 
     Args:
         package: The folder of the model package.
-        calibrate: A folder of DICOM series and clicks to calibrate int8 on.
+        calibration_folder: A folder of DICOM series and clicks to calibrate int8 on; None for other precisions.
         options: ``engine`` (openvino or tensorrt), ``precision``, ``device`` and ``cache``; None if not given.
         environ: Environment variables.
 
@@ -67,9 +67,12 @@ def export(
     if options["engine"] == "tensorrt":
         return _export_tensorrt(package, options, environ)
     if precision == "int8":
-        return _export_int8(package, calibrate, environ)
+        return _export_int8(package, calibration_folder, environ)
     if precision not in (None, "f32"):
-        raise UsageError(f"OpenVINO weights are f32 or int8, not {precision}", hint="--engine tensorrt")
+        raise UsageError(
+            f"--precision: expected f32 or int8 for OpenVINO, got {precision}",
+            hint=f"{precision} requires --engine tensorrt",
+        )
     return _export_openvino(package)
 
 
@@ -86,12 +89,12 @@ def _export_tensorrt(package: Path, options: Mapping[str, str | None], environ: 
     return [str(export_tensorrt(load_package(package), settings))]
 
 
-def _export_int8(package: Path, calibrate: Path | None, environ: Mapping[str, str]) -> list[str]:
+def _export_int8(package: Path, calibration_folder: Path | None, environ: Mapping[str, str]) -> list[str]:
     from clickseg.inference.engines.quantize import quantize
 
-    if calibrate is None:
-        raise UsageError("int8 requires DICOM series to calibrate on", hint="name their folder with --calibrate DIR")
-    windows = calibration_windows(read_settings(calibrate, calibrate, package, {}, environ))
+    if calibration_folder is None:
+        raise UsageError("int8 requires DICOM series for calibration", hint="pass their folder with --calibrate DIR")
+    windows = calibration_windows(read_settings(calibration_folder, calibration_folder, package, {}, environ))
     quantized = quantize(load_package(package), windows)
     dice = "".join(f", Dice {name} {value:.4f}" for name, value in quantized.dice.items())
     agreement = f"agreement with f32 on {len(windows)} windows: same class {quantized.agreement:.4%}{dice}"
@@ -99,7 +102,7 @@ def _export_int8(package: Path, calibrate: Path | None, environ: Mapping[str, st
 
 
 def calibration_windows(settings: RunSettings) -> list[Float32Array]:
-    """Returns up to 64 evenly spaced windows of an input, without windows of a single value such as air.
+    """Returns up to 64 evenly spaced windows of an input, without windows that contain only one value, such as air.
 
     Up to half of them contain clicks. Few windows do; without them, int8 would not be calibrated for click channels.
 
@@ -107,11 +110,13 @@ def calibration_windows(settings: RunSettings) -> list[Float32Array]:
         settings: Settings of a run; no results are written.
 
     Raises:
-        ClickSegError: The input cannot be segmented, or all windows have a single value.
+        ClickSegError: The input cannot be segmented, or each window contains only one value.
     """
     has_clicks = [has_click for _, has_click in _iterate_windows(settings)]
     if not has_clicks:
-        raise InputError(f"{settings.input.name}: all windows have a single value: int8 cannot be calibrated")
+        raise InputError(
+            f"{settings.input.name}: int8 cannot be calibrated: each window contains only one value, such as air"
+        )
     selected = _select_windows(has_clicks)
     return [window for number, (window, _) in enumerate(_iterate_windows(settings)) if number in selected]
 

@@ -87,7 +87,7 @@ class SourceRevision:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     image = ImageBuild(
-        check_tag(arguments.tag),
+        parse_tag(arguments.tag),
         arguments.app_version,
         arguments.target,
         arguments.base_image,
@@ -119,24 +119,25 @@ def package(content: ImageContent, image: ImageBuild, output: Path | None) -> li
     if output is not None and not output.is_dir():
         raise OutputError(f"{output}: expected an existing folder")
     with tempfile.TemporaryDirectory(prefix="clickseg-package-") as folder:
-        write_context(content, build_files(), Path(folder))
+        write_context(content, build_files_folder(), Path(folder))
         _run(build_command(program, image, read_source_revision(content.app), Path(folder)), program)
     if not program.has_image(image.tag):
         raise ContainerError(
-            f"{program.name} built {image.tag}, but did not store it on this machine", hint="docker buildx use default"
+            f"{program.name} built {image.tag}, but did not store it on this machine",
+            hint="select the default builder with: docker buildx use default",
         )
     lines = [f"image    {image.tag}"]
     return lines if output is None else [*lines, f"tar      {_save(program, image.tag, output)}"]
 
 
-def check_tag(tag: str) -> str:
-    """Returns the name of an image.
+def parse_tag(tag: str) -> str:
+    """Returns the name of an image, if it is valid.
 
     Raises:
         UsageError: The name is invalid.
     """
     if not _TAG.fullmatch(tag):
-        raise UsageError(f"tag {tag!r}: expected a lower-case name, such as clickseg:cpu")
+        raise UsageError(f"--tag: expected a lower-case name, such as clickseg:cpu, got {tag!r}")
     return tag
 
 
@@ -163,33 +164,36 @@ def find_image_content(
         UsageError: The folder contains no application.
     """
     if wheels is not None and not any(wheels.glob("*.whl")):
-        raise InputError(f"no wheels in {wheels}", hint="docs/container.md describes how to download them")
+        raise InputError(
+            f"{wheels}: expected a folder with wheels, got none",
+            hint="docs/container.md describes how to download them",
+        )
     places = (
         model_paths(None, environ) if models is None else tuple(ModelPath(path, is_required=True) for path in models)
     )
-    packages = _find_default_models(places) if models is None else find_models(places)
-    default_docs = build_files() / "docs"
-    return ImageContent(check_app(app), packages, docs or (default_docs if default_docs.is_dir() else None), wheels)
+    packages = _find_default_model_paths(places) if models is None else find_model_paths(places)
+    default_docs = build_files_folder() / "docs"
+    return ImageContent(resolve_app(app), packages, docs or (default_docs if default_docs.is_dir() else None), wheels)
 
 
-def _find_default_models(places: Iterable[ModelPath]) -> tuple[Path, ...]:
-    """Returns the model packages in the first place that contains any, as a run would find them."""
-    return find_models([ModelPath(package.path, is_required=True) for package in find_packages(tuple(places))])
+def _find_default_model_paths(places: Iterable[ModelPath]) -> tuple[Path, ...]:
+    """Returns the paths of the model packages that a run would use: those of the first place that contains any."""
+    return find_model_paths([ModelPath(package.path, is_required=True) for package in find_packages(tuple(places))])
 
 
-def check_app(app: Path) -> Path:
+def resolve_app(app: Path) -> Path:
     """Returns the absolute path of an application's folder.
 
     Raises:
         UsageError: The folder contains no application.
     """
     if not any((app / name).is_file() for name in ("__main__.py", "app.py")):
-        raise UsageError(f"no application at {app}: expected a folder with __main__.py or app.py")
+        raise UsageError(f"{app}: expected the folder of an application, with __main__.py or app.py")
     return app.resolve()
 
 
-def find_models(paths: Sequence[ModelPath]) -> tuple[Path, ...]:
-    """Returns the model packages at some paths: a package, or all packages in a folder.
+def find_model_paths(paths: Sequence[ModelPath]) -> tuple[Path, ...]:
+    """Returns the paths of the model packages at some paths, each of which is a package or a folder of packages.
 
     Raises:
         ModelError: A path contains no model package, or a package is invalid.
@@ -199,11 +203,11 @@ def find_models(paths: Sequence[ModelPath]) -> tuple[Path, ...]:
     names = [path.name for path in packages]
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
-        raise UsageError(f"two model packages are named {duplicates[0]}: expected different names")
+        raise UsageError(f"model packages: expected different names, got two packages named {duplicates[0]}")
     return tuple(packages)
 
 
-def build_files() -> Path:
+def build_files_folder() -> Path:
     """Returns the folder with the Dockerfile and ``container/``."""
     return _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent
 
@@ -292,14 +296,14 @@ def build_command(program: ContainerProgram, image: ImageBuild, source: SourceRe
 
 
 def _run(command: list[str], program: ContainerProgram) -> None:
-    """Runs a build, and sends its output to standard error, since it is a log."""
+    """Runs docker or podman, and sends its output to standard error, since it is a log."""
     sys.stderr.flush()
     try:
         code = subprocess.run(command, stdout=sys.stderr.fileno(), check=False).returncode
     except OSError as error:
         raise ContainerError(f"{program.name} cannot be run: {error.strerror}") from error
     if code != 0:
-        raise ContainerError(f"{program.name} build failed with exit code {code}: see its messages above")
+        raise ContainerError(f"{program.name} {command[1]} failed with exit code {code}: see its messages above")
 
 
 def _save(program: ContainerProgram, tag: str, folder: Path) -> Path:
@@ -311,7 +315,7 @@ def _save(program: ContainerProgram, tag: str, folder: Path) -> Path:
         _run(program.command("save", "--output", str(part), tag), program)
         part.replace(path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written to: {error.strerror}") from error
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
     return path

@@ -23,7 +23,7 @@ AddArguments = Callable[[argparse.ArgumentParser], None]
 """Adds the arguments of a command to its parser."""
 
 AddParser = Callable[..., argparse.ArgumentParser]
-"""Adds the parser of a command: ``add_parser`` of the commands that the command is one of."""
+"""Adds the parser of a command: ``add_parser`` of the group of the command."""
 
 _REPAIRS = "drop-localizers, frame-of-reference, resample or volume=N"
 
@@ -106,7 +106,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     add = parser.add_subparsers(title="commands", metavar="COMMAND", required=True).add_parser
     _add_command(add, "inspect", "inspection", _add_inspect, "list the DICOM series in a folder and their problems")
     _add_command(add, "segment", "segment", _add_segment, "segment the DICOM series in a folder")
-    _add_command(add, "refine", "session", _add_refine, "add, remove, undo or redo a click in a session")
+    _add_command(add, "refine", "refine", _add_refine, "add, remove, undo or redo a click in a session")
     _add_command(add, "clicks", "clicks", _add_clicks, "show, check or convert a click file")
     _add_command(add, "models", "models_list", _add_models_commands, "list model packages, or convert their weights")
     _add_command(add, "demo", "demo", _add_demo, "create a phantom PET/CT study with clicks, and segment it")
@@ -149,7 +149,7 @@ def _add_command(add_parser: AddParser, name: str, module: str, add_arguments: A
 
 
 def _parse_path(text: str) -> Path:
-    """Returns a path. An empty one is rejected: it is an unset shell variable, not the current folder."""
+    """Returns a path. An empty path is rejected: it is an unset shell variable, not the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got an empty string")
     return Path(text)
@@ -229,7 +229,9 @@ def _add_refine(parser: argparse.ArgumentParser) -> None:
     label_help = "label of the new click (default: the label of the model, if it has only one)"
     steps.add_argument("--label", default="", metavar="LABEL", help=label_help)
     steps.add_argument("--background", action="store_true", help="make the new click a background click")
-    parser.add_argument("--user", default="", metavar="NAME", help="name of the user in the session's log")
+    parser.add_argument(
+        "--user", default="", metavar="NAME", help="name of the user, for the audit trail of the session"
+    )
     _add_run_options(parser, (name for name in OPTIONS if name not in _FIXED_IN_SESSION))
 
 
@@ -351,7 +353,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="names of a class in the ground truth (segment labels in SEG, ROI names in RTSTRUCT), comma-separated; "
         "repeat the option for each class, in the order of the model (default: names and aliases of the model's "
-        "classes; for a model of one class all segments that may be lesions)",
+        "classes; for a model with one class, all segments that can be lesions)",
     )
     _add_run_options(parser, _EVALUATION_OPTIONS)
 
@@ -384,7 +386,7 @@ def _add_package(parser: argparse.ArgumentParser) -> None:
     add("-b", "--base-image", metavar="IMAGE", help=base_help)
     model_help = "model package, or folder of them; can be repeated (default: the models that a run would use)"
     add("-m", "--model", "--models", action="append", type=Path, metavar="DIR", help=model_help)
-    add("--no-models", action="store_true", help="leave models out of the image; mount them when it runs")
+    add("--no-models", action="store_true", help="build the image without models; mount them when it runs")
     add("-d", "--docs", type=Path, metavar="DIR", help="folder of documents (default: documents of ClickSeg)")
     tar_help = "existing folder to also save the image to, as a tar archive"
     add("-o", "--output", dest="tar_folder", type=Path, metavar="DIR", help=tar_help)

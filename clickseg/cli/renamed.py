@@ -1,4 +1,4 @@
-"""Commands and options that were renamed: each old name is an error that names the new one.
+"""Commands and options that were renamed: using an old name is an error that contains the new name.
 
 Environment variables of renamed options are checked where variables are read: ``clickseg.core.options``.
 """

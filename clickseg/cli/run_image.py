@@ -95,10 +95,11 @@ def run_image(job: Job, environ: Mapping[str, str]) -> int:
     clicks = (Path(file) for file in job.clicks if file != "none")
     for path in (job.input, *clicks, *([job.models] if job.models else [])):
         if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+            raise InputError(f"no such file or folder: {path}")
     if not program.has_image(job.image):
         raise ContainerError(
-            f"no image {job.image} on this machine", hint=f"clickseg package -t {job.image}, or {program.name} pull"
+            f"no image {job.image} on this machine",
+            hint=f"build it with clickseg package -t {job.image}, or download it with {program.name} pull {job.image}",
         )
     settings = container_settings(environ, shows_progress=sys.stderr.isatty())
     is_new = _make_folder(job.output)
@@ -184,7 +185,7 @@ def _mount(path: Path, target: str, *, is_writable: bool = False) -> str:
 
 
 def _is_package(models: Path) -> bool:
-    """Whether a path is a model package, and not a folder of packages."""
+    """Returns whether a path is a model package, and not a folder of packages."""
     return models.is_file() or (models / "configs").is_dir()
 
 

@@ -25,6 +25,6 @@ def _segment(settings: RunSettings, arguments: argparse.Namespace) -> RunSummary
 
         return run_batch(settings, progress_bar())
     from clickseg.batch.session_run import open_session
-    from clickseg.cli.session import summarize_session_run
+    from clickseg.cli.refine import summarize_session_run
 
     return summarize_session_run(open_session(settings, arguments.session, progress_bar()))

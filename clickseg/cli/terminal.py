@@ -73,10 +73,10 @@ def begin_run(output: Path, environ: Mapping[str, str]) -> None:
 
     Args:
         output: The output folder.
-        environ: As for ``report_errors``.
+        environ: Environment variables; see ``report_errors``.
     """
     if is_metadata_enabled(environ) and can_replace_metadata(output):
-        killed = Killed("the run was killed, for example at a memory or time limit, or it has not finished yet")
+        killed = Killed("the run was killed, for example at a memory or time limit, or is still running")
         with suppress(OSError):  # reported at the end of the run, which writes the file too
             write_metadata(add_error(killed), output)
 
@@ -87,7 +87,7 @@ def finish_run(summary: RunSummary, output: Path | None, environ: Mapping[str, s
     Args:
         summary: The summary of the run.
         output: The output folder, if any.
-        environ: As for ``report_errors``.
+        environ: Environment variables; see ``report_errors``.
 
     Returns:
         The exit code.
@@ -98,9 +98,7 @@ def finish_run(summary: RunSummary, output: Path | None, environ: Mapping[str, s
     if output is None or not is_metadata_enabled(environ):
         return 0
     if not can_replace_metadata(output):
-        logging.getLogger(__name__).warning(
-            "%s exists and was not written by ClickSeg: it is not replaced", METADATA_FILE
-        )
+        logging.getLogger(__name__).warning("%s was not written by ClickSeg, so it is not replaced", METADATA_FILE)
         return 0
     return 0 if _try_to_write_metadata(summary.metadata, output) else 1
 
@@ -177,10 +175,10 @@ def progress_bar(unit: str = "window") -> Progress:
 
 
 def _try_to_write_metadata(metadata: Metadata, output: Path) -> bool:
-    """Writes ``metadata.json``, and returns whether that was possible; if not, prints an error."""
+    """Writes ``metadata.json``, and returns whether it was written; if not, prints an error."""
     try:
         write_metadata(metadata, output)
     except OSError as cause:
-        sys.stderr.write(f"error: {METADATA_FILE} cannot be written: {cause.strerror}\n")
+        sys.stderr.write(f"error: {METADATA_FILE}: cannot be written: {cause.strerror}\n")
         return False
     return True

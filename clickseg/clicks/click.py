@@ -46,10 +46,9 @@ class Click:
             ClickError: The position is not three finite numbers of 32 bits, the label is not printable, or the
                 polarity is unknown.
         """
-        if not isinstance(self.label, str) or (
-            self.label and not self.label.isprintable()
-        ):  # also rejects lone surrogates
-            raise ClickError(f"a click: expected a label that can be printed, got {self.label!a:.80}")
+        is_printable = isinstance(self.label, str) and self.label.isprintable()  # False for lone surrogates
+        if not is_printable:
+            raise ClickError(f"a click: expected a label of printable characters, got {self.label!a:.80}")
         try:
             with np.errstate(over="ignore"):
                 x, y, z = (float(np.float32(value)) for value in self.position_mm)
@@ -64,7 +63,9 @@ class Click:
     def _position_error(self) -> ClickError:
         value = self.position_mm
         shown = list(value) if isinstance(value, tuple) else value
-        return ClickError(f"a click of {self.label!r:.80}: expected a position in mm, got {shown!s:.80}")
+        return ClickError(
+            f"a click of {self.label!r:.80}: expected a position of three finite numbers in mm, got {shown!s:.80}"
+        )
 
 
 def _to_polarity(value: object) -> Polarity:
@@ -80,7 +81,7 @@ ClickSequence: TypeAlias = tuple[Click, ...]
 
 
 def has_foreground_click(clicks: Iterable[Click]) -> bool:
-    """Returns whether any click is a foreground click. Without one, a model that needs clicks segments nothing."""
+    """Returns whether any click is a foreground click. A model that requires clicks gives no result without one."""
     return any(click.polarity is Polarity.FOREGROUND for click in clicks)
 
 

@@ -16,8 +16,9 @@ from clickseg.clicks.formats.grand_challenge import CoordinateSystem
 from clickseg.clicks.formats.registry import JSON_FORMATS
 from clickseg.clicks.formats.slicer import FCSV_SUFFIX, is_slicer_fcsv, parse_slicer_fcsv
 from clickseg.clicks.formats.structured_report import read_report_clicks
-from clickseg.clicks.image_clicks import AnyClicks, PendingClicks
+from clickseg.clicks.image_clicks import AnyClicks, UnresolvedClicks
 from clickseg.core.errors import ClickError
+from clickseg.core.text import format_count
 from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json
 from clickseg.dicom.part10 import MAX_INFLATED_BYTES, READ_ERRORS, is_decompression_bomb
 
@@ -49,11 +50,12 @@ def find_clicks(sources: Sequence[str] | Clicks, folder: Path, coordinate_system
 
     Args:
         sources: Click files; ``none`` for no clicks; clicks in memory; or empty to search the folder.
-        folder: The input folder. If the input is a file, no click file is searched.
+        folder: The input. If it is a file, the search is skipped.
         coordinate_system: The coordinate system of Grand Challenge files, which do not contain it.
 
     Raises:
-        ClickError: A file cannot be read, the folder contains several, or its only one is a link out of the folder.
+        ClickError: A file cannot be read, the folder contains several click files, or its only one is a link to a file
+            outside the folder.
     """
     files = _find_click_files(folder)
     if isinstance(sources, Clicks):
@@ -68,13 +70,17 @@ def find_clicks(sources: Sequence[str] | Clicks, folder: Path, coordinate_system
         )
     if len(files) > 1:
         raise ClickError(
-            f"{len(files)} click files in the input: {', '.join(files)}", hint="choose one or several with --clicks"
+            f"expected at most one click file in the input folder, got {len(files)}: {', '.join(files)}",
+            hint="select one or several with --clicks FILE",
         )
     if not files:
         return FoundClicks(None)
     ((name, path),) = files.items()
     if not path.is_relative_to(folder.resolve()):
-        raise ClickError(f"{name}: links out of the input folder are not followed", hint="give the file with --clicks")
+        raise ClickError(
+            f"{name}: expected a file in the input folder, got a link to a file outside it",
+            hint="pass the file with --clicks FILE",
+        )
     return FoundClicks(read_clicks(path, coordinate_system, name), frozenset({path}))
 
 
@@ -122,7 +128,7 @@ def parse_click_file(
         if json_format.matches(data):
             return json_format.parse(data, source, coordinate_system)
     raise ClickError(
-        f"{source}: unknown format of clicks: expected clicks.json, 3D Slicer markups (.mrk.json, .fcsv), Grand "
+        f"{source}: unknown click file format: expected clicks.json, 3D Slicer markups (.mrk.json, .fcsv), Grand "
         "Challenge Multiple points, MONAI Label parameters, CVPR .npz, or DICOM SR"
     )
 
@@ -136,7 +142,7 @@ def _read_dicom_sr(file: BinaryIO, source: str) -> AnyClicks:
         raise ClickError(f"{source}: the deflated DICOM file inflates to more than {MAX_INFLATED_BYTES} bytes")
     parts = read_report_clicks(header, source)
     if not parts:
-        raise ClickError(f"{source}: a DICOM file without seed points or probes")
+        raise ClickError(f"{source}: expected a DICOM SR with seed points or probes, got a DICOM file without them")
     if len(parts) > 1:
         raise ClickError(
             f"{source}: expected clicks in one frame of reference, or in images, got {len(parts)} groups of clicks"
@@ -154,21 +160,24 @@ def _combine(parts: Sequence[AnyClicks]) -> AnyClicks:
         return parts[0]
     source = ", ".join(part.source for part in parts)
     in_mm = [part for part in parts if isinstance(part, Clicks)]
-    pending = [part for part in parts if isinstance(part, PendingClicks)]
-    if in_mm and pending:
-        raise ClickError(f"{source}: expected all clicks in millimetres or all in voxels")
-    if pending:
-        return PendingClicks(tuple(point for part in pending for point in part.points), source)
+    unresolved = [part for part in parts if isinstance(part, UnresolvedClicks)]
+    if in_mm and unresolved:
+        raise ClickError(f"{source}: expected all clicks in millimetres, or all in voxels, got both")
+    if unresolved:
+        return UnresolvedClicks(tuple(point for part in unresolved for point in part.points), source)
     frames = {part.frame_of_reference_uid for part in in_mm} - {None}
     series = {part.series_instance_uid for part in in_mm} - {None}
     if len(frames) > 1 or len(series) > 1:
-        raise ClickError(f"{source}: expected one series and one frame of reference, got {len(frames | series)} UIDs")
+        raise ClickError(
+            f"{source}: expected one series and one frame of reference, got {len(series)} series and "
+            f"{format_count(len(frames), 'frame')} of reference"
+        )
     points = tuple(point for part in in_mm for point in part.points)
     return Clicks(points, next(iter(frames), None), next(iter(series), None), source)
 
 
 def _find_click_files(folder: Path) -> dict[str, Path]:
-    """Returns the click files in a folder and its subfolders by name. Links to the same file (Kubernetes) are one."""
+    """Returns the click files in a folder and its subfolders by name. Links to one file (Kubernetes) are one file."""
     if not folder.is_dir():
         return {}
     names = {
@@ -178,7 +187,7 @@ def _find_click_files(folder: Path) -> dict[str, Path]:
 
 
 def _find_candidates(folder: Path) -> Iterator[Path]:
-    """Yields the files whose name is that of a click file, and other JSON files with the content of one."""
+    """Yields the files with the name of a click file, and other JSON files with the content of one."""
     by_name = {path for pattern in _FILE_PATTERNS for path in folder.rglob(pattern) if path.is_file()}
     yield from by_name
     for path in sorted(folder.rglob("*.json")):

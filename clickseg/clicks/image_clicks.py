@@ -17,8 +17,8 @@ from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.stack import Stack
 
 
-class ImagePosition(Protocol):
-    """The position of a click in a series, as a voxel or as a point in an image."""
+class PositionInSeries(Protocol):
+    """The position of a click in a series: a ``Voxel`` or an ``ImagePoint``."""
 
     def position_mm(self, stack: Stack) -> Point:
         """Returns the position in LPS mm.
@@ -50,7 +50,9 @@ class Voxel(NamedTuple):
         """Returns the centre of the voxel in LPS mm."""
         shape = (stack.geometry.spatial_shape[2], stack.geometry.spatial_shape[1], len(stack.planes))
         if not all(0 <= index < count for index, count in zip((self.i, self.j, self.k), shape, strict=True)):
-            raise ClickError(f"voxel {(self.i, self.j, self.k)} is outside the series of {shape} voxels (i, j, k)")
+            raise ClickError(
+                f"voxel {(self.i, self.j, self.k)} is outside the series, which has {shape} voxels (i, j, k)"
+            )
         array_index = stack.slice_coordinates[len(stack.planes) - 1 - self.k]  # the stack has the opposite order
         return _to_point(stack.geometry.map_indices_to_reference(np.array([[array_index, self.j, self.i]]))[0])
 
@@ -101,7 +103,7 @@ class ImagePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class PendingClick:
+class UnresolvedClick:
     """A click whose position in the patient is not known yet.
 
     Attributes:
@@ -112,11 +114,11 @@ class PendingClick:
 
     label: str
     polarity: Polarity
-    position: ImagePosition
+    position: PositionInSeries
 
 
 @dataclass(frozen=True, slots=True)
-class PendingClicks:
+class UnresolvedClicks:
     """The clicks of one source, before their series is known.
 
     Attributes:
@@ -124,25 +126,25 @@ class PendingClicks:
         source: The name of the file.
     """
 
-    points: tuple[PendingClick, ...]
+    points: tuple[UnresolvedClick, ...]
     source: str
 
 
-AnyClicks: TypeAlias = Clicks | PendingClicks
+AnyClicks: TypeAlias = Clicks | UnresolvedClicks
 
 
-class ImageClick(NamedTuple):
-    """A click at a voxel, for writing file formats whose coordinates are voxels."""
+class VoxelClick(NamedTuple):
+    """A click at a voxel, for writing file formats whose coordinates are voxel indices."""
 
     label: str
     polarity: Polarity
     voxel: Voxel
 
 
-def to_image_clicks(clicks: Clicks, series: SeriesGeometry) -> tuple[ImageClick, ...]:
-    """Returns clicks with the voxels of a series that contain them."""
+def to_voxel_clicks(clicks: Clicks, series: SeriesGeometry) -> tuple[VoxelClick, ...]:
+    """Returns the voxel of a series that contains each click, with label and polarity."""
     return tuple(
-        ImageClick(c.label, c.polarity, Voxel.from_position(c.position_mm, series.stack)) for c in clicks.points
+        VoxelClick(c.label, c.polarity, Voxel.from_position(c.position_mm, series.stack)) for c in clicks.points
     )
 
 

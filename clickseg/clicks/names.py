@@ -47,7 +47,7 @@ def split_name(name: str) -> tuple[str, Polarity | None]:
     return (match["label"] if bare_label(match["label"]) else ""), polarity
 
 
-def mentions_background(name: str) -> bool:
+def has_background_word(name: str) -> bool:
     """Returns whether a name contains a word for the background."""
     return _NEGATIVE_WORD.search(name) is not None
 

@@ -1,4 +1,4 @@
-"""Checks of the arguments of the Python API. A wrong argument is reported at once, not by an error deep inside."""
+"""Checks of the arguments of the Python API, so that a wrong argument gives a clear error before any work starts."""
 
 from __future__ import annotations
 

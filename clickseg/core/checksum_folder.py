@@ -1,4 +1,4 @@
-"""Files of a session, each with a SHA-256 that reveals damage, and files of another session."""
+"""Files of a session, each with a SHA-256. It reveals files that are damaged or of another session."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ChecksumFolder:
         try:
             replace_atomically(path, self._checksum(name, content) + content)
         except OSError as error:
-            raise OutputError(f"{path}: cannot be stored: {error.strerror}") from error
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
     def read(self, name: str, max_bytes: int) -> bytes | None:
         """Returns the content of a file, or None if it cannot be read, is damaged, or is of another session.

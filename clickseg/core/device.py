@@ -25,7 +25,7 @@ A = TypeVar("A", bound=NDArray[Any])
 
 
 class Device(Protocol):
-    """The memory of images, windows and logits. Its arrays have the type of NumPy's, since they behave like them."""
+    """The memory of images, windows and logits. GPU arrays have the type of NumPy arrays: they behave like them."""
 
     @property
     def is_host(self) -> bool:
@@ -179,7 +179,7 @@ def array_device(engine_device: str) -> Device:
     try:
         return CudaDevice(int(number or 0))
     except ImportError as error:  # for example, CuPy for another version of CUDA
-        logger.warning("CuPy cannot be used, its work is done on the host: %s", first_line(error))
+        logger.warning("CuPy cannot be used, so the host does its work: %s", first_line(error))
         return HOST
 
 

@@ -1,4 +1,4 @@
-"""The errors of ClickSeg. Each is also an instance of the fitting built-in exception, such as ValueError.
+"""The errors of ClickSeg. Each is also an instance of a built-in exception, such as ValueError.
 
 A message states in one line what is wrong, where, what was expected and what was found. It has no patient data.
 ``hint``, if present, tells the user how to solve the problem. Python 3.11 and later show it below a traceback.
@@ -20,7 +20,7 @@ class ClickSegError(Exception):
 def unexpected_error(error: Exception) -> ClickSegError:
     """Returns the error that is reported for an unexpected exception, whose own text may contain patient data."""
     if isinstance(error, MemoryError):
-        return ClickSegError("out of memory", hint="give the run more memory, or fewer series at a time")
+        return ClickSegError("out of memory", hint="provide more memory, or segment fewer series in one run")
     bug = ClickSegError(
         f"a bug in ClickSeg: {type(error).__name__}",
         hint="--debug (clickseg) or -l DEBUG (the application) shows the traceback",
@@ -34,7 +34,7 @@ class Interrupted(ClickSegError):  # noqa: N818 - not an error of the user or of
 
 
 class Killed(ClickSegError):  # noqa: N818 - not an error of the user or of ClickSeg
-    """The run was killed and could not report it. Its metadata were written when it started."""
+    """The run was killed before it could report an error. Its metadata were written when it started."""
 
 
 class UsageError(ClickSegError, ValueError):
@@ -46,7 +46,7 @@ class InputError(ClickSegError, ValueError):
 
 
 class SeriesError(InputError):
-    """A DICOM series is not one regular volume, as segmentation needs it."""
+    """A DICOM series is not a regular volume, which segmentation requires."""
 
 
 class PixelDataError(InputError):

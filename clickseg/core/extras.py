@@ -39,4 +39,6 @@ def check_libraries(packages: Mapping[str, str]) -> None:
     """
     missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise LibraryError(f"not installed: {', '.join(missing)}", hint="pip install 'clickseg[train]'")
+        raise LibraryError(
+            f"required libraries are not installed: {', '.join(missing)}", hint="pip install 'clickseg[train]'"
+        )

@@ -57,8 +57,8 @@ def raise_pending_interruption() -> None:
 
 
 @contextmanager
-def preserve_interruption() -> Iterator[None]:
-    """Raises ``KeyboardInterrupt`` in place of an error if a signal was received, which may have caused the error."""
+def replace_error_by_interruption() -> Iterator[None]:
+    """Replaces an error by ``KeyboardInterrupt`` if a signal was received, which may have caused the error."""
     try:
         yield
     except Exception:

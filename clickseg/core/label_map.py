@@ -14,8 +14,8 @@ class LabelMap:
     """The classes of each voxel of a grid.
 
     Attributes:
-        array: If classes exclude each other: the class number [K, J, I], 0 for none. If they overlap: one bit per class
-            [K, J, I, bytes]; the first class is the lowest bit of the first byte.
+        array: If classes exclude each other: the class number [K, J, I], 0 for background. If they overlap: one bit per
+            class [K, J, I, bytes]; the first class is the lowest bit of the first byte.
         is_overlapping: Whether classes can overlap.
         class_count: The number of classes. They are numbered from 1.
     """
@@ -32,7 +32,7 @@ class LabelMap:
             mask = (self.array[..., byte] >> bit & 1).astype(bool)
         return mask
 
-    def remove_class(self, number: int, voxels: Mask) -> LabelMap:
+    def without_voxels(self, number: int, voxels: Mask) -> LabelMap:
         """Returns a copy of the label map in which some voxels no longer belong to a class."""
         array = self.array.copy()
         if self.is_overlapping:

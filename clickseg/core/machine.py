@@ -11,7 +11,7 @@ import psutil
 
 
 def processor_count() -> int:
-    """Returns the number of processors that this process may run on, or of all if the system has no affinity (macOS).
+    """Returns the number of processors that this process may run on; all of them on a system without affinity (macOS).
 
     The CPU quota of a control group is ignored: it limits time, not the number of processors.
     """

@@ -48,7 +48,7 @@ def parse_choice(choices: type[E], value: str, name: str) -> E:
         return choices(value)
     except ValueError as error:
         raise UsageError(
-            f"{name}: expected {', '.join(str(member.value) for member in choices)}, got {value!r}"
+            f"{name}: expected one of {', '.join(str(member.value) for member in choices)}, got {value!r}"
         ) from error
 
 

@@ -73,7 +73,8 @@ class ScratchFile:
             raise self._to_error(OSError("the file was truncated"))
 
     def _to_error(self, error: OSError) -> OutputError:
+        reason = error.strerror or error
         return OutputError(
-            f"{self._folder}: logits that do not fit into memory cannot be stored there: {error.strerror or error}",
+            f"{self._folder}: logits that do not fit into memory cannot be stored in this folder: {reason}",
             hint="raise --memory-limit, or free disk space",
         )

@@ -111,9 +111,8 @@ class Staging:
     def _clear(self) -> None:
         """Removes the staging folder, and the output folders that were created and are still empty."""
         if self._folder is not None:
-            self._folder = _rename_to_discarded(
-                self._folder
-            )  # before unlocking: another run would treat it as abandoned
+            # before unlocking: another run would treat the folder as abandoned
+            self._folder = _rename_to_discarded(self._folder)
             if self._lock is not None:
                 self._lock.close()
             _discard(self._folder)  # after unlocking: Windows neither renames nor removes open files

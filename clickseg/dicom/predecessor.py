@@ -44,10 +44,10 @@ def predecessor_documents(results: Sequence[Predecessor], clicks_sha256: str) ->
     """Returns the items of Predecessor Documents Sequence of a new result.
 
     If the clicks are the same as in a previous result, the new result repeats it and has the same predecessor.
-    Otherwise the newest previous result is the predecessor.
+    Otherwise the newest earlier result is the predecessor.
 
     Args:
-        results: The previous results of the same series, sorted from newest to oldest.
+        results: The earlier results of the same series, sorted from newest to oldest.
         clicks_sha256: The digest of the clicks of the new result.
     """
     for result in results:

@@ -12,7 +12,7 @@ import numpy as np
 from pydicom import Dataset
 
 from clickseg.core.errors import ClickSegError, unexpected_error
-from clickseg.core.interruption import preserve_interruption
+from clickseg.core.interruption import replace_error_by_interruption
 from clickseg.core.label_map import LabelMap
 from clickseg.core.progress import Progress, no_progress
 from clickseg.datasets.case import CaseFiles, LabelledCase, LabelledImage
@@ -121,7 +121,7 @@ class Evaluation:
     def _try_case(self, files: CaseFiles, counter: _StepCounter) -> EvaluatedCase | FailedCase:
         error: ClickSegError
         try:
-            with preserve_interruption():
+            with replace_error_by_interruption():
                 return self._evaluate_case(files, counter)
         except ClickSegError as raised:
             error = raised

@@ -25,7 +25,7 @@ class Case:
         series: One series for each input of the model; the result refers to the first.
         clicks: The clicks, bound to the model's classes.
         package: The model, configured for the modality of the reference series.
-        predecessors: Results of previous runs for the reference series, sorted from newest to oldest.
+        predecessors: Results of earlier runs for the reference series, sorted from newest to oldest.
     """
 
     series: tuple[SeriesVolume, ...]

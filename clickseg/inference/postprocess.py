@@ -44,18 +44,17 @@ class Removal:
 
     Attributes:
         label: The name of the class.
-        low_ml: Volume of the voxels below ``min_value``.
+        below_min_value_ml: Volume of the voxels below ``min_value``.
         components: Number of dropped components.
         components_ml: Volume of the dropped components.
-        clicks_beside: Number of foreground clicks of the class that are outside all components, and whose balls touch
-            none.
+        unmatched_clicks: Number of foreground clicks of the class whose balls touch no component.
     """
 
     label: str
-    low_ml: float
+    below_min_value_ml: float
     components: int
     components_ml: float
-    clicks_beside: int
+    unmatched_clicks: int
 
 
 def postprocess(
@@ -79,7 +78,7 @@ def postprocess(
     for number, class_spec in enumerate(spec.classes, 1):
         class_clicks = [c for c in clicks if c.label == class_spec.name and c.polarity is Polarity.FOREGROUND]
         dropped, removal = _find_dropped_voxels(labels.mask(number), volume, class_clicks, spec, class_spec.name)
-        labels = labels.remove_class(number, dropped)
+        labels = labels.without_voxels(number, dropped)
         removals.append(removal)
     return labels, tuple(removals)
 
@@ -125,8 +124,8 @@ def select_dropped_components(
         if number not in kept or component.voxel_count * voxel_ml < min_volume_ml
     )
     dropped_ml = sum(table[number].voxel_count for number in dropped) * voxel_ml
-    clicks_beside = sum(not hit.size for hit in hits)
-    return dropped, Removal(label, float(low * voxel_ml), len(dropped), float(dropped_ml), clicks_beside)
+    unmatched_clicks = sum(not hit.size for hit in hits)
+    return dropped, Removal(label, float(low * voxel_ml), len(dropped), float(dropped_ml), unmatched_clicks)
 
 
 def components_at_click(click: Click, components: IntegerArray, volume: hd.Volume, spec: ModelSpec) -> IndexArray:

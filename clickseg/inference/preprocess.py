@@ -31,7 +31,7 @@ def make_case(
         series: One series for each input of the model, the reference series first.
         clicks: The clicks.
         package: The model.
-        predecessors: Results of previous runs for the reference series, sorted from newest to oldest.
+        predecessors: Results of earlier runs for the reference series, sorted from newest to oldest.
 
     Raises:
         ClickError: A click does not fit the series or the model.

@@ -12,7 +12,7 @@ from clickseg.inference.case import CaseResult
 from clickseg.inference.measurements import SegmentMeasurements
 from clickseg.results.identity import Algorithm, Document, Provenance
 from clickseg.results.segmentation import SegmentationType, make_segmentation
-from clickseg.results.structured_report import make_report
+from clickseg.results.structured_report import make_structured_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,18 @@ class Documents:
         result: The result.
         segments: The segments, numbered as in the SEG; no segments if the result is empty.
         segmentation: The SEG; None if the result is empty.
-        report: The SR.
+        structured_report: The SR.
     """
 
     result: CaseResult
     segments: tuple[Segment, ...]
     segmentation: Document[hd.seg.Segmentation] | None
-    report: Document[hd.sr.Comprehensive3DSR]
+    structured_report: Document[hd.sr.Comprehensive3DSR]
 
     @property
     def uid(self) -> str:
         """SOP Instance UID of the SEG, or of the SR if the result is empty; it also names preview and NIfTI."""
-        return self.report.uid if self.segmentation is None else self.segmentation.uid
+        return self.structured_report.uid if self.segmentation is None else self.segmentation.uid
 
 
 def make_documents(result: CaseResult, clock: datetime, segmentation_type: SegmentationType) -> Documents:
@@ -71,7 +71,7 @@ def make_documents(result: CaseResult, clock: datetime, segmentation_type: Segme
     segmentation = make_segmentation(
         case.reference, result.labels, case.package.spec, provenance, segmentation_type=segmentation_type
     )
-    report = make_report(
+    structured_report = make_structured_report(
         case.reference.sources,
         None if segmentation is None else segmentation.dataset,
         [segment.measurements for segment in segments],
@@ -79,7 +79,7 @@ def make_documents(result: CaseResult, clock: datetime, segmentation_type: Segme
         case.package.spec,
         provenance,
     )
-    return Documents(result, segments, segmentation, report)
+    return Documents(result, segments, segmentation, structured_report)
 
 
 def _algorithm(result: CaseResult) -> Algorithm:

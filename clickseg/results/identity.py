@@ -110,7 +110,7 @@ class Algorithm:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """The origin of a result, recorded in both SEG and SR.
+    """The origin of a result, stored in both SEG and SR.
 
     Attributes:
         algorithm: The algorithm that made the result.

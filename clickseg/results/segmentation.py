@@ -82,7 +82,7 @@ def make_segmentation(
         pixel_array=_to_frame_order(series, _segment_pixels(series, labels, present)),
         segmentation_type=segmentation_type.value,
         segment_descriptions=[
-            _description(order, spec.classes[number - 1], algorithm, identity)
+            _segment_description(order, spec.classes[number - 1], algorithm, identity)
             for order, number in enumerate(present, 1)
         ],
         series_instance_uid=identity.uid("series"),
@@ -155,7 +155,9 @@ def _segment_pixels(series: SeriesVolume, labels: LabelMap, present: tuple[int, 
     return numbers[classes]
 
 
-def _description(number: int, spec: ClassSpec, algorithm: Algorithm, identity: Identity) -> hd.seg.SegmentDescription:
+def _segment_description(
+    number: int, spec: ClassSpec, algorithm: Algorithm, identity: Identity
+) -> hd.seg.SegmentDescription:
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=spec.name,

@@ -36,7 +36,7 @@ _Group: TypeAlias = (
 )
 
 
-def make_report(
+def make_structured_report(
     sources: Sequence[Dataset],
     segmentation: hd.seg.Segmentation | None,
     measurements: Sequence[SegmentMeasurements],
@@ -64,7 +64,8 @@ def make_report(
         groups.append(_empty_group(spec, sources))
     else:
         groups += [
-            _segment_group(segmentation, number, each, spec, algorithm) for number, each in enumerate(measurements, 1)
+            _segment_group(segmentation, number, values, spec, algorithm)
+            for number, values in enumerate(measurements, 1)
         ]
     classes = {class_spec.name: class_spec for class_spec in spec.classes}
     groups += _click_groups(
@@ -122,7 +123,7 @@ def _segment_group(
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     """Returns the TID 1411 group of one segment."""
     segment = segmentation.get_segment_description(number)
-    class_spec = next(each for each in spec.classes if each.name == segment.segment_label)
+    class_spec = next(entry for entry in spec.classes if entry.name == segment.segment_label)
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.tracking_id),
         referenced_segment=_referenced_segment(segmentation, number),
@@ -222,7 +223,7 @@ def _report(
 ) -> Document[sr.Comprehensive3DSR]:
     report = sr.Comprehensive3DSR(
         evidence=evidence,
-        content=_content(groups),
+        content=_report_content(groups),
         series_instance_uid=identity.uid("series"),
         series_number=series_number(evidence[0], _SERIES_NUMBER_OFFSET),
         sop_instance_uid=identity.uid("instance"),
@@ -239,7 +240,7 @@ def _report(
     return finish_document(report, identity)
 
 
-def _content(groups: Sequence[_Group]) -> sr.MeasurementReport:
+def _report_content(groups: Sequence[_Group]) -> sr.MeasurementReport:
     observer = sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(

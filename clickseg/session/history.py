@@ -87,7 +87,7 @@ class History:
     def _apply(self, step: Step) -> History:
         """Returns the history with the clicks and stacks after a step."""
         if step.action is Action.UNDO:
-            _check(bool(self.undo_stack), "undo: there is nothing to undo")
+            _check(bool(self.undo_stack), "undo: the session has no step to undo")
             return replace(
                 self,
                 clicks=self.undo_stack[-1],
@@ -95,7 +95,7 @@ class History:
                 redo_stack=(*self.redo_stack, self.clicks),
             )
         if step.action is Action.REDO:
-            _check(bool(self.redo_stack), "redo: there is nothing to redo")
+            _check(bool(self.redo_stack), "redo: no step was undone")
             return replace(
                 self,
                 clicks=self.redo_stack[-1],

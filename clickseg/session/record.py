@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from clickseg.clicks.click import Click, Polarity
-from clickseg.clicks.formats.clicks_json import Position
+from clickseg.clicks.formats.clicks_json import Coordinates
 from clickseg.core.errors import ClickError, OutputError, SessionError
 from clickseg.core.file_locks import FileLock, try_lock
 from clickseg.core.files import file_sha256, remove_stale_temporaries, replace_atomically
@@ -57,7 +57,7 @@ class SessionInputs:
 class _ClickEntry(StrictModel):
     label: str
     polarity: Polarity
-    position_mm: Position
+    position_mm: Coordinates
 
 
 class _StepEntry(StrictModel):
@@ -187,7 +187,7 @@ def session_inputs(case: Case, engine: Engine) -> SessionInputs:
         _VERSION_NAME: __version__,
         "model": f"{package.name} {package.version}",
         "model specification": hashlib.sha256(specification.encode()).hexdigest(),
-        **{f"weights {each.path.name}": each.sha256 for each in engine.weights},
+        **{f"weights {weights.path.name}": weights.sha256 for weights in engine.weights},
         **({CONFIG.name: file_sha256(network)} if network.is_file() else {}),
         **{name if name == "engine" else f"engine {name}": value for name, value in engine.describe().items()},
         **{f"series {number}": _series_sha256(series) for number, series in enumerate(case.series, 1)},

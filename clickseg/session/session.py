@@ -35,8 +35,8 @@ from clickseg.session.background import BackgroundRun
 from clickseg.session.engine import open_engine
 from clickseg.session.history import Action, History, Step
 from clickseg.session.options import SessionOptions
-from clickseg.session.postprocess import ResultView, make_view
 from clickseg.session.record import Record, session_inputs
+from clickseg.session.result_view import ResultView, make_view
 from clickseg.session.state import SessionState, Validity
 
 _DEFAULTS = SessionOptions()
@@ -174,7 +174,7 @@ class Session:
         """Adds a click.
 
         Raises:
-            ClickError: The click is outside the series, or the model does not take clicks of its label and polarity.
+            ClickError: The click is outside the series, or the model does not use clicks of its label and polarity.
         """
         return self.add_clicks([click], user)
 
@@ -182,7 +182,7 @@ class Session:
         """Adds several clicks. Each is a step of its own; the windows that they change are run once.
 
         Raises:
-            ClickError: A click is outside the series, or the model does not take clicks of its label and polarity. Then
+            ClickError: A click is outside the series, or the model does not use clicks of its label and polarity. Then
                 no click is added.
         """
         reference = self._case.reference

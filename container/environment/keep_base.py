@@ -97,7 +97,7 @@ def _check_requirements(package: str, requirements: list[Requirement], kept: dic
 
 
 def _is_in_environment(distribution: importlib.metadata.Distribution) -> bool:
-    """Whether a distribution is installed in this environment, not in the Python of the base image."""
+    """Returns whether a distribution is installed in this environment, not in the Python of the base image."""
     return Path(str(distribution.locate_file(""))).resolve().is_relative_to(Path(sys.prefix).resolve())
 
 

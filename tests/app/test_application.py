@@ -256,7 +256,7 @@ def test_exec_without_an_application_is_wrong_usage(tmp_path: Path) -> None:
     ended = runs.run_clickseg_process("exec", "-i", "a", cwd=tmp_path)
 
     assert ended.returncode == 2
-    assert runs.error_lines(ended.stderr)[0].startswith("error: no application at app")
+    assert runs.error_lines(ended.stderr)[0].startswith("error: app: expected an application")
 
 
 def test_monai_deploy_passes_other_commands_to_holoscan_cli() -> None:

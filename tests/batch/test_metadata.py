@@ -132,7 +132,7 @@ def test_metadata_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     )
 
     assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1] == "error: metadata.json cannot be written: Is a directory"
+    assert ended.stderr.splitlines()[-1] == "error: metadata.json: cannot be written: Is a directory"
     assert study.is_dir()
 
 

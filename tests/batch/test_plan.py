@@ -62,7 +62,7 @@ def set_uid(dataset: Dataset, uid: str) -> None:
 
 
 def planned_uids(plan: RunPlan) -> list[list[str]]:
-    return sorted([series.files.series_uid for series in task.series] for task in plan.tasks)
+    return sorted([series.files.series_uid for series in case.series] for case in plan.cases)
 
 
 def write_click_file(folder: Path, frame: str | None = None, series: str | None = None) -> None:
@@ -78,7 +78,7 @@ def test_the_series_of_the_models_modality_is_taken_and_the_other_is_skipped(tmp
 
     assert planned_uids(plan) == [[series_uid("PT")]]
     (skipped,) = plan.skipped_without_error
-    assert (skipped.series_files.modality, str(skipped.reason)) == ("CT", "model model takes PT")
+    assert (skipped.files.modality, str(skipped.reason)) == ("CT", "model model is for PT")
 
 
 def test_every_series_of_the_modality_is_taken(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_default_model_for_one_modality_is_preferred_to_a_model_for_several(tm
     plan, ct_plan = plan_run(tmp_path, packages), plan_run(tmp_path, packages, series=series_uid("CT"))
 
     assert (plan.package.name, planned_uids(plan)) == ("pet", [[series_uid("PT")]])
-    assert [str(skipped.reason) for skipped in plan.skipped_without_error] == ["model pet takes PT"]
+    assert [str(skipped.reason) for skipped in plan.skipped_without_error] == ["model pet is for PT"]
     assert (ct_plan.package.name, planned_uids(ct_plan)) == ("any", [[series_uid("CT")]])
 
 
@@ -268,7 +268,7 @@ def test_a_damaged_file_does_not_stop_other_series(tmp_path: Path) -> None:
 def test_a_click_file_without_clicks_is_checked_and_reported(tmp_path: Path) -> None:
     add_series(tmp_path / "in", "CT")
     write_clicks_json(Clicks((), frame_uid()), tmp_path / "in" / "clicks.json")
-    assert [task.clicks.source for task in plan_run(tmp_path, model_with_inputs(tmp_path, "CT")).tasks] == [
+    assert [case.clicks.source for case in plan_run(tmp_path, model_with_inputs(tmp_path, "CT")).cases] == [
         "clicks.json"
     ]
 
@@ -277,7 +277,7 @@ def test_a_click_file_without_clicks_is_checked_and_reported(tmp_path: Path) -> 
         ClickError, match=r"in frame of reference 9\.9, but the series to be segmented are: CT .* in frame"
     ) as caught:
         plan_run(tmp_path, model_with_inputs(tmp_path, "CT"))
-    assert caught.value.hint == "--clicks none uses no clicks"
+    assert caught.value.hint == "pass other clicks with --clicks FILE, or --clicks none to use no clicks"
 
 
 def test_the_inputs_of_a_model_are_matched_by_frame_of_reference(tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_a_series_with_a_missing_input_does_not_stop_the_others(tmp_path: Path) 
 
     assert planned_uids(plan) == [[series_uid("PT", "b"), series_uid("CT", "b")]]
     (incomplete,) = plan.failures
-    assert incomplete.series_files.series_uid == series_uid("PT", "a")
+    assert incomplete.files.series_uid == series_uid("PT", "a")
     assert "input ct: expected one CT series" in str(incomplete.reason)
     assert plan.skipped_without_error == ()
 
@@ -339,9 +339,9 @@ def test_clicks_without_uids_are_assigned_to_the_only_series(tmp_path: Path) -> 
     add_series(tmp_path / "in", "PT", "elsewhere")
     write_click_file(tmp_path / "in")
 
-    (task,) = plan_run(tmp_path, model_with_inputs(tmp_path, "CT")).tasks
+    (case,) = plan_run(tmp_path, model_with_inputs(tmp_path, "CT")).cases
 
-    assert len(task.clicks.points) == 1
+    assert len(case.clicks.points) == 1
 
 
 def test_clicks_without_uids_are_ambiguous_if_frames_of_reference_differ(tmp_path: Path) -> None:
@@ -350,12 +350,14 @@ def test_clicks_without_uids_are_ambiguous_if_frames_of_reference_differ(tmp_pat
     write_click_file(tmp_path / "in")
     packages = model_with_inputs(tmp_path, "CT")
 
-    with pytest.raises(ClickError, match=r"clicks\.json names no series, and several are to be segmented") as caught:
+    with pytest.raises(
+        ClickError, match=r"clicks\.json: the clicks do not define their series, and several series are to be segmented"
+    ) as caught:
         plan_run(tmp_path, packages)
 
     assert caught.value.hint == "select one with --series"
-    assert len(plan_run(tmp_path, packages, series=series_uid("CT", "a")).tasks[0].clicks.points) == 1
-    assert len(plan_run(tmp_path, packages, clicks="none").tasks) == 2
+    assert len(plan_run(tmp_path, packages, series=series_uid("CT", "a")).cases[0].clicks.points) == 1
+    assert len(plan_run(tmp_path, packages, clicks="none").cases) == 2
 
 
 @pytest.mark.parametrize("by", ["series", "frame"])
@@ -368,9 +370,9 @@ def test_clicks_are_assigned_to_the_series_that_they_name(tmp_path: Path, by: st
         series_uid("CT", "b") if by == "series" else None,
     )
 
-    tasks = plan_run(tmp_path, model_with_inputs(tmp_path, "CT")).tasks
+    cases = plan_run(tmp_path, model_with_inputs(tmp_path, "CT")).cases
 
-    assert {task.series_files.series_uid: len(task.clicks.points) for task in tasks} == {
+    assert {case.series_files.series_uid: len(case.clicks.points) for case in cases} == {
         series_uid("CT", "a"): 0,
         series_uid("CT", "b"): 1,
     }
@@ -399,7 +401,7 @@ def test_a_series_too_large_for_memory_does_not_stop_the_others(
 
     assert planned_uids(plan) == [[series_uid("CT", "small")]]
     (too_large,) = plan.failures
-    assert too_large.series_files.series_uid == series_uid("CT", "large")
+    assert too_large.files.series_uid == series_uid("CT", "large")
     assert isinstance(too_large.reason, MemoryLimitError)
     assert "for 9 x 12 x 14 voxels" in str(too_large.reason)
 
@@ -416,10 +418,10 @@ def test_only_the_too_large_one_of_two_volumes_in_a_series_is_skipped(
 
     plan = plan_run(tmp_path, model_with_inputs(tmp_path, "CT"))
 
-    assert [task.series_files.folder for task in plan.tasks] == ["volume1"]
+    assert [case.series_files.folder for case in plan.cases] == ["volume1"]
     (too_large,) = plan.skipped
-    assert (too_large.series_files.folder, too_large.is_error) == ("volume2", True)
-    assert too_large.series_files.series_uid == plan.tasks[0].series_files.series_uid
+    assert (too_large.files.folder, too_large.is_error) == ("volume2", True)
+    assert too_large.files.series_uid == plan.cases[0].series_files.series_uid
 
 
 def test_too_little_memory_for_any_series_is_an_error_before_one_is_read(
@@ -442,7 +444,7 @@ def test_a_model_that_requires_clicks_is_not_run_on_series_without_clicks(tmp_pa
     assert planned_uids(plan) == [[series_uid("CT", "b")]]
     assert not plan.failures
     (unclicked,) = plan.skipped_without_error
-    assert unclicked.series_files.series_uid == series_uid("CT", "a")
+    assert unclicked.files.series_uid == series_uid("CT", "a")
     assert "model clicked: expected a foreground click, got none" in str(unclicked.reason)
 
 
@@ -455,7 +457,7 @@ def test_a_named_series_without_clicks_is_an_error_of_that_series(tmp_path: Path
     plan = plan_run(tmp_path, model_that_requires_clicks(tmp_path), series=named)
 
     assert planned_uids(plan) == [[series_uid("CT", "b")]]
-    assert [failed.series_files.series_uid for failed in plan.failures] == [series_uid("CT", "a")]
+    assert [failed.files.series_uid for failed in plan.failures] == [series_uid("CT", "a")]
 
 
 @pytest.mark.parametrize("polarity", [None, Polarity.BACKGROUND])
@@ -476,4 +478,4 @@ def test_a_model_that_requires_clicks_can_start_a_session_without_clicks(tmp_pat
     add_series(tmp_path / "in", "CT")
     settings = read_settings(tmp_path / "in", tmp_path / "out", model_that_requires_clicks(tmp_path), {}, {})
 
-    assert len(make_plan(settings, allow_no_clicks=True).tasks) == 1
+    assert len(make_plan(settings, allow_no_clicks=True).cases) == 1

@@ -79,8 +79,8 @@ def test_an_empty_variable_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"clicks-frame": "ras"}, "clicks-frame: expected voxel, lps, got 'ras'"),
-        ({"segmentation-type": "FRACTIONAL"}, "segmentation-type: expected BINARY, LABELMAP"),
+        ({"clicks-frame": "ras"}, "clicks-frame: expected one of voxel, lps, got 'ras'"),
+        ({"segmentation-type": "FRACTIONAL"}, "segmentation-type: expected one of BINARY, LABELMAP"),
         ({"postprocessing": "maybe"}, "postprocessing: expected on or off, got 'maybe'"),
         ({"repair": "magic"}, "unknown repair 'magic'"),
     ],

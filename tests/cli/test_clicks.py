@@ -68,9 +68,9 @@ def test_clicks_of_another_series_or_outside_it_are_rejected(tmp_path: Path, cli
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--to", "nifti"], "--to: expected clickseg, slicer, fcsv, grand-challenge"),
-        (["--to", "sr"], "the format sr needs the DICOM series of the clicks"),
-        (["--clicks-frame", "ras"], "clicks-frame: expected voxel, lps, got 'ras'"),
+        (["--to", "nifti"], "--to: expected one of clickseg, slicer, fcsv, grand-challenge"),
+        (["--to", "sr"], "the format sr requires the DICOM series of the clicks"),
+        (["--clicks-frame", "ras"], "clicks-frame: expected one of voxel, lps, got 'ras'"),
     ],
 )
 def test_an_invalid_option_is_a_usage_error(click_file: Path, options: list[str], message: str) -> None:
@@ -108,4 +108,4 @@ def test_voxel_indices_need_a_series_to_be_converted(tmp_path: Path) -> None:
 
     assert "voxel 1 2 3" in table.stdout
     assert converted.returncode == 2
-    assert "p.json contains voxel indices of a series" in converted.stderr
+    assert "p.json: the clicks are voxel indices of a DICOM series" in converted.stderr

@@ -312,7 +312,9 @@ def test_a_missing_library_is_one_error_with_a_hint(
     code = run_evaluate(tmp_path / "model", tmp_path / "data", "-o", tmp_path / "report")
 
     assert code == 1
-    assert capsys.readouterr().err == ("error: not installed: edt, Jinja2\nhint: pip install 'clickseg[train]'\n")
+    assert capsys.readouterr().err == (
+        "error: required libraries are not installed: edt, Jinja2\nhint: pip install 'clickseg[train]'\n"
+    )
 
 
 @pytest.mark.usefixtures("clean_environ")

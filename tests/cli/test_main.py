@@ -176,7 +176,7 @@ def test_a_labelmap_segmentation_is_written_on_request(tmp_path: Path, models: P
     ("arguments", "code", "error"),
     [
         ([], 1, None),
-        (["--engine", "onnx"], 2, "error: engine: expected auto, openvino, torch, tensorrt, got 'onnx'"),
+        (["--engine", "onnx"], 2, "error: engine: expected one of auto, openvino, torch, tensorrt, got 'onnx'"),
         (["--series", "9.9"], 1, "error: no series 9.9 in the input"),
         (["--model", "x"], 1, "error: no model 'x': expected one of thresholder"),
         (["--clicks", "nowhere.json"], 1, "error: nowhere.json: cannot be read: No such file"),
@@ -495,7 +495,7 @@ def test_clicks_outside_all_components_are_logged(tmp_path: Path) -> None:
 
     assert "1 foreground click of hook is outside every component that the network segmented" in with_click.stderr
     assert (
-        "model no_click_weights expects foreground clicks: without them, the result also contains normal organs"
+        "model no_click_weights expects foreground clicks: without them, the result can also contain normal organs"
         in without.stderr
     )
 

@@ -69,8 +69,8 @@ def test_export_passes_its_options_on() -> None:
 
     assert (result.returncode, result.stdout) == (2, "")
     assert runs.error_lines(result.stderr) == [
-        "error: OpenVINO weights are f32 or int8, not f16",
-        "hint: --engine tensorrt",
+        "error: --precision: expected f32 or int8 for OpenVINO, got f16",
+        "hint: f16 requires --engine tensorrt",
     ]
 
 
@@ -79,8 +79,8 @@ def test_export_in_int8_needs_series_to_calibrate_on() -> None:
 
     assert result.returncode == 2
     assert runs.error_lines(result.stderr) == [
-        "error: int8 requires DICOM series to calibrate on",
-        "hint: name their folder with --calibrate DIR",
+        "error: int8 requires DICOM series for calibration",
+        "hint: pass their folder with --calibrate DIR",
     ]
 
 

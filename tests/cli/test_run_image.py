@@ -132,7 +132,7 @@ def test_a_missing_input_folder_is_one_error(docker: FakeProgram, tmp_path: Path
     result = run_image(docker, "i", tmp_path / "absent", tmp_path / "out")
 
     assert result.returncode == 1
-    assert result.stderr == f"error: {tmp_path / 'absent'}: no such file or folder\n"
+    assert result.stderr == f"error: no such file or folder: {tmp_path / 'absent'}\n"
     assert docker.calls("run") == []
 
 

@@ -115,11 +115,11 @@ def test_the_session_log_names_user_action_and_time_but_not_the_patient(tmp_path
     [
         (["--add", "1,2"], 2, "--add: expected three numbers X,Y,Z (LPS mm), got '1,2'"),
         (["--add", "-1,x,2"], 2, "--add: expected three numbers X,Y,Z (LPS mm), got '-1,x,2'"),
-        (["--label", "hook"], 2, "--label and --background describe a new click"),
+        (["--label", "hook"], 2, "--label and --background require --add"),
         (["--add", "9999,0,0"], 1, "is outside the series"),
         (["--add", "0,0,0", "--label", "nose"], 1, "unknown label 'nose'"),
         (["--remove", "7"], 1, "remove: expected a click number from 1 to 1, got 7"),
-        (["--redo"], 1, "redo: there is nothing to redo"),
+        (["--redo"], 1, "redo: no step was undone"),
         (["--undo", "--redo"], 2, "not allowed with argument"),
     ],
 )

@@ -178,7 +178,7 @@ def test_points_in_images_are_used_for_the_series_of_their_image(tmp_path: Path)
     only_a = runs.run_clickseg(
         "segment", study / "a", "-o", tmp_path / "one", "-m", models, "--clicks", study / "sr" / "1.dcm"
     )
-    assert (only_a.returncode, "2 clicks in images that are not to be segmented" in only_a.stderr) == (1, True)
+    assert (only_a.returncode, "2 clicks on images that are not in the segmented series" in only_a.stderr) == (1, True)
 
 
 def test_a_damaged_report_of_clickseg_is_not_named_as_predecessor(tmp_path: Path, models: Path) -> None:

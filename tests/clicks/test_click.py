@@ -22,12 +22,16 @@ def test_the_value_of_a_polarity_is_accepted() -> None:
     [
         ("polarity", "up", "expected the polarity foreground or background, got 'up'"),
         ("polarity", None, "expected the polarity foreground or background, got None"),
-        ("position_mm", (1.0, 2.0), r"expected a position in mm, got \[1.0, 2.0\]"),
-        ("position_mm", ("a", 2.0, 3.0), r"expected a position in mm, got \['a', 2.0, 3.0\]"),
-        ("position_mm", (float("nan"), 2.0, 3.0), r"expected a position in mm, got \[nan, 2.0, 3.0\]"),
-        ("position_mm", None, "expected a position in mm, got None"),
-        ("label", 5, "expected a label that can be printed, got 5"),
-        ("label", "a\nb", r"expected a label that can be printed, got 'a\\nb'"),
+        ("position_mm", (1.0, 2.0), r"expected a position of three finite numbers in mm, got \[1.0, 2.0\]"),
+        ("position_mm", ("a", 2.0, 3.0), r"expected a position of three finite numbers in mm, got \['a', 2.0, 3.0\]"),
+        (
+            "position_mm",
+            (float("nan"), 2.0, 3.0),
+            r"expected a position of three finite numbers in mm, got \[nan, 2.0, 3.0\]",
+        ),
+        ("position_mm", None, "expected a position of three finite numbers in mm, got None"),
+        ("label", 5, "expected a label of printable characters, got 5"),
+        ("label", "a\nb", r"expected a label of printable characters, got 'a\\nb'"),
     ],
 )
 def test_invalid_clicks_are_rejected(field: str, value: Any, message: str) -> None:

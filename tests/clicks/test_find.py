@@ -92,8 +92,8 @@ def test_written_clicks_are_read_back(tmp_path: Path) -> None:
         ('{"version": 1, "clicks": [{"polarity": "foreground", "position_mm": [1e999, 0, 0]}]}', r"position_mm\.0"),
         ("not JSON", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ([1, 2], "unknown format of clicks"),
-        ({"points": []}, "unknown format of clicks"),
+        ([1, 2], "unknown click file format"),
+        ({"points": []}, "unknown click file format"),
     ],
 )
 def test_an_invalid_file_is_an_error_of_one_line(tmp_path: Path, content: object, message: str) -> None:
@@ -298,10 +298,12 @@ def test_two_click_files_are_an_error_that_names_both(tmp_path: Path) -> None:
     save(tmp_path, NATIVE)
     save(tmp_path, slicer([]), "lesion.mrk.json")
 
-    with pytest.raises(ClickError, match=r"2 click files in the input: clicks\.json, lesion\.mrk\.json") as caught:
+    with pytest.raises(
+        ClickError, match=r"at most one click file in the input folder, got 2: clicks\.json, lesion\.mrk\.json"
+    ) as caught:
         find_clicks((), tmp_path, CoordinateSystem.VOXEL)
 
-    assert caught.value.hint == "choose one or several with --clicks"
+    assert caught.value.hint == "select one or several with --clicks FILE"
 
 
 def test_an_explicit_source_has_priority_and_the_other_is_listed_as_ignored(tmp_path: Path) -> None:
@@ -332,7 +334,9 @@ def test_a_link_out_of_the_input_folder_is_not_followed(tmp_path: Path) -> None:
     write_clicks_json(Clicks((Click("a", FG, (1, 2, 3)),)), secret)
     (folder / "clicks.json").symlink_to(secret)
 
-    with pytest.raises(ClickError, match=r"clicks\.json: links out of the input folder are not followed"):
+    with pytest.raises(
+        ClickError, match=r"clicks\.json: expected a file in the input folder, got a link to a file outside it"
+    ):
         find_clicks((), folder, CoordinateSystem.VOXEL)
     assert len(find_clicks([str(secret)], folder, CoordinateSystem.VOXEL).clicks.points) == 1
 
@@ -348,13 +352,13 @@ def test_the_source_none_uses_no_clicks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", ["a\nb", "\x1b[31m", "\ud800", "a\x00"])
 def test_a_label_that_is_not_printable_is_an_error(label: str) -> None:
-    with pytest.raises(ClickError, match="expected a label that can be printed"):
+    with pytest.raises(ClickError, match="expected a label of printable characters"):
         Click(label, FG, (0, 0, 0))
 
 
 @pytest.mark.parametrize("position", [(float("nan"), 0, 0), (0, float("inf"), 0), (0, 0, 1e300)])
 def test_a_position_that_is_not_finite_is_an_error(position: tuple[float, float, float]) -> None:
-    with pytest.raises(ClickError, match="expected a position in mm"):
+    with pytest.raises(ClickError, match="expected a position of three finite numbers in mm"):
         Click("lesion", FG, position)
 
 

@@ -112,7 +112,7 @@ def test_if_cupy_cannot_be_imported_the_host_is_used_with_a_warning(
     monkeypatch.setitem(sys.modules, "cupy", None)  # makes the import fail
 
     assert array_device("cuda") is HOST
-    assert "CuPy cannot be used, its work is done on the host" in caplog.text
+    assert "CuPy cannot be used, so the host does its work" in caplog.text
 
 
 @pytest.mark.gpu

@@ -29,7 +29,7 @@ def test_removing_voxels_of_one_class_does_not_change_the_others(overlapping: bo
     labels = LabelMap(array, overlapping, 10)
     everywhere = np.ones((2, 2, 2), bool)
 
-    remaining = labels.remove_class(1, everywhere)
+    remaining = labels.without_voxels(1, everywhere)
 
     assert not remaining.mask(1).any()
     assert np.array_equal(remaining.mask(2), labels.mask(2))

@@ -19,7 +19,7 @@ from clickseg.inference.measurements import MeasurementCache
 from clickseg.models.spec import ModelSpec
 from clickseg.results.identity import Algorithm, Document, Provenance
 from clickseg.results.segmentation import SegmentationType, make_segmentation
-from clickseg.results.structured_report import make_report
+from clickseg.results.structured_report import make_structured_report
 from tests.helpers import phantoms
 
 CLOCK = datetime(2026, 1, 2, 3, 4, 5)
@@ -63,7 +63,7 @@ def make_results(
     seg = make_segmentation(series, labels, model, provenance, segmentation_type=segmentation_type)
     measurements = list(MeasurementCache(series).measure(labels).values())
     segmentation = None if seg is None else seg.dataset
-    report = make_report(series.sources, segmentation, measurements, clicks, model, provenance)
+    report = make_structured_report(series.sources, segmentation, measurements, clicks, model, provenance)
     return MadeResult(
         labels, segmentation, report.dataset, tuple(document for document in (seg, report) if document is not None)
     )

@@ -55,10 +55,10 @@ def test_by_default_logits_that_do_not_fit_into_memory_are_in_the_temporary_fold
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "onnx"}, "engine: expected auto, openvino, torch, tensorrt, got 'onnx'"),
+        ({"engine": "onnx"}, "engine: expected one of auto, openvino, torch, tensorrt, got 'onnx'"),
         ({"device": "gpu"}, "device: expected auto, cpu, cuda or cuda:N, got 'gpu'"),
         ({"device": "cuda:x"}, "device: expected"),
-        ({"precision": "int4"}, "precision: expected auto, f32, bf16, f16, int8, got 'int4'"),
+        ({"precision": "int4"}, "precision: expected one of auto, f32, bf16, f16, int8, got 'int4'"),
         ({"memory-limit": "much"}, "memory-limit: expected a size such as 8G or 512M, got 'much'"),
     ],
 )

@@ -128,7 +128,9 @@ def no_large_files() -> Iterator[None]:
 def test_a_full_disk_raises_a_clear_error(tmp_path: Path) -> None:
     stitching = DiskStitching(GRID, importance_map(SPEC), CHANNELS, NumpyKernels(), folder=tmp_path, planes=4)
 
-    with pytest.raises(OutputError, match="logits that do not fit into memory cannot be stored there: File too large"):
+    with pytest.raises(
+        OutputError, match="logits that do not fit into memory cannot be stored in this folder: File too large"
+    ):
         stitching.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
 
 
@@ -137,12 +139,12 @@ def test_a_truncated_file_raises_a_clear_error(tmp_path: Path) -> None:
     stitching.add(next(iter(GRID)), np.ones((CHANNELS, 8, 8, 8), np.float32))
     os.truncate(stitching._scratch._file.fileno(), 1000)
 
-    with pytest.raises(OutputError, match="cannot be stored there: the file was truncated"):
+    with pytest.raises(OutputError, match="cannot be stored in this folder: the file was truncated"):
         next(stitching.finish_planes(8))
 
 
 def test_a_missing_folder_raises_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be stored there: No such file"):
+    with pytest.raises(OutputError, match="cannot be stored in this folder: No such file"):
         DiskStitching(GRID, importance_map(SPEC), 1, NumpyKernels(), folder=tmp_path / "none", planes=1)
 
 

@@ -79,7 +79,7 @@ def test_a_case_passes_through_all_operators(settings: RunSettings, plan: RunPla
 
 def test_an_error_passes_through_all_operators_unchanged(settings: RunSettings, plan: RunPlan) -> None:
     fragment, error = Fragment(), InputError("in reading")
-    value: Any = Outcome(plan.tasks[0].series_files, error, {})
+    value: Any = Outcome(plan.cases[0].series_files, error, {})
 
     for operator, name in (
         (PreprocessingOperator(fragment, name="a"), ports.CASE),

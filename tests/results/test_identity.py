@@ -25,7 +25,7 @@ from clickseg.inference.measurements import SegmentMeasurements
 from clickseg.results import identity
 from clickseg.results.identity import Algorithm, Provenance, make_identity
 from clickseg.results.segmentation import SegmentationType
-from clickseg.results.structured_report import make_click_report, make_report
+from clickseg.results.structured_report import make_click_report, make_structured_report
 from tests.helpers import phantoms
 from tests.helpers.dicom_results import CLOCK, MadeResult, hook_labels, make_results, spec
 
@@ -294,7 +294,7 @@ def test_an_sr_with_other_measurements_has_other_uids(series: SeriesVolume) -> N
     model, provenance = spec(), Provenance(ALGORITHM, CLOCK)
 
     report, other = (
-        make_report(series.sources, None, [SegmentMeasurements(volume_ml)], Clicks(), model, provenance)
+        make_structured_report(series.sources, None, [SegmentMeasurements(volume_ml)], Clicks(), model, provenance)
         for volume_ml in (1.0, 1.0 + 1e-15)
     )
 

@@ -179,7 +179,7 @@ def test_a_step_whose_masks_cannot_be_stored_changes_nothing(
 
         with monkeypatch.context() as patch:
             patch.setattr("clickseg.core.checksum_folder.replace_atomically", _raise_disk_full)
-            with pytest.raises(OutputError, match="cannot be stored"):
+            with pytest.raises(OutputError, match="cannot be written"):
                 session.add_click(click_at(series, *SECOND))
 
         assert session.label_map.array.tobytes() == before.tobytes()

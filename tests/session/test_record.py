@@ -230,7 +230,7 @@ def test_a_session_of_another_version_is_one_clear_error(
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ([{"action": "undo"}], "the steps cannot be replayed: undo: there is nothing to undo"),
+        ([{"action": "undo"}], "the steps cannot be replayed: undo: the session has no step to undo"),
         ([{"action": "add"}], "add: expected click only for add"),
         ([{"action": "remove"}], "remove: expected click only for add, and click_number only for remove"),
         ([{"action": "reset", "click_number": 1}], "reset: expected"),

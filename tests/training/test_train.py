@@ -282,4 +282,7 @@ def test_a_missing_library_is_one_error_with_a_hint(
     code = main(["train", str(tmp_path), "-o", str(tmp_path / "run")])
 
     assert code == 1
-    assert capsys.readouterr().err == "error: not installed: edt, pytorch-ignite\nhint: pip install 'clickseg[train]'\n"
+    assert (
+        capsys.readouterr().err
+        == "error: required libraries are not installed: edt, pytorch-ignite\nhint: pip install 'clickseg[train]'\n"
+    )

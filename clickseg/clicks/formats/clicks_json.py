@@ -15,13 +15,13 @@ from clickseg.core.validation import StrictModel, validate_record
 MAX_CLICKS = 10_000
 
 Coordinate = Annotated[float, Field(strict=True)]  # a number, not a string of digits
-Position = tuple[Coordinate, Coordinate, Coordinate]
+Coordinates = tuple[Coordinate, Coordinate, Coordinate]
 
 
 class _Point(StrictModel):
     label: str = ""
     polarity: Polarity
-    position_mm: Position
+    position_mm: Coordinates
 
 
 class _File(StrictModel):

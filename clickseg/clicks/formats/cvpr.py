@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from clickseg.clicks.click import Polarity
 from clickseg.clicks.formats.clicks_json import MAX_CLICKS
 from clickseg.clicks.formats.plain_pickle import PickleError, plain_value
-from clickseg.clicks.image_clicks import ImageClick, PendingClick, PendingClicks, Voxel
+from clickseg.clicks.image_clicks import UnresolvedClick, UnresolvedClicks, Voxel, VoxelClick
 from clickseg.core.errors import ClickError
 from clickseg.core.validation import validate_record
 
@@ -47,7 +47,7 @@ class _File(BaseModel):
     clicks_order: tuple[tuple[Step, ...], ...] | None = None
 
 
-def read_cvpr(archive: BinaryIO, source: str) -> PendingClicks:
+def read_cvpr(archive: BinaryIO, source: str) -> UnresolvedClicks:
     """Reads the clicks of a case.
 
     If there are several classes, the label is the number of the class (from 1), else it is empty.
@@ -69,16 +69,16 @@ def read_cvpr(archive: BinaryIO, source: str) -> PendingClicks:
         for label, members, order in zip(labels, file.clicks, orders, strict=True)
         for click in _sort_clicks(label, members, order)
     ]
-    return PendingClicks(tuple(points), source)
+    return UnresolvedClicks(tuple(points), source)
 
 
-def _sort_clicks(label: str, clicks: _ClassClicks, order: Sequence[Step]) -> list[PendingClick]:
+def _sort_clicks(label: str, clicks: _ClassClicks, order: Sequence[Step]) -> list[UnresolvedClick]:
     """Returns the clicks of a class in their order. If the order is incomplete, foreground clicks are first."""
     remaining = {"fg": list(clicks.fg), "bg": list(clicks.bg)}
     steps: list[str] = [step for step in order if step is not None]
     if sorted(steps) != ["bg"] * len(clicks.bg) + ["fg"] * len(clicks.fg):
         steps = ["fg"] * len(clicks.fg) + ["bg"] * len(clicks.bg)
-    return [PendingClick(label, _POLARITIES[step], _voxel(remaining[step].pop(0))) for step in steps]
+    return [UnresolvedClick(label, _POLARITIES[step], _voxel(remaining[step].pop(0))) for step in steps]
 
 
 def _voxel(point: tuple[int, int, int]) -> Voxel:
@@ -125,7 +125,7 @@ def _reshape(values: Any, shape: Sequence[int]) -> Any:
     return [_reshape(values[row * inner : (row + 1) * inner], shape[1:]) for row in range(shape[0])]
 
 
-def cvpr_npz(clicks: Sequence[ImageClick]) -> bytes:
+def cvpr_npz(clicks: Sequence[VoxelClick]) -> bytes:
     """Returns clicks as a case without images. Classes are numbered in alphabetical order of their labels."""
     labels = sorted({click.label for click in clicks}) or [""]
     groups = [[click for click in clicks if click.label == label] for label in labels]

@@ -9,18 +9,18 @@ from typing import Any, Literal
 from pydantic import Field
 
 from clickseg.clicks.click import Click, Clicks, Polarity
-from clickseg.clicks.formats.clicks_json import MAX_CLICKS, Position
-from clickseg.clicks.image_clicks import AnyClicks, ImageClick, PendingClick, PendingClicks, Voxel
+from clickseg.clicks.formats.clicks_json import MAX_CLICKS, Coordinates
+from clickseg.clicks.image_clicks import AnyClicks, UnresolvedClick, UnresolvedClicks, Voxel, VoxelClick
 from clickseg.clicks.names import split_name
 from clickseg.core.errors import ClickError
 from clickseg.core.validation import StrictModel, validate_record
 
 _TYPE = "Multiple points"
-_LPS_HINT = "--clicks-frame lps reads the points as LPS mm"
+_LPS_HINT = "if the points are in LPS mm, pass --clicks-frame lps"
 
 
 class CoordinateSystem(str, Enum):
-    """The coordinate system of the points in a file that does not contain it: voxels, or LPS mm."""
+    """The coordinate system of the points in a file that does not define it: voxel indices, or LPS mm."""
 
     VOXEL = "voxel"
     LPS = "lps"
@@ -33,7 +33,7 @@ class _Version(StrictModel):
 
 class _Point(StrictModel):
     name: str = ""
-    point: Position
+    point: Coordinates
     probability: float | None = Field(None, ge=0, le=1)
 
 
@@ -67,16 +67,16 @@ def parse_grand_challenge(data: Any, source: str, coordinate_system: CoordinateS
             tuple(Click(label, polarity or Polarity.FOREGROUND, point) for label, polarity, point in named),
             source=source,
         )
-    return PendingClicks(
+    return UnresolvedClicks(
         tuple(
-            PendingClick(label, polarity or Polarity.FOREGROUND, _voxel(point, f"{source}: point {number}"))
+            UnresolvedClick(label, polarity or Polarity.FOREGROUND, _voxel(point, f"{source}: point {number}"))
             for number, (label, polarity, point) in enumerate(named, 1)
         ),
         source,
     )
 
 
-def grand_challenge_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
+def grand_challenge_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
     """Returns clicks as "Multiple points". If all clicks have one label, background points are named ``background``."""
     has_one_label = len({click.label for click in clicks}) == 1
     return {
@@ -87,13 +87,13 @@ def grand_challenge_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
     }
 
 
-def _name(click: ImageClick, has_one_label: bool) -> str:
+def _name(click: VoxelClick, has_one_label: bool) -> str:
     if click.polarity is Polarity.FOREGROUND:
         return click.label or "foreground"
     return f"{click.label}_background" if click.label and not has_one_label else "background"
 
 
-def _voxel(point: Position, where: str) -> Voxel:
+def _voxel(point: Coordinates, where: str) -> Voxel:
     if any(value != int(value) or value < 0 for value in point):
         raise ClickError(f"{where}: expected a voxel (integers from 0), got {list(point)}", hint=_LPS_HINT)
     i, j, k = (int(value) for value in point)

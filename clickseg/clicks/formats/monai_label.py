@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from clickseg.clicks.click import Polarity
 from clickseg.clicks.formats.clicks_json import MAX_CLICKS
-from clickseg.clicks.image_clicks import ImageClick, PendingClick, PendingClicks, Voxel
+from clickseg.clicks.image_clicks import UnresolvedClick, UnresolvedClicks, Voxel, VoxelClick
 from clickseg.core.errors import ClickError
 from clickseg.core.validation import validate_record
 
@@ -53,7 +53,7 @@ def _is_point_list(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(point, list) and len(point) == 3 for point in value)
 
 
-def parse_vista3d(data: Any, source: str) -> PendingClicks:
+def parse_vista3d(data: Any, source: str) -> UnresolvedClicks:
     """Reads the parameters of VISTA3D. Clicks get no label, since class numbers are specific to VISTA3D.
 
     Raises:
@@ -68,11 +68,11 @@ def parse_vista3d(data: Any, source: str) -> PendingClicks:
     inputs = [(point, number) for point, number in labelled if number != _PADDING_LABEL]
     points = _voxels("points", [point for point, _ in inputs], source)
     polarities = [Polarity.FOREGROUND if number in (1, 3) else Polarity.BACKGROUND for _, number in inputs]
-    clicks = (PendingClick("", polarity, point) for polarity, point in zip(polarities, points, strict=True))
-    return PendingClicks(tuple(clicks), source)
+    clicks = (UnresolvedClick("", polarity, point) for polarity, point in zip(polarities, points, strict=True))
+    return UnresolvedClicks(tuple(clicks), source)
 
 
-def parse_monai_label(data: Mapping[str, Any], source: str) -> PendingClicks:
+def parse_monai_label(data: Mapping[str, Any], source: str) -> UnresolvedClicks:
     """Reads the parameters of Deepgrow (``foreground``, ``background``) or DeepEdit (a list for each label).
 
     Values that are not lists of lists are other parameters, and ignored. ``label`` is the label of the foreground and
@@ -86,7 +86,7 @@ def parse_monai_label(data: Mapping[str, Any], source: str) -> PendingClicks:
         raise ClickError(f"{source}: label: expected a string, got {label!r:.60}")
     lists = {key: value for key, value in data.items() if _may_be_points(key, value)}
     points = [click for key, value in lists.items() for click in _clicks(key, value, label, source)]
-    return PendingClicks(tuple(points), source)
+    return UnresolvedClicks(tuple(points), source)
 
 
 def _may_be_points(key: str, value: Any) -> bool:
@@ -96,10 +96,10 @@ def _may_be_points(key: str, value: Any) -> bool:
     )
 
 
-def _clicks(key: str, value: list[Any], label: str, source: str) -> list[PendingClick]:
+def _clicks(key: str, value: list[Any], label: str, source: str) -> list[UnresolvedClick]:
     polarity = Polarity.BACKGROUND if key == _BACKGROUND else Polarity.FOREGROUND
     name = label if key in (_FOREGROUND, _BACKGROUND) else key
-    return [PendingClick(name, polarity, point) for point in _voxels(key, value, source)]
+    return [UnresolvedClick(name, polarity, point) for point in _voxels(key, value, source)]
 
 
 def _voxels(key: str, value: list[Any], source: str) -> list[Voxel]:
@@ -112,7 +112,7 @@ def _voxels(key: str, value: list[Any], source: str) -> list[Voxel]:
     return [Voxel(*point) for point in points]
 
 
-def deepgrow_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
+def deepgrow_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
     """Returns clicks of one label as parameters of Deepgrow."""
     content: dict[str, Any] = {_LABEL: _only_label(clicks)} if _only_label(clicks) else {}
     for polarity in Polarity:
@@ -120,7 +120,7 @@ def deepgrow_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
     return content
 
 
-def deepedit_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
+def deepedit_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
     """Returns clicks as parameters of DeepEdit, which has one background for all labels."""
     content: dict[str, Any] = {}
     for click in clicks:
@@ -130,7 +130,7 @@ def deepedit_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
     return {**content, _LABEL: _only_label(clicks)} if _only_label(clicks) else content
 
 
-def vista3d_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
+def vista3d_json(clicks: Sequence[VoxelClick]) -> dict[str, Any]:
     """Returns clicks of one label as parameters of VISTA3D."""
     _only_label(clicks)
     return {
@@ -139,8 +139,8 @@ def vista3d_json(clicks: Sequence[ImageClick]) -> dict[str, Any]:
     }
 
 
-def _only_label(clicks: Sequence[ImageClick]) -> str:
+def _only_label(clicks: Sequence[VoxelClick]) -> str:
     labels = sorted({click.label for click in clicks})
     if len(labels) > 1:
-        raise ClickError(f"this format has only one label, but the clicks have {', '.join(labels)}")
+        raise ClickError(f"the format stores only one label, but the clicks have {len(labels)}: {', '.join(labels)}")
     return labels[0] if labels else ""

@@ -23,7 +23,7 @@ _MARK = object()
 
 
 class PickleError(ValueError):
-    """A pickle contains other objects than plain values, or is damaged."""
+    """A pickle contains objects that are not plain values, or is damaged."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ def plain_value(content: bytes) -> Any:
     NumPy arrays become lists, and NumPy integers become integers.
 
     Raises:
-        PickleError: The pickle contains other objects, or is damaged.
+        PickleError: The pickle contains objects of another type, or is damaged.
     """
     machine = _Machine()
     try:
@@ -53,7 +53,7 @@ def plain_value(content: bytes) -> Any:
             machine.step(opcode.name, argument)
     except (IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError, struct.error) as error:
         raise PickleError(str(error) or type(error).__name__) from error
-    raise PickleError("the pickle has no end")
+    raise PickleError("the pickle is incomplete")
 
 
 class _Machine:

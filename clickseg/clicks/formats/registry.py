@@ -26,7 +26,7 @@ from clickseg.clicks.formats.monai_label import (
     vista3d_json,
 )
 from clickseg.clicks.formats.slicer import is_slicer_markups, parse_slicer_markups, slicer_fcsv, slicer_markups_json
-from clickseg.clicks.image_clicks import AnyClicks, ImageClick
+from clickseg.clicks.image_clicks import AnyClicks, VoxelClick
 
 Parse = Callable[[Any, str, CoordinateSystem], AnyClicks]
 
@@ -60,7 +60,7 @@ MM_WRITERS: Mapping[str, Callable[[Clicks], bytes]] = {
 }
 """The writers of formats in millimetres."""
 
-VOXEL_WRITERS: Mapping[str, Callable[[Sequence[ImageClick]], bytes]] = {
+VOXEL_WRITERS: Mapping[str, Callable[[Sequence[VoxelClick]], bytes]] = {
     "grand-challenge": lambda clicks: _encode_json(grand_challenge_json(clicks)),
     "deepgrow": lambda clicks: _encode_json(deepgrow_json(clicks)),
     "deepedit": lambda clicks: _encode_json(deepedit_json(clicks)),

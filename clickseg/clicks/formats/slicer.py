@@ -18,8 +18,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from clickseg.clicks.click import Click, Clicks, Point, Polarity
-from clickseg.clicks.formats.clicks_json import MAX_CLICKS, Position
-from clickseg.clicks.names import mentions_background, split_name, strip_number
+from clickseg.clicks.formats.clicks_json import MAX_CLICKS, Coordinates
+from clickseg.clicks.names import has_background_word, split_name, strip_number
 from clickseg.core.errors import ClickError
 from clickseg.core.text import format_count
 from clickseg.core.validation import validate_record
@@ -134,7 +134,7 @@ class _Lenient(BaseModel):
 class _ControlPoint(_Lenient):
     label: str = ""
     description: str = ""
-    position: Position | None = None
+    position: Coordinates | None = None
     position_status: str = Field("defined", alias="positionStatus")
 
 
@@ -179,7 +179,7 @@ def _lps_mm_factors(markup: _Markup, source: str) -> tuple[float, float, float]:
 def _point_to_click(
     point: _ControlPoint,
     list_name: str,
-    position: Position | None,
+    position: Coordinates | None,
     scale: tuple[float, float, float],
     source: str,
 ) -> Click:
@@ -205,7 +205,7 @@ def _label_and_polarity(label: str, description: str, list_name: str) -> tuple[s
     click_label = next((name for name, _ in names if name), "")
     polarities = [] if text else [described_polarity]
     polarity = next(filter(None, [*polarities, *(polarity for _, polarity in names)]), None)
-    if polarity is None and any(mentions_background(name) for name in (point_name, list_name)):
+    if polarity is None and any(has_background_word(name) for name in (point_name, list_name)):
         raise ClickError(
             f"point {label!r:.80} of list {list_name!r:.80}: a name contains neg or background, but not at its end, so "
             "the polarity is unclear",

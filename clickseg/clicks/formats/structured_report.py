@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from clickseg.clicks.click import Click, Clicks, Polarity
-from clickseg.clicks.image_clicks import AnyClicks, ImagePoint, PendingClick, PendingClicks
+from clickseg.clicks.image_clicks import AnyClicks, ImagePoint, UnresolvedClick, UnresolvedClicks
 from clickseg.clicks.names import split_name
 from clickseg.core.errors import ClickError
 from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, IMAGE_SOP_CLASSES, SEED_POINT
@@ -60,17 +60,19 @@ def read_report_clicks(header: Dataset, source: str) -> tuple[AnyClicks, ...]:
             hint="remove the SR from the input",
         ) from error
     clicks.sort(key=lambda click: click.order)  # stable: clicks without a number keep their order
-    pending = tuple(PendingClick(c.label, c.polarity, c.position) for c in clicks if isinstance(c.position, ImagePoint))
+    in_images = tuple(
+        UnresolvedClick(c.label, c.polarity, c.position) for c in clicks if isinstance(c.position, ImagePoint)
+    )
     in_mm: dict[str, list[Click]] = {}
     for c in clicks:
         if not isinstance(c.position, ImagePoint):
             in_mm.setdefault(c.frame_of_reference_uid, []).append(Click(c.label, c.polarity, c.position))
     parts = tuple(Clicks(tuple(points), frame, series_uid, source) for frame, points in in_mm.items())
-    return (*parts, PendingClicks(pending, source)) if pending else parts
+    return (*parts, UnresolvedClicks(in_images, source)) if in_images else parts
 
 
 def referenced_series_uid(header: Dataset) -> str | None:
-    """Returns the UID of the image series that an SR refers to, or None if it is not exactly one."""
+    """Returns the UID of the image series that an SR refers to, or None if it refers to several or to none."""
     series = {
         str(item.get("SeriesInstanceUID"))
         for study in header.get("CurrentRequestedProcedureEvidenceSequence", ())

@@ -1,4 +1,4 @@
-"""Simulated users, who click into segmentation errors or by the ground truth alone, with errors of position.
+"""Simulated users, who click into errors of a prediction, or by the ground truth alone, with errors of position.
 
 Voxels are indices [I, J, K] of the arrays that a function receives. All random choices use the generator that it
 receives.

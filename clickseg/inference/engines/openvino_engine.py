@@ -123,7 +123,7 @@ def _load_weights(package: ModelPackage, precision: Precision) -> tuple[WeightsF
     if not package.has_weights(INT8_GRAPH):
         raise EngineError(
             f"model {package.name}: no int8 weights",
-            hint=f"clickseg export {package.path} --precision int8 --calibrate DIR",
+            hint=f"clickseg models export {package.path} --precision int8 --calibrate DIR",
         )
     return package.verify_weights(INT8_CONSTANTS), package.verify_weights(INT8_GRAPH)
 

@@ -52,7 +52,7 @@ def quantize(package: ModelPackage, windows: Sequence[Float32Array]) -> Quantiza
     if importlib.util.find_spec("nncf") is None:
         raise EngineError("NNCF is not installed", hint="pip install 'clickseg[export]'")
     if not package.path.is_dir() or not package.has_weights(GRAPH):
-        raise ModelError(f"model {package.name}: no {GRAPH} to quantize", hint=f"clickseg export {package.path}")
+        raise ModelError(f"model {package.name}: no {GRAPH} to quantize", hint=f"clickseg models export {package.path}")
     network = ov.Core().read_model(str(package.verify_weights(GRAPH).path), str(package.verify_weights(CONSTANTS).path))
     network.reshape([1, package.spec.input_channels, *package.spec.window.roi])
     files = save_openvino(quantize_network(network, windows), package, INT8_GRAPH)

@@ -211,7 +211,7 @@ def test_a_written_sr_has_no_violation(
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("clickseg", "slicer", "fcsv")])
 def test_a_voxel_format_needs_a_series(form: str) -> None:
-    with pytest.raises(UsageError, match=f"the format {form} needs the DICOM series"):
+    with pytest.raises(UsageError, match=f"the format {form} requires the DICOM series"):
         encode_clicks(Clicks((Click("", FG, (0, 0, 0)),)), form, None, CLOCK)
 
 
@@ -219,7 +219,7 @@ def test_a_voxel_format_needs_a_series(form: str) -> None:
 def test_a_format_with_one_label_rejects_two(series: SeriesGeometry, points: np.ndarray, form: str) -> None:
     clicks = Clicks(tuple(Click(label, FG, tuple(points[0])) for label in ("a", "b")))
 
-    with pytest.raises(ClickError, match="this format has only one label, but the clicks have a, b"):
+    with pytest.raises(ClickError, match="the format stores only one label, but the clicks have 2: a, b"):
         encode_clicks(clicks, form, series, CLOCK)
 
 
@@ -319,7 +319,7 @@ def test_a_group_without_a_seed_point_is_ignored_even_if_incomplete() -> None:
 
 
 def test_a_seed_point_that_is_not_finite_is_an_error() -> None:
-    with pytest.raises(ClickError, match="expected a position in mm"):
+    with pytest.raises(ClickError, match="expected a position of three finite numbers in mm"):
         read_report_clicks(make_sr(make_seed_point_group("1.2.3", [float("nan"), 2, 3])), "sr")
 
 
@@ -373,7 +373,9 @@ def test_a_point_in_an_image_of_another_series_is_an_error(series: SeriesGeometr
 def test_a_voxel_outside_the_series_is_an_error(tmp_path: Path, series: SeriesGeometry, voxel: tuple[int, ...]) -> None:
     (tmp_path / "p.json").write_text(json.dumps({"foreground": [[1, 1, 1], list(voxel)], "background": []}))
 
-    with pytest.raises(ClickError, match=r"p\.json: click 2: voxel .* is outside the series of \(13, 11, 7\) voxels"):
+    with pytest.raises(
+        ClickError, match=r"p\.json: click 2: voxel .* is outside the series, which has \(13, 11, 7\) voxels"
+    ):
         resolve_positions(read_clicks(tmp_path / "p.json"), series)
 
 
@@ -387,6 +389,6 @@ def test_points_that_are_not_voxels_are_an_error_that_names_the_other_coordinate
 
     with pytest.raises(ClickError, match="point 1: expected a voxel") as caught:
         read_clicks(tmp_path / "p.json")
-    assert caught.value.hint == "--clicks-frame lps reads the points as LPS mm"
+    assert caught.value.hint == "if the points are in LPS mm, pass --clicks-frame lps"
     (click,) = read_clicks(tmp_path / "p.json", CoordinateSystem.LPS).points
     assert click.position_mm == tuple(point)

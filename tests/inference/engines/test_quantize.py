@@ -75,7 +75,7 @@ def test_constant_windows_are_not_used_for_calibration(tmp_path: Path, model: Pa
     phantoms.write(tmp_path / "air", phantoms.hook_volume(runs.GEOMETRY, -1000.0, -1000.0))
     settings = read_settings(tmp_path / "air", tmp_path, model, {}, {})
 
-    with pytest.raises(InputError, match="air: all windows have a single value"):
+    with pytest.raises(InputError, match="air: int8 cannot be calibrated: each window contains only one value"):
         calibration_windows(settings)
 
 

@@ -322,4 +322,4 @@ def test_openvino_weights_are_not_exported_in_f16(model: ModelPackage) -> None:
     result = run_clickseg("models", "export", model.path, "--precision", "f16")
 
     assert result.returncode == 2
-    assert "error: OpenVINO weights are f32 or int8, not f16" in result.stderr
+    assert "error: --precision: expected f32 or int8 for OpenVINO, got f16" in result.stderr

@@ -11,7 +11,7 @@ from clickseg.clicks.click import Click, Polarity
 from clickseg.core.label_map import LabelMap
 from clickseg.inference.postprocess import postprocess
 from clickseg.models.spec import ModelSpec
-from clickseg.session.postprocess import FullPostprocess, IncrementalPostprocess
+from clickseg.session.result_view import FullUpdateView, IncrementalView
 from tests.helpers import phantoms
 
 SHAPE = (6, 7, 8)
@@ -54,7 +54,7 @@ def test_after_any_changes_it_equals_full_postprocessing(
     is_sigmoid = activation == "sigmoid"
     shape = (*SHAPE, 1) if is_sigmoid else SHAPE
     labels = LabelMap(np.zeros(shape, np.uint8), is_sigmoid, 2)
-    incremental, full = IncrementalPostprocess(labels, volume, spec), FullPostprocess(labels, volume, spec)
+    incremental, full = IncrementalView(labels, volume, spec), FullUpdateView(labels, volume, spec)
     clicks: tuple[Click, ...] = ()
     for _ in range(6):
         low = [int(rng.integers(0, count)) for count in SHAPE]

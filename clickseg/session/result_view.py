@@ -63,15 +63,15 @@ def make_view(
         memory_bytes: The memory that an incremental view may use; if it needs more, each update is a full one.
     """
     if not postprocessing or spec.postprocessing.keeps_everything:
-        view: ResultView = Unprocessed(labels)
-    elif IncrementalPostprocess.memory_bytes(labels) <= memory_bytes:
-        view = IncrementalPostprocess(labels, volume, spec)
+        view: ResultView = UnprocessedView(labels)
+    elif IncrementalView.memory_bytes(labels) <= memory_bytes:
+        view = IncrementalView(labels, volume, spec)
     else:
-        view = FullPostprocess(labels, volume, spec)
-    return AfterFirstClick(view) if spec.guidance and spec.guidance.required else view
+        view = FullUpdateView(labels, volume, spec)
+    return EmptyUntilClickedView(view) if spec.guidance and spec.guidance.required else view
 
 
-class AfterFirstClick:
+class EmptyUntilClickedView:
     """Shows an empty label map before the first foreground click, for models that require one."""
 
     def __init__(self, view: ResultView) -> None:
@@ -97,8 +97,8 @@ class AfterFirstClick:
         return _foreground_bounds(self.labels) if self._is_clicked else before
 
 
-class Unprocessed:
-    """The label map without postprocessing."""
+class UnprocessedView:
+    """Shows the label map without postprocessing."""
 
     removed: tuple[Removal, ...] = ()
 
@@ -110,8 +110,11 @@ class Unprocessed:
         return None if box is None else _write_parts(self.labels, [(box, labels.array[box])])
 
 
-class FullPostprocess:
-    """Postprocesses the complete label map at each update: if the components of all classes do not fit into memory."""
+class FullUpdateView:
+    """Postprocesses the complete label map at each update.
+
+    It is used if the components of all classes do not fit into memory.
+    """
 
     def __init__(self, labels: LabelMap, volume: hd.Volume, spec: ModelSpec) -> None:
         self._volume, self._spec = volume, spec
@@ -126,7 +129,7 @@ class FullPostprocess:
 
 @dataclass
 class _ClassState:
-    """One class: its components, the numbers of the removed ones, and how many voxels are below ``min_value``."""
+    """One class: its components, the numbers of the removed components, and the count of voxels below ``min_value``."""
 
     number: int
     name: str
@@ -135,8 +138,8 @@ class _ClassState:
     low_voxel_count: int
 
 
-class IncrementalPostprocess:
-    """Postprocesses only the changed part again: the classes in its box, and components that are added or removed.
+class IncrementalView:
+    """Postprocesses only the changed part again: the voxels in its box, and components that are added or removed.
 
     Attributes:
         labels: The label map after postprocessing.
@@ -157,8 +160,8 @@ class IncrementalPostprocess:
         self.removed: tuple[Removal, ...] = ()
         empty = np.zeros(volume.spatial_shape, dtype=bool)
         self._classes = [
-            _ClassState(number, each.name, ConnectedComponents(empty), frozenset(), 0)
-            for number, each in enumerate(spec.classes, 1)
+            _ClassState(number, class_spec.name, ConnectedComponents(empty), frozenset(), 0)
+            for number, class_spec in enumerate(spec.classes, 1)
         ]
 
     @staticmethod
@@ -173,7 +176,9 @@ class IncrementalPostprocess:
         self.removed = tuple(removed for _, removed in updates)
         if box is not None:
             self._raw.array[box] = labels.array[box]
-        return _write_parts(self.labels, self._postprocess_boxes([each for boxes, _ in updates for each in boxes]))
+        return _write_parts(
+            self.labels, self._postprocess_boxes([changed for boxes, _ in updates for changed in boxes])
+        )
 
     def _update_class(
         self, state: _ClassState, labels: LabelMap, box: Box | None, clicks: Sequence[Click]
@@ -181,7 +186,7 @@ class IncrementalPostprocess:
         """Returns the boxes in which the result of a class may change, and the amount that is removed from it."""
         changed: list[Box] = []
         if box is not None:
-            before, now = (_crop(each, box).mask(state.number) for each in (self._raw, labels))
+            before, now = (_crop(label_map, box).mask(state.number) for label_map in (self._raw, labels))
             values = self._volume.array[box]
             low = voxels_below_minimum(now, values, self._spec)
             state.low_voxel_count += int(low.sum()) - int(voxels_below_minimum(before, values, self._spec).sum())
@@ -203,7 +208,7 @@ class IncrementalPostprocess:
             part = _crop(self._raw, box)
             for state in self._classes:
                 low = voxels_below_minimum(part.mask(state.number), self._volume.array[box], self._spec)
-                part = part.remove_class(state.number, low | state.components.mask_of(state.removed, box))
+                part = part.without_voxels(state.number, low | state.components.mask_of(state.removed, box))
             yield box, part.array
 
 

@@ -6,7 +6,7 @@ import argparse
 import os
 from dataclasses import replace
 
-from clickseg.batch.session_run import SessionEdit, SessionRun, SessionStep, refine
+from clickseg.batch.session_run import MakeStep, SessionRun, StepSummary, refine
 from clickseg.batch.settings import read_settings
 from clickseg.batch.writer import RunSummary
 from clickseg.cli.parser import run_options
@@ -23,22 +23,24 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     settings = read_settings(arguments.input, arguments.output, arguments.models, run_options(arguments), os.environ)
     begin_run(settings.output, os.environ)
-    session_run = refine(settings, arguments.session, parse_edit(arguments), progress_bar())
+    session_run = refine(settings, arguments.session, parse_step(arguments), progress_bar())
     return finish_run(summarize_session_run(session_run), settings.output, os.environ)
 
 
-def parse_edit(arguments: argparse.Namespace) -> SessionEdit:
-    """Returns the change of the session that the arguments request.
+def parse_step(arguments: argparse.Namespace) -> MakeStep:
+    """Returns the function that makes the requested step in a session.
 
     Raises:
         UsageError: The arguments cannot be combined, or the position is invalid.
     """
     if arguments.add is None and (arguments.label or arguments.background):
-        raise UsageError("--label and --background describe a new click", hint="give its position with --add X,Y,Z")
+        raise UsageError(
+            "--label and --background require --add", hint="pass the position of the new click with --add X,Y,Z"
+        )
     polarity = Polarity.BACKGROUND if arguments.background else Polarity.FOREGROUND
     click = None if arguments.add is None else Click(arguments.label, polarity, _parse_position(arguments.add))
 
-    def edit(session: Session, _: Case) -> Change | None:
+    def make_step(session: Session, _: Case) -> Change | None:
         if click is not None:
             return session.add_click(click, arguments.user)
         if arguments.remove is not None:
@@ -47,7 +49,7 @@ def parse_edit(arguments: argparse.Namespace) -> SessionEdit:
         requested = [step for name, step in steps.items() if getattr(arguments, name)]
         return requested[0](arguments.user) if requested else None
 
-    return edit
+    return make_step
 
 
 def _parse_position(text: str) -> Point:
@@ -64,7 +66,7 @@ def summarize_session_run(run: SessionRun) -> RunSummary:
     return replace(run.summary, lines=(*lines, *run.summary.lines))
 
 
-def _step_line(step: SessionStep) -> str:
+def _step_line(step: StepSummary) -> str:
     change = step.change
     windows = f"{change.windows_run} of {format_count(step.window_count, 'window')} run in {change.seconds:.1f} s"
     clicks = format_count(step.click_count, "click")
