@@ -113,9 +113,9 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
     tasks, too_large = _split_tasks(tasks, lambda task: _check_memory(task, settings.runtime.memory), is_error=True)
     irregular = [SkippedSeries(each.files, each.error, is_error=False) for each in rejected]
     skipped = [*irregular, *incomplete, *unclicked, *too_large]
-    handled = {each.series_files.first_file for each in skipped}.union(*map(series_keys, inputs))
+    handled = {each.series_files.first_file_name for each in skipped}.union(*map(series_keys, inputs))
     unused = [
-        _skip_unused(each, package, is_named=is_named) for each in regular if each.files.first_file not in handled
+        _skip_unused(each, package, is_named=is_named) for each in regular if each.files.first_file_name not in handled
     ]
     return RunPlan(package, tuple(tasks), (*skipped, *unused), assigned.ignored, dict(found.ignored))
 
