@@ -59,13 +59,13 @@ def warn_of_unmatched_clicks(outcome: Outcome[CaseResult]) -> None:
     if isinstance(outcome.value, ClickSegError):
         return
     for removed in outcome.value.removed:
-        if removed.clicks_beside:
+        if removed.unmatched_clicks:
             logger.warning(
                 "%s of %s %s outside every component that the network segmented; --postprocessing off keeps all "
                 "components",
-                format_count(removed.clicks_beside, "foreground click"),
+                format_count(removed.unmatched_clicks, "foreground click"),
                 removed.label,
-                "is" if removed.clicks_beside == 1 else "are",
+                "is" if removed.unmatched_clicks == 1 else "are",
             )
 
 
@@ -144,7 +144,7 @@ def _clicks_entry(clicks: Clicks) -> dict[str, Any]:
 
 
 def _windows_entry(windows: WindowSummary) -> dict[str, Any]:
-    return {"count": windows.count, "reused": windows.reused, "logits_in": windows.logits}
+    return {"count": windows.count, "reused": windows.reused, "logits_in": windows.logits_storage}
 
 
 def _postprocessing_entry(result: CaseResult, settings: RunSettings) -> dict[str, Any] | None:
@@ -158,10 +158,10 @@ def _removed_entry(removed: Removal) -> dict[str, Any]:
     """Returns how much postprocessing removed from one class."""
     return {
         "label": removed.label,
-        "below_min_value_ml": round(removed.low_ml, 4),
-        "components": removed.components,
+        "below_min_value_ml": round(removed.below_min_value_ml, 4),
+        "components": removed.component_count,
         "components_ml": round(removed.components_ml, 4),
-        "unmatched_clicks": removed.clicks_beside,
+        "unmatched_clicks": removed.unmatched_clicks,
     }
 
 
@@ -179,7 +179,7 @@ def _segment_entry(segment: Segment, result: CaseResult, settings: RunSettings) 
 
 def _statistics(segment: Segment, result: CaseResult) -> dict[str, Any]:
     """Returns the mean, standard deviation and range of the values in a segment, in the unit of the series."""
-    series = result.case.reference
+    series = result.case.reference_series
     values = series.volume.array[result.labels.mask(segment.class_number)].astype(np.float64)
     statistics = {"mean": values.mean(), "std": values.std(), "min": values.min(), "max": values.max()}
     return {"unit": series.unit, **{key: round(float(value), 4) for key, value in statistics.items()}}

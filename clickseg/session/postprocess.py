@@ -203,7 +203,7 @@ class IncrementalPostprocess:
             part = _crop(self._raw, box)
             for state in self._classes:
                 low = voxels_below_minimum(part.mask(state.number), self._volume.array[box], self._spec)
-                part = part.remove_class(state.number, low | state.components.mask_of(state.removed, box))
+                part = part.remove_class(state.number, low | state.components.component_mask(state.removed, box))
             yield box, part.array
 
 

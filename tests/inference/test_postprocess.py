@@ -67,21 +67,21 @@ def test_voxels_below_the_minimum_are_dropped(labels: LabelMap, volume: hd.Volum
     kept, (removed,) = postprocess(labels, volume, [], make_spec(min_value=1.5))
 
     assert kept.mask(1).sum() == 20 + 9
-    assert removed.low_ml == pytest.approx(40 * VOXEL_ML)
+    assert removed.below_min_value_ml == pytest.approx(40 * VOXEL_ML)
 
 
 def test_small_components_are_dropped(labels: LabelMap, volume: hd.Volume) -> None:
     kept, (removed,) = postprocess(labels, volume, [], make_spec(min_volume_ml=8 * VOXEL_ML - 1e-9))
 
     assert kept.mask(1).sum() == 68
-    assert (removed.components, removed.components_ml) == (1, pytest.approx(VOXEL_ML))
+    assert (removed.component_count, removed.components_ml) == (1, pytest.approx(VOXEL_ML))
 
 
 def test_keep_largest_keeps_the_largest_component(labels: LabelMap, volume: hd.Volume) -> None:
     kept, (removed,) = postprocess(labels, volume, [], make_spec(keep="largest"))
 
     assert kept.mask(1).sum() == 60
-    assert removed.components == 2
+    assert removed.component_count == 2
 
 
 def test_voxels_that_touch_at_a_corner_are_two_components(labels: LabelMap, volume: hd.Volume) -> None:
@@ -96,7 +96,7 @@ def test_keep_clicked_keeps_clicked_components(labels: LabelMap, volume: hd.Volu
     kept, (removed,) = postprocess(labels, volume, clicks, make_spec(keep="clicked"))
 
     assert kept.mask(1).sum() == 68
-    assert (removed.components, removed.clicks_beside) == (1, 0)
+    assert (removed.component_count, removed.unmatched_clicks) == (1, 0)
 
 
 def test_without_foreground_clicks_all_components_are_kept(labels: LabelMap, volume: hd.Volume) -> None:
@@ -111,20 +111,20 @@ def test_a_click_in_a_hole_keeps_the_component_that_its_ball_touches(labels: Lab
     kept, (removed,) = postprocess(labels, volume, [click(2, 3, 3)], make_spec(keep="clicked", min_value=1))
 
     assert kept.mask(1).sum() == 59
-    assert removed.clicks_beside == 0
+    assert removed.unmatched_clicks == 0
 
 
 def test_a_click_far_from_all_components_is_reported(labels: LabelMap, volume: hd.Volume) -> None:
     kept, (removed,) = postprocess(labels, volume, [click(6, 12, 1)], make_spec(keep="clicked"))
 
     assert kept.present_classes() == ()
-    assert removed.clicks_beside == 1
+    assert removed.unmatched_clicks == 1
 
 
 def test_a_click_at_the_border_of_the_volume_is_accepted(labels: LabelMap, volume: hd.Volume) -> None:
     _, (removed,) = postprocess(labels, volume, [click(11.5, 13.5, 15.5)], make_spec(keep="clicked"))
 
-    assert removed.clicks_beside == 1
+    assert removed.unmatched_clicks == 1
 
 
 def test_each_class_is_postprocessed_with_its_own_clicks(volume: hd.Volume) -> None:
@@ -145,7 +145,7 @@ def test_each_class_is_postprocessed_with_its_own_clicks(volume: hd.Volume) -> N
     )
 
     assert [kept.mask(1).sum(), kept.mask(2).sum()] == [8, 8]
-    assert [removal.components for removal in removed] == [1, 0]
+    assert [removal.component_count for removal in removed] == [1, 0]
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["all", "largest"]), st.floats(0, 0.05))
