@@ -16,6 +16,7 @@ from clickseg.dicom.series import Repairs, check_series, group_by_series
 from clickseg.dicom.volume import SeriesVolume, load_volume
 
 _MIN_DISTANCE_MM = 150.0
+"""The smallest distance of the background click from the centre of the tumour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,11 @@ class PetCase:
     clicks: Clicks
 
 
-def whole_body_pet(data: Path) -> PetCase:
+def read_whole_body_pet(data: Path) -> PetCase:
     """Reads patient STS_001 of Soft-tissue-Sarcoma (Vallieres et al., CC BY 3.0)."""
     folder = data / "pet_raw_sts001" / "FDG_PET"
-    (candidate,) = group_by_series(scan(folder / "image").instances)
-    series = load_volume(check_series(candidate, Repairs()))
+    (series_files,) = group_by_series(scan(folder / "image").instances)
+    series = load_volume(check_series(series_files, Repairs()))
     structures = dcmread(folder / "mask" / "1-1.dcm")
     tumour = rasterize_contours(structures, series.volume, (("GTV_Mass",),), "1-1.dcm").array > 0
     centre = np.argwhere(tumour).mean(axis=0)
@@ -60,6 +61,7 @@ def position_mm(series: SeriesVolume, index: FloatArray) -> Point:
 
 
 def _hottest_voxel_far_from(series: SeriesVolume, centre: FloatArray) -> FloatArray:
+    """Returns the hottest voxel [K, J, I] that is farther than ``_MIN_DISTANCE_MM`` from a voxel."""
     voxels = np.indices(series.volume.spatial_shape).reshape(3, -1).T
     distances_mm = np.linalg.norm((voxels - centre) * series.volume.spacing, axis=1)
     hottest = np.where(distances_mm > _MIN_DISTANCE_MM, series.volume.array.ravel(), 0).argmax()

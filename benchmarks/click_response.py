@@ -27,7 +27,10 @@ from clickseg.session.session import Session
 
 _CLICKS = 10
 _NEAR_MM = 20.0
+"""Voxels at most this far from the click are near the click."""
+
 _FAR_MM = 100.0
+"""Voxels farther than this from the click are far from the click."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class _Trial:
     Attributes:
         modality: The modality of the image.
         polarity: The polarity of the click.
-        ml: The volume of the region before the click.
+        region_ml: The volume of the region before the click.
         corrected: The fraction of the region that is correct after the click.
         corrected_near: The fraction of the voxels of the region near the click that are correct after the click.
         changed_far_ml: The volume of all changes far from the click.
@@ -45,7 +48,7 @@ class _Trial:
 
     modality: str
     polarity: Polarity
-    ml: float
+    region_ml: float
     corrected: float
     corrected_near: float
     changed_far_ml: float
@@ -59,21 +62,21 @@ def run(data: Path, runs: Path) -> None:
         runs: A folder that contains one training run for each fold.
     """
     groups: dict[tuple[str, Polarity], list[_Trial]] = {}
-    for test in held_out_cases(data, runs):
-        for trial in _run_trials(test):
+    for held_out in held_out_cases(data, runs):
+        for trial in _run_trials(held_out):
             groups.setdefault((trial.modality, trial.polarity), []).append(trial)
     name = trained_package(min(runs.iterdir())).name
     title = f"Response of {name} to clicks, without postprocessing"
     publish(f"click_response_{name}", title, [_row(trials) for trials in groups.values()])
 
 
-def _run_trials(test: HeldOutCase) -> Iterator[_Trial]:
-    case, image = test.case, test.case.images[0]
+def _run_trials(held_out: HeldOutCase) -> Iterator[_Trial]:
+    case, image = held_out.case, held_out.case.images[0]
     truth = case.truth.array > 0
     user = make_protocol(ProtocolName.CVPR2025, _CLICKS, None).user(truth, image)
     options = SessionOptions(postprocessing=False)
-    with Session(in_memory_series(case), test.package, engine=test.engine, options=options) as session:
-        method = SessionMethod(session, case, test.package.spec, perf_counter())
+    with Session(in_memory_series(case), held_out.package, engine=held_out.engine, options=options) as session:
+        method = SessionMethod(session, case, held_out.package.spec, perf_counter())
         method.start()
         for step in range(1, _CLICKS + 1):
             before = method.mask(1).copy()
@@ -123,7 +126,7 @@ def _row(trials: Sequence[_Trial]) -> Row:
         "modality": trials[0].modality,
         "clicks": trials[0].polarity.value,
         "trials": len(trials),
-        "error region, median ml": round(float(np.median([trial.ml for trial in trials])), 1),
+        "error region, median ml": round(float(np.median([trial.region_ml for trial in trials])), 1),
         f"over 50 % corrected within {_NEAR_MM:g} mm, % of trials": round(100 * float((near > 0.5).mean()), 1),
         f"over 90 % corrected within {_NEAR_MM:g} mm, % of trials": round(100 * float((near > 0.9).mean()), 1),
         "over 50 % corrected, % of trials": round(100 * float((corrected > 0.5).mean()), 1),

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.ndimage import zoom
 
-from benchmarks.cases import whole_body_pet
+from benchmarks.cases import read_whole_body_pet
 from benchmarks.one_window import SW_FASTEDIT, sw_fastedit
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Clicks, Polarity
@@ -51,7 +51,9 @@ class _SessionCase:
 def run(data: Path) -> None:
     """Runs the benchmark; prints and stores its table."""
     with tempfile.TemporaryDirectory() as folder:
-        whole_body = _SessionCase("pet_lesion, STS_001", whole_body_pet(data).series, load_package(_PET_LESION), 30)
+        whole_body = _SessionCase(
+            "pet_lesion, STS_001", read_whole_body_pet(data).series, load_package(_PET_LESION), 30
+        )
         sw_fastedit = _sw_fastedit(Path(folder))
         rows = [_row(whole_body), _row(sw_fastedit), _row(_quantize_case(sw_fastedit))]
     publish(

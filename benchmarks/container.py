@@ -32,8 +32,8 @@ class _Measurement:
     Attributes:
         study: The input.
         method: How the application is run.
-        cache: ``reused`` if compiled networks and loops are cached between runs, ``empty`` if not; empty text if the
-            command compiles nothing.
+        cache: ``reused`` if compiled networks and loops are cached between runs, ``empty`` if they are not; an empty
+            text if the command compiles nothing.
         command: The arguments.
     """
 
@@ -88,9 +88,9 @@ def run(environment: Path, image: str) -> None:
 
 
 def _make_measurements(study: str, folder: Path, models: Path, python: Path, image: str) -> list[_Measurement]:
-    out, cache = folder.with_name("out"), folder.with_name("inside")
-    process: Command = [python, "-m", "app", "-i", folder, "-o", out, "-m", models]
-    container: Command = [python, "-m", "clickseg", "run", image, folder, out, "-m", models]
+    output, cache = folder.with_name("out"), folder.with_name("container_cache")
+    process: Command = [python, "-m", "app", "-i", folder, "-o", output, "-m", models]
+    container: Command = [python, "-m", "clickseg", "run", image, folder, output, "-m", models]
     return [
         _Measurement(study, "application, as a process", "empty", process),
         _Measurement(study, "`clickseg run`", "empty", container),

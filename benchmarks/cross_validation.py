@@ -19,6 +19,7 @@ from clickseg.session.options import SessionOptions
 _CLICK_COUNTS = (0, 1, 3, 5, 10)
 _AVID_MIN_SUV, _AVID_MIN_FRACTION = 1.5, 0.7
 _MAX_DECREASE = 0.005
+"""A smaller decrease of Dice from one number of clicks to the next is ignored."""
 
 
 def run(data: Path, runs: Path) -> None:
@@ -29,10 +30,10 @@ def run(data: Path, runs: Path) -> None:
         runs: A folder that contains one training run for each fold.
     """
     scores: dict[tuple[str, str, str], list[list[float]]] = {}
-    for test in held_out_cases(data, runs):
-        modality = test.case.images[0].modality
-        groups = ("all", "avid") if _is_avid(test.case) else ("all",)
-        for method, curve in _evaluate(test):
+    for held_out in held_out_cases(data, runs):
+        modality = held_out.case.images[0].modality
+        groups = ("all", "avid") if _is_avid(held_out.case) else ("all",)
+        for method, curve in _evaluate(held_out):
             for group in groups:
                 dices = [curve.scores[count].metrics.dice for count in _CLICK_COUNTS]
                 scores.setdefault((method, modality, group), []).append(dices)
@@ -41,18 +42,21 @@ def run(data: Path, runs: Path) -> None:
     publish(f"cross_validation_{name}", f"Cross-validation of {name}: Dice by the number of clicks", rows)
 
 
-def _evaluate(test: HeldOutCase) -> Iterator[tuple[str, Curve]]:
+def _evaluate(held_out: HeldOutCase) -> Iterator[tuple[str, Curve]]:
     """Yields the name of each method and its curve of scores."""
     protocol = make_protocol(ProtocolName.CVPR2025, max(_CLICK_COUNTS), None)
     for method, postprocessing in (("the model", True), ("the model, without postprocessing", False)):
         scores = evaluate_case(
-            test.case, test.package, test.engine, protocol, SessionOptions(postprocessing=postprocessing)
+            held_out.case, held_out.package, held_out.engine, protocol, SessionOptions(postprocessing=postprocessing)
         )
         yield from ((method, curve) for curve in scores.curves)
-    yield from (("region growing", curve) for curve in evaluate_region_growing(test.case, test.package.spec, protocol))
+    yield from (
+        ("region growing", curve) for curve in evaluate_region_growing(held_out.case, held_out.package.spec, protocol)
+    )
 
 
 def _is_avid(case: LabelledCase) -> bool:
+    """Whether at least ``_AVID_MIN_FRACTION`` of the tumour has an SUV of ``_AVID_MIN_SUV`` or more."""
     image = case.images[0]
     tumour_suv = image.volume.array[case.truth.array > 0]
     return image.modality == "PT" and bool((tumour_suv >= _AVID_MIN_SUV).mean() >= _AVID_MIN_FRACTION)

@@ -14,7 +14,7 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
-from clickseg.training.checkpoint import RECORD
+from clickseg.training.checkpoint import RECORD_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def held_out_cases(data: Path, runs: Path) -> Iterator[HeldOutCase]:
         runs: A folder that contains one run of ``clickseg train --fold N`` for each fold.
     """
     for folder in sorted(runs.iterdir()):
-        package, names = trained_package(folder), json.loads((folder / RECORD).read_text())["held_out"]
+        package, names = trained_package(folder), json.loads((folder / RECORD_FILE).read_text())["held_out"]
         engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
         for files in find_model_cases(data, package.spec):
             if files.name in names:

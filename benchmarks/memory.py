@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 
-def peak_bytes(make: Callable[..., Callable[[], object]], *arguments: Any) -> int:
-    """Returns the growth of the memory of a process while it runs a function.
+def peak_growth_bytes(make: Callable[..., Callable[[], object]], *arguments: Any) -> int:
+    """Returns the growth of the peak memory of a process while it runs a function.
 
     Args:
         make: Allocates memory that is not measured, and returns the function to measure. It must be a function of a
@@ -21,8 +21,13 @@ def peak_bytes(make: Callable[..., Callable[[], object]], *arguments: Any) -> in
     return peak - before
 
 
-def resident_bytes(make: Callable[..., Callable[[], object]], *arguments: Any) -> int:
-    """Returns the peak resident memory of a process while it runs a function; arguments as for ``peak_bytes``."""
+def peak_resident_bytes(make: Callable[..., Callable[[], object]], *arguments: Any) -> int:
+    """Returns the peak resident memory of a process while it runs a function.
+
+    Args:
+        make: As for ``peak_growth_bytes``.
+        arguments: The arguments of ``make``.
+    """
     _, peak = _measure_in_process(make, arguments)
     return peak
 

@@ -15,17 +15,17 @@ from monai.data import MetaTensor
 from monai.inferers import sliding_window_inference
 from monai.transforms import Spacing
 
-from benchmarks.memory import peak_bytes
+from benchmarks.memory import peak_growth_bytes
 from benchmarks.stub_engine import StubEngine, ct_spec
 from benchmarks.table import Row, publish
 from clickseg.core.arrays import Float32Array, Triple
 from clickseg.core.progress import no_progress
-from clickseg.inference.decision import Decision
 from clickseg.inference.kernels import KernelChoice
+from clickseg.inference.label_assignment import LabelAssigner
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.resample import ResampledImage, model_geometry
 from clickseg.inference.sliding_window import SlidingWindow
-from clickseg.inference.stitching import DiskStitching, MakeStitching, SlabStitching
+from clickseg.inference.stitching import DiskStitching, SlabStitching, StitchingFactory
 from clickseg.inference.windows import WindowGrid
 
 _ROI = (96, 96, 96)
@@ -46,10 +46,10 @@ def run(_: Path) -> None:
 
 def _row(channels: int, slices: int) -> Row:
     voxels = slices * 512 * 512
-    clickseg_bytes = peak_bytes(make_clickseg, channels, slices)
+    clickseg_bytes = peak_growth_bytes(make_clickseg, channels, slices)
     fits = 2.2 * channels * 4 * math.prod(_model_shape(slices)) + channels * 4 * voxels < _MACHINE_BYTES
-    monai = f"{peak_bytes(make_monai, channels, slices) / 1e9:.2f}" if fits else "does not fit"
-    on_disk_bytes = peak_bytes(make_clickseg_on_disk, channels, slices)
+    monai = f"{peak_growth_bytes(make_monai, channels, slices) / 1e9:.2f}" if fits else "does not fit"
+    on_disk_bytes = peak_growth_bytes(make_clickseg_on_disk, channels, slices)
     slab_bytes = (channels + 1) * 4 * _slab_voxels(_model_shape(slices))  # logits and blending weights
     return {
         "classes": channels,
@@ -72,7 +72,7 @@ def make_clickseg_on_disk(channels: int, slices: int) -> Callable[[], object]:
     return _make_clickseg(channels, slices, partial(DiskStitching, folder=Path(tempfile.gettempdir()), planes=1))
 
 
-def _make_clickseg(channels: int, slices: int, stitching: MakeStitching) -> Callable[[], object]:
+def _make_clickseg(channels: int, slices: int, stitching: StitchingFactory) -> Callable[[], object]:
     spec, engine = ct_spec(channels, _ROI, _MODEL_MM), StubEngine.random(channels, _ROI)
     kernels = KernelChoice()(1 << 40)
 
@@ -80,10 +80,10 @@ def _make_clickseg(channels: int, slices: int, stitching: MakeStitching) -> Call
         volume = hd.Volume(_image(slices), _affine(), "PATIENT")
         window = SlidingWindow(ModelInput((ResampledImage(volume, spec.grid),), ()), spec)
         source = volume.get_geometry()
-        decision = Decision(model_geometry(source, spec.grid), source, spec, window.grid.axis, kernels)
+        assigner = LabelAssigner(model_geometry(source, spec.grid), source, spec, window.grid.axis, kernels)
         for planes in window.blended_planes(engine, kernels, no_progress, stitching):
-            decision.update(planes)
-        decision.label_map()
+            assigner.update(planes)
+        assigner.label_map()
 
     return segment
 

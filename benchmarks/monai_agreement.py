@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.inferers import SlidingWindowInferer
 
-from benchmarks.cases import whole_body_pet
+from benchmarks.cases import read_whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.core.arrays import Float32Array, full_box
 from clickseg.core.progress import no_progress
@@ -34,7 +34,7 @@ _FULL_SLICES = (slice(None), slice(None), slice(None))
 
 def run(data: Path) -> None:
     """Runs the benchmark; prints and stores its table."""
-    case, package = whole_body_pet(data), load_package(_MODEL)
+    case, package = read_whole_body_pet(data), load_package(_MODEL)
     spec = package.spec
     inputs = preprocess(make_case([case.series], case.clicks, package)).inputs
     full_window = Window((0, 0, 0), inputs.shape, _FULL_SLICES, _FULL_SLICES)
@@ -53,7 +53,7 @@ def run(data: Path) -> None:
         for name, engine in engines.items():
             logits[name], elapsed = _run_clickseg(inputs, engine, spec)
             seconds[name].append(elapsed)
-    rows = [_row(name, difference, reference, seconds) for name, difference in logits.items()]
+    rows = [_row(name, label_logits, reference, seconds) for name, label_logits in logits.items()]
     publish(
         "monai_agreement",
         f"ClickSeg and MONAI SlidingWindowInferer (torch f32), median of {_REPEATS} interleaved runs",
@@ -72,9 +72,9 @@ def _run_monai(inputs: Float32Array, network: torch.nn.Module, spec: WindowSpec)
 def _run_clickseg(inputs: ModelInput, engine: Engine, spec: ModelSpec) -> tuple[Float32Array, float]:
     start = perf_counter()
     window = SlidingWindow(inputs, spec)
-    kernels = KernelChoice()(window.additions)
-    difference = collect_volume(window.blended_planes(engine, kernels, no_progress), window.grid.axis)
-    return difference, perf_counter() - start
+    kernels = KernelChoice()(window.addition_count)
+    label_logits = collect_volume(window.blended_planes(engine, kernels, no_progress), window.grid.axis)
+    return label_logits, perf_counter() - start
 
 
 def _row(name: str, logits: Float32Array, reference: Float32Array, seconds: dict[str, list[float]]) -> Row:

@@ -19,7 +19,7 @@ def main(study: Path, output: Path) -> None:
         [image.pixel_array * float(image.RescaleSlope) + float(image.RescaleIntercept) for image in images]
     )
     algorithm = hd.AlgorithmIdentificationSequence("threshold", codes.DCM.ArtificialIntelligence, "1")
-    hook = hd.seg.SegmentDescription(
+    description = hd.seg.SegmentDescription(
         1, "hook", codes.SCT.Organ, codes.SCT.Liver, "AUTOMATIC", algorithm_identification=algorithm
     )
     output.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def main(study: Path, output: Path) -> None:
         source_images=images,
         pixel_array=(values > 0).astype(np.uint8),
         segmentation_type="BINARY",
-        segment_descriptions=[hook],
+        segment_descriptions=[description],
         series_instance_uid=generate_uid(),
         series_number=1,
         sop_instance_uid=generate_uid(),

@@ -78,8 +78,8 @@ def _write_ct(folder: Path) -> None:
 
 
 def _run_clickseg(study: Path, output: Path) -> Float32Array:
-    (candidate,) = group_by_series(scan(study).instances)
-    series = load_volume(check_series(candidate, Repairs()))
+    (series_files,) = group_by_series(scan(study).instances)
+    series = load_volume(check_series(series_files, Repairs()))
     labels = LabelMap(_liver_mask(), is_overlapping=False, class_count=1)
     spec = ModelSpec.model_validate(phantoms.metadata())
     provenance = Provenance(Algorithm("benchmark", "1", "0" * 64, "", "f32"), datetime(2026, 1, 1))

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.cases import PetCase, dice, whole_body_pet
+from benchmarks.cases import PetCase, dice, read_whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Clicks
 from clickseg.core.arrays import Mask
@@ -25,7 +25,7 @@ _MODEL = Path(__file__).parents[1] / "models" / "pet_lesion"
 
 def run(data: Path) -> None:
     """Runs the benchmark; prints and stores its table."""
-    case = whole_body_pet(data)
+    case = read_whole_body_pet(data)
     with tempfile.TemporaryDirectory() as folder:
         package = _quantize_package(case, Path(folder, _MODEL.name))
         rows = _rows(case, package)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import zoom
 
-from benchmarks.memory import resident_bytes
+from benchmarks.memory import peak_resident_bytes
 from benchmarks.stub_engine import StubEngine
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Polarity
@@ -42,7 +42,7 @@ def run(_: Path) -> None:
 
 
 def _row(study: Path, model: Path, limit_gib: int) -> Row:
-    peak = resident_bytes(make_session, study, model, limit_gib * _GIB)
+    peak = peak_resident_bytes(make_session, study, model, limit_gib * _GIB)
     return {"limit GiB": limit_gib, "peak GiB": round(peak / _GIB, 2), "within limit": str(peak <= limit_gib * _GIB)}
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 
-from benchmarks.memory import peak_bytes
+from benchmarks.memory import peak_growth_bytes
 from benchmarks.stub_engine import StubEngine, ct_spec
 from benchmarks.table import Row, publish
 from clickseg.core.arrays import Float32Array, LabelArray, Triple
 from clickseg.core.progress import no_progress
-from clickseg.inference.decision import Decision
 from clickseg.inference.kernels import KernelChoice
+from clickseg.inference.label_assignment import LabelAssigner
 from clickseg.inference.model_input import InMemoryImage, ModelInput
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.windows import WindowGrid
@@ -47,7 +47,7 @@ def _row(channels: int) -> Row:
         seconds["ClickSeg"].append(elapsed - network_s)
         reference, elapsed = _time_run(run_monai)
         seconds["MONAI"].append(elapsed - network_s)
-    peaks = {"ClickSeg": peak_bytes(make_clickseg, channels), "MONAI": peak_bytes(make_monai, channels)}
+    peaks = {"ClickSeg": peak_growth_bytes(make_clickseg, channels), "MONAI": peak_growth_bytes(make_monai, channels)}
     return {
         "classes": channels,
         "identical labels %": round(100 * float((labels == reference).mean()), 5),
@@ -74,13 +74,13 @@ def make_clickseg(channels: int) -> Callable[[], LabelArray]:
     spec, geometry = ct_spec(channels, _ROI, 1.0), hd.VolumeGeometry(np.diag([-1.0, -1.0, 1.0, 1.0]), _SHAPE, "PATIENT")
     engine = StubEngine.random(channels, _ROI)
     window = SlidingWindow(ModelInput((InMemoryImage(_image()),), ()), spec)
-    kernels = KernelChoice()(window.additions)
+    kernels = KernelChoice()(window.addition_count)
 
     def segment() -> LabelArray:
-        decision = Decision(geometry, geometry, spec, window.grid.axis, kernels)
+        assigner = LabelAssigner(geometry, geometry, spec, window.grid.axis, kernels)
         for planes in window.blended_planes(engine, kernels, no_progress):
-            decision.update(planes)
-        return decision.label_map().array
+            assigner.update(planes)
+        return assigner.label_map().array
 
     return segment
 

@@ -18,7 +18,7 @@ class StubEngine:
     """An engine that returns one of several stored logits; the first voxel of the window selects which.
 
     Attributes:
-        logits: The logits that can be returned, each [1, K, I, J, K].
+        logits: The logits that can be returned, each [1, C, I, J, K].
         output: The array that contains the returned logits. As a network, the engine always writes to the same array,
             and MONAI multiplies it in place.
     """
@@ -38,7 +38,7 @@ class StubEngine:
         return cls(logits, logits[0].copy())  # allocates the output before memory is measured
 
     def infer(self, batch: Float32Array) -> Float32Array:
-        """Returns the logits of a window; they are valid until the next call."""
+        """Returns the logits of a window [1, C, I, J, K]; the next call overwrites them."""
         np.copyto(self.output, self.logits[int(batch[0, 0, 0, 0, 0]) % len(self.logits)])
         return self.output
 
@@ -51,7 +51,7 @@ class StubEngine:
         return {}
 
     def close(self) -> None:
-        """Has no resources to free."""
+        """Does nothing: there are no resources to free."""
 
 
 def ct_spec(channels: int, roi: Triple, spacing_mm: float) -> ModelSpec:

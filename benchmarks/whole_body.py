@@ -7,7 +7,7 @@ from pathlib import Path
 import edt
 import numpy as np
 
-from benchmarks.cases import PetCase, dice, position_mm, whole_body_pet
+from benchmarks.cases import PetCase, dice, position_mm, read_whole_body_pet
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.clicks.simulated.clicker import Clicker, VoxelChoice
@@ -27,7 +27,7 @@ _FAR_MM = 50.0
 
 def run(data: Path) -> None:
     """Runs the benchmark; prints and stores its table."""
-    case, package = whole_body_pet(data), load_package(_MODEL)
+    case, package = read_whole_body_pet(data), load_package(_MODEL)
     engine = make_engine(package, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
     far = edt.edt(~case.tumour, anisotropy=_spacing(case)) > _FAR_MM
     rows = [*_background_clicks(case, far, package, engine), _foreground_click(case, far, package, engine)]
@@ -74,14 +74,14 @@ def _spacing(case: PetCase) -> Point:
 
 
 def _row(case: PetCase, far: Mask, click: str, mask: Mask, organ: Mask | None) -> Row:
-    ml = float(case.series.volume.voxel_volume) / 1000
-    far_ml = float(sum(region.sum() for region in _largest_regions(mask & far, 1)) * ml)
+    voxel_ml = float(case.series.volume.voxel_volume) / 1000
+    far_ml = float(sum(region.sum() for region in _largest_regions(mask & far, 1)) * voxel_ml)
     return {
         "click": click,
-        "region before the click, ml": "" if organ is None else f"{organ.sum() * ml:.1f}",
+        "region before the click, ml": "" if organ is None else f"{organ.sum() * voxel_ml:.1f}",
         "region left after the click, %": "" if organ is None else f"{100 * (organ & mask).sum() / organ.sum():.1f}",
-        "segmented, ml": round(float(mask.sum() * ml), 1),
-        f"segmented over {_FAR_MM:g} mm from the tumour, ml": round(float((mask & far).sum() * ml), 1),
+        "segmented, ml": round(float(mask.sum() * voxel_ml), 1),
+        f"segmented over {_FAR_MM:g} mm from the tumour, ml": round(float((mask & far).sum() * voxel_ml), 1),
         f"largest region over {_FAR_MM:g} mm from the tumour, ml": round(far_ml, 1),
         "Dice": round(dice(mask, case.tumour), 3),
     }

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
+from pydicom.datadict import keyword_dict
 
 from clickseg import __version__
 from clickseg.cli.parser import OPTIONS, parse_arguments
@@ -180,6 +181,25 @@ def test_every_option_is_documented() -> None:
 def test_every_repair_is_documented() -> None:
     for name in REPAIR_NAMES:
         assert f"`{name}`" in text("docs/reading-dicom.md")
+
+
+def test_the_messages_in_the_table_of_rejected_series_are_those_of_the_code() -> None:
+    section = text("docs/reading-dicom.md").partition("## Why was my series rejected?")[2].partition("## Repairs")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    modules = "".join(path.read_text() for path in (REPOSITORY / "clickseg/dicom").glob("*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", modules)  # a text over several lines
+
+    fragments = [
+        fragment.strip(" :,")
+        for message in messages
+        if "missing slice" not in message  # composed of counts; the example at the top of the page shows it
+        for fragment in re.split(r"…|\([0-9A-Fx]{4},[0-9A-F]{4}\)", message)
+        if not keyword_dict.get(fragment.strip(" :"))
+    ]
+
+    assert len(fragments) > 80
+    assert [fragment for fragment in fragments if fragment not in code] == []
 
 
 def test_every_field_of_a_model_package_is_documented() -> None:

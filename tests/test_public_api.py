@@ -318,7 +318,7 @@ def test_a_failed_series_does_not_stay_in_memory(
     volumes = []
 
     def fail(prepared: PreprocessedCase, *_: object) -> None:
-        volumes.append(weakref.ref(prepared.case.reference.volume))
+        volumes.append(weakref.ref(prepared.case.reference_series.volume))
         raise EngineError("no memory") from ValueError("the cause")
 
     monkeypatch.setattr("clickseg.batch.steps.infer", fail)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.cases import dice, position_mm, whole_body_pet
+from benchmarks.cases import dice, position_mm, read_whole_body_pet
 from clickseg.clicks.click import Click, Clicks
 from clickseg.clicks.formats.clicks_json import write_clicks_json
 from clickseg.clicks.simulated.clicker import Clicker, VoxelChoice
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.oracle
 def test_a_click_in_the_tumour_and_a_background_click_segment_the_tumour(fixtures: Path, tmp_path: Path) -> None:
     images = fixtures / "pet_raw_sts001" / "FDG_PET" / "image"
-    case = whole_body_pet(fixtures)
+    case = read_whole_body_pet(fixtures)
     write_clicks_json(case.clicks, tmp_path / "c.json")
 
     scores = {}

@@ -113,9 +113,11 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
     cases, too_large = _split_cases(cases, lambda case: _check_memory(case, settings.runtime.memory), is_error=True)
     irregular = [SkippedSeries(series.files, series.error, is_error=False) for series in rejected]
     skipped = [*irregular, *incomplete, *unclicked, *too_large]
-    handled = {series.files.first_file for series in skipped}.union(*map(series_keys, inputs))
+    handled = {series.files.first_file_name for series in skipped}.union(*map(series_keys, inputs))
     unused = [
-        _skip_unused(series, package, is_named=is_named) for series in regular if series.files.first_file not in handled
+        _skip_unused(series, package, is_named=is_named)
+        for series in regular
+        if series.files.first_file_name not in handled
     ]
     return RunPlan(package, tuple(cases), (*skipped, *unused), assigned.ignored, dict(scan_result.ignored))
 

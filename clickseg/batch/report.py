@@ -144,7 +144,7 @@ def _clicks_entry(clicks: Clicks) -> dict[str, Any]:
 
 
 def _windows_entry(windows: WindowSummary) -> dict[str, Any]:
-    return {"count": windows.count, "reused": windows.reused, "logits_in": windows.logits}
+    return {"count": windows.count, "reused": windows.reused, "logits_in": windows.logits_storage}
 
 
 def _postprocessing_entry(result: CaseResult, settings: RunSettings) -> dict[str, Any] | None:
@@ -159,7 +159,7 @@ def _removed_entry(removed: Removal) -> dict[str, Any]:
     return {
         "label": removed.label,
         "below_min_value_ml": round(removed.below_min_value_ml, 4),
-        "components": removed.components,
+        "components": removed.component_count,
         "components_ml": round(removed.components_ml, 4),
         "unmatched_clicks": removed.unmatched_clicks,
     }
@@ -179,7 +179,7 @@ def _segment_entry(segment: Segment, result: CaseResult, settings: RunSettings) 
 
 def _statistics(segment: Segment, result: CaseResult) -> dict[str, Any]:
     """Returns the mean, standard deviation and range of the values in a segment, in the unit of the series."""
-    series = result.case.reference
+    series = result.case.reference_series
     values = series.volume.array[result.labels.mask(segment.class_number)].astype(np.float64)
     statistics = {"mean": values.mean(), "std": values.std(), "min": values.min(), "max": values.max()}
     return {"unit": series.unit, **{key: round(float(value), 4) for key, value in statistics.items()}}

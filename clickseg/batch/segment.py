@@ -226,7 +226,7 @@ def _collect_results(
 def _series_result(written: WrittenResult, output: Path) -> SeriesResult:
     documents = written.documents
     result, segmentation = documents.result, documents.segmentation
-    reference = result.case.reference
+    reference = result.case.reference_series
     return SeriesResult(
         series_uid=reference.files.series_uid,
         class_names=tuple(class_spec.name for class_spec in result.case.package.spec.classes),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from clickseg.core.errors import ClickSegError, InputError, ModelError
-from clickseg.dicom.series import SeriesFiles, SeriesGeometry, format_series_list, is_corrected_if_pet
+from clickseg.dicom.series import SeriesFiles, SeriesGeometry, format_series_list, has_required_corrections
 from clickseg.models.package import ModelPackage
 
 InputSeries: TypeAlias = tuple[SeriesGeometry, ...]
@@ -48,17 +48,17 @@ def select_references(
             hint="clickseg models lists the models and their modalities",
         )
     pet = [series for series in suitable if series.files.modality == "PT"]
-    corrected_studies = {series.files.study_uid for series in pet if is_corrected_if_pet(series)}
+    corrected_studies = {series.files.study_uid for series in pet if has_required_corrections(series)}
     return tuple(
         series
         for series in suitable
-        if is_named or is_corrected_if_pet(series) or series.files.study_uid not in corrected_studies
+        if is_named or has_required_corrections(series) or series.files.study_uid not in corrected_studies
     )
 
 
 def series_keys(series: Iterable[SeriesGeometry]) -> set[str]:
     """Returns the keys that identify series within an input."""
-    return {geometry.files.first_file for geometry in series}
+    return {geometry.files.first_file_name for geometry in series}
 
 
 def match_inputs(
@@ -105,9 +105,9 @@ def _find_inputs(
     """
     inputs, wanted_keys = [reference], series_keys(wanted)
     for spec in package.spec.inputs[1:]:
-        unused = [series for series in regular if series.files.first_file not in series_keys(inputs)]
+        unused = [series for series in regular if series.files.first_file_name not in series_keys(inputs)]
         matching = [series for series in unused if _matches_input(series, spec.modality, reference)]
-        named = [series for series in matching if series.files.first_file in wanted_keys]
+        named = [series for series in matching if series.files.first_file_name in wanted_keys]
         chosen = matching if len(matching) == 1 else named
         if len(chosen) != 1:
             raise InputError(
@@ -123,4 +123,4 @@ def _find_inputs(
 def _matches_input(series: SeriesGeometry, modality: str, reference: SeriesGeometry) -> bool:
     files = series.files
     has_same_frame = files.frame_of_reference_uid == reference.files.frame_of_reference_uid
-    return files.modality == modality and has_same_frame and is_corrected_if_pet(series)
+    return files.modality == modality and has_same_frame and has_required_corrections(series)

@@ -131,7 +131,7 @@ class ResultWriter:
         return name
 
     def _save_preview(self, result: CaseResult, uid: str) -> str:
-        series, name = result.case.reference, f"{uid}.png"
+        series, name = result.case.reference_series, f"{uid}.png"
         picture = draw_preview(
             series.volume, series.unit, result.labels, result.case.clicks.points, result.case.package.spec
         )

@@ -68,7 +68,7 @@ class LabelledCase:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """The SHA-256 digests of a dataset, which do not depend on the paths of its files.
+    """The SHA-256 digests of a dataset as hexadecimal text; they do not depend on the paths of its files.
 
     Attributes:
         sha256: The digest of all cases and their names.

@@ -37,11 +37,11 @@ class DatasetJson(BaseModel):
     modality: dict[str, str] | None = None
     labels: dict[str, Any] = Field(default_factory=dict)
 
-    def channels(self, where: str) -> tuple[str, ...] | None:
+    def channels(self, file_name: str) -> tuple[str, ...] | None:
         """Returns the names of the channels in their order; None if the file does not define them.
 
         Args:
-            where: The name of the file, for messages.
+            file_name: The name of the file, for messages.
 
         Raises:
             InputError: The channels are not numbered from 0.
@@ -50,7 +50,7 @@ class DatasetJson(BaseModel):
         if names is None:
             return None
         if sorted(names) != sorted(str(number) for number in range(len(names))):
-            raise InputError(f"{where}: channel_names: expected channels numbered from 0, got {', '.join(names)}")
+            raise InputError(f"{file_name}: channel_names: expected channels numbered from 0, got {', '.join(names)}")
         return tuple(names[str(number)] for number in range(len(names)))
 
 
@@ -69,7 +69,9 @@ def read_channel_names(folder: Path) -> tuple[str, ...] | None:
     return content.channels(DATASET_JSON)
 
 
-def choose_channels(names: Sequence[str] | None, count: int, modalities: Sequence[str], where: str) -> tuple[int, ...]:
+def choose_channels(
+    names: Sequence[str] | None, count: int, modalities: Sequence[str], dataset_name: str
+) -> tuple[int, ...]:
     """Returns the index of the channel for each input of a model.
 
     If the names of all channels contain their modality, the channels are selected by modality; otherwise by order.
@@ -78,27 +80,28 @@ def choose_channels(names: Sequence[str] | None, count: int, modalities: Sequenc
         names: The names of the channels, if they are known.
         count: The number of images of each case.
         modalities: The modalities of the model's inputs.
-        where: The name of the dataset, for messages.
+        dataset_name: The name of the dataset, for messages.
 
     Raises:
         OtherModalityError: The channels are not the inputs of the model.
         InputError: The number of names is not the number of images.
     """
-    known = [channel_modality(name) for name in names or ()]
+    channel_modalities = [channel_modality(name) for name in names or ()]
     if names is not None and len(names) != count:
         raise InputError(
-            f"{where}: {DATASET_JSON} has {format_count(len(names), 'channel')}, got {format_count(count, 'image')}"
+            f"{dataset_name}: {DATASET_JSON} has {format_count(len(names), 'channel')}, "
+            f"got {format_count(count, 'image')} for each case"
         )
-    if known and None not in known:
-        selected = tuple(index for index, modality in enumerate(known) if modality in modalities)
-        if sorted(str(known[index]) for index in selected) == sorted(modalities):
-            return _order_channels(selected, known, modalities)
+    if channel_modalities and None not in channel_modalities:
+        selected = tuple(index for index, modality in enumerate(channel_modalities) if modality in modalities)
+        if sorted(str(channel_modalities[index]) for index in selected) == sorted(modalities):
+            return _order_channels(selected, channel_modalities, modalities)
     elif count == len(modalities) and all(
-        modality in (None, expected) for modality, expected in zip(known, modalities, strict=False)
+        modality in (None, expected) for modality, expected in zip(channel_modalities, modalities, strict=False)
     ):
         return tuple(range(count))
     raise OtherModalityError(
-        f"{where}: expected the channels {', '.join(modalities)}, got "
+        f"{dataset_name}: expected the channels {', '.join(modalities)}, got "
         f"{', '.join(names) if names else format_count(count, 'image') + ' for each case'}",
         hint="a JSON datalist lists the images of each case in the order of the model's inputs",
     )
@@ -116,7 +119,11 @@ def channel_modality(name: str) -> str | None:
     )
 
 
-def _order_channels(selected: Sequence[int], known: Sequence[str | None], modalities: Sequence[str]) -> tuple[int, ...]:
+def _order_channels(
+    selected: Sequence[int], channel_modalities: Sequence[str | None], modalities: Sequence[str]
+) -> tuple[int, ...]:
     """Returns channels in the order of a model's inputs; channels of the same modality keep their order."""
-    queues = {modality: [index for index in selected if known[index] == modality] for modality in modalities}
+    queues = {
+        modality: [index for index in selected if channel_modalities[index] == modality] for modality in modalities
+    }
     return tuple(queues[modality].pop(0) for modality in modalities)

@@ -24,9 +24,9 @@ from clickseg.dicom.series import (
     SeriesFiles,
     SeriesGeometry,
     check_all_series,
-    is_corrected_if_pet,
+    format_series_list,
+    has_required_corrections,
 )
-from clickseg.dicom.series import format_series_list as listed_series
 
 
 def has_dicom(data: Path) -> bool:
@@ -73,8 +73,8 @@ def find_series(path: Path, modality: str, truth: Instance | None, frame_uid: st
     Args:
         path: The folder, or a multi-frame file.
         modality: The modality.
-        truth: The SEG or RTSTRUCT of the case; if it refers to a series of the modality, this series is returned.
-        frame_uid: The frame of reference of the first image, if it is known.
+        truth: The SEG or RTSTRUCT of the case, if any. A series of the modality to which it refers is preferred.
+        frame_uid: The Frame of Reference UID of the first image; None accepts any.
 
     Raises:
         InputError: No series or more than one matches.
@@ -84,7 +84,7 @@ def find_series(path: Path, modality: str, truth: Instance | None, frame_uid: st
     accepted, rejected = check_all_series(scan_result, Repairs())
     of_modality = [series for series in accepted if series.files.modality == modality]
     referenced = [series for series in of_modality if truth is not None and refers_to(truth, series.files)]
-    matching = referenced or [series for series in of_modality if is_corrected_if_pet(series)]
+    matching = referenced or [series for series in of_modality if has_required_corrections(series)]
     if not accepted and len(rejected) == 1:
         raise rejected[0].error
     return _select_series(matching, modality, frame_uid, path.name)
@@ -110,7 +110,7 @@ def _find_cases_of_study(
         for truth in _find_truth([first], truths)
     ]
     if not labelled:
-        cases = [_add_further_images(first, study, modalities) for first in firsts if is_corrected_if_pet(first)]
+        cases = [_add_further_images(first, study, modalities) for first in firsts if has_required_corrections(first)]
         labelled = [_LabelledSeries(case, truth) for case in cases for truth in _find_truth(case[1:], truths)]
     if firsts and not labelled:
         raise InputError(
@@ -133,47 +133,47 @@ def _add_further_images(
 ) -> tuple[SeriesGeometry, ...]:
     """Returns a series and the series of the further images of its case."""
     frame_uid, where = first.files.frame_of_reference_uid, first.files.folder
-    others = [series for series in study if series is not first and is_corrected_if_pet(series)]
+    others = [series for series in study if series is not first and has_required_corrections(series)]
     return first, *(_select_series(others, modality, frame_uid, where) for modality in modalities[1:])
 
 
 def _select_series(
-    series: Sequence[SeriesGeometry], modality: str, frame_uid: str | None, where: str
+    available: Sequence[SeriesGeometry], modality: str, frame_uid: str | None, where: str
 ) -> SeriesGeometry:
     """Returns the only series of a modality in a frame of reference.
 
     Args:
-        series: The available series; PET must be corrected for attenuation.
+        available: The series to select from; PET must be corrected for attenuation.
         modality: The modality.
-        frame_uid: The frame of reference; None for any.
+        frame_uid: The Frame of Reference UID; None accepts any.
         where: The name of the folder, for messages.
 
     Raises:
         InputError: No series or more than one matches.
     """
     matching = [
-        item
-        for item in series
-        if item.files.modality == modality and frame_uid in (None, item.files.frame_of_reference_uid)
+        series
+        for series in available
+        if series.files.modality == modality and frame_uid in (None, series.files.frame_of_reference_uid)
     ]
     if len(matching) != 1:
         frame = f" in frame of reference {frame_uid}" if frame_uid else ""
-        names = listed_series([item.files for item in matching]) or "none"
+        names = format_series_list([series.files for series in matching]) or "none"
         raise InputError(f"{where}: expected one {modality} series{frame}, got {len(matching)}: {names}")
     return matching[0]
 
 
-def _find_truth(series: Sequence[SeriesGeometry], truths: Sequence[Instance]) -> list[Instance]:
+def _find_truth(case_series: Sequence[SeriesGeometry], truths: Sequence[Instance]) -> list[Instance]:
     """Returns the SEG or RTSTRUCT that refers to one of the series, as a list of one, or an empty list.
 
     Raises:
         InputError: More than one refers to the series.
     """
-    referring = [truth for truth in truths if any(refers_to(truth, item.files) for item in series)]
+    referring = [truth for truth in truths if any(refers_to(truth, series.files) for series in case_series)]
     if len(referring) > 1:
         names = join_names([truth.name for truth in referring])
         raise InputError(
-            f"{series[0].files.folder}: expected one SEG or RTSTRUCT for a series, got {names}",
+            f"{case_series[0].files.folder}: expected one SEG or RTSTRUCT for a series, got {names}",
             hint="keep one of them, or select one in a JSON datalist",
         )
     return referring
@@ -183,7 +183,7 @@ def _make_names(firsts: Sequence[SeriesFiles], instances: Iterable[Instance], mo
     """Returns a name for each case: patient, study and series (if there are several), modalities.
 
     Args:
-        firsts: The first series of each case.
+        firsts: The files of the first series of each case.
         instances: All instances of the dataset, which determine the folder of each patient.
         modalities: The modalities of the images of a case.
     """

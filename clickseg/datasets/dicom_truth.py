@@ -40,27 +40,27 @@ def read_truth(path: Path) -> Instance:
     return truths[0]
 
 
-def refers_to(truth: Instance, candidate: SeriesFiles) -> bool:
+def refers_to(truth: Instance, series_files: SeriesFiles) -> bool:
     """Whether a SEG or an RTSTRUCT refers to a series, or to an image of the series.
 
     Raises:
         InputError: The references cannot be read.
     """
     try:
-        if candidate.series_uid in _referenced_series_uids(truth.header):
+        if series_files.series_uid in _referenced_series_uids(truth.header):
             return True
-        instance_uids = {instance.text("SOPInstanceUID") for instance in candidate.instances}
+        instance_uids = {instance.text("SOPInstanceUID") for instance in series_files.instances}
         return not instance_uids.isdisjoint(_referenced_instance_uids(truth.header))
     except READ_ERRORS as error:
         raise InputError(f"{truth.name}: its references cannot be read: {type(error).__name__}") from error
 
 
 def read_class_numbers(truth: Instance, volume: hd.Volume, class_names: ClassNames) -> hd.Volume:
-    """Returns the label map that a SEG or an RTSTRUCT defines for a series.
+    """Returns the class numbers, uint8, that a SEG or an RTSTRUCT defines, on the grid of the series or of the SEG.
 
     Args:
         truth: The SEG or RTSTRUCT.
-        volume: The series that it refers to.
+        volume: The series that the SEG or RTSTRUCT refers to.
         class_names: The names of each class.
 
     Raises:
@@ -79,8 +79,8 @@ def read_class_numbers(truth: Instance, volume: hd.Volume, class_names: ClassNam
 def _referenced_series_uids(header: Dataset) -> Iterator[str]:
     for item in header.get("ReferencedSeriesSequence") or ():
         yield str(item.get("SeriesInstanceUID"))
-    for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
-        for study in frame.get("RTReferencedStudySequence") or ():
+    for frame_of_reference in header.get("ReferencedFrameOfReferenceSequence") or ():
+        for study in frame_of_reference.get("RTReferencedStudySequence") or ():
             for series in study.get("RTReferencedSeriesSequence") or ():
                 yield str(series.get("SeriesInstanceUID"))
 

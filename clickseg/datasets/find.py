@@ -32,7 +32,7 @@ class DatasetFormat:
     """A format of datasets.
 
     Attributes:
-        name: The layout of its files, for messages.
+        name: The names of its files and folders, for messages.
         matches: Whether a path is a dataset of this format.
         find: Returns the cases of a path for the modalities of a model's inputs.
     """

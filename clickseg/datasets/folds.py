@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clickseg.core.errors import InputError, UsageError
+from clickseg.core.text import format_count
 from clickseg.datasets.case import CaseFiles
 
 _NAME_SUFFIX = re.compile(
@@ -49,11 +50,15 @@ def make_folds(cases: Sequence[CaseFiles], count: int, seed: int = 0) -> tuple[F
     Raises:
         InputError: There are fewer patients than folds, fewer than two folds, or cases with and without a fold.
     """
-    stated = {case.fold for case in cases}
-    if stated <= {None}:
+    defined = {case.fold for case in cases}
+    if defined <= {None}:
         fold_numbers = _assign_folds(cases, count, seed)
-    elif None in stated:
-        raise InputError("expected a fold for every case or for none, got some of both")
+    elif None in defined:
+        with_fold = sum(case.fold is not None for case in cases)
+        raise InputError(
+            f"expected a fold for every case or for no case, got a fold for {with_fold} of "
+            f"{format_count(len(cases), 'case')}"
+        )
     else:
         fold_numbers = {case.name: int(case.fold or 0) for case in cases}
     numbers = sorted({*fold_numbers.values()})
@@ -81,10 +86,10 @@ def find_fold(folds: Sequence[Fold], number: int) -> Fold:
     return fold
 
 
-def patient_name(name: str) -> str:
+def patient_name(case_name: str) -> str:
     """Returns the name of the patient of a case: the name of the case without modality, examination and date."""
-    shorter = _NAME_SUFFIX.sub("", name)
-    return name if shorter == name else patient_name(shorter)
+    shorter = _NAME_SUFFIX.sub("", case_name)
+    return case_name if shorter == case_name else patient_name(shorter)
 
 
 def _assign_folds(cases: Sequence[CaseFiles], count: int, seed: int) -> dict[str, int]:

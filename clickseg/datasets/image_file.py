@@ -32,13 +32,13 @@ _IMAGE_IOS = {
     ".mha": "MetaImageIO",
     ".nrrd": "NrrdImageIO",
 }
-"""The ImageIO of each extension; without it ITK would try many readers on the content."""
+"""The ImageIO (reader of ITK) of each extension; without it, ITK would try many readers on the content."""
 
 _MAX_CLASS_NUMBER = 255
 
 
 def read_image(path: Path) -> hd.Volume:
-    """Returns the values of an image file, float32; NaN in NIfTI is 0, because ITK reads it so.
+    """Returns the values of an image file, float32; NaN in NIfTI becomes 0, as ITK reads it.
 
     Raises:
         InputError: The file cannot be read, is not a 3D volume, or contains values that are not finite.
@@ -187,7 +187,7 @@ def _check_nifti_size(path: Path, reader: Any) -> None:
     expected = int(float(reader.GetMetaData("vox_offset"))) + bits // 8
     actual = _uncompressed_bytes(path)
     if actual < expected:
-        raise InputError(f"{path.name}: the file is truncated: expected {expected} bytes by its header, got {actual}")
+        raise InputError(f"{path.name}: the file is truncated: its header defines {expected} bytes, got {actual}")
 
 
 def _uncompressed_bytes(path: Path) -> int:

@@ -23,10 +23,10 @@ _UNITS = {"CT": "HU", "PT": "SUVbw"}
 
 @dataclass(frozen=True, slots=True)
 class _LoadedImage:
-    """An image, and the files of its series if it is a DICOM image."""
+    """An image, and the files of its series; None if the image is not DICOM."""
 
     image: LabelledImage
-    candidate: SeriesFiles | None = None
+    series_files: SeriesFiles | None = None
 
 
 def read_case(files: CaseFiles, class_names: ClassNames = ()) -> LabelledCase:
@@ -35,7 +35,8 @@ def read_case(files: CaseFiles, class_names: ClassNames = ()) -> LabelledCase:
     Args:
         files: The files of the case. Image files must be in HU (CT) and SUVbw (PET).
         class_names: The names that the segments of a SEG and the regions of interest of an RTSTRUCT have for each
-            class. Empty: class 1 is all that can be a lesion. Label map files contain class numbers.
+            class. Empty: all segments or regions that can be a lesion belong to class 1. Not used for label map files,
+            which contain class numbers.
 
     Raises:
         InputError: A file cannot be read, or the ground truth cannot be resampled to the grid of the first image.
@@ -64,7 +65,7 @@ def _load_image(path: Path, modality: str, truth: Instance | None, frame_uid: st
 
 def _referenced_volume(truth: Instance, loaded: list[_LoadedImage]) -> hd.Volume:
     """Returns the image that a SEG or an RTSTRUCT refers to; the first image if it refers to none of them."""
-    referenced = [item for item in loaded if item.candidate is not None and refers_to(truth, item.candidate)]
+    referenced = [item for item in loaded if item.series_files is not None and refers_to(truth, item.series_files)]
     return [*referenced, *loaded][0].image.volume
 
 

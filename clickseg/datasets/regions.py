@@ -21,7 +21,7 @@ from clickseg.models.spec import ClassSpec
 logger = logging.getLogger(__name__)
 
 ClassNames: TypeAlias = tuple[tuple[str, ...], ...]
-"""The names of each class, from class 1 on; ``*`` matches any text, and upper and lower case are equal."""
+"""The names of each class, from class 1 on; ``*`` matches any text, and case is ignored."""
 
 _GRID_TOLERANCE = 0.05
 """The largest distance between the corners of equal grids, as a fraction of the smallest spacing."""
@@ -34,7 +34,7 @@ class NamedRegion:
     Attributes:
         number: The number of the region in its file.
         name: The name of the region in its file.
-        can_be_lesion: Whether the region is not an organ, an outline of the body or a margin.
+        can_be_lesion: Whether the region can be a lesion, that is, is not an organ, an outline of the body or a margin.
     """
 
     number: int
@@ -42,28 +42,28 @@ class NamedRegion:
     can_be_lesion: bool
 
 
-def resolve_class_names(truth: ClassNames, classes: Sequence[ClassSpec]) -> ClassNames:
+def resolve_class_names(truth_names: ClassNames, classes: Sequence[ClassSpec]) -> ClassNames:
     """Returns the names of each class in SEG and RTSTRUCT.
 
     Args:
-        truth: The names that the user selected; empty for the default.
-        classes: The classes of the model. By default a single class has no names, so that it is all that can be a
-            lesion; several classes have their own names and aliases.
+        truth_names: The names that the user selected; empty for the default.
+        classes: The classes of the model. By default, a single class has no names, so that all regions that can be a
+            lesion belong to it. Several classes have their own names and aliases.
     """
-    if truth or len(classes) == 1:
-        return truth
+    if truth_names or len(classes) == 1:
+        return truth_names
     return tuple((class_spec.name, *class_spec.aliases) for class_spec in classes)
 
 
-def assign_classes(regions: Sequence[NamedRegion], class_names: ClassNames, where: str) -> tuple[tuple[int, int], ...]:
+def assign_classes(regions: Sequence[NamedRegion], class_names: ClassNames, name: str) -> tuple[tuple[int, int], ...]:
     """Returns pairs of region number and class number, sorted by class number; other regions are ignored.
 
-    Without class names, class 1 is the only region of a file, or of several regions all that can be a lesion.
+    Without class names, all regions that can be a lesion belong to class 1; so does any region that is the only one.
 
     Args:
         regions: All regions of a file.
         class_names: The names of each class.
-        where: The name of the file, for messages.
+        name: The name of the file, for messages.
 
     Raises:
         InputError: No region belongs to a class.
@@ -74,9 +74,13 @@ def assign_classes(regions: Sequence[NamedRegion], class_names: ClassNames, wher
         assigned = [(region.number, int(region.can_be_lesion or len(regions) == 1)) for region in regions]
     selected = tuple(sorted((pair for pair in assigned if pair[1]), key=lambda pair: pair[1]))
     if not selected:
-        expected = join_names([name for names in class_names for name in names]) or "a lesion"
+        patterns = join_names([pattern for names in class_names for pattern in names])
+        expected = f"a region named {patterns}" if patterns else "a region that can be a lesion"
         available = join_names([escape_unprintable(region.name) for region in regions]) or "none"
-        raise InputError(f"{where}: expected {expected}, got {available}", hint="name the regions of each class")
+        raise InputError(
+            f"{name}: expected {expected}, got {available}",
+            hint="--truth-names (evaluate) and truth_names (train) define the names of the regions of each class",
+        )
     return selected
 
 
@@ -92,16 +96,18 @@ def resample_labels(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> hd
         InputError: The frames of reference differ, labelled voxels are outside of the image, or a class has no voxels
             on the coarser grid.
     """
-    frames = {truth.frame_of_reference_uid, image.frame_of_reference_uid} - {None}
-    if len(frames) > 1:
+    frame_uids = {truth.frame_of_reference_uid, image.frame_of_reference_uid} - {None}
+    if len(frame_uids) > 1:
         raise InputError(f"{name}: expected the frame of reference of the image, got another one")
     if _is_same_grid(truth, image):
         return _with_array(image, truth.array)
     _check_inside(truth, image, name)
     resampled = _resample_nearest(truth, image)
-    lost = sorted({*np.unique(truth.array).tolist()} - {*np.unique(resampled.array).tolist()} - {0})
-    if lost:
-        raise InputError(f"{name}: class {lost[0]} has no voxels on the grid of the image, whose voxels are larger")
+    lost_classes = sorted({*np.unique(truth.array).tolist()} - {*np.unique(resampled.array).tolist()} - {0})
+    if lost_classes:
+        raise InputError(
+            f"{name}: class {lost_classes[0]} has no voxels on the grid of the image, whose voxels are larger"
+        )
     logger.info("%s: resampled to the grid of the image (nearest neighbour)", name)
     return resampled
 
@@ -133,7 +139,7 @@ def _with_array(image: hd.VolumeGeometry, array: np.ndarray[tuple[int, ...], np.
 
 
 def _check_inside(truth: hd.Volume, image: hd.VolumeGeometry, name: str) -> None:
-    """Rejects labelled voxels more than one voxel outside of the image, where no prediction exists."""
+    """Rejects labelled voxels that are more than one voxel outside of the image: no prediction exists there."""
     labelled = np.argwhere(truth.array)
     indices: FloatArray = image.map_reference_to_indices(truth.map_indices_to_reference(labelled))
     outside = (indices < -1) | (indices > image.spatial_shape)

@@ -23,14 +23,14 @@ _PLANE_TOLERANCE = 0.2
 
 
 def rasterize_contours(structures: Dataset, volume: hd.Volume, class_names: ClassNames, name: str) -> hd.Volume:
-    """Returns the class numbers of the voxels whose centres are inside the contours of an RTSTRUCT.
+    """Returns the class numbers, uint8, of the voxels whose centres are inside the contours of an RTSTRUCT.
 
     Contours of one region in one slice are combined by exclusive or: a contour inside a contour is a hole. If regions
     overlap, the later class is used.
 
     Args:
         structures: The RTSTRUCT.
-        volume: The series that it refers to.
+        volume: The series that the RTSTRUCT refers to; the result is on its grid.
         class_names: The names of each class.
         name: The name of the RTSTRUCT, for messages.
 
@@ -39,7 +39,7 @@ def rasterize_contours(structures: Dataset, volume: hd.Volume, class_names: Clas
     """
     truth = np.zeros(volume.spatial_shape, np.uint8)
     for number, class_number in assign_classes(_list_regions(structures), class_names, name):
-        _check_frame(structures, number, volume, name)
+        _check_frame_of_reference(structures, number, volume, name)
         truth[_region_mask(structures, number, volume, name)] = class_number
     return volume.with_array(truth)
 
@@ -76,10 +76,10 @@ def _list_regions(structures: Dataset) -> list[NamedRegion]:
     ]
 
 
-def _check_frame(structures: Dataset, number: int, volume: hd.Volume, name: str) -> None:
+def _check_frame_of_reference(structures: Dataset, number: int, volume: hd.Volume, name: str) -> None:
     (item,) = (item for item in structures.StructureSetROISequence if number == item.ROINumber)
-    frames = {item.get("ReferencedFrameOfReferenceUID") or None, volume.frame_of_reference_uid} - {None}
-    if len(frames) > 1:
+    frame_uids = {item.get("ReferencedFrameOfReferenceUID") or None, volume.frame_of_reference_uid} - {None}
+    if len(frame_uids) > 1:
         raise InputError(f"{name}: region {number}: expected the frame of reference of the series, got another one")
 
 
@@ -116,7 +116,7 @@ def _corners_mm(contour: Dataset, where: str) -> FloatArray:
 
 
 def _slice_index(corners: FloatArray, volume: hd.Volume, where: str) -> int:
-    """Returns the slice of a contour whose corners are voxel indices."""
+    """Returns the slice index of a contour; its corners [N, 3] are voxel indices [K, J, I] of the series."""
     if ((corners < -1) | (corners > volume.spatial_shape)).any():
         raise InputError(f"{where}: a contour is outside of the image")
     index = int(np.rint(corners[:, 0].mean()))

@@ -23,11 +23,11 @@ _GRID_TOLERANCE = 0.1
 """The largest distance of a frame from its slice, as a fraction of a voxel: slice positions of real PET vary by 5 %."""
 
 _THRESHOLD = 0.5
-"""The fraction from which on a voxel of a fractional segment is foreground."""
+"""A voxel of a fractional segment is foreground from this fraction of the maximum upwards."""
 
 
 def read_segments(path: str, header: Dataset, volume: hd.Volume, class_names: ClassNames, name: str) -> hd.Volume:
-    """Returns the class numbers in a SEG; if segments overlap, the later class is used.
+    """Returns the class numbers in a SEG, uint8; if segments overlap, the later class is used.
 
     Args:
         path: The path of the SEG.
@@ -39,12 +39,12 @@ def read_segments(path: str, header: Dataset, volume: hd.Volume, class_names: Cl
     Raises:
         InputError: No segment belongs to a class, or the frames are not on a regular grid.
     """
-    frames = {header.get("FrameOfReferenceUID") or None, volume.frame_of_reference_uid} - {None}
-    if len(frames) > 1:
+    frame_uids = {header.get("FrameOfReferenceUID") or None, volume.frame_of_reference_uid} - {None}
+    if len(frame_uids) > 1:
         raise InputError(f"{name}: expected the frame of reference of the series, got another one")
-    voxels = int(header.get("NumberOfFrames") or 0) * header.Rows * header.Columns
-    if not 0 < voxels <= MAX_VOXELS:
-        raise InputError(f"{name}: {voxels} voxels: expected 1 to {MAX_VOXELS}")
+    voxel_count = int(header.get("NumberOfFrames") or 0) * header.Rows * header.Columns
+    if not 0 < voxel_count <= MAX_VOXELS:
+        raise InputError(f"{name}: {voxel_count} voxels: expected 1 to {MAX_VOXELS}")
     selected = assign_classes(_list_regions(header), class_names, name)
     seg = hd.seg.segread(path)
     slices = _frame_slices(seg, volume)

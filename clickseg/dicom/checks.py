@@ -71,7 +71,7 @@ _UID_TAGS = {
 }
 
 MAX_PLANE_PIXELS = 1 << 26
-"""The largest plane that is allocated: 8192 x 8192."""
+"""The largest plane that is allocated, in pixels: 8192 x 8192."""
 
 
 def check_attributes(instances: Iterable[Instance]) -> None:
@@ -100,7 +100,9 @@ def check_not_concatenated(instances: Sequence[Instance]) -> None:
 
 
 def check_uids(instances: Sequence[Instance]) -> None:
-    """Checks that a result can refer to each instance, and that all share one patient, study, frame and modality.
+    """Checks that a result can refer to each instance.
+
+    All instances must have the same patient, study, frame of reference and modality.
 
     Raises:
         SeriesError: A UID is empty or invalid, differs between the instances, or identifies two different files.
@@ -190,7 +192,7 @@ def _check_not_empty(instances: Sequence[Instance], keyword: str, tag: str) -> N
     if names:
         raise SeriesError(
             f"{keyword} {tag} is empty in {format_count(len(names), 'file')}, such as {names[0]}: "
-            "the result could not reference the images"
+            "the result could not refer to the images"
         )
 
 

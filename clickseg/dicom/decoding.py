@@ -109,16 +109,17 @@ def _check_codestreams(dataset: Dataset) -> None:
         size = frame_size(frame)
         if size != expected:
             raise ValueError(
-                f"codestream: expected {expected} (rows, columns, samples) as in the header, got {size or 'no frame'}"
+                f"codestream: expected {expected} (rows, columns, samples) as in the header, "
+                f"got {size or 'no frame header'}"
             )
 
 
-Size = tuple[int, int, int]
-"""Rows, columns and samples."""
+FrameSize = tuple[int, int, int]
+"""Rows, columns, and samples per pixel."""
 
 
-def frame_size(codestream: bytes) -> Size | None:
-    """Returns rows, columns and samples of a JPEG, JPEG-LS or JPEG 2000 codestream, or None without a frame header."""
+def frame_size(codestream: bytes) -> FrameSize | None:
+    """Returns the size in a JPEG, JPEG-LS or JPEG 2000 codestream; None if it has no frame header."""
     try:
         if codestream.startswith(_JPEG_2000_START):
             width, height, left, top = struct.unpack_from(">4I", codestream, 8)
@@ -128,7 +129,7 @@ def frame_size(codestream: bytes) -> Size | None:
         return None
 
 
-def _jpeg_frame_size(codestream: bytes) -> Size | None:
+def _jpeg_frame_size(codestream: bytes) -> FrameSize | None:
     """Reads the size from the frame header, which is found by following the markers."""
     offset = len(_JPEG_START)
     while codestream[offset] == 0xFF:

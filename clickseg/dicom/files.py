@@ -15,7 +15,7 @@ from clickseg.core.text import format_count
 from clickseg.dicom.part10 import TEXT_KEYWORDS, ConversionCache, Damage, Instance, is_dicom, read_header
 
 _MAX_LINKED_FILES = 1000
-"""How many files behind a link to a folder are checked for DICOM."""
+"""The number of files behind a link to a folder that are checked for DICOM."""
 
 _LINK_REASON = "link to DICOM files outside the folder; such links are not followed"
 
@@ -45,7 +45,7 @@ class Scan:
             series_uids: The requested series; empty for all.
 
         Raises:
-            InputError: Such files exist; the message names them.
+            InputError: Damaged files exist that may belong to a requested series; the message names them.
         """
         readable_uids = {instance.text("SeriesInstanceUID") for instance in self.instances}
         self._check_no_damage(
@@ -68,7 +68,8 @@ class Scan:
         if reasons:
             summary = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3])
             raise InputError(
-                f"{format_count(len(reasons), 'damaged DICOM file')}: {summary}", hint="send them again, or remove them"
+                f"{format_count(len(reasons), 'damaged DICOM file')}: {summary}",
+                hint="send the damaged files again, or remove them",
             )
 
 

@@ -68,14 +68,14 @@ def choose_volume(planes: Sequence[Plane], number: int | None) -> tuple[Plane, .
     return list(volumes.values())[number - 1]
 
 
-Key = tuple[str, ...]
+VolumeKey = tuple[str, ...]
 """The values of the attributes that distinguish one volume from the others."""
 
-Values = dict[str, list[str]]
-"""The value of each attribute, by keyword, for each plane."""
+PlaneValues = dict[str, list[str]]
+"""By keyword, the value of an attribute in each plane."""
 
 
-def _split_volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[Key, tuple[Plane, ...]]]:
+def _split_volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[VolumeKey, tuple[Plane, ...]]]:
     """Splits planes by one attribute, several attributes or time, so that each position occurs once in each volume."""
     positions = _position_numbers(planes)
     if len(set(positions)) > 1 and max(Counter(positions).values()) > 1:
@@ -90,8 +90,8 @@ def _split_volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[Key, 
 
 
 def _possible_splits(
-    values: Values, positions: Sequence[int]
-) -> Iterator[tuple[tuple[str, ...], dict[Key, list[int]]]]:
+    values: PlaneValues, positions: Sequence[int]
+) -> Iterator[tuple[tuple[str, ...], dict[VolumeKey, list[int]]]]:
     """Yields splits of the planes: by single attributes, by several shared attributes, and by the order in time."""
     varying = [keyword for keyword, plane_values in values.items() if len(set(plane_values)) > 1]
     shared = [keyword for keyword in varying if len(set(values[keyword])) < len(positions)]
@@ -102,9 +102,9 @@ def _possible_splits(
             yield (f"order of {keyword} at each position",), _split_by_order(values[keyword], positions)
 
 
-def _split_by_order(times: Sequence[str], positions: Sequence[int]) -> dict[Key, list[int]]:
+def _split_by_order(times: Sequence[str], positions: Sequence[int]) -> dict[VolumeKey, list[int]]:
     """Returns the indices of the planes that come first, second, ... in time at their position."""
-    volumes: dict[Key, list[int]] = defaultdict(list)
+    volumes: dict[VolumeKey, list[int]] = defaultdict(list)
     for position in sorted(set(positions)):
         indices = [index for index, number in enumerate(positions) if number == position]
         if len({times[index] for index in indices}) == len(indices):
@@ -121,9 +121,9 @@ def _position_numbers(planes: Sequence[Plane]) -> list[int]:
     return [int(number) for number in numbers[np.argsort(order)]]
 
 
-def _split_by_values(values: Values, keywords: Sequence[str]) -> dict[Key, list[int]]:
+def _split_by_values(values: PlaneValues, keywords: Sequence[str]) -> dict[VolumeKey, list[int]]:
     """Returns the indices of the planes with equal values of some attributes, sorted by these values."""
-    volumes: dict[Key, list[int]] = defaultdict(list)
+    volumes: dict[VolumeKey, list[int]] = defaultdict(list)
     for index, key in enumerate(zip(*(values[keyword] for keyword in keywords), strict=True)):
         volumes[key].append(index)
     return {key: volumes[key] for key in sorted(volumes, key=lambda key: [_sort_key(value) for value in key])}
@@ -140,5 +140,5 @@ def _sort_key(value: str) -> tuple[float, str]:
         return float("inf"), value
 
 
-def _summary(keywords: Sequence[str], keys: Sequence[Key]) -> str:
+def _summary(keywords: Sequence[str], keys: Sequence[VolumeKey]) -> str:
     return f"{', '.join(keywords)}: {join_names([' '.join(key) for key in keys])}"

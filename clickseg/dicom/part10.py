@@ -56,7 +56,7 @@ READ_ERRORS = (*PARSE_ERRORS, OSError)
 """``PARSE_ERRORS`` and OSError: pydicom raises an OSError without a number if a sequence ends too early."""
 
 MAX_INFLATED_BYTES = 1 << 30
-"""The largest deflated data set that is read."""
+"""The largest deflated data set that is read, in bytes after inflation."""
 
 _PREAMBLE_BYTES = 132
 _CHUNK_BYTES = 1 << 20
@@ -200,7 +200,7 @@ class ConversionCache:
         """Returns the value of an attribute; None if the attribute is absent.
 
         Raises:
-            Exception: pydicom cannot convert the value; see ``part10.READ_ERRORS``.
+            Exception: pydicom cannot convert the value; see ``READ_ERRORS``.
         """
         tag = self._tags[keyword]
         element = header.get_item(tag)
@@ -247,7 +247,7 @@ def _starts_like_dataset(head: bytes) -> bool:
 
 
 def _ignored_reason(header: Dataset) -> str | None:
-    """Returns the reason for which a file is ignored because it belongs to no series, else None."""
+    """Returns the reason for which a file without a series is ignored; None if the file is not ignored."""
     media_class = header.file_meta.get("MediaStorageSOPClassUID")
     if media_class == MediaStorageDirectoryStorage:
         return "DICOMDIR"
@@ -273,7 +273,7 @@ def _make_instance(
 
 
 def _add_transfer_syntax(header: Dataset) -> None:
-    """Sets the transfer syntax of a file without file meta information to the one it was read with (PS3.10, 7.1)."""
+    """Sets the transfer syntax of a file without file meta information to the one used for reading (PS3.10, 7.1)."""
     if "TransferSyntaxUID" in header.file_meta:
         return
     is_implicit, is_little_endian = header.original_encoding

@@ -85,7 +85,9 @@ def acquisition_start(header: Dataset) -> datetime:
     """
     start = _acquisition_time(header)
     if start is None:
-        raise SuvError("AcquisitionTime (0008,0032) or its date is missing, and DecayCorrection (0054,1102) is NONE")
+        raise SuvError(
+            "AcquisitionTime (0008,0032) or its date is missing: both are needed if DecayCorrection (0054,1102) is NONE"
+        )
     return start
 
 
@@ -95,7 +97,7 @@ def _ge_scan_time(header: Dataset) -> datetime | None:
     except KeyError:
         return None
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-    return _parse_date_time(header, text.strip("\0 "), "GE scan date and time (0009,100d)")
+    return _parse_date_time(header, text.strip("\0 "), "GE scan date and time (0009,100D)")
 
 
 def _acquisition_time(header: Dataset) -> datetime | None:

@@ -36,7 +36,7 @@ class Plane:
         position_mm: Image Position (Patient): the centre of the first pixel, in LPS mm.
         orientation: Image Orientation (Patient): the direction cosines of a row, then of a column; corrected to
             perpendicular unit vectors, because cosines with few decimals are not exactly perpendicular.
-        pixel_spacing_mm: Pixel Spacing: between rows, then between columns.
+        pixel_spacing_mm: Pixel Spacing: the distance between rows, then the distance between columns.
     """
 
     instance: Instance
@@ -56,7 +56,7 @@ class Plane:
         return np.cross(self.orientation[:3], self.orientation[3:])
 
     def get(self, keyword: str) -> Any:
-        """Returns an attribute of the frame, else None."""
+        """Returns an attribute of the frame; None if it is absent."""
         return frame_attribute(self.instance.header, self.frame_number, keyword)
 
 
@@ -72,7 +72,7 @@ def read_planes(instance: Instance) -> tuple[Plane, ...]:
 
 
 def frame_attribute(header: Dataset, frame_number: int | None, keyword: str) -> Any:
-    """Returns an attribute of one frame, else None.
+    """Returns an attribute of one frame; None if it is absent.
 
     Args:
         header: The header of the instance.

@@ -24,10 +24,10 @@ MANUFACTURER = "ClickSeg"
 
 @dataclass(frozen=True, slots=True)
 class Predecessor:
-    """A result of ClickSeg that was found in the input, together with the images.
+    """A previous result of ClickSeg that was found in the input, next to the images.
 
     Attributes:
-        report: The SR of the result.
+        report: The SR of the previous result.
         clicks_sha256: The digest of the clicks in the SR.
     """
 
@@ -41,7 +41,7 @@ def is_written_by_clickseg(report: Dataset) -> bool:
 
 
 def predecessor_documents(results: Sequence[Predecessor], clicks_sha256: str) -> tuple[Dataset, ...]:
-    """Returns the items of Predecessor Documents Sequence of a new result.
+    """Returns the items of Predecessor Documents Sequence (0040,A360) of a new result.
 
     If the clicks are the same as in a previous result, the new result repeats it and has the same predecessor.
     Otherwise the newest earlier result is the predecessor.

@@ -51,7 +51,7 @@ def _ambiguity_error(selected: Sequence[SeriesGeometry], uid: str | None) -> Inp
     series_files = [series.files for series in selected]
     message = f"expected one series, got {len(selected)}: {format_series_list(series_files)}"
     if uid is not None:
-        names = ", ".join(files.first_file for files in series_files)
+        names = ", ".join(files.first_file_name for files in series_files)
         return InputError(message, hint=f"the series contains several volumes; pass the file of one of them: {names}")
     choices = "; ".join(
         f"{files.series_uid} ({files.modality}, {files.first_instance.text('SeriesDescription') or 'no description'})"

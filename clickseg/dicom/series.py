@@ -23,7 +23,7 @@ from clickseg.dicom.suv import is_attenuation_corrected
 
 REPAIR_NAMES = ("drop-localizers", "frame-of-reference", "resample", "volume=N")
 MAX_VOXELS = 1 << 31
-"""The largest volume that is allocated: 2048 slices of 1024 x 1024."""
+"""The largest volume that is allocated, in voxels: 2048 slices of 1024 x 1024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +105,15 @@ class SeriesFiles:
 
     @property
     def folder(self) -> str:
-        """The folder of the first instance, relative to the scanned one."""
+        """The folder of the first instance, relative to the scanned folder."""
         return self.first_instance.name.rpartition("/")[0] or "."
 
     @property
-    def first_file(self) -> str:
-        """The name of the first file: unique in a scan, unlike the series UID of several multi-frame instances."""
+    def first_file_name(self) -> str:
+        """The name of the first file, which identifies these files in a scan.
+
+        The series UID does not identify them: several multi-frame instances can belong to one series.
+        """
         return self.first_instance.name
 
     def __str__(self) -> str:
@@ -162,8 +165,8 @@ def check_all_series(
     return tuple(accepted), tuple(rejected)
 
 
-def is_corrected_if_pet(series: SeriesGeometry) -> bool:
-    """Whether a series is not PET, or is PET that is corrected for attenuation."""
+def has_required_corrections(series: SeriesGeometry) -> bool:
+    """Whether a series has the corrections of its modality: PET must be corrected for attenuation."""
     return series.files.modality != "PT" or is_attenuation_corrected(series.files.first_instance.header)
 
 
@@ -260,7 +263,7 @@ def _drop_localizers(files: SeriesFiles, repairs: Repairs) -> SeriesFiles:
     kinds = [(len(localizers), "localizer"), (len(captures), "secondary capture")]
     summary = f"{' and '.join(format_count(count, kind) for count, kind in kinds if count)}: {names}"
     if not repairs.drop_localizers:
-        raise SeriesError(f"the series contains {summary}", hint="--repair drop-localizers excludes them")
+        raise SeriesError(f"the series contains {summary}", hint="--repair drop-localizers excludes these images")
     kept = tuple(instance for instance in files.instances if instance not in localizers)
     return SeriesFiles(kept, (), files.applied_repairs).with_repair(f"excluded {summary}")
 

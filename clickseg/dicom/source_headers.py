@@ -141,7 +141,7 @@ def _complete_patient_and_study(header: Dataset) -> None:
             header[keyword] = DataElement(keyword, dictionary_VR(keyword), str(header[keyword].value))
     for tag in list(_invalid_tags(header)):
         name = keyword_for_tag(tag) or str(tag)
-        logger.warning("%s of the source is invalid for its value representation: omitted from the result", name)
+        logger.warning("%s of the source is invalid for its value representation and is omitted from the result", name)
         del header[tag]
     for keyword in _TYPE_2_KEYWORDS:
         if keyword not in header:

@@ -14,17 +14,18 @@ from clickseg.core.text import format_count
 from clickseg.dicom.planes import Plane
 
 _TOLERANCE = 0.05
-"""The largest distance of a slice from the uniform grid, as a fraction of the slice spacing: PET jitters by 2 %."""
+"""The largest distance of a slice from the uniform grid, as a fraction of the slice spacing: PET varies by 2 %."""
 
 SAME_POSITION_MM = 0.01
-"""Positions that are closer are treated as the same position."""
+"""Slices that are closer are treated as being at the same position."""
 
 _SAME_ORIENTATION = 1e-3
 _SAME_SPACING = 1e-3
 _ROUNDED_DEGREES = 0.1
-"""A smaller tilt is a rounding error of direction cosines with three decimals; positions are more exact."""
+"""A smaller tilt is treated as a rounding error of direction cosines with three decimals; positions are more exact."""
 
 _MAX_UPSAMPLING = 4
+"""The largest number of slices after resampling, as a multiple of the number of planes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def make_stack(planes: Sequence[Plane], *, rows: int, columns: int, resample: bo
 
 
 def offsets_mm(planes: Sequence[Plane]) -> FloatArray:
-    """Returns the position of each plane along the normal of the first plane, in mm."""
+    """Returns the position of each plane along the normal of the first plane, in mm [N]."""
     return _offsets(planes, planes[0].normal)
 
 
@@ -106,12 +107,12 @@ def _align(planes: Sequence[Plane]) -> _AlignedPlanes:
 
 @dataclass(frozen=True, slots=True)
 class _AlignedPlanes:
-    """Planes in the order of the slices of a volume.
+    """Sorted planes, before a uniform grid is fitted to them.
 
     Attributes:
         planes: The planes in the slice order of ``highdicom.Volume``: opposite to the slice normal.
         orientation: The common direction cosines of rows and columns, perpendicular to the line through the positions.
-        offsets_mm: The position of each plane along the normal.
+        offsets_mm: The position of each plane along the normal, in mm.
     """
 
     planes: tuple[Plane, ...]

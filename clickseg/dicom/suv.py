@@ -36,10 +36,10 @@ _EQUAL_ATTRIBUTES: Mapping[str, Callable[[Dataset], object]] = {
 
 @dataclass(frozen=True, slots=True)
 class SuvScaling:
-    """How the rescaled values of a PET series become SUVbw in g/ml.
+    """The factors that convert the rescaled values of a PET series to SUVbw in g/ml.
 
     Attributes:
-        factors: The factor of each image, by which its values are multiplied.
+        factors: For each image, the factor by which its rescaled values are multiplied.
         rule: How the factors were computed, for the report.
     """
 

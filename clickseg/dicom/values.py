@@ -36,7 +36,7 @@ class Quantity:
     Attributes:
         unit: ``HU``, ``SUVbw``, or empty if the values have no unit (MR).
         factors: The factor for the rescaled values of each plane of the stack.
-        rule: How the factors were computed, for the report; empty if they are 1.
+        rule: How the factors were computed, for the report; empty if no conversion was needed.
     """
 
     unit: str
@@ -108,7 +108,7 @@ def _suv_quantity(series: SeriesGeometry) -> Quantity:
 
 
 def _real_world_mapping(plane: Plane) -> _RealWorldMapping | None:
-    """Returns the mapping of an Enhanced PET frame to a supported unit, else None.
+    """Returns the mapping of an Enhanced PET frame to a supported unit; None if the frame has none.
 
     Raises:
         PixelDataError: The mapping uses a table, or has no slope and intercept.
@@ -199,8 +199,8 @@ def _read_rescale(plane: Plane) -> _Rescale | None:
     if mapping is not None:
         return _Rescale(mapping.slope, mapping.intercept)
     slope, intercept = (
-        _read_rescale_number(plane, "RescaleSlope", 1.0),
-        _read_rescale_number(plane, "RescaleIntercept", 0.0),
+        _read_rescale_number(plane, "RescaleSlope", "(0028,1053)", 1.0),
+        _read_rescale_number(plane, "RescaleIntercept", "(0028,1052)", 0.0),
     )
     if slope == 0:
         raise PixelDataError(f"{plane.name}: RescaleSlope (0028,1053): expected a number other than 0, got 0")
@@ -222,16 +222,16 @@ class _Rescale:
         return largest + abs(self.intercept) <= _MAX_EXACT_INTEGER
 
 
-def _read_rescale_number(plane: Plane, keyword: str, default: float) -> float:
+def _read_rescale_number(plane: Plane, keyword: str, tag: str, default: float) -> float:
     value = plane.get(keyword)
     if value is None or value == "":
         return default
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise PixelDataError(f"{plane.name}: {keyword}: expected a number, got {value}") from error
+        raise PixelDataError(f"{plane.name}: {keyword} {tag}: expected a number, got {value}") from error
     if not np.isfinite(number):
-        raise PixelDataError(f"{plane.name}: {keyword}: expected a finite number, got {value}")
+        raise PixelDataError(f"{plane.name}: {keyword} {tag}: expected a finite number, got {value}")
     return number
 
 

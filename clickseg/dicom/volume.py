@@ -31,7 +31,7 @@ class SeriesVolume(SeriesGeometry):
         sources: The headers in the order of the planes, from which SEG and SR are created.
         volume: The values [K, J, I] (slice, row, column), float32, on a grid in LPS mm.
         unit: ``HU``, ``SUVbw``, or empty.
-        unit_rule: How the values were converted to the unit, for the report.
+        unit_rule: How the values were converted to the unit, for the report; empty if no conversion was needed.
     """
 
     sources: tuple[Dataset, ...]
@@ -40,7 +40,11 @@ class SeriesVolume(SeriesGeometry):
     unit_rule: str
 
     def slices_at_planes(self, labels: LabelArray) -> LabelArray:
-        """Returns the slices [K, ...] of a label map on the grid of the volume that are closest to the planes."""
+        """Returns the slices of a label map [K, ...] that are closest to the planes: one for each plane.
+
+        Args:
+            labels: The label map on the grid of the volume.
+        """
         if not self.stack.is_resampled:
             return labels
         nearest: LabelArray = labels.take(np.floor(self.stack.slice_coordinates + 0.5).astype(int), axis=0)

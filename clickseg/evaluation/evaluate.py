@@ -33,7 +33,7 @@ from clickseg.session.session import Session
 
 logger = logging.getLogger(__name__)
 
-Reader = Callable[[CaseFiles], LabelledCase]
+CaseReader = Callable[[CaseFiles], LabelledCase]
 """Reads a case into memory."""
 
 
@@ -89,22 +89,22 @@ class EvaluatedDataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The configuration with which each case is evaluated.
+class Evaluator:
+    """Evaluates a model in each case of a dataset.
 
     Attributes:
         package: The model package.
         engine: The loaded network of the model.
         protocol: The protocol of the simulated clicks.
         options: The options of the sessions.
-        read: Reads a case into memory.
+        read_case: Reads a case into memory.
     """
 
     package: ModelPackage
     engine: Engine
     protocol: Protocol
     options: SessionOptions
-    read: Reader
+    read_case: CaseReader
 
     def evaluate_cases(self, cases: Sequence[CaseFiles], progress: Progress) -> Iterator[EvaluatedCase | FailedCase]:
         """Yields the result of each case, in the order of the cases.
@@ -114,24 +114,24 @@ class Evaluation:
             progress: Called after each step of each case.
         """
         counter = _StepCounter(len(cases), self.protocol.steps + 1, progress)
-        for files in cases:
-            yield self._try_case(files, counter)
+        for case_files in cases:
+            yield self._try_case(case_files, counter)
             counter.end_case()
 
-    def _try_case(self, files: CaseFiles, counter: _StepCounter) -> EvaluatedCase | FailedCase:
+    def _try_case(self, case_files: CaseFiles, counter: _StepCounter) -> EvaluatedCase | FailedCase:
         error: ClickSegError
         try:
             with replace_error_by_interruption():
-                return self._evaluate_case(files, counter)
+                return self._evaluate_case(case_files, counter)
         except ClickSegError as raised:
             error = raised
         except Exception as raised:  # noqa: BLE001 - any error of one case must not stop the others
             error = unexpected_error(raised)
-        logger.debug("%s failed", files.name, exc_info=error)
-        return FailedCase(files.name, files.fold, error)
+        logger.debug("%s failed", case_files.name, exc_info=error)
+        return FailedCase(case_files.name, case_files.fold, error)
 
-    def _evaluate_case(self, files: CaseFiles, counter: _StepCounter) -> EvaluatedCase:
-        case = self.read(files)
+    def _evaluate_case(self, case_files: CaseFiles, counter: _StepCounter) -> EvaluatedCase:
+        case = self.read_case(case_files)
         scores = evaluate_case(case, self.package, self.engine, self.protocol, self.options, counter.count_step)
         picture = _draw_case(case, scores.labels)
         guidance = self.package.spec.guidance
@@ -139,7 +139,7 @@ class Evaluation:
         without_clicks = tuple(curve.without_clicks() for curve in scores.curves if runs_without_clicks)
         baseline = evaluate_region_growing(case, self.package.spec, self.protocol)
         curves = (*scores.curves, *without_clicks, *baseline)
-        return EvaluatedCase(files.name, "+".join(files.modalities), files.fold, curves, picture)
+        return EvaluatedCase(case_files.name, "+".join(case_files.modalities), case_files.fold, curves, picture)
 
 
 class _StepCounter:
@@ -193,9 +193,9 @@ def evaluate_case(
     """
     options = options or SessionOptions()
     trial = make_trial(case, package.spec, protocol)
-    opened = time.perf_counter()
+    start_s = time.perf_counter()
     with Session(in_memory_series(case), package, engine=engine, options=options) as session:
-        curves = trial.run(SessionMethod(session, case, package.spec, opened), MODEL, progress)
+        curves = trial.run(SessionMethod(session, case, package.spec, start_s), MODEL, progress)
         return CaseScores(case.name, curves, session.label_map)
 
 
@@ -211,6 +211,6 @@ def _make_series(name: str, image: LabelledImage) -> SeriesVolume:
     header = Dataset()
     header.Modality = image.modality
     header.SeriesInstanceUID = content_uid("clickseg evaluation", name)  # not written to any file
-    candidate = SeriesFiles((Instance(Path(name), name, header, pixel_bytes=0),))
+    series_files = SeriesFiles((Instance(Path(name), name, header, pixel_bytes=0),))
     stack = Stack((), image.volume.get_geometry(), np.empty(0))
-    return SeriesVolume(candidate, stack, (), image.volume, image.unit, "as stated by the dataset")
+    return SeriesVolume(series_files, stack, (), image.volume, image.unit, "as defined by the dataset")

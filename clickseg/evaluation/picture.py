@@ -22,20 +22,23 @@ def draw_picture(volume: hd.Volume, unit: str, truths: Sequence[Mask], predictio
     """Returns a PNG of the axial slice with the most errors, in the orientation that radiologists use.
 
     Args:
-        volume: The image, in LPS mm.
+        volume: The image, on a grid in LPS mm.
         unit: The unit of its values, which determines the grey window.
         truths: The ground truth of each class, on the grid of the image.
         predictions: The prediction for each class, on the same grid.
     """
-    turn = reorientation_to(volume, "IPL")
-    geometry = turn.apply(volume.get_geometry())
-    masks = [(turn.view(truth), turn.view(prediction)) for truth, prediction in zip(truths, predictions, strict=True)]
+    reorientation = reorientation_to(volume, "IPL")
+    geometry = reorientation.apply(volume.get_geometry())
+    masks = [
+        (reorientation.view(truth), reorientation.view(prediction))
+        for truth, prediction in zip(truths, predictions, strict=True)
+    ]
     index = _slice_with_most_errors(masks)
     figure = Figure(figsize=(_SIZE_INCH, _SIZE_INCH), dpi=100, layout="constrained")
     axes = figure.subplots()
     axes.axis("off")
     aspect = float(geometry.spacing[1] / geometry.spacing[2])
-    _draw_slice(axes, turn.view(volume.array)[index], unit, volume.array, aspect)
+    _draw_slice(axes, reorientation.view(volume.array)[index], unit, volume.array, aspect)
     for truth, prediction in masks:
         _draw_outline(axes, truth[index], TRUTH_COLOUR, "solid")
         _draw_outline(axes, prediction[index], PREDICTION_COLOUR, "dashed")

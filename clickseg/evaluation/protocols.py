@@ -20,7 +20,7 @@ MAX_STEPS = 100
 
 _HOT_PERCENTILE = 99.75
 
-User: TypeAlias = Callable[[int, Mask], tuple[SimulatedClick, ...]]
+SimulatedUser: TypeAlias = Callable[[int, Mask], tuple[SimulatedClick, ...]]
 """Returns the clicks of a step (from 1), given the current prediction; deterministic."""
 
 
@@ -47,7 +47,7 @@ class Protocol(Contract):
         """The first step that the area under the curve (AUC) includes."""
         ...
 
-    def user(self, truth: Mask, image: LabelledImage) -> User:
+    def user(self, truth: Mask, image: LabelledImage) -> SimulatedUser:
         """Returns a simulated user for one class of a case.
 
         Args:
@@ -108,7 +108,7 @@ class Cvpr2025:
     auc_from_step: int = 1
     name: str = "cvpr2025"
 
-    def user(self, truth: Mask, image: LabelledImage) -> User:  # noqa: ARG002 - the user needs the prediction only
+    def user(self, truth: Mask, image: LabelledImage) -> SimulatedUser:  # noqa: ARG002 - the user needs the prediction only
         """Returns a simulated user for one class of a case."""
         clicker = Clicker(VoxelChoice.LARGEST)
 
@@ -138,7 +138,7 @@ class SwFastEdit:
     auc_from_step: int = 0
     name: str = "sw-fastedit"
 
-    def user(self, truth: Mask, image: LabelledImage) -> User:  # noqa: ARG002 - the user needs the prediction only
+    def user(self, truth: Mask, image: LabelledImage) -> SimulatedUser:  # noqa: ARG002 - the user needs the prediction only
         """Returns a simulated user for one class of a case."""
         clicker = Clicker(VoxelChoice.UNIFORM)
 
@@ -166,7 +166,7 @@ class AutoPet4:
     auc_from_step: int = 0
     name: str = "autopet4"
 
-    def user(self, truth: Mask, image: LabelledImage) -> User:
+    def user(self, truth: Mask, image: LabelledImage) -> SimulatedUser:
         """Returns a simulated user for one class of a case.
 
         Raises:

@@ -29,8 +29,8 @@ RADIUS_MM: Final = 15.0
 class RegionGrowing:
     """Regions around foreground clicks; background clicks are ignored.
 
-    A region has all voxels of at least ``THRESHOLD`` times SUVmax that are connected to the click or to the hottest
-    voxel. The hottest voxel is searched at most ``RADIUS_MM`` from the click.
+    SUVmax is the value of the hottest voxel at most ``RADIUS_MM`` from the click. A region has all voxels of at least
+    ``THRESHOLD`` times SUVmax that are connected to the click or to the hottest voxel.
     """
 
     def __init__(self, image: LabelledImage) -> None:
@@ -90,7 +90,7 @@ class RegionGrowing:
 
 
 def evaluate_region_growing(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> tuple[Curve, ...]:
-    """Returns the curves of region growing in a case; the simulated user clicks into its own predictions.
+    """Returns the curves of region growing in a case; the simulated user clicks into the errors of region growing.
 
     Args:
         case: The case. If its first image is not a PET image in SUVbw, there are no curves.

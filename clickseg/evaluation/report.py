@@ -23,12 +23,12 @@ from clickseg.core.staging import Staging
 from clickseg.core.templates import make_environment
 from clickseg.core.text import escape_unprintable
 from clickseg.core.version import __version__
-from clickseg.evaluation.evaluate import EvaluatedCase, EvaluatedDataset, Evaluation, FailedCase
+from clickseg.evaluation.evaluate import EvaluatedCase, EvaluatedDataset, Evaluator, FailedCase
 from clickseg.evaluation.plots import draw_dice, draw_heat_map
 from clickseg.evaluation.scores import MODEL, Curve
 from clickseg.evaluation.summary import DICE_TARGETS, Summary, summarize
 
-SUMMARY: Final = "summary.json"
+SUMMARY_FILE: Final = "summary.json"
 """Written last: its presence marks a complete report."""
 
 COLUMNS = (
@@ -52,7 +52,7 @@ TABLE_STEPS: Final = (0, 1, 3, 5, 10)
 """The steps in the tables of the page, in addition to the last step."""
 
 MAX_PICTURES: Final = 6
-"""The number of cases with the lowest Dice whose pictures are on the page."""
+"""The number of pictures on the page: those of the cases with the lowest Dice."""
 
 _DIGITS = 6
 
@@ -86,13 +86,13 @@ class PageContent:
 
 
 def write_report(
-    staging: Staging, evaluation: Evaluation, dataset: EvaluatedDataset, clock: datetime
+    staging: Staging, evaluator: Evaluator, dataset: EvaluatedDataset, clock: datetime
 ) -> tuple[Summary, ...]:
     """Writes the files of a report, and returns the statistics over all cases.
 
     Args:
         staging: The staging folder of the report.
-        evaluation: The configuration with which the cases were evaluated.
+        evaluator: The configuration with which the cases were evaluated.
         dataset: The results of the cases.
         clock: The time that is written into the report.
 
@@ -100,20 +100,20 @@ def write_report(
         OutputError: A file cannot be written.
     """
     cases, failed = dataset.cases, dataset.failed
-    facts = _facts(evaluation, dataset, clock)
+    facts = _facts(evaluator, dataset, clock)
     summaries = summarize(cases)
     plots = {"dice.png": draw_dice(summaries), "cases.png": draw_heat_map(cases)}
     titles = {"Dice by step": plots["dice.png"], "Dice of each case by step": plots["cases.png"]}
     page = make_page(PageContent(_page_facts(facts, len(cases), len(failed)), summaries, cases, failed, titles))
     summary = json.dumps(make_json(facts, summaries, cases, failed), indent=2)
-    contents = {"cases.csv": make_csv(cases), "report.html": page, **plots, SUMMARY: summary.encode()}
+    contents = {"cases.csv": make_csv(cases), "report.html": page, **plots, SUMMARY_FILE: summary.encode()}
     for name, content in contents.items():
         write_bytes(staging.folder / name, content)
     return summaries
 
 
-def _facts(evaluation: Evaluation, dataset: EvaluatedDataset, clock: datetime) -> dict[str, Any]:
-    protocol, package, engine = evaluation.protocol, evaluation.package, evaluation.engine
+def _facts(evaluator: Evaluator, dataset: EvaluatedDataset, clock: datetime) -> dict[str, Any]:
+    protocol, package, engine = evaluator.protocol, evaluator.package, evaluator.engine
     return {
         "clickseg": __version__,
         "python": platform.python_version(),
@@ -131,7 +131,7 @@ def _facts(evaluation: Evaluation, dataset: EvaluatedDataset, clock: datetime) -
             "seed": protocol.seed,
             "auc_from_step": protocol.auc_from_step,
         },
-        "postprocessing": evaluation.options.postprocessing,
+        "postprocessing": evaluator.options.postprocessing,
         "folds": list(dataset.folds),
         "data_sha256": dataset.sha256,
     }
@@ -181,8 +181,8 @@ def _rows(case: EvaluatedCase, curve: Curve) -> Iterator[tuple[object, ...]]:
             curve.label,
             curve.method,
             score.step,
-            score.foreground,
-            score.background,
+            score.foreground_clicks,
+            score.background_clicks,
             *(round(value, _DIGITS) for value in (metrics.dice, metrics.nsd, metrics.fpv_ml, metrics.fnv_ml)),
             round(score.cost.seconds, 3),
             score.cost.windows,

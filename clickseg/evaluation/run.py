@@ -17,9 +17,9 @@ from clickseg.datasets.find import find_model_cases
 from clickseg.datasets.folds import find_fold, make_folds
 from clickseg.datasets.read import read_case
 from clickseg.datasets.regions import ClassNames, resolve_class_names
-from clickseg.evaluation.evaluate import EvaluatedCase, EvaluatedDataset, Evaluation, FailedCase
+from clickseg.evaluation.evaluate import EvaluatedCase, EvaluatedDataset, Evaluator, FailedCase
 from clickseg.evaluation.protocols import ProtocolName, make_protocol
-from clickseg.evaluation.report import SUMMARY, write_report
+from clickseg.evaluation.report import SUMMARY_FILE, write_report
 from clickseg.evaluation.summary import Summary
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.kernels import KernelChoice
@@ -38,7 +38,7 @@ class EvaluationSettings:
     Attributes:
         data: The labelled dataset: a folder, or a datalist.
         output: The folder for the report.
-        models: The folders that are searched for model packages, in order.
+        models: The locations that are searched for model packages, in order.
         model: The name of the model package, or its path.
         protocol: The name of the protocol.
         runtime: The settings of the network's runtime.
@@ -48,7 +48,7 @@ class EvaluationSettings:
         seed: The seed of the simulated clicks; None for the default of the protocol.
         fold_numbers: The folds of a cross-validation whose cases are evaluated, from 0; empty for all cases.
         fold_count: The number of folds, if the dataset does not define them.
-        truth_names: The names of each class in SEG and RTSTRUCT; empty for those of the model.
+        truth_names: The names of each class in SEG and RTSTRUCT; empty for the names in the model.
     """
 
     data: Path
@@ -94,23 +94,23 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> EvaluationResu
     class_names = _class_names(settings.truth_names, package)
     cases = _select_cases(find_model_cases(settings.data, package.spec), settings)
     logger.info("%s: model %s, protocol %s", format_count(len(cases), "case"), package.name, protocol.name)
-    evaluation = Evaluation(
+    evaluator = Evaluator(
         package,
         make_engine(package, settings.runtime),
         protocol,
         SessionOptions(settings.runtime.memory, KernelChoice(settings.runtime.cache), settings.postprocessing),
-        read=lambda files: read_case(files, class_names),
+        read_case=lambda files: read_case(files, class_names),
     )
-    with Staging(settings.output, SUMMARY) as staging:
-        results = list(evaluation.evaluate_cases(cases, progress))
-        lines = _publish_report(cases, results, evaluation, settings, staging)
+    with Staging(settings.output, SUMMARY_FILE) as staging:
+        results = list(evaluator.evaluate_cases(cases, progress))
+        lines = _publish_report(cases, results, evaluator, settings, staging)
     return EvaluationResult(lines, tuple(_to_error(result) for result in results if isinstance(result, FailedCase)))
 
 
 def _publish_report(
     cases: Sequence[CaseFiles],
     results: Sequence[EvaluatedCase | FailedCase],
-    evaluation: Evaluation,
+    evaluator: Evaluator,
     settings: EvaluationSettings,
     staging: Staging,
 ) -> tuple[str, ...]:
@@ -122,24 +122,24 @@ def _publish_report(
     names = {case.name for case in evaluated}
     sha256 = compute_digests([case for case in cases if case.name in names]).sha256
     dataset = EvaluatedDataset(evaluated, failed, settings.fold_numbers, sha256)
-    summaries = write_report(staging, evaluation, dataset, settings.clock)
+    summaries = write_report(staging, evaluator, dataset, settings.clock)
     staging.publish()
     return _summary_lines(summaries, settings.output)
 
 
 def _load_model(settings: EvaluationSettings) -> ModelPackage:
-    """Returns the model package at a path, or else the one with that name."""
+    """Returns the model package at the path ``settings.model``, or else the package with this name."""
     if is_package(Path(settings.model)):
         return load_package(Path(settings.model))
     return find_packages(settings.models, settings.model)[0]
 
 
-def _class_names(truth: ClassNames, package: ModelPackage) -> ClassNames:
+def _class_names(truth_names: ClassNames, package: ModelPackage) -> ClassNames:
     classes = package.spec.classes
-    if len(truth) > len(classes):
+    if len(truth_names) > len(classes):
         limit = f"{len(classes)} class{'es' if len(classes) > 1 else ''}"
-        raise UsageError(f"truth-names: expected names of at most {limit}, got {len(truth)}")
-    return resolve_class_names(truth, classes)
+        raise UsageError(f"truth-names: expected names of at most {limit}, got {len(truth_names)}")
+    return resolve_class_names(truth_names, classes)
 
 
 def _select_cases(cases: Sequence[CaseFiles], settings: EvaluationSettings) -> tuple[CaseFiles, ...]:

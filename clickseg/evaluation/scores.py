@@ -61,22 +61,22 @@ class Score:
 
     Attributes:
         step: The number of steps so far; 0 before the first click.
-        foreground: The number of foreground clicks so far.
-        background: The number of background clicks so far.
+        foreground_clicks: The number of foreground clicks so far.
+        background_clicks: The number of background clicks so far.
         metrics: The metrics of the prediction.
         cost: The computation that the step needed, for all classes together.
     """
 
     step: int
-    foreground: int
-    background: int
+    foreground_clicks: int
+    background_clicks: int
     metrics: Metrics
     cost: StepCost
 
     @property
     def clicks(self) -> int:
         """The number of clicks so far."""
-        return self.foreground + self.background
+        return self.foreground_clicks + self.background_clicks
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ class CaseScores:
 
 def dice(truth: Mask, prediction: Mask) -> float:
     """Returns the Dice coefficient of two masks; 1 if both are empty."""
-    voxels = int(np.count_nonzero(truth)) + int(np.count_nonzero(prediction))
-    return 2 * int(np.count_nonzero(truth & prediction)) / voxels if voxels else 1.0
+    total = int(np.count_nonzero(truth)) + int(np.count_nonzero(prediction))
+    return 2 * int(np.count_nonzero(truth & prediction)) / total if total else 1.0
 
 
 def false_positive_volume_ml(truth: Mask, prediction: Mask, voxel_ml: float) -> float:
@@ -154,7 +154,7 @@ def false_positive_volume_ml(truth: Mask, prediction: Mask, voxel_ml: float) -> 
         prediction: The prediction.
         voxel_ml: The volume of a voxel in ml.
     """
-    return _voxels_of_separate_components(prediction, truth) * voxel_ml
+    return _count_unmatched_voxels(prediction, truth) * voxel_ml
 
 
 def false_negative_volume_ml(truth: Mask, prediction: Mask, voxel_ml: float) -> float:
@@ -165,11 +165,11 @@ def false_negative_volume_ml(truth: Mask, prediction: Mask, voxel_ml: float) -> 
         prediction: The prediction.
         voxel_ml: The volume of a voxel in ml.
     """
-    return _voxels_of_separate_components(truth, prediction) * voxel_ml
+    return _count_unmatched_voxels(truth, prediction) * voxel_ml
 
 
-def _voxels_of_separate_components(mask: Mask, reference: Mask) -> int:
-    """Returns the number of voxels in the components of a mask that do not overlap a second mask."""
+def _count_unmatched_voxels(mask: Mask, reference: Mask) -> int:
+    """Returns the number of voxels in the components of a mask that do not overlap a reference mask."""
     components, count = ndimage.label(mask, _CONNECTIVITY_18)
     voxels = np.bincount(components[mask], minlength=count + 1)
     voxels[np.unique(components[mask & reference])] = 0

@@ -1,4 +1,4 @@
-"""Normalized surface Dice: the part of two surfaces that is within a tolerance of the other (Nikolov et al. 2018)."""
+"""Normalized surface Dice: the fraction of two surfaces that is close to the other surface (Nikolov et al. 2018)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def surface_dice(
         tolerance_mm: The largest distance at which surfaces are treated as equal.
     """
     near = total = 0.0
-    for box, member in _neighbourhoods(truth | prediction, spacing, tolerance_mm):
-        box_near, box_total = _surface_areas(truth[box] & member, prediction[box] & member, spacing, tolerance_mm)
+    for box, members in _neighbourhoods(truth | prediction, spacing, tolerance_mm):
+        box_near, box_total = _surface_areas(truth[box] & members, prediction[box] & members, spacing, tolerance_mm)
         near, total = near + box_near, total + box_total
     return near / total if total else 1.0
 
@@ -55,10 +55,10 @@ def _neighbourhoods(mask: Mask, spacing: tuple[float, ...], tolerance_mm: float)
             slice(part.start * size, min(part.stop * size, count))
             for part, size, count in zip(region.box, sizes, mask.shape, strict=True)
         )
-        member = region.mask
+        members = region.mask
         for axis, size in enumerate(sizes):
-            member = member.repeat(size, axis)
-        yield (i, j, k), member[: i.stop - i.start, : j.stop - j.start, : k.stop - k.start]
+            members = members.repeat(size, axis)
+        yield (i, j, k), members[: i.stop - i.start, : j.stop - j.start, : k.stop - k.start]
 
 
 def _nonempty_blocks(mask: Mask, sizes: list[int]) -> Mask:

@@ -15,7 +15,7 @@ from clickseg.core.arrays import Mask, Triple
 from clickseg.core.errors import InputError
 from clickseg.core.progress import Progress
 from clickseg.datasets.case import LabelledCase
-from clickseg.evaluation.protocols import Protocol, User
+from clickseg.evaluation.protocols import Protocol, SimulatedUser
 from clickseg.evaluation.scores import (
     Curve,
     Metrics,
@@ -60,15 +60,15 @@ class Trial:
         labels: The name of each class, by its number.
         truths: The ground truth of each class, by its number.
         users: The simulated user of each class, by its number.
-        accepted: The classes and polarities of clicks that the model accepts; other clicks are not made.
+        accepted_clicks: The classes and polarities of clicks that the model accepts; other clicks are not made.
         spacing: The voxel spacing along each axis, in mm.
         protocol: The protocol.
     """
 
     labels: Mapping[int, str]
     truths: Mapping[int, Mask]
-    users: Mapping[int, User]
-    accepted: frozenset[tuple[str, Polarity]]
+    users: Mapping[int, SimulatedUser]
+    accepted_clicks: frozenset[tuple[str, Polarity]]
     spacing: tuple[float, ...]
     protocol: Protocol
 
@@ -101,7 +101,7 @@ class Trial:
             (number, click)
             for number, user in self.users.items()
             for click in user(step, method.mask(number))
-            if (self.labels[number], click.polarity) in self.accepted
+            if (self.labels[number], click.polarity) in self.accepted_clicks
         ]
 
     def _first_score(self, number: int, method: Method, cost: StepCost) -> Score:
@@ -113,8 +113,8 @@ class Trial:
         polarities = [click.polarity for click_number, click in clicks if click_number == number]
         return Score(
             previous.step + 1,
-            previous.foreground + polarities.count(Polarity.FOREGROUND),
-            previous.background + polarities.count(Polarity.BACKGROUND),
+            previous.foreground_clicks + polarities.count(Polarity.FOREGROUND),
+            previous.background_clicks + polarities.count(Polarity.BACKGROUND),
             self._metrics(number, method) if clicks else previous.metrics,
             cost,
         )
@@ -137,15 +137,15 @@ def make_trial(case: LabelledCase, spec: ModelSpec, protocol: Protocol) -> Trial
     """
     truth, image = case.truth.array, case.images[0]
     if truth.shape != image.volume.array.shape:
-        raise InputError(f"truth: expected {image.volume.array.shape} voxels, got {truth.shape}")
+        raise InputError(f"ground truth: expected {image.volume.array.shape} voxels, got {truth.shape}")
     if truth.max() > len(spec.classes):
-        raise InputError(f"truth: expected classes 0 to {len(spec.classes)}, got {truth.max()}")
+        raise InputError(f"ground truth: expected class numbers 0 to {len(spec.classes)}, got {truth.max()}")
     truths = {number: truth == number for number in range(1, len(spec.classes) + 1)}
     return Trial(
         labels={number: class_spec.name for number, class_spec in enumerate(spec.classes, 1)},
         truths=truths,
         users={number: protocol.user(class_truth, image) for number, class_truth in truths.items()},
-        accepted=spec.accepted_clicks,
+        accepted_clicks=spec.accepted_clicks,
         spacing=tuple(float(step) for step in case.truth.spacing),
         protocol=protocol,
     )
@@ -169,24 +169,24 @@ def compute_metrics(truth: Mask, prediction: Mask, spacing: tuple[float, ...]) -
 
 
 class SessionMethod:
-    """A model as a method, through a session as users have it."""
+    """The method that uses a model, through the same session that users have."""
 
-    def __init__(self, session: Session, case: LabelledCase, spec: ModelSpec, opened: float) -> None:
+    def __init__(self, session: Session, case: LabelledCase, spec: ModelSpec, start_s: float) -> None:
         """Wraps a session that was just opened.
 
         Args:
             session: The session.
             case: The case that the session was opened for.
             spec: The model.
-            opened: The time at which its opening began (``time.perf_counter``).
+            start_s: When the opening of the session began, in seconds of ``time.perf_counter``.
         """
-        self._session, self._spec, self._opened = session, spec, opened
+        self._session, self._spec, self._start_s = session, spec, start_s
         self._geometry = case.truth.get_geometry()
 
     def start(self) -> StepCost:
         """Waits until the network has run on all windows."""
         self._session.wait()
-        return StepCost(time.perf_counter() - self._opened, self._session.window_count)
+        return StepCost(time.perf_counter() - self._start_s, self._session.window_count)
 
     def add_clicks(self, clicks: Sequence[ClassClick]) -> StepCost:
         """Adds clicks to the session."""

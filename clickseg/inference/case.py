@@ -34,7 +34,7 @@ class Case:
     predecessors: tuple[Predecessor, ...] = ()
 
     @property
-    def reference(self) -> SeriesVolume:
+    def reference_series(self) -> SeriesVolume:
         """The series that the result refers to."""
         return self.series[0]
 
@@ -60,13 +60,13 @@ class WindowSummary:
 
     Attributes:
         count: The number of windows.
-        reused: Windows with constant input that reused the output of an equal window.
-        logits: Where the logits were blended: ``gpu``, ``memory``, or ``disk`` if memory was too small.
+        reused: The number of windows with constant input that reused the output of an equal window.
+        logits_storage: Where the logits were blended: ``gpu``, ``memory``, or ``disk`` if memory was too small.
     """
 
     count: int
     reused: int
-    logits: str
+    logits_storage: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class PredictedCase:
 
     Attributes:
         case: The case.
-        labels: The label map on the grid of the reference series.
+        labels: The label map on the grid of the reference series [K, J, I].
         engine: The engine fingerprint.
         weights: The files of the network; the first contains the weights.
         windows: A summary of the windows that cover the model grid.

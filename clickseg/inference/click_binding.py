@@ -44,10 +44,10 @@ def bind_clicks(clicks: Clicks, spec: ModelSpec, geometry: hd.VolumeGeometry, se
 
 
 def _check_series_and_frame(clicks: Clicks, geometry: hd.VolumeGeometry, series_uid: str) -> None:
-    frame = clicks.frame_of_reference_uid
-    if frame is not None and frame != geometry.frame_of_reference_uid:
+    frame_uid = clicks.frame_of_reference_uid
+    if frame_uid is not None and frame_uid != geometry.frame_of_reference_uid:
         raise ClickError(
-            f"{clicks.source}: frame_of_reference_uid: expected {geometry.frame_of_reference_uid}, got {frame}"
+            f"{clicks.source}: frame_of_reference_uid: expected {geometry.frame_of_reference_uid}, got {frame_uid}"
         )
     if clicks.series_instance_uid is not None and clicks.series_instance_uid != series_uid:
         raise ClickError(
@@ -66,8 +66,7 @@ def _bind_click(click: Click, context: str, spec: ModelSpec, geometry: hd.Volume
 def _resolve_class(label: str, context: str, spec: ModelSpec) -> str:
     """Returns the class that a label names; a trailing number such as in ``lesion-3`` is ignored.
 
-    A generic label means the only class with foreground clicks. A label that is a number is a channel number, as in
-    label maps.
+    A generic label stands for the only class with foreground clicks. A label that is a number is a channel number.
     """
     by_name = {name.casefold(): entry.name for entry in spec.classes for name in (entry.name, *entry.aliases)}
     by_channel = {str(entry.channel): entry.name for entry in spec.classes}
@@ -81,11 +80,10 @@ def _resolve_class(label: str, context: str, spec: ModelSpec) -> str:
     if specific:
         raise ClickError(
             f"{context}: unknown label {label!r:.80}: expected one of {', '.join(names)}",
-            hint="clickseg models lists all labels; a point without label gets the name of its list, which is the name "
-            "of the file",
+            hint="clickseg models lists all labels; a point without a label has the name of its file as label",
         )
     if len(names) != 1:
-        raise ClickError(f"{context}: no label, and the model has several: expected one of {', '.join(names)}")
+        raise ClickError(f"{context}: no label, and the model has several classes: expected one of {', '.join(names)}")
     return names[0]
 
 

@@ -33,7 +33,7 @@ from clickseg.core.cache import CacheEntry
 from clickseg.core.owned_files import has_file_owners, is_trusted_file
 from clickseg.inference import loops
 from clickseg.inference.loops import Loops, compile_loops
-from clickseg.inference.resample import Neighbours
+from clickseg.inference.resample import TrilinearWeights
 
 logger = logging.getLogger(__name__)
 
@@ -89,19 +89,21 @@ class CompiledKernels:
         highest: Float32Array,
         labels: LabelArray,
         planes: Float32Array,
-        neighbours: Neighbours,
-        numbers: LabelArray,
+        interpolation: TrilinearWeights,
+        class_numbers: LabelArray,
     ) -> None:
         """See ``Kernels``."""
         self._run_in_threads(
             highest.shape[0] * highest.shape[1],
-            partial(self._loops.argmax, highest, labels, planes, *neighbours, numbers),
+            partial(self._loops.argmax, highest, labels, planes, *interpolation, class_numbers),
         )
 
-    def threshold(self, bits: LabelArray, planes: Float32Array, neighbours: Neighbours, first_bit: int) -> None:
+    def threshold(
+        self, bits: LabelArray, planes: Float32Array, interpolation: TrilinearWeights, first_bit: int
+    ) -> None:
         """See ``Kernels``."""
         self._run_in_threads(
-            bits.shape[0] * bits.shape[1], partial(self._loops.threshold, bits, planes, *neighbours, first_bit)
+            bits.shape[0] * bits.shape[1], partial(self._loops.threshold, bits, planes, *interpolation, first_bit)
         )
 
     def _run_in_threads(self, count: int, run: Callable[[int, int], Any]) -> list[Any]:
@@ -120,14 +122,14 @@ def load_loops(cache: Path | None) -> Loops:
     if cache is None or not has_file_owners():
         return compile_loops(use_cache=False)
     try:
-        slot = CacheEntry(cache, "numba", _cache_key(), ".zip")
+        entry = CacheEntry(cache, "numba", _cache_key(), ".zip")
         with tempfile.TemporaryDirectory() as folder, _numba_cache_dir(folder):
-            content = slot.read(is_trusted_file)
+            content = entry.read(is_trusted_file)
             if content is not None:
                 _unpack_archive(content, Path(folder))
             compiled = compile_loops(use_cache=True)
             if content is None:
-                slot.write(_pack_folder(Path(folder)))
+                entry.write(_pack_folder(Path(folder)))
             return compiled
     except (OSError, RuntimeError) as error:  # no writable folder, which Numba reports as RuntimeError
         logger.debug("compiled loops are not cached: %s", error)

@@ -37,8 +37,8 @@ def rasterize_clicks(
         for voxels, channel in zip(channel_balls, guidance.channels, strict=True):
             if (click.label, click.polarity) in channel.takes:
                 voxels.append(ball)
-    none = np.empty((0, 3), dtype=np.intp)
-    return tuple(np.concatenate([none, *voxels]) for voxels in channel_balls)
+    no_voxels = np.empty((0, 3), dtype=np.intp)
+    return tuple(np.concatenate([no_voxels, *voxels]) for voxels in channel_balls)
 
 
 def positions_to_voxels(positions_mm: ArrayLike, geometry: hd.VolumeGeometry | hd.Volume) -> IndexArray:
@@ -57,7 +57,7 @@ def ball_offsets(radius_vox: float) -> IndexArray:
 
 
 def voxels_inside(voxels: IndexArray, shape: Sequence[int]) -> IndexArray:
-    """Returns the voxels [N, 3] that are inside an array of some shape."""
+    """Returns the voxels [N, 3] that are inside an array of a shape."""
     voxels_in_array: IndexArray = voxels[((voxels >= 0) & (voxels < shape)).all(axis=1)]
     return voxels_in_array
 

@@ -1,4 +1,4 @@
-"""Incremental inference: runs only the windows whose input changed, and recomputes only the labels that they reach."""
+"""Incremental inference: runs only the windows whose input changed, and recomputes only the labels that they affect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from clickseg.core.memory import Memory
 from clickseg.core.progress import Progress
 from clickseg.inference import guidance
 from clickseg.inference.case import PreprocessedCase
-from clickseg.inference.decision import Decision, label_logit_channels
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental_inputs import (
     Masks,
@@ -29,6 +28,7 @@ from clickseg.inference.incremental_inputs import (
 )
 from clickseg.inference.incremental_logits import make_logits_store
 from clickseg.inference.kernels import KernelChoice, NumpyKernels
+from clickseg.inference.label_assignment import LabelAssigner, label_logit_channels
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitching_choice import StitchingChoice
@@ -41,7 +41,7 @@ class Persistence:
 
     Attributes:
         folder: The folder for both.
-        digest: SHA-256 over everything that they depend on, except the clicks.
+        digest: SHA-256 over everything that logits and masks depend on, except the clicks.
     """
 
     folder: Path
@@ -59,9 +59,9 @@ class IncrementalInference:
 
     Attributes:
         grid: The windows.
-        run_count: How many windows the last update ran.
-        reused: How many windows the last update did not run, because another window with the same constant input had
-            been run.
+        windows_run: The number of windows that the last update ran.
+        windows_reused: The number of windows that the last update did not run, because another window with the same
+            constant input had been run.
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class IncrementalInference:
         """
         spec, model_grid = preprocessed.case.package.spec, preprocessed.geometry
         window, device = SlidingWindow(preprocessed.inputs, spec), device or array_device(engine.device)
-        self.grid, self.run_count, self.reused = window.grid, 0, 0
+        self.grid, self.windows_run, self.windows_reused = window.grid, 0, 0
         self._spec, self._geometry, self._engine = spec, model_grid, engine
         self._memory, self._device = memory, device
-        self._kernels = choose_kernels(window.additions) if device.is_host else NumpyKernels()
-        source_grid = preprocessed.case.reference.volume.get_geometry()
+        self._kernels = choose_kernels(window.addition_count) if device.is_host else NumpyKernels()
+        source_grid = preprocessed.case.reference_series.volume.get_geometry()
         targets = [source_grid, *([model_grid] if spec.previous_mask else [])]
         with device.activate():
-            self._decisions = [
-                Decision(model_grid, target, spec, self.grid.axis, self._kernels, device) for target in targets
+            self._assigners = [
+                LabelAssigner(model_grid, target, spec, self.grid.axis, self._kernels, device) for target in targets
             ]
         folder, digest = (persistence.folder, persistence.digest) if persistence else (None, b"")
         self._logits = make_logits_store(
@@ -125,7 +125,7 @@ class IncrementalInference:
     @property
     def labels(self) -> LabelMap:
         """The label map on the source grid [K, J, I]; the next update changes it in place."""
-        return self._decisions[0].label_map()
+        return self._assigners[0].label_map()
 
     @property
     def logits_storage(self) -> str:
@@ -134,7 +134,7 @@ class IncrementalInference:
 
     @property
     def pending_bytes(self) -> int:
-        """How much more memory the stored logits will need."""
+        """The memory that the stored logits will need in addition to what they use now."""
         return self._logits.pending_bytes
 
     def close(self) -> None:
@@ -170,7 +170,7 @@ class IncrementalInference:
             return
         if not self.is_current_for(points):
             self.update_clicks(points, progress)
-        self.run_count = self.reused = 0
+        self.windows_run = self.windows_reused = 0
         self._update_boxes(self._input, [self._full_grid], progress)
 
     def update_clicks(self, points: ClickSequence, progress: Progress) -> Box | None:
@@ -190,7 +190,7 @@ class IncrementalInference:
             EngineError: The network fails.
             OutputError: Logits or masks cannot be stored.
         """
-        self.run_count = self.reused = 0
+        self.windows_run = self.windows_reused = 0
         updated: list[Box] = []
         masks, runs = self._plan_runs(points)
         for run_points in runs:
@@ -251,7 +251,7 @@ class IncrementalInference:
             with self._device.activate():
                 updated.append(self._update_box(target, box, progress))
         if self._spec.previous_mask:
-            self._masks.put(target.points, mask_channels(self._decisions[1].label_map(), self._spec))
+            self._masks.put(target.points, mask_channels(self._assigners[1].label_map(), self._spec))
         self._input, self._unfinished = target, None
         return updated
 
@@ -260,27 +260,27 @@ class IncrementalInference:
         self._logits.keys = target.keys
         window, self._stitch = SlidingWindow(target.inputs, self._spec, self._logits), self._make_stitch_choice()
         expanded = expand_box(box, self.grid.shape)  # a label between two voxels depends on both
-        target_boxes = [decision.begin_update(expanded, box) for decision in self._decisions]
+        target_boxes = [assigner.begin_update(expanded, box) for assigner in self._assigners]
         labels = [
-            decision.label_map().array[target_box]
-            for decision, target_box in zip(self._decisions, target_boxes, strict=True)
+            assigner.label_map().array[target_box]
+            for assigner, target_box in zip(self._assigners, target_boxes, strict=True)
         ]
         old_labels, old_unfinished = [view.copy() for view in labels], self._unfinished
         self._unfinished = bounding_box([box, old_unfinished] if old_unfinished else [box])
         try:
             for planes in window.blended_planes(self._engine, self._kernels, progress, self._stitch, expanded):
-                for decision in self._decisions:
-                    decision.update(planes)
+                for assigner in self._assigners:
+                    assigner.update(planes)
         except BaseException:
             for view, old in zip(labels, old_labels, strict=True):
                 view[...] = old
             self._unfinished = old_unfinished
             raise
-        self.run_count += window.run_count
-        self.reused += window.reused
+        self.windows_run += window.windows_run
+        self.windows_reused += window.windows_reused
         return target_boxes[0]
 
     def _make_stitch_choice(self) -> StitchingChoice:
         """Returns the choice of where logits are blended; reserves memory for the label maps and the stored logits."""
-        needed_bytes = sum(decision.bytes_needed for decision in self._decisions)
+        needed_bytes = sum(assigner.bytes_needed for assigner in self._assigners)
         return StitchingChoice(self._memory, needed_bytes + self.pending_bytes, self._device)

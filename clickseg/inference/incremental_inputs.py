@@ -27,11 +27,11 @@ from clickseg.inference.model_input import ModelInput
 from clickseg.inference.windows import Window, WindowGrid
 from clickseg.models.spec import GuidanceSpec, ModelSpec
 
-Keys = Mapping[Triple, bytes]
+WindowKeys = Mapping[Triple, bytes]
 """A digest of clicks and masks for each window, by its first voxel; the images of a session never change."""
 
 Masks = tuple[Mask, ...]
-"""For each mask channel the voxels [I, J, K] of the model grid that are 1."""
+"""The mask of each mask channel [I, J, K] on the model grid."""
 
 EMPTY_KEY = b""
 """The key of a window without clicks and without mask voxels."""
@@ -52,16 +52,16 @@ class NetworkInput:
 
     points: ClickSequence
     inputs: ModelInput
-    keys: Keys
+    keys: WindowKeys
 
 
-def empty_keys(grid: WindowGrid) -> Keys:
+def empty_keys(grid: WindowGrid) -> WindowKeys:
     """Returns the keys of windows without clicks and without mask voxels."""
     return {window.start: EMPTY_KEY for window in grid}
 
 
 def window_key(window: Window, inputs: ModelInput) -> bytes:
-    """Returns the key of a window."""
+    """Returns the key of a window: a digest of the clicks and masks inside it."""
     balls = [_unique_voxels(voxels_inside(ball - window.start, window.roi), window.roi) for ball in inputs.click_voxels]
     masks = [mask[window.volume_box] for mask in inputs.masks]
     if not any(len(ball) for ball in balls) and not any(mask.any() for mask in masks):

@@ -16,7 +16,7 @@ from clickseg.core.checksum_folder import CHECKSUM_BYTES, ChecksumFolder
 from clickseg.core.device import Device
 from clickseg.core.memory import Memory
 from clickseg.core.scratch import ScratchFile
-from clickseg.inference.incremental_inputs import Keys
+from clickseg.inference.incremental_inputs import WindowKeys
 from clickseg.inference.sliding_window import NullStore
 from clickseg.inference.windows import Window
 
@@ -66,7 +66,7 @@ class MemoryStore:
         keys: The key of the current input of each window.
     """
 
-    def __init__(self, keys: Keys, shape: Sequence[int]) -> None:
+    def __init__(self, keys: WindowKeys, shape: Sequence[int]) -> None:
         """Creates an empty store.
 
         Args:
@@ -79,7 +79,7 @@ class MemoryStore:
 
     @property
     def pending_bytes(self) -> int:
-        """How much more memory the logits will need."""
+        """The memory that the logits will need in addition to what they use now."""
         return (_MAX_VERSIONS * len(self.keys) - len(self._logits)) * self._window_bytes
 
     def has(self, window: Window) -> bool:
@@ -109,7 +109,7 @@ class ScratchStore:
 
     pending_bytes = 0
 
-    def __init__(self, keys: Keys, folder: Path, shape: Sequence[int]) -> None:
+    def __init__(self, keys: WindowKeys, folder: Path, shape: Sequence[int]) -> None:
         """Opens the file.
 
         Args:
@@ -170,7 +170,7 @@ class DiskStore:
 
     pending_bytes = 0
 
-    def __init__(self, keys: Keys, folder: Path, shape: Sequence[int], session_digest: bytes) -> None:
+    def __init__(self, keys: WindowKeys, folder: Path, shape: Sequence[int], session_digest: bytes) -> None:
         """Creates the folder.
 
         Args:
@@ -239,7 +239,13 @@ AnyLogitsStore = MemoryStore | ScratchStore | DiskStore | NullStore
 
 
 def make_logits_store(
-    keys: Keys, shape: Sequence[int], *, device: Device, memory: Memory, folder: Path | None, session_digest: bytes
+    keys: WindowKeys,
+    shape: Sequence[int],
+    *,
+    device: Device,
+    memory: Memory,
+    folder: Path | None,
+    session_digest: bytes,
 ) -> AnyLogitsStore:
     """Returns a store for logits: in memory if all windows fit, else on disk if they fit, else a store without content.
 

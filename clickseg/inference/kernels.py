@@ -16,10 +16,10 @@ import numpy as np
 
 from clickseg.core.arrays import Box, Float32Array, LabelArray, Triple
 from clickseg.core.machine import processor_count
-from clickseg.inference.resample import Neighbours, lerp
+from clickseg.inference.resample import TrilinearWeights, lerp
 
-_MIN_ADDITIONS_TO_COMPILE = 1 << 27
-"""Number of additions of a logit from which compiling saves more time than it takes."""
+_MIN_ADDITION_COUNT_TO_COMPILE = 1 << 27
+"""The number of additions of a logit from which compiling saves more time than it needs."""
 
 
 class Kernels(Protocol):
@@ -41,8 +41,8 @@ class Kernels(Protocol):
             weight_sums: Sums of weights [I, J, K]; changed.
             logits: The logits of one window [C, I, J, K].
             weights: The weight of each voxel of a window [I, J, K].
-            position: The first voxel of the part in ``sums``.
-            part: The part of the window that is added.
+            position: The first voxel of the part in ``sums`` [I, J, K].
+            part: The part of the window that is added, in coordinates of the window.
         """
         ...
 
@@ -56,7 +56,7 @@ class Kernels(Protocol):
             weight_sums: Sums of weights [I, J, K]; changed.
             axis: The axis perpendicular to the planes.
             first: The first plane along that axis.
-            planes: The means [N, C, P, Q]; written.
+            planes: The means of N planes of P x Q voxels [N, C, P, Q]; overwritten.
 
         Returns:
             Whether all means are finite numbers.
@@ -68,8 +68,8 @@ class Kernels(Protocol):
         highest: Float32Array,
         labels: LabelArray,
         planes: Float32Array,
-        neighbours: Neighbours,
-        numbers: LabelArray,
+        interpolation: TrilinearWeights,
+        class_numbers: LabelArray,
     ) -> None:
         """Assigns the class of the channel with the highest logit to each voxel of source planes; ties: the first.
 
@@ -77,19 +77,21 @@ class Kernels(Protocol):
             highest: The highest logit of the channels before [N, R, S]; changed.
             labels: The class number of that channel [N, R, S]; changed.
             planes: Logits on the model grid [M, C, P, Q].
-            neighbours: The position of the N x R x S source voxels between the voxels of ``planes``.
-            numbers: The class number of each channel.
+            interpolation: The weights of the N x R x S source voxels between the voxels of ``planes``.
+            class_numbers: The class number of each channel.
         """
         ...
 
-    def threshold(self, bits: LabelArray, planes: Float32Array, neighbours: Neighbours, first_bit: int) -> None:
+    def threshold(
+        self, bits: LabelArray, planes: Float32Array, interpolation: TrilinearWeights, first_bit: int
+    ) -> None:
         """Sets, in each voxel of source planes, the bit of each channel whose logit is above 0.
 
         Args:
-            bits: Bits of the channels [N, R, S, bytes]; changed.
+            bits: The bits of the channels [N, R, S, bytes]: bit b is bit b % 8 of byte b // 8; changed.
             planes: Logits on the model grid [M, C, P, Q].
-            neighbours: The position of the N x R x S source voxels between the voxels of ``planes``.
-            first_bit: The bit of the first channel.
+            interpolation: The weights of the N x R x S source voxels between the voxels of ``planes``.
+            first_bit: The number of the bit of the first channel.
         """
         ...
 
@@ -98,7 +100,7 @@ class Kernels(Protocol):
 class NumpyKernels:
     """The loops in NumPy, without compilation, which is slower; on a GPU the same calls run in CuPy.
 
-    The linear weights across planes (``neighbours.planes``) are on the host, everything else is where the arrays are.
+    ``interpolation.planes`` is on the host; all other weights are on the device of the arrays.
     """
 
     def add_window(
@@ -132,26 +134,28 @@ class NumpyKernels:
         highest: Float32Array,
         labels: LabelArray,
         planes: Float32Array,
-        neighbours: Neighbours,
-        numbers: LabelArray,
+        interpolation: TrilinearWeights,
+        class_numbers: LabelArray,
     ) -> None:
         """See ``Kernels``."""
-        for plane, logits in enumerate(_interpolate_planes(planes, neighbours)):
+        for plane, logits in enumerate(_interpolate_planes(planes, interpolation)):
             channel, maximum, previous = logits.argmax(axis=0), logits.max(axis=0), highest[plane]
-            labels[plane] = np.where(maximum > previous, numbers[channel], labels[plane])
+            labels[plane] = np.where(maximum > previous, class_numbers[channel], labels[plane])
             np.maximum(previous, maximum, out=previous)
 
-    def threshold(self, bits: LabelArray, planes: Float32Array, neighbours: Neighbours, first_bit: int) -> None:
+    def threshold(
+        self, bits: LabelArray, planes: Float32Array, interpolation: TrilinearWeights, first_bit: int
+    ) -> None:
         """See ``Kernels``."""
-        for plane, logits in enumerate(_interpolate_planes(planes, neighbours)):
+        for plane, logits in enumerate(_interpolate_planes(planes, interpolation)):
             for bit, values in enumerate(logits, first_bit):
                 bits[plane, ..., bit // 8] |= (values > 0).astype(np.uint8) << np.uint8(bit % 8)
 
 
-def _interpolate_planes(planes: Float32Array, neighbours: Neighbours) -> Iterator[Float32Array]:
+def _interpolate_planes(planes: Float32Array, interpolation: TrilinearWeights) -> Iterator[Float32Array]:
     """Yields source planes [C, R, S] from planes [C, P, Q]: interpolated across planes, then along rows and columns."""
-    rows, columns = neighbours.rows, neighbours.columns
-    for lower, upper, weight in zip(*neighbours.planes, strict=True):
+    rows, columns = interpolation.rows, interpolation.columns
+    for lower, upper, weight in zip(*interpolation.planes, strict=True):
         plane = lerp(planes[lower], planes[upper], weight)
         plane = lerp(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
         yield lerp(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
@@ -169,13 +173,13 @@ class KernelChoice:
         self._cache = cache
         self._compiled: Kernels | None = None
 
-    def __call__(self, additions: int) -> Kernels:
+    def __call__(self, addition_count: int) -> Kernels:
         """Returns the kernels for a job; the result has the same bytes with all kernels.
 
         Args:
-            additions: The number of logits that will be added.
+            addition_count: The number of logits that will be added.
         """
-        if additions < _MIN_ADDITIONS_TO_COMPILE or importlib.util.find_spec("numba") is None:
+        if addition_count < _MIN_ADDITION_COUNT_TO_COMPILE or importlib.util.find_spec("numba") is None:
             return NumpyKernels()
         if self._compiled is None:
             from clickseg.inference.compiled import CompiledKernels

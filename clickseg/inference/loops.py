@@ -38,7 +38,7 @@ def compile_loops(*, use_cache: bool) -> Loops:
         use_cache: Whether Numba reads compiled loops from its cache folder, and writes them to it.
     """
     axis_weights = numba.typeof(LinearWeights(np.zeros(1, np.intp), np.zeros(1, np.intp), np.zeros(1, np.float32)))
-    triple, lines, neighbours = numba.types.UniTuple(int64, 3), (int64, int64), (axis_weights,) * 3
+    triple, lines, interpolation = numba.types.UniTuple(int64, 3), (int64, int64), (axis_weights,) * 3
     volume, volumes = float32[:, :, ::1], float32[:, :, :, ::1]
     strided, strided_volumes = float32[:, :, :], float32[:, :, :, :]
 
@@ -55,9 +55,12 @@ def compile_loops(*, use_cache: bool) -> Loops:
         divide_rows=compile_loop(_divide_rows, (volumes, strided, volumes, int64, *lines)),
         argmax=compile_loop(
             _argmax,
-            *((volume, numbers[:, :, ::1], volumes, *neighbours, numbers[::1], *lines) for numbers in (uint8, uint16)),
+            *(
+                (volume, numbers[:, :, ::1], volumes, *interpolation, numbers[::1], *lines)
+                for numbers in (uint8, uint16)
+            ),
         ),
-        threshold=compile_loop(_threshold, (uint8[:, :, :, ::1], volumes, *neighbours, int64, *lines)),
+        threshold=compile_loop(_threshold, (uint8[:, :, :, ::1], volumes, *interpolation, int64, *lines)),
     )
 
 

@@ -21,7 +21,7 @@ PEAK_RADIUS_MM = 10 * (3 / (4 * math.pi)) ** (1 / 3)
 """The radius of a sphere of 1 ml."""
 
 BLOCK_SLICES = 16
-"""Number of slices that are measured together; only blocks that contain a change are measured again."""
+"""The number of slices of a block; only blocks that contain a change are measured again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +171,10 @@ def _sphere_means(
     """Returns the mean over a sphere around each voxel of a box, by convolution; voxels outside the image are ignored.
 
     Args:
-        array: The image.
+        array: The image [K, J, I].
         low: The first voxel of the box.
-        high: The voxel after the last one of the box.
-        offsets: The voxels of the sphere, relative to its centre.
+        high: The voxel after the last voxel of the box.
+        offsets: The voxels of the sphere [N, 3], relative to its centre.
         reach: The largest offset along each axis.
     """
     from scipy.fft import irfftn, next_fast_len, rfftn

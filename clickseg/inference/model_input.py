@@ -26,7 +26,7 @@ from clickseg.inference.intensity import Scaler
 from clickseg.inference.windows import Window
 
 _PLANES_PER_STEP = 16
-"""Number of planes that are computed at once, so that temporary memory does not grow with the window."""
+"""The number of planes that are computed at once, so that temporary memory does not grow with the window."""
 
 _EMPTY_BOX: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
 
@@ -61,7 +61,9 @@ class ModelInput:
         return np.stack([image.crop(box) for image in self.images])
 
     def window_input(self, window: Window, images: Float32Array) -> Float32Array:
-        """Returns the input of the network for one window [C + G + M, I, J, K]; voxels outside the volume are 0.
+        """Returns the input of the network for one window; voxels outside the volume are 0.
+
+        The channels [C + G + M, I, J, K] are C images, G guidance channels and M masks.
 
         Args:
             window: The window.
@@ -156,7 +158,7 @@ class ImageBuffer:
 
         Args:
             inputs: The images.
-            axis: The axis [I, J, K] along which one layer follows another.
+            axis: The axis (0, 1 or 2 for I, J, K) along which one layer follows another.
         """
         self._inputs, self._axis = inputs, axis
         self._box = _EMPTY_BOX

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clickseg.core.arrays import Box
 
 _DIRECTIONS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
-"""For each letter the patient axis (LPS) and the sign along it."""
+"""By letter: the number of the patient axis in LPS, and the sign along this axis."""
 
 Grid = TypeVar("Grid", hd.Volume, hd.VolumeGeometry)
 

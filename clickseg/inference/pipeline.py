@@ -13,10 +13,10 @@ from clickseg.core.label_map import LabelMap
 from clickseg.core.memory import Memory
 from clickseg.core.progress import Progress
 from clickseg.inference.case import CaseResult, PredictedCase, PreprocessedCase, WindowSummary
-from clickseg.inference.decision import Decision, label_logit_channels
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.kernels import KernelChoice, NumpyKernels
+from clickseg.inference.label_assignment import LabelAssigner, label_logit_channels
 from clickseg.inference.measurements import MeasurementCache
 from clickseg.inference.postprocess import Removal, postprocess
 from clickseg.inference.sliding_window import SlidingWindow
@@ -31,7 +31,7 @@ def infer(
     """Runs the network window by window, and labels the voxels of the reference series.
 
     If a device runs out of memory, smaller batches are tried, then blending on the host. The engine fingerprint
-    contains the batch size; ``windows.logits`` states where the logits were blended.
+    contains the batch size; ``windows.logits_storage`` states where the logits were blended.
 
     Args:
         preprocessed: The case on the model grid.
@@ -45,9 +45,9 @@ def infer(
         MemoryLimitError: The run needs more memory than it may use.
     """
     message, hint = "", None
-    for candidate, device in _memory_fallbacks(engine):
+    for fallback_engine, device in _memory_fallbacks(engine):
         try:
-            return _infer_on_device(device, preprocessed, candidate, progress, choose_kernels, memory)
+            return _infer_on_device(device, preprocessed, fallback_engine, progress, choose_kernels, memory)
         except DeviceMemoryError as error:  # not stored: its traceback would keep the device arrays alive
             message, hint = str(error), error.hint
         logger.warning("%s: trying again with less device memory", message)
@@ -89,19 +89,21 @@ def _predict_labels(
     memory: Memory,
 ) -> tuple[LabelMap, WindowSummary]:
     """Returns the label map and the window summary; no other array stays on the device."""
-    spec, source = preprocessed.case.package.spec, preprocessed.case.reference.volume.get_geometry()
+    spec, source = preprocessed.case.package.spec, preprocessed.case.reference_series.volume.get_geometry()
     if spec.previous_mask:
         with closing(IncrementalInference(preprocessed, engine, memory, choose_kernels, device=device)) as inference:
             inference.run_all(preprocessed.case.clicks.points, progress)
-            return inference.labels, WindowSummary(len(inference.grid), inference.reused, inference.logits_storage)
+            return inference.labels, WindowSummary(
+                len(inference.grid), inference.windows_reused, inference.logits_storage
+            )
     window = SlidingWindow(preprocessed.inputs.to_device(device), spec)
-    kernels = choose_kernels(window.additions) if device.is_host else NumpyKernels()
-    decision = Decision(preprocessed.geometry, source, spec, window.grid.axis, kernels, device)
-    make_stitching = StitchingChoice(memory, decision.bytes_needed, device)
+    kernels = choose_kernels(window.addition_count) if device.is_host else NumpyKernels()
+    assigner = LabelAssigner(preprocessed.geometry, source, spec, window.grid.axis, kernels, device)
+    make_stitching = StitchingChoice(memory, assigner.bytes_needed, device)
     make_stitching.check(window.grid, label_logit_channels(spec))
     for planes in window.blended_planes(engine, kernels, progress, make_stitching):
-        decision.update(planes)
-    return decision.label_map(), WindowSummary(len(window.grid), window.reused, make_stitching.storage)
+        assigner.update(planes)
+    return assigner.label_map(), WindowSummary(len(window.grid), window.windows_reused, make_stitching.storage)
 
 
 def postprocess_and_measure(predicted: PredictedCase, *, postprocessing: bool) -> CaseResult:
@@ -109,5 +111,7 @@ def postprocess_and_measure(predicted: PredictedCase, *, postprocessing: bool) -
     case, labels = predicted.case, predicted.labels
     removed: tuple[Removal, ...] = ()
     if postprocessing:
-        labels, removed = postprocess(labels, case.reference.volume, case.clicks.points, case.package.spec)
-    return CaseResult(replace(predicted, labels=labels), removed, MeasurementCache(case.reference).measure(labels))
+        labels, removed = postprocess(labels, case.reference_series.volume, case.clicks.points, case.package.spec)
+    return CaseResult(
+        replace(predicted, labels=labels), removed, MeasurementCache(case.reference_series).measure(labels)
+    )

@@ -44,15 +44,16 @@ class Removal:
 
     Attributes:
         label: The name of the class.
-        below_min_value_ml: Volume of the voxels below ``min_value``.
-        components: Number of dropped components.
-        components_ml: Volume of the dropped components.
-        unmatched_clicks: Number of foreground clicks of the class whose balls touch no component.
+        below_min_value_ml: The volume of the voxels below ``min_value``.
+        component_count: The number of dropped components.
+        components_ml: The volume of the dropped components.
+        unmatched_clicks: The number of foreground clicks of the class that are outside all components and whose balls
+            touch no component.
     """
 
     label: str
     below_min_value_ml: float
-    components: int
+    component_count: int
     components_ml: float
     unmatched_clicks: int
 
@@ -63,7 +64,7 @@ def postprocess(
     """Applies the postprocessing of a model package.
 
     Args:
-        labels: The label map on the source grid.
+        labels: The label map on the source grid [K, J, I].
         volume: The series of the first input [K, J, I], in its unit.
         clicks: The clicks that were used.
         spec: The model, with its ``postprocessing`` rules.
@@ -86,11 +87,11 @@ def postprocess(
 def _find_dropped_voxels(
     mask: Mask, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec, label: str
 ) -> tuple[Mask, Removal]:
-    """Returns the voxels of a class that are dropped, and a summary of them."""
+    """Returns the voxels of a class that are dropped, and a summary of what is removed."""
     low = voxels_below_minimum(mask, volume.array, spec)
     components = ConnectedComponents(mask & ~low if low.any() else mask)
     dropped_components, removal = select_dropped_components(components, int(low.sum()), volume, clicks, spec, label)
-    dropped = components.mask_of(dropped_components, full_box(mask.shape))
+    dropped = components.component_mask(dropped_components, full_box(mask.shape))
     dropped |= low
     return dropped, removal
 
@@ -102,13 +103,18 @@ def voxels_below_minimum(mask: Mask, values: Float32Array, spec: ModelSpec) -> M
 
 
 def select_dropped_components(
-    components: ConnectedComponents, low: int, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec, label: str
+    components: ConnectedComponents,
+    low_voxel_count: int,
+    volume: hd.Volume,
+    clicks: Sequence[Click],
+    spec: ModelSpec,
+    label: str,
 ) -> tuple[frozenset[int], Removal]:
     """Returns the numbers of the components of a class that are dropped, and a summary of what is removed.
 
     Args:
         components: The components of the class, without voxels below ``min_value``.
-        low: The number of voxels below ``min_value``.
+        low_voxel_count: The number of voxels of the class below ``min_value``.
         volume: The source grid.
         clicks: The foreground clicks of the class.
         spec: The model.
@@ -125,11 +131,11 @@ def select_dropped_components(
     )
     dropped_ml = sum(table[number].voxel_count for number in dropped) * voxel_ml
     unmatched_clicks = sum(not hit.size for hit in hits)
-    return dropped, Removal(label, float(low * voxel_ml), len(dropped), float(dropped_ml), unmatched_clicks)
+    return dropped, Removal(label, float(low_voxel_count * voxel_ml), len(dropped), float(dropped_ml), unmatched_clicks)
 
 
 def components_at_click(click: Click, components: IntegerArray, volume: hd.Volume, spec: ModelSpec) -> IndexArray:
-    """Returns the component that contains a click, or else those that its ball touches.
+    """Returns the number of the component that contains a click, or else of those that its ball touches.
 
     The ball is used because the centre of a tumour may be necrotic, and therefore not segmented.
 
@@ -204,7 +210,7 @@ class ConnectedComponents:
         index = [int(offset) + part.start for offset, part in zip(position, box, strict=True)]
         return int(np.ravel_multi_index(index, self.numbers.shape))
 
-    def mask_of(self, chosen: Collection[int], box: Box) -> Mask:
+    def component_mask(self, chosen: Collection[int], box: Box) -> Mask:
         """Returns the voxels in a box that belong to some components.
 
         Args:
@@ -254,7 +260,7 @@ class ConnectedComponents:
         """Removes the touched components, and returns the new mask in their region: the rest of them, and the part."""
         if not touched and region == box:
             return part
-        mask = self.mask_of(touched, region)
+        mask = self.component_mask(touched, region)
         self.numbers[region][mask] = 0
         mask[to_local_box(box, region)] = part
         return mask

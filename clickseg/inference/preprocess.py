@@ -55,7 +55,7 @@ def make_case(
 def preprocess(case: Case) -> PreprocessedCase:
     """Brings a case to the model grid: resamples and scales images, and rasterizes clicks."""
     spec = case.package.spec
-    geometry = resample.model_geometry(case.reference.volume.get_geometry(), spec.grid)
+    geometry = resample.model_geometry(case.reference_series.volume.get_geometry(), spec.grid)
     images = tuple(
         _scale_image(_resample_series(series, case, geometry), input_spec.scaling)
         for series, input_spec in zip(case.series, spec.inputs, strict=True)
@@ -66,7 +66,7 @@ def preprocess(case: Case) -> PreprocessedCase:
 
 def _resample_series(series: SeriesVolume, case: Case, geometry: hd.VolumeGeometry) -> GridImage:
     """Returns a series on the model grid: the reference along its axes, others by their position in the patient."""
-    if series is case.reference:
+    if series is case.reference_series:
         return resample.ResampledImage(series.volume, case.package.spec.grid)
     return InMemoryImage(resample.resample_to_geometry(series.volume, geometry))
 

@@ -20,8 +20,8 @@ from clickseg.core.sitk import to_sitk
 from clickseg.inference.orientation import reorientation_to
 from clickseg.models.spec import GridSpec
 
-MAX_VOXELS = 1 << 31
-"""Voxels of the largest model grid that is accepted."""
+MAX_GRID_VOXELS = 1 << 31
+"""The largest model grid that is accepted, in voxels."""
 
 
 def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeometry:
@@ -36,17 +36,17 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
         its shape is the one that MONAI's ``Spacing`` gives.
 
     Raises:
-        ModelError: The grid has more than ``MAX_VOXELS`` voxels, because the model's voxels are very small.
+        ModelError: The grid has more than ``MAX_GRID_VOXELS`` voxels, because the model's voxels are very small.
     """
     oriented = reorientation_to(source, grid.orientation).apply(source)
     shape = [
         int(np.round((count - 1) * spacing / model_spacing + 1))
         for count, spacing, model_spacing in zip(oriented.spatial_shape, oriented.spacing, grid.spacing_mm, strict=True)
     ]
-    if math.prod(shape) > MAX_VOXELS:
+    if math.prod(shape) > MAX_GRID_VOXELS:
         raise ModelError(
             f"the model grid has {' x '.join(str(count) for count in shape)} voxels of {grid.spacing_mm} mm: expected "
-            f"at most {MAX_VOXELS} voxels"
+            f"at most {MAX_GRID_VOXELS} voxels"
         )
     return hd.VolumeGeometry.from_components(
         shape,
@@ -105,7 +105,10 @@ class ResampledImage:
 
 
 def resample_to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Float32Array:
-    """Resamples a volume linearly to another grid of the same frame of reference; outside it has its minimum."""
+    """Resamples a volume linearly to another grid of the same frame of reference.
+
+    Voxels outside the volume have its lowest value.
+    """
     import SimpleITK
 
     resampled = SimpleITK.Resample(
@@ -161,8 +164,8 @@ class LinearWeights(NamedTuple):
         return LinearWeights(self.lower[part] - origin, self.upper[part] - origin, self.weight[part])
 
 
-class Neighbours(NamedTuple):
-    """The position of source voxels [N, R, S] between the voxels of planes of the model grid [M, P, Q].
+class TrilinearWeights(NamedTuple):
+    """Weights of linear interpolation along three axes: source voxels [N, R, S] between model voxels [M, P, Q].
 
     Attributes:
         planes: The weights of the N source planes between the M model planes.

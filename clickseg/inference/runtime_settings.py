@@ -27,7 +27,7 @@ class RuntimeSettings:
     """The runtime of a network, and its device, precision, cache and memory.
 
     Attributes:
-        runtime: The inference runtime; ``auto`` is torch on a CUDA device, else OpenVINO, and never TensorRT.
+        runtime: The inference runtime; ``auto`` is torch on a CUDA device, else OpenVINO; never TensorRT.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: The number type of the computation; ``auto`` is f16 on CUDA, bf16 on processors that support it, else
             f32.

@@ -10,11 +10,11 @@ import numpy as np
 
 from clickseg.core.arrays import Box, Float32Array, Triple, bounding_box, full_box
 from clickseg.core.progress import Progress
-from clickseg.inference.decision import label_logit_channels, label_logits
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.kernels import Kernels
+from clickseg.inference.label_assignment import label_logit_channels, label_logits
 from clickseg.inference.model_input import ImageBuffer, ModelInput
-from clickseg.inference.stitching import MakeStitching, PlaneBlock, SlabStitching, Stitching
+from clickseg.inference.stitching import PlaneBlock, SlabStitching, Stitching, StitchingFactory
 from clickseg.inference.windows import Window, WindowGrid, importance_map
 from clickseg.models.spec import ModelSpec
 
@@ -31,7 +31,7 @@ class LogitsStore(Protocol):
         ...
 
     def put(self, window: Window, logits: Float32Array) -> None:
-        """Stores the label logits of a window; the array stays the caller's and must be copied."""
+        """Stores a copy of the label logits of a window [C, I, J, K]; the caller reuses the array."""
         ...
 
 
@@ -70,8 +70,8 @@ class SlidingWindow:
 
     Attributes:
         grid: The windows.
-        reused: Number of windows that reused the output of an equal window.
-        run_count: Number of windows that were run.
+        windows_reused: The number of windows that reused the output of an equal window.
+        windows_run: The number of windows that were run.
     """
 
     def __init__(self, inputs: ModelInput, spec: ModelSpec, store: LogitsStore | None = None) -> None:
@@ -80,18 +80,18 @@ class SlidingWindow:
         Args:
             inputs: Images and clicks on the model grid.
             spec: The model: window size, overlap, weighting, and the channels for argmax or threshold.
-            store: The logits of windows that were run before; None for none.
+            store: The logits of windows that were run before; None to run every window.
         """
         self.grid = WindowGrid.cover(inputs.shape, spec.window)
-        self.reused = self.run_count = 0
+        self.windows_reused = self.windows_run = 0
         self._inputs, self._spec = inputs, spec
         self._store = store or NullStore()
         self._last_constant: _ConstantWindow | None = None
         self._images = ImageBuffer(inputs, self.grid.axis)
 
     @property
-    def additions(self) -> int:
-        """The number of logits that are added up."""
+    def addition_count(self) -> int:
+        """The number of logits that are added for all windows."""
         return len(self.grid) * math.prod(self.grid.roi) * label_logit_channels(self._spec)
 
     def window_inputs(self) -> Iterator[Float32Array]:
@@ -105,7 +105,7 @@ class SlidingWindow:
         engine: Engine,
         kernels: Kernels,
         progress: Progress,
-        make_stitching: MakeStitching = SlabStitching,
+        make_stitching: StitchingFactory = SlabStitching,
         box: Box | None = None,
     ) -> Iterator[PlaneBlock]:
         """Yields the blended label logits, in blocks of planes perpendicular to ``grid.axis``.
@@ -125,7 +125,7 @@ class SlidingWindow:
         box = box or full_box(self.grid.shape)
         part = self.grid.restrict_to(box)
         stitching: Stitching | None = None
-        done = self.reused = self.run_count = 0
+        done = self.windows_reused = self.windows_run = 0
         self._last_constant = None  # it may be the output of another network
         for layer in part.layers():
             for window, logits in zip(layer.windows, self._window_logits(engine, layer.windows, box), strict=True):
@@ -138,7 +138,7 @@ class SlidingWindow:
             yield from stitching.finish_planes(layer.stop) if stitching else ()
 
     def _window_logits(self, engine: Engine, windows: Sequence[Window], box: Box) -> Iterator[Float32Array]:
-        """Yields the label logits of each window: stored ones unchanged, the others computed in batches.
+        """Yields the label logits of each window [C, I, J, K]: stored logits unchanged, the others computed in batches.
 
         Args:
             engine: The network.
@@ -183,10 +183,10 @@ class SlidingWindow:
         last = self._last_constant
         new = [number for number, values in enumerate(constants) if last is None or values != last.values]
         outputs = iter(_infer_padded_batch(engine, [inputs[number] for number in new]) if new else ())
-        self.run_count += len(new)
+        self.windows_run += len(new)
         for number, values in enumerate(constants):
             if last is not None and number not in new:
-                self.reused += 1
+                self.windows_reused += 1
                 yield last.logits
                 continue
             logits = label_logits(next(outputs), self._spec)

@@ -1,6 +1,6 @@
 """Blends window logits, one slab of the volume at a time: in memory (``SlabStitching``) or on disk (``DiskStitching``).
 
-The result has the same bytes in both ways.
+Both give the same bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FLOAT_BYTES = 4
 _MAX_BLOCK_BYTES = 32 << 20
 
 MAX_BLOCK_PLANES = 16
-"""Number of planes per block; it limits the memory of a block, and does not change the result."""
+"""The largest number of planes in a block; it limits the memory of a block, and does not change the result."""
 
 _MIN_BLOCK_PLANES_OF_LAST_AXIS = 8
 """Values of a plane across the last axis are not contiguous, and memory is fetched in lines of 16 values."""
@@ -34,11 +34,11 @@ _MIN_BLOCK_PLANES_OF_LAST_AXIS = 8
 
 @dataclass(frozen=True, slots=True)
 class PlaneBlock:
-    """Blended logits of some planes of the model grid.
+    """Blended logits of consecutive planes of the model grid, perpendicular to ``WindowGrid.axis``.
 
     Attributes:
-        first: The first plane, along the axis along which the volume is processed. After the first block it is the last
-            plane of the block before, so that every position between two planes is inside a block.
+        first: The index of the first plane. In all blocks except the first, this is the last plane of the block before,
+            so that every position between two planes is inside a block.
         values: Logits [N, C, P, Q], P and Q the other two axes in their order; valid until the next block.
     """
 
@@ -66,8 +66,8 @@ class Stitching(Protocol):
         ...
 
 
-MakeStitching = Callable[[WindowGrid, Float32Array, int, Kernels], Stitching]
-"""Makes a stitching from the windows, the weight of each voxel of a window [I, J, K], the channel count and kernels."""
+StitchingFactory = Callable[[WindowGrid, Float32Array, int, Kernels], Stitching]
+"""Makes a stitching from windows, the weights of a window [I, J, K], the number of channels and kernels."""
 
 
 def collect_volume(blocks: Iterable[PlaneBlock], axis: int) -> Float32Array:
@@ -287,8 +287,8 @@ class BlockBuffer:
         if not divide(values):
             raise EngineError(
                 f"the network returned values that are not finite numbers near plane {self.next_plane} of axis "
-                f"{self._axis}",
-                hint="--precision f32 does not overflow",
+                f"{self._axis} of the model grid",
+                hint="use --precision f32, whose range is larger",
             )
         previous = self.next_plane - 1
         self.next_plane += count

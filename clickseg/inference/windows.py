@@ -94,11 +94,11 @@ class WindowGrid:
         return WindowGrid((shape[0], shape[1], shape[2]), self.roi, (starts[0], starts[1], starts[2]), axis=self.axis)
 
     def windows_containing(self, voxels: IndexArray) -> tuple[Window, ...]:
-        """Returns the windows, in grid order, that contain at least one of some voxels [N, 3]."""
+        """Returns the windows, in grid order, that contain at least one of the voxels [N, 3]."""
         return tuple(window for window in self if len(voxels_inside(voxels - window.start, window.roi)))
 
     def window_at(self, start: Triple) -> Window:
-        """Returns the window with a given first voxel."""
+        """Returns the window with a first voxel [I, J, K]."""
         axes = list(zip(start, self.roi, self.shape, strict=True))
         volume_box = [slice(max(first, 0), min(first + roi, count)) for first, roi, count in axes]
         local_box = [
@@ -115,7 +115,7 @@ class Layer:
 
     Attributes:
         windows: The windows in grid order.
-        stop: The first voxel along that axis that a later window covers; the end of the volume for the last layer.
+        stop: The first plane along that axis that a later window covers; the end of the volume for the last layer.
     """
 
     windows: tuple[Window, ...]

@@ -88,7 +88,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> ModelPackage:
 
     Args:
         name_or_path: The path of a model package or of a TorchScript file; or the name of a package in ``./models`` or
-            of one that is shipped with ClickSeg. A string is a path if it contains a slash, or if a package exists at
+            of a package that is shipped with ClickSeg. A string is a path if it contains a slash or if a package is at
             that path.
 
     Raises:
@@ -107,7 +107,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> ModelPackage:
 
 
 def list_packages(paths: Sequence[ModelPath]) -> tuple[tuple[ModelPackage, ...], tuple[ModelError, ...]]:
-    """Returns the packages of the first location that contains one, and the errors of those that cannot be read.
+    """Returns the packages of the first location that contains one, and the errors of packages that cannot be read.
 
     Raises:
         ModelError: No location contains a package.
@@ -147,7 +147,7 @@ def choose_package(
 
     Args:
         packages: The packages to choose from.
-        wanted: The modalities of the series that can be segmented.
+        wanted: The modalities of the series to segment.
         available: The modalities of all series in the input, for models with several inputs.
 
     Raises:
@@ -157,7 +157,7 @@ def choose_package(
     if not suitable:
         raise ModelError(
             f"no model for {', '.join(sorted(wanted))} series: available models: {_names_and_modalities(packages)}",
-            hint="-m names a folder with other model packages",
+            hint="select a folder with other model packages with -m",
         )
     chosen = suitable if len(suitable) == 1 else [package for package in suitable if package.spec.default]
     if len(chosen) != 1:

@@ -17,8 +17,8 @@ from clickseg.models.spec import ModelSpec
 
 TORCHSCRIPT = "model.ts"
 METADATA = Path("configs", "metadata.json")
-CONFIG = Path("configs", "inference.json")
-"""Defines the torch network: the weights do not contain its complete definition."""
+INFERENCE_CONFIG = Path("configs", "inference.json")
+"""The file that defines the torch network: the weights do not contain its complete definition."""
 
 _SECTION = "clickseg"
 
@@ -80,7 +80,8 @@ class ModelPackage:
         expected = self.spec.weights.get(name) if self.path.is_dir() else digest
         if digest != expected:
             raise ModelError(
-                f"model {self.name}: {name}: expected SHA-256 {expected or 'in clickseg.weights'}, got {digest}"
+                f"model {self.name}: {name}: expected SHA-256 {expected or 'in clickseg.weights of metadata.json'}, "
+                f"got {digest}"
             )
         return WeightsFile(path, digest)
 
@@ -102,7 +103,7 @@ def is_package(path: Path) -> bool:
 
 
 def package_name(path: Path) -> str:
-    """Returns the name of a package: that of its folder, or of its TorchScript file without suffix."""
+    """Returns the name of a package: the name of its folder, or of its TorchScript file without suffix."""
     return path.resolve().name if path.is_dir() else path.stem
 
 

@@ -86,7 +86,7 @@ class ImageSpec(StrictModel):
 class AlternativeSpec(ImageSpec):
     """Another modality that the series may have.
 
-    ``min_value`` replaces that of the postprocessing, in the unit of this modality: SUV 1.5 has no meaning in CT.
+    ``min_value``, in the unit of this modality, replaces ``min_value`` of the postprocessing: SUV has no meaning in CT.
     """
 
     min_value: float | None = None
@@ -104,7 +104,7 @@ class InputSpec(ImageSpec):
 
     @property
     def image_specs(self) -> tuple[ImageSpec, ...]:
-        """The accepted images, one for each modality."""
+        """The specifications of the accepted images, one for each modality."""
         return (self, *self.alternatives)
 
     @property
@@ -141,13 +141,13 @@ class WindowSpec(StrictModel):
 
 
 class ClickChannel(StrictModel):
-    """The clicks of one guidance channel: pairs of label and polarity."""
+    """One guidance channel; ``takes`` lists the pairs of label and polarity whose clicks it contains."""
 
     takes: Annotated[tuple[tuple[str, Polarity], ...], Field(min_length=1)]
 
 
 class MaskChannel(StrictModel):
-    """The classes whose voxels are 1 in one channel, as predicted before the last click."""
+    """One channel with the result before the last click: 1 in the voxels of the classes in ``takes``."""
 
     takes: Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -203,7 +203,7 @@ class PostprocessingSpec(StrictModel):
 
 
 class ModelSpec(StrictModel):
-    """The complete ``clickseg`` section."""
+    """The complete ``clickseg`` section of a model package."""
 
     default: bool = False
     inputs: Annotated[tuple[InputSpec, ...], Field(min_length=1)]
@@ -273,7 +273,9 @@ class ModelSpec(StrictModel):
             raise ValueError(f"guidance.channels.takes: expected labels among {sorted(known)}, got {sorted(unknown)}")
         unknown = {name for channel in self.previous_mask for name in channel.takes} - known
         if unknown:
-            raise ValueError(f"guidance.previous_mask: expected classes of {sorted(known)}, got {sorted(unknown)}")
+            raise ValueError(
+                f"guidance.previous_mask.takes: expected classes among {sorted(known)}, got {sorted(unknown)}"
+            )
         return self
 
     @property

@@ -69,10 +69,10 @@ def make_documents(result: CaseResult, clock: datetime, segmentation_type: Segme
     segments = _segments(result)
     provenance = Provenance(_algorithm(result), clock, predecessor_documents(case.predecessors, case.clicks.digest))
     segmentation = make_segmentation(
-        case.reference, result.labels, case.package.spec, provenance, segmentation_type=segmentation_type
+        case.reference_series, result.labels, case.package.spec, provenance, segmentation_type=segmentation_type
     )
     structured_report = make_structured_report(
-        case.reference.sources,
+        case.reference_series.sources,
         None if segmentation is None else segmentation.dataset,
         [segment.measurements for segment in segments],
         case.clicks,

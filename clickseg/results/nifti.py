@@ -27,7 +27,7 @@ def write_nifti(result: CaseResult, path: Path) -> str:
     """
     import SimpleITK  # takes 0.25 s, and most runs do not need it
 
-    labels, volume = result.labels, result.case.reference.volume
+    labels, volume = result.labels, result.case.reference_series.volume
     if labels.is_overlapping:
         masks = [to_sitk(volume.with_array(labels.mask(n).astype(np.uint8))) for n in range(1, labels.class_count + 1)]
         image = SimpleITK.JoinSeries(masks)

@@ -23,7 +23,7 @@ from clickseg.core.version import __version__
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.case import Case
 from clickseg.inference.engines.engine import Engine
-from clickseg.models.package import CONFIG
+from clickseg.models.package import INFERENCE_CONFIG
 from clickseg.session.history import Action, History, Step
 
 SESSION_FILE = "session.json"
@@ -182,13 +182,13 @@ def session_inputs(case: Case, engine: Engine) -> SessionInputs:
     """Returns the inputs of a session, with the fingerprint of data, model, weights, engine and version."""
     package = case.package
     specification = package.spec.model_dump_json(exclude={"weights"})
-    network = package.path / CONFIG
+    network = package.path / INFERENCE_CONFIG
     fingerprint = {
         _VERSION_NAME: __version__,
         "model": f"{package.name} {package.version}",
         "model specification": hashlib.sha256(specification.encode()).hexdigest(),
         **{f"weights {weights.path.name}": weights.sha256 for weights in engine.weights},
-        **({CONFIG.name: file_sha256(network)} if network.is_file() else {}),
+        **({INFERENCE_CONFIG.name: file_sha256(network)} if network.is_file() else {}),
         **{name if name == "engine" else f"engine {name}": value for name, value in engine.describe().items()},
         **{f"series {number}": _series_sha256(series) for number, series in enumerate(case.series, 1)},
     }

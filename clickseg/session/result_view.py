@@ -208,7 +208,7 @@ class IncrementalView:
             part = _crop(self._raw, box)
             for state in self._classes:
                 low = voxels_below_minimum(part.mask(state.number), self._volume.array[box], self._spec)
-                part = part.without_voxels(state.number, low | state.components.mask_of(state.removed, box))
+                part = part.without_voxels(state.number, low | state.components.component_mask(state.removed, box))
             yield box, part.array
 
 

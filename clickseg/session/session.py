@@ -126,7 +126,7 @@ class Session:
             is_current = self._inference.is_current_for(self.clicks)
             self._state = SessionState(Validity.CLEAN if is_current else Validity.STALE, self.clicks)
             self._view = self._make_view()
-            self._measures = MeasurementCache(self._case.reference)
+            self._measures = MeasurementCache(self._case.reference_series)
             self._background = BackgroundRun(self._run_all, options.progress)
             cleanup.pop_all()
 
@@ -185,7 +185,7 @@ class Session:
             ClickError: A click is outside the series, or the model does not use clicks of its label and polarity. Then
                 no click is added.
         """
-        reference = self._case.reference
+        reference = self._case.reference_series
         unbound = Clicks(to_items(clicks, Click, "clicks"), source="the session")
         bound = bind_clicks(
             unbound, self._case.package.spec, reference.volume.get_geometry(), reference.files.series_uid
@@ -257,7 +257,7 @@ class Session:
         self._state = SessionState(Validity.STALE, self.clicks)
         changed = self._inference.update_clicks(history.clicks, no_progress)
         self._store(history)
-        return self._update_view(changed), self._inference.run_count
+        return self._update_view(changed), self._inference.windows_run
 
     def _recover(self) -> None:
         """Makes the state clean again if the previous step failed or was interrupted."""
@@ -294,7 +294,7 @@ class Session:
         """Updates the changed part of the view, or replaces a view in doubt; returns the box in which it changed."""
         if self._state.validity is Validity.IN_DOUBT:
             self._view, changed = self._make_view(), self._full_box
-            self._measures = MeasurementCache(self._case.reference)
+            self._measures = MeasurementCache(self._case.reference_series)
         self._state = SessionState(Validity.IN_DOUBT, self.clicks)
         visible = self._view.update(self._inference.labels, changed, self.clicks)
         if visible is not None:
@@ -312,7 +312,7 @@ class Session:
         labels = self._inference.labels
         return make_view(
             replace(labels, array=np.zeros_like(labels.array)),
-            self._case.reference.volume,
+            self._case.reference_series.volume,
             self._case.package.spec,
             postprocessing=self._postprocessing,
             memory_bytes=(self._memory.free_bytes() - self._inference.pending_bytes) // 2,
@@ -326,8 +326,10 @@ class Session:
         """Returns the current result; its label map is a copy."""
         self._recover()
         points, inference, engine = self.clicks, self._inference, self._engine
-        clicks = Clicks(points, self._case.reference.volume.frame_of_reference_uid, source="session" if points else "")
-        windows = WindowSummary(self.window_count, inference.reused, inference.logits_storage)
+        clicks = Clicks(
+            points, self._case.reference_series.volume.frame_of_reference_uid, source="session" if points else ""
+        )
+        windows = WindowSummary(self.window_count, inference.windows_reused, inference.logits_storage)
         case, labels = replace(self._case, clicks=clicks), self._view.labels.copy()
         predicted = PredictedCase(case, labels, engine.describe(), engine.weights, windows)
         return CaseResult(predicted, self._view.removed, self._measures.measure(labels))

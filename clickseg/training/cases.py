@@ -40,12 +40,12 @@ class GridCase:
 
 
 def load_grid_cases(
-    files: Sequence[CaseFiles], config: TrainingConfig, folder: Path, progress: Progress
+    cases: Sequence[CaseFiles], config: TrainingConfig, folder: Path, progress: Progress
 ) -> Iterator[GridCase]:
     """Yields cases on the model grid; resampled cases are cached in a folder and reused.
 
     Args:
-        files: The cases.
+        cases: The files of the cases.
         config: The training configuration, with the model.
         folder: The folder of the cache.
         progress: Called after each case.
@@ -55,15 +55,15 @@ def load_grid_cases(
         OutputError: The folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for number, case in enumerate(files, 1):
+    for number, case in enumerate(cases, 1):
         images, truth = folder / f"{case.name}.images.npy", folder / f"{case.name}.truth.npy"
         if not truth.is_file():
-            classes = resolve_class_names(config.truth_names, config.model.classes)
-            grid_case = resample_case(read_case(case, classes), config.model)
+            class_names = resolve_class_names(config.truth_names, config.model.classes)
+            grid_case = resample_case(read_case(case, class_names), config.model)
             _write_array(grid_case.images, images)
             _write_array(grid_case.truth, truth)  # last: if it exists, both files are complete
         yield GridCase(case.name, case.modalities[0], np.load(images, mmap_mode="r"), np.load(truth, mmap_mode="r"))
-        progress(number, len(files))
+        progress(number, len(cases))
 
 
 def _write_array(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]], path: Path) -> None:
@@ -81,7 +81,9 @@ def resample_case(case: LabelledCase, spec: ModelSpec) -> GridCase:
     spec = spec.for_modality(case.images[0].modality)
     highest = int(case.truth.array.max(initial=0))
     if highest > len(spec.classes):
-        raise InputError(f"case {case.name}: truth: expected classes up to {len(spec.classes)}, got {highest}")
+        raise InputError(
+            f"case {case.name}: ground truth: expected class numbers 0 to {len(spec.classes)}, got {highest}"
+        )
     geometry = resample.model_geometry(case.images[0].volume.get_geometry(), spec.grid)
     images = [_resample_image(case, index, geometry, spec) for index in range(len(case.images))]
     return GridCase(case.name, case.images[0].modality, np.stack(images), _resample_truth(case.truth, spec))

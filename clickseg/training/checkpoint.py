@@ -29,15 +29,15 @@ from clickseg.models.package import load_package
 from clickseg.training.config import TrainingConfig, config_to_yaml, parse_yaml
 from clickseg.training.renamed_keys import check_renamed_keys
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_FILE = "checkpoint.pt"
 
-CONFIG = "config.yaml"
+CONFIG_FILE = "config.yaml"
 
-RECORD = "run.json"
+RECORD_FILE = "run.json"
 
-CASES = "cases"
+CASES_FOLDER = "cases"
 
-CURVES = "curves.png"
+CURVES_FILE = "curves.png"
 
 _RECORDED_LIBRARIES = ("torch", "monai", "numpy")
 
@@ -88,7 +88,7 @@ def save_checkpoint(state: TrainingState, trainer: SupervisedTrainer, path: Path
 
 
 def load_checkpoint(state: TrainingState, trainer: SupervisedTrainer, path: Path) -> None:
-    """Restores the state and the epoch of a run.
+    """Restores the state and the epoch of a run from a checkpoint.
 
     Raises:
         InputError: The file is damaged, or belongs to another run.
@@ -117,7 +117,7 @@ def _components(state: TrainingState) -> dict[str, Any]:
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run folder contains a checkpoint to resume from."""
-    return (folder / CHECKPOINT).is_file()
+    return (folder / CHECKPOINT_FILE).is_file()
 
 
 def open_run_folder(folder: Path, config: TrainingConfig, record: Mapping[str, object]) -> None:
@@ -132,7 +132,7 @@ def open_run_folder(folder: Path, config: TrainingConfig, record: Mapping[str, o
         InputError: The folder belongs to another run.
         OutputError: The folder cannot be written to.
     """
-    contents = {CONFIG: config_to_yaml(config), RECORD: json.dumps(record, indent=2) + "\n"}
+    contents = {CONFIG_FILE: config_to_yaml(config), RECORD_FILE: json.dumps(record, indent=2) + "\n"}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -147,7 +147,7 @@ def open_run_folder(folder: Path, config: TrainingConfig, record: Mapping[str, o
 
 def _raise_other_run(path: Path) -> None:
     difference = "dataset, seed, version, initial weights or number of processes"
-    if path.name == CONFIG:
+    if path.name == CONFIG_FILE:
         saved = parse_yaml(path.read_bytes(), str(path))
         if isinstance(saved, Mapping):
             hint = "the run is from an older version of ClickSeg: name another folder with -o"
@@ -170,7 +170,7 @@ def initial_weights_digest(config: TrainingConfig, folder: Path) -> str | None:
     if config.initial_weights is None:
         return None
     if has_checkpoint(folder) and not Path(config.initial_weights).exists():
-        recorded: str | None = json.loads((folder / RECORD).read_text()).get("initial_weights")
+        recorded: str | None = json.loads((folder / RECORD_FILE).read_text()).get("initial_weights")
         return recorded
     return load_package(Path(config.initial_weights)).verify_weights(STATE_DICT).sha256
 
@@ -182,7 +182,9 @@ def make_record(
     world_size: int,
     initial_digest: str | None,
 ) -> dict[str, object]:
-    """Returns what determines a run in addition to its configuration: versions, processes and digests of all files.
+    """Returns everything that determines a run in addition to its configuration, for ``run.json``.
+
+    These are versions, the number of processes, and the digests of all files.
 
     Args:
         config: The training configuration.

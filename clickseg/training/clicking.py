@@ -91,7 +91,7 @@ class BatchClicks:
         return noise.apply(click, truth, self._spec.grid.spacing_mm, self._rng)
 
     def _simulate(self, truth: Mask, prediction: Mask) -> tuple[SimulatedClick, ...]:
-        """Returns the intended clicks of one class, before noise is added."""
+        """Returns the clicks of one class, before noise is added."""
         clicker = self._make_clicker()
         match _draw_weighted(self._config.strategies, self._rng):
             case Strategy.LARGEST_ERROR:

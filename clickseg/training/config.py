@@ -298,7 +298,7 @@ def parse_yaml(text: bytes | str, source: str) -> Any:
 
     Args:
         text: The YAML.
-        source: The file or the option that contains it, for the message.
+        source: The file or the option that contains the text, for messages.
 
     Raises:
         InputError: The text is not valid YAML.
@@ -306,7 +306,7 @@ def parse_yaml(text: bytes | str, source: str) -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{source}: not YAML") from error
+        raise InputError(f"{source}: expected valid YAML") from error
 
 
 def _read_file(name: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class StepSettings:
 
 
 class Interaction:
-    """The ``iteration_update`` of a MONAI ``SupervisedTrainer``."""
+    """The ``iteration_update`` of a MONAI ``SupervisedTrainer``: predictions, click rounds and optimizer steps."""
 
     def __init__(self, config: TrainingConfig, settings: StepSettings, depth: DepthFunction = depth_on_host) -> None:
         """Starts without accumulated gradients.
@@ -78,8 +78,8 @@ class Interaction:
             guidance = [clicks.guidance_channels(), *previous_mask_channels(self._config.model, predictions)]
             inputs = torch.cat([image, *(channels.to(image) for channels in guidance)], dim=1)
             if self._config.clicking.backprop == "each" or round_number == rounds:
-                known = ~clicks.ignored_voxels(distractors)
-                logits, loss = self._train_on(engine, inputs, truth.to(image.device), known.to(image.device))
+                in_loss = ~clicks.ignored_voxels(distractors)
+                logits, loss = self._train_on(engine, inputs, truth.to(image.device), in_loss.to(image.device))
                 losses.append(loss)
             else:
                 logits = self._predict(engine, inputs)
@@ -99,14 +99,14 @@ class Interaction:
         self._gradients = 0
 
     def _train_on(
-        self, engine: SupervisedTrainer, inputs: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
+        self, engine: SupervisedTrainer, inputs: torch.Tensor, truth: torch.Tensor, in_loss: torch.Tensor
     ) -> tuple[torch.Tensor, float]:
-        """Computes and backpropagates the loss of one prediction; returns its logits and its loss."""
+        """Predicts a batch and backpropagates the loss; returns the logits [B, O, I, J, K] and the loss."""
         settings = self._settings
         set_train_mode(engine.network, freeze_batch_norm=self._is_batch_norm_frozen(engine.state.epoch))
         with settings.autocast():
             logits = engine.inferer(inputs, engine.network).float()
-        loss = engine.loss_function(_replace_unknown(logits, truth, known), truth[:, None])
+        loss = engine.loss_function(_replace_ignored_logits(logits, truth, in_loss), truth[:, None])
         settings.scaler.scale(loss / settings.accumulation_steps).backward()
         self._gradients += 1
         if self._gradients % settings.accumulation_steps == 0:
@@ -129,7 +129,7 @@ class Interaction:
         settings.after_step()
 
     def _predict(self, engine: SupervisedTrainer, inputs: torch.Tensor) -> torch.Tensor:
-        """Returns logits without a gradient."""
+        """Returns the logits [B, O, I, J, K] of a batch, without a gradient."""
         engine.network.eval()
         with torch.no_grad(), self._settings.autocast():
             logits: torch.Tensor = engine.inferer(inputs, engine.network)
@@ -151,10 +151,16 @@ def previous_mask_channels(spec: ModelSpec, predictions: LabelArray) -> list[tor
     return [torch.from_numpy(np.stack(masks, axis=1))] if masks else []
 
 
-def _replace_unknown(logits: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Replaces logits [B, K, I, J, K] of voxels whose class is not known yet by logits without loss or gradient."""
+def _replace_ignored_logits(logits: torch.Tensor, truth: torch.Tensor, in_loss: torch.Tensor) -> torch.Tensor:
+    """Replaces the logits of voxels that the loss ignores by logits without loss or gradient.
+
+    Args:
+        logits: The logits [B, O, I, J, K].
+        truth: The class of each voxel [B, I, J, K].
+        in_loss: The mask of the voxels that the loss includes [B, I, J, K].
+    """
     certain = torch.nn.functional.one_hot(truth, logits.shape[1]).movedim(-1, 1).to(logits) * _CERTAIN_LOGIT
-    return torch.where(known[:, None], logits, certain)
+    return torch.where(in_loss[:, None], logits, certain)
 
 
 def set_train_mode(network: torch.nn.Module, *, freeze_batch_norm: bool) -> None:

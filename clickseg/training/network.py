@@ -54,11 +54,12 @@ def _load_initial_weights(network: torch.nn.Module, path: Path) -> None:
         raise ModelError(
             f"initial_weights: the weights of {path.name} do not fit the network: {first_line(error)}"
         ) from error
-    differing = {*keys.unexpected_keys, *keys.missing_keys}
-    differing -= normalization_entries(network) | normalization_entries(source)
-    if differing:
+    differing_keys = {*keys.unexpected_keys, *keys.missing_keys}
+    differing_keys -= normalization_entries(network) | normalization_entries(source)
+    if differing_keys:
         raise ModelError(
-            f"initial_weights: {path.name} contains another network: it differs in {', '.join(sorted(differing)[:3])}"
+            f"initial_weights: {path.name} contains another network: "
+            f"it differs in {', '.join(sorted(differing_keys)[:3])}"
         )
 
 

@@ -30,7 +30,7 @@ _LOSSES: dict[str, type[torch.nn.Module]] = {
 
 
 def make_loss(config: LossConfig) -> torch.nn.Module:
-    """Returns the loss of logits [B, K, I, J, K] and classes [B, 1, I, J, K]."""
+    """Returns the loss of logits [B, O, I, J, K] and classes [B, 1, I, J, K]."""
     squared = {} if config.name == "GeneralizedDiceFocalLoss" else {"squared_pred": config.squared_pred}
     return _LOSSES[config.name](include_background=config.include_background, to_onehot_y=True, softmax=True, **squared)
 

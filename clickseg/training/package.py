@@ -19,7 +19,7 @@ from clickseg.core.files import write_bytes
 from clickseg.core.templates import make_environment
 from clickseg.inference.engines.export import export_openvino, write_weight_digests
 from clickseg.inference.engines.torch_engine import STATE_DICT
-from clickseg.models.package import CONFIG, METADATA, load_package
+from clickseg.models.package import INFERENCE_CONFIG, METADATA, load_package
 from clickseg.models.spec import InputSpec
 from clickseg.training.config import TrainingConfig
 from clickseg.training.validation import VALIDATION_DICE
@@ -46,7 +46,7 @@ def write_bundle(config: TrainingConfig, network: torch.nn.Module, summary: Mapp
     """
     for folder in (path / METADATA.parent, path / "models", path / "docs"):
         folder.mkdir(parents=True, exist_ok=True)
-    _write_json(path / CONFIG, {"network_def": config.network})
+    _write_json(path / INFERENCE_CONFIG, {"network_def": config.network})
     _write_json(path / METADATA, make_metadata(config))
     write_bytes(path / "docs" / "README.md", render_model_card(config, summary).encode())
     buffer = io.BytesIO()

@@ -67,6 +67,6 @@ def _local_device(device: str, local_rank: int) -> torch.device:
         return local_device
     count = torch.cuda.device_count()
     if (local_device.index or 0) >= count:
-        raise EngineError(f"expected a GPU from cuda:0 to cuda:{count - 1}, got {local_device}")
+        raise EngineError(f"device: expected a GPU from cuda:0 to cuda:{count - 1}, got {local_device}")
     torch.cuda.set_device(local_device)
     return local_device

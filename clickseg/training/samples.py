@@ -47,6 +47,7 @@ MAX_FOREGROUND_INDICES = 1 << 16
 """The largest number of foreground voxels of a case that are stored to position patches around them."""
 
 _ADDED_DISTRACTOR = 255
+"""The number of a distractor that is added to a patch of a case; synthetic volumes have smaller numbers."""
 
 
 class Sample(TypedDict):

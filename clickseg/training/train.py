@@ -16,7 +16,7 @@ from clickseg.datasets.find import find_model_cases
 from clickseg.datasets.folds import Fold, find_fold, make_folds, patient_name
 from clickseg.inference.engines.cuda import out_of_memory_errors
 from clickseg.training.cases import load_grid_cases
-from clickseg.training.checkpoint import CASES, CURVES, initial_weights_digest, make_record, open_run_folder
+from clickseg.training.checkpoint import CASES_FOLDER, CURVES_FILE, initial_weights_digest, make_record, open_run_folder
 from clickseg.training.config import TrainingConfig
 from clickseg.training.network import MEMORY_HINT, make_network
 from clickseg.training.package import write_bundle, write_curves
@@ -59,17 +59,17 @@ def train(
         initial_digest = initial_weights_digest(config, folder)
         record = make_record(config, cases.training, cases.held_out, processes.world_size, initial_digest)
         open_run_folder(folder, config, record)
-        for _ in load_grid_cases((*cases.training, *cases.held_out), config, folder / CASES, case_progress):
+        for _ in load_grid_cases((*cases.training, *cases.held_out), config, folder / CASES_FOLDER, case_progress):
             pass
     _wait_for_main(processes)
-    training_cases = tuple(load_grid_cases(cases.training, config, folder / CASES, no_progress))
+    training_cases = tuple(load_grid_cases(cases.training, config, folder / CASES_FOLDER, no_progress))
     hooks = _make_hooks(cases, config, folder, processes, batch_progress)
     run = make_run(config, network, training_cases, folder, processes, hooks)
     run_epochs(run, config)
     hooks.close()
     package = folder / config.name
     if processes.is_main:
-        write_curves(run.state.history, folder / CURVES)
+        write_curves(run.state.history, folder / CURVES_FILE)
         summary = _summary_rows(cases, run.state.history, initial_weights_digest(config, folder))
         write_bundle(config, run.state.final_network, summary, package)
     return package
@@ -91,12 +91,12 @@ def split_cases(data: Path, config: TrainingConfig, fold: int | None, folds: int
         InputError: The dataset does not fit the model, or has too few patients.
         UsageError: The fold does not exist.
     """
-    files = find_model_cases(data, config.model)
-    split = Fold(0, files, ()) if fold is None else find_fold(make_folds(files, folds), fold)
+    cases = find_model_cases(data, config.model)
+    split = Fold(0, cases, ()) if fold is None else find_fold(make_folds(cases, folds), fold)
     if fold is not None:
-        for name, cases in (("training", split.training), ("held out", split.held_out)):
-            patients = {patient_name(case.name) for case in cases}
-            logger.info("%s: %s of %s", name, format_count(len(cases), "case"), format_count(len(patients), "patient"))
+        for name, part in (("training", split.training), ("held out", split.held_out)):
+            patients = {patient_name(case.name) for case in part}
+            logger.info("%s: %s of %s", name, format_count(len(part), "case"), format_count(len(patients), "patient"))
     return replace(split, training=()) if config.synthesis.probability == 1 else split
 
 
@@ -117,7 +117,7 @@ def run_epochs(run: TrainingRun, config: TrainingConfig) -> None:
 def _make_hooks(cases: Fold, config: TrainingConfig, folder: Path, processes: Processes, progress: Progress) -> Hooks:
     if not processes.is_main:
         return Hooks()
-    held_out = tuple(load_grid_cases(cases.held_out, config, folder / CASES, no_progress))
+    held_out = tuple(load_grid_cases(cases.held_out, config, folder / CASES_FOLDER, no_progress))
     return MainProcessHooks(
         folder, progress, lambda state: validate(config, held_out, state, processes.device), config.validate_every
     )

@@ -22,7 +22,13 @@ from clickseg.clicks.simulated.regions import depth_function
 from clickseg.core.device import array_device
 from clickseg.core.progress import Progress
 from clickseg.training.cases import GridCase
-from clickseg.training.checkpoint import CHECKPOINT, TrainingState, has_checkpoint, load_checkpoint, save_checkpoint
+from clickseg.training.checkpoint import (
+    CHECKPOINT_FILE,
+    TrainingState,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from clickseg.training.config import TrainingConfig
 from clickseg.training.interaction import FIRST_PREDICTION, LAST_PREDICTION, Interaction, StepSettings
 from clickseg.training.network import check_finite
@@ -35,7 +41,7 @@ logger = logging.getLogger(__name__)
 Validation = Callable[[TrainingState], Mapping[str, float]]
 """Validates on held-out cases and returns metrics."""
 
-TENSORBOARD = "tensorboard"
+TENSORBOARD_FOLDER = "tensorboard"
 
 MEAN_LOSS = "loss/mean"
 
@@ -99,7 +105,7 @@ def make_run(
     )
     trainer.logger.setLevel(logging.CRITICAL)  # errors are reported once, by the caller
     if has_checkpoint(folder):
-        load_checkpoint(state, trainer, folder / CHECKPOINT)
+        load_checkpoint(state, trainer, folder / CHECKPOINT_FILE)
         logger.info("resuming after epoch %d of %d", trainer.state.epoch, config.epochs)
     _attach_handlers(trainer, sampler, interaction, state, hooks)
     trainer.add_event_handler(
@@ -201,13 +207,13 @@ class Hooks:
     """The hooks of a process that only trains: they do nothing."""
 
     def after_batch(self, engine: SupervisedTrainer) -> None:
-        """Is called after each batch."""
+        """Called after each batch."""
 
     def after_epoch(self, engine: SupervisedTrainer, state: TrainingState) -> None:
-        """Is called after each epoch."""
+        """Called after each epoch."""
 
     def close(self) -> None:
-        """Is called after the last epoch."""
+        """Called after the last epoch."""
 
 
 class MainProcessHooks(Hooks):
@@ -224,7 +230,7 @@ class MainProcessHooks(Hooks):
         """
         self._folder, self._progress = folder, progress
         self._validate, self._validate_every = validate, validate_every
-        self._writer = SummaryWriter(str(folder / TENSORBOARD))
+        self._writer = SummaryWriter(str(folder / TENSORBOARD_FOLDER))
         self._sums: dict[str, float] = {}
         self._epoch_start = time.perf_counter()
 
@@ -248,7 +254,7 @@ class MainProcessHooks(Hooks):
         self._writer.flush()
         self._sums, self._epoch_start = {}, time.perf_counter()
         state.history.append(metrics)
-        save_checkpoint(state, engine, self._folder / CHECKPOINT)
+        save_checkpoint(state, engine, self._folder / CHECKPOINT_FILE)
 
     def close(self) -> None:
         """Closes the TensorBoard log."""

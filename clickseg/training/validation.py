@@ -53,7 +53,7 @@ def validate(
 def _dice_by_clicks(
     config: TrainingConfig, case: GridCase, network: torch.nn.Module, device: torch.device
 ) -> list[float]:
-    """Returns the Dice coefficients of a case with 0, 1, ... clicks."""
+    """Returns the Dice coefficients of a case after 0, 1, ... click rounds."""
     truth, image = np.ascontiguousarray(case.truth), torch.from_numpy(np.array(case.images))[None]
     clicks = BatchClicks(config.model, _CLICKING, [truth], np.random.default_rng(config.seed))
     predictions, dices = np.zeros((1, *truth.shape), np.uint8), []

@@ -195,7 +195,7 @@ def test_no_report_is_written_if_all_cases_fail(tmp_path: Path, capsys: pytest.C
     code = run_evaluate(model, data, "-o", tmp_path / "new" / "report")
 
     assert code == 1
-    assert "error: a: truth: expected classes 0 to 1, got 2" in capsys.readouterr().err
+    assert "error: a: ground truth: expected class numbers 0 to 1, got 2" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

@@ -80,7 +80,7 @@ def test_arrays_stay_on_the_device_until_the_label_map_is_computed(
     on_device = run_inference(FakeDevice(), case, DeviceEngine(engine), tmp_path)
 
     on_host = run_inference(HOST, case, engine, tmp_path)
-    assert (on_device.windows.logits, on_host.windows.logits) == ("gpu", "memory")
+    assert (on_device.windows.logits_storage, on_host.windows.logits_storage) == ("gpu", "memory")
     assert on_host.labels.array.any()
     assert isinstance(on_device.labels.array, np.ndarray)
     assert on_device.labels.array.tobytes() == on_host.labels.array.tobytes()
@@ -172,7 +172,7 @@ def test_if_the_device_is_full_batches_get_smaller_and_then_the_host_blends(
 
     result = infer(case, LimitedEngine(engine, 4, fits, blends), no_progress, KernelChoice(), Memory(1 << 40, tmp_path))
 
-    assert (result.engine["batch"], result.windows.logits) == (batch, logits)
+    assert (result.engine["batch"], result.windows.logits_storage) == (batch, logits)
     assert len(caplog.records) == {4: 0, 2: 1, 1: 3}[batch]
     assert device.live_array_counts == [0] * len(caplog.records)  # the memory of a failed attempt is freed
     on_host = run_inference(HOST, case, engine, tmp_path)

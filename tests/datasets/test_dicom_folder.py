@@ -128,9 +128,9 @@ def test_regions_with_other_names_are_rejected_with_a_list_of_the_regions(
 ) -> None:
     path = write_rtstruct(tmp_path / "rs.dcm", oblique[0], {"liver": [], "BO\x07DY": []}, ["ORGAN", "EXTERNAL"])
 
-    with pytest.raises(InputError, match=r"rs.dcm: expected a lesion, got liver, BO\\x07DY"):
+    with pytest.raises(InputError, match=r"rs.dcm: expected a region that can be a lesion, got liver, BO\\x07DY"):
         read_labelled_case(tmp_path / "in", path)
-    with pytest.raises(InputError, match="expected tumour, got liver"):
+    with pytest.raises(InputError, match="expected a region named tumour, got liver"):
         read_labelled_case(tmp_path / "in", path, class_names=(("tumour",),))
 
 

@@ -70,7 +70,7 @@ def test_folds_defined_by_the_dataset_are_used() -> None:
 @pytest.mark.parametrize(
     ("cases", "count", "message"),
     [
-        ([case("a"), case("b", 1)], 2, "expected a fold for every case or for none"),
+        ([case("a"), case("b", 1)], 2, "expected a fold for every case or for no case, got a fold for 1 of 2 cases"),
         ([case("a_PET"), case("a_CT")], 2, "expected at least 2 patients for 2 folds, got 1"),
         ([case("a"), case("b")], 1, "expected at least 2 folds, got 1"),
         ([case("a"), case("b")], 0, "expected at least 2 folds, got 0"),

@@ -86,7 +86,10 @@ def test_each_class_gets_a_click_in_each_step(tmp_path: Path) -> None:
     assert (one.label, two.label) == ("one", "two")
     assert one.dice == [0, 2 * 1 / (2 + 2)]
     assert two.dice == [0, 1]
-    assert [(score.foreground, score.background) for score in (*one.scores, *two.scores)] == [(0, 0), (1, 0)] * 2
+    assert [(score.foreground_clicks, score.background_clicks) for score in (*one.scores, *two.scores)] == [
+        (0, 0),
+        (1, 0),
+    ] * 2
 
 
 def test_clicks_that_the_model_does_not_accept_are_not_made(tmp_path: Path) -> None:
@@ -146,7 +149,7 @@ def test_a_ground_truth_with_another_shape_is_rejected(tmp_path: Path) -> None:
     other = toys.make_case(np.zeros((9, 10, 12), bool), np.zeros((9, 10, 12), bool))
     package, engine = toys.make_model(tmp_path / "model")
 
-    with pytest.raises(InputError, match=r"truth: expected \(9, 10, 11\) voxels, got \(9, 10, 12\)"):
+    with pytest.raises(InputError, match=r"ground truth: expected \(9, 10, 11\) voxels, got \(9, 10, 12\)"):
         evaluate_case(replace(case, truth=other.truth), package, engine, Cvpr2025())
 
 
@@ -155,7 +158,7 @@ def test_a_ground_truth_with_more_classes_than_the_model_is_rejected(tmp_path: P
     case.truth.array[1, 1, 1] = 2
     package, engine = toys.make_model(tmp_path / "model")
 
-    with pytest.raises(InputError, match="truth: expected classes 0 to 1, got 2"):
+    with pytest.raises(InputError, match="ground truth: expected class numbers 0 to 1, got 2"):
         evaluate_case(case, package, engine, Cvpr2025())
 
 

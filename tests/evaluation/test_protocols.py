@@ -20,7 +20,7 @@ FAR_CUBE = (slice(7, 10),) * 3
 
 
 def click_counts(curve: Curve) -> list[tuple[int, int]]:
-    return [(score.foreground, score.background) for score in curve.scores]
+    return [(score.foreground_clicks, score.background_clicks) for score in curve.scores]
 
 
 def test_cvpr_2025_gives_the_results_computed_by_hand(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_area_under_the_curve_begins_at_the_step_of_the_protocol() -> None:
 
 def test_seconds_and_windows_are_those_of_steps_with_clicks() -> None:
     first, second, third = make_curve(0.1, 0.2, 0.2).scores
-    without_click = replace(third, foreground=second.foreground, cost=StepCost(9.0, 9))
+    without_click = replace(third, foreground_clicks=second.foreground_clicks, cost=StepCost(9.0, 9))
 
     (summary,) = summarize([make_case("a", replace(make_curve(0.1), scores=(first, second, without_click)))])
     (without_clicks,) = summarize([make_case("a", make_curve(0.1, 0.2).without_clicks())])

@@ -9,8 +9,8 @@ import numpy as np
 
 from clickseg.core import arrays
 from clickseg.core.label_map import LabelMap
-from clickseg.inference.decision import Decision, label_logits
 from clickseg.inference.kernels import NumpyKernels
+from clickseg.inference.label_assignment import LabelAssigner, label_logits
 from clickseg.inference.resample import ResampledImage
 from clickseg.inference.stitching import PlaneBlock
 from clickseg.models.spec import ModelSpec
@@ -35,12 +35,12 @@ def label_map_from_logits(
     label_maps = []
     for axis in range(3):
         for size in (1, 4, 100):
-            decision = Decision(grid, source, spec, axis, NumpyKernels())
+            assigner = LabelAssigner(grid, source, spec, axis, NumpyKernels())
             planes = np.moveaxis(label_logits(logits, spec), 1 + axis, 0)
             for first in range(0, len(planes), size):
                 start = max(first - 1, 0)
-                decision.update(PlaneBlock(start, planes[start : first + size]))
-            label_maps.append(decision.label_map())
+                assigner.update(PlaneBlock(start, planes[start : first + size]))
+            label_maps.append(assigner.label_map())
     for axis in range(3):
         assert len({labels.array.tobytes() for labels in label_maps[3 * axis : 3 * axis + 3]}) == 1
     return label_maps[0]

@@ -59,7 +59,7 @@ def test_an_unknown_label_is_rejected_with_the_list_of_known_labels(geometry: hd
 
 
 def test_a_click_without_label_is_rejected_if_the_model_has_several_classes(geometry: hd.VolumeGeometry) -> None:
-    with pytest.raises(ClickError, match=r"no label, and the model has several: expected one of liver, kidney"):
+    with pytest.raises(ClickError, match=r"no label, and the model has several classes: expected one of liver, kidney"):
         bind_points(geometry, make_spec("liver", "kidney"), Click("F", FG, position_mm(geometry, 1, 2, 3)))
 
 

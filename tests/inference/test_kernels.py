@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from clickseg.inference.compiled import CompiledKernels
 from clickseg.inference.kernels import KernelChoice, Kernels, NumpyKernels
-from clickseg.inference.resample import LinearWeights, Neighbours
-from clickseg.inference.stitching import DiskStitching, MakeStitching, SlabStitching, collect_volume
+from clickseg.inference.resample import LinearWeights, TrilinearWeights
+from clickseg.inference.stitching import DiskStitching, SlabStitching, StitchingFactory, collect_volume
 from clickseg.inference.windows import WindowGrid, importance_map
 from clickseg.models.spec import WindowSpec
 
@@ -30,7 +30,7 @@ def blend(
     weight: np.ndarray,
     logits: list[np.ndarray],
     kernels: Kernels,
-    make_stitching: MakeStitching = SlabStitching,
+    make_stitching: StitchingFactory = SlabStitching,
 ) -> np.ndarray:
     """Blends the given logits of all windows of a volume."""
     stitching = make_stitching(grid, weight, len(logits[0]), kernels)
@@ -80,7 +80,7 @@ def test_compiled_argmax_and_threshold_equal_numpy(
     rng = np.random.default_rng(seed)
     planes = rng.integers(-3, 3, size=(shape[0], channels, *shape[1:])).astype(np.float32)  # with many ties
     coordinates = [np.sort(rng.uniform(-0.5, n, size=m)) for n, m in zip(shape, source_shape, strict=True)]
-    neighbours = Neighbours(
+    neighbours = TrilinearWeights(
         *(LinearWeights.at_coordinates(axis, n) for axis, n in zip(coordinates, shape, strict=True))
     )
     numbers = rng.permutation(channels).astype(np.uint8)
@@ -101,7 +101,7 @@ def test_compiled_argmax_and_threshold_equal_numpy(
 
 def test_interpolation_at_grid_points_returns_their_values() -> None:
     planes = np.random.default_rng(1).normal(size=(4, 3, 5, 6)).astype(np.float32)
-    neighbours = Neighbours(*(LinearWeights.at_coordinates(np.arange(n, dtype=float), n) for n in (4, 5, 6)))
+    neighbours = TrilinearWeights(*(LinearWeights.at_coordinates(np.arange(n, dtype=float), n) for n in (4, 5, 6)))
     highest, labels = np.full((4, 5, 6), -np.inf, np.float32), np.zeros((4, 5, 6), np.uint8)
 
     COMPILED[0].argmax(highest, labels, planes, neighbours, np.array([7, 8, 9], np.uint8))

@@ -52,7 +52,7 @@ def test_postprocessing_is_applied_and_can_be_switched_off(tmp_path: Path) -> No
     off = segment_series([series], Clicks((far,)), package, engine, postprocessing=False)
 
     assert on.labels.mask(1).sum() == 33
-    assert on.removed[0].components == 1
+    assert on.removed[0].component_count == 1
     np.testing.assert_array_equal(off.labels.mask(1), runs.expected_labels(far))
     assert off.removed == ()
 

@@ -74,14 +74,14 @@ def test_small_components_are_dropped(labels: LabelMap, volume: hd.Volume) -> No
     kept, (removed,) = postprocess(labels, volume, [], make_spec(min_volume_ml=8 * VOXEL_ML - 1e-9))
 
     assert kept.mask(1).sum() == 68
-    assert (removed.components, removed.components_ml) == (1, pytest.approx(VOXEL_ML))
+    assert (removed.component_count, removed.components_ml) == (1, pytest.approx(VOXEL_ML))
 
 
 def test_keep_largest_keeps_the_largest_component(labels: LabelMap, volume: hd.Volume) -> None:
     kept, (removed,) = postprocess(labels, volume, [], make_spec(keep="largest"))
 
     assert kept.mask(1).sum() == 60
-    assert removed.components == 2
+    assert removed.component_count == 2
 
 
 def test_voxels_that_touch_at_a_corner_are_two_components(labels: LabelMap, volume: hd.Volume) -> None:
@@ -96,7 +96,7 @@ def test_keep_clicked_keeps_clicked_components(labels: LabelMap, volume: hd.Volu
     kept, (removed,) = postprocess(labels, volume, clicks, make_spec(keep="clicked"))
 
     assert kept.mask(1).sum() == 68
-    assert (removed.components, removed.unmatched_clicks) == (1, 0)
+    assert (removed.component_count, removed.unmatched_clicks) == (1, 0)
 
 
 def test_without_foreground_clicks_all_components_are_kept(labels: LabelMap, volume: hd.Volume) -> None:
@@ -145,7 +145,7 @@ def test_each_class_is_postprocessed_with_its_own_clicks(volume: hd.Volume) -> N
     )
 
     assert [kept.mask(1).sum(), kept.mask(2).sum()] == [8, 8]
-    assert [removal.components for removal in removed] == [1, 0]
+    assert [removal.component_count for removal in removed] == [1, 0]
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["all", "largest"]), st.floats(0, 0.05))

@@ -114,7 +114,7 @@ def test_each_window_is_run_once_in_full_batches_with_progress(size: int) -> Non
 
     assert progress == [(done + 1, 16) for done in range(16)]
     assert engine.calls == 4 * -(-4 // size)  # four layers of four windows
-    assert window.reused == 0
+    assert window.windows_reused == 0
     np.testing.assert_allclose(logits[0], images[0] * 2, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(logits[2], images[1] * 2, rtol=1e-5, atol=1e-6)
 
@@ -150,7 +150,7 @@ def test_windows_with_the_same_constants_are_run_once(size: int) -> None:
 
     logits = collect_volume(window.blended_planes(engine, NumpyKernels(), no_progress), window.grid.axis)
 
-    assert window.reused > 8
+    assert window.windows_reused > 8
     assert engine.calls < len(window.grid) / size
     np.testing.assert_allclose(logits[2], images[0] * images[1], rtol=1e-5, atol=1e-5)
 

@@ -162,6 +162,6 @@ def test_a_run_with_little_memory_gives_the_same_bytes_and_reports_the_disk(
         predictions.append(infer(preprocessed, engine, no_progress, KernelChoice(), Memory(1 << 40, tmp_path)))
 
     in_memory, on_disk = predictions
-    assert (in_memory.windows.logits, on_disk.windows.logits) == ("memory", "disk")
+    assert (in_memory.windows.logits_storage, on_disk.windows.logits_storage) == ("memory", "disk")
     assert in_memory.labels.array.any()
     assert in_memory.labels.array.tobytes() == on_disk.labels.array.tobytes()

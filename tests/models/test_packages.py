@@ -52,7 +52,7 @@ def write_package(folder: Path, name: str, modality: str = "CT", **changes: obje
         ({"guidance": phantoms.GUIDANCE | {"radius_vox": 33}}, r"guidance\.radius_vox"),
         (
             {"guidance": phantoms.GUIDANCE | {"previous_mask": [{"takes": ["x"]}]}},
-            r"guidance\.previous_mask: expected classes of \['hook'\], got \['x'\]",
+            r"guidance\.previous_mask\.takes: expected classes among \['hook'\], got \['x'\]",
         ),
         ({"guidance": phantoms.GUIDANCE | {"kind": "gaussian"}}, r"guidance\.kind"),
         ({"postprocessing": {"keep": "some"}}, r"postprocessing\.keep"),

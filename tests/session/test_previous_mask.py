@@ -16,10 +16,10 @@ from clickseg.core.progress import no_progress
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import guidance
 from clickseg.inference import incremental_inputs as masks_module
-from clickseg.inference.decision import Decision
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.kernels import NumpyKernels
+from clickseg.inference.label_assignment import LabelAssigner
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
@@ -46,7 +46,7 @@ def run_naively(series: SeriesVolume, points: tuple[Click, ...], package: ModelP
         balls = guidance.rasterize_clicks(points[:count], prepared.geometry, spec.guidance)
         window = SlidingWindow(ModelInput(prepared.inputs.images, balls, masks), spec)
         source, model = (
-            Decision(prepared.geometry, grid, spec, window.grid.axis, NumpyKernels())
+            LabelAssigner(prepared.geometry, grid, spec, window.grid.axis, NumpyKernels())
             for grid in (series.volume.get_geometry(), prepared.geometry)
         )
         for planes in window.blended_planes(engine, NumpyKernels(), no_progress):
@@ -157,7 +157,7 @@ def test_another_process_uses_the_stored_masks_or_recomputes_them(
 
     with Session(series, package, engine=engine, folder=folder) as session:
         session.wait()
-        assert (session._inference.run_count == 0) == (condition == "intact")
+        assert (session._inference.windows_run == 0) == (condition == "intact")
         session.add_click(click_at(series, *THIRD))
 
         expected = run_naively(series, session.clicks, package, engine)

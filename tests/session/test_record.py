@@ -56,7 +56,7 @@ def test_a_resumed_session_runs_no_window_again(
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
         assert session.label_map.array.tobytes() == before.tobytes()
-        assert session._inference.run_count == 0
+        assert session._inference.windows_run == 0
         assert [step.user for step in session.steps] == ["ann"]
         session.add_click(click_at(series, *SECOND), user="bob")
         session.undo()
@@ -105,7 +105,7 @@ def test_windows_with_damaged_logits_are_run_again(
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-        assert session._inference.run_count == 2
+        assert session._inference.windows_run == 2
         assert session.label_map.array.tobytes() == before.tobytes()
 
 
@@ -119,7 +119,7 @@ def test_logits_of_another_session_are_not_used_if_its_record_is_missing(
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         label_map = session.result().labels
-        assert session._inference.run_count > 0
+        assert session._inference.windows_run > 0
     assert label_map.array.tobytes() == segment_series([series], Clicks(), package, engine).labels.array.tobytes()
 
 
@@ -151,7 +151,7 @@ def test_stored_logits_are_treated_as_free_space_for_themselves(
 
     with Session(series, package, engine=engine, folder=tmp_path / "s") as session:
         session.wait()
-        assert session._inference.run_count == 0
+        assert session._inference.windows_run == 0
 
 
 def test_other_data_weights_or_engines_are_rejected(

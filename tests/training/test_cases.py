@@ -81,7 +81,7 @@ def test_a_class_that_the_model_does_not_have_is_rejected(series: SeriesVolume, 
     case = make_labelled_case(series)
     wrong = LabelledCase(case.name, case.images, case.truth.with_array(case.truth.array * 3))
 
-    with pytest.raises(InputError, match="case case: truth: expected classes up to 1, got 3"):
+    with pytest.raises(InputError, match="case case: ground truth: expected class numbers 0 to 1, got 3"):
         resample_case(wrong, fine_config.model)
 
 

@@ -111,7 +111,7 @@ def test_a_change_must_be_a_path_and_a_value(change: str) -> None:
 def test_yaml_tags_do_not_execute_code(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("name: !!python/object/apply:os.mkdir [created]\n")
 
-    with pytest.raises(InputError, match="not YAML"):
+    with pytest.raises(InputError, match="expected valid YAML"):
         read_config([str(tmp_path / "bad.yaml")], [])
 
 

@@ -13,7 +13,7 @@ from monai.engines import SupervisedTrainer
 from clickseg.core.errors import DeviceMemoryError, EngineError, InputError, ModelError
 from clickseg.inference.engines.network import build_from_definition
 from clickseg.training.checkpoint import (
-    CHECKPOINT,
+    CHECKPOINT_FILE,
     TrainingState,
     initial_weights_digest,
     make_record,
@@ -38,7 +38,7 @@ class SavingHooks(Hooks):
         self._folder, self._last = folder, last
 
     def after_epoch(self, engine: SupervisedTrainer, state: TrainingState) -> None:
-        save_checkpoint(state, engine, self._folder / CHECKPOINT)
+        save_checkpoint(state, engine, self._folder / CHECKPOINT_FILE)
         if engine.state.epoch == self._last:
             engine.terminate()
 
@@ -137,7 +137,7 @@ def test_a_run_with_other_initial_weights_is_another_run(tmp_path: Path) -> None
         open_run_folder(tmp_path / "run", config, other_record)
 
     assert record["initial_weights"] == digests[0] != digests[1]
-    (tmp_path / "run" / CHECKPOINT).touch()
+    (tmp_path / "run" / CHECKPOINT_FILE).touch()
     shutil.rmtree(tmp_path / "package")
     assert initial_weights_digest(config, tmp_path / "run") == digests[0]
 
@@ -171,7 +171,7 @@ def test_infinite_weights_end_the_run_and_are_not_saved(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="infinite or NaN in epoch 1"):
         train_weights(config, tmp_path)
 
-    assert not (tmp_path / CHECKPOINT).exists()
+    assert not (tmp_path / CHECKPOINT_FILE).exists()
 
 
 def test_out_of_memory_on_a_gpu_is_one_error(small: TrainingConfig) -> None:

@@ -34,7 +34,7 @@ def make_engine(package: ModelPackage, settings: RuntimeSettings) -> Engine:
 
 def _make_openvino(package: ModelPackage, settings: RuntimeSettings) -> Engine:
     if settings.device not in ("auto", "cpu"):
-        raise EngineError(f"OpenVINO runs only on the CPU, not on {settings.device}", hint="--engine torch")
+        raise EngineError(f"OpenVINO runs only on the CPU, not on {settings.device}", hint="use --engine torch")
     from clickseg.inference.engines.openvino_engine import OpenVinoEngine
 
     return OpenVinoEngine(package, settings.precision, settings.cache)
@@ -42,7 +42,7 @@ def _make_openvino(package: ModelPackage, settings: RuntimeSettings) -> Engine:
 
 def _make_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Engine:
     if settings.device == "cpu":
-        raise EngineError("TensorRT runs only on CUDA, not on cpu", hint="--engine openvino")
+        raise EngineError("TensorRT runs only on CUDA, not on the CPU", hint="use --engine openvino")
     if not (_has_torch() and importlib.util.find_spec("tensorrt")):
         raise EngineError("TensorRT is not installed", hint="pip install 'clickseg[tensorrt]'")
     from clickseg.inference.engines.tensorrt_engine import TensorRtEngine

@@ -26,7 +26,7 @@ def run_network(
     If the device runs out of memory, CuPy releases its cached memory, and the network is run again.
 
     Args:
-        network: Returns logits [B, K, I, J, K] for windows [B, C, I, J, K].
+        network: Returns logits [B, O, I, J, K] for windows [B, C, I, J, K].
         batch: The windows.
         device: The device of the network: ``cpu``, ``cuda`` or ``cuda:N``.
         runtime: The name of the runtime, for messages.
@@ -60,13 +60,14 @@ def _run_once(
         reason = first_line(error)
     # Raised outside the handler: a chained error would keep its stack frames alive, and so the network's tensors.
     raise DeviceMemoryError(
-        f"{runtime} failed {context}: out of memory: {reason}", hint="--device cpu, or --precision f16 instead of f32"
+        f"{runtime} failed {context}: out of memory: {reason}",
+        hint="use --device cpu, or --precision f16 instead of f32",
     )
 
 
 @contextlib.contextmanager
 def use_device(device: str, batch: Float32Array) -> Iterator[None]:
-    """Makes a device the current one of torch; for a CuPy array, torch also uses the current CUDA stream of CuPy.
+    """Makes a device the current device of torch; for a CuPy array, torch also uses the current CUDA stream of CuPy.
 
     Args:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
@@ -80,7 +81,7 @@ def use_device(device: str, batch: Float32Array) -> Iterator[None]:
 
 
 def _stream(batch: Float32Array) -> torch.cuda.Stream:
-    """Returns the CUDA stream of a batch: the current one of CuPy, or for a NumPy array that of torch."""
+    """Returns the CUDA stream of a batch: the current stream of CuPy, or of torch for a NumPy array."""
     if isinstance(batch, np.ndarray):
         return torch.cuda.current_stream()
     import cupy

@@ -21,7 +21,7 @@ _NO_DRIVER = "none"
 
 
 def load_cuda_runtime() -> None:
-    """Loads the library into the process, from the system or from the wheel; does nothing if neither has it."""
+    """Loads the library into the process, from the system or from the wheel; does nothing if neither contains it."""
     for name in (_LIBRARY, *(str(folder / _LIBRARY) for folder in cuda_library_folders())):
         try:
             ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)

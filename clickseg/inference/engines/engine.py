@@ -46,7 +46,9 @@ class Engine(Protocol):
         ...
 
     def infer(self, batch: Float32Array) -> Float32Array:
-        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K], f32.
+        """Returns the logits of a batch of windows, f32.
+
+        Windows are [B, C, I, J, K], with C input channels; logits are [B, O, I, J, K], with O output channels.
 
         An engine on CUDA also accepts a CuPy array, and then returns a CuPy array.
 
@@ -70,10 +72,10 @@ class Engine(Protocol):
 
 
 _BATCH_VOXELS = 128**3
-"""Keeps a large GPU busy, and fits into the memory of a small one: one window of 128 x 128 x 128."""
+"""The voxels of a batch: enough for a large GPU, and small enough for the memory of a small GPU."""
 
 _MAX_BATCH = 4
-"""Incomplete batches are padded with copies: with larger batches, small layers of windows would waste much time."""
+"""Incomplete batches are padded with copies. So large batches would waste time if a layer has few windows."""
 
 
 def gpu_batch_size(spec: ModelSpec) -> int:

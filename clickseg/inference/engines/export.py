@@ -52,7 +52,7 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
 
 
 def export_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Path:
-    """Compiles the torch weights of a package for the GPU of this machine, if they are not in the cache.
+    """Compiles the torch weights of a package for the GPU of this machine, unless the cache contains the result.
 
     The package is not changed: a compiled network can be used only on this GPU.
 
@@ -73,7 +73,7 @@ def export_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Path:
 
     file = engine.plan_file if isinstance(engine, TensorRtEngine) else None
     if file is None or not file.is_file():
-        raise OutputError(f"{settings.cache}: cannot be written to", hint="--cache DIR")
+        raise OutputError(f"{settings.cache}: cannot be written to", hint="select another folder with --cache")
     return file
 
 
@@ -96,17 +96,17 @@ def save_openvino(
     """
     path = package.path / "models" / graph
     paths = path, path.with_suffix(".bin")
-    part = temporary_path(path)
-    parts = part, part.with_suffix(".bin")
+    temporary = temporary_path(path)
+    temporaries = temporary, temporary.with_suffix(".bin")
     try:
         remove_stale_temporaries(path.parent)
-        ov.save_model(network, part, compress_to_fp16=compress_to_f16)
-        for new, old in zip(parts, paths, strict=True):
+        ov.save_model(network, temporary, compress_to_fp16=compress_to_f16)
+        for new, old in zip(temporaries, paths, strict=True):
             new.replace(old)
     except (OSError, RuntimeError) as error:
         raise OutputError(f"model {package.name}: {graph} cannot be written to {path.parent}") from error
     finally:
-        for path in parts:
+        for path in temporaries:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
     write_weight_digests(package, tuple(path.name for path in paths))

@@ -9,7 +9,7 @@ import torch
 from clickseg.core.errors import ModelError
 from clickseg.core.validation import read_json
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
-from clickseg.models.package import CONFIG, ModelPackage
+from clickseg.models.package import INFERENCE_CONFIG, ModelPackage
 
 _BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """Exceptions of network constructors for invalid arguments."""
@@ -29,7 +29,7 @@ _NETWORKS = (
     "UNet",
     "VNet",
 )
-"""Segmentation networks whose constructors neither read files nor download; others may, depending on arguments."""
+"""Segmentation networks whose constructors neither read files nor download; other constructors may."""
 
 
 def build_network(package: ModelPackage) -> torch.nn.Module:
@@ -41,9 +41,9 @@ def build_network(package: ModelPackage) -> torch.nn.Module:
     Raises:
         ModelError: ``network_def`` is missing, names another class, or has arguments that the class does not accept.
     """
-    config = read_json(package.path / CONFIG, ModelError)
+    config = read_json(package.path / INFERENCE_CONFIG, ModelError)
     definition = config.get("network_def") if isinstance(config, dict) else None
-    return build_from_definition(definition, f"model {package.name}: {CONFIG.name}: network_def")
+    return build_from_definition(definition, f"model {package.name}: {INFERENCE_CONFIG.name}: network_def")
 
 
 def build_from_definition(definition: Any, where: str) -> torch.nn.Module:
@@ -51,7 +51,7 @@ def build_from_definition(definition: Any, where: str) -> torch.nn.Module:
 
     Args:
         definition: The value of ``network_def``.
-        where: Its file and key, for messages.
+        where: The file and the key of the definition, for messages.
 
     Raises:
         ModelError: As for ``build_network``.

@@ -63,6 +63,6 @@ class F16Network(torch.nn.Module):
                 module.register_forward_hook(lambda _module, _arguments, normalized: normalized.half())
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
+        """Returns logits [B, O, I, J, K] of windows [B, C, I, J, K]."""
         logits: torch.Tensor = self._network(windows.half())
         return logits.float()

@@ -12,6 +12,7 @@ from clickseg.core.arrays import Float32Array
 from clickseg.core.cache import CacheEntry
 from clickseg.core.errors import EngineError
 from clickseg.core.machine import processor_count
+from clickseg.core.text import format_count
 from clickseg.inference.engines.engine import Precision
 from clickseg.models.package import ModelPackage, WeightsFile
 
@@ -22,7 +23,7 @@ INT8_GRAPH, INT8_CONSTANTS = "model_int8.xml", "model_int8.bin"
 class OpenVinoEngine:
     """A network that is compiled for a batch of one window and a fixed number of threads.
 
-    Both are part of the fingerprint, because they affect the last bits of the logits.
+    Batch size and number of threads are part of the fingerprint, because they affect the last bits of the logits.
     """
 
     device = "cpu"
@@ -47,7 +48,7 @@ class OpenVinoEngine:
         self._request = self._network.create_infer_request()
 
     def infer(self, batch: Float32Array) -> Float32Array:
-        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]; the next call overwrites the array."""
+        """Returns logits [B, O, I, J, K] of windows [B, C, I, J, K]; the next call overwrites the array."""
         try:
             outputs = self._request.infer([batch], share_inputs=True, share_outputs=True)
         except RuntimeError as error:
@@ -93,11 +94,11 @@ class OpenVinoEngine:
             "roi": spec.window.roi,
             "build": ov.__version__,
         }
-        slot = CacheEntry(
+        entry = CacheEntry(
             cache, "openvino", {**options, **self.describe(), **depends_on, "inputs": spec.input_channels}, ".blob"
         )
         try:
-            compiled = _import_from_cache(core, slot, options) or _export_to_cache(compile_network(), slot)
+            compiled = _import_from_cache(core, entry, options) or _export_to_cache(compile_network(), entry)
         except RuntimeError as error:
             raise EngineError(
                 f"model {package.name}: OpenVINO cannot run {graph.path.name}: {_last_line(error)}"
@@ -123,23 +124,23 @@ def _load_weights(package: ModelPackage, precision: Precision) -> tuple[WeightsF
     if not package.has_weights(INT8_GRAPH):
         raise EngineError(
             f"model {package.name}: no int8 weights",
-            hint=f"clickseg models export {package.path} --precision int8 --calibrate DIR",
+            hint=f"run clickseg models export {package.path} --precision int8 --calibrate DIR",
         )
     return package.verify_weights(INT8_CONSTANTS), package.verify_weights(INT8_GRAPH)
 
 
-def _import_from_cache(core: ov.Core, slot: CacheEntry, options: Mapping[str, object]) -> ov.CompiledModel | None:
-    content = slot.read()
+def _import_from_cache(core: ov.Core, entry: CacheEntry, options: Mapping[str, object]) -> ov.CompiledModel | None:
+    content = entry.read()
     try:
         return None if content is None else core.import_model(content, "CPU", options)
     except RuntimeError:  # another build of OpenVINO has written it
         return None
 
 
-def _export_to_cache(compiled: ov.CompiledModel, slot: CacheEntry) -> ov.CompiledModel:
+def _export_to_cache(compiled: ov.CompiledModel, entry: CacheEntry) -> ov.CompiledModel:
     with contextlib.suppress(RuntimeError):  # some networks cannot be exported
-        if slot.path is not None:
-            slot.write(compiled.export_model().getvalue())
+        if entry.path is not None:
+            entry.write(compiled.export_model().getvalue())
     return compiled
 
 
@@ -151,8 +152,8 @@ def _check_output(compiled: ov.CompiledModel, package: ModelPackage) -> None:
         raise EngineError(f"model {package.name}: expected logits in f32, got {number_type}")
     if len(compiled.outputs) != 1 or shape != expected:
         raise EngineError(
-            f"model {package.name}: expected one output {list(expected)}, got {len(compiled.outputs)}, "
-            f"the first {list(shape)}"
+            f"model {package.name}: expected one output {list(expected)}, "
+            f"got {format_count(len(compiled.outputs), 'output')}, the first {list(shape)}"
         )
 
 

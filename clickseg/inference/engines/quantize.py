@@ -24,12 +24,12 @@ from clickseg.models.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class QuantizationResult:
-    """QuantizationResult weights, and how much their results differ from f32 on the calibration windows.
+    """The int8 weights of a package, and the agreement of their results with f32 on the calibration windows.
 
     Attributes:
         files: The written files.
-        agreement: The fraction of voxels with the same classes as in f32.
-        dice: The Dice coefficient with f32, for each class that f32 finds.
+        agreement: The fraction of voxels that have the same classes as with f32.
+        dice: The Dice coefficient between int8 and f32, for each class that f32 finds.
     """
 
     files: tuple[Path, ...]
@@ -52,7 +52,9 @@ def quantize(package: ModelPackage, windows: Sequence[Float32Array]) -> Quantiza
     if importlib.util.find_spec("nncf") is None:
         raise EngineError("NNCF is not installed", hint="pip install 'clickseg[export]'")
     if not package.path.is_dir() or not package.has_weights(GRAPH):
-        raise ModelError(f"model {package.name}: no {GRAPH} to quantize", hint=f"clickseg models export {package.path}")
+        raise ModelError(
+            f"model {package.name}: no {GRAPH} to quantize", hint=f"run clickseg models export {package.path} first"
+        )
     network = ov.Core().read_model(str(package.verify_weights(GRAPH).path), str(package.verify_weights(CONSTANTS).path))
     network.reshape([1, package.spec.input_channels, *package.spec.window.roi])
     files = save_openvino(quantize_network(network, windows), package, INT8_GRAPH)
@@ -61,7 +63,7 @@ def quantize(package: ModelPackage, windows: Sequence[Float32Array]) -> Quantiza
 
 
 def quantize_network(network: ov.Model, windows: Sequence[Float32Array]) -> ov.Model:
-    """Returns a network with 8 bits, calibrated on windows [C, I, J, K]."""
+    """Returns an int8 network, calibrated on windows [C, I, J, K]."""
     with contextlib.redirect_stdout(sys.stderr):  # NNCF prints progress bars
         import nncf
 
@@ -85,7 +87,7 @@ def _compare_with_f32(package: ModelPackage, windows: Sequence[Float32Array]) ->
 
 
 def _class_masks(logits: Float32Array, spec: ModelSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Returns the voxels of each class in a window, [classes, I, J, K]."""
+    """Returns the mask of each class in a window [classes, I, J, K], from its logits [O, I, J, K]."""
     if spec.activation == "sigmoid":
         return np.stack([logits[class_spec.channel] > 0 for class_spec in spec.classes])
     channel = logits.argmax(axis=0)

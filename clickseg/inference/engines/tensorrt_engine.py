@@ -26,7 +26,7 @@ from clickseg.inference.engines.cuda_runtime import driver_version
 from clickseg.inference.engines.engine import Precision, gpu_batch_size
 from clickseg.inference.engines.onnx_export import LOGITS, WINDOWS, to_onnx
 from clickseg.inference.engines.torch_engine import STATE_DICT, load_network
-from clickseg.models.package import CONFIG, ModelPackage, WeightsFile
+from clickseg.models.package import INFERENCE_CONFIG, ModelPackage, WeightsFile
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +65,9 @@ class TensorRtEngine:
         self._input_shape = (self.batch, package.spec.input_channels, *package.spec.window.roi)
         self._output_shape = (self.batch, package.spec.output_channels, *package.spec.window.roi)
         with _current_device(device):
-            slot = CacheEntry(cache, "tensorrt", self._cache_key(), ".plan")
-            self._plan, self._digest = self._load_or_compile(slot)
-        self.plan_file = slot.path
+            entry = CacheEntry(cache, "tensorrt", self._cache_key(), ".plan")
+            self._plan, self._digest = self._load_or_compile(entry)
+        self.plan_file = entry.path
 
     @property
     def precision(self) -> str:
@@ -75,7 +75,7 @@ class TensorRtEngine:
         return self._precision.value
 
     def infer(self, batch: Float32Array) -> Float32Array:
-        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
+        """Returns logits [B, O, I, J, K] of windows [B, C, I, J, K]."""
         if batch.shape != self._input_shape:
             raise EngineError(f"TensorRT: expected input {list(self._input_shape)}, got {list(batch.shape)}")
         return run_network(self._run, batch, self.device, "TensorRT")
@@ -111,23 +111,23 @@ class TensorRtEngine:
         return logits
 
     def _cache_key(self) -> dict[str, object]:
-        """Returns everything that a plan depends on, as far as known before the compilation."""
+        """Returns everything that is known before the compilation and that the plan depends on."""
         return {
             "gpu": _gpu_description(self.device),
             "versions": [trt.__version__, torch.__version__, __version__],
             "weights": [file.sha256 for file in self.weights],
-            "network": read_json(self._package.path / CONFIG, ModelError),
+            "network": read_json(self._package.path / INFERENCE_CONFIG, ModelError),
             "precision": self.precision,
             "windows": self._input_shape,
         }
 
-    def _load_or_compile(self, slot: CacheEntry) -> tuple[Plan, str]:
+    def _load_or_compile(self, entry: CacheEntry) -> tuple[Plan, str]:
         """Returns the plan and its SHA-256."""
-        content = slot.read()
+        content = entry.read()
         plan = None if content is None else load_plan(content)
         if content is None or plan is None:
             content = self._compile()
-            slot.write(content)
+            entry.write(content)
             plan = load_plan(content)
         if plan is None or plan.shape(LOGITS) != self._output_shape:
             got = "a plan that cannot be loaded" if plan is None else str(list(plan.shape(LOGITS)))
@@ -153,7 +153,7 @@ def _resolve_precision(wanted: Precision) -> Precision:
 
 
 def _current_device(device: str) -> AbstractContextManager[object]:
-    """Returns a context in which a device is the current one, as TensorRT needs."""
+    """Returns a context in which a device is the current CUDA device, as TensorRT needs."""
     return torch.cuda.device(device)
 
 
@@ -182,13 +182,13 @@ def build_plan(onnx: bytes) -> bytes:
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(onnx):
-        reason = parser.get_error(0).desc() if parser.num_errors else "it reports no reason"
-        raise EngineError(f"TensorRT cannot read the network: {reason}", hint="--engine torch")
+        reason = parser.get_error(0).desc() if parser.num_errors else "no reason reported"
+        raise EngineError(f"TensorRT cannot read the network: {reason}", hint="use --engine torch")
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # full f32 precision
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineError("TensorRT cannot compile the network: see its log", hint="--engine torch")
+        raise EngineError("TensorRT cannot compile the network: see its log", hint="use --engine torch")
     return bytes(plan)
 
 
@@ -230,5 +230,5 @@ def load_plan(content: bytes) -> Plan | None:
         return None
     context = engine.create_execution_context()
     if context is None:
-        raise DeviceMemoryError("TensorRT failed to load the network: out of memory", hint="--device cpu")
+        raise DeviceMemoryError("TensorRT failed to load the network: out of memory", hint="use --device cpu")
     return Plan(runtime, engine, context)

@@ -60,7 +60,7 @@ class TorchEngine:
         return self._precision.value
 
     def infer(self, batch: Float32Array) -> Float32Array:
-        """Returns logits [B, K, I, J, K] of windows [B, C, I, J, K]."""
+        """Returns logits [B, O, I, J, K] of windows [B, C, I, J, K]."""
         logits = run_network(self._run, batch, self.device, "torch")
         expected = (len(batch), self._package.spec.output_channels, *batch.shape[2:])
         if logits.shape != expected:
@@ -148,9 +148,10 @@ def has_bf16_instructions() -> bool:
 def memory_layout(network: torch.nn.Module, device: str, precision: Precision) -> torch.memory_format:
     """Returns the memory layout in which a network is faster.
 
-    Convolutions are faster channels last on the CPU, and on GPUs below f32. torch computes instance normalization
-    channels first, so that each of its tensors would be converted twice: such networks would be no faster, or slower.
-    TorchScript stays channels first, because it may use tensor views that are invalid in the other layout.
+    Convolutions are faster with channels last on the CPU, and on GPUs with less precision than f32. torch computes
+    instance normalization with channels first, so each of its tensors would be converted twice: a network with such
+    normalizations would be no faster, or slower.
+    TorchScript keeps channels first, because it may use tensor views that are invalid in the other layout.
     """
     is_channels_first = isinstance(network, torch.jit.ScriptModule) or any(
         isinstance(module, torch.nn.InstanceNorm3d) for module in network.modules()

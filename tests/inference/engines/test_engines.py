@@ -326,7 +326,9 @@ def test_a_graph_with_another_number_of_classes_is_an_error(model: ModelPackage)
     section = json.loads((model.path / "configs" / "metadata.json").read_text())["clickseg"]
     phantoms.write_package(model.path, section | {"output_channels": 3}, NETWORK)
 
-    with pytest.raises(EngineError, match=r"expected one output \[1, 3, 8, 8, 8\], got 1, the first \[1, 2, 8, 8, 8\]"):
+    with pytest.raises(
+        EngineError, match=r"expected one output \[1, 3, 8, 8, 8\], got 1 output, the first \[1, 2, 8, 8, 8\]"
+    ):
         make_engine(load_package(model.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
     with pytest.raises(EngineError, match="expected logits"):
         make_engine(load_package(model.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(

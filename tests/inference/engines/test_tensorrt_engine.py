@@ -277,7 +277,7 @@ def test_a_package_without_a_network_definition_is_an_error(tensorrt: FakeTensor
 
 
 def test_tensorrt_runs_only_on_cuda(tensorrt: FakeTensorRt, model: ModelPackage) -> None:
-    with pytest.raises(EngineError, match="TensorRT runs only on CUDA, not on cpu"):
+    with pytest.raises(EngineError, match="TensorRT runs only on CUDA, not on the CPU"):
         make_engine(model, RuntimeSettings(Runtime.TENSORRT, "cpu", Precision.AUTO))
     if not torch.cuda.is_available():
         with pytest.raises(EngineError, match="torch finds no CUDA device"):

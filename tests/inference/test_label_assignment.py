@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from clickseg.core.arrays import bounding_box, expand_box, full_box
 from clickseg.core.progress import no_progress
 from clickseg.inference.compiled import CompiledKernels
-from clickseg.inference.decision import Decision
 from clickseg.inference.kernels import Kernels, NumpyKernels
+from clickseg.inference.label_assignment import LabelAssigner
 from clickseg.inference.model_input import InMemoryImage, ModelInput
 from clickseg.inference.orientation import reorientation_to
 from clickseg.inference.resample import model_geometry
@@ -81,8 +81,8 @@ def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_
     kernels, store = KERNELS[seed % 2], DictionaryStore()
     if not stores_logits:
         store.put = lambda *_: None
-    decision = Decision(grid, source, spec, plane_axis(image, spec), kernels)
-    run_all_windows(decision, image, spec, kernels, store)
+    assigner = LabelAssigner(grid, source, spec, plane_axis(image, spec), kernels)
+    run_all_windows(assigner, image, spec, kernels, store)
     voxel = np.array([rng.integers(0, count) for count in image.shape])
     image[tuple(voxel)] += 50
 
@@ -92,21 +92,21 @@ def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_
         store.logits.pop(touched_window.start, None)
     changed = bounding_box([touched_window.volume_box for touched_window in touched])
     box = expand_box(changed, image.shape)
-    before = decision.label_map().array.copy()
-    labelled_again = decision.begin_update(box, changed)
+    before = assigner.label_map().array.copy()
+    labelled_again = assigner.begin_update(box, changed)
     for planes in window.blended_planes(
         FakeNetwork(position_dependent_logits), kernels, no_progress, SlabStitching, box
     ):
-        decision.update(planes)
+        assigner.update(planes)
 
-    fresh = Decision(grid, source, spec, window.grid.axis, kernels)
+    fresh = LabelAssigner(grid, source, spec, window.grid.axis, kernels)
     run_all_windows(fresh, image, spec, kernels, DictionaryStore())
-    labels = decision.label_map().array
+    labels = assigner.label_map().array
     assert labels.tobytes() == fresh.label_map().array.tobytes()
     labels[labelled_again] = before[labelled_again]
     assert labels.tobytes() == before.tobytes()  # all other voxels are unchanged
     if stores_logits:
-        assert window.run_count == len(touched)
+        assert window.windows_run == len(touched)
 
 
 def plane_axis(image: np.ndarray, spec: ModelSpec) -> int:
@@ -114,11 +114,11 @@ def plane_axis(image: np.ndarray, spec: ModelSpec) -> int:
 
 
 def run_all_windows(
-    decision: Decision, image: np.ndarray, spec: ModelSpec, kernels: Kernels, store: DictionaryStore
+    assigner: LabelAssigner, image: np.ndarray, spec: ModelSpec, kernels: Kernels, store: DictionaryStore
 ) -> None:
     window = SlidingWindow(ModelInput((InMemoryImage(image),), ()), spec, store)
     for planes in window.blended_planes(FakeNetwork(position_dependent_logits), kernels, no_progress):
-        decision.update(planes)
+        assigner.update(planes)
 
 
 def test_boxes_are_joined_and_expanded_inside_the_volume() -> None:

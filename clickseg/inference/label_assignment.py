@@ -12,22 +12,26 @@ from clickseg.core.device import HOST, Device
 from clickseg.core.label_map import LabelMap
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.orientation import reorientation_to
-from clickseg.inference.resample import LinearWeights, Neighbours, source_coordinates
+from clickseg.inference.resample import LinearWeights, TrilinearWeights, source_coordinates
 from clickseg.inference.stitching import FLOAT_BYTES, PlaneBlock
 from clickseg.models.spec import ModelSpec
 
 _MAX_PLANES_AT_ONCE = 16
-"""Number of source planes that are labelled at once; limits the memory if they are much thinner than model planes."""
+"""The number of source planes that are labelled at once; limits memory if they are much thinner than model planes."""
 
 _BINARY_CHANNELS = 2
 """Output channels of a softmax model with one class and background."""
 
 
 def label_logits(logits: Float32Array, spec: ModelSpec) -> Float32Array:
-    """Returns the logits that argmax or threshold need, from the logits of a window [K, I, J, K].
+    """Returns the label logits of a window [L, I, J, K]: the channels that argmax or threshold need.
 
-    For a softmax model with two channels this is their difference, with threshold 0; for a sigmoid model the channels
-    of its classes.
+    For a softmax model with two channels this is their difference, with threshold 0; for a sigmoid model these are the
+    channels of its classes; for other softmax models all channels.
+
+    Args:
+        logits: The output of the network for the window [C, I, J, K].
+        spec: Activation and classes.
     """
     if _is_binary(spec):
         return logits[1:] - logits[:1]
@@ -38,14 +42,14 @@ def label_logits(logits: Float32Array, spec: ModelSpec) -> Float32Array:
 
 
 def label_logit_channels(spec: ModelSpec) -> int:
-    """Returns the number of channels that ``label_logits`` returns."""
+    """Returns the number L of channels that ``label_logits`` returns."""
     if _is_binary(spec):
         return 1
     return len(spec.classes) if spec.activation == "sigmoid" else spec.output_channels
 
 
-class Decision:
-    """Assigns labels on a source grid, while the planes of the model grid are computed.
+class LabelAssigner:
+    """Assigns a label to each voxel of the source grid, while the planes of the model grid are computed.
 
     A softmax model gives each voxel the class of the highest logit (argmax; ties: the first channel), a sigmoid model
     each class whose logit is above 0. Logits are interpolated linearly: across the planes, then along rows, then along
@@ -54,8 +58,8 @@ class Decision:
 
     def __init__(
         self,
-        model: hd.VolumeGeometry,
-        source: hd.VolumeGeometry,
+        model_grid: hd.VolumeGeometry,
+        source_grid: hd.VolumeGeometry,
         spec: ModelSpec,
         axis: int,
         kernels: Kernels,
@@ -64,28 +68,28 @@ class Decision:
         """Allocates the label map.
 
         Args:
-            model: The model grid.
-            source: The source grid [K, J, I].
+            model_grid: The model grid [I, J, K].
+            source_grid: The source grid [K, J, I].
             spec: Activation, classes and orientation.
             axis: The axis of the model grid perpendicular to the planes.
             kernels: The loops over voxels.
             device: Where the logits are; the label map is on the host.
         """
-        coordinates = source_coordinates(source, model, spec.grid)
+        coordinates = source_coordinates(source_grid, model_grid, spec.grid)
         self._axis_weights = [
             LinearWeights.at_coordinates(axis_coordinates, count)
-            for axis_coordinates, count in zip(coordinates, model.spatial_shape, strict=True)
+            for axis_coordinates, count in zip(coordinates, model_grid.spatial_shape, strict=True)
         ]
         self._axis, self._spec, self._kernels, self._device = axis, spec, kernels, device
-        self._numbers = device.put(_class_numbers(spec))
-        self._array = _empty_labels(source, spec)
-        self._reorientation = reorientation_to(source, spec.grid.orientation)
-        everything = full_box(model.spatial_shape)
+        self._class_numbers = device.put(_class_numbers(spec))
+        self._array = _empty_labels(source_grid, spec)
+        self._reorientation = reorientation_to(source_grid, spec.grid.orientation)
+        everything = full_box(model_grid.spatial_shape)
         self.begin_update(everything, everything)
 
     @property
     def bytes_needed(self) -> int:
-        """Memory that the label assignment of some planes needs; without the label map, which is allocated already."""
+        """The memory that labelling some planes needs, without the label map, which is allocated already."""
         count, *plane = self._view.shape
         return int(min(_MAX_PLANES_AT_ONCE, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize))
 
@@ -118,8 +122,8 @@ class Decision:
         stop = int(np.searchsorted(self._across.upper, last, side="right"))
         while self._done < stop:
             block = slice(self._done, min(self._done + _MAX_PLANES_AT_ONCE, stop))
-            neighbours = Neighbours(self._across.select(block, planes.first), self._rows, self._columns)
-            labels = self._assign_labels(planes.values, neighbours, self._view[block].shape)
+            interpolation = TrilinearWeights(self._across.select(block, planes.first), self._rows, self._columns)
+            labels = self._assign_labels(planes.values, interpolation, self._view[block].shape)
             self._view[block] = self._device.get(labels)
             self._done = block.stop
 
@@ -127,15 +131,17 @@ class Decision:
         """Returns the label map; complete after all planes were passed to ``update``."""
         return LabelMap(self._array, self._spec.activation == "sigmoid", len(self._spec.classes))
 
-    def _assign_labels(self, logits: Float32Array, neighbours: Neighbours, shape: tuple[int, ...]) -> LabelArray:
+    def _assign_labels(
+        self, logits: Float32Array, interpolation: TrilinearWeights, shape: tuple[int, ...]
+    ) -> LabelArray:
         labels: LabelArray = self._device.zeros(shape, self._array.dtype)
         if self._spec.activation == "sigmoid" or _is_binary(self._spec):
             bits = labels[..., np.newaxis] if _is_binary(self._spec) else labels  # class number 1 is bit 0
-            self._kernels.threshold(bits, logits, neighbours, 0)
+            self._kernels.threshold(bits, logits, interpolation, 0)
         else:
             highest = self._device.zeros(shape, np.float32)
             highest.fill(-np.inf)
-            self._kernels.argmax(highest, labels, logits, neighbours, self._numbers)
+            self._kernels.argmax(highest, labels, logits, interpolation, self._class_numbers)
         return labels
 
 
