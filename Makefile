@@ -70,7 +70,7 @@ format: .venv-dev/.ready
 	$(DEV)/ruff format .
 
 clean:
-	rm -rf .venv .venv-* $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .venv-* $(DEMO) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build
 
 # Installs, if missing: Python with venv, and dicom3tools (dciodvfy, dcmdump) to validate DICOM output independently.
 system:

@@ -71,7 +71,6 @@ class Anchors(HTMLParser):
 
 
 def test_the_site_builds_without_warnings_and_all_its_links_lead_to_pages_and_headings(tmp_path: Path) -> None:
-    pytest.importorskip("sphinx")
     command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-q", "-c", "docs", "."]
 
     built = subprocess.run([*command, tmp_path], cwd=REPOSITORY, env=runs.environment(), capture_output=True, text=True)
@@ -138,16 +137,29 @@ def without_seconds(lines: list[str]) -> set[str]:
     return {re.sub(r"[\d.]+ s\b", "_ s", line.rstrip()) for line in lines}
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md", "docs/sessions.md"])
 @pytest.mark.slow
-def test_the_python_example_of_sessions_runs(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_examples_of_a_page_run_in_order(
+    page: str, demo: Path, clean_environ: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(demo)
-    (example,) = code_blocks(REPOSITORY / "docs/sessions.md", "python")
     names: dict[str, Any] = {}
 
-    exec(example, names)  # noqa: S102 - an example of this repository
+    for example in code_blocks(REPOSITORY / page, "python"):
+        exec(example, names)  # noqa: S102 - an example of this repository
 
-    assert names["change"].windows_run > 0
-    assert (demo / "session/session.json").is_file()
+    if page == "docs/sessions.md":
+        assert names["change"].windows_run > 0
+        assert (demo / "session/session.json").is_file()
+    else:
+        assert {path.name for path in (demo / "results").glob("*.dcm")} == {
+            path.name for result in names["results"] for path in result.files.values() if path.suffix == ".dcm"
+        }
+    if page == "docs/python.md":
+        lesion_ml = names["result"].measurements["lesion"].volume_ml
+        assert names["volume_ml"] == pytest.approx(lesion_ml)
+        assert 5 < lesion_ml < 60  # the larger lesion of the phantom has 38 ml
+        assert (demo / "result.dcm").is_file()
 
 
 def test_the_code_that_contributing_quotes_is_in_the_named_files() -> None:

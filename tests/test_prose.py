@@ -18,12 +18,29 @@ SOURCES = sorted(
     path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py") if path.name != "test_prose.py"
 )
 
+SUFFIXES = ("", ".sh", ".yaml", ".json", ".j2", ".html")
+SCRIPTS = sorted(
+    path
+    for path in [
+        *REPOSITORY.glob("*"),
+        *(
+            file
+            for folder in ("clickseg", "container", "deploy", "scripts")
+            for file in (REPOSITORY / folder).rglob("*")
+        ),
+    ]
+    if path.is_file() and path.suffix in SUFFIXES and not path.name.startswith(".") and path.name != "LICENSE"
+)
+"""Shell scripts, manifests, templates, Dockerfile and Makefile."""
+
 
 def words_to_avoid() -> re.Pattern[str]:
     """Returns a pattern for all words in the first column of the glossary's last table."""
     rows = re.findall(r"^\| ([a-z, ]+) \| ", GLOSSARY.read_text().partition("## Words to avoid")[2], flags=re.MULTILINE)
     words = [word for row in rows if row != "avoid" for word in row.split(", ")]
-    return re.compile(rf"\b({'|'.join(words)})\b")
+    lower_only = [word for word in words if "none" in word]  # Python's None is not meant
+    any_case = [word for word in words if "none" not in word]
+    return re.compile(rf"\b({'|'.join(lower_only)}|(?i:{'|'.join(any_case)}))\b")
 
 
 def prose_of(source: Path) -> str:
@@ -46,7 +63,12 @@ def test_a_module_has_no_word_to_avoid(source: Path) -> None:
     assert words_to_avoid().findall(prose_of(source)) == []
 
 
-def test_the_words_to_avoid_are_found() -> None:
-    found = words_to_avoid().findall("the file lies beside the series, and says nothing")
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_a_script_or_manifest_has_no_word_to_avoid(file: Path) -> None:
+    assert words_to_avoid().findall(file.read_text()) == []
 
-    assert found == ["lies", "beside", "says"]
+
+def test_the_words_to_avoid_are_found() -> None:
+    found = words_to_avoid().findall("The file lies beside the series. Says nothing: is None, is none.")
+
+    assert found == ["lies", "beside", "Says", "is none"]

@@ -6,7 +6,6 @@ import gc
 import io
 import json
 import logging
-import re
 import subprocess
 import sys
 import weakref
@@ -21,7 +20,6 @@ import clickseg
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.clicks.formats.clicks_json import write_clicks_json
 from clickseg.core.errors import ClickError, EngineError, InputError, ModelError, SeriesError, SessionError, UsageError
-from clickseg.datasets.phantom import suv_to_bq_per_ml
 from clickseg.inference.case import PreprocessedCase
 from tests.helpers import phantoms, runs
 
@@ -447,38 +445,3 @@ def test_a_session_is_opened_with_a_series_and_a_model(tmp_path: Path, study: Pa
 
     np.testing.assert_array_equal(mask, runs.expected_labels(INSIDE))
     assert (tmp_path / "session" / "session.json").is_file()
-
-
-# README and docs
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
-def test_the_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = phantoms.hook_volume(runs.GEOMETRY, 8, 1)
-    for folder in ("DIR", "demo/study"):
-        phantoms.write(tmp_path / folder, volume.with_array(suv_to_bq_per_ml(volume.array)), "PT")
-    lesion = {
-        "guidance": phantoms.GUIDANCE | {"channels": [{"takes": [["lesion", polarity]]} for polarity in Polarity]}
-    }
-    inputs = [{"name": "pet", "modality": "PT", "unit": "SUVbw", "scaling": phantoms.SUV_RANGE}]
-    runs.write_model(tmp_path / "models", "pet_lesion", inputs=inputs, classes=[phantoms.organ("lesion", 1)], **lesion)
-    for file in ("clicks.json", "demo/study/clicks.json"):
-        write_clicks_json(Clicks((runs.click(9, 11, 13, label="lesion"),)), tmp_path / file)
-    monkeypatch.chdir(tmp_path)
-    examples = re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(), flags=re.DOTALL)
-    names: dict[str, object] = {}
-
-    for example in examples:
-        exec(example, names)  # noqa: S102 - examples of this repository
-
-    expected = runs.expected_labels(runs.click(9, 11, 13))
-    np.testing.assert_array_equal(names["results"][0].mask("lesion"), expected)
-    output = "results" if page == "README.md" else "OUT"
-    assert len(list((tmp_path / output).glob("*.dcm"))) == 2
-    if page == "README.md":
-        assert [example.count("\n") for example in examples] == [4]
-    else:
-        np.testing.assert_array_equal(names["mask"], expected)
-        inside_mm = runs.GEOMETRY.map_indices_to_reference(np.argwhere(expected))
-        np.testing.assert_allclose(names["inside_mm"], inside_mm, atol=1e-4)
-        assert (tmp_path / "result.dcm").is_file()

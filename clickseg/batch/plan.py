@@ -10,13 +10,13 @@ from clickseg.batch.click_assignment import assign_clicks, find_click_reports
 from clickseg.batch.selection import InputSeries, SkippedSeries, match_inputs, select_references, series_keys
 from clickseg.batch.settings import RunSettings
 from clickseg.clicks.click import Clicks, has_foreground_click
-from clickseg.clicks.find import find_clicks
+from clickseg.clicks.find import FoundClicks, find_clicks
 from clickseg.core.errors import ClickError, ClickSegError, InputError
 from clickseg.core.memory import Memory
 from clickseg.dicom.files import scan
 from clickseg.dicom.predecessor import Predecessor
 from clickseg.dicom.read import select_series
-from clickseg.dicom.series import SeriesFiles, SeriesGeometry, check_all_series
+from clickseg.dicom.series import RejectedSeries, SeriesFiles, SeriesGeometry, check_all_series
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.models.find import choose_package, find_packages
 from clickseg.models.package import ModelPackage
@@ -86,8 +86,8 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
         allow_no_clicks: Whether a model that requires clicks is also run without clicks, as in a session.
 
     Raises:
-        InputError: The input is damaged; no series fits the model; or a series that the user named is missing or is not
-            a regular volume.
+        InputError: The input is damaged; no series fits the model; or a series that the user named, or that the clicks
+            of a file are on, is missing or is not a regular volume.
         ClickError: Clicks cannot be read or match several series, or the model requires a foreground click and no
             series has one.
         ModelError: No model fits, or several do.
@@ -103,6 +103,7 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
     is_named = bool(settings.series_uids)
     inputs, incomplete = match_inputs(select_references(wanted, package, is_named=is_named), regular, wanted, package)
     found_clicks = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
+    _check_clicked_series_not_rejected(found_clicks, rejected)
     assigned = assign_clicks(inputs, found_clicks, find_click_reports(scan_result.instances))
     cases = [PlannedCase(*values) for values in zip(inputs, assigned.clicks, assigned.predecessors, strict=True)]
     unclicked: list[SkippedSeries] = []
@@ -155,6 +156,15 @@ def _choose_package(
     if settings.model is not None:
         return packages[0]
     return choose_package(packages, _modalities(wanted), _modalities(regular))
+
+
+def _check_clicked_series_not_rejected(found_clicks: FoundClicks, rejected: Sequence[RejectedSeries]) -> None:
+    """Raises the error of a rejected series if the clicks of a file are on this series."""
+    clicks = found_clicks.clicks
+    clicked_uid = clicks.series_instance_uid if isinstance(clicks, Clicks) else None
+    for series in rejected:
+        if series.files.series_uid == clicked_uid:
+            raise series.error
 
 
 def _split_cases(

@@ -124,7 +124,7 @@ def _input_entries(result: CaseResult) -> list[dict[str, Any]]:
             "series_instance_uid": series.files.series_uid,
             "modality": series.files.modality,
             "unit": series.unit,
-            "unit_conversion": series.unit_rule,
+            "unit_conversion": series.unit_conversion,
             "shape": list(series.volume.spatial_shape),
             "spacing_mm": [round(float(value), 6) for value in series.volume.spacing],
             "repairs": list(series.files.applied_repairs),

@@ -44,8 +44,9 @@ def select_references(
     if not suitable:
         present = format_series_list([series.files for series in wanted])
         raise ModelError(
-            f"model {package.name} is for {' or '.join(package.modalities)}: the series in the input are {present}",
-            hint="clickseg models lists the models and their modalities",
+            f"model {package.name} is for {' or '.join(package.modalities)}: the "
+            f"{'selected series' if is_named else 'series in the input'} are {present}",
+            hint="`clickseg models list` shows the models and their modalities",
         )
     pet = [series for series in suitable if series.files.modality == "PT"]
     corrected_studies = {series.files.study_uid for series in pet if has_required_corrections(series)}

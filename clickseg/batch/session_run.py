@@ -26,7 +26,7 @@ MakeStep = Callable[[Session, Case], Change | None]
 
 
 @dataclass(frozen=True, slots=True)
-class StepSummary:
+class SessionStepSummary:
     """A step that was made in a session.
 
     Attributes:
@@ -50,7 +50,7 @@ class SessionRun:
     """
 
     summary: RunSummary
-    step: StepSummary | None
+    step: SessionStepSummary | None
 
 
 def open_session(settings: RunSettings, folder: Path, progress: Progress) -> SessionRun:
@@ -105,13 +105,13 @@ def _plan_one_series(settings: RunSettings) -> RunPlan:
 def _run_in_session(
     plan: RunPlan, settings: RunSettings, folder: Path, make_step: MakeStep, progress: Progress
 ) -> SessionRun:
-    steps: list[StepSummary] = []
+    steps: list[SessionStepSummary] = []
 
     def infer_in_session(case: Case) -> CaseResult:
         with _make_session(case, settings, folder, progress) as session:
             change = make_step(session, case)
             if change is not None:  # recorded at once: the step is stored, even if its result cannot be written
-                steps.append(StepSummary(change, session.window_count, len(session.clicks)))
+                steps.append(SessionStepSummary(change, session.window_count, len(session.clicks)))
             return session.result()
 
     with ResultWriter(plan, settings) as writer:

@@ -15,6 +15,7 @@ from clickseg.datasets.phantom import write_study
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     study = arguments.output / "study"
+    settings = read_settings(study, arguments.output / "result", arguments.models, {}, os.environ)
     try:
         write_study(study)
     except OSError as error:
@@ -22,5 +23,4 @@ def run(arguments: argparse.Namespace) -> int:
     print_lines([f"study    {study}"])
     if arguments.study_only:
         return 0
-    settings = read_settings(study, arguments.output / "result", arguments.models, {}, os.environ)
     return finish_run(run_batch(settings, progress_bar()), settings.output, os.environ)

@@ -16,7 +16,7 @@ from clickseg.dicom.values import determine_quantity
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SeriesRow:
     """One series, as a row of the table.
 
     Attributes:
@@ -49,7 +49,9 @@ class Row:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     scan_result = scan(arguments.input)
-    rows = inspect_series(scan_result, Repairs.parse(arguments.repair))
+    rows = inspect_series(
+        scan_result, Repairs.parse([repair.strip() for value in arguments.repair for repair in value.split(",")])
+    )
     print_lines(
         json.dumps(json_report(scan_result, rows), indent=2).splitlines()
         if arguments.json
@@ -58,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def inspect_series(scan_result: Scan, repairs: Repairs) -> tuple[Row, ...]:
+def inspect_series(scan_result: Scan, repairs: Repairs) -> tuple[SeriesRow, ...]:
     """Returns a row for each series of a scan, sorted by folder.
 
     Args:
@@ -71,7 +73,7 @@ def inspect_series(scan_result: Scan, repairs: Repairs) -> tuple[Row, ...]:
     return tuple(_inspect(series, repairs) for series in all_series)
 
 
-def json_report(scan_result: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
+def json_report(scan_result: Scan, rows: tuple[SeriesRow, ...]) -> dict[str, Any]:
     """Returns the rows and the counts of files as JSON data."""
     return {
         "instances": len(scan_result.instances),
@@ -81,7 +83,7 @@ def json_report(scan_result: Scan, rows: tuple[Row, ...]) -> dict[str, Any]:
     }
 
 
-def text_report(scan_result: Scan, rows: tuple[Row, ...]) -> list[str]:
+def text_report(scan_result: Scan, rows: tuple[SeriesRow, ...]) -> list[str]:
     """Returns the rows and the counts of files as lines of text."""
     columns = ("MODALITY", "FILES", "SLICES x ROWS x COLUMNS", "SPACING MM", "UNIT", "FOLDER", "DESCRIPTION")
     headings, *row_lines = format_table(columns, [_cells(row) for row in rows])
@@ -97,7 +99,7 @@ def text_report(scan_result: Scan, rows: tuple[Row, ...]) -> list[str]:
     return lines
 
 
-def _inspect(series: SeriesFiles, repairs: Repairs) -> Row:
+def _inspect(series: SeriesFiles, repairs: Repairs) -> SeriesRow:
     row: dict[str, Any] = {
         "series_instance_uid": series.series_uid,
         "modality": series.modality,
@@ -106,7 +108,7 @@ def _inspect(series: SeriesFiles, repairs: Repairs) -> Row:
         "instances": len(series.instances) + len(series.other_instances),
     }
     if not series.instances and series.first_instance.pixel_bytes == 0:
-        return Row(**row, problem=f"no image: {series.first_instance.header.SOPClassUID.name}")
+        return SeriesRow(**row, problem=f"no image: {series.first_instance.header.SOPClassUID.name}")
     try:
         volume = check_series(series, repairs)
         geometry = volume.stack.geometry
@@ -115,11 +117,11 @@ def _inspect(series: SeriesFiles, repairs: Repairs) -> Row:
         row["repairs"] = volume.files.applied_repairs
         row["unit"] = determine_quantity(volume).unit
     except InputError as error:
-        return Row(**row, problem=str(error), hint=error.hint)
-    return Row(**row)
+        return SeriesRow(**row, problem=str(error), hint=error.hint)
+    return SeriesRow(**row)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: SeriesRow) -> tuple[str, ...]:
     shape = " x ".join(str(count) for count in row.shape) if row.shape else "-"
     spacing = " x ".join(f"{value:g}" for value in row.spacing_mm) if row.spacing_mm else "-"
     return (

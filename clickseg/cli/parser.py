@@ -37,13 +37,15 @@ OPTIONS = {
     "device": "device of the network: auto, cpu, cuda or cuda:N; N counts from 0 (default: auto)",
     "precision": "precision of the network: auto, f32, bf16, f16 or int8 "
     "(default: auto: f16 on CUDA, bf16 on CPUs that support it, else f32)",
-    "repair": f"repairs allowed for irregular series, comma-separated: {_REPAIRS} (default: reject irregular series)",
+    "repair": f"repairs allowed for irregular series: {_REPAIRS}; repeat the option or separate repairs by commas "
+    "(default: reject irregular series)",
     "segmentation-type": "encoding of the DICOM SEG: BINARY, or LABELMAP for classes that do not overlap "
     "(default: BINARY)",
     "postprocessing": "apply the postprocessing of the model package: on or off (default: on)",
     "nifti": "also write the label map as NIfTI (default: off)",
     "cache": "folder for compiled networks (default: ~/.cache/clickseg)",
-    "memory-limit": "maximum memory of the run, such as 8G or 512M (default: memory of the machine or container)",
+    "memory-limit": "maximum memory of the run, such as 8G or 512M "
+    "(default: free memory of the machine, or the limit of the container)",
     "statistics": "add mean, standard deviation, minimum and maximum of each segment to report.json (default: off)",
 }
 """The options of a run by name, with their help. The command line takes precedence over the environment."""

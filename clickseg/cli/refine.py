@@ -6,7 +6,7 @@ import argparse
 import os
 from dataclasses import replace
 
-from clickseg.batch.session_run import MakeStep, SessionRun, StepSummary, refine
+from clickseg.batch.session_run import MakeStep, SessionRun, SessionStepSummary, refine
 from clickseg.batch.settings import read_settings
 from clickseg.batch.writer import RunSummary
 from clickseg.cli.parser import run_options
@@ -66,7 +66,7 @@ def summarize_session_run(run: SessionRun) -> RunSummary:
     return replace(run.summary, lines=(*lines, *run.summary.lines))
 
 
-def _step_line(step: StepSummary) -> str:
+def _step_line(step: SessionStepSummary) -> str:
     change = step.change
     windows = f"{change.windows_run} of {format_count(step.window_count, 'window')} run in {change.seconds:.1f} s"
     clicks = format_count(step.click_count, "click")

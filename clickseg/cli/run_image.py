@@ -37,7 +37,7 @@ _NOT_STARTED = 125
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ContainerRun:
     """One run of a container.
 
     Attributes:
@@ -63,7 +63,7 @@ class Job:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
-    job = Job(
+    job = ContainerRun(
         arguments.image,
         arguments.input,
         arguments.results,
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     return run_image(job, os.environ)
 
 
-def run_image(job: Job, environ: Mapping[str, str]) -> int:
+def run_image(job: ContainerRun, environ: Mapping[str, str]) -> int:
     """Runs an image on a folder.
 
     Args:
@@ -90,7 +90,9 @@ def run_image(job: Job, environ: Mapping[str, str]) -> int:
         ContainerError: Neither docker nor podman is installed, the image is missing, or the container did not start.
         InputError: A file or folder does not exist.
         OutputError: The output folder or the cache folder cannot be created.
+        UsageError: The variable of an option that was renamed is set.
     """
+    settings = container_settings(environ, shows_progress=sys.stderr.isatty())
     program = find_program()
     clicks = (Path(file) for file in job.clicks if file != "none")
     for path in (job.input, *clicks, *([job.models] if job.models else [])):
@@ -101,7 +103,6 @@ def run_image(job: Job, environ: Mapping[str, str]) -> int:
             f"no image {job.image} on this machine",
             hint=f"build it with clickseg package -t {job.image}, or download it with {program.name} pull {job.image}",
         )
-    settings = container_settings(environ, shows_progress=sys.stderr.isatty())
     is_new = _make_folder(job.output)
     if job.cache is not None:
         _make_folder(job.cache)
@@ -142,7 +143,7 @@ def container_settings(environ: Mapping[str, str], *, shows_progress: bool) -> d
     return {**settings, "CLICKSEG_PROGRESS": "1"} if shows_progress else settings
 
 
-def container_command(program: ContainerProgram, job: Job, settings: Mapping[str, str]) -> list[str]:
+def container_command(program: ContainerProgram, job: ContainerRun, settings: Mapping[str, str]) -> list[str]:
     """Returns the command line that runs a container.
 
     Args:
@@ -164,7 +165,7 @@ def container_command(program: ContainerProgram, job: Job, settings: Mapping[str
     return program.command(*words, job.image)
 
 
-def _mounts(job: Job) -> list[str]:
+def _mounts(job: ContainerRun) -> list[str]:
     """Returns the bind mounts of a container."""
     mounts = [
         _mount(job.input, ENVIRONMENT["HOLOSCAN_INPUT_PATH"], is_writable=False),
@@ -194,11 +195,11 @@ def _mounted_clicks(files: Sequence[str]) -> list[str]:
     return [file if file == "none" else f"{_CLICKS_MOUNT}/{n}/{Path(file).name}" for n, file in enumerate(files)]
 
 
-def _docker_arguments(job: Job) -> list[str]:
+def _docker_arguments(job: ContainerRun) -> list[str]:
     return ["--gpus", job.gpus] if job.gpus else []
 
 
-def _podman_arguments(job: Job) -> list[str]:
+def _podman_arguments(job: ContainerRun) -> list[str]:
     """Returns arguments of podman only.
 
     Without root rights, podman maps the caller to root unless it keeps the user id. It also names GPUs differently.

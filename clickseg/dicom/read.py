@@ -73,13 +73,16 @@ def select_series(
     selected = tuple(series for series in accepted if not uids or series.files.series_uid in uids)
     if selected:
         return selected
+    if not scan_result.instances and not rejected:
+        ignored = format_count(sum(scan_result.ignored.values()), "other file")
+        raise InputError(f"no DICOM files in the input ({ignored})", hint="pass the folder that contains the study")
     image_series = [series for series in rejected if series.files.instances]
     if len(image_series) == 1:
         raise image_series[0].error
     reasons = "; ".join(f"{series.files}: {series.error}" for series in (image_series or rejected)[:4])
     raise InputError(
         "no CT, MR or PET series in the input is a regular volume "
-        f"({format_count(len(scan_result.instances), 'DICOM file')}): {reasons or 'no series was found'}",
+        f"({format_count(len(scan_result.instances), 'DICOM file')}): {reasons or 'the files contain no images'}",
         hint="`clickseg inspect` shows every series and why it was rejected",
     )
 

@@ -31,13 +31,13 @@ class SeriesVolume(SeriesGeometry):
         sources: The headers in the order of the planes, from which SEG and SR are created.
         volume: The values [K, J, I] (slice, row, column), float32, on a grid in LPS mm.
         unit: ``HU``, ``SUVbw``, or empty.
-        unit_rule: How the values were converted to the unit, for the report; empty if no conversion was needed.
+        unit_conversion: How the values were converted to the unit, for the report; empty if no conversion was needed.
     """
 
     sources: tuple[Dataset, ...]
     volume: hd.Volume
     unit: str
-    unit_rule: str
+    unit_conversion: str
 
     def slices_at_planes(self, labels: LabelArray) -> LabelArray:
         """Returns the slices of a label map [K, ...] that are closest to the planes: one for each plane.

@@ -80,7 +80,7 @@ def _resolve_class(label: str, context: str, spec: ModelSpec) -> str:
     if specific:
         raise ClickError(
             f"{context}: unknown label {label!r:.80}: expected one of {', '.join(names)}",
-            hint="clickseg models lists all labels; a point without a label has the name of its file as label",
+            hint="`clickseg models list` shows all labels; a point without a label has the name of its file as label",
         )
     if len(names) != 1:
         raise ClickError(f"{context}: no label, and the model has several classes: expected one of {', '.join(names)}")

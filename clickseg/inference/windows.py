@@ -77,12 +77,12 @@ class WindowGrid:
         """Yields the windows in grid order: layer by layer, and within a layer with the last axis fastest."""
         return (window for layer in self.layers() for window in layer.windows)
 
-    def layers(self) -> Iterator[Layer]:
+    def layers(self) -> Iterator[WindowLayer]:
         """Yields the layers from first to last; the windows of a layer start at the same voxel along ``axis``."""
         firsts = self.starts[self.axis]
         for first, following in zip(firsts, (*firsts[1:], self.shape[self.axis]), strict=True):
             starts = [(first,) if axis == self.axis else axis_starts for axis, axis_starts in enumerate(self.starts)]
-            yield Layer(tuple(self.window_at((i, j, k)) for i, j, k in product(*starts)), following)
+            yield WindowLayer(tuple(self.window_at((i, j, k)) for i, j, k in product(*starts)), following)
 
     def restrict_to(self, box: Box) -> WindowGrid:
         """Returns the windows that overlap a box of the volume, clipped to the box and relative to it."""
@@ -110,7 +110,7 @@ class WindowGrid:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class WindowLayer:
     """The windows that start at the same voxel along the axis along which a volume is processed.
 
     Attributes:

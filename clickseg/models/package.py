@@ -134,6 +134,8 @@ def _read_embedded_metadata(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith("/extra/metadata.json")]
             content = archive.open(names[0]).read(MAX_JSON_BYTES + 1) if names else b""
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file or folder", hint="`clickseg models list` shows the models") from error
     except (OSError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelError(f"{path}: neither a bundle folder nor a TorchScript archive") from error
     if not names:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from datetime import datetime
 from typing import TypeAlias
 
@@ -79,7 +81,7 @@ def make_structured_report(
         provenance.digest,
         content_digest(*(class_spec.model_dump_json() for class_spec in spec.classes)),
         "" if segmentation is None else str(segmentation.SOPInstanceUID),
-        repr(list(measurements)),
+        json.dumps([astuple(values) for values in measurements]),  # values alone: names may change
         clicks.digest,
     )
     return _report(groups, evidence, provenance.predecessors, algorithm.name, identity)

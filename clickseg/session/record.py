@@ -222,7 +222,10 @@ def _version_error(place: Path, versions: str) -> SessionError:
 
 def _read_file(folder: Path) -> _SessionFile:
     path = folder / SESSION_FILE
-    content = read_json(path, SessionError)
+    try:
+        content = read_json(path, SessionError)
+    except SessionError as error:
+        raise SessionError(f"{path.parent}: {error}", hint="begin a new session in another folder") from error
     if isinstance(content, dict) and "version" in content and content["version"] != _FORMAT_VERSION:
         got = f"{content['version']!a:.20}"
         raise _version_error(path, f"file format {got}, but this version uses format {_FORMAT_VERSION}")
@@ -237,7 +240,9 @@ def _lock_folder(folder: Path) -> FileLock:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
     if lock is None:
-        raise SessionError(f"{folder}: the session is in use by another process")
+        raise SessionError(
+            f"{folder}: the session is in use by another process", hint="close it there, or use another folder"
+        )
     return lock
 
 

@@ -186,7 +186,7 @@ class Session:
                 no click is added.
         """
         reference = self._case.reference_series
-        unbound = Clicks(to_items(clicks, Click, "clicks"), source="the session")
+        unbound = Clicks(to_items(clicks, Click, "clicks"), source="the new clicks")
         bound = bind_clicks(
             unbound, self._case.package.spec, reference.volume.get_geometry(), reference.files.series_uid
         )

@@ -1,6 +1,6 @@
 """The configuration of a training run: all keys, with defaults and descriptions.
 
-Presets and YAML files are merged in order: a later one overrides an earlier one. ``PATH=VALUE`` overrides all of them.
+Presets and YAML files are merged in order: a later one overrides an earlier one. ``KEY=VALUE`` overrides all of them.
 """
 
 from __future__ import annotations
@@ -254,11 +254,11 @@ def read_config(names: Sequence[str], changes: Sequence[str]) -> TrainingConfig:
 
     Args:
         names: Files, or names of presets; a later one overrides an earlier one.
-        changes: ``PATH=VALUE``, such as ``optimization.learning_rate=0.01``, with the value as YAML.
+        changes: ``KEY=VALUE``, such as ``optimization.learning_rate=0.01``, with the value as YAML.
 
     Raises:
         InputError: A file cannot be read, or a key or value is invalid.
-        UsageError: A change is not of the form ``PATH=VALUE``.
+        UsageError: A change is not of the form ``KEY=VALUE``.
     """
     content: dict[str, Any] = {}
     for name in names:
@@ -328,12 +328,12 @@ def _read_file(name: str) -> dict[str, Any]:
 
 
 def _parse_change(change: str) -> dict[str, Any]:
-    """Returns the nested mappings of ``PATH=VALUE``."""
+    """Returns the nested mappings of ``KEY=VALUE``."""
     path, equals, text = change.partition("=")
     if not equals or not all(path.split(".")):
-        raise UsageError(f"expected PATH=VALUE, such as optimization.learning_rate=0.01, got {change!r}")
+        raise UsageError(f"expected KEY=VALUE, such as optimization.learning_rate=0.01, got {change!r}")
     nested: Any = parse_yaml(text, change)
     for key in reversed(path.split(".")):
         nested = {key: nested}
-    check_renamed_keys(nested, change)
+    check_renamed_keys(nested, f"--set {change}")
     return dict(nested)

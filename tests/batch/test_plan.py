@@ -106,7 +106,7 @@ def test_a_named_series_of_another_modality_is_an_error_with_the_models(tmp_path
 
     with pytest.raises(ModelError, match=r"no model for CT series: available models: model \(for PT\)"):
         plan_run(tmp_path, model_with_inputs(tmp_path, "PT"), series=series_uid("CT"))
-    with pytest.raises(ModelError, match="model model is for PT: the series in the input are CT"):
+    with pytest.raises(ModelError, match="model model is for PT: the selected series are CT"):
         plan_run(tmp_path, model_with_inputs(tmp_path, "PT"), series=series_uid("CT"), model="model")
 
 
@@ -239,9 +239,20 @@ def test_an_irregular_series_does_not_stop_the_others(tmp_path: Path) -> None:
 
 def test_an_input_without_dicom_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("no DICOM")
 
-    with pytest.raises(InputError, match=r"no CT, MR or PET series .*0 DICOM files.*no series was found"):
+    with pytest.raises(InputError, match=r"no DICOM files in the input \(1 other file\)"):
         plan_run(tmp_path, model_with_inputs(tmp_path, "CT"))
+
+
+def test_clicks_on_a_rejected_series_give_the_reason_of_the_rejection(tmp_path: Path) -> None:
+    add_series(tmp_path / "in", "CT")
+    sorted(add_series(tmp_path / "in", "PT").iterdir())[3].unlink()
+    click = Click("organ", Polarity.FOREGROUND, (0.0, 0.0, 0.0))
+    write_clicks_json(Clicks((click,), series_instance_uid=series_uid("PT")), tmp_path / "in" / "clicks.json")
+
+    with pytest.raises(SeriesError, match="1 missing slice"):
+        plan_run(tmp_path, model_for_any_modality(tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -235,7 +235,7 @@ def test_a_failure_is_written_to_metadata_json_on_request(tmp_path: Path, models
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["metadata.json"]
     metadata = json.loads((tmp_path / "out" / "metadata.json").read_text())
     assert metadata["exception"] == "InputError"
-    assert "no CT, MR or PET series" in metadata["exception_message"]
+    assert "no DICOM files in the input" in metadata["exception_message"]
 
 
 def test_metadata_json_can_be_read_by_other_users(tmp_path: Path) -> None:
@@ -402,7 +402,7 @@ def test_inspect_prints_the_same_as_json(tmp_path: Path) -> None:
     sorted((study / "MR").iterdir())[3].unlink()
 
     table = json.loads(run_clickseg("inspect", study, "--json").stdout)
-    repaired = json.loads(run_clickseg("inspect", study, "--json", "--repair", "resample").stdout)
+    repaired = json.loads(run_clickseg("inspect", study, "--json", "--repair", "resample, frame-of-reference").stdout)
 
     ct, mr = table["series"]
     assert (ct["modality"], ct["shape"], ct["spacing_mm"], ct["unit"]) == ("CT", [12, 14, 16], [3.1, 1.7, 0.9], "HU")

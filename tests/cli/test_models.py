@@ -64,7 +64,7 @@ def test_an_unknown_command_of_models_is_a_usage_error() -> None:
     assert "invalid choice: 'imprt' (choose from" in result.stderr
 
 
-def test_export_passes_its_options_on() -> None:
+def test_export_to_openvino_rejects_f16() -> None:
     result = run_clickseg("models", "export", REPOSITORY / "models" / "pet_lesion", "--precision", "f16")
 
     assert (result.returncode, result.stdout) == (2, "")

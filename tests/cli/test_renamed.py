@@ -61,13 +61,14 @@ def test_an_option_of_another_command_keeps_its_name(tmp_path: Path) -> None:
     assert runs.error_lines(result.stderr)[0].startswith("error: no series 9.9 in the input")
 
 
-@pytest.mark.parametrize("command", ["segment", "refine", "run"])
+@pytest.mark.parametrize("command", ["segment", "refine", "run", "demo"])
 def test_an_old_environment_variable_is_one_error_that_names_the_new_one(tmp_path: Path, command: str) -> None:
     study = runs.write_input(tmp_path / "in")
     words = {
         "segment": ["segment", study, "-o", tmp_path / "out"],
         "refine": ["refine", study, "-o", tmp_path / "out", "--session", tmp_path / "s"],
         "run": ["run", "clickseg:cpu", study, tmp_path / "out"],
+        "demo": ["demo", "-o", tmp_path / "out"],
     }
     docker = FakeProgram(tmp_path / "fake")
 

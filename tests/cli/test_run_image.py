@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clickseg.cli.container_program import ContainerProgram
-from clickseg.cli.run_image import Job, container_command
+from clickseg.cli.run_image import ContainerRun, container_command
 from tests.helpers import runs
 from tests.helpers.fake_program import FakeProgram
 
@@ -141,7 +141,7 @@ def test_on_windows_the_container_runs_as_the_user_of_the_image_and_separates_pa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(os, "pathsep", ";")
-    job = Job("i", tmp_path, tmp_path, user=None, clicks=("a.json", "b.json"))
+    job = ContainerRun("i", tmp_path, tmp_path, user=None, clicks=("a.json", "b.json"))
 
     words = container_command(ContainerProgram(name, name), job, {})
 

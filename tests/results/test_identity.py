@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -299,6 +299,26 @@ def test_an_sr_with_other_measurements_has_other_uids(series: SeriesVolume) -> N
     )
 
     assert report.uid != other.uid
+
+
+def test_the_uids_of_an_sr_depend_on_values_and_not_on_names_in_the_code(series: SeriesVolume) -> None:
+    @dataclass(frozen=True)
+    class RenamedMeasurements:
+        renamed_volume: float
+        uptake: None = None
+
+        @property
+        def volume_ml(self) -> float:
+            return self.renamed_volume
+
+    model, provenance = spec(), Provenance(ALGORITHM, CLOCK)
+
+    report, same = (
+        make_structured_report(series.sources, None, [measurements], Clicks(), model, provenance)
+        for measurements in (SegmentMeasurements(1.5), RenamedMeasurements(1.5))
+    )
+
+    assert report.uid == same.uid
 
 
 def test_each_object_is_encoded_once(series: SeriesVolume, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def test_the_error_for_a_partial_preset_names_the_preset_that_it_extends() -> No
 
 @pytest.mark.parametrize("change", ["epochs", "=3", "a..b=3"])
 def test_a_change_must_be_a_path_and_a_value(change: str) -> None:
-    with pytest.raises(UsageError, match="PATH=VALUE"):
+    with pytest.raises(UsageError, match="KEY=VALUE"):
         read_config(["pet_lesion"], [change])
 
 

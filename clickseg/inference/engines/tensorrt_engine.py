@@ -121,7 +121,7 @@ class TensorRtEngine:
             "windows": self._input_shape,
         }
 
-    def _load_or_compile(self, entry: CacheEntry) -> tuple[Plan, str]:
+    def _load_or_compile(self, entry: CacheEntry) -> tuple[TensorRtPlan, str]:
         """Returns the plan and its SHA-256."""
         content = entry.read()
         plan = None if content is None else load_plan(content)
@@ -192,7 +192,7 @@ def build_plan(onnx: bytes) -> bytes:
     return bytes(plan)
 
 
-class Plan:
+class TensorRtPlan:
     """A plan that is loaded on a CUDA device."""
 
     def __init__(self, runtime: Any, engine: Any, context: Any) -> None:
@@ -218,7 +218,7 @@ class Plan:
             raise EngineError("TensorRT cannot run the network: see its log")
 
 
-def load_plan(content: bytes) -> Plan | None:
+def load_plan(content: bytes) -> TensorRtPlan | None:
     """Loads a plan on the current CUDA device; returns None if it is not a plan for this GPU and TensorRT version.
 
     Raises:
@@ -231,4 +231,4 @@ def load_plan(content: bytes) -> Plan | None:
     context = engine.create_execution_context()
     if context is None:
         raise DeviceMemoryError("TensorRT failed to load the network: out of memory", hint="use --device cpu")
-    return Plan(runtime, engine, context)
+    return TensorRtPlan(runtime, engine, context)

@@ -118,7 +118,10 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         return "cpu"
     if device.startswith("cuda"):
-        raise EngineError("torch finds no CUDA device")
+        raise EngineError(
+            "torch finds no CUDA device",
+            hint="use --device cpu, or install a build of torch for the GPU of this machine",
+        )
     return device
 
 
