@@ -167,6 +167,8 @@ class _PlainConverter:
             return [self.convert(item, depth + 1) for item in value]
         if isinstance(value, _Global):
             return self._convert_numpy(value, depth)
+        if value is _MARK:  # a mark that no opcode has removed from the stack
+            raise PickleError("the pickle is incomplete")
         return value
 
     def _convert_numpy(self, value: _Global, depth: int) -> Any:

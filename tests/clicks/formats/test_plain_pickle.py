@@ -62,6 +62,12 @@ def test_a_call_is_rejected_and_not_executed(tmp_path: Path, protocol: int) -> N
     assert not (tmp_path / "created").exists()
 
 
+@pytest.mark.parametrize("content", [b"(.", b"](a.", b"(\x85."], ids=["alone", "in a list", "in a tuple"])
+def test_a_mark_is_not_a_value(content: bytes) -> None:
+    with pytest.raises(PickleError, match="incomplete"):
+        plain_value(content)
+
+
 def test_a_list_that_is_referred_to_many_times_is_rejected() -> None:
     bomb: list[object] = [1] * 50
     for _ in range(7):
