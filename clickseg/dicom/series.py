@@ -14,6 +14,7 @@ from clickseg.core.text import format_count, join_names
 from clickseg.dicom.checks import check_attributes, check_not_concatenated, check_uids, common_size
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES, SINGLE_FRAME_SOP_CLASSES, content_uid
 from clickseg.dicom.files import Scan
+from clickseg.dicom.mosaic import check_no_mosaics
 from clickseg.dicom.multi_volume import choose_volume
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.pixels import check_decodable
@@ -195,6 +196,7 @@ def check_series(files: SeriesFiles, repairs: Repairs) -> SeriesGeometry:
         PixelDataError: The pixels cannot be decoded.
     """
     _check_has_images(files)
+    check_no_mosaics(files.instances)
     files = _repair_frame_of_reference(_drop_localizers(files, repairs), repairs)
     check_attributes(files.instances)
     check_not_concatenated(files.instances)
