@@ -25,8 +25,8 @@ def check_no_mosaics(instances: Sequence[Instance]) -> None:
     mosaics = [instance.name for instance in instances if _is_mosaic(instance)]
     if mosaics:
         raise SeriesError(
-            f"{len(mosaics)} of {format_count(len(instances), 'image')} contain all slices of a volume as tiles "
-            f"(Siemens mosaic): ImageType (0008,0008) contains MOSAIC in {', '.join(mosaics[:3])}",
+            f"the series contains {format_count(len(mosaics), 'Siemens mosaic')} (all slices of a volume as tiles of "
+            f"one image): ImageType (0008,0008) contains MOSAIC in {', '.join(mosaics[:3])}",
             hint="export the series without mosaics, as single slices or as Enhanced multi-frame images",
         )
 

@@ -11,7 +11,7 @@ from clickseg.core.errors import SeriesError
 from tests.helpers import phantoms
 
 MOSAIC_TYPE = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
-MESSAGE = r"of {} contain all slices of a volume as tiles \(Siemens mosaic\): ImageType \(0008,0008\) contains MOSAIC"
+MESSAGE = r"{} \(all slices of a volume as tiles of one image\): ImageType \(0008,0008\) contains MOSAIC in image"
 
 
 def make_mosaics(count: int, image_type: list[str]) -> list[Dataset]:
@@ -29,7 +29,7 @@ def make_mosaics(count: int, image_type: list[str]) -> list[Dataset]:
 def test_mosaics_at_the_positions_of_slices_are_rejected(tmp_path: Path, image_type: list[str]) -> None:
     folder = phantoms.save(tmp_path, make_mosaics(5, image_type))
 
-    with pytest.raises(SeriesError, match="^5 " + MESSAGE.format("5 images")):
+    with pytest.raises(SeriesError, match=MESSAGE.format("5 Siemens mosaics")):
         phantoms.read_geometry(folder)
 
 
@@ -62,7 +62,7 @@ def test_mosaics_without_positions_are_rejected_as_mosaics(tmp_path: Path) -> No
 def test_a_single_mosaic_is_rejected_as_a_mosaic(tmp_path: Path) -> None:
     datasets = make_mosaics(2, MOSAIC_TYPE)[:1]
 
-    with pytest.raises(SeriesError, match="^1 " + MESSAGE.format("1 image")):
+    with pytest.raises(SeriesError, match=MESSAGE.format("1 Siemens mosaic")):
         phantoms.read_geometry(phantoms.save(tmp_path, datasets))
 
 
@@ -70,7 +70,7 @@ def test_a_mosaic_among_slices_is_named(tmp_path: Path) -> None:
     datasets = make_mosaics(5, ["ORIGINAL", "PRIMARY", "M", "ND"])
     datasets[4].ImageType = MOSAIC_TYPE
 
-    with pytest.raises(SeriesError, match="^1 " + MESSAGE.format("5 images")):
+    with pytest.raises(SeriesError, match=MESSAGE.format("1 Siemens mosaic")):
         phantoms.read_geometry(phantoms.save(tmp_path, datasets))
 
 
