@@ -1,15 +1,18 @@
-"""Series that contain several volumes at the same slice positions: time points, b-values, echoes, phases."""
+"""Series that contain several volumes: time points, b-values, echoes, phases, reconstructions."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import join_names
+from clickseg.dicom.interleaved import split_interleaved
+from clickseg.dicom.plane_values import PlaneValues
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.stack import SAME_POSITION_MM, offsets_mm
 
@@ -39,7 +42,20 @@ _TIME_KEYWORDS = ("TriggerTime", "FrameReferenceTime", "AcquisitionTime", "Frame
 """Attributes that order the images at one position if each image has its own time."""
 
 
-def choose_volume(planes: Sequence[Plane], number: int | None) -> tuple[Plane, ...]:
+@dataclass(frozen=True, slots=True)
+class ChosenVolume:
+    """One of the volumes of a series.
+
+    Attributes:
+        planes: The planes of the volume.
+        volume_count: The number of volumes in the series.
+    """
+
+    planes: tuple[Plane, ...]
+    volume_count: int
+
+
+def choose_volume(planes: Sequence[Plane], number: int | None) -> ChosenVolume:
     """Returns the planes of one volume.
 
     Args:
@@ -48,34 +64,59 @@ def choose_volume(planes: Sequence[Plane], number: int | None) -> tuple[Plane, .
             series. A series of one volume is accepted with any number, because the number is meant for other series.
 
     Returns:
-        The planes of the chosen volume; all planes if no position occurs twice or if no attribute distinguishes the
-        planes at one position.
+        The chosen volume; all planes if no attribute distinguishes planes at one position, or interleaved planes.
 
     Raises:
         SeriesError: The series contains several volumes and ``number`` is None, or the chosen volume does not exist.
     """
     keywords, volumes = _split_volumes(planes)
     if len(volumes) == 1:
-        return tuple(planes)
+        return ChosenVolume(tuple(planes), 1)
     if number is None:
+        sizes = sorted({len(members) for members in volumes.values()})
         raise SeriesError(
             f"{len(volumes)} volumes in one series ({_summary(keywords, list(volumes))}), "
-            f"{len(next(iter(volumes.values())))} slices each",
+            f"{join_names([str(size) for size in sizes])} slices each",
             hint=f"--repair volume=N uses the N-th of {len(volumes)} volumes",
         )
     if number > len(volumes):
         raise SeriesError(f"volume {number} was requested, but the series contains {len(volumes)} volumes")
-    return list(volumes.values())[number - 1]
+    return ChosenVolume(list(volumes.values())[number - 1], len(volumes))
+
+
+def has_coinciding_volumes(planes: Sequence[Plane]) -> bool:
+    """Whether planes are several volumes at the same positions."""
+    return len(_split_coinciding(planes)[1]) > 1
 
 
 VolumeKey = tuple[str, ...]
 """The values of the attributes that distinguish one volume from the others."""
 
-PlaneValues = dict[str, list[str]]
-"""By keyword, the value of an attribute in each plane."""
+VolumePlanes = dict[VolumeKey, tuple[Plane, ...]]
+"""The planes of each volume."""
 
 
-def _split_volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[VolumeKey, tuple[Plane, ...]]]:
+def _split_volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], VolumePlanes]:
+    """Splits planes into volumes, first those at the same positions, then those that interleave, until none is left."""
+    keywords, volumes = _split_coinciding(planes)
+    if len(volumes) == 1:
+        keywords, indices = split_interleaved(planes)
+        volumes = {
+            key: tuple(planes[index] for index in indices[key])
+            for key in sorted(indices, key=lambda key: [_sort_key(value) for value in key])
+        }
+    if len(volumes) == 1:
+        return (), volumes
+    parts: VolumePlanes = {}
+    part_keywords: list[str] = []
+    for key, members in volumes.items():
+        names, part = _split_volumes(members)
+        part_keywords += [name for name in names if name not in part_keywords]
+        parts |= {key + part_key: part_members for part_key, part_members in part.items()}
+    return (*keywords, *part_keywords), parts
+
+
+def _split_coinciding(planes: Sequence[Plane]) -> tuple[tuple[str, ...], VolumePlanes]:
     """Splits planes by one attribute, several attributes or time, so that each position occurs once in each volume."""
     positions = _position_numbers(planes)
     if len(set(positions)) > 1 and max(Counter(positions).values()) > 1:
@@ -141,4 +182,4 @@ def _sort_key(value: str) -> tuple[float, str]:
 
 
 def _summary(keywords: Sequence[str], keys: Sequence[VolumeKey]) -> str:
-    return f"{', '.join(keywords)}: {join_names([' '.join(key) for key in keys])}"
+    return f"{', '.join(keywords)}: {join_names([' '.join(value or 'no value' for value in key) for key in keys])}"

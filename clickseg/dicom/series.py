@@ -14,10 +14,12 @@ from clickseg.core.text import format_count, join_names
 from clickseg.dicom.checks import check_attributes, check_not_concatenated, check_uids, common_size
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES, SINGLE_FRAME_SOP_CLASSES, content_uid
 from clickseg.dicom.files import Scan
-from clickseg.dicom.multi_volume import choose_volume
+from clickseg.dicom.image_types import find_other_images
+from clickseg.dicom.mosaic import check_no_mosaics
+from clickseg.dicom.multi_volume import choose_volume, has_coinciding_volumes
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.pixels import check_decodable
-from clickseg.dicom.planes import read_planes
+from clickseg.dicom.planes import Plane, read_planes
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
 
@@ -31,7 +33,7 @@ class Repairs:
     """The repairs that the user requested.
 
     Attributes:
-        drop_localizers: Exclude localizers and secondary captures from a series.
+        drop_localizers: Exclude localizers, secondary captures and other images that are not slices from a series.
         frame_of_reference: Create a Frame of Reference UID from the Series Instance UID if a series has none.
         resample: Interpolate linearly onto a uniform grid if slices are missing or unevenly spaced.
         volume: The volume to use, from 1, if a series contains several volumes (time points, b-values, echoes).
@@ -195,6 +197,7 @@ def check_series(files: SeriesFiles, repairs: Repairs) -> SeriesGeometry:
         PixelDataError: The pixels cannot be decoded.
     """
     _check_has_images(files)
+    check_no_mosaics(files.instances)
     files = _repair_frame_of_reference(_drop_localizers(files, repairs), repairs)
     check_attributes(files.instances)
     check_not_concatenated(files.instances)
@@ -203,14 +206,15 @@ def check_series(files: SeriesFiles, repairs: Repairs) -> SeriesGeometry:
     for instance in files.instances:
         check_decodable(instance)
     planes = [plane for instance in files.instances for plane in read_planes(instance)]
+    files, planes = _drop_other_images(files, planes, repairs)
     chosen = choose_volume(planes, repairs.volume)
-    stack = make_stack(chosen, rows=rows, columns=columns, resample=repairs.resample)
+    stack = make_stack(chosen.planes, rows=rows, columns=columns, resample=repairs.resample)
     _check_voxel_count(stack)
     _check_frame_of_reference(files)
-    if len(chosen) < len(planes):
-        files = files.with_repair(f"used volume {repairs.volume} of {len(planes) // len(chosen)}")
+    if chosen.volume_count > 1:
+        files = files.with_repair(f"used volume {repairs.volume} of {chosen.volume_count}")
     if stack.is_resampled:
-        files = files.with_repair(f"resampled from {len(chosen)} to {stack.geometry.spatial_shape[0]} slices")
+        files = files.with_repair(f"resampled from {len(chosen.planes)} to {stack.geometry.spatial_shape[0]} slices")
     return SeriesGeometry(files, stack)
 
 
@@ -266,6 +270,20 @@ def _drop_localizers(files: SeriesFiles, repairs: Repairs) -> SeriesFiles:
         raise SeriesError(f"the series contains {summary}", hint="--repair drop-localizers excludes these images")
     kept = tuple(instance for instance in files.instances if instance not in localizers)
     return SeriesFiles(kept, (), files.applied_repairs).with_repair(f"excluded {summary}")
+
+
+def _drop_other_images(files: SeriesFiles, planes: list[Plane], repairs: Repairs) -> tuple[SeriesFiles, list[Plane]]:
+    """Excludes projections and reformats from the planes if the repair is requested; otherwise rejects the series."""
+    others = find_other_images(planes)
+    if others is None or has_coinciding_volumes(planes):
+        return files, planes
+    if not repairs.drop_localizers:
+        raise SeriesError(
+            f"the series contains {others}: expected {others.expected} as in the slices of the volume",
+            hint="--repair drop-localizers excludes these images",
+        )
+    kept = [plane for plane in planes if all(plane is not other for other in others.planes)]
+    return files.with_repair(f"excluded {others}"), kept
 
 
 def _check_voxel_count(stack: Stack) -> None:

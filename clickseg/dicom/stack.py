@@ -77,6 +77,11 @@ def offsets_mm(planes: Sequence[Plane]) -> FloatArray:
     return _offsets(planes, planes[0].normal)
 
 
+def are_parallel(planes: Sequence[Plane]) -> bool:
+    """Whether all planes have the orientation of the first plane."""
+    return len(_group_equal([plane.orientation for plane in planes], _SAME_ORIENTATION)) == 1
+
+
 def format_position(position_mm: FloatArray) -> str:
     """Returns a position as text for a message."""
     return "(" + ", ".join(f"{value:.2f}" for value in position_mm) + ")"
