@@ -18,8 +18,11 @@ from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SuvError
 from clickseg.dicom.part10 import READ_ERRORS
 from clickseg.dicom.pet_time import acquisition_start, decay_reference_time, injection_time
+from clickseg.dicom.tracer import half_life_s, injected_dose_bq, read_positive, tracer_item
 
 _MAX_HALF_LIVES = 10
+_MAX_WEIGHT_KG = 400
+"""Above the load limit of the tables of scanners. A weight in g is above it for every adult."""
 _EQUAL_ATTRIBUTES: Mapping[str, Callable[[Dataset], object]] = {
     "Units (0054,1001)": lambda header: header.get("Units"),
     "SUVType (0054,1006)": lambda header: header.get("SUVType"),
@@ -139,9 +142,19 @@ def _read_philips_factor(header: Dataset, element: int) -> float | None:
 def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns SUV per Bq/ml: weight in g divided by the dose in Bq at the reference time of each image."""
     header = headers[0]
-    weight_g = 1000 * _read_positive(header, "PatientWeight", "(0010,1030)")
-    dose_bq = _read_positive(_tracer_item(header), "RadionuclideTotalDose", "(0018,1074)")
+    weight_g = 1000 * _patient_weight_kg(header)
+    dose_bq = injected_dose_bq(tracer_item(header))
     return weight_g / (dose_bq * _remaining_dose_fractions(headers, series_headers))
+
+
+def _patient_weight_kg(header: Dataset) -> float:
+    weight_kg = read_positive(header, "PatientWeight", "(0010,1030)")
+    if weight_kg > _MAX_WEIGHT_KG:
+        raise SuvError(
+            f"PatientWeight (0010,1030): expected at most {_MAX_WEIGHT_KG} kg, got {weight_kg:g}",
+            hint="the weight is probably in another unit, such as g: correct it where it was entered or exported",
+        )
+    return weight_kg
 
 
 def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
@@ -167,7 +180,7 @@ def _decay_correction(header: Dataset) -> str:
 
 
 def _seconds_since_injection(header: Dataset, reference_time: datetime) -> float:
-    return (reference_time - injection_time(header, _tracer_item(header), reference_time)).total_seconds()
+    return (reference_time - injection_time(header, tracer_item(header), reference_time)).total_seconds()
 
 
 def _seconds_to_mean_activity(header: Dataset) -> float:
@@ -175,25 +188,21 @@ def _seconds_to_mean_activity(header: Dataset) -> float:
 
     This is the reference time of an image that is not corrected for decay.
     """
-    duration_s = _read_positive(header, "ActualFrameDuration", "(0018,1242)") / 1000
-    decay_per_s = math.log(2) / _half_life_s(header)
+    duration_s = read_positive(header, "ActualFrameDuration", "(0018,1242)") / 1000
+    decay_per_s = math.log(2) / half_life_s(tracer_item(header))
     mean_s = math.log(decay_per_s * duration_s / -math.expm1(-decay_per_s * duration_s)) / decay_per_s
     return _seconds_since_injection(header, acquisition_start(header)) + mean_s
 
 
 def _remaining_fraction(header: Dataset, seconds: float) -> float:
-    half_life_s = _half_life_s(header)
-    if not 0 <= seconds <= _MAX_HALF_LIVES * half_life_s:
+    half_life = half_life_s(tracer_item(header))
+    if not 0 <= seconds <= _MAX_HALF_LIVES * half_life:
         raise SuvError(
             "RadiopharmaceuticalStartDateTime (0018,1078) or RadiopharmaceuticalStartTime (0018,1072): the "
             f"reference time of the image is {seconds / 3600:.1f} h after the injection, expected 0 to "
-            f"{_MAX_HALF_LIVES} half-lives ({_MAX_HALF_LIVES * half_life_s / 3600:.1f} h)"
+            f"{_MAX_HALF_LIVES} half-lives ({_MAX_HALF_LIVES * half_life / 3600:.1f} h)"
         )
-    return float(2.0 ** (-seconds / half_life_s))
-
-
-def _half_life_s(header: Dataset) -> float:
-    return _read_positive(_tracer_item(header), "RadionuclideHalfLife", "(0018,1075)")
+    return float(2.0 ** (-seconds / half_life))
 
 
 def _to_comparable(value: object) -> float | str:
@@ -203,24 +212,3 @@ def _to_comparable(value: object) -> float | str:
 def _read_tracer_value(header: Dataset, keyword: str) -> object:
     sequence = header.get("RadiopharmaceuticalInformationSequence")
     return sequence[0].get(keyword) if sequence else None
-
-
-def _tracer_item(header: Dataset) -> Dataset:
-    sequence = header.get("RadiopharmaceuticalInformationSequence")
-    if not sequence:
-        raise SuvError("RadiopharmaceuticalInformationSequence (0054,0016) is missing")
-    item: Dataset = sequence[0]
-    return item
-
-
-def _read_positive(dataset: Dataset, keyword: str, tag: str) -> float:
-    value = dataset.get(keyword)
-    if value is None or str(value).strip() == "":
-        raise SuvError(f"{keyword} {tag} is missing")
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise SuvError(f"{keyword} {tag}: expected a number above 0, got {value}") from error
-    if not math.isfinite(number) or number <= 0:
-        raise SuvError(f"{keyword} {tag}: expected a number above 0, got {value}")
-    return number

@@ -26,6 +26,7 @@ def header() -> Dataset:
     header = pet_header(study_header("suv"))
     header.PatientWeight = str(WEIGHT_KG)
     tracer = header.RadiopharmaceuticalInformationSequence[0]
+    del tracer.RadionuclideCodeSequence, tracer.RadiopharmaceuticalCodeSequence  # not F-18: its half-life is 6586 s
     tracer.RadionuclideTotalDose, tracer.RadionuclideHalfLife = str(DOSE_BQ), str(HALF_LIFE_S)
     tracer.RadiopharmaceuticalStartTime = "080000"
     header.SeriesTime, header.AcquisitionTime = "094000", "094000"
