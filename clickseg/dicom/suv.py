@@ -141,9 +141,9 @@ def _read_philips_factor(header: Dataset, element: int) -> float | None:
 
 def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns SUV per Bq/ml: weight in g divided by the dose in Bq at the reference time of each image."""
-    header = headers[0]
-    weight_g = 1000 * _patient_weight_kg(header)
-    dose_bq = injected_dose_bq(tracer_item(header))
+    weight_g = 1000 * _patient_weight_kg(headers[0])
+    tracer, *_ = [tracer_item(header) for header in headers]  # each image must have one radiopharmaceutical
+    dose_bq = injected_dose_bq(tracer)
     return weight_g / (dose_bq * _remaining_dose_fractions(headers, series_headers))
 
 

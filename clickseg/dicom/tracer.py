@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 from pydicom import Dataset
+from pydicom import Sequence as DicomSequence
+from pydicom.datadict import keyword_for_tag
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 
 from clickseg.core.errors import SuvError
 from clickseg.dicom.radionuclide import coded_radionuclide
@@ -13,19 +18,61 @@ _DOSE_BOUNDS_BQ = (1e5, 1e11)
 """0.1 MBq to 100 GBq, from a mouse to a therapy. A dose in MBq, kBq or mCi is below, a dose in mBq above."""
 _HALF_LIFE_TOLERANCE = 0.02
 """Scanners have half-lives that differ by up to 1 %, such as 6588 s and 6586.2 s for F-18."""
+_ZERO_FRACTION = re.compile(r"(?<=^\d{6})\.0+$|(?<=^\d{14})\.0+$")
+"""The fraction of a time (TM, DT) in whole seconds: ``090000.00`` is ``090000``."""
 
 
 def tracer_item(header: Dataset) -> Dataset:
-    """Returns the item of Radiopharmaceutical Information Sequence (0054,0016).
+    """Returns the only item of Radiopharmaceutical Information Sequence (0054,0016).
+
+    A merge of headers can repeat an item, or add an empty one; both are ignored.
 
     Raises:
-        SuvError: The sequence is missing or empty.
+        SuvError: The sequence is missing or empty, or has items that differ: nothing defines to which dose and
+            injection the activity belongs.
     """
-    sequence = header.get("RadiopharmaceuticalInformationSequence")
-    if not sequence:
+    items = [item for item in header.get("RadiopharmaceuticalInformationSequence") or () if _contents(item)]
+    if not items:
         raise SuvError("RadiopharmaceuticalInformationSequence (0054,0016) is missing")
-    item: Dataset = sequence[0]
-    return item
+    first: Dataset = items[0]
+    others = [item for item in items[1:] if _contents(item) != _contents(first)]
+    if others:
+        raise SuvError(
+            "RadiopharmaceuticalInformationSequence (0054,0016): expected one radiopharmaceutical, "
+            f"got items that differ in {_first_difference(first, others[0])}",
+            hint="SUV is undefined after several injections; export the series as SUV (Units GML), or with one item",
+        )
+    return first
+
+
+def _contents(item: Dataset) -> dict[BaseTag, object]:
+    """Returns the values of an item in a form that can be compared; attributes without a value are omitted."""
+    contents = {element.tag: _comparable(element.value) for element in item}
+    return {tag: value for tag, value in contents.items() if value not in ("", (), {})}
+
+
+def _comparable(value: object) -> object:
+    """Returns numbers as numbers and other values as text: one number or time can be written as different texts."""
+    match value:
+        case None:
+            return ""
+        case Dataset():
+            return _contents(value)
+        case bytes():
+            return value.strip(b"\0 ").decode("latin-1")
+        case list() | MultiValue() | DicomSequence():
+            return tuple(_comparable(item) for item in value)
+        case int() | float():
+            return float(value)
+        case _:
+            return _ZERO_FRACTION.sub("", str(value).strip())
+
+
+def _first_difference(first: Dataset, other: Dataset) -> str:
+    """Returns the keyword and tag of the first attribute with another value in the second item."""
+    ours, theirs = _contents(first), _contents(other)
+    tag = min(tag for tag in {*ours, *theirs} if ours.get(tag) != theirs.get(tag))
+    return f"{keyword_for_tag(tag) or 'a private attribute'} ({tag.group:04X},{tag.element:04X})"
 
 
 def injected_dose_bq(tracer: Dataset) -> float:

@@ -1,6 +1,9 @@
-"""Dose, half-life and weight that cannot be those of a PET are rejected; unusual values that occur are accepted."""
+"""Injections, doses, half-lives and weights from which no SUV can be computed are rejected; unusual ones are accepted."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 from pydicom import Dataset
@@ -132,6 +135,98 @@ def test_a_half_life_without_a_known_code_is_accepted(header: Dataset, code: tup
 def test_values_that_are_not_used_are_not_checked(header: Dataset) -> None:
     header.PatientWeight, tracer(header).RadionuclideTotalDose = "72500", "370"
     tracer(header).RadionuclideHalfLife = "109.77"
+
+    assert suv_factor(header, units="GML") == 1
+
+
+def add_item(header: Dataset, item: Dataset) -> None:
+    header.RadiopharmaceuticalInformationSequence.append(item)
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"RadionuclideTotalDose": "150000000"}, "RadionuclideTotalDose (0018,1074)"),
+        ({"RadiopharmaceuticalStartTime": "084500"}, "RadiopharmaceuticalStartTime (0018,1072)"),
+        ({"RadiopharmaceuticalStartDateTime": "20260102083000"}, "RadiopharmaceuticalStartDateTime (0018,1078)"),
+        ({"RadionuclideHalfLife": "4062.6", "Radiopharmaceutical": "Ga-68"}, "Radiopharmaceutical (0018,0031)"),
+        ({"RadionuclideTotalDose": None}, "RadionuclideTotalDose (0018,1074)"),
+        ({"RadiopharmaceuticalVolume": "5"}, "RadiopharmaceuticalVolume (0018,1071)"),
+        (
+            {"RadionuclideCodeSequence": [coded_item("35337001", "SCT", "^68^Gallium")]},
+            "RadionuclideCodeSequence (0054,0300)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("decay_correction", ["START", "ADMIN", "NONE"])
+def test_items_that_differ_are_rejected(
+    header: Dataset, changes: dict[str, object], difference: str, first: bool, decay_correction: str
+) -> None:
+    header.DecayCorrection = decay_correction
+    other = deepcopy(tracer(header))
+    for keyword, value in changes.items():
+        setattr(other, keyword, value)
+    header.RadiopharmaceuticalInformationSequence = [other, tracer(header)] if first else [tracer(header), other]
+
+    with pytest.raises(SuvError) as error:
+        suv_factor(header)
+
+    assert str(error.value) == (
+        "RadiopharmaceuticalInformationSequence (0054,0016): expected one radiopharmaceutical, "
+        f"got items that differ in {difference}"
+    )
+
+
+def test_a_third_item_that_differs_is_rejected(header: Dataset) -> None:
+    other = deepcopy(tracer(header))
+    other.RadionuclideTotalDose = "1.85e8"
+    for item in (deepcopy(tracer(header)), other):
+        add_item(header, item)
+
+    with pytest.raises(SuvError, match="items that differ in RadionuclideTotalDose"):
+        suv_factor(header)
+
+
+def test_two_items_in_one_image_of_a_volume_are_rejected(header: Dataset) -> None:
+    other = deepcopy(header)
+    add_item(other, deepcopy(tracer(header)))
+    other.RadiopharmaceuticalInformationSequence[1].RadiopharmaceuticalStartTime = "084500"
+
+    with pytest.raises(SuvError, match="items that differ in RadiopharmaceuticalStartTime"):
+        compute_suv_scaling([header, other], units="BQML", series_headers=[header, other])
+
+
+def unchanged(_: Dataset) -> None:
+    """Leaves the copy of the item identical."""
+
+
+def as_text(item: Dataset) -> None:
+    item.RadionuclideTotalDose, item.RadionuclideHalfLife = "3.1E+8", "6586.20"
+    item.RadiopharmaceuticalStartTime = "083000.00"
+
+
+def with_empty_values(item: Dataset) -> None:
+    item.RadiopharmaceuticalVolume = item.RadiopharmaceuticalStartDateTime = None
+    item.AdministrationRouteCodeSequence = []
+
+
+@pytest.mark.parametrize("change", [unchanged, as_text, with_empty_values, Dataset.clear])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_an_item_that_is_repeated_or_empty_is_ignored(
+    header: Dataset, change: Callable[[Dataset], None], copies: int
+) -> None:
+    for _ in range(copies):
+        item = deepcopy(tracer(header))
+        change(item)
+        add_item(header, item)
+
+    assert suv_factor(header) == pytest.approx(expected_factor(72.5, 3.1e8))
+
+
+def test_several_items_do_not_matter_for_a_stored_suv(header: Dataset) -> None:
+    add_item(header, deepcopy(tracer(header)))
+    header.RadiopharmaceuticalInformationSequence[1].RadionuclideTotalDose = "1.5e8"
 
     assert suv_factor(header, units="GML") == 1
 
