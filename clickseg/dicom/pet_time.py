@@ -12,24 +12,27 @@ from pydicom.valuerep import DA, DT, TM
 
 from clickseg.core.errors import SuvError
 
+_DAY = timedelta(days=1)
 _MAX_OVER_MIDNIGHT = timedelta(hours=12)
 _MINUTE_LENGTHS = {"DT": len("YYYYMMDDHHMM"), "TM": len("HHMM")}
 """The length of a DT or TM value with a precision of minutes."""
 
 
-def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime) -> datetime:
+def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime, max_elapsed: timedelta) -> datetime:
     """Returns the time at which the tracer was injected.
 
-    An injection time without a date that is later than the reference time was on the day before, if this is at most 12
-    hours before the reference time. Otherwise a clock was wrong, or the tracer was injected during the scan.
+    An injection time without a date must fit only one day, unless the end of the injection has a date. If it is later
+    than the reference time, it was on the day before, if this is at most 12 hours before the reference time. Otherwise
+    a clock was wrong, or the tracer was injected during the scan.
 
     Args:
         header: A PET image.
         tracer: The item of Radiopharmaceutical Information Sequence of the image.
         reference_time: The reference time of the image.
+        max_elapsed: The longest time from an injection to an image, which depends on the half-life.
 
     Raises:
-        SuvError: The injection time is missing, malformed, or later than the reference time.
+        SuvError: The injection time is missing, malformed, later than the reference time, or without its day.
     """
     start = tracer.get("RadiopharmaceuticalStartDateTime")
     injected = _parse_date_time(header, start, "RadiopharmaceuticalStartDateTime (0018,1078)")
@@ -41,6 +44,13 @@ def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime) -
         raise SuvError(
             "RadiopharmaceuticalStartDateTime (0018,1078) and RadiopharmaceuticalStartTime (0018,1072) are missing"
         )
+    since_injection = (reference_time - injected) % _DAY
+    if since_injection + _DAY <= max_elapsed:
+        stop = tracer.get("RadiopharmaceuticalStopDateTime")
+        stopped = _parse_date_time(header, stop, "RadiopharmaceuticalStopDateTime (0018,1079)")
+        if stopped is None:
+            raise _unknown_day_error(injected, since_injection)
+        return stopped - (stopped - injected) % _DAY
     if injected <= reference_time:
         return injected
     day_before = injected - timedelta(days=1)
@@ -89,6 +99,16 @@ def acquisition_start(header: Dataset) -> datetime:
             "AcquisitionTime (0008,0032) or its date is missing: both are needed if DecayCorrection (0054,1102) is NONE"
         )
     return start
+
+
+def _unknown_day_error(injected: datetime, since_injection: timedelta) -> SuvError:
+    hours = since_injection.total_seconds() / 3600
+    return SuvError(
+        "RadiopharmaceuticalStartDateTime (0018,1078) is missing, and RadiopharmaceuticalStartTime (0018,1072) has no "
+        f"day: with this half-life, an injection at {injected:%H:%M:%S} can be {hours:.1f} h or {hours + 24:.1f} h "
+        "before the image",
+        hint="export the series with RadiopharmaceuticalStartDateTime",
+    )
 
 
 def _ge_scan_time(header: Dataset) -> datetime | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from pydicom import Dataset
@@ -180,7 +180,9 @@ def _decay_correction(header: Dataset) -> str:
 
 
 def _seconds_since_injection(header: Dataset, reference_time: datetime) -> float:
-    return (reference_time - injection_time(header, tracer_item(header), reference_time)).total_seconds()
+    tracer = tracer_item(header)
+    max_elapsed = timedelta(seconds=_MAX_HALF_LIVES * half_life_s(tracer))
+    return (reference_time - injection_time(header, tracer, reference_time, max_elapsed)).total_seconds()
 
 
 def _seconds_to_mean_activity(header: Dataset) -> float:

@@ -155,6 +155,84 @@ def test_an_injection_before_midnight_is_on_the_previous_day(header: Dataset) ->
     assert suv_factor(header) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE)
 
 
+LONG_HALF_LIVES_S = {
+    "Zr-89": 78.41 * 3600,
+    "Y-90": 64.1 * 3600,
+    "I-124": 4.18 * 86400,
+    "Cu-64": 12.7 * 3600,
+    "Sc-44": 3.97 * 3600,
+}
+
+
+@pytest.fixture
+def long_lived(header: Dataset) -> Dataset:
+    """Zr-89, injected at 08:00; the image is at 09:40."""
+    header.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = str(LONG_HALF_LIVES_S["Zr-89"])
+    return header
+
+
+@pytest.mark.parametrize("half_life_s", LONG_HALF_LIVES_S.values(), ids=LONG_HALF_LIVES_S)
+@pytest.mark.parametrize("decay_correction", ["START", "NONE"])
+@pytest.mark.parametrize("date", ["", "20251230"])
+def test_an_injection_time_that_fits_several_days_is_rejected(
+    header: Dataset, half_life_s: float, decay_correction: str, date: str
+) -> None:
+    header.DecayCorrection = decay_correction
+    tracer = header.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadionuclideHalfLife, tracer.RadiopharmaceuticalStartDateTime = f"{half_life_s:.0f}", date
+
+    with pytest.raises(SuvError, match=r"StartDateTime \(0018,1078\) is missing, .* 08:00:00 can be 1\.7 h or 25\.7 h"):
+        suv_scaling(header)
+
+
+@pytest.mark.parametrize(("start", "hours"), [("094001", "24.0 h or 48.0"), ("200000", "13.7 h or 37.7")])
+def test_a_long_lived_tracer_may_be_injected_at_a_later_time_of_an_earlier_day(
+    long_lived: Dataset, start: str, hours: str
+) -> None:
+    long_lived.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartTime = start
+
+    with pytest.raises(
+        SuvError, match=rf"StartDateTime \(0018,1078\) is missing, .* can be {hours} h before the image"
+    ):
+        suv_scaling(long_lived)
+
+
+@pytest.mark.parametrize("days", [0, 1, 3, 10])
+@pytest.mark.parametrize("attribute", ["RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStopDateTime"])
+def test_a_long_lived_tracer_is_decayed_over_the_days_since_its_injection(
+    long_lived: Dataset, days: int, attribute: str
+) -> None:
+    start_or_end = datetime(2026, 1, 2, 8) - timedelta(days=days)
+    setattr(long_lived.RadiopharmaceuticalInformationSequence[0], attribute, f"{start_or_end:%Y%m%d%H%M%S}")
+
+    elapsed_s = days * 86400 + 6000
+    assert suv_factor(long_lived) == pytest.approx(80000 / (DOSE_BQ * 2 ** (-elapsed_s / LONG_HALF_LIVES_S["Zr-89"])))
+
+
+def test_an_infusion_over_midnight_began_on_the_day_before_its_end(long_lived: Dataset) -> None:
+    tracer = long_lived.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadiopharmaceuticalStartTime, tracer.RadiopharmaceuticalStopDateTime = "234000", "20260101001000"
+
+    elapsed_s = 34 * 3600
+    assert suv_factor(long_lived) == pytest.approx(80000 / (DOSE_BQ * 2 ** (-elapsed_s / LONG_HALF_LIVES_S["Zr-89"])))
+
+
+def test_the_dose_of_a_long_lived_tracer_at_its_administration_needs_no_day(long_lived: Dataset) -> None:
+    long_lived.DecayCorrection = "ADMIN"
+
+    assert suv_factor(long_lived) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE / 2)
+
+
+@pytest.mark.parametrize("half_life_s", [75.45, 122.24, 597.9, 1221.8, 4062.6, 6586.2, 9000.0])
+def test_an_injection_time_of_a_short_lived_tracer_needs_no_date(header: Dataset, half_life_s: float) -> None:
+    elapsed_s = min(2 * half_life_s, 6000)
+    start = datetime(2026, 1, 2, 9, 40) - timedelta(seconds=elapsed_s)
+    tracer = header.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadionuclideHalfLife, tracer.RadiopharmaceuticalStartTime = str(half_life_s), f"{start:%H%M%S.%f}"
+
+    assert suv_factor(header) == pytest.approx(80000 / (DOSE_BQ * 2 ** (-elapsed_s / half_life_s)))
+
+
 @pytest.mark.parametrize(("zone", "elapsed_s"), [("+0100", 6000), ("+0000", 2400), ("", 6000)])
 def test_an_injection_time_is_converted_to_the_time_zone_of_the_series(
     header: Dataset, zone: str, elapsed_s: float

@@ -1,4 +1,4 @@
-"""Injections, doses, half-lives and weights from which no SUV can be computed are rejected; unusual ones are accepted."""
+"""Injections, doses, half-lives and weights: those that SUV cannot be computed from are rejected."""
 
 from __future__ import annotations
 
