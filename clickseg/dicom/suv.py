@@ -16,8 +16,10 @@ from pydicom import Dataset
 
 from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SuvError
+from clickseg.dicom.acquisition_time import acquisition_times
+from clickseg.dicom.frame_reference_time import check_first_frame
 from clickseg.dicom.part10 import READ_ERRORS
-from clickseg.dicom.pet_time import acquisition_start, decay_reference_time, injection_time
+from clickseg.dicom.pet_time import decay_reference, injection_time
 from clickseg.dicom.tracer import half_life_s, injected_dose_bq, read_positive, tracer_item
 
 _MAX_HALF_LIVES = 10
@@ -141,6 +143,7 @@ def _read_philips_factor(header: Dataset, element: int) -> float | None:
 
 def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns SUV per Bq/ml: weight in g divided by the dose in Bq at the reference time of each image."""
+    _check_decay_correction(headers[0])
     weight_g = 1000 * _patient_weight_kg(headers[0])
     tracer, *_ = [tracer_item(header) for header in headers]  # each image must have one radiopharmaceutical
     dose_bq = injected_dose_bq(tracer)
@@ -163,13 +166,37 @@ def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequen
         case "ADMIN":
             return np.ones(len(headers))
         case "START":
-            seconds = _seconds_since_injection(headers[0], decay_reference_time(series_headers))
+            reference = decay_reference(series_headers)
+            seconds = _seconds_since_injection(headers[0], reference.time)
+            if reference.is_earliest_acquisition:
+                check_first_frame(series_headers, seconds)
             fractions = [_remaining_fraction(headers[0], seconds)] * len(headers)
         case "NONE":
-            fractions = [_remaining_fraction(header, _seconds_to_mean_activity(header)) for header in headers]
+            starts = zip(headers, acquisition_times(headers), strict=True)
+            fractions = [
+                _remaining_fraction(header, _seconds_to_mean_activity(header, start)) for header, start in starts
+            ]
         case other:
             raise SuvError(f"DecayCorrection (0054,1102): expected START, ADMIN or NONE, got {other or 'no value'}")
     return np.array(fractions)
+
+
+def _check_decay_correction(header: Dataset) -> None:
+    """Rejects an image whose attributes contradict each other about whether it is corrected for decay."""
+    method = str(header.get("DecayCorrection") or "").strip()
+    if method not in ("START", "ADMIN", "NONE"):
+        return
+    corrections, decay_corrected = _corrections(header), header.get("DecayCorrected")
+    if corrections and ("DECY" in corrections) != (method != "NONE"):
+        other = f"CorrectedImage (0028,0051) is {' '.join(corrections)}"
+    elif decay_corrected in ("YES", "NO") and (decay_corrected == "YES") != (method != "NONE"):
+        other = f"DecayCorrected (0018,9758) is {decay_corrected}"
+    else:
+        return
+    raise SuvError(
+        f"DecayCorrection (0054,1102) is {method}, but {other}: one of them is wrong",
+        hint="ask the sending modality whether the images are corrected for decay",
+    )
 
 
 def _decay_correction(header: Dataset) -> str:
@@ -185,15 +212,19 @@ def _seconds_since_injection(header: Dataset, reference_time: datetime) -> float
     return (reference_time - injection_time(header, tracer, reference_time, max_elapsed)).total_seconds()
 
 
-def _seconds_to_mean_activity(header: Dataset) -> float:
+def _seconds_to_mean_activity(header: Dataset, start: datetime | None) -> float:
     """Returns the seconds from injection to the time at which the activity equals its mean over the frame.
 
     This is the reference time of an image that is not corrected for decay.
     """
+    if start is None:
+        raise SuvError(
+            "AcquisitionTime (0008,0032) or its date is missing: both are needed if DecayCorrection (0054,1102) is NONE"
+        )
     duration_s = read_positive(header, "ActualFrameDuration", "(0018,1242)") / 1000
     decay_per_s = math.log(2) / half_life_s(tracer_item(header))
     mean_s = math.log(decay_per_s * duration_s / -math.expm1(-decay_per_s * duration_s)) / decay_per_s
-    return _seconds_since_injection(header, acquisition_start(header)) + mean_s
+    return _seconds_since_injection(header, start) + mean_s
 
 
 def _remaining_fraction(header: Dataset, seconds: float) -> float:

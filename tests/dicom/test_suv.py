@@ -33,6 +33,12 @@ def header() -> Dataset:
     return header
 
 
+def set_decay_correction(header: Dataset, decay_correction: str) -> None:
+    """Sets Decay Correction, and Corrected Image accordingly."""
+    header.DecayCorrection = decay_correction
+    header.CorrectedImage = ["ATTN", "SCAT", "NORM"] if decay_correction == "NONE" else ["DECY", "ATTN", "SCAT", "NORM"]
+
+
 def suv_factor(*headers: Dataset) -> float:
     (value,) = set(suv_scaling(*headers).factors.tolist())
     return value
@@ -57,7 +63,7 @@ def test_admin_uses_the_dose_without_decay(header: Dataset) -> None:
 
 
 def test_none_decays_the_dose_to_the_mean_activity_of_each_frame(header: Dataset) -> None:
-    header.DecayCorrection = "NONE"
+    set_decay_correction(header, "NONE")
     later = deepcopy(header)
     later.AcquisitionTime = "112000"
     for frame in (header, later):
@@ -177,7 +183,7 @@ def long_lived(header: Dataset) -> Dataset:
 def test_an_injection_time_that_fits_several_days_is_rejected(
     header: Dataset, half_life_s: float, decay_correction: str, date: str
 ) -> None:
-    header.DecayCorrection = decay_correction
+    set_decay_correction(header, decay_correction)
     tracer = header.RadiopharmaceuticalInformationSequence[0]
     tracer.RadionuclideHalfLife, tracer.RadiopharmaceuticalStartDateTime = f"{half_life_s:.0f}", date
 
@@ -353,6 +359,56 @@ def test_suv_that_is_not_by_body_weight_is_rejected(header: Dataset, suv_type: s
 
     with pytest.raises(SuvError, match=rf"SUVType \(0054,1006\): expected BW \(body weight\), got {suv_type}"):
         suv_scaling(header)
+
+
+@pytest.mark.parametrize(
+    ("decay_correction", "corrections"),
+    [
+        ("START", ["ATTN", "SCAT", "NORM"]),
+        ("ADMIN", ["ATTN"]),
+        ("START", "ATTN"),
+        ("NONE", ["DECY", "ATTN", "SCAT"]),
+    ],
+)
+@pytest.mark.parametrize("units", ["BQML", "CNTS"])
+def test_corrections_that_contradict_the_decay_correction_are_rejected(
+    header: Dataset, decay_correction: str, corrections: str | list[str], units: str
+) -> None:
+    header.DecayCorrection, header.CorrectedImage, header.Units = decay_correction, corrections, units
+    header.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x09, "DS", "2.5")
+
+    with pytest.raises(
+        SuvError, match=rf"\(0054,1102\) is {decay_correction}, but CorrectedImage \(0028,0051\) is .*ATTN"
+    ):
+        suv_scaling(header)
+
+
+@pytest.mark.parametrize(("decay_correction", "decay_corrected"), [("START", "NO"), ("NONE", "YES"), ("ADMIN", "NO")])
+def test_decay_corrected_that_contradicts_the_decay_correction_is_rejected(
+    header: Dataset, decay_correction: str, decay_corrected: str
+) -> None:
+    set_decay_correction(header, decay_correction)
+    header.DecayCorrected, header.DecayCorrectionDateTime = decay_corrected, "20260102094000"
+
+    with pytest.raises(
+        SuvError, match=rf"is {decay_correction}, but DecayCorrected \(0018,9758\) is {decay_corrected}"
+    ):
+        suv_scaling(header)
+
+
+@pytest.mark.parametrize("corrections", [["ATTN", "SCAT"], ["DECY", "ATTN"]])
+def test_the_decay_correction_of_a_stored_suv_is_not_checked(header: Dataset, corrections: list[str]) -> None:
+    header.Units, header.CorrectedImage = "GML", corrections
+
+    assert suv_factor(header) == 1
+
+
+def test_an_enhanced_image_without_corrected_image_is_decayed_to_its_decay_correction_time(header: Dataset) -> None:
+    del header.CorrectedImage, header.DecayCorrection
+    header.AttenuationCorrected = header.DecayCorrected = "YES"
+    header.DecayCorrectionDateTime = "20260102094000"
+
+    assert suv_factor(header) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE)
 
 
 def test_attenuation_correction_is_read_from_classic_and_enhanced_images() -> None:

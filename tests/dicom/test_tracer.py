@@ -49,6 +49,7 @@ def test_a_dose_in_another_unit_is_rejected(header: Dataset, dose: str) -> None:
 @pytest.mark.parametrize("decay_correction", ["START", "ADMIN", "NONE"])
 def test_a_dose_in_another_unit_is_rejected_for_each_decay_correction(header: Dataset, decay_correction: str) -> None:
     header.DecayCorrection = decay_correction
+    header.CorrectedImage = ["ATTN"] if decay_correction == "NONE" else ["DECY", "ATTN"]
     tracer(header).RadionuclideTotalDose = "370"
 
     with pytest.raises(SuvError, match="RadionuclideTotalDose"):
@@ -164,6 +165,7 @@ def test_items_that_differ_are_rejected(
     header: Dataset, changes: dict[str, object], difference: str, first: bool, decay_correction: str
 ) -> None:
     header.DecayCorrection = decay_correction
+    header.CorrectedImage = ["ATTN"] if decay_correction == "NONE" else ["DECY", "ATTN"]
     other = deepcopy(tracer(header))
     for keyword, value in changes.items():
         setattr(other, keyword, value)
