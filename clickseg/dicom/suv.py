@@ -9,17 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 from pydicom import Dataset
 
 from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SuvError
+from clickseg.dicom.acquisition_time import acquisition_times
+from clickseg.dicom.frame_reference_time import check_first_frame
 from clickseg.dicom.part10 import READ_ERRORS
-from clickseg.dicom.pet_time import acquisition_start, decay_reference_time, injection_time
+from clickseg.dicom.pet_time import decay_reference, injection_time
+from clickseg.dicom.tracer import half_life_s, injected_dose_bq, read_positive, tracer_item
 
 _MAX_HALF_LIVES = 10
+_MAX_WEIGHT_KG = 400
+"""Above the load limit of the tables of scanners. A weight in g is above it for every adult."""
 _EQUAL_ATTRIBUTES: Mapping[str, Callable[[Dataset], object]] = {
     "Units (0054,1001)": lambda header: header.get("Units"),
     "SUVType (0054,1006)": lambda header: header.get("SUVType"),
@@ -138,10 +143,21 @@ def _read_philips_factor(header: Dataset, element: int) -> float | None:
 
 def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns SUV per Bq/ml: weight in g divided by the dose in Bq at the reference time of each image."""
-    header = headers[0]
-    weight_g = 1000 * _read_positive(header, "PatientWeight", "(0010,1030)")
-    dose_bq = _read_positive(_tracer_item(header), "RadionuclideTotalDose", "(0018,1074)")
+    _check_decay_correction(headers[0])
+    weight_g = 1000 * _patient_weight_kg(headers[0])
+    tracer, *_ = [tracer_item(header) for header in headers]  # each image must have one radiopharmaceutical
+    dose_bq = injected_dose_bq(tracer)
     return weight_g / (dose_bq * _remaining_dose_fractions(headers, series_headers))
+
+
+def _patient_weight_kg(header: Dataset) -> float:
+    weight_kg = read_positive(header, "PatientWeight", "(0010,1030)")
+    if weight_kg > _MAX_WEIGHT_KG:
+        raise SuvError(
+            f"PatientWeight (0010,1030): expected at most {_MAX_WEIGHT_KG} kg, got {weight_kg:g}",
+            hint="the weight is probably in another unit, such as g: correct it where it was entered or exported",
+        )
+    return weight_kg
 
 
 def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
@@ -150,13 +166,37 @@ def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequen
         case "ADMIN":
             return np.ones(len(headers))
         case "START":
-            seconds = _seconds_since_injection(headers[0], decay_reference_time(series_headers))
+            reference = decay_reference(series_headers)
+            seconds = _seconds_since_injection(headers[0], reference.time)
+            if reference.is_earliest_acquisition:
+                check_first_frame(series_headers, seconds)
             fractions = [_remaining_fraction(headers[0], seconds)] * len(headers)
         case "NONE":
-            fractions = [_remaining_fraction(header, _seconds_to_mean_activity(header)) for header in headers]
+            starts = zip(headers, acquisition_times(headers), strict=True)
+            fractions = [
+                _remaining_fraction(header, _seconds_to_mean_activity(header, start)) for header, start in starts
+            ]
         case other:
             raise SuvError(f"DecayCorrection (0054,1102): expected START, ADMIN or NONE, got {other or 'no value'}")
     return np.array(fractions)
+
+
+def _check_decay_correction(header: Dataset) -> None:
+    """Rejects an image whose attributes contradict each other about whether it is corrected for decay."""
+    method = str(header.get("DecayCorrection") or "").strip()
+    if method not in ("START", "ADMIN", "NONE"):
+        return
+    corrections, decay_corrected = _corrections(header), header.get("DecayCorrected")
+    if corrections and ("DECY" in corrections) != (method != "NONE"):
+        other = f"CorrectedImage (0028,0051) is {' '.join(corrections)}"
+    elif decay_corrected in ("YES", "NO") and (decay_corrected == "YES") != (method != "NONE"):
+        other = f"DecayCorrected (0018,9758) is {decay_corrected}"
+    else:
+        return
+    raise SuvError(
+        f"DecayCorrection (0054,1102) is {method}, but {other}: one of them is wrong",
+        hint="ask the sending modality whether the images are corrected for decay",
+    )
 
 
 def _decay_correction(header: Dataset) -> str:
@@ -167,33 +207,35 @@ def _decay_correction(header: Dataset) -> str:
 
 
 def _seconds_since_injection(header: Dataset, reference_time: datetime) -> float:
-    return (reference_time - injection_time(header, _tracer_item(header), reference_time)).total_seconds()
+    tracer = tracer_item(header)
+    max_elapsed = timedelta(seconds=_MAX_HALF_LIVES * half_life_s(tracer))
+    return (reference_time - injection_time(header, tracer, reference_time, max_elapsed)).total_seconds()
 
 
-def _seconds_to_mean_activity(header: Dataset) -> float:
+def _seconds_to_mean_activity(header: Dataset, start: datetime | None) -> float:
     """Returns the seconds from injection to the time at which the activity equals its mean over the frame.
 
     This is the reference time of an image that is not corrected for decay.
     """
-    duration_s = _read_positive(header, "ActualFrameDuration", "(0018,1242)") / 1000
-    decay_per_s = math.log(2) / _half_life_s(header)
+    if start is None:
+        raise SuvError(
+            "AcquisitionTime (0008,0032) or its date is missing: both are needed if DecayCorrection (0054,1102) is NONE"
+        )
+    duration_s = read_positive(header, "ActualFrameDuration", "(0018,1242)") / 1000
+    decay_per_s = math.log(2) / half_life_s(tracer_item(header))
     mean_s = math.log(decay_per_s * duration_s / -math.expm1(-decay_per_s * duration_s)) / decay_per_s
-    return _seconds_since_injection(header, acquisition_start(header)) + mean_s
+    return _seconds_since_injection(header, start) + mean_s
 
 
 def _remaining_fraction(header: Dataset, seconds: float) -> float:
-    half_life_s = _half_life_s(header)
-    if not 0 <= seconds <= _MAX_HALF_LIVES * half_life_s:
+    half_life = half_life_s(tracer_item(header))
+    if not 0 <= seconds <= _MAX_HALF_LIVES * half_life:
         raise SuvError(
             "RadiopharmaceuticalStartDateTime (0018,1078) or RadiopharmaceuticalStartTime (0018,1072): the "
             f"reference time of the image is {seconds / 3600:.1f} h after the injection, expected 0 to "
-            f"{_MAX_HALF_LIVES} half-lives ({_MAX_HALF_LIVES * half_life_s / 3600:.1f} h)"
+            f"{_MAX_HALF_LIVES} half-lives ({_MAX_HALF_LIVES * half_life / 3600:.1f} h)"
         )
-    return float(2.0 ** (-seconds / half_life_s))
-
-
-def _half_life_s(header: Dataset) -> float:
-    return _read_positive(_tracer_item(header), "RadionuclideHalfLife", "(0018,1075)")
+    return float(2.0 ** (-seconds / half_life))
 
 
 def _to_comparable(value: object) -> float | str:
@@ -203,24 +245,3 @@ def _to_comparable(value: object) -> float | str:
 def _read_tracer_value(header: Dataset, keyword: str) -> object:
     sequence = header.get("RadiopharmaceuticalInformationSequence")
     return sequence[0].get(keyword) if sequence else None
-
-
-def _tracer_item(header: Dataset) -> Dataset:
-    sequence = header.get("RadiopharmaceuticalInformationSequence")
-    if not sequence:
-        raise SuvError("RadiopharmaceuticalInformationSequence (0054,0016) is missing")
-    item: Dataset = sequence[0]
-    return item
-
-
-def _read_positive(dataset: Dataset, keyword: str, tag: str) -> float:
-    value = dataset.get(keyword)
-    if value is None or str(value).strip() == "":
-        raise SuvError(f"{keyword} {tag} is missing")
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise SuvError(f"{keyword} {tag}: expected a number above 0, got {value}") from error
-    if not math.isfinite(number) or number <= 0:
-        raise SuvError(f"{keyword} {tag}: expected a number above 0, got {value}")
-    return number

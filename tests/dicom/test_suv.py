@@ -26,10 +26,17 @@ def header() -> Dataset:
     header = pet_header(study_header("suv"))
     header.PatientWeight = str(WEIGHT_KG)
     tracer = header.RadiopharmaceuticalInformationSequence[0]
+    del tracer.RadionuclideCodeSequence, tracer.RadiopharmaceuticalCodeSequence  # not F-18: its half-life is 6586 s
     tracer.RadionuclideTotalDose, tracer.RadionuclideHalfLife = str(DOSE_BQ), str(HALF_LIFE_S)
     tracer.RadiopharmaceuticalStartTime = "080000"
     header.SeriesTime, header.AcquisitionTime = "094000", "094000"
     return header
+
+
+def set_decay_correction(header: Dataset, decay_correction: str) -> None:
+    """Sets Decay Correction, and Corrected Image accordingly."""
+    header.DecayCorrection = decay_correction
+    header.CorrectedImage = ["ATTN", "SCAT", "NORM"] if decay_correction == "NONE" else ["DECY", "ATTN", "SCAT", "NORM"]
 
 
 def suv_factor(*headers: Dataset) -> float:
@@ -56,7 +63,7 @@ def test_admin_uses_the_dose_without_decay(header: Dataset) -> None:
 
 
 def test_none_decays_the_dose_to_the_mean_activity_of_each_frame(header: Dataset) -> None:
-    header.DecayCorrection = "NONE"
+    set_decay_correction(header, "NONE")
     later = deepcopy(header)
     later.AcquisitionTime = "112000"
     for frame in (header, later):
@@ -152,6 +159,84 @@ def test_an_injection_before_midnight_is_on_the_previous_day(header: Dataset) ->
     header.SeriesTime, header.AcquisitionTime = "011000", "011000"
 
     assert suv_factor(header) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE)
+
+
+LONG_HALF_LIVES_S = {
+    "Zr-89": 78.41 * 3600,
+    "Y-90": 64.1 * 3600,
+    "I-124": 4.18 * 86400,
+    "Cu-64": 12.7 * 3600,
+    "Sc-44": 3.97 * 3600,
+}
+
+
+@pytest.fixture
+def long_lived(header: Dataset) -> Dataset:
+    """Zr-89, injected at 08:00; the image is at 09:40."""
+    header.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = str(LONG_HALF_LIVES_S["Zr-89"])
+    return header
+
+
+@pytest.mark.parametrize("half_life_s", LONG_HALF_LIVES_S.values(), ids=LONG_HALF_LIVES_S)
+@pytest.mark.parametrize("decay_correction", ["START", "NONE"])
+@pytest.mark.parametrize("date", ["", "20251230"])
+def test_an_injection_time_that_fits_several_days_is_rejected(
+    header: Dataset, half_life_s: float, decay_correction: str, date: str
+) -> None:
+    set_decay_correction(header, decay_correction)
+    tracer = header.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadionuclideHalfLife, tracer.RadiopharmaceuticalStartDateTime = f"{half_life_s:.0f}", date
+
+    with pytest.raises(SuvError, match=r"StartDateTime \(0018,1078\) is missing, .* 08:00:00 can be 1\.7 h or 25\.7 h"):
+        suv_scaling(header)
+
+
+@pytest.mark.parametrize(("start", "hours"), [("094001", "24.0 h or 48.0"), ("200000", "13.7 h or 37.7")])
+def test_a_long_lived_tracer_may_be_injected_at_a_later_time_of_an_earlier_day(
+    long_lived: Dataset, start: str, hours: str
+) -> None:
+    long_lived.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartTime = start
+
+    with pytest.raises(
+        SuvError, match=rf"StartDateTime \(0018,1078\) is missing, .* can be {hours} h before the image"
+    ):
+        suv_scaling(long_lived)
+
+
+@pytest.mark.parametrize("days", [0, 1, 3, 10])
+@pytest.mark.parametrize("attribute", ["RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStopDateTime"])
+def test_a_long_lived_tracer_is_decayed_over_the_days_since_its_injection(
+    long_lived: Dataset, days: int, attribute: str
+) -> None:
+    start_or_end = datetime(2026, 1, 2, 8) - timedelta(days=days)
+    setattr(long_lived.RadiopharmaceuticalInformationSequence[0], attribute, f"{start_or_end:%Y%m%d%H%M%S}")
+
+    elapsed_s = days * 86400 + 6000
+    assert suv_factor(long_lived) == pytest.approx(80000 / (DOSE_BQ * 2 ** (-elapsed_s / LONG_HALF_LIVES_S["Zr-89"])))
+
+
+def test_an_infusion_over_midnight_began_on_the_day_before_its_end(long_lived: Dataset) -> None:
+    tracer = long_lived.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadiopharmaceuticalStartTime, tracer.RadiopharmaceuticalStopDateTime = "234000", "20260101001000"
+
+    elapsed_s = 34 * 3600
+    assert suv_factor(long_lived) == pytest.approx(80000 / (DOSE_BQ * 2 ** (-elapsed_s / LONG_HALF_LIVES_S["Zr-89"])))
+
+
+def test_the_dose_of_a_long_lived_tracer_at_its_administration_needs_no_day(long_lived: Dataset) -> None:
+    long_lived.DecayCorrection = "ADMIN"
+
+    assert suv_factor(long_lived) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE / 2)
+
+
+@pytest.mark.parametrize("half_life_s", [75.45, 122.24, 597.9, 1221.8, 4062.6, 6586.2, 9000.0])
+def test_an_injection_time_of_a_short_lived_tracer_needs_no_date(header: Dataset, half_life_s: float) -> None:
+    elapsed_s = min(2 * half_life_s, 6000)
+    start = datetime(2026, 1, 2, 9, 40) - timedelta(seconds=elapsed_s)
+    tracer = header.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadionuclideHalfLife, tracer.RadiopharmaceuticalStartTime = str(half_life_s), f"{start:%H%M%S.%f}"
+
+    assert suv_factor(header) == pytest.approx(80000 / (DOSE_BQ * 2 ** (-elapsed_s / half_life_s)))
 
 
 @pytest.mark.parametrize(("zone", "elapsed_s"), [("+0100", 6000), ("+0000", 2400), ("", 6000)])
@@ -274,6 +359,56 @@ def test_suv_that_is_not_by_body_weight_is_rejected(header: Dataset, suv_type: s
 
     with pytest.raises(SuvError, match=rf"SUVType \(0054,1006\): expected BW \(body weight\), got {suv_type}"):
         suv_scaling(header)
+
+
+@pytest.mark.parametrize(
+    ("decay_correction", "corrections"),
+    [
+        ("START", ["ATTN", "SCAT", "NORM"]),
+        ("ADMIN", ["ATTN"]),
+        ("START", "ATTN"),
+        ("NONE", ["DECY", "ATTN", "SCAT"]),
+    ],
+)
+@pytest.mark.parametrize("units", ["BQML", "CNTS"])
+def test_corrections_that_contradict_the_decay_correction_are_rejected(
+    header: Dataset, decay_correction: str, corrections: str | list[str], units: str
+) -> None:
+    header.DecayCorrection, header.CorrectedImage, header.Units = decay_correction, corrections, units
+    header.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x09, "DS", "2.5")
+
+    with pytest.raises(
+        SuvError, match=rf"\(0054,1102\) is {decay_correction}, but CorrectedImage \(0028,0051\) is .*ATTN"
+    ):
+        suv_scaling(header)
+
+
+@pytest.mark.parametrize(("decay_correction", "decay_corrected"), [("START", "NO"), ("NONE", "YES"), ("ADMIN", "NO")])
+def test_decay_corrected_that_contradicts_the_decay_correction_is_rejected(
+    header: Dataset, decay_correction: str, decay_corrected: str
+) -> None:
+    set_decay_correction(header, decay_correction)
+    header.DecayCorrected, header.DecayCorrectionDateTime = decay_corrected, "20260102094000"
+
+    with pytest.raises(
+        SuvError, match=rf"is {decay_correction}, but DecayCorrected \(0018,9758\) is {decay_corrected}"
+    ):
+        suv_scaling(header)
+
+
+@pytest.mark.parametrize("corrections", [["ATTN", "SCAT"], ["DECY", "ATTN"]])
+def test_the_decay_correction_of_a_stored_suv_is_not_checked(header: Dataset, corrections: list[str]) -> None:
+    header.Units, header.CorrectedImage = "GML", corrections
+
+    assert suv_factor(header) == 1
+
+
+def test_an_enhanced_image_without_corrected_image_is_decayed_to_its_decay_correction_time(header: Dataset) -> None:
+    del header.CorrectedImage, header.DecayCorrection
+    header.AttenuationCorrected = header.DecayCorrected = "YES"
+    header.DecayCorrectionDateTime = "20260102094000"
+
+    assert suv_factor(header) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE)
 
 
 def test_attenuation_correction_is_read_from_classic_and_enhanced_images() -> None:

@@ -26,6 +26,11 @@ def make_dataset(**attributes: object) -> Dataset:
     return dataset
 
 
+def coded_item(value: str, scheme: str, meaning: str) -> Dataset:
+    """Returns an item of a code sequence."""
+    return make_dataset(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
 def write_rtstruct(
     path: Path, header: Dataset, regions: dict[str, Contours], types: Sequence[str] = (), *, refers: bool = True
 ) -> Path:
