@@ -11,7 +11,13 @@ from clickseg.cli.terminal import format_table, print_lines
 from clickseg.core.errors import InputError
 from clickseg.core.text import format_count
 from clickseg.dicom.files import Scan, scan
-from clickseg.dicom.series import Repairs, SeriesFiles, check_series, group_by_series
+from clickseg.dicom.series import (
+    Repairs,
+    SeriesFiles,
+    check_series,
+    group_by_series,
+    leave_out_files_without_content,
+)
 from clickseg.dicom.values import determine_quantity
 
 
@@ -70,7 +76,7 @@ def inspect_series(scan_result: Scan, repairs: Repairs) -> tuple[SeriesRow, ...]
     all_series = sorted(
         group_by_series(scan_result.instances), key=lambda series: (series.folder, series.first_instance.name)
     )
-    return tuple(_inspect(series, repairs) for series in all_series)
+    return tuple(_inspect(series, scan_result, repairs) for series in all_series)
 
 
 def json_report(scan_result: Scan, rows: tuple[SeriesRow, ...]) -> dict[str, Any]:
@@ -99,7 +105,7 @@ def text_report(scan_result: Scan, rows: tuple[SeriesRow, ...]) -> list[str]:
     return lines
 
 
-def _inspect(series: SeriesFiles, repairs: Repairs) -> SeriesRow:
+def _inspect(series: SeriesFiles, scan_result: Scan, repairs: Repairs) -> SeriesRow:
     row: dict[str, Any] = {
         "series_instance_uid": series.series_uid,
         "modality": series.modality,
@@ -110,7 +116,7 @@ def _inspect(series: SeriesFiles, repairs: Repairs) -> SeriesRow:
     if not series.instances and series.first_instance.pixel_bytes == 0:
         return SeriesRow(**row, problem=f"no image: {series.first_instance.header.SOPClassUID.name}")
     try:
-        volume = check_series(series, repairs)
+        volume = check_series(leave_out_files_without_content(series, scan_result, repairs), repairs)
         geometry = volume.stack.geometry
         row["shape"] = geometry.spatial_shape
         row["spacing_mm"] = tuple(round(float(value), 4) for value in geometry.spacing)

@@ -19,6 +19,9 @@ _MAX_LINKED_FILES = 1000
 
 _LINK_REASON = "link to DICOM files outside the folder; such links are not followed"
 
+_UNREAD_REASONS = ("broken link", "empty file", "link to a file outside the folder", "not DICOM")
+"""The reasons for which a file is ignored that may be a slice without content."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:
@@ -29,12 +32,15 @@ class Scan:
         instances: DICOM instances, sorted by file name.
         damaged: DICOM files that cannot be used, by name. They are reported because a volume could lack their slices.
         ignored: The number of other files, by the reason for which they are ignored.
+        unread_files: The names of the ignored files that may be slices without content: empty files, files that are not
+            DICOM, and links to files.
     """
 
     folder: Path
     instances: tuple[Instance, ...]
     damaged: Mapping[str, Damage]
     ignored: Mapping[str, int]
+    unread_files: tuple[str, ...] = ()
 
     def check_undamaged(self, series_uids: Sequence[str] = ()) -> None:
         """Rejects the scan if damaged files may belong to a requested series.
@@ -92,6 +98,7 @@ def scan(path: Path) -> Scan:
     ignored: Counter[str] = Counter()
     instances: list[Instance] = []
     damaged: dict[str, Damage] = {}
+    unread_files: list[str] = []
     for file, content in _read_files(path, folder):
         if isinstance(content, Instance):
             instances.append(content)
@@ -99,7 +106,9 @@ def scan(path: Path) -> Scan:
             damaged[file.relative_to(folder).as_posix()] = content
         else:
             ignored[content] += 1
-    return Scan(folder, _remove_copies(instances, ignored), damaged, dict(sorted(ignored.items())))
+            unread_files += [file.relative_to(folder).as_posix()] if content in _UNREAD_REASONS else []
+    kept = _remove_copies(instances, ignored)
+    return Scan(folder, kept, damaged, dict(sorted(ignored.items())), tuple(unread_files))
 
 
 def _read_files(path: Path, folder: Path) -> Iterator[tuple[Path, Instance | Damage | str]]:
