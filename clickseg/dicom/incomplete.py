@@ -34,7 +34,7 @@ def find_files_without_content(folder: Path, slices: Sequence[str], other_files:
         for path in map(PurePosixPath, other_files)
         if path.parent in parents and any(pattern.fullmatch(path.name) for pattern in patterns)
     ]
-    states = {path.as_posix(): _state_without_content(folder / path) for path in named_like_slices}
+    states = {path.as_posix(): state_without_content(folder / path) for path in named_like_slices}
     return {name: state for name, state in states.items() if state}
 
 
@@ -63,7 +63,7 @@ def _name_patterns(names: Sequence[str]) -> list[re.Pattern[str]]:
     return patterns
 
 
-def _state_without_content(path: Path) -> str:
+def state_without_content(path: Path) -> str:
     """Returns why a file has no content; empty if it has content."""
     if path.is_symlink() and not path.exists():
         return "link without a target"
