@@ -126,10 +126,14 @@ def check_uids(instances: Sequence[Instance]) -> None:
     uid_counts = Counter(instance.text("SOPInstanceUID") for instance in instances)
     duplicates = [uid for uid, count in uid_counts.items() if count > 1]
     if duplicates:
-        names = [instance.name for instance in instances if instance.text("SOPInstanceUID") == duplicates[0]]
+        same = [instance for instance in instances if instance.text("SOPInstanceUID") == duplicates[0]]
+        positions = {str(instance.header.get("ImagePositionPatient")) for instance in same}
         raise SeriesError(
-            f"SOPInstanceUID (0008,0018) is the same in {len(names)} different files: {', '.join(names[:3])}",
-            hint="remove all but one of them",
+            f"SOPInstanceUID (0008,0018) is the same in {len(same)} different files: "
+            f"{', '.join(instance.name for instance in same[:3])}",
+            hint="remove all but one of them"
+            if len(positions) == 1
+            else "they are different slices: repeat the export or the de-identification, with a UID for each image",
         )
 
 
