@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from clickseg.cli.terminal import format_table, print_lines
-from clickseg.core.errors import InputError
+from clickseg.core.errors import InputError, SeriesError
 from clickseg.core.text import format_count
 from clickseg.dicom.files import LINK_REASON, Scan, scan
 from clickseg.dicom.other_formats import no_dicom_error
@@ -17,6 +17,7 @@ from clickseg.dicom.series import (
     Repairs,
     SeriesFiles,
     check_series,
+    find_split_volumes,
     group_by_series,
     leave_out_files_without_content,
 )
@@ -78,7 +79,10 @@ def inspect_series(scan_result: Scan, repairs: Repairs) -> tuple[SeriesRow, ...]
     all_series = sorted(
         group_by_series(scan_result.instances), key=lambda series: (series.folder, series.first_instance.name)
     )
-    return tuple(_inspect(series, scan_result, repairs) for series in all_series)
+    split_errors = find_split_volumes(all_series)
+    return tuple(
+        _inspect(series, scan_result, repairs, split_errors.get(series.first_file_name)) for series in all_series
+    )
 
 
 def json_report(scan_result: Scan, rows: tuple[SeriesRow, ...]) -> dict[str, Any]:
@@ -123,7 +127,7 @@ def _input_problem(scan_result: Scan) -> list[str]:
     return []
 
 
-def _inspect(series: SeriesFiles, scan_result: Scan, repairs: Repairs) -> SeriesRow:
+def _inspect(series: SeriesFiles, scan_result: Scan, repairs: Repairs, split_error: SeriesError | None) -> SeriesRow:
     row: dict[str, Any] = {
         "series_instance_uid": series.series_uid,
         "modality": series.modality,
@@ -135,6 +139,8 @@ def _inspect(series: SeriesFiles, scan_result: Scan, repairs: Repairs) -> Series
         return SeriesRow(**row, problem=f"no image: {series.first_instance.header.SOPClassUID.name}")
     try:
         scan_result.check_series_undamaged(series.series_uid)
+        if split_error is not None:
+            raise split_error
         volume = check_series(leave_out_files_without_content(series, scan_result, repairs), repairs)
         geometry = volume.stack.geometry
         row["shape"] = geometry.spatial_shape

@@ -77,7 +77,7 @@ def select_series(
     if not scan_result.instances and not rejected:
         raise no_dicom_error(scan_result)
     image_series = [series for series in rejected if series.files.instances]
-    if len(image_series) == 1:
+    if len({str(series.error) for series in image_series}) == 1:
         raise image_series[0].error
     reasons = "; ".join(f"{series.files}: {series.error}" for series in (image_series or rejected)[:4])
     raise InputError(

@@ -19,6 +19,7 @@ from clickseg.dicom.multi_volume import choose_volume
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.pixels import check_decodable
 from clickseg.dicom.planes import read_planes
+from clickseg.dicom.split_series import find_split_series
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
 
@@ -159,13 +160,22 @@ def check_all_series(
     """Returns the series of a scan that are regular volumes, and the rejected series."""
     accepted: list[SeriesGeometry] = []
     rejected: list[RejectedSeries] = []
-    for files in group_by_series(scan_result.instances):
+    all_files = group_by_series(scan_result.instances)
+    split_errors = find_split_volumes(all_files)
+    for files in all_files:
         try:
             scan_result.check_series_undamaged(files.series_uid)
+            if files.first_file_name in split_errors:
+                raise split_errors[files.first_file_name]
             accepted.append(check_series(leave_out_files_without_content(files, scan_result, repairs), repairs))
         except InputError as error:
             rejected.append(RejectedSeries(files, error))
     return tuple(accepted), tuple(rejected)
+
+
+def find_split_volumes(all_files: Iterable[SeriesFiles]) -> dict[str, SeriesError]:
+    """Returns errors, by the name of the first file, for series of one image that are the slices of one volume."""
+    return find_split_series(files.first_instance for files in all_files if len(files.instances) == 1)
 
 
 def leave_out_files_without_content(files: SeriesFiles, scan_result: Scan, repairs: Repairs) -> SeriesFiles:
