@@ -22,6 +22,7 @@ from clickseg.core.errors import ClickError, UsageError
 from clickseg.core.files import write_bytes
 from clickseg.core.options import parse_choice
 from clickseg.dicom.files import scan
+from clickseg.dicom.other_formats import no_dicom_error
 from clickseg.dicom.series import Repairs, SeriesGeometry, check_all_series, format_series_list
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.inference.click_binding import check_inside
@@ -187,11 +188,13 @@ def _find_series(folder: Path, clicks: AnyClicks) -> SeriesGeometry:
 
     Raises:
         ClickError: No series or several series match.
-        InputError: A DICOM file is damaged.
+        InputError: A DICOM file is damaged, or no file is DICOM.
         SeriesError: No series in the folder is a regular volume.
     """
     files = scan(folder)
     files.check_undamaged()
+    if not files.instances:
+        raise no_dicom_error(files)
     volumes, rejected = check_all_series(files, Repairs())
     matching = [series for series in volumes if can_be_on_series(clicks, series)]
     if len(matching) == 1:

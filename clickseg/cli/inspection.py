@@ -8,10 +8,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from clickseg.cli.terminal import format_table, print_lines
-from clickseg.core.errors import InputError
+from clickseg.core.errors import InputError, SeriesError
 from clickseg.core.text import format_count
-from clickseg.dicom.files import Scan, scan
-from clickseg.dicom.series import Repairs, SeriesFiles, check_series, group_by_series
+from clickseg.dicom.files import LINK_REASON, Scan, scan
+from clickseg.dicom.other_formats import no_dicom_error
+from clickseg.dicom.part10 import Damage
+from clickseg.dicom.series import (
+    Repairs,
+    SeriesFiles,
+    check_series,
+    find_split_volumes,
+    group_by_series,
+    leave_out_files_without_content,
+)
 from clickseg.dicom.values import determine_quantity
 
 
@@ -70,7 +79,10 @@ def inspect_series(scan_result: Scan, repairs: Repairs) -> tuple[SeriesRow, ...]
     all_series = sorted(
         group_by_series(scan_result.instances), key=lambda series: (series.folder, series.first_instance.name)
     )
-    return tuple(_inspect(series, repairs) for series in all_series)
+    split_errors = find_split_volumes(all_series)
+    return tuple(
+        _inspect(series, scan_result, repairs, split_errors.get(series.first_file_name)) for series in all_series
+    )
 
 
 def json_report(scan_result: Scan, rows: tuple[SeriesRow, ...]) -> dict[str, Any]:
@@ -93,13 +105,29 @@ def text_report(scan_result: Scan, rows: tuple[SeriesRow, ...]) -> list[str]:
         lines += [f"    repair: {repair}" for repair in row.repairs]
         lines += [f"    problem: {row.problem}"] if row.problem else []
         lines += [f"    hint: {row.hint}"] if row.hint else []
-    lines += [f"damaged: {name}: {damage.reason}" for name, damage in scan_result.damaged.items()]
+    lines += [_format_damage(name, damage) for name, damage in scan_result.damaged.items()]
+    lines += _input_problem(scan_result)
     ignored = ", ".join(f"{count} {reason}" for reason, count in scan_result.ignored.items())
     lines += ["", f"{format_count(len(scan_result.instances), 'DICOM file')}; ignored: {ignored or 'none'}"]
     return lines
 
 
-def _inspect(series: SeriesFiles, repairs: Repairs) -> SeriesRow:
+def _format_damage(name: str, damage: Damage) -> str:
+    return f"{name}: {damage.reason}" if damage.reason == LINK_REASON else f"damaged: {name}: {damage.reason}"
+
+
+def _input_problem(scan_result: Scan) -> list[str]:
+    """Returns why no series of the input can be used, and a hint, as lines of text; empty if some can be used."""
+    try:
+        scan_result.check_undamaged()
+        if not scan_result.instances:
+            raise no_dicom_error(scan_result)
+    except InputError as error:
+        return ["", f"problem: {error}", f"hint: {error.hint}"]
+    return []
+
+
+def _inspect(series: SeriesFiles, scan_result: Scan, repairs: Repairs, split_error: SeriesError | None) -> SeriesRow:
     row: dict[str, Any] = {
         "series_instance_uid": series.series_uid,
         "modality": series.modality,
@@ -110,7 +138,10 @@ def _inspect(series: SeriesFiles, repairs: Repairs) -> SeriesRow:
     if not series.instances and series.first_instance.pixel_bytes == 0:
         return SeriesRow(**row, problem=f"no image: {series.first_instance.header.SOPClassUID.name}")
     try:
-        volume = check_series(series, repairs)
+        scan_result.check_series_undamaged(series.series_uid)
+        if split_error is not None:
+            raise split_error
+        volume = check_series(leave_out_files_without_content(series, scan_result, repairs), repairs)
         geometry = volume.stack.geometry
         row["shape"] = geometry.spatial_shape
         row["spacing_mm"] = tuple(round(float(value), 4) for value in geometry.spacing)

@@ -16,6 +16,7 @@ from pydicom.datadict import tag_for_keyword
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import format_count
 from clickseg.dicom.part10 import READ_ERRORS, ConversionCache, Instance
+from clickseg.dicom.patient import comparable_id, comparable_name
 
 _INTEGER_KEYWORDS = (
     "BitsAllocated",
@@ -70,6 +71,11 @@ _UID_TAGS = {
     "FrameOfReferenceUID": "(0020,0052)",
 }
 
+_PATIENT_KEYWORDS = (
+    ("PatientID", "(0010,0020)", comparable_id),
+    ("PatientName", "(0010,0010)", comparable_name),
+)
+
 MAX_PLANE_PIXELS = 1 << 26
 """The largest plane that is allocated, in pixels: 8192 x 8192."""
 
@@ -120,10 +126,14 @@ def check_uids(instances: Sequence[Instance]) -> None:
     uid_counts = Counter(instance.text("SOPInstanceUID") for instance in instances)
     duplicates = [uid for uid, count in uid_counts.items() if count > 1]
     if duplicates:
-        names = [instance.name for instance in instances if instance.text("SOPInstanceUID") == duplicates[0]]
+        same = [instance for instance in instances if instance.text("SOPInstanceUID") == duplicates[0]]
+        positions = {str(instance.header.get("ImagePositionPatient")) for instance in same}
         raise SeriesError(
-            f"SOPInstanceUID (0008,0018) is the same in {len(names)} different files: {', '.join(names[:3])}",
-            hint="remove all but one of them",
+            f"SOPInstanceUID (0008,0018) is the same in {len(same)} different files: "
+            f"{', '.join(instance.name for instance in same[:3])}",
+            hint="remove all but one of them"
+            if len(positions) == 1
+            else "they are different slices: repeat the export or the de-identification, with a UID for each image",
         )
 
 
@@ -208,8 +218,8 @@ def _check_uid(instances: Sequence[Instance], keyword: str, tag: str) -> None:
 
 def _check_same_patient(instances: Sequence[Instance]) -> None:
     """Rejects a series of several patients; the message does not contain their names."""
-    for keyword, tag in (("PatientID", "(0010,0020)"), ("PatientName", "(0010,0010)")):
-        values = {instance.text(keyword) for instance in instances}
+    for keyword, tag, comparable in _PATIENT_KEYWORDS:
+        values = {comparable(instance.text(keyword)) for instance in instances}
         if len(values) > 1:
             raise SeriesError(f"{keyword} {tag}: expected one patient in a series, got {len(values)} values")
 

@@ -11,13 +11,16 @@ from pathlib import Path
 
 from clickseg.core.errors import InputError
 from clickseg.core.files import file_sha256
-from clickseg.core.text import format_count
+from clickseg.core.text import format_count, join_names
 from clickseg.dicom.part10 import TEXT_KEYWORDS, ConversionCache, Damage, Instance, is_dicom, read_header
 
 _MAX_LINKED_FILES = 1000
 """The number of files behind a link to a folder that are checked for DICOM."""
 
-_LINK_REASON = "link to DICOM files outside the folder; such links are not followed"
+LINK_REASON = "link to DICOM files outside the folder"
+
+_UNREAD_REASONS = ("broken link", "empty file", "link to a file outside the folder", "not DICOM")
+"""The reasons for which a file is ignored that may be a slice without content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,15 @@ class Scan:
         instances: DICOM instances, sorted by file name.
         damaged: DICOM files that cannot be used, by name. They are reported because a volume could lack their slices.
         ignored: The number of other files, by the reason for which they are ignored.
+        unread_files: The names of the ignored files that may be slices without content: empty files, files that are not
+            DICOM, and links to files.
     """
 
     folder: Path
     instances: tuple[Instance, ...]
     damaged: Mapping[str, Damage]
     ignored: Mapping[str, int]
+    unread_files: tuple[str, ...] = ()
 
     def check_undamaged(self, series_uids: Sequence[str] = ()) -> None:
         """Rejects the scan if damaged files may belong to a requested series.
@@ -45,7 +51,8 @@ class Scan:
             series_uids: The requested series; empty for all.
 
         Raises:
-            InputError: Damaged files exist that may belong to a requested series; the message names them.
+            InputError: Damaged files, or links to files outside the folder, may belong to a requested series; the
+                message names them.
         """
         readable_uids = {instance.text("SeriesInstanceUID") for instance in self.instances}
         self._check_no_damage(
@@ -65,11 +72,17 @@ class Scan:
 
     def _check_no_damage(self, is_relevant: Callable[[Damage], bool]) -> None:
         reasons = {name: damage.reason for name, damage in self.damaged.items() if is_relevant(damage)}
-        if reasons:
-            summary = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3])
+        links = [name for name, reason in reasons.items() if reason == LINK_REASON]
+        if len(links) < len(reasons):
+            damaged = [f"{name}: {reason}" for name, reason in reasons.items() if reason != LINK_REASON]
             raise InputError(
-                f"{format_count(len(reasons), 'damaged DICOM file')}: {summary}",
+                f"{format_count(len(damaged), 'damaged DICOM file')}: {'; '.join(damaged[:3])}",
                 hint="send the damaged files again, or remove them",
+            )
+        if links:
+            raise InputError(
+                f"{format_count(len(links), 'link')} to DICOM files outside the folder: {join_names(links)}",
+                hint="links are not followed: copy the files to which they refer into the folder",
             )
 
 
@@ -92,6 +105,7 @@ def scan(path: Path) -> Scan:
     ignored: Counter[str] = Counter()
     instances: list[Instance] = []
     damaged: dict[str, Damage] = {}
+    unread_files: list[str] = []
     for file, content in _read_files(path, folder):
         if isinstance(content, Instance):
             instances.append(content)
@@ -99,7 +113,9 @@ def scan(path: Path) -> Scan:
             damaged[file.relative_to(folder).as_posix()] = content
         else:
             ignored[content] += 1
-    return Scan(folder, _remove_copies(instances, ignored), damaged, dict(sorted(ignored.items())))
+            unread_files += [file.relative_to(folder).as_posix()] if content in _UNREAD_REASONS else []
+    kept = _remove_copies(instances, ignored)
+    return Scan(folder, kept, damaged, dict(sorted(ignored.items())), tuple(unread_files))
 
 
 def _read_files(path: Path, folder: Path) -> Iterator[tuple[Path, Instance | Damage | str]]:
@@ -132,9 +148,9 @@ def _read_file(path: Path, folder: Path, conversions: ConversionCache) -> Instan
         if path.is_dir():
             linked_files = () if is_inside else islice(_list_files(path), _MAX_LINKED_FILES)
             has_dicom = any(file.is_file() and is_dicom(file) for file in linked_files)
-            return Damage(_LINK_REASON) if has_dicom else "link to a folder"
+            return Damage(LINK_REASON) if has_dicom else "link to a folder"
         if not is_inside:
-            return Damage(_LINK_REASON) if is_dicom(path) else "link to a file outside the folder"
+            return Damage(LINK_REASON) if is_dicom(path) else "link to a file outside the folder"
     if not path.is_file():
         return "special file"
     name = path.relative_to(folder).as_posix()

@@ -10,6 +10,7 @@ from clickseg.core.arguments import to_path
 from clickseg.core.errors import InputError
 from clickseg.core.text import format_count
 from clickseg.dicom.files import Scan, scan
+from clickseg.dicom.other_formats import no_dicom_error
 from clickseg.dicom.series import RejectedSeries, Repairs, SeriesGeometry, check_all_series, format_series_list
 from clickseg.dicom.volume import SeriesVolume, load_volume
 
@@ -74,10 +75,9 @@ def select_series(
     if selected:
         return selected
     if not scan_result.instances and not rejected:
-        ignored = format_count(sum(scan_result.ignored.values()), "other file")
-        raise InputError(f"no DICOM files in the input ({ignored})", hint="pass the folder that contains the study")
+        raise no_dicom_error(scan_result)
     image_series = [series for series in rejected if series.files.instances]
-    if len(image_series) == 1:
+    if len({str(series.error) for series in image_series}) == 1:
         raise image_series[0].error
     reasons = "; ".join(f"{series.files}: {series.error}" for series in (image_series or rejected)[:4])
     raise InputError(

@@ -15,15 +15,17 @@ from clickseg.dicom.checks import check_attributes, check_not_concatenated, chec
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES, SINGLE_FRAME_SOP_CLASSES, content_uid
 from clickseg.dicom.files import Scan
 from clickseg.dicom.image_types import find_other_images
+from clickseg.dicom.incomplete import find_files_without_content, format_files
 from clickseg.dicom.mosaic import check_no_mosaics
 from clickseg.dicom.multi_volume import choose_volume, has_coinciding_volumes
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.pixels import check_decodable
 from clickseg.dicom.planes import Plane, read_planes
+from clickseg.dicom.split_series import find_split_series
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
 
-REPAIR_NAMES = ("drop-localizers", "frame-of-reference", "resample", "volume=N")
+REPAIR_NAMES = ("drop-localizers", "frame-of-reference", "incomplete", "resample", "volume=N")
 MAX_VOXELS = 1 << 31
 """The largest volume that is allocated, in voxels: 2048 slices of 1024 x 1024."""
 
@@ -35,12 +37,14 @@ class Repairs:
     Attributes:
         drop_localizers: Exclude localizers, secondary captures and other images that are not slices from a series.
         frame_of_reference: Create a Frame of Reference UID from the Series Instance UID if a series has none.
+        incomplete: Continue without slices whose files have no content.
         resample: Interpolate linearly onto a uniform grid if slices are missing or unevenly spaced.
         volume: The volume to use, from 1, if a series contains several volumes (time points, b-values, echoes).
     """
 
     drop_localizers: bool = False
     frame_of_reference: bool = False
+    incomplete: bool = False
     resample: bool = False
     volume: int | None = None
 
@@ -61,7 +65,7 @@ class Repairs:
         if key == "volume" and value.isdecimal() and int(value) > 0:
             return replace(self, volume=int(value))
         field = name.replace("-", "_")
-        if field not in ("drop_localizers", "frame_of_reference", "resample"):
+        if field not in ("drop_localizers", "frame_of_reference", "incomplete", "resample"):
             raise UsageError(f"unknown repair {name!r}: expected {', '.join(REPAIR_NAMES)}")
         return replace(self, **{field: True})
 
@@ -158,13 +162,46 @@ def check_all_series(
     """Returns the series of a scan that are regular volumes, and the rejected series."""
     accepted: list[SeriesGeometry] = []
     rejected: list[RejectedSeries] = []
-    for files in group_by_series(scan_result.instances):
+    all_files = group_by_series(scan_result.instances)
+    split_errors = find_split_volumes(all_files)
+    for files in all_files:
         try:
             scan_result.check_series_undamaged(files.series_uid)
-            accepted.append(check_series(files, repairs))
+            if files.first_file_name in split_errors:
+                raise split_errors[files.first_file_name]
+            accepted.append(check_series(leave_out_files_without_content(files, scan_result, repairs), repairs))
         except InputError as error:
             rejected.append(RejectedSeries(files, error))
     return tuple(accepted), tuple(rejected)
+
+
+def find_split_volumes(all_files: Iterable[SeriesFiles]) -> dict[str, SeriesError]:
+    """Returns errors, by the name of the first file, for series of one image that are the slices of one volume."""
+    return find_split_series(files.first_instance for files in all_files if len(files.instances) == 1)
+
+
+def leave_out_files_without_content(files: SeriesFiles, scan_result: Scan, repairs: Repairs) -> SeriesFiles:
+    """Returns the files of a series after the check that no slice is there by name only.
+
+    Args:
+        files: The instances of the series.
+        scan_result: The scan that contains the series.
+        repairs: The repairs that the user allows: ``incomplete`` leaves out slices without content.
+
+    Raises:
+        SeriesError: Files without content are named like the slices, and the repair was not requested.
+    """
+    slices = [instance.name for instance in files.instances]
+    states = find_files_without_content(scan_result.folder, slices, scan_result.unread_files)
+    if not states:
+        return files
+    summary = format_files(states)
+    if repairs.incomplete:
+        return files.with_repair(f"left out {summary}")
+    raise SeriesError(
+        f"slices are missing: the series has {format_count(len(slices), 'readable file')}, and {summary}",
+        hint="send these files again; --repair incomplete continues without them",
+    )
 
 
 def has_required_corrections(series: SeriesGeometry) -> bool:

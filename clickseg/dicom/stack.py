@@ -11,6 +11,7 @@ import numpy as np
 from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import format_count
+from clickseg.dicom.duplicates import duplicate_position_error
 from clickseg.dicom.planes import Plane
 
 _TOLERANCE = 0.05
@@ -182,12 +183,8 @@ def _offsets(planes: Sequence[Plane], normal: FloatArray) -> FloatArray:
 def _check_distinct(ordered: Sequence[Plane]) -> None:
     duplicates = np.flatnonzero(-np.diff(offsets_mm(ordered)) < SAME_POSITION_MM)
     if duplicates.size:
-        first, second = ordered[duplicates[0]], ordered[duplicates[0] + 1]
-        raise SeriesError(
-            f"{format_count(duplicates.size, 'duplicate slice position')}: {first.name} and {second.name} are both at "
-            f"{format_position(first.position_mm)} mm",
-            hint="keep only one file for each position",
-        )
+        pairs = [(ordered[index], ordered[index + 1]) for index in map(int, duplicates)]
+        raise duplicate_position_error(pairs, format_position(pairs[0][0].position_mm))
 
 
 def _exact_normal(ordered: Sequence[Plane]) -> FloatArray:

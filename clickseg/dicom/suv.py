@@ -18,8 +18,8 @@ from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SuvError
 from clickseg.dicom.acquisition_time import acquisition_times
 from clickseg.dicom.frame_reference_time import check_first_frame
-from clickseg.dicom.part10 import READ_ERRORS
 from clickseg.dicom.pet_time import decay_reference, injection_time
+from clickseg.dicom.philips_pet import ACTIVITY_FACTOR, SUV_FACTOR, missing_factor_error, read_philips_factor
 from clickseg.dicom.tracer import half_life_s, injected_dose_bq, read_positive, tracer_item
 
 _MAX_HALF_LIVES = 10
@@ -116,29 +116,17 @@ def _check_same(headers: Sequence[Dataset]) -> None:
 
 def _scaling_from_counts(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> SuvScaling:
     """Converts counts (Philips) to SUV by (7053,1000), or else to Bq/ml by (7053,1009)."""
-    factors = [_read_philips_factor(header, 0x00) for header in headers]
+    factors = [read_philips_factor(header, SUV_FACTOR) for header in headers]
     if all(factors):
         return SuvScaling(np.array(factors, dtype=np.float64), "counts, by Philips SUV Scale Factor (7053,1000)")
-    activities = [_read_philips_factor(header, 0x09) for header in headers]
+    activities = [read_philips_factor(header, ACTIVITY_FACTOR) for header in headers]
     if not all(activities):
-        raise SuvError(
-            "Units (0054,1001) are CNTS, but neither Philips SUV Scale Factor (7053,1000) nor Activity Concentration "
-            "Scale Factor (7053,1009) is present in every image"
-        )
+        raise missing_factor_error(headers)
     becquerel_per_count = np.array(activities, dtype=np.float64)
     return SuvScaling(
         becquerel_per_count * _activity_factors(headers, series_headers),
         "counts, by Philips Activity Concentration (7053,1009)",
     )
-
-
-def _read_philips_factor(header: Dataset, element: int) -> float | None:
-    try:
-        value = header.private_block(0x7053, "Philips PET Private Group")[element].value
-        number = float(value.decode("ascii").strip("\0 ") if isinstance(value, bytes) else value)
-    except READ_ERRORS:
-        return None
-    return number if math.isfinite(number) and number > 0 else None
 
 
 def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:

@@ -63,7 +63,22 @@ def test_a_link_to_dicom_outside_the_folder_is_an_error(series: Path, tmp_path: 
     path = sorted(series.rglob("*.dcm"))[-1]
     path.symlink_to(path.rename(tmp_path / "elsewhere.dcm"))
 
-    with pytest.raises(InputError, match=rf"{path.name}: link to DICOM files outside the folder"):
+    with pytest.raises(InputError, match=rf"1 link to DICOM files outside the folder: deep/er/{path.name}") as caught:
+        scan(series).check_undamaged()
+    assert caught.value.hint == "links are not followed: copy the files to which they refer into the folder"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_files_are_reported_before_links_out_of_the_folder(series: Path, tmp_path: Path) -> None:
+    damaged, linked = sorted(series.rglob("*.dcm"))[:2]
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    linked.symlink_to(linked.rename(tmp_path / "elsewhere.dcm"))
+
+    with pytest.raises(InputError, match=f"1 damaged DICOM file: deep/er/{damaged.name}: ") as caught:
+        scan(series).check_undamaged()
+    assert linked.name not in str(caught.value)
+    damaged.unlink()
+    with pytest.raises(InputError, match=f"1 link to DICOM files outside the folder: deep/er/{linked.name}"):
         scan(series).check_undamaged()
 
 
@@ -142,7 +157,7 @@ def test_a_link_to_a_folder_with_dicom_is_an_error(series: Path, tmp_path: Path)
     phantoms.write(tmp_path / "elsewhere" / "PET", phantoms.distinct_volume(phantoms.oblique_geometry()), "PT")
     (series / "PET").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
 
-    with pytest.raises(InputError, match="1 damaged DICOM file: PET: link to DICOM files outside the folder"):
+    with pytest.raises(InputError, match="1 link to DICOM files outside the folder: PET"):
         scan(series).check_undamaged()
 
 

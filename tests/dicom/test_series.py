@@ -71,8 +71,18 @@ def test_a_series_with_two_study_uids_is_rejected(tmp_path: Path, slices: list[D
 def test_two_different_files_of_one_instance_are_rejected(tmp_path: Path, slices: list[Dataset]) -> None:
     slices[1].SOPInstanceUID = slices[0].SOPInstanceUID
 
-    with pytest.raises(SeriesError, match=r"SOPInstanceUID .* is the same in 2 different files"):
+    with pytest.raises(SeriesError, match=r"SOPInstanceUID .* is the same in 2 different files") as caught:
         phantoms.read_geometry(phantoms.save(tmp_path, slices))
+    assert "they are different slices" in str(caught.value.hint)
+
+
+def test_of_two_versions_of_one_slice_one_is_to_be_removed(tmp_path: Path, slices: list[Dataset]) -> None:
+    other = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))[1]
+    other.SeriesDescription = "edited"
+
+    with pytest.raises(SeriesError, match=r"SOPInstanceUID .* is the same in 2 different files") as caught:
+        phantoms.read_geometry(phantoms.save(tmp_path, [*slices, other]))
+    assert caught.value.hint == "remove all but one of them"
 
 
 def test_a_missing_frame_of_reference_is_rejected_or_repaired(tmp_path: Path, slices: list[Dataset]) -> None:

@@ -144,3 +144,16 @@ def write_series_on_grid(
     datasets = phantoms.instances(phantoms.distinct_volume(geometry), modality, name)
     phantoms.save(folder, datasets)
     return datasets
+
+
+def write_named(folder: Path, datasets: Sequence[Dataset], pattern: str) -> list[Path]:
+    """Writes data sets under the names that a pattern such as ``IM{0:04d}.dcm`` gives for 1, 2, ...
+
+    Returns:
+        The paths, in the order of the data sets.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / pattern.format(number) for number in range(1, len(datasets) + 1)]
+    for path, dataset in zip(paths, datasets, strict=True):
+        dataset.save_as(path, enforce_file_format=True)
+    return paths
