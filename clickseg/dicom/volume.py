@@ -15,11 +15,12 @@ from pydicom import Dataset
 from clickseg.core.arrays import Float32Array, LabelArray
 from clickseg.core.errors import PixelDataError
 from clickseg.core.machine import processor_count
-from clickseg.dicom.pixels import padding_mask, read_frames
+from clickseg.dicom.pixels import padding_mask, read_cells
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.dicom.stack import Stack
+from clickseg.dicom.stored_bits import CellRange, cell_range, check_bits_stored, extract_values, is_high_bit_wrong
 from clickseg.dicom.values import Quantity, determine_quantity, rescale_frame
 
 
@@ -81,9 +82,16 @@ def _read_planes(stack: Stack, quantity: Quantity) -> Float32Array:
     for index, plane in enumerate(stack.planes):
         indices_by_instance.setdefault(id(plane.instance), []).append(index)
 
+    instances = [stack.planes[indices[0]].instance for indices in indices_by_instance.values()]
+    ignore_high_bit = is_high_bit_wrong(instances, read_cells)
+    ranges: dict[str, CellRange | None] = {}
+
     def read_instance(indices: Sequence[int]) -> list[int]:
         """Fills the planes of one instance; returns the indices of planes with padding, which is NaN."""
-        frames = read_frames(stack.planes[indices[0]].instance)
+        instance = stack.planes[indices[0]].instance
+        cells = read_cells(instance)
+        ranges[instance.name] = cell_range(cells, instance.header)
+        frames = extract_values(cells, instance.header, ignore_high_bit=ignore_high_bit)
         return [
             index
             for index in indices
@@ -92,6 +100,7 @@ def _read_planes(stack: Stack, quantity: Quantity) -> Float32Array:
 
     with ThreadPoolExecutor(processor_count()) as pool:
         padded = [index for indices in pool.map(read_instance, indices_by_instance.values()) for index in indices]
+    check_bits_stored(instances, [ranges[instance.name] for instance in instances])
     if padded:
         _replace_padding(values, padded, stack.planes[0].name)
     return values
