@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from clickseg.dicom.source_headers import reference_headers
 from clickseg.dicom.stack import Stack
 from clickseg.dicom.stored_bits import CellRange, cell_range, check_bits_stored, extract_values, is_high_bit_wrong
 from clickseg.dicom.values import Quantity, determine_quantity, rescale_frame
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def load_volume(series: SeriesGeometry) -> SeriesVolume:
     """Decodes a series, rescales every frame by its own attributes, and stacks the frames.
 
     Padding is replaced by the lowest value that is not padding. The result is float32 for any stored type, so that no
-    slice exceeds the range of another slice.
+    slice exceeds the range of another slice. If all values are equal, a warning is logged.
 
     Raises:
         SuvError: SUVbw cannot be computed for a PET series.
@@ -66,6 +69,12 @@ def load_volume(series: SeriesGeometry) -> SeriesVolume:
     stack = series.stack
     sources = reference_headers(stack)
     values = _read_planes(stack, quantity)
+    if _is_constant(values):
+        logger.warning(
+            "%s: all voxels have the value %s: the result does not depend on the image",
+            series.files,
+            f"{values.flat[0]:g} {quantity.unit}".strip(),
+        )
     volume = hd.Volume(
         array=_resample_slices(values, stack) if stack.is_resampled else values,
         affine=stack.geometry.affine,
@@ -126,6 +135,12 @@ def _replace_padding(values: Float32Array, padded: Sequence[int], name: str) -> 
         raise PixelDataError(f"{name}: all pixels of the series are PixelPaddingValue (0028,0120)")
     for index in padded:
         values[index][~is_number[index]] = lowest
+
+
+def _is_constant(values: Float32Array) -> bool:
+    """Whether all values are equal, as in a blanked series or one of an empty table; slow only if they are."""
+    first = values.flat[0]
+    return all(plane.min() == first == plane.max() for plane in values)
 
 
 def _resample_slices(values: Float32Array, stack: Stack) -> Float32Array:
