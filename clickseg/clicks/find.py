@@ -18,7 +18,7 @@ from clickseg.clicks.formats.slicer import FCSV_SUFFIX, is_slicer_fcsv, parse_sl
 from clickseg.clicks.formats.structured_report import read_report_clicks
 from clickseg.clicks.image_clicks import AnyClicks, UnresolvedClicks
 from clickseg.core.errors import ClickError
-from clickseg.core.text import format_count
+from clickseg.core.text import decode_text, format_count
 from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json
 from clickseg.dicom.part10 import MAX_INFLATED_BYTES, READ_ERRORS, is_decompression_bomb
 
@@ -111,7 +111,7 @@ def parse_click_file(
     """Reads an open click file; see ``read_clicks``.
 
     Raises:
-        ClickError: The format is unknown.
+        ClickError: The format is unknown, or the content is invalid.
         OSError: The file cannot be read.
     """
     content = file.read(MAX_JSON_BYTES + 1)
@@ -119,8 +119,10 @@ def parse_click_file(
         return read_cvpr(file, source)
     if content[_PREAMBLE] == b"DICM":
         return _read_dicom_sr(file, source)
-    text = content.decode(errors="replace")
+    text = decode_text(content, errors="replace")
     if is_slicer_fcsv(text):
+        if len(content) > MAX_JSON_BYTES:
+            raise ClickError(f"{source}: expected at most {MAX_JSON_BYTES} bytes")
         return parse_slicer_fcsv(text, source)
     looks_like_json = source.lower().endswith(".json") or text.lstrip()[:1] in ("{", "[")
     data = parse_json(content, source, ClickError) if looks_like_json else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 
 
@@ -13,6 +14,24 @@ def format_count(number: int, noun: str) -> str:
 def join_names(names: Collection[str], limit: int = 4) -> str:
     """Returns names separated by commas, with ``...`` in place of the names beyond a limit."""
     return ", ".join([*list(names)[:limit], *["..."] * (len(names) > limit)])
+
+
+def decode_text(content: bytes, errors: str = "strict") -> str:
+    """Decodes UTF-8, UTF-16 or UTF-32 text, with or without a byte order mark, which Windows programs write.
+
+    Args:
+        content: The text. Without a byte order mark, its first two characters must be ASCII (RFC 4627, section 3).
+        errors: How to treat invalid bytes, as in ``bytes.decode``.
+
+    Raises:
+        UnicodeDecodeError: The text has another encoding.
+    """
+    return content.decode(json.detect_encoding(content), errors).lstrip("\ufeff")
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Whether text contains half of a surrogate pair, which no encoding of Unicode can store."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def first_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from clickseg.core.errors import ClickSegError
+from clickseg.core.text import decode_text, has_lone_surrogate
 
 MAX_JSON_BYTES = 16 << 20
 _MESSAGES = {"extra_forbidden": "unknown field", "missing": "missing"}
@@ -45,14 +46,26 @@ def parse_json(content: bytes, name: str, error: type[ClickSegError]) -> Any:
     """Parses JSON text.
 
     Raises:
-        ClickSegError: The text is too large, or is not JSON. Its type is ``error``.
+        ClickSegError: The text is too large, has an unknown encoding, or is not JSON. Its type is ``error``.
     """
     if len(content) > MAX_JSON_BYTES:
         raise error(f"{name}: expected at most {MAX_JSON_BYTES} bytes of JSON")
     try:
-        return json.loads(content, parse_constant=_reject_constant)
+        text = decode_text(content)
+    except UnicodeDecodeError as cause:
+        invalid = cause.object[cause.start : cause.end]
+        raise error(
+            f"{name}: not JSON: expected UTF-8 or UTF-16 text, got {invalid!r:.40} at byte {cause.start}",
+            hint="save the file in the encoding UTF-8",
+        ) from cause
+    try:
+        data = json.loads(text, parse_constant=_reject_constant)
+        is_storable = "\\u" not in text or not has_lone_surrogate(json.dumps(data, ensure_ascii=False))
     except (ValueError, RecursionError) as cause:
         raise error(f"{name}: not JSON: {cause}") from cause
+    if not is_storable:
+        raise error(f"{name}: not JSON: a text contains half of a surrogate pair")
+    return data
 
 
 def validate_record(record: type[T], data: Any, where: str, error: type[ClickSegError]) -> T:

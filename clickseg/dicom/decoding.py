@@ -86,7 +86,9 @@ def check_transfer_syntax(syntax: UID, bits_stored: int, name: str) -> None:
 
 
 def decode(dataset: Dataset) -> NDArray[Any]:
-    """Returns the stored pixel values of a data set with pixel data.
+    """Returns the pixel cells of a data set with pixel data, with all bits.
+
+    The samples of a codestream can have fewer bits than a cell; pydicom extends them by zeros or by the sign.
 
     Raises:
         ValueError: The frame size of a codestream differs from the data set.
@@ -96,7 +98,7 @@ def decode(dataset: Dataset) -> NDArray[Any]:
     if syntax.is_encapsulated and syntax != RLELossless:
         _check_codestreams(dataset)
     try:
-        return pixel_array(dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""))
+        return pixel_array(dataset, raw=True, decoding_plugin=_PLUGINS.get(syntax, ""), correct_unused_bits=False)
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise

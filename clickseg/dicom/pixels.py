@@ -43,17 +43,19 @@ def check_decodable(instance: Instance) -> None:
     _check_length(instance)
 
 
-def read_frames(instance: Instance) -> NDArray[Any]:
-    """Returns the stored values of all frames [F, J, I] (frame, row, column), decoded but not rescaled.
+def read_cells(instance: Instance) -> NDArray[Any]:
+    """Returns the pixel cells of all frames [F, J, I] (frame, row, column), decoded but with all bits.
+
+    ``extract_values`` extracts the stored values.
 
     Raises:
         PixelDataError: The pixel data are truncated or damaged, or their size differs from the header.
     """
     try:
-        stored = _read_stored_values(instance)
+        cells = _read_cells(instance)
     except DECODE_ERRORS as error:
         raise PixelDataError(f"{instance.name}: pixel data cannot be decoded: {first_line(error)}") from error
-    frames = stored[np.newaxis] if stored.ndim == 2 else stored
+    frames = cells[np.newaxis] if cells.ndim == 2 else cells
     expected = (
         int(instance.header.get("NumberOfFrames") or 1),
         instance.header.Rows,
@@ -66,13 +68,13 @@ def read_frames(instance: Instance) -> NDArray[Any]:
     return frames
 
 
-def _read_stored_values(instance: Instance) -> NDArray[Any]:
+def _read_cells(instance: Instance) -> NDArray[Any]:
     """Reads uncompressed pixels directly from the file if possible; otherwise parses the file again and decodes it."""
     if instance.pixel_offset is not None:
         with instance.path.open("rb") as file:
-            stored = read_uncompressed(file, instance.pixel_offset, instance.header)
-        if stored is not None:
-            return stored
+            cells = read_uncompressed(file, instance.pixel_offset, instance.header)
+        if cells is not None:
+            return cells
     dataset = dcmread(instance.path, force=True)
     dataset.file_meta = instance.header.file_meta
     return decode(dataset)

@@ -52,7 +52,7 @@ def _value_offset(start: int, head: bytes, size: int, syntax: str) -> int | None
 
 
 def read_uncompressed(file: BinaryIO, offset: int, header: Dataset) -> NDArray[Any] | None:
-    """Returns the stored values of all frames [F, J, I] (frame, row, column).
+    """Returns the pixel cells of all frames [F, J, I] (frame, row, column), with all bits.
 
     Args:
         file: The file.
@@ -60,25 +60,17 @@ def read_uncompressed(file: BinaryIO, offset: int, header: Dataset) -> NDArray[A
         header: The header of the file; Rows, Columns, Bits Allocated and Samples per Pixel have been checked.
 
     Returns:
-        The values. None if the header does not match the length of the value, or is irregular in another way: then a
+        The cells. None if the header does not match the length of the value, or is irregular in another way: then a
         decoder must read the pixels or report the error.
     """
     shape = (int(header.get("NumberOfFrames") or 1), header.Rows, header.Columns)
     bits, sign = header.BitsAllocated, header.get("PixelRepresentation")
     if sign not in (0, 1) or not 0 < (header.get("BitsStored") or 0) <= bits:
         return None
-    stored = np.empty(shape, f"<{'i' if sign else 'u'}{bits // 8}")
-    if file.seek(0, os.SEEK_END) - offset not in (stored.nbytes, stored.nbytes + stored.nbytes % 2):
+    cells = np.empty(shape, f"<{'i' if sign else 'u'}{bits // 8}")
+    if file.seek(0, os.SEEK_END) - offset not in (cells.nbytes, cells.nbytes + cells.nbytes % 2):
         return None
     file.seek(offset)
-    if file.readinto(stored.data) != stored.nbytes:  # type: ignore[attr-defined]
+    if file.readinto(cells.data) != cells.nbytes:  # type: ignore[attr-defined]
         return None
-    return _clear_unused_bits(stored, bits - header.BitsStored)
-
-
-def _clear_unused_bits(stored: NDArray[Any], count: int) -> NDArray[Any]:
-    """Clears the unused high bits in place; they may contain other data, such as overlays (PS3.5, 8.1.1)."""
-    if count:
-        np.left_shift(stored, count, out=stored)
-        np.right_shift(stored, count, out=stored)
-    return stored
+    return cells

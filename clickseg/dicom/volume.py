@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ from pydicom import Dataset
 from clickseg.core.arrays import Float32Array, LabelArray
 from clickseg.core.errors import PixelDataError
 from clickseg.core.machine import processor_count
-from clickseg.dicom.pixels import padding_mask, read_frames
+from clickseg.dicom.pixels import padding_mask, read_cells
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.dicom.stack import Stack
+from clickseg.dicom.stored_bits import CellRange, cell_range, check_bits_stored, extract_values, is_high_bit_wrong
 from clickseg.dicom.values import Quantity, determine_quantity, rescale_frame
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def load_volume(series: SeriesGeometry) -> SeriesVolume:
     """Decodes a series, rescales every frame by its own attributes, and stacks the frames.
 
     Padding is replaced by the lowest value that is not padding. The result is float32 for any stored type, so that no
-    slice exceeds the range of another slice.
+    slice exceeds the range of another slice. If all values are equal, a warning is logged.
 
     Raises:
         SuvError: SUVbw cannot be computed for a PET series.
@@ -65,6 +69,12 @@ def load_volume(series: SeriesGeometry) -> SeriesVolume:
     stack = series.stack
     sources = reference_headers(stack)
     values = _read_planes(stack, quantity)
+    if _is_constant(values):
+        logger.warning(
+            "%s: all voxels have the value %s: the result does not depend on the image",
+            series.files,
+            f"{values.flat[0]:g} {quantity.unit}".strip(),
+        )
     volume = hd.Volume(
         array=_resample_slices(values, stack) if stack.is_resampled else values,
         affine=stack.geometry.affine,
@@ -81,9 +91,16 @@ def _read_planes(stack: Stack, quantity: Quantity) -> Float32Array:
     for index, plane in enumerate(stack.planes):
         indices_by_instance.setdefault(id(plane.instance), []).append(index)
 
+    instances = [stack.planes[indices[0]].instance for indices in indices_by_instance.values()]
+    ignore_high_bit = is_high_bit_wrong(instances, read_cells)
+    ranges: dict[str, CellRange | None] = {}
+
     def read_instance(indices: Sequence[int]) -> list[int]:
         """Fills the planes of one instance; returns the indices of planes with padding, which is NaN."""
-        frames = read_frames(stack.planes[indices[0]].instance)
+        instance = stack.planes[indices[0]].instance
+        cells = read_cells(instance)
+        ranges[instance.name] = cell_range(cells, instance.header)
+        frames = extract_values(cells, instance.header, ignore_high_bit=ignore_high_bit)
         return [
             index
             for index in indices
@@ -92,6 +109,7 @@ def _read_planes(stack: Stack, quantity: Quantity) -> Float32Array:
 
     with ThreadPoolExecutor(processor_count()) as pool:
         padded = [index for indices in pool.map(read_instance, indices_by_instance.values()) for index in indices]
+    check_bits_stored(instances, [ranges[instance.name] for instance in instances])
     if padded:
         _replace_padding(values, padded, stack.planes[0].name)
     return values
@@ -117,6 +135,12 @@ def _replace_padding(values: Float32Array, padded: Sequence[int], name: str) -> 
         raise PixelDataError(f"{name}: all pixels of the series are PixelPaddingValue (0028,0120)")
     for index in padded:
         values[index][~is_number[index]] = lowest
+
+
+def _is_constant(values: Float32Array) -> bool:
+    """Whether all values are equal, as in a blanked series or one of an empty table; slow only if they are."""
+    first = values.flat[0]
+    return all(plane.min() == first == plane.max() for plane in values)
 
 
 def _resample_slices(values: Float32Array, stack: Stack) -> Float32Array:

@@ -12,7 +12,7 @@ import io
 import logging
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,6 +37,9 @@ FCSV_SUFFIX = ".fcsv"
 _FCSV_HEADER = "# Markups fiducial file"
 _FCSV_SYSTEM = re.compile(r"#\s*CoordinateSystem\s*=\s*(\w+)")
 _FCSV_COLUMNS = re.compile(r"#\s*columns\s*=\s*(.+)")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+_REPLACEMENT_CHARACTER = "\ufffd"
+_SPREADSHEET_HINT = "a spreadsheet program may have changed the file; save the points in 3D Slicer again"
 _FCSV_SYSTEMS = {"RAS": -1.0, "0": -1.0, "LPS": 1.0, "1": 1.0}
 """The factor that converts x and y to LPS, by the coordinate system of the file."""
 
@@ -83,35 +86,70 @@ def slicer_markups_json(clicks: Clicks) -> dict[str, Any]:
 
 def is_slicer_fcsv(text: str) -> bool:
     """Returns whether text is a fiducial table."""
-    return text.lstrip("\ufeff").startswith(_FCSV_HEADER)
+    return text.startswith(_FCSV_HEADER)
 
 
 def parse_slicer_fcsv(text: str, source: str) -> Clicks:
     """Reads a fiducial table, in LPS mm.
 
     Args:
-        text: The content of the file.
+        text: The content of the file, without a byte order mark.
         source: The file name. Without ``.fcsv`` it is the name of the list.
 
     Raises:
         ClickError: The coordinate system is unknown, or a row is not a point.
     """
+    if _REPLACEMENT_CHARACTER in text:
+        logger.warning("%s: expected UTF-8 or UTF-16 text: other characters are replaced", source)
     comments = [line for line in text.splitlines() if line.startswith("#")]
     system = _header_value(_FCSV_SYSTEM, comments, "RAS")
     if system not in _FCSV_SYSTEMS:
         raise ClickError(f"{source}: CoordinateSystem: expected RAS or LPS, got {system}")
     columns = [name.strip() for name in _header_value(_FCSV_COLUMNS, comments, _FCSV_DEFAULT_COLUMNS).split(",")]
+    if not {"x", "y", "z"} <= {*columns}:
+        raise ClickError(
+            f"{source}: columns: expected x, y and z, separated by commas, got {','.join(columns)!r:.60}",
+            hint=_SPREADSHEET_HINT,
+        )
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if len(lines) > MAX_CLICKS:
         raise ClickError(f"{source}: expected at most {MAX_CLICKS} points, got {len(lines)}")
     list_name = _list_name(source)
     try:
-        rows = [dict(zip(columns, row, strict=False)) for row in csv.reader(lines)]
+        rows = [
+            _named_values(columns, row, f"{source}: point {number}") for number, row in enumerate(csv.reader(lines), 1)
+        ]
     except csv.Error as error:
         raise ClickError(f"{source}: not a fiducial table: {error}") from error
     sign = _FCSV_SYSTEMS[system]
     points = (_row_to_click(row, sign, list_name, f"{source}: point {n}") for n, row in enumerate(rows, 1))
     return Clicks(tuple(points), source=source)
+
+
+def _named_values(columns: Sequence[str], row: Sequence[str], where: str) -> dict[str, str]:
+    """Returns the values of a row by column.
+
+    3D Slicer 5 writes two more values than columns.
+
+    Raises:
+        ClickError: The values are not separated by commas, or numbers contain commas, which shifts the values.
+    """
+    values = dict(zip(columns, row, strict=False))
+    additional = len(row) - len(columns)
+    is_shifted = _is_number(values.get("label", "")) and (
+        additional not in (0, 2) or _is_number(values.get("desc", ""))
+    )
+    if len(row) == 1 or (additional > 0 and is_shifted):
+        raise ClickError(
+            f"{where}: expected {len(columns)} values, separated by commas and with decimal points, got "
+            f"{','.join(row)!r:.60}",
+            hint=_SPREADSHEET_HINT,
+        )
+    return values
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def slicer_fcsv(clicks: Clicks) -> str:
