@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydicom import Dataset
+from pydicom import Sequence as DicomSequence
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60.0, 3600.0, 86400.0
 
@@ -107,4 +108,6 @@ def coded_radionuclide(tracer: Dataset) -> Radionuclide | None:
 def _code_items(tracer: Dataset) -> Iterator[Dataset]:
     """Returns the codes of the nuclide, then those of the radiopharmaceutical, such as Fluorodeoxyglucose F^18^."""
     for keyword in ("RadionuclideCodeSequence", "RadiopharmaceuticalCodeSequence"):
-        yield from tracer.get(keyword) or ()
+        sequence = tracer.get(keyword)
+        if isinstance(sequence, DicomSequence):  # a file can declare another VR
+            yield from sequence

@@ -15,7 +15,7 @@ from clickseg.core.errors import SuvError
 from clickseg.dicom.radionuclide import coded_radionuclide
 
 _DOSE_BOUNDS_BQ = (1e5, 1e11)
-"""0.1 MBq to 100 GBq, from a mouse to a therapy. A dose in MBq, kBq or mCi is below, a dose in mBq above."""
+"""0.1 MBq to 100 GBq, from a mouse to a therapy. A dose in MBq or mCi is below, a dose of a patient in mBq above."""
 _HALF_LIFE_TOLERANCE = 0.02
 """Scanners have half-lives that differ by up to 1 %, such as 6588 s and 6586.2 s for F-18."""
 _ZERO_FRACTION = re.compile(r"(?<=^\d{6})\.0+$|(?<=^\d{14})\.0+$")

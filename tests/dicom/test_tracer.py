@@ -6,8 +6,9 @@ from collections.abc import Callable
 from copy import deepcopy
 
 import pytest
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.sr.codedict import codes
+from pydicom.tag import Tag
 
 from clickseg.core.errors import SuvError
 from clickseg.datasets.phantom import pet_header, study_header
@@ -128,6 +129,14 @@ def test_the_code_of_the_radiopharmaceutical_is_used_if_the_radionuclide_has_non
 def test_a_half_life_without_a_known_code_is_accepted(header: Dataset, code: tuple[str, str, str] | None) -> None:
     tracer(header).RadionuclideCodeSequence = [coded_item(*code)] if code else []
     del tracer(header).RadiopharmaceuticalCodeSequence
+    tracer(header).RadionuclideHalfLife = "5000"
+
+    assert suv_factor(header) == pytest.approx(expected_factor(72.5, 3.1e8, 5000))
+
+
+def test_a_code_sequence_that_is_a_text_is_ignored(header: Dataset) -> None:
+    del tracer(header).RadiopharmaceuticalCodeSequence
+    tracer(header)[Tag("RadionuclideCodeSequence")] = DataElement(Tag("RadionuclideCodeSequence"), "LO", "F-18")
     tracer(header).RadionuclideHalfLife = "5000"
 
     assert suv_factor(header) == pytest.approx(expected_factor(72.5, 3.1e8, 5000))
