@@ -17,6 +17,7 @@ from clickseg.dicom.planes import Plane
 
 _MAX_KEYWORDS = 3
 _CHUNK_BYTES = 1 << 20
+_FRAMES_HINT = "send each volume as its own image"
 _KEYWORDS = (
     "EchoTime",
     "EffectiveEchoTime",
@@ -70,14 +71,18 @@ def duplicate_position_error(pairs: Sequence[Pair], position: str) -> SeriesErro
     if differences:
         return SeriesError(
             f"{message}; images at one position differ in {', '.join(differences)}",
-            hint="one image for each position would mix several volumes (contrast phases, echoes, time points): "
+            hint=_FRAMES_HINT
+            if first.instance is second.instance
+            else "one image for each position would mix several volumes (contrast phases, echoes, time points): "
             "send the images of each volume as a series of its own",
         )
     if all(_have_equal_pixels(pair) for pair in pairs):
         return SeriesError(f"{message}; their pixels are equal", hint="keep only one file for each position")
     return SeriesError(
         f"{message}, and no attribute distinguishes them",
-        hint="one image for each position could mix several volumes: ask the sending modality, and send the images of "
+        hint=_FRAMES_HINT
+        if first.instance is second.instance
+        else "one image for each position could mix several volumes: ask the sending modality, and send the images of "
         "each volume as a series of its own",
     )
 

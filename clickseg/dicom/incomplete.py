@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from clickseg.core.text import format_count, join_names
 
@@ -27,14 +27,17 @@ def find_files_without_content(folder: Path, slices: Sequence[str], other_files:
         slices: The names of the slices.
         other_files: The names of files that are not DICOM, are empty, or are links.
     """
-    patterns = _name_patterns([PurePosixPath(name).name for name in slices])
-    parents = {PurePosixPath(name).parent for name in slices}
+    if not other_files:
+        return {}
+    patterns = _name_patterns([name.rpartition("/")[2] for name in slices])
+    parents = {name.rpartition("/")[0] for name in slices}
     named_like_slices = [
-        path
-        for path in map(PurePosixPath, other_files)
-        if path.parent in parents and any(pattern.fullmatch(path.name) for pattern in patterns)
+        name
+        for name in other_files
+        if name.rpartition("/")[0] in parents
+        and any(pattern.fullmatch(name.rpartition("/")[2]) for pattern in patterns)
     ]
-    states = {path.as_posix(): state_without_content(folder / path) for path in named_like_slices}
+    states = {name: state_without_content(folder / name) for name in named_like_slices}
     return {name: state for name, state in states.items() if state}
 
 

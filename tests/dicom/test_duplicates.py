@@ -85,6 +85,16 @@ def test_images_with_another_encoding_are_not_compared(tmp_path: Path) -> None:
     assert "no attribute distinguishes them" in str(stack_error(tmp_path, [*make_slices(), *others]))
 
 
+def test_frames_of_one_file_are_to_be_sent_as_several_images(tmp_path: Path) -> None:
+    folder = phantoms.write_legacy_enhanced(tmp_path, make_slices())
+    (instance,) = scan(folder).instances
+    planes = read_planes(instance)
+
+    with pytest.raises(SeriesError, match="1 duplicate slice position: enhanced") as caught:
+        make_stack([*planes, planes[2]], rows=11, columns=13, resample=False)
+    assert caught.value.hint == "send each volume as its own image"
+
+
 def make_slices() -> list[Dataset]:
     slices = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
     for dataset in slices:
