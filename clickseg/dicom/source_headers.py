@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
 import highdicom as hd
 from pydicom import DataElement, Dataset
 from pydicom import Sequence as DicomSequence
-from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
-from pydicom.valuerep import DA, DT, TM, format_number_as_ds, validate_value
+from pydicom.valuerep import format_number_as_ds
 
+from clickseg.dicom.attribute_types import (
+    attribute_types,
+    empty_tags,
+    is_empty,
+    missing_type_2_keywords,
+    unsatisfied_keywords,
+)
+from clickseg.dicom.character_sets import character_problem
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES, content_digest
+from clickseg.dicom.copied_attributes import PATIENT_ID_KEYWORDS, invalid_tags
+from clickseg.dicom.lossy_compression import set_lossy_compression
 from clickseg.dicom.part10 import READ_ERRORS
 from clickseg.dicom.planes import Plane, frame_attribute
 from clickseg.dicom.stack import Stack
@@ -36,14 +46,10 @@ _TYPE_2_KEYWORDS = (
 )
 """Type 2 attributes of patient and study: required in every derived object, even if empty (PS3.3, C.7.1.1, C.7.2.1)."""
 
-_COPIED_GROUPS = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
-_COPIED_KEYWORDS = ("PositionReferenceIndicator", "SeriesNumber", "StudyID")
-_TEXT_VRS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
-_DATE_TIME_PARSERS: Mapping[str, Callable[[str], object]] = {"DA": DA, "DT": DT, "TM": TM}
-_PATIENT_ID_KEYWORDS = ("PatientID", "PatientName")
 _UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _PER_FRAME_GROUPS_TAG = 0x52009230
-_SUPPORTED_CHARACTER_SETS = frozenset(name.value for name in hd.SpecificCharacterSetValues)
+_SUPPORTED_CHARACTER_SETS = frozenset(name.value for name in hd.SpecificCharacterSetValues) - {"GBK"}
+"""Character sets that the writers and validators support; dciodvfy does not know GBK."""
 
 
 def reference_headers(stack: Stack) -> tuple[Dataset, ...]:
@@ -60,6 +66,7 @@ def reference_headers(stack: Stack) -> tuple[Dataset, ...]:
         headers = tuple(_copy_with_attributes(instance.header, common) for instance in instances.values())
     else:
         headers = tuple(_copy_with_groups(instance.header, stack) for instance in instances.values())
+    set_lossy_compression(headers)
     _complete_patient_and_study(headers[0])
     return headers
 
@@ -136,20 +143,49 @@ def _copy_with_groups(header: Dataset, stack: Stack) -> Dataset:
 
 def _complete_patient_and_study(header: Dataset) -> None:
     """Adds missing type 2 attributes, removes invalid values, and sets a supported Specific Character Set."""
-    for keyword in _PATIENT_ID_KEYWORDS:
+    for keyword in PATIENT_ID_KEYWORDS:
         if keyword in header and dictionary_VR(keyword) != header[keyword].VR:
             header[keyword] = DataElement(keyword, dictionary_VR(keyword), str(header[keyword].value))
-    for tag in list(_invalid_tags(header)):
-        name = keyword_for_tag(tag) or str(tag)
-        logger.warning("%s of the source is invalid for its value representation and is omitted from the result", name)
-        del header[tag]
-    for keyword in _TYPE_2_KEYWORDS:
+        if problem := character_problem(header, keyword):
+            logger.warning("%s of the source %s", keyword, problem)
+    _omit_invalid_attributes(header)
+    _decode_items(header)
+    for keyword in (*_TYPE_2_KEYWORDS, *missing_type_2_keywords(header)):
         if keyword not in header:
             setattr(header, keyword, "")
         elif header[keyword].VM > 1:
             logger.warning("%s of the source has several values: only the first is copied to the result", keyword)
             header[keyword] = DataElement(keyword, header[keyword].VR, header[keyword].value[0])
     _set_character_set(header)
+
+
+def _omit_invalid_attributes(header: Dataset) -> None:
+    """Removes the copied attributes with invalid values, with a warning, and those whose value must not be empty."""
+    for tag in list(invalid_tags(header)):
+        name = keyword_for_tag(tag) or str(tag)
+        logger.warning("%s of the source is invalid, or outside its character set: it is omitted from the result", name)
+        del header[tag]
+    for tag in list(empty_tags(header)):
+        del header[tag]
+    for keyword in unsatisfied_keywords(header):
+        if not is_empty(header[keyword]):
+            logger.warning(
+                "%s of the source is omitted from the result: it requires attributes without a value", keyword
+            )
+        del header[keyword]
+
+
+def _decode_items(header: Dataset) -> None:
+    """Replaces the copied sequences by decoded copies: writers encode decoded text, but copy the bytes of other text.
+
+    The copies are in the character set of the result, which can differ from that of the source.
+    """
+    for keyword in attribute_types():
+        if keyword in header and header[keyword].VR == "SQ":
+            element = deepcopy(header[keyword])
+            for item in element.value:
+                deque(item.iterall(), maxlen=0)
+            header[keyword] = element
 
 
 def _shared_groups(header: Dataset, stack: Stack) -> Dataset:
@@ -188,38 +224,6 @@ def _slice_thickness(plane: Plane) -> str | None:
     except READ_ERRORS:
         return None
     return format_number_as_ds(thickness) if 0 < thickness < float("inf") else None
-
-
-def _invalid_tags(header: Dataset) -> Iterator[BaseTag]:
-    """Yields the attributes of patient and study whose values are invalid for their value representation.
-
-    Patient ID and Patient's Name are never invalid: any value identifies the patient. All attributes are decoded here,
-    before the character set of the source is replaced.
-    """
-    for tag in list(header.keys()):
-        if tag.group in _COPIED_GROUPS or keyword_for_tag(tag) in _COPIED_KEYWORDS:
-            try:
-                is_valid = _is_valid(header[tag])
-            except READ_ERRORS:
-                is_valid = False
-            if not is_valid:
-                yield tag
-
-
-def _is_valid(element: DataElement) -> bool:
-    values = element.value if element.VM > 1 else [element.value]
-    if element.keyword in _PATIENT_ID_KEYWORDS:
-        return True
-    if element.keyword and element.VR not in dictionary_VR(element.tag):
-        return False
-    if element.keyword == "PatientSex":
-        return all(value in (None, "", "M", "F", "O") for value in values)
-    if element.VR in _TEXT_VRS and element.keyword:
-        for value in values:
-            text = "" if value is None else str(value)
-            validate_value(element.VR, text, RAISE)
-            _DATE_TIME_PARSERS.get(element.VR, str)(text)  # 31 February has the format of a date
-    return True
 
 
 def _set_character_set(header: Dataset) -> None:

@@ -21,6 +21,7 @@ NAMES = {
     "Latin-1": ("ISO_IR 100", "Müller^Jürgen", "ISO_IR 100"),
     "UTF-8": ("ISO_IR 192", "Ψυχή^王小東", "ISO_IR 192"),
     "Chinese GB18030": ("GB18030", "王^小东", "GB18030"),
+    "Chinese GBK": ("GBK", "王^小东", "ISO_IR 192"),  # dciodvfy does not support GBK
     "Japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", ["ISO 2022 IR 6", "ISO 2022 IR 87"]),
     "Japanese single bytes": (JAPANESE, "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎", JAPANESE),
     "Korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", "ISO_IR 192"),  # highdicom does not support 149
@@ -140,12 +141,13 @@ def test_the_sources_are_not_changed(tmp_path: Path) -> None:
 
 def test_a_digest_does_not_decode_the_items_of_the_source(tmp_path: Path) -> None:
     other_id = Dataset()
-    other_id.PatientID = "PHANTOM-2"
+    other_id.PatientID, other_id.TypeOfPatientID = "PHANTOM-2", "TEXT"
     datasets = phantoms.instances(phantoms.hook_volume(phantoms.oblique_geometry()))
     for dataset in datasets:
         dataset.OtherPatientIDsSequence = [other_id]
-    (header, *_) = phantoms.read(phantoms.save(tmp_path / "in", datasets)).sources
-    (item,) = header.OtherPatientIDsSequence
+    series = phantoms.read(phantoms.save(tmp_path / "in", datasets))
+    header = series.sources[0]
+    (item,) = series.stack.planes[0].instance.header.OtherPatientIDsSequence
 
     digest = source_digest([header])
 

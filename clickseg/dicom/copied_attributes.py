@@ -1,0 +1,105 @@
+"""Finds the invalid attributes of a source among those that SEG and SR copy.
+
+highdicom copies the attributes of the patient and the study (PS3.3, C.7.1 and C.7.2), and those of the equipment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+
+from pydicom import DataElement, Dataset
+from pydicom import Sequence as DicomSequence
+from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
+from pydicom.tag import BaseTag
+from pydicom.valuerep import DA, DT, TM, validate_value
+
+from clickseg.dicom.attribute_types import SequencePath, attribute_types, is_empty
+from clickseg.dicom.character_sets import FREE_TEXT_VRS, are_characters_valid, character_codecs
+from clickseg.dicom.part10 import READ_ERRORS
+
+PATIENT_ID_KEYWORDS = ("PatientID", "PatientName")
+"""Attributes that are never invalid: any value identifies the patient."""
+
+_COPIED_GROUPS = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
+_COPIED_KEYWORDS = ("DeviceSerialNumber", "PositionReferenceIndicator", "SeriesNumber", "SoftwareVersions", "StudyID")
+_TEXT_VRS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
+_DATE_TIME_PARSERS: Mapping[str, Callable[[str], object]] = {"DA": DA, "DT": DT, "TM": TM}
+_CODE_VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
+
+
+def invalid_tags(header: Dataset) -> Iterator[BaseTag]:
+    """Yields the copied attributes whose values are invalid for their value representation, type or character set.
+
+    All attributes are decoded here, before the character set of the source is replaced.
+    """
+    codecs = character_codecs(header)
+    for tag in list(header.keys()):
+        if tag.group in _COPIED_GROUPS or keyword_for_tag(tag) in _COPIED_KEYWORDS:
+            try:
+                is_valid = _is_valid(header[tag], codecs) and _has_valid_structure(header[tag], codecs)
+            except READ_ERRORS:
+                is_valid = False
+            if not is_valid:
+                yield tag
+
+
+def _is_valid(element: DataElement, codecs: Sequence[str]) -> bool:
+    values = element.value if element.VM > 1 else [element.value]
+    if element.keyword in PATIENT_ID_KEYWORDS:
+        return True
+    if element.keyword and element.VR not in dictionary_VR(element.tag):
+        return False
+    if element.keyword == "PatientSex":
+        return all(value in (None, "", "M", "F", "O") for value in values)
+    if element.VR in _TEXT_VRS and element.keyword:
+        for value in values:
+            text = "" if value is None else str(value)
+            validate_value(element.VR, text, RAISE)
+            _DATE_TIME_PARSERS.get(element.VR, str)(text)  # 31 February has the format of a date
+            if element.VR in FREE_TEXT_VRS and not are_characters_valid(text, element.VR, codecs):
+                return False
+    return True
+
+
+def _has_valid_structure(element: DataElement, codecs: Sequence[str]) -> bool:
+    """Whether an attribute of patient or study has one value if it must, and valid items; True for other attributes."""
+    kind = attribute_types().get(element.keyword)
+    if kind is None:
+        return True
+    if isinstance(element.value, DicomSequence):
+        return _are_items_valid(element.value, (element.keyword,), codecs)
+    return kind == "2" or element.VM <= 1 or dictionary_VM(element.tag) != "1"
+
+
+def _are_items_valid(items: DicomSequence, path: SequencePath, codecs: Sequence[str]) -> bool:
+    copies = deepcopy(items)  # decoding would change items that are shared with the source
+    return all(_is_item_valid(item, path, codecs) for item in copies)
+
+
+def _is_item_valid(item: Dataset, path: SequencePath, codecs: Sequence[str]) -> bool:
+    """Whether an item has its required attributes, and all its values are valid."""
+    types = attribute_types(path)
+    values = {element.keyword for element in item if not is_empty(element)}
+    required = {keyword for keyword, kind in types.items() if kind == "1"}
+    if "CodeMeaning" in required and not values.isdisjoint(_CODE_VALUES[:2]):
+        required.add("CodingSchemeDesignator")
+    if "UniversalEntityID" in values:
+        required.add("UniversalEntityIDType")
+    if not required <= values or (types and values.isdisjoint(types)):
+        return False
+    if "CodeMeaning" in required and values.isdisjoint(_CODE_VALUES):
+        return False
+    return all(
+        types.get(element.keyword) != "1C" if is_empty(element) else _is_nested_value_valid(element, path, codecs)
+        for element in item
+    )
+
+
+def _is_nested_value_valid(element: DataElement, path: SequencePath, codecs: Sequence[str]) -> bool:
+    if isinstance(element.value, DicomSequence):
+        return _are_items_valid(element.value, (*path, element.keyword), codecs)
+    if element.VR == "UI":
+        validate_value("UI", str(element.value), RAISE)
+    return _is_valid(element, codecs)
