@@ -21,7 +21,7 @@ from clickseg.dicom.planes import read_planes
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
 
-REPAIR_NAMES = ("drop-localizers", "frame-of-reference", "resample", "volume=N")
+REPAIR_NAMES = ("drop-localizers", "frame-of-reference", "gantry-tilt", "resample", "volume=N")
 MAX_VOXELS = 1 << 31
 """The largest volume that is allocated, in voxels: 2048 slices of 1024 x 1024."""
 
@@ -33,12 +33,15 @@ class Repairs:
     Attributes:
         drop_localizers: Exclude localizers and secondary captures from a series.
         frame_of_reference: Create a Frame of Reference UID from the Series Instance UID if a series has none.
+        gantry_tilt: Shift the slices of a series with gantry tilt onto an upright grid, and repeat them on a uniform
+            grid if slices are missing or unevenly spaced.
         resample: Interpolate linearly onto a uniform grid if slices are missing or unevenly spaced.
         volume: The volume to use, from 1, if a series contains several volumes (time points, b-values, echoes).
     """
 
     drop_localizers: bool = False
     frame_of_reference: bool = False
+    gantry_tilt: bool = False
     resample: bool = False
     volume: int | None = None
 
@@ -59,7 +62,7 @@ class Repairs:
         if key == "volume" and value.isdecimal() and int(value) > 0:
             return replace(self, volume=int(value))
         field = name.replace("-", "_")
-        if field not in ("drop_localizers", "frame_of_reference", "resample"):
+        if field not in ("drop_localizers", "frame_of_reference", "gantry_tilt", "resample"):
             raise UsageError(f"unknown repair {name!r}: expected {', '.join(REPAIR_NAMES)}")
         return replace(self, **{field: True})
 
@@ -204,11 +207,13 @@ def check_series(files: SeriesFiles, repairs: Repairs) -> SeriesGeometry:
         check_decodable(instance)
     planes = [plane for instance in files.instances for plane in read_planes(instance)]
     chosen = choose_volume(planes, repairs.volume)
-    stack = make_stack(chosen, rows=rows, columns=columns, resample=repairs.resample)
+    stack = make_stack(chosen, rows=rows, columns=columns, resample=repairs.resample, correct_tilt=repairs.gantry_tilt)
     _check_voxel_count(stack)
     _check_frame_of_reference(files)
     if len(chosen) < len(planes):
         files = files.with_repair(f"used volume {repairs.volume} of {len(planes) // len(chosen)}")
+    if stack.shifts is not None:
+        files = files.with_repair(f"corrected a gantry tilt of {stack.shifts.tilt_degrees:.1f} degrees")
     if stack.is_resampled:
         files = files.with_repair(f"resampled from {len(chosen)} to {stack.geometry.spatial_shape[0]} slices")
     return SeriesGeometry(files, stack)
