@@ -25,7 +25,7 @@ AddArguments = Callable[[argparse.ArgumentParser], None]
 AddParser = Callable[..., argparse.ArgumentParser]
 """Adds the parser of a command: ``add_parser`` of the group of the command."""
 
-_REPAIRS = "drop-localizers, frame-of-reference, incomplete, resample or volume=N"
+_REPAIRS = "drop-localizers, frame-of-reference, gantry-tilt, incomplete, resample or volume=N"
 
 OPTIONS = {
     "model": "name of the model package (default: the package that fits the series)",

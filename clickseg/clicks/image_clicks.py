@@ -13,6 +13,7 @@ import numpy as np
 
 from clickseg.clicks.click import Click, Clicks, Point, Polarity
 from clickseg.core.errors import ClickError
+from clickseg.dicom.planes import Plane
 from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.stack import Stack
 
@@ -48,22 +49,35 @@ class Voxel(NamedTuple):
 
     def position_mm(self, stack: Stack) -> Point:
         """Returns the centre of the voxel in LPS mm."""
-        shape = (stack.geometry.spatial_shape[2], stack.geometry.spatial_shape[1], len(stack.planes))
+        rows, columns = stack.plane_shape
+        shape = (columns, rows, len(stack.planes))
         if not all(0 <= index < count for index, count in zip((self.i, self.j, self.k), shape, strict=True)):
             raise ClickError(
                 f"voxel {(self.i, self.j, self.k)} is outside the series, which has {shape} voxels (i, j, k)"
             )
-        array_index = stack.slice_coordinates[len(stack.planes) - 1 - self.k]  # the stack has the opposite order
+        number = len(stack.planes) - 1 - self.k  # the stack has the opposite order
+        if stack.shifts is not None:
+            return _position_in_plane(stack.planes[number], self.i, self.j)
+        array_index = stack.slice_coordinates[number]
         return _to_point(stack.geometry.map_indices_to_reference(np.array([[array_index, self.j, self.i]]))[0])
 
     @classmethod
     def from_position(cls, position_mm: Point, stack: Stack) -> Voxel:
-        """Returns the voxel that contains a position: the nearest slice, and floor(x + 0.5) of column and row."""
+        """Returns the voxel that contains a position: the nearest slice, and floor(x + 0.5) of column and row.
+
+        Raises:
+            ClickError: A gantry tilt was corrected, and the position is outside the pixels of the nearest slice.
+        """
         index = stack.geometry.map_reference_to_indices(np.array([position_mm]))[0]
         nearest = int(np.abs(stack.slice_coordinates - index[0]).argmin())
+        in_plane = index[1:]
+        if stack.shifts is not None:
+            in_plane = _row_and_column(stack.planes[nearest], position_mm)
+            if not all(-0.5 <= value <= count - 0.5 for value, count in zip(in_plane, stack.plane_shape, strict=True)):
+                raise ClickError(f"({', '.join(f'{value:.1f}' for value in position_mm)}) mm is outside the slices")
         j, i = (
             min(int(np.floor(value + 0.5)), count - 1)  # the border of the last voxel belongs to it
-            for value, count in zip(index[1:], stack.geometry.spatial_shape[1:], strict=True)
+            for value, count in zip(in_plane, stack.plane_shape, strict=True)
         )
         return cls(i, j, len(stack.planes) - 1 - nearest)
 
@@ -96,9 +110,7 @@ class ImagePoint:
                 None,
                 self.frame_number or 1,
             ):
-                along_row = (self.column - 0.5) * plane.pixel_spacing_mm[1] * plane.orientation[:3]
-                along_column = (self.row - 0.5) * plane.pixel_spacing_mm[0] * plane.orientation[3:]
-                return _to_point(plane.position_mm + along_row + along_column)
+                return _position_in_plane(plane, self.column - 0.5, self.row - 0.5)
         raise ClickError(f"image {self.sop_instance_uid} is not in the series")
 
 
@@ -168,6 +180,20 @@ def resolve_positions(clicks: AnyClicks, series: SeriesGeometry) -> Clicks:
             raise ClickError(f"{clicks.source}: click {number}: {error}", hint=error.hint) from error
     files = series.files
     return Clicks(tuple(points), files.frame_of_reference_uid, files.series_uid, clicks.source)
+
+
+def _position_in_plane(plane: Plane, column: float, row: float) -> Point:
+    """Returns the position of a point in a plane in LPS mm; column and row count from the centre of the first pixel."""
+    along_row = column * plane.pixel_spacing_mm[1] * plane.orientation[:3]
+    along_column = row * plane.pixel_spacing_mm[0] * plane.orientation[3:]
+    return _to_point(plane.position_mm + along_row + along_column)
+
+
+def _row_and_column(plane: Plane, position_mm: Point) -> tuple[float, float]:
+    """Returns the row and column, from the centre of the first pixel of a plane, of a position's foot in the plane."""
+    offset = np.array(position_mm) - plane.position_mm
+    row, column = offset @ plane.orientation[3:], offset @ plane.orientation[:3]
+    return float(row / plane.pixel_spacing_mm[0]), float(column / plane.pixel_spacing_mm[1])
 
 
 def _to_point(position_mm: np.ndarray) -> Point:

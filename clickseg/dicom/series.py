@@ -25,7 +25,7 @@ from clickseg.dicom.split_series import find_split_series
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
 
-REPAIR_NAMES = ("drop-localizers", "frame-of-reference", "incomplete", "resample", "volume=N")
+REPAIR_NAMES = ("drop-localizers", "frame-of-reference", "gantry-tilt", "incomplete", "resample", "volume=N")
 MAX_VOXELS = 1 << 31
 """The largest volume that is allocated, in voxels: 2048 slices of 1024 x 1024."""
 
@@ -37,6 +37,8 @@ class Repairs:
     Attributes:
         drop_localizers: Exclude localizers, secondary captures and other images that are not slices from a series.
         frame_of_reference: Create a Frame of Reference UID from the Series Instance UID if a series has none.
+        gantry_tilt: Shift the slices of a series with gantry tilt onto an upright grid, and repeat them on a uniform
+            grid if slices are missing or unevenly spaced.
         incomplete: Continue without slices whose files have no content.
         resample: Interpolate linearly onto a uniform grid if slices are missing or unevenly spaced.
         volume: The volume to use, from 1, if a series contains several volumes (time points, b-values, echoes).
@@ -44,6 +46,7 @@ class Repairs:
 
     drop_localizers: bool = False
     frame_of_reference: bool = False
+    gantry_tilt: bool = False
     incomplete: bool = False
     resample: bool = False
     volume: int | None = None
@@ -65,7 +68,7 @@ class Repairs:
         if key == "volume" and value.isdecimal() and int(value) > 0:
             return replace(self, volume=int(value))
         field = name.replace("-", "_")
-        if field not in ("drop_localizers", "frame_of_reference", "incomplete", "resample"):
+        if field not in ("drop_localizers", "frame_of_reference", "gantry_tilt", "incomplete", "resample"):
             raise UsageError(f"unknown repair {name!r}: expected {', '.join(REPAIR_NAMES)}")
         return replace(self, **{field: True})
 
@@ -245,11 +248,15 @@ def check_series(files: SeriesFiles, repairs: Repairs) -> SeriesGeometry:
     planes = [plane for instance in files.instances for plane in read_planes(instance)]
     files, planes = _drop_other_images(files, planes, repairs)
     chosen = choose_volume(planes, repairs.volume)
-    stack = make_stack(chosen.planes, rows=rows, columns=columns, resample=repairs.resample)
+    stack = make_stack(
+        chosen.planes, rows=rows, columns=columns, resample=repairs.resample, correct_tilt=repairs.gantry_tilt
+    )
     _check_voxel_count(stack)
     _check_frame_of_reference(files)
     if chosen.volume_count > 1:
         files = files.with_repair(f"used volume {repairs.volume} of {chosen.volume_count}")
+    if stack.shifts is not None:
+        files = files.with_repair(f"corrected a gantry tilt of {stack.shifts.tilt_degrees:.1f} degrees")
     if stack.is_resampled:
         files = files.with_repair(f"resampled from {len(chosen.planes)} to {stack.geometry.spatial_shape[0]} slices")
     return SeriesGeometry(files, stack)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import highdicom as hd
 import numpy as np
@@ -12,7 +12,9 @@ from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import format_count
 from clickseg.dicom.duplicates import duplicate_position_error
+from clickseg.dicom.gantry_tilt import PlaneShifts, fit_plane_shifts, shifts_mm
 from clickseg.dicom.planes import Plane
+from clickseg.dicom.repeated_planes import RepeatedPlanes, repeat_planes
 
 _TOLERANCE = 0.05
 """The largest distance of a slice from the uniform grid, as a fraction of the slice spacing: PET varies by 2 %."""
@@ -28,6 +30,9 @@ _ROUNDED_DEGREES = 0.1
 _MAX_UPSAMPLING = 4
 """The largest number of slices after resampling, as a multiple of the number of planes."""
 
+_MAX_REPETITION = 24
+"""The largest number of slices after repetition, as a multiple of the number of planes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stack:
@@ -38,11 +43,22 @@ class Stack:
         geometry: The fitted uniform grid [K, J, I] (slice, row, column), in LPS mm.
         slice_coordinates: The coordinate of each plane on axis 0 of the geometry: 0, 1, 2, ... unless resampling made
             the grid uniform.
+        shifts: The position of each plane in the slices of the geometry, if a gantry tilt was corrected; otherwise
+            None, and the pixels of a plane are those of a slice.
     """
 
     planes: tuple[Plane, ...]
     geometry: hd.VolumeGeometry
     slice_coordinates: FloatArray
+    shifts: PlaneShifts | None = None
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """Rows and columns of a plane."""
+        if self.shifts is not None:
+            return self.shifts.plane_shape
+        _, rows, columns = self.geometry.spatial_shape
+        return rows, columns
 
     @property
     def is_resampled(self) -> bool:
@@ -50,7 +66,9 @@ class Stack:
         return not np.array_equal(self.slice_coordinates, np.arange(len(self.planes)))
 
 
-def make_stack(planes: Sequence[Plane], *, rows: int, columns: int, resample: bool) -> Stack:
+def make_stack(
+    planes: Sequence[Plane], *, rows: int, columns: int, resample: bool, correct_tilt: bool = False
+) -> Stack:
     """Orders planes along their common normal and fits a uniform grid to them.
 
     Args:
@@ -58,12 +76,16 @@ def make_stack(planes: Sequence[Plane], *, rows: int, columns: int, resample: bo
         rows: Rows of each plane.
         columns: Columns of each plane.
         resample: Whether missing and unevenly spaced slices are replaced by resampling.
+        correct_tilt: Whether a gantry tilt is corrected: planes are shifted onto an upright grid, and repeated on a
+            uniform grid if they are missing or unevenly spaced.
 
     Raises:
         SeriesError: The planes are not on one line, have gaps or are unevenly spaced; the message names files and
             positions.
     """
-    aligned = _align(planes)
+    aligned = _align(planes, correct_tilt=correct_tilt)
+    if aligned.tilt_degrees:
+        return _make_upright_stack(aligned, rows, columns)
     try:
         spacing_mm, slices = _fit_uniform_slices(aligned)
     except SeriesError:
@@ -88,11 +110,12 @@ def format_position(position_mm: FloatArray) -> str:
     return "(" + ", ".join(f"{value:.2f}" for value in position_mm) + ")"
 
 
-def _align(planes: Sequence[Plane]) -> _AlignedPlanes:
-    """Sorts planes along the line through their positions.
+def _align(planes: Sequence[Plane], *, correct_tilt: bool) -> _AlignedPlanes:
+    """Sorts planes along the line through their positions, or along their normal if a tilt must be corrected.
 
     Args:
         planes: At least one plane, in any order.
+        correct_tilt: Whether planes that are sheared are accepted.
 
     Raises:
         SeriesError: There are fewer than 2 planes, or the planes differ in orientation or pixel spacing, coincide, are
@@ -105,10 +128,9 @@ def _align(planes: Sequence[Plane]) -> _AlignedPlanes:
     ordered = _sort_planes(planes, planes[0].normal)
     _check_distinct(ordered)
     normal = _exact_normal(ordered)
-    _check_line(ordered, normal)
-    return _AlignedPlanes(
-        tuple(ordered), _make_perpendicular(ordered[0].orientation, normal), _offsets(ordered, normal)
-    )
+    tilt_degrees = _check_line(ordered, normal, correct_tilt=correct_tilt)
+    orientation = _make_perpendicular(ordered[0].orientation, normal)
+    return _AlignedPlanes(tuple(ordered), orientation, _offsets(ordered, normal), tilt_degrees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +141,13 @@ class _AlignedPlanes:
         planes: The planes in the slice order of ``highdicom.Volume``: opposite to the slice normal.
         orientation: The common direction cosines of rows and columns, perpendicular to the line through the positions.
         offsets_mm: The position of each plane along the normal, in mm.
+        tilt_degrees: The gantry tilt to correct; 0 if the positions are on a line along the normal.
     """
 
     planes: tuple[Plane, ...]
     orientation: FloatArray
     offsets_mm: FloatArray
+    tilt_degrees: float = 0.0
 
     @property
     def normal(self) -> FloatArray:
@@ -215,20 +239,27 @@ def _perpendicular_offsets(ordered: Sequence[Plane], normal: FloatArray) -> Floa
     return np.asarray(perpendicular - perpendicular.mean(axis=0))
 
 
-def _check_line(ordered: Sequence[Plane], normal: FloatArray) -> None:
-    """Rejects planes whose positions are not on a line along the normal."""
+def _check_line(ordered: Sequence[Plane], normal: FloatArray, *, correct_tilt: bool) -> float:
+    """Rejects planes whose positions are not on a line along the normal.
+
+    Returns:
+        The gantry tilt to correct, in degrees: the angle between the line and the normal. 0 without a tilt.
+    """
     offsets, perpendicular = _offsets(ordered, normal), _perpendicular_offsets(ordered, normal)
     limit = _TOLERANCE * np.ptp(offsets) / (len(ordered) - 1)
     if np.linalg.norm(perpendicular, axis=1).max() <= limit:
-        return
+        return 0.0
     shear = _shear_vector(ordered, normal)
     residual = np.linalg.norm(perpendicular - np.outer(offsets - offsets.mean(), shear), axis=1)
+    tilt_degrees = float(np.degrees(np.arctan(np.linalg.norm(shear))))
     if residual.max() <= limit:
+        if correct_tilt:
+            return tilt_degrees
         raise SeriesError(
-            f"gantry tilt of {np.degrees(np.arctan(np.linalg.norm(shear))):.1f} degrees: slices from "
+            f"gantry tilt of {tilt_degrees:.1f} degrees: slices from "
             f"{ordered[-1].name} to {ordered[0].name} are shifted against each other by "
             f"{np.linalg.norm(shear) * np.ptp(offsets):.1f} mm",
-            hint="reconstruct the series without tilt, or correct the tilt first (dcm2niix does)",
+            hint="reconstruct the series without tilt, or use --repair gantry-tilt to correct the shift",
         )
     worst = ordered[int(residual.argmax())]
     raise SeriesError(
@@ -295,8 +326,46 @@ def _resampled_coordinates(aligned: _AlignedPlanes) -> tuple[float, FloatArray]:
     return step, slices
 
 
+def _make_upright_stack(aligned: _AlignedPlanes, rows: int, columns: int) -> Stack:
+    """Returns the stack of tilted planes: an upright grid, in whose slices each plane is shifted.
+
+    Raises:
+        SeriesError: The spacing of the planes differs too much for a uniform grid.
+    """
+    try:
+        spacing_mm, slices = _fit_uniform_slices(aligned)
+        count = len(slices)
+    except SeriesError:
+        repeated = repeat_planes(-np.diff(aligned.offsets_mm))
+        spacing_mm, slices, count = repeated.spacing_mm, repeated.slice_coordinates, repeated.slice_count
+        _check_repetition(aligned, repeated)
+    shifts = fit_plane_shifts(aligned.planes, aligned.orientation, aligned.tilt_degrees, (rows, columns))
+    offsets = shifts_mm(shifts, aligned.orientation, aligned.planes[0].pixel_spacing_mm)
+    first_pixels = [
+        replace(plane, position_mm=plane.position_mm - offset)
+        for plane, offset in zip(aligned.planes, offsets, strict=True)
+    ]
+    upright = replace(aligned, planes=tuple(first_pixels))
+    geometry = _make_geometry(upright, spacing_mm, slices, *shifts.slice_shape, slice_count=count)
+    return Stack(aligned.planes, geometry, slices, shifts)
+
+
+def _check_repetition(aligned: _AlignedPlanes, repeated: RepeatedPlanes) -> None:
+    steps = -np.diff(aligned.offsets_mm)
+    if repeated.slice_count > _MAX_REPETITION * len(aligned.planes):
+        raise SeriesError(
+            f"slice spacings from {steps.min():.3f} to {steps.max():.3f} mm differ too much for a uniform grid, which "
+            f"would have {repeated.slice_count} slices for {len(aligned.planes)} images"
+        )
+
+
 def _make_geometry(
-    aligned: _AlignedPlanes, spacing_mm: float, slices: FloatArray, rows: int, columns: int
+    aligned: _AlignedPlanes,
+    spacing_mm: float,
+    slices: FloatArray,
+    rows: int,
+    columns: int,
+    slice_count: int | None = None,
 ) -> hd.VolumeGeometry:
     """Returns the grid on which the coordinates ``slices`` are closest to the planes."""
     first = aligned.planes[0]
@@ -309,7 +378,7 @@ def _make_geometry(
         columns=columns,
         pixel_spacing=first.pixel_spacing_mm.tolist(),
         spacing_between_slices=spacing_mm,
-        number_of_frames=int(np.floor(slices[-1] + 0.5)) + 1,
+        number_of_frames=slice_count or int(np.floor(slices[-1] + 0.5)) + 1,
         coordinate_system="PATIENT",
         frame_of_reference_uid=first.instance.text("FrameOfReferenceUID") or None,
     )

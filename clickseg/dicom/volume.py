@@ -18,6 +18,7 @@ from clickseg.core.errors import PixelDataError
 from clickseg.core.machine import processor_count
 from clickseg.dicom.pixels import padding_mask, read_cells
 from clickseg.dicom.planes import Plane
+from clickseg.dicom.repeated_planes import nearest_planes
 from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.dicom.stack import Stack
@@ -44,15 +45,15 @@ class SeriesVolume(SeriesGeometry):
     unit_conversion: str
 
     def slices_at_planes(self, labels: LabelArray) -> LabelArray:
-        """Returns the slices of a label map [K, ...] that are closest to the planes: one for each plane.
+        """Returns the labels of the pixels of each plane [N, rows, columns, ...], from the closest slice.
 
         Args:
-            labels: The label map on the grid of the volume.
+            labels: The label map on the grid of the volume [K, J, I, ...].
         """
-        if not self.stack.is_resampled:
-            return labels
-        nearest: LabelArray = labels.take(np.floor(self.stack.slice_coordinates + 0.5).astype(int), axis=0)
-        return nearest
+        stack, nearest = self.stack, labels
+        if stack.is_resampled:
+            nearest = labels.take(np.floor(stack.slice_coordinates + 0.5).astype(int), axis=0)
+        return nearest if stack.shifts is None else stack.shifts.shift_to_planes(nearest)
 
 
 def load_volume(series: SeriesGeometry) -> SeriesVolume:
@@ -75,8 +76,13 @@ def load_volume(series: SeriesGeometry) -> SeriesVolume:
             series.files,
             f"{values.flat[0]:g} {quantity.unit}".strip(),
         )
+    if stack.shifts is not None:
+        plane_of_slice = nearest_planes(stack.slice_coordinates, stack.geometry.spatial_shape[0])
+        array = stack.shifts.shift_to_grid(values, plane_of_slice)
+    else:
+        array = _resample_slices(values, stack) if stack.is_resampled else values
     volume = hd.Volume(
-        array=_resample_slices(values, stack) if stack.is_resampled else values,
+        array=array,
         affine=stack.geometry.affine,
         coordinate_system="PATIENT",
         frame_of_reference_uid=stack.geometry.frame_of_reference_uid,
@@ -85,8 +91,8 @@ def load_volume(series: SeriesGeometry) -> SeriesVolume:
 
 
 def _read_planes(stack: Stack, quantity: Quantity) -> Float32Array:
-    """Returns the values at the planes [K, J, I]; several threads decode instances in parallel."""
-    values = np.empty((len(stack.planes), *stack.geometry.spatial_shape[1:]), dtype=np.float32)
+    """Returns the values at the planes [N, rows, columns]; several threads decode instances in parallel."""
+    values = np.empty((len(stack.planes), *stack.plane_shape), dtype=np.float32)
     indices_by_instance: dict[int, list[int]] = {}
     for index, plane in enumerate(stack.planes):
         indices_by_instance.setdefault(id(plane.instance), []).append(index)

@@ -173,7 +173,9 @@ def _read_series(path: Path) -> None:
     scan_result.check_undamaged()
     for files in group_by_series(scan_result.instances):
         scan_result.check_series_undamaged(files.series_uid)
-        make_results(load_volume(check_series(files, Repairs(drop_localizers=True, resample=True, volume=1))))
+        make_results(
+            load_volume(check_series(files, Repairs(drop_localizers=True, gantry_tilt=True, resample=True, volume=1)))
+        )
 
 
 def _make_report(series: SeriesGeometry) -> bytes:
