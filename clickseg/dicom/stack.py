@@ -186,7 +186,9 @@ def _check_distinct(ordered: Sequence[Plane]) -> None:
         raise SeriesError(
             f"{format_count(duplicates.size, 'duplicate slice position')}: {first.name} and {second.name} are both at "
             f"{format_position(first.position_mm)} mm",
-            hint="keep only one file for each position",
+            hint="send each volume as its own image"
+            if first.instance is second.instance
+            else "keep only one file for each position",
         )
 
 
