@@ -32,6 +32,9 @@ ACQUISITION_KEYWORDS = (
 )
 """Attributes whose value is the same in all slices of a volume, if neighbouring slices can be compared."""
 
+_NUMBERING_KEYWORDS = ("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers")
+"""Attributes that number the volumes, without rounding errors."""
+
 _SAME_NUMBER = 0.01
 """The largest relative difference of equal parameters: scanners write echo times and b-values with rounding errors."""
 
@@ -66,7 +69,8 @@ def split_interleaved(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[tu
         return (), whole
     offsets = offsets_mm(planes)
     labels = {
-        keyword: _merge_equal(texts) for keyword, texts in read_plane_values(planes, ACQUISITION_KEYWORDS).items()
+        keyword: texts if keyword in _NUMBERING_KEYWORDS else _merge_equal(texts)
+        for keyword, texts in read_plane_values(planes, ACQUISITION_KEYWORDS).items()
     }
     keywords = tuple(keyword for keyword, values in labels.items() if _separates_volumes(values, offsets))
     if not keywords:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import numpy as np
 
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import join_names
-from clickseg.dicom.interleaved import split_interleaved
-from clickseg.dicom.plane_values import PlaneValues
+from clickseg.dicom.interleaved import ACQUISITION_KEYWORDS, split_interleaved
+from clickseg.dicom.plane_values import PlaneValues, read_functional_group_values, read_plane_values
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.stack import SAME_POSITION_MM, offsets_mm
 
@@ -40,6 +41,9 @@ _DISTINGUISHING_KEYWORDS = (
 
 _TIME_KEYWORDS = ("TriggerTime", "FrameReferenceTime", "AcquisitionTime", "FrameAcquisitionDateTime", "ContentTime")
 """Attributes that order the images at one position if each image has its own time."""
+
+_DECIMALS = re.compile(r"(\.\d{3})\d+")
+"""Decimals that messages omit: gradient directions are stored with 16 decimals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,7 @@ def _split_coinciding(planes: Sequence[Plane]) -> tuple[tuple[str, ...], VolumeP
     """Splits planes by one attribute, several attributes or time, so that each position occurs once in each volume."""
     positions = _position_numbers(planes)
     if len(set(positions)) > 1 and max(Counter(positions).values()) > 1:
-        values = {keyword: [str(plane.get(keyword)) for plane in planes] for keyword in _DISTINGUISHING_KEYWORDS}
-        for keywords, volumes in _possible_splits(values, positions):
+        for keywords, volumes in _possible_splits(planes, positions):
             if len(volumes) > 1 and all(
                 _covers_each_position_once([positions[index] for index in indices], positions)
                 for indices in volumes.values()
@@ -131,16 +134,56 @@ def _split_coinciding(planes: Sequence[Plane]) -> tuple[tuple[str, ...], VolumeP
 
 
 def _possible_splits(
-    values: PlaneValues, positions: Sequence[int]
+    planes: Sequence[Plane], positions: Sequence[int]
 ) -> Iterator[tuple[tuple[str, ...], dict[VolumeKey, list[int]]]]:
-    """Yields splits of the planes: by single attributes, by several shared attributes, and by the order in time."""
-    varying = [keyword for keyword, plane_values in values.items() if len(set(plane_values)) > 1]
-    shared = [keyword for keyword in varying if len(set(values[keyword])) < len(positions)]
-    for keywords in [*((keyword,) for keyword in varying), *combinations(shared, 2), tuple(shared)]:
-        yield keywords, _split_by_values(values, keywords)
+    """Yields splits of the planes, the most specific first.
+
+    Single attributes are followed by several shared attributes, acquisition parameters, the dimensions of a multi-frame
+    image, its other functional groups, and the order in time.
+    """
+    values = read_plane_values(planes, _DISTINGUISHING_KEYWORDS)
+    yield from _splits_by_attributes(values)
+    yield from _splits_by_attributes(read_plane_values(planes, ACQUISITION_KEYWORDS))
+    if planes[0].frame_number is not None:
+        yield ("DimensionIndexValues",), _split_by_dimensions(planes, positions)
+        volume_count = max(Counter(positions).values())
+        groups = read_functional_group_values(planes)
+        yield from _splits_by_attributes(
+            {keyword: texts for keyword, texts in groups.items() if len(set(texts)) <= volume_count}
+        )
     for keyword in _TIME_KEYWORDS:
-        if keyword in varying:
+        if len(set(values[keyword])) > 1:
             yield (f"order of {keyword} at each position",), _split_by_order(values[keyword], positions)
+
+
+def _splits_by_attributes(values: PlaneValues) -> Iterator[tuple[tuple[str, ...], dict[VolumeKey, list[int]]]]:
+    """Yields splits by one attribute, by two shared attributes and by all shared attributes."""
+    varying = [keyword for keyword, texts in values.items() if len(set(texts)) > 1]
+    shared = [keyword for keyword in varying if len(set(values[keyword])) < len(values[keyword])]
+    for keywords in [*((keyword,) for keyword in varying), *combinations(shared, 2), tuple(shared)]:
+        if keywords:
+            yield keywords, _split_by_values(values, keywords)
+
+
+def _split_by_dimensions(planes: Sequence[Plane], positions: Sequence[int]) -> dict[VolumeKey, list[int]]:
+    """Splits frames by Dimension Index Values (0020,9157), without the dimensions that number the positions."""
+    indices = [_dimension_indices(plane) for plane in planes]
+    columns = [
+        column
+        for column in range(min(map(len, indices)))
+        if len({(position, values[column]) for position, values in zip(positions, indices, strict=True)})
+        > len(set(positions))
+    ]
+    volumes: dict[VolumeKey, list[int]] = defaultdict(list)
+    for index, values in sorted(enumerate(indices), key=lambda pair: [pair[1][column] for column in columns]):
+        volumes[tuple(str(values[column]) for column in columns)].append(index)
+    return volumes
+
+
+def _dimension_indices(plane: Plane) -> tuple[int, ...]:
+    value = plane.get("DimensionIndexValues")
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return tuple(item for item in values if isinstance(item, int))
 
 
 def _split_by_order(times: Sequence[str], positions: Sequence[int]) -> dict[VolumeKey, list[int]]:
@@ -182,4 +225,5 @@ def _sort_key(value: str) -> tuple[float, str]:
 
 
 def _summary(keywords: Sequence[str], keys: Sequence[VolumeKey]) -> str:
-    return f"{', '.join(keywords)}: {join_names([' '.join(value or 'no value' for value in key) for key in keys])}"
+    names = [" ".join(_DECIMALS.sub(r"\1", value) or "no value" for value in key) for key in keys]
+    return f"{', '.join(keywords)}: {join_names(names)}"

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES
-from clickseg.dicom.part10 import Instance
+from clickseg.dicom.part10 import READ_ERRORS, Instance
 
 _GEOMETRY_MACROS = {
     "ImageOrientationPatient": "PlaneOrientationSequence",
@@ -69,6 +69,14 @@ def read_planes(instance: Instance) -> tuple[Plane, ...]:
     if instance.text("SOPClassUID") in MULTI_FRAME_SOP_CLASSES:
         return tuple(_make_plane(instance, number) for number in range(1, _frame_count(instance) + 1))
     return (_make_plane(instance, None),)
+
+
+def has_one_frame(instance: Instance) -> bool:
+    """Whether Number of Frames is 1, so that other instances of the series can be slices of the same volume."""
+    try:
+        return int(instance.header.get("NumberOfFrames") or 0) == 1
+    except READ_ERRORS:
+        return False
 
 
 def frame_attribute(header: Dataset, frame_number: int | None, keyword: str) -> Any:

@@ -20,7 +20,7 @@ from clickseg.dicom.mosaic import check_no_mosaics
 from clickseg.dicom.multi_volume import choose_volume, has_coinciding_volumes
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.pixels import check_decodable
-from clickseg.dicom.planes import Plane, read_planes
+from clickseg.dicom.planes import Plane, has_one_frame, read_planes
 from clickseg.dicom.split_series import find_split_series
 from clickseg.dicom.stack import Stack, make_stack
 from clickseg.dicom.suv import is_attenuation_corrected
@@ -75,7 +75,7 @@ class Repairs:
 
 @dataclass(frozen=True, slots=True)
 class SeriesFiles:
-    """The instances that can be one volume: the single-frame images of a series, or one multi-frame instance.
+    """The instances that can be one volume: the images of a series with one frame each, or one multi-frame instance.
 
     Attributes:
         instances: The images.
@@ -218,7 +218,7 @@ def format_series_list(series_files: Sequence[SeriesFiles]) -> str:
 
 
 def group_by_series(instances: Iterable[Instance]) -> tuple[SeriesFiles, ...]:
-    """Groups instances by series; each multi-frame instance is a group of its own."""
+    """Groups instances by series; each multi-frame instance with several frames is a group of its own."""
     series: dict[str, list[Instance]] = defaultdict(list)
     for instance in instances:
         series[instance.text("SeriesInstanceUID")].append(instance)
@@ -263,7 +263,7 @@ def check_series(files: SeriesFiles, repairs: Repairs) -> SeriesGeometry:
 
 
 def _split_series(members: Sequence[Instance]) -> list[SeriesFiles]:
-    """Returns one group for all single-frame images, and one for each multi-frame SOP Instance."""
+    """Returns a group of all single-frame images, one of the multi-frame instances with one frame, and the others."""
     images: dict[str, list[Instance]] = defaultdict(list)
     other_instances: list[Instance] = []
     for member in members:
@@ -271,7 +271,7 @@ def _split_series(members: Sequence[Instance]) -> list[SeriesFiles]:
         if sop_class in SINGLE_FRAME_SOP_CLASSES:
             images[""].append(member)
         elif sop_class in MULTI_FRAME_SOP_CLASSES:
-            images[member.text("SOPInstanceUID")].append(member)
+            images["one frame" if has_one_frame(member) else member.text("SOPInstanceUID")].append(member)
         else:
             other_instances.append(member)
     groups = [SeriesFiles(tuple(instances), tuple(other_instances)) for instances in images.values()]

@@ -47,6 +47,12 @@ _TYPE_2_KEYWORDS = (
 """Type 2 attributes of patient and study: required in every derived object, even if empty (PS3.3, C.7.1.1, C.7.2.1)."""
 
 _UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+_MULTI_FRAME_KEYWORDS = (
+    "ImagePositionPatient",
+    "NumberOfFrames",
+    "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence",
+)
 _PER_FRAME_GROUPS_TAG = 0x52009230
 _SUPPORTED_CHARACTER_SETS = frozenset(name.value for name in hd.SpecificCharacterSetValues) - {"GBK"}
 """Character sets that the writers and validators support; dciodvfy does not know GBK."""
@@ -60,10 +66,10 @@ def reference_headers(stack: Stack) -> tuple[Dataset, ...]:
     with a warning, and Specific Character Set is one that the writers support.
     """
     instances = {id(plane.instance): plane.instance for plane in stack.planes}
-    if stack.planes[0].frame_number is None:
+    if len(instances) > 1 or stack.planes[0].frame_number is None:
         common = _pixel_measures(stack)
         common.update(_orientation(stack))
-        headers = tuple(_copy_with_attributes(instance.header, common) for instance in instances.values())
+        headers = tuple(_copy_with_attributes(plane, common) for plane in stack.planes)
     else:
         headers = tuple(_copy_with_groups(instance.header, stack) for instance in instances.values())
     set_lossy_compression(headers)
@@ -90,7 +96,7 @@ def source_digest(headers: Sequence[Dataset]) -> bytes:
 
 def _frame_positions(header: Dataset) -> Iterator[Any]:
     """Yields Image Position (Patient) of each frame."""
-    is_multi_frame = header.SOPClassUID in MULTI_FRAME_SOP_CLASSES
+    is_multi_frame = header.SOPClassUID in MULTI_FRAME_SOP_CLASSES and "NumberOfFrames" in header
     numbers = range(1, int(header.NumberOfFrames) + 1) if is_multi_frame else (None,)
     for number in numbers:
         yield frame_attribute(header, number, "ImagePositionPatient")
@@ -125,11 +131,19 @@ def _shallow_copy(header: Dataset) -> Dataset:
     return Dataset(dict(header.items()))
 
 
-def _copy_with_attributes(header: Dataset, attributes: Dataset) -> Dataset:
-    """Returns a copy of a single-frame header with the attributes that all planes of the stack share."""
-    copy = _shallow_copy(header)
+def _copy_with_attributes(plane: Plane, attributes: Dataset) -> Dataset:
+    """Returns a copy of the header of one plane with the attributes that all planes of the stack share.
+
+    A multi-frame instance with one frame becomes a single-frame header, because the writers accept only one multi-frame
+    instance as their source.
+    """
+    copy = _shallow_copy(plane.instance.header)
     copy.pop("SpacingBetweenSlices", None)  # not defined if the stack was resampled
     copy.update(attributes)
+    if plane.frame_number is not None:
+        for keyword in _MULTI_FRAME_KEYWORDS:
+            copy.pop(keyword, None)
+        copy.ImagePositionPatient = plane.get("ImagePositionPatient")
     return copy
 
 

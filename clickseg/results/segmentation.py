@@ -24,6 +24,7 @@ from clickseg.inference.measurements import segmented_classes
 from clickseg.models.spec import ClassSpec, ModelSpec
 from clickseg.models.spec import Code as SpecCode
 from clickseg.results.identity import Algorithm, Document, Identity, Provenance, finish_document, make_identity
+from clickseg.results.segmentation_sources import correct_references, segmentation_sources, to_frame_order
 
 _SERIES_NUMBER_OFFSET = 9000
 _MAX_SERIES_NUMBER = 2**31 - 1
@@ -78,8 +79,8 @@ def make_segmentation(
         return None
     identity = _identity(series, labels, spec, provenance, segmentation_type)
     segmentation = hd.seg.Segmentation(
-        source_images=series.sources,
-        pixel_array=_to_frame_order(series, _segment_pixels(series, labels, present)),
+        source_images=segmentation_sources(series),
+        pixel_array=to_frame_order(series, _segment_pixels(series, labels, present)),
         segmentation_type=segmentation_type.value,
         segment_descriptions=[
             _segment_description(order, spec.classes[number - 1], algorithm, identity)
@@ -97,6 +98,7 @@ def make_segmentation(
         content_description=algorithm.name,
         series_description=algorithm.name,
     )
+    correct_references(segmentation, series)
     add_predecessor_segmentations(segmentation, provenance.predecessors)
     return finish_document(segmentation, identity)
 
@@ -131,16 +133,6 @@ def _identity(
         repr((labels.is_overlapping, labels.class_count, array.shape, array.dtype.str)),
         array.data.cast("B"),
     )
-
-
-def _to_frame_order(series: SeriesVolume, pixels: LabelArray) -> LabelArray:
-    """Sorts planes into the order of a multi-frame instance's frames; frames outside the volume stay empty."""
-    first = series.stack.planes[0]
-    if first.frame_number is None:
-        return pixels
-    frames = np.zeros((int(first.instance.header.NumberOfFrames), *pixels.shape[1:]), dtype=pixels.dtype)
-    frames[[(plane.frame_number or 1) - 1 for plane in series.stack.planes]] = pixels
-    return frames
 
 
 def _segment_pixels(series: SeriesVolume, labels: LabelMap, present: tuple[int, ...]) -> LabelArray:

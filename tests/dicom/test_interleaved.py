@@ -130,6 +130,14 @@ def test_three_interleaved_volumes_are_found(tmp_path: Path) -> None:
         phantoms.read_geometry(phantoms.save(tmp_path, datasets))
 
 
+def test_numbers_of_volumes_are_compared_exactly(tmp_path: Path) -> None:
+    first = set_attributes(make_slices(8.0 * np.arange(6), 10), TemporalPositionIdentifier=200)
+    second = set_attributes(make_slices(4 + 8.0 * np.arange(6), 20), TemporalPositionIdentifier=201)
+
+    with pytest.raises(SeriesError, match=r"2 volumes in one series \(TemporalPositionIdentifier: 200, 201\)"):
+        phantoms.read_geometry(phantoms.save(tmp_path, [*first, *second]))
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")  # highdicom's legacy converter
 def test_interleaved_frames_of_a_multi_frame_image_are_two_volumes(tmp_path: Path) -> None:
     first = set_attributes(make_slices(8.0 * np.arange(6), 10), EchoTime="15")

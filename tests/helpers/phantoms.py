@@ -131,22 +131,32 @@ def read(folder: Path, *repair_names: str) -> SeriesVolume:
 
 def write_legacy_enhanced(folder: Path, datasets: Sequence[Dataset]) -> Path:
     """Writes instances as one Legacy Converted Enhanced multi-frame instance."""
+    folder.mkdir(parents=True, exist_ok=True)
+    make_legacy_enhanced(datasets).save_as(folder / "enhanced.dcm")
+    return folder
+
+
+def write_one_frame_instances(folder: Path, datasets: Sequence[Dataset]) -> Path:
+    """Writes each instance as a Legacy Converted Enhanced multi-frame instance with one frame, all in one series."""
+    return save(folder, [make_legacy_enhanced([dataset], number) for number, dataset in enumerate(datasets, 1)])
+
+
+def make_legacy_enhanced(datasets: Sequence[Dataset], number: int = 1) -> Dataset:
+    """Returns instances as one Legacy Converted Enhanced multi-frame instance."""
     image_class = {
         "CT": hd.legacy.LegacyConvertedEnhancedCTImage,
         "MR": hd.legacy.LegacyConvertedEnhancedMRImage,
         "PT": hd.legacy.LegacyConvertedEnhancedPETImage,
     }[datasets[0].Modality]
-    enhanced = image_class(
+    enhanced: Dataset = image_class(
         legacy_datasets=datasets,
         series_instance_uid="2.25.77",
         series_number=7,
-        sop_instance_uid="2.25.78",
-        instance_number=1,
+        sop_instance_uid=f"2.25.{77 + number}",
+        instance_number=number,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    enhanced.save_as(folder / "enhanced.dcm")
-    return folder
+    return enhanced
 
 
 def metadata(**changes: object) -> dict[str, object]:
