@@ -114,7 +114,8 @@ class Interrupted(threading.Thread):
             os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread = Interrupted
 from clickseg.inference import kernels
-kernels._MIN_ADDITIONS_TO_COMPILE = 0
+assert kernels._MIN_ADDITION_COUNT_TO_COMPILE
+kernels._MIN_ADDITION_COUNT_TO_COMPILE = 0
 """,
     "an import that turns an interruption into another error": """
 from clickseg.batch import steps
