@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from clickseg.core.errors import ClickSegError
 from clickseg.core.files import replace_atomically
+from clickseg.core.json_text import to_json
 from clickseg.core.version import __version__
 
 METADATA_FILE = "metadata.json"
@@ -69,7 +70,7 @@ def write_metadata(metadata: Metadata, output: Path) -> None:
         OSError: The file cannot be written.
     """
     output.mkdir(parents=True, exist_ok=True)
-    replace_atomically(output / METADATA_FILE, (json.dumps(metadata, indent=2) + "\n").encode())
+    replace_atomically(output / METADATA_FILE, (to_json(metadata) + "\n").encode())
 
 
 def can_replace_metadata(output: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.core.errors import ClickSegError, OutputError
 from clickseg.core.files import write_bytes
+from clickseg.core.json_text import to_json
 from clickseg.core.staging import Staging
 from clickseg.inference.case import CaseResult
 from clickseg.results.documents import make_documents
@@ -106,7 +106,7 @@ class ResultWriter:
         return written
 
     def _publish(self) -> None:
-        report = json.dumps(run_report(self._entries, self._plan, self._settings), indent=2) + "\n"
+        report = to_json(run_report(self._entries, self._plan, self._settings)) + "\n"
         write_bytes(self._staging.folder / REPORT, report.encode())
         self._staging.publish()
         self._is_published = True

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from clickseg.cli.terminal import format_table, print_lines
 from clickseg.core.errors import InputError, SeriesError
+from clickseg.core.json_text import to_json
 from clickseg.core.text import format_count
 from clickseg.dicom.files import LINK_REASON, Scan, scan
 from clickseg.dicom.other_formats import no_dicom_error
@@ -62,9 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         scan_result, Repairs.parse([repair.strip() for value in arguments.repair for repair in value.split(",")])
     )
     print_lines(
-        json.dumps(json_report(scan_result, rows), indent=2).splitlines()
-        if arguments.json
-        else text_report(scan_result, rows)
+        to_json(json_report(scan_result, rows)).splitlines() if arguments.json else text_report(scan_result, rows)
     )
     return 0
 

@@ -34,6 +34,18 @@ def has_lone_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def escape_surrogates(text: str) -> str:
+    """Returns text that can be encoded, without halves of surrogate pairs.
+
+    In a file name, such halves are bytes that Python did not decode (PEP 383). They are decoded as UTF-8, or else
+    escaped in hexadecimal.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
 def first_line(error: BaseException) -> str:
     """Returns the first line of an error's text, or the type of the error if it has no text."""
     lines = str(error).splitlines()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from clickseg.core.files import write_bytes
+from clickseg.core.json_text import to_json
 from clickseg.core.staging import Staging
 from clickseg.core.templates import make_environment
 from clickseg.core.text import escape_unprintable
@@ -105,7 +105,7 @@ def write_report(
     plots = {"dice.png": draw_dice(summaries), "cases.png": draw_heat_map(cases)}
     titles = {"Dice by step": plots["dice.png"], "Dice of each case by step": plots["cases.png"]}
     page = make_page(PageContent(_page_facts(facts, len(cases), len(failed)), summaries, cases, failed, titles))
-    summary = json.dumps(make_json(facts, summaries, cases, failed), indent=2)
+    summary = to_json(make_json(facts, summaries, cases, failed))
     contents = {"cases.csv": make_csv(cases), "report.html": page, **plots, SUMMARY_FILE: summary.encode()}
     for name, content in contents.items():
         write_bytes(staging.folder / name, content)

@@ -21,7 +21,7 @@ from clickseg.clicks.click import Click, Clicks, Point, Polarity
 from clickseg.clicks.formats.clicks_json import MAX_CLICKS, Coordinates
 from clickseg.clicks.names import has_background_word, split_name, strip_number
 from clickseg.core.errors import ClickError
-from clickseg.core.text import format_count
+from clickseg.core.text import escape_surrogates, format_count
 from clickseg.core.validation import validate_record
 
 logger = logging.getLogger(__name__)
@@ -189,9 +189,8 @@ class _MarkupsFile(_Lenient):
 
 def _list_name(source: str) -> str:
     """Returns the name of a list: the file name without suffixes, and without the `` (1)`` of a repeated download."""
-    return _COPY_SUFFIX.sub(
-        "", source.rpartition("/")[2].removesuffix(".json").removesuffix(".mrk").removesuffix(".fcsv")
-    )
+    name = escape_surrogates(source.rpartition("/")[2])  # of a file name that is not UTF-8
+    return _COPY_SUFFIX.sub("", name.removesuffix(".json").removesuffix(".mrk").removesuffix(".fcsv"))
 
 
 def _clicks(markup: _Markup, list_name: str, source: str) -> list[Click]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 from pathlib import Path
 
 import pytest
 
 from clickseg.clicks.click import Click, Clicks, Polarity
-from clickseg.clicks.find import find_clicks, read_clicks
+from clickseg.clicks.find import find_clicks, parse_click_file, read_clicks
 from clickseg.clicks.formats.grand_challenge import CoordinateSystem
 from clickseg.clicks.formats.registry import MM_WRITERS, VOXEL_WRITERS
 from clickseg.clicks.image_clicks import AnyClicks, Voxel, VoxelClick
@@ -157,3 +158,11 @@ def test_a_table_with_padded_comments_of_a_spreadsheet_is_read(tmp_path: Path) -
     (tmp_path / "F.fcsv").write_text(padded + COLUMNS + ROW)
 
     assert read_clicks(tmp_path / "F.fcsv").points[0].position_mm == (34.5, -22.0, 14.0)  # type: ignore[union-attr]
+
+
+def test_the_label_of_a_list_whose_file_name_is_not_utf_8_can_be_encoded() -> None:
+    text = (HEADER + COLUMNS + ROW.replace("lesion-1", "")).encode()
+
+    clicks = parse_click_file(io.BytesIO(text), "L\udce4sion_neg.fcsv")
+
+    assert [(click.label, click.polarity) for click in clicks.points] == [("L\\xe4sion", BG)]
