@@ -55,6 +55,13 @@ def test_a_page_has_one_title_and_is_in_the_index(page: Path) -> None:
     assert page in {*listed, index}
 
 
+@every_page
+def test_a_page_begins_with_an_example(page: Path) -> None:
+    is_reference = page.name in ("CHANGELOG.md", "glossary.md") or "models" in page.parts  # lists, and model cards
+
+    assert is_reference or "```" in "\n".join(page.read_text().splitlines()[:25])
+
+
 class Anchors(HTMLParser):
     """The links and the anchors of a page of the site."""
 
