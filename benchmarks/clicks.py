@@ -21,12 +21,13 @@ from clickseg.datasets.phantom import write_series
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.engines.export import export_openvino, write_weight_digests
+from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.engines.quantize import quantize
 from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.models.package import ModelPackage, load_package
+from clickseg.models.weights_files import write_weight_digests
 from clickseg.session.session import Session
 from tests.helpers import phantoms
 from tests.helpers.full_run import segment_series

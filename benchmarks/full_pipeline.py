@@ -26,8 +26,9 @@ from benchmarks.table import Row, publish
 from clickseg.cli.main import main
 from clickseg.core.arrays import LabelArray
 from clickseg.datasets.phantom import write_series
-from clickseg.inference.engines.export import export_openvino, write_weight_digests
+from clickseg.inference.engines.export import export_openvino
 from clickseg.models.package import load_package
+from clickseg.models.weights_files import write_weight_digests
 from tests.helpers import phantoms
 
 _SHAPE = (300, 512, 512)

@@ -21,6 +21,11 @@ from clickseg.inference.resample import TrilinearWeights, lerp
 _MIN_ADDITION_COUNT_TO_COMPILE = 1 << 27
 """The number of additions of a logit from which compiling saves more time than it needs."""
 
+_MAX_INTERPOLATED_BYTES = 8 << 20
+"""The logits that are interpolated at once. A GPU needs as long to start a kernel as to interpolate one small plane."""
+
+_FLOAT_BYTES = 4
+
 
 class Kernels(Protocol):
     """The loops over voxels."""
@@ -98,10 +103,7 @@ class Kernels(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NumpyKernels:
-    """The loops in NumPy, without compilation, which is slower; on a GPU the same calls run in CuPy.
-
-    ``interpolation.planes`` is on the host; all other weights are on the device of the arrays.
-    """
+    """The loops in NumPy, without compilation, which is slower; on a GPU the same calls run in CuPy."""
 
     def add_window(
         self,
@@ -138,27 +140,34 @@ class NumpyKernels:
         class_numbers: LabelArray,
     ) -> None:
         """See ``Kernels``."""
-        for plane, logits in enumerate(_interpolate_planes(planes, interpolation)):
-            channel, maximum, previous = logits.argmax(axis=0), logits.max(axis=0), highest[plane]
-            labels[plane] = np.where(maximum > previous, class_numbers[channel], labels[plane])
+        for block, logits in _interpolated_blocks(planes, interpolation):
+            channel, maximum, previous = logits.argmax(axis=1), logits.max(axis=1), highest[block]
+            labels[block] = np.where(maximum > previous, class_numbers[channel], labels[block])
             np.maximum(previous, maximum, out=previous)
 
     def threshold(
         self, bits: LabelArray, planes: Float32Array, interpolation: TrilinearWeights, first_bit: int
     ) -> None:
         """See ``Kernels``."""
-        for plane, logits in enumerate(_interpolate_planes(planes, interpolation)):
-            for bit, values in enumerate(logits, first_bit):
-                bits[plane, ..., bit // 8] |= (values > 0).astype(np.uint8) << np.uint8(bit % 8)
+        for block, logits in _interpolated_blocks(planes, interpolation):
+            for bit, values in enumerate(np.moveaxis(logits, 1, 0), first_bit):
+                bits[block, ..., bit // 8] |= (values > 0).astype(np.uint8) << np.uint8(bit % 8)
 
 
-def _interpolate_planes(planes: Float32Array, interpolation: TrilinearWeights) -> Iterator[Float32Array]:
-    """Yields source planes [C, R, S] from planes [C, P, Q]: interpolated across planes, then along rows and columns."""
-    rows, columns = interpolation.rows, interpolation.columns
-    for lower, upper, weight in zip(*interpolation.planes, strict=True):
-        plane = lerp(planes[lower], planes[upper], weight)
-        plane = lerp(plane[:, rows.lower], plane[:, rows.upper], rows.weight[:, np.newaxis])
-        yield lerp(plane[..., columns.lower], plane[..., columns.upper], columns.weight)
+def _interpolated_blocks(planes: Float32Array, interpolation: TrilinearWeights) -> Iterator[tuple[slice, Float32Array]]:
+    """Yields blocks of source planes and their logits [N, C, R, S].
+
+    Logits are interpolated across the planes [M, C, P, Q], then along rows and columns.
+    """
+    across, rows, columns = interpolation
+    plane_bytes = planes.shape[1] * len(rows.lower) * len(columns.lower) * _FLOAT_BYTES
+    step = max(1, _MAX_INTERPOLATED_BYTES // plane_bytes)
+    for first in range(0, len(across.lower), step):
+        block = slice(first, first + step)
+        weight = across.weight[block].reshape(-1, 1, 1, 1)
+        logits = lerp(planes[across.lower[block]], planes[across.upper[block]], weight)
+        logits = lerp(logits[:, :, rows.lower], logits[:, :, rows.upper], rows.weight[:, np.newaxis])
+        yield block, lerp(logits[..., columns.lower], logits[..., columns.upper], columns.weight)
 
 
 class KernelChoice:

@@ -122,7 +122,8 @@ class LabelAssigner:
         stop = int(np.searchsorted(self._across.upper, last, side="right"))
         while self._done < stop:
             block = slice(self._done, min(self._done + _MAX_PLANES_AT_ONCE, stop))
-            interpolation = TrilinearWeights(self._across.select(block, planes.first), self._rows, self._columns)
+            across = self._across.select(block, planes.first).to_device(self._device)
+            interpolation = TrilinearWeights(across, self._rows, self._columns)
             labels = self._assign_labels(planes.values, interpolation, self._view[block].shape)
             self._view[block] = self._device.get(labels)
             self._done = block.stop

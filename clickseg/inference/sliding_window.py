@@ -158,33 +158,28 @@ class SlidingWindow:
             yield next(self._run_windows(engine, [window])) if logits is None else logits
 
     def _run_windows(self, engine: Engine, windows: Sequence[Window]) -> Iterator[Float32Array]:
-        size = engine.batch
-        for start in range(0, len(windows), size):
-            batch = windows[start : start + size]
-            inputs = [self._window_input(window) for window in batch]
-            constants = [constant_channel_values(channels) for channels in inputs]
-            for window, logits in zip(batch, self._run_batch(engine, inputs, constants), strict=True):
+        batches = self._make_batches(windows, engine.batch)
+        for batch in batches if self._inputs.device.is_host else _look_ahead(batches):
+            for window, logits in zip(batch.windows, self._run_batch(engine, batch), strict=True):
                 self._store.put(window, logits)
                 yield logits
+
+    def _make_batches(self, windows: Sequence[Window], size: int) -> Iterator[_Batch]:
+        for start in range(0, len(windows), size):
+            part = windows[start : start + size]
+            inputs = [self._window_input(window) for window in part]
+            yield _Batch(part, inputs, [constant_channel_values(channels) for channels in inputs])
 
     def _window_input(self, window: Window) -> Float32Array:
         return self._inputs.window_input(window, self._images.get(window.volume_box))
 
-    def _run_batch(
-        self, engine: Engine, inputs: Sequence[Float32Array], constants: Sequence[bytes | None]
-    ) -> Iterator[Float32Array]:
-        """Yields the label logits of at most one batch of windows.
-
-        Args:
-            engine: The network.
-            inputs: The input of each window.
-            constants: The channel values of each window with constant input; None for the other windows.
-        """
+    def _run_batch(self, engine: Engine, batch: _Batch) -> Iterator[Float32Array]:
+        """Yields the label logits of the windows of a batch."""
         last = self._last_constant
-        new = [number for number, values in enumerate(constants) if last is None or values != last.values]
-        outputs = iter(_infer_padded_batch(engine, [inputs[number] for number in new]) if new else ())
+        new = [number for number, values in enumerate(batch.constants) if last is None or values != last.values]
+        outputs = iter(_infer_padded_batch(engine, [batch.inputs[number] for number in new]) if new else ())
         self.windows_run += len(new)
-        for number, values in enumerate(constants):
+        for number, values in enumerate(batch.constants):
             if last is not None and number not in new:
                 self.windows_reused += 1
                 yield last.logits
@@ -200,6 +195,27 @@ def _infer_padded_batch(engine: Engine, inputs: Sequence[Float32Array]) -> Float
     if engine.batch == 1:
         return engine.infer(inputs[0][np.newaxis])
     return engine.infer(np.stack([*inputs, *[inputs[0]] * (engine.batch - len(inputs))]))
+
+
+def _look_ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """Yields batches, each after the next one was made.
+
+    To find constant windows, the host waits for values from the GPU. If the next batch is made before the network runs,
+    the host does not wait for the network, and the GPU has no pause between two batches.
+    """
+    previous = next(batches, None)
+    while previous is not None:
+        following = next(batches, None)
+        yield previous
+        previous = following
+
+
+class _Batch(NamedTuple):
+    """At most one batch of windows: the input of each, and the channel values of those with constant input."""
+
+    windows: Sequence[Window]
+    inputs: Sequence[Float32Array]
+    constants: Sequence[bytes | None]
 
 
 class _ConstantWindow(NamedTuple):

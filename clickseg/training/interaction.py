@@ -71,6 +71,7 @@ class Interaction:
         image, truth = batch["image"].to(engine.state.device), batch["truth"][:, 0].long()
         distractors = [numbers.numpy() for numbers in batch["distractors"][:, 0].to(torch.uint8)]
         labels = list(truth.to(torch.uint8).numpy())
+        truth = truth.to(image.device)
         clicks = BatchClicks(self._config.model, self._config.clicking, labels, rng, self._depth)
         clicks.add_initial_clicks(batch["needs_click"].tolist())
         predictions, losses = np.zeros(truth.shape, np.uint8), []
@@ -79,7 +80,7 @@ class Interaction:
             inputs = torch.cat([image, *(channels.to(image) for channels in guidance)], dim=1)
             if self._config.clicking.backprop == "each" or round_number == rounds:
                 in_loss = ~clicks.ignored_voxels(distractors)
-                logits, loss = self._train_on(engine, inputs, truth.to(image.device), in_loss.to(image.device))
+                logits, loss = self._train_on(engine, inputs, truth, in_loss.to(image.device))
                 losses.append(loss)
             else:
                 logits = self._predict(engine, inputs)

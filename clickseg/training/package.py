@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 
 from clickseg.core.files import write_bytes
 from clickseg.core.templates import make_environment
-from clickseg.inference.engines.export import export_openvino, write_weight_digests
+from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.engines.torch_engine import STATE_DICT
 from clickseg.models.package import INFERENCE_CONFIG, METADATA, load_package
 from clickseg.models.spec import InputSpec
+from clickseg.models.weights_files import write_weight_digests
 from clickseg.training.config import TrainingConfig
 from clickseg.training.validation import VALIDATION_DICE
 

@@ -9,9 +9,10 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from clickseg.inference.engines.export import export_openvino, write_weight_digests
+from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.engines.network import build_network
 from clickseg.models.package import ModelPackage, load_package
+from clickseg.models.weights_files import write_weight_digests
 from tests.helpers import phantoms
 from tests.helpers.oracles import torch
 

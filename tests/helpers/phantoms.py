@@ -15,8 +15,8 @@ from clickseg.datasets.phantom import ct_header, make_slices, pet_header, series
 from clickseg.dicom.files import scan
 from clickseg.dicom.series import Repairs, SeriesGeometry, check_series, group_by_series
 from clickseg.dicom.volume import SeriesVolume, load_volume
-from clickseg.inference.engines.export import write_weight_digests
 from clickseg.models.package import load_package
+from clickseg.models.weights_files import write_weight_digests
 
 SHAPE = (7, 11, 13)
 ROW_SPACING, COLUMN_SPACING, SLICE_SPACING = 1.7, 0.9, 3.1

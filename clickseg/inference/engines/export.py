@@ -1,4 +1,4 @@
-"""Converts the torch weights of a package for another runtime, and writes weights files into a package.
+"""Converts the torch weights of a package for another runtime.
 
 An existing file is replaced, never overwritten in place: another process may have mapped it into its memory, and would
 crash if its bytes changed. If the export is killed, the package either loads, or its digests do not match, and then
@@ -8,7 +8,6 @@ loading reports an error.
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +15,12 @@ import numpy as np
 import openvino as ov
 
 from clickseg.core.errors import ModelError, OutputError
-from clickseg.core.files import file_sha256, remove_stale_temporaries, temporary_path, write_bytes
-from clickseg.core.validation import read_json
+from clickseg.core.files import remove_stale_temporaries, temporary_path
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.openvino_engine import GRAPH
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
-from clickseg.models.package import METADATA, ModelPackage
+from clickseg.models.package import ModelPackage
+from clickseg.models.weights_files import write_weight_digests
 
 
 def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
@@ -111,20 +110,3 @@ def save_openvino(
                 path.unlink(missing_ok=True)
     write_weight_digests(package, tuple(path.name for path in paths))
     return paths
-
-
-def write_weight_digests(package: ModelPackage, names: tuple[str, ...]) -> None:
-    """Writes the SHA-256 of weights files to the metadata of their package.
-
-    Args:
-        package: The package; a folder.
-        names: The names of the files in its folder ``models``.
-
-    Raises:
-        OutputError: The metadata cannot be written.
-    """
-    path = package.path / METADATA
-    metadata = read_json(path, ModelError)
-    for name in names:
-        metadata["clickseg"]["weights"][name] = file_sha256(package.path / "models" / name)
-    write_bytes(path, (json.dumps(metadata, indent=2) + "\n").encode())

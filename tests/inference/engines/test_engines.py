@@ -19,10 +19,10 @@ import pytest
 from clickseg.core.errors import EngineError, ModelError
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
-from clickseg.inference.engines.export import write_weight_digests
 from clickseg.inference.engines.network import build_network
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
+from clickseg.models.weights_files import write_weight_digests
 from tests.helpers import phantoms
 from tests.helpers.networks import NETWORK, SECTION, make_exported_package, make_package
 from tests.helpers.oracles import nets, torch

@@ -17,9 +17,9 @@ import pytest
 from clickseg.core.errors import DeviceMemoryError, EngineError, ModelError
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.engines.export import write_weight_digests
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
+from clickseg.models.weights_files import write_weight_digests
 from tests.helpers import phantoms
 from tests.helpers.networks import NETWORK, SECTION, make_package
 from tests.helpers.oracles import nets, torch
