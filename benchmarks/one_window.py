@@ -18,6 +18,7 @@ from monai.networks.nets import DynUNet, SegResNet
 
 from benchmarks.table import Row, publish
 from clickseg.core.arrays import Float32Array, Mask
+from clickseg.inference.engines.openvino_engine import openvino_core
 from clickseg.inference.engines.quantize import quantize_network
 
 SW_FASTEDIT: dict[str, Any] = {
@@ -103,7 +104,7 @@ def _openvino(
             model, [rng.normal(size=shape[1:]).astype(np.float32) for _ in range(_CALIBRATION_WINDOWS)]
         )
     hint = "f32" if precision == "int8" else precision
-    request = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint}).create_infer_request()
+    request = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint}).create_infer_request()
 
     def infer(window: Float32Array) -> Float32Array:
         logits: Float32Array = request.infer([window])[0]

@@ -15,6 +15,8 @@ from io import BytesIO
 import numpy as np
 import openvino as ov
 
+from clickseg.inference.engines.openvino_engine import openvino_core
+
 
 class Logger:
     ERROR = 1
@@ -61,7 +63,7 @@ class OnnxParser:
 
     def parse(self, onnx: bytes) -> bool:
         try:
-            ov.Core().read_model(BytesIO(onnx))
+            openvino_core().read_model(BytesIO(onnx))
         except RuntimeError:
             self.num_errors = 1
             return False
@@ -75,7 +77,7 @@ class OnnxParser:
 
 class Context:
     def __init__(self, network: ov.Model) -> None:
-        self.compiled = ov.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        self.compiled = openvino_core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         self.addresses: dict[str, int] = {}
 
     def set_tensor_address(self, name: str, address: int) -> bool:
@@ -142,6 +144,6 @@ class FakeTensorRt(types.ModuleType):
             def deserialize_cuda_engine(self, plan: bytes) -> Engine | None:
                 if plan[:16] != module.__version__.encode().ljust(16):
                     return None
-                return Engine(ov.Core().read_model(BytesIO(plan[16:])), module.context)
+                return Engine(openvino_core().read_model(BytesIO(plan[16:])), module.context)
 
         self.Builder, self.Runtime = CountingBuilder, Runtime

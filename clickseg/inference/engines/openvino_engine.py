@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import openvino as ov
@@ -37,7 +38,7 @@ class OpenVinoEngine:
             precision: The number type of the computation.
             cache: The folder for compiled networks; None for no cache.
         """
-        core = ov.Core()
+        core = openvino_core()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         chosen = _resolve_precision(precision, capabilities)
         self.precision: str = chosen.value
@@ -105,6 +106,17 @@ class OpenVinoEngine:
             ) from error
         _check_output(compiled, package)
         return compiled
+
+
+@cache
+def openvino_core() -> ov.Core:
+    """Returns the OpenVINO runtime of this process, which is never freed.
+
+    Its CPU plugin replaces the signal stack of the thread, and restores the old one when it is freed. If two runtimes
+    are not freed in the reverse order, the thread is left with a stack that is unmapped memory, and the next signal
+    with a handler kills the process (OpenVINO 2026.4).
+    """
+    return ov.Core()
 
 
 def _resolve_precision(wanted: Precision, capabilities: list[str]) -> Precision:

@@ -17,7 +17,7 @@ from clickseg.core.arrays import Float32Array
 from clickseg.core.errors import EngineError, ModelError
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.engines.export import save_openvino
-from clickseg.inference.engines.openvino_engine import CONSTANTS, GRAPH, INT8_GRAPH, OpenVinoEngine
+from clickseg.inference.engines.openvino_engine import CONSTANTS, GRAPH, INT8_GRAPH, OpenVinoEngine, openvino_core
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.spec import ModelSpec
 
@@ -55,7 +55,9 @@ def quantize(package: ModelPackage, windows: Sequence[Float32Array]) -> Quantiza
         raise ModelError(
             f"model {package.name}: no {GRAPH} to quantize", hint=f"run clickseg models export {package.path} first"
         )
-    network = ov.Core().read_model(str(package.verify_weights(GRAPH).path), str(package.verify_weights(CONSTANTS).path))
+    network = openvino_core().read_model(
+        str(package.verify_weights(GRAPH).path), str(package.verify_weights(CONSTANTS).path)
+    )
     network.reshape([1, package.spec.input_channels, *package.spec.window.roi])
     files = save_openvino(quantize_network(network, windows), package, INT8_GRAPH)
     agreement, dice = _compare_with_f32(load_package(package.path), windows)

@@ -23,7 +23,7 @@ from clickseg.inference.engines.network import build_network
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage, load_package
 from clickseg.models.weights_files import write_weight_digests
-from tests.helpers import phantoms
+from tests.helpers import phantoms, runs
 from tests.helpers.networks import NETWORK, SECTION, make_exported_package, make_package
 from tests.helpers.oracles import nets, torch
 
@@ -301,6 +301,36 @@ def test_logits_of_another_number_type_are_an_error(model: ModelPackage) -> None
 
     with pytest.raises(EngineError, match="expected logits in f32, got f16"):
         make_engine(load_package(model.path), RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32))
+
+
+HANDLE_A_SIGNAL_AFTER_TWO_ENGINES = """
+import gc, os, signal, sys
+from pathlib import Path
+from clickseg.inference.engines.openvino_engine import OpenVinoEngine
+from clickseg.inference.engines.engine import Precision
+from clickseg.models.package import load_package
+
+package = load_package(Path(sys.argv[1]))
+engines = [OpenVinoEngine(package, Precision.F32) for _ in range(2)]
+while engines:
+    engines.pop(0).close()
+    gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_signal_is_handled_after_two_engines_were_freed_in_the_order_of_their_creation(model: ModelPackage) -> None:
+    """If each had a runtime of its own, the second would restore a signal stack that the first has unmapped."""
+    program = [
+        *("python", "-X", "faulthandler", "-c"),  # it provides the signal stack that OpenVINO replaces
+        HANDLE_A_SIGNAL_AFTER_TWO_ENGINES,
+        model.path,
+    ]
+
+    ended = runs.run_process(program)
+
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
 
 
 def test_a_cache_that_cannot_be_written_to_is_ignored(model: ModelPackage, batch: np.ndarray, tmp_path: Path) -> None:
