@@ -13,7 +13,8 @@ import torch
 from scipy.ndimage import zoom
 
 from benchmarks.cases import read_whole_body_pet
-from benchmarks.one_window import SW_FASTEDIT, sw_fastedit
+from benchmarks.networks import SW_FASTEDIT
+from benchmarks.one_window import sw_fastedit
 from benchmarks.table import Row, publish
 from clickseg.clicks.click import Click, Clicks, Polarity
 from clickseg.core.arrays import FloatArray, LabelArray

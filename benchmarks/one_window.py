@@ -9,30 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import openvino as ov
 import torch
 from monai.networks.nets import DynUNet, SegResNet
 
+from benchmarks.networks import SW_FASTEDIT
 from benchmarks.table import Row, publish
 from clickseg.core.arrays import Float32Array, Mask
 from clickseg.inference.engines.openvino_engine import openvino_core
 from clickseg.inference.engines.quantize import quantize_network
-
-SW_FASTEDIT: dict[str, Any] = {
-    "spatial_dims": 3,
-    "in_channels": 3,
-    "out_channels": 2,
-    "kernel_size": [3, 3, 3, 3, 3, 3],
-    "strides": [1, 2, 2, 2, 2, [2, 2, 1]],
-    "upsample_kernel_size": [2, 2, 2, 2, [2, 2, 1]],
-    "norm_name": "instance",
-    "deep_supervision": False,
-    "res_block": True,
-}
-"""The arguments of MONAI's ``DynUNet`` for the network of SW-FastEdit."""
 
 _REPEATS = 7
 _CALIBRATION_WINDOWS = 4

@@ -23,6 +23,7 @@ from clickseg.models.package import INFERENCE_CONFIG, METADATA, load_package
 from clickseg.models.spec import InputSpec
 from clickseg.models.weights_files import write_weight_digests
 from clickseg.training.config import TrainingConfig
+from clickseg.training.f16_weights import convert_to_f16
 from clickseg.training.validation import VALIDATION_DICE
 
 _POSTPROCESSING = {
@@ -51,7 +52,7 @@ def write_bundle(config: TrainingConfig, network: torch.nn.Module, summary: Mapp
     _write_json(path / METADATA, make_metadata(config))
     write_bytes(path / "docs" / "README.md", render_model_card(config, summary).encode())
     buffer = io.BytesIO()
-    torch.save(_convert_to_f16(network.state_dict()), buffer)
+    torch.save(convert_to_f16(network.state_dict()), buffer)
     write_bytes(path / "models" / STATE_DICT, buffer.getvalue())
     package = load_package(path)
     write_weight_digests(package, (STATE_DICT,))
@@ -60,24 +61,6 @@ def write_bundle(config: TrainingConfig, network: torch.nn.Module, summary: Mapp
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def _convert_to_f16(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rounds weights to f16; weights that a network contains under several names are stored once.
-
-    Integers, such as the indices of a SwinUNETR, stay unchanged: f16 does not represent all integers above 2048.
-    """
-    converted: dict[int, torch.Tensor] = {}
-    for weights in state.values():
-        values = weights.detach().cpu()
-        converted.setdefault(weights.data_ptr(), _round_to_f16(values) if values.is_floating_point() else values)
-    return {name: converted[weights.data_ptr()] for name, weights in state.items()}
-
-
-def _round_to_f16(weights: torch.Tensor) -> torch.Tensor:
-    """Rounds weights to f16; unchanged if some overflow, such as the statistics of images in HU."""
-    rounded = weights.half()
-    return rounded if bool(torch.isfinite(rounded).all()) else weights
 
 
 def make_metadata(config: TrainingConfig) -> dict[str, Any]:

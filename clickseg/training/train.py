@@ -9,19 +9,17 @@ from pathlib import Path
 
 import torch
 
-from clickseg.core.errors import DeviceMemoryError
 from clickseg.core.progress import Progress, no_progress
-from clickseg.core.text import first_line, format_count
+from clickseg.core.text import format_count
 from clickseg.datasets.find import find_model_cases
 from clickseg.datasets.folds import Fold, find_fold, make_folds, patient_name
-from clickseg.inference.engines.cuda import out_of_memory_errors
 from clickseg.training.cases import load_grid_cases
 from clickseg.training.checkpoint import CASES_FOLDER, CURVES_FILE, initial_weights_digest, make_record, open_run_folder
 from clickseg.training.config import TrainingConfig
-from clickseg.training.network import MEMORY_HINT, make_network
+from clickseg.training.network import make_network
 from clickseg.training.package import write_bundle, write_curves
 from clickseg.training.processes import Processes
-from clickseg.training.trainer import MEAN_LOSS, Hooks, MainProcessHooks, TrainingRun, make_run
+from clickseg.training.trainer import MEAN_LOSS, Hooks, MainProcessHooks, make_run, run_epochs
 from clickseg.training.validation import VALIDATION_DICE, validate
 
 logger = logging.getLogger(__name__)
@@ -98,20 +96,6 @@ def split_cases(data: Path, config: TrainingConfig, fold: int | None, folds: int
             patients = {patient_name(case.name) for case in part}
             logger.info("%s: %s of %s", name, format_count(len(part), "case"), format_count(len(patients), "patient"))
     return replace(split, training=()) if config.synthesis.probability == 1 else split
-
-
-def run_epochs(run: TrainingRun, config: TrainingConfig) -> None:
-    """Runs the remaining epochs; a finished run is not changed, because the engine would start from the first epoch.
-
-    Raises:
-        DeviceMemoryError: The device runs out of memory.
-    """
-    if run.trainer.state.epoch >= config.epochs:
-        return
-    try:
-        run.trainer.run()
-    except out_of_memory_errors() as error:
-        raise DeviceMemoryError(f"training: out of memory: {first_line(error)}", hint=MEMORY_HINT) from error
 
 
 def _make_hooks(cases: Fold, config: TrainingConfig, folder: Path, processes: Processes, progress: Progress) -> Hooks:

@@ -20,7 +20,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from clickseg.clicks.simulated.regions import depth_function
 from clickseg.core.device import array_device
+from clickseg.core.errors import DeviceMemoryError
 from clickseg.core.progress import Progress
+from clickseg.core.text import first_line
+from clickseg.inference.engines.cuda import out_of_memory_errors
 from clickseg.training.cases import GridCase
 from clickseg.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -31,7 +34,7 @@ from clickseg.training.checkpoint import (
 )
 from clickseg.training.config import TrainingConfig
 from clickseg.training.interaction import FIRST_PREDICTION, LAST_PREDICTION, Interaction, StepSettings
-from clickseg.training.network import check_finite
+from clickseg.training.network import MEMORY_HINT, check_finite
 from clickseg.training.objective import make_autocast, make_inferer, make_loss, make_optimizer, make_scheduler
 from clickseg.training.processes import Processes
 from clickseg.training.samples import Sample, SampleDataset
@@ -112,6 +115,20 @@ def make_run(
         Events.EPOCH_STARTED, lambda engine: _seed_epoch(config, engine.state.epoch, processes.rank)
     )
     return TrainingRun(trainer, state)
+
+
+def run_epochs(run: TrainingRun, config: TrainingConfig) -> None:
+    """Runs the remaining epochs; a finished run is not changed, because the engine would start from the first epoch.
+
+    Raises:
+        DeviceMemoryError: The device runs out of memory.
+    """
+    if run.trainer.state.epoch >= config.epochs:
+        return
+    try:
+        run.trainer.run()
+    except out_of_memory_errors() as error:
+        raise DeviceMemoryError(f"training: out of memory: {first_line(error)}", hint=MEMORY_HINT) from error
 
 
 def _make_state(config: TrainingConfig, network: torch.nn.Module, processes: Processes) -> TrainingState:

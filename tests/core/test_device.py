@@ -19,7 +19,6 @@ from clickseg.core.memory import Memory
 from clickseg.core.progress import no_progress
 from clickseg.inference.case import PredictedCase, PreprocessedCase
 from clickseg.inference.engines.choice import make_engine
-from clickseg.inference.engines.cuda_runtime import has_cuda_device
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.intensity import fit_scaler
@@ -113,24 +112,6 @@ def test_if_cupy_cannot_be_imported_the_host_is_used_with_a_warning(
 
     assert array_device("cuda") is HOST
     assert "CuPy cannot be used, so the host does its work" in caplog.text
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not has_cuda_device(), reason="no CUDA device")
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_the_gpu_gives_the_label_map_of_the_host(tmp_path: Path, activation: str) -> None:
-    pytest.importorskip("cupy")
-    case, engine = prepare_case(tmp_path, activation=activation)
-    gpu = CudaDevice(0)
-
-    class GpuEngine(DeviceEngine):
-        def infer(self, batch):
-            return gpu.put(self._engine.infer(gpu.get(batch)).copy())
-
-    on_device = run_inference(gpu, case, GpuEngine(engine), tmp_path)
-
-    on_host = run_inference(HOST, case, engine, tmp_path)
-    assert on_device.labels.array.tobytes() == on_host.labels.array.tobytes()
 
 
 class LimitedEngine(DeviceEngine):

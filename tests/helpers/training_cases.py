@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import SimpleITK
 
 SPACING_MM = (3.0, 4.0, 5.0)
 DIRECTION = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -28,6 +27,8 @@ def write_dataset(folder: Path, count: int = 3) -> Path:
 
 
 def _write(array: np.ndarray, path: Path) -> None:
+    import SimpleITK
+
     image = SimpleITK.GetImageFromArray(array)
     image.SetSpacing(SPACING_MM)
     image.SetDirection(DIRECTION)

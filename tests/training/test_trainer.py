@@ -24,8 +24,7 @@ from clickseg.training.config import TrainingConfig, config_to_yaml, read_config
 from clickseg.training.network import make_network
 from clickseg.training.package import write_bundle
 from clickseg.training.processes import Processes, join_processes
-from clickseg.training.train import run_epochs
-from clickseg.training.trainer import Hooks, TrainingRun, make_run
+from clickseg.training.trainer import Hooks, TrainingRun, make_run, run_epochs
 from tests.helpers.training_cases import SMALL
 
 SINGLE_PROCESS = Processes(0, 1, torch.device("cpu"))

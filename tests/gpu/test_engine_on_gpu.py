@@ -1,4 +1,4 @@
-"""Tests that need a GPU: logits compared with those of the CPU, reproducible bytes, and arrays on the GPU."""
+"""Networks on a GPU: logits compared with those of the CPU, reproducible bytes, and arrays on the GPU."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from clickseg.models.package import ModelPackage
 from tests.helpers.networks import NETWORK, make_package
 from tests.helpers.oracles import torch
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 BATCH = np.random.default_rng(0).normal(size=(4, 3, 8, 8, 8)).astype(np.float32)
 
 
@@ -27,37 +24,39 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> ModelPackage:
     return make_package(tmp_path / "unet", NETWORK | {"norm": request.param})
 
 
-def make_gpu_engine(model: ModelPackage, precision: Precision) -> Engine:
-    return make_engine(model, RuntimeSettings(Runtime.TORCH, "cuda", precision))
+def make_torch_engine(model: ModelPackage, device: str, precision: Precision) -> Engine:
+    return make_engine(model, RuntimeSettings(Runtime.TORCH, device, precision))
 
 
 @pytest.mark.parametrize(
     ("precision", "tolerance"), [(Precision.F32, 1e-4), (Precision.F16, 2e-2), (Precision.BF16, 2e-1)]
 )
 def test_the_logits_of_a_gpu_are_close_to_the_cpu_and_reproducible(
-    model: ModelPackage, precision: Precision, tolerance: float
+    model: ModelPackage, device: str, precision: Precision, tolerance: float
 ) -> None:
-    exact = make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(BATCH)
-    engine = make_gpu_engine(model, precision)
+    exact = make_torch_engine(model, "cpu", Precision.F32).infer(BATCH)
+    engine = make_torch_engine(model, device, precision)
 
     first = engine.infer(BATCH)
     engine.infer(BATCH * 2)
 
     np.testing.assert_allclose(first, exact, atol=tolerance)
     assert np.array_equal(engine.infer(BATCH), first)
-    assert np.array_equal(make_gpu_engine(model, precision).infer(BATCH), first)
+    assert np.array_equal(make_torch_engine(model, device, precision).infer(BATCH), first)
 
 
-def test_by_default_a_gpu_uses_f16_and_batches(model: ModelPackage) -> None:
-    engine = make_gpu_engine(model, Precision.AUTO)
+def test_by_default_a_gpu_uses_f16_and_batches(model: ModelPackage, cuda: str) -> None:
+    engine = make_torch_engine(model, cuda, Precision.AUTO)
 
     assert (engine.precision, engine.batch) == ("f16", 4)
 
 
 @pytest.mark.parametrize("uses_own_stream", [False, True])
-def test_a_cupy_array_gives_a_cupy_array_with_the_same_bytes(model: ModelPackage, uses_own_stream: bool) -> None:
+def test_a_cupy_array_gives_a_cupy_array_with_the_same_bytes(
+    model: ModelPackage, cuda: str, uses_own_stream: bool
+) -> None:
     cupy = pytest.importorskip("cupy")
-    engine = make_gpu_engine(model, Precision.F16)
+    engine = make_torch_engine(model, cuda, Precision.F16)
     expected = engine.infer(BATCH)
     stream = cupy.cuda.Stream(non_blocking=True) if uses_own_stream else cupy.cuda.Stream.null
 
@@ -73,9 +72,9 @@ def test_a_cupy_array_gives_a_cupy_array_with_the_same_bytes(model: ModelPackage
     assert all(np.array_equal(cupy.asnumpy(logits), expected) for logits in results)
 
 
-def test_the_memory_of_a_cupy_array_is_not_copied(model: ModelPackage) -> None:
+def test_the_memory_of_a_cupy_array_is_not_copied(model: ModelPackage, cuda: str) -> None:
     cupy = pytest.importorskip("cupy")
-    engine = make_gpu_engine(model, Precision.F32)
+    engine = make_torch_engine(model, cuda, Precision.F32)
     addresses: list[int] = []
     network = engine._network
     engine._network = lambda windows: addresses.append(windows.data_ptr()) or network(windows)
@@ -88,27 +87,27 @@ def test_the_memory_of_a_cupy_array_is_not_copied(model: ModelPackage) -> None:
 
 @pytest.mark.parametrize(("precision", "tolerance"), [(Precision.F32, 1e-4), (Precision.F16, 2e-2)])
 def test_the_logits_of_tensorrt_are_close_to_the_cpu_and_reproducible_with_the_cache(
-    model: ModelPackage, tmp_path: Path, precision: Precision, tolerance: float
+    model: ModelPackage, cuda: str, tmp_path: Path, precision: Precision, tolerance: float
 ) -> None:
     pytest.importorskip("tensorrt")
     pytest.importorskip("onnxscript")
-    exact = make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32)).infer(BATCH)
-    engine = make_engine(model, RuntimeSettings(Runtime.TENSORRT, "cuda", precision, tmp_path))
+    exact = make_torch_engine(model, "cpu", Precision.F32).infer(BATCH)
+    engine = make_engine(model, RuntimeSettings(Runtime.TENSORRT, cuda, precision, tmp_path))
 
     first = engine.infer(BATCH)
 
     np.testing.assert_allclose(first, exact, atol=tolerance)
     assert np.array_equal(engine.infer(BATCH), first)
-    reloaded = make_engine(model, RuntimeSettings(Runtime.TENSORRT, "cuda", precision, tmp_path))
+    reloaded = make_engine(model, RuntimeSettings(Runtime.TENSORRT, cuda, precision, tmp_path))
     assert reloaded.describe() == engine.describe()
     assert np.array_equal(reloaded.infer(BATCH), first)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [(Precision.F32, 1e-4), (Precision.F16, 2e-2)])
 def test_half_the_batch_size_gives_almost_the_same_logits(
-    model: ModelPackage, precision: Precision, tolerance: float
+    model: ModelPackage, cuda: str, precision: Precision, tolerance: float
 ) -> None:
-    engine = make_gpu_engine(model, precision)
+    engine = make_torch_engine(model, cuda, precision)
     half = engine.with_half_batch()
 
     assert (engine.batch, half.batch) == (4, 2)

@@ -1,0 +1,1 @@
+"""Checks, measures and trains on a machine with a GPU: docs/developers/gpu.md."""

@@ -1,0 +1,146 @@
+"""Trains on a GPU until a time limit, and continues where the last run ended.
+
+Only averaged weights in f16 and counters are kept: an optimizer finds its state again within some steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from ignite.engine import Events
+from monai.engines import SupervisedTrainer
+
+from clickseg.core.machine import processor_count
+from clickseg.training.cases import GridCase
+from clickseg.training.checkpoint import TrainingState
+from clickseg.training.network import make_network
+from clickseg.training.processes import Processes
+from clickseg.training.trainer import Hooks, make_run, run_epochs
+from scripts.gpu.cases import CASES_FOLDER, read_cases
+from scripts.gpu.results import Row, StageOptions, read_rows, write_rows
+from scripts.gpu.training_plan import MODALITY, PRETRAINED, Part, remaining_parts, trained_seconds
+from scripts.gpu.utilization import measure_load
+from scripts.gpu.weights import WEIGHTS_FOLDER, SavedRun, load_run, save_run
+
+RESULT = "train.json"
+
+_MIN_SECONDS = 15.0
+"""A part is not started for less time: its worker processes need some seconds to start."""
+
+_MARGIN_S = 5.0
+"""The time that is left for the last epoch and for saving."""
+
+_SAVE_INTERVAL_S = 20.0
+
+
+class TimedHooks(Hooks):
+    """Ends a run at a time, and saves its weights at regular intervals."""
+
+    def __init__(self, path: Path, seconds: float, before: SavedRun | None) -> None:
+        self._path, self._start, self._seconds = path, time.monotonic(), seconds
+        self._seconds_before = before.seconds if before else 0.0
+        self._last_save = self._start
+        self._losses: list[float] = []
+        self.iterations, self.wait_s, self.loss = 0, 0.0, float("nan")
+
+    def attach(self, trainer: SupervisedTrainer) -> None:
+        """Measures how long the trainer waits for samples."""
+
+        def begin() -> None:
+            self._wait_start = time.monotonic()
+
+        def end() -> None:
+            self.wait_s += time.monotonic() - self._wait_start
+
+        trainer.add_event_handler(Events.GET_BATCH_STARTED, begin)
+        trainer.add_event_handler(Events.GET_BATCH_COMPLETED, end)
+
+    @property
+    def elapsed_s(self) -> float:
+        """The time since the start of the run."""
+        return time.monotonic() - self._start
+
+    def after_batch(self, engine: SupervisedTrainer) -> None:
+        """Records the loss of a batch."""
+        self._losses.append(engine.state.output["loss"])
+        self.iterations += 1
+
+    def after_epoch(self, engine: SupervisedTrainer, state: TrainingState) -> None:
+        """Saves the weights if the last time is long ago, and ends the run at its time."""
+        self.loss, self._losses = sum(self._losses) / len(self._losses), []
+        is_over = self.elapsed_s >= self._seconds
+        if is_over or time.monotonic() - self._last_save > _SAVE_INTERVAL_S:
+            save_run(
+                state.final_network, engine.state.epoch, self._seconds_before + self.elapsed_s, self.loss, self._path
+            )
+            self._last_save = time.monotonic()
+        if is_over:
+            engine.terminate()
+
+
+def train_part(part: Part, seconds: float, cases: Sequence[GridCase], folders: tuple[Path, Path], *, dry: bool) -> Row:
+    """Trains a part, from its saved weights or from those of the first part.
+
+    Args:
+        part: The part.
+        seconds: The time limit.
+        cases: The training cases.
+        folders: The folder of the weights of earlier runs, and the folder for the new weights.
+        dry: Whether a tiny network is trained on the CPU.
+
+    Returns:
+        The figures of the result file.
+    """
+    saved, output = folders
+    device = "cpu" if dry else "cuda"
+    config = part.make_config(0 if dry else processor_count(), dry=dry)
+    processes = Processes(0, 1, torch.device(device))
+    before = load_run(saved / part.file_name)
+    network = make_network(config, output, processes)
+    for start in (before, *(load_run(folder / f"{PRETRAINED}.pt") for folder in (output, saved))):
+        if start is not None:
+            start.load_into(network)
+            break
+    hooks = TimedHooks(output / part.file_name, seconds, before)
+    run = make_run(config, network, cases, output, processes, hooks)
+    hooks.attach(run.trainer)
+    run.trainer.state.epoch = before.epoch if before else 0
+    run.trainer.state.iteration = run.trainer.state.epoch * config.steps_per_epoch
+    with measure_load(device) as load:
+        run_epochs(run, config)
+    return {
+        "part": part.name,
+        "s": round(hooks.elapsed_s, 1),
+        "s in all": round(hooks.elapsed_s + (before.seconds if before else 0), 1),
+        "epoch": run.trainer.state.epoch,
+        "loss": round(hooks.loss, 4),
+        "batches per s": round(hooks.iterations / hooks.elapsed_s, 2),
+        "waiting for samples %": round(100 * hooks.wait_s / hooks.elapsed_s),
+        "GPU utilization %": round(load.mean_utilization),
+        "peak GPU GB": round(load.peak_gb, 1),
+    }
+
+
+def run(options: StageOptions) -> None:
+    """Trains the parts of the plan, in order, until the time limit."""
+    start = time.monotonic()
+    saved = options.pack / WEIGHTS_FOLDER
+    rows = read_rows(saved / RESULT)
+    for part, missing in remaining_parts(trained_seconds(rows)):
+        left = options.seconds - (time.monotonic() - start)
+        if left < _MIN_SECONDS and not options.dry:
+            break
+        seconds = 0.0 if options.dry else min(missing, left - _MARGIN_S)
+        row = train_part(part, seconds, _training_cases(part, options), (saved, options.output), dry=options.dry)
+        rows = [*(other for other in rows if other["part"] != part.name), row]
+        write_rows(options.output / RESULT, rows)
+
+
+def _training_cases(part: Part, options: StageOptions) -> list[GridCase]:
+    if part.is_synthetic:
+        return []
+    packed = read_cases(options.pack / CASES_FOLDER, MODALITY)
+    return [case.case for case in packed if case.fold != part.held_out_fold]
