@@ -53,5 +53,8 @@ def first_line(error: BaseException) -> str:
 
 
 def escape_unprintable(text: str) -> str:
-    """Escapes characters that are not printable: text from files and attributes may contain terminal commands."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """Escapes characters that are not printable: text from files and attributes may contain terminal commands.
+
+    File names are those of ``report.json`` in every locale.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escape_surrogates(text))

@@ -91,6 +91,25 @@ def test_a_fiducial_table_in_another_encoding_is_read_with_a_warning(
     assert "F.fcsv: expected UTF-8 or UTF-16 text: other characters are replaced" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"version": 1,\n "clicks": [],}', 2),
+        ('// my clicks\n{"version": 1, "clicks": []}', 1),
+        ('{"version": 1,\n "clicks": [{"label": "a", "position_mm": [34,0.5.1, 2]}]}', 2),
+    ],
+)
+def test_an_error_in_the_syntax_of_json_is_reported_with_its_line_and_a_hint(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    (tmp_path / "clicks.json").write_text(text)
+
+    with pytest.raises(ClickError, match=f"clicks.json: not JSON: .*line {line} column") as caught:
+        read_clicks(tmp_path / "clicks.json")
+
+    assert caught.value.hint == "JSON has no comments, no comma after the last value, and a decimal point in numbers"
+
+
 @pytest.mark.parametrize("key", ["label", "polarity"])
 def test_half_of_a_surrogate_pair_is_an_error(tmp_path: Path, key: str) -> None:
     point = {"label": "a", "polarity": "foreground", "position_mm": [1, 2, 3]} | {key: "\ud800"}
