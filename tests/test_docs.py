@@ -46,6 +46,12 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
 
 
 @every_page
+def test_the_tests_that_a_page_names_exist(page: Path) -> None:
+    for name, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert f"def {test}(" in text(name), test
+
+
+@every_page
 def test_a_page_has_one_title_and_is_in_the_index(page: Path) -> None:
     prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     index = REPOSITORY / "docs/index.md"
