@@ -17,7 +17,8 @@ import pytest
 from pydicom.datadict import keyword_dict
 
 from clickseg import __version__
-from clickseg.cli.parser import OPTIONS, parse_arguments
+from clickseg.cli.parser import parse_arguments
+from clickseg.cli.run_options import OPTIONS
 from clickseg.clicks.formats.clicks_json import parse_clicks_json
 from clickseg.clicks.formats.slicer import slicer_markups_json
 from clickseg.core.options import environment_variable
