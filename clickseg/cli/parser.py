@@ -240,6 +240,10 @@ def _add_refine(parser: argparse.ArgumentParser) -> None:
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=_parse_path, metavar="DIR", help=_DICOM_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    _add_repair(parser)
+
+
+def _add_repair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair", action="append", default=[], metavar="REPAIR", help=f"repair to try; can be repeated: {_REPAIRS}"
     )
@@ -255,6 +259,7 @@ def _add_clicks(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder with the DICOM series of the clicks: checks positions, and converts from and to voxel indices",
     )
+    _add_repair(parser)
     parser.add_argument(
         "--to",
         metavar="FORMAT",
