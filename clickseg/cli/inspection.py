@@ -58,9 +58,7 @@ class SeriesRow:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     scan_result = scan(arguments.input)
-    rows = inspect_series(
-        scan_result, Repairs.parse([repair.strip() for value in arguments.repair for repair in value.split(",")])
-    )
+    rows = inspect_series(scan_result, Repairs.parse_options(arguments.repair))
     print_lines(
         to_json(json_report(scan_result, rows)).splitlines() if arguments.json else text_report(scan_result, rows)
     )

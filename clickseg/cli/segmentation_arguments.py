@@ -19,9 +19,7 @@ def add_inspect(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``clickseg inspect``."""
     parser.add_argument("input", type=parse_path, metavar="DIR", help=_DICOM_HELP)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument(
-        "--repair", action="append", default=[], metavar="REPAIR", help=f"repair to try; can be repeated: {REPAIRS}"
-    )
+    _add_repair(parser)
 
 
 def add_segment(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +73,7 @@ def add_clicks(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder with the DICOM series of the clicks: checks positions, and converts from and to voxel indices",
     )
+    _add_repair(parser)
     parser.add_argument(
         "--to",
         metavar="FORMAT",
@@ -104,3 +103,9 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
     )
     add_models_option(parser)
     parser.add_argument("--study-only", action="store_true", help="create the study without segmenting it")
+
+
+def _add_repair(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--repair", action="append", default=[], metavar="REPAIR", help=f"repair to try; can be repeated: {REPAIRS}"
+    )
