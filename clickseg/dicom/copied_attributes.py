@@ -15,7 +15,7 @@ from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 from pydicom.tag import BaseTag
 from pydicom.valuerep import DA, DT, TM, validate_value
 
-from clickseg.dicom.attribute_types import SequencePath, attribute_types, is_empty
+from clickseg.dicom.attribute_types import attribute_types, is_empty, item_attribute_types
 from clickseg.dicom.character_sets import FREE_TEXT_VRS, are_characters_valid, character_codecs
 from clickseg.dicom.part10 import READ_ERRORS
 
@@ -69,18 +69,18 @@ def _has_valid_structure(element: DataElement, codecs: Sequence[str]) -> bool:
     if kind is None:
         return True
     if isinstance(element.value, DicomSequence):
-        return _are_items_valid(element.value, (element.keyword,), codecs)
+        return _are_items_valid(element, codecs)
     return kind == "2" or element.VM <= 1 or dictionary_VM(element.tag) != "1"
 
 
-def _are_items_valid(items: DicomSequence, path: SequencePath, codecs: Sequence[str]) -> bool:
-    copies = deepcopy(items)  # decoding would change items that are shared with the source
-    return all(_is_item_valid(item, path, codecs) for item in copies)
+def _are_items_valid(sequence: DataElement, codecs: Sequence[str]) -> bool:
+    items = deepcopy(sequence.value)  # decoding would change items that are shared with the source
+    types = item_attribute_types(sequence.keyword)
+    return all(_is_item_valid(item, types, codecs) for item in items)
 
 
-def _is_item_valid(item: Dataset, path: SequencePath, codecs: Sequence[str]) -> bool:
+def _is_item_valid(item: Dataset, types: Mapping[str, str], codecs: Sequence[str]) -> bool:
     """Whether an item has its required attributes, and all its values are valid."""
-    types = attribute_types(path)
     values = {element.keyword for element in item if not is_empty(element)}
     required = {keyword for keyword, kind in types.items() if kind == "1"}
     if "CodeMeaning" in required and not values.isdisjoint(_CODE_VALUES[:2]):
@@ -92,14 +92,14 @@ def _is_item_valid(item: Dataset, path: SequencePath, codecs: Sequence[str]) -> 
     if "CodeMeaning" in required and values.isdisjoint(_CODE_VALUES):
         return False
     return all(
-        types.get(element.keyword) != "1C" if is_empty(element) else _is_nested_value_valid(element, path, codecs)
+        types.get(element.keyword) != "1C" if is_empty(element) else _is_nested_value_valid(element, codecs)
         for element in item
     )
 
 
-def _is_nested_value_valid(element: DataElement, path: SequencePath, codecs: Sequence[str]) -> bool:
+def _is_nested_value_valid(element: DataElement, codecs: Sequence[str]) -> bool:
     if isinstance(element.value, DicomSequence):
-        return _are_items_valid(element.value, (*path, element.keyword), codecs)
+        return _are_items_valid(element, codecs)
     if element.VR == "UI":
         validate_value("UI", str(element.value), RAISE)
     return _is_valid(element, codecs)

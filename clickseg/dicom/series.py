@@ -39,7 +39,7 @@ class Repairs:
         frame_of_reference: Create a Frame of Reference UID from the Series Instance UID if a series has none.
         gantry_tilt: Shift the slices of a series with gantry tilt onto an upright grid, and repeat them on a uniform
             grid if slices are missing or unevenly spaced.
-        incomplete: Continue without slices whose files have no content.
+        incomplete: Continue without slices whose files have no DICOM content.
         resample: Interpolate linearly onto a uniform grid if slices are missing or unevenly spaced.
         volume: The volume to use, from 1, if a series contains several volumes (time points, b-values, echoes).
     """
@@ -62,6 +62,15 @@ class Repairs:
         for name in names:
             repairs = repairs._add(name.strip())
         return repairs
+
+    @classmethod
+    def parse_options(cls, values: Iterable[str]) -> Repairs:
+        """Parses the values of repeated options, each with one name or several names that are separated by commas.
+
+        Raises:
+            UsageError: A name is unknown.
+        """
+        return cls.parse(name for value in values for name in value.split(","))
 
     def _add(self, name: str) -> Repairs:
         key, _, value = name.partition("=")
@@ -189,10 +198,10 @@ def leave_out_files_without_content(files: SeriesFiles, scan_result: Scan, repai
     Args:
         files: The instances of the series.
         scan_result: The scan that contains the series.
-        repairs: The repairs that the user allows: ``incomplete`` leaves out slices without content.
+        repairs: The repairs that the user allows: ``incomplete`` leaves out slices without DICOM content.
 
     Raises:
-        SeriesError: Files without content are named like the slices, and the repair was not requested.
+        SeriesError: Files without DICOM content are named like the slices, and the repair was not requested.
     """
     slices = [instance.name for instance in files.instances]
     states = find_files_without_content(scan_result.folder, slices, scan_result.unread_files)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clickseg.batch.settings import RunSettings, read_settings
-from clickseg.cli.parser import OPTIONS
+from clickseg.cli.run_options import OPTIONS
 from clickseg.core.clock import read_clock
 from clickseg.core.errors import UsageError
 from clickseg.core.memory import Memory

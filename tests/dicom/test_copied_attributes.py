@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from highdicom._standard_utils import get_module_attribute_map
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from clickseg.dicom.attribute_types import attribute_types
+from clickseg.dicom.attribute_types import attribute_types, item_attribute_types
 from clickseg.results.identity import encode_dicom
 from tests.helpers import phantoms
 from tests.helpers.dicom_files import make_dataset
@@ -42,6 +43,24 @@ def make_valid_results(folder: Path, edit: Edit, dciodvfy: str) -> list[Dataset]
     _, paths = make_files(folder, edit)
     assert [error for path in paths for error in dciodvfy_errors(path, dciodvfy)] == []
     return [dcmread(path) for path in paths]
+
+
+MODULES = ("patient", "clinical-trial-subject", "general-study", "patient-study", "clinical-trial-study")
+
+
+def test_the_types_of_the_attributes_are_those_of_highdicom() -> None:
+    modules = get_module_attribute_map()
+    rows = [row for module in MODULES for row in modules[module]]
+    paths = {tuple(row["path"]) for row in rows}
+    expected = {path: {row["keyword"]: row["type"] for row in rows if tuple(row["path"]) == path} for path in paths}
+
+    types = {path: dict(item_attribute_types(path[-1]) if path else attribute_types()) for path in paths}
+
+    for path in paths:
+        if path[-1:] == ("EquivalentCodeSequence",):
+            del types[path]["EquivalentCodeSequence"]  # highdicom ends the recursion of the macro
+    assert types == expected
+    assert len(paths) == 103
 
 
 @pytest.mark.parametrize("keyword", ROOT_KEYWORDS)

@@ -130,6 +130,40 @@ def test_three_interleaved_volumes_are_found(tmp_path: Path) -> None:
         phantoms.read_geometry(phantoms.save(tmp_path, datasets))
 
 
+@pytest.mark.parametrize("sizes", [(2, 2), (2, 3), (3, 2), (5, 2), (10, 1)])
+@pytest.mark.parametrize("distance_mm", [4, 1.5])
+def test_volumes_of_few_slices_are_found(tmp_path: Path, sizes: tuple[int, int], distance_mm: float) -> None:
+    first = set_attributes(make_slices(8.0 * np.arange(sizes[0]), 10), EchoTime="15")
+    second = set_attributes(make_slices(distance_mm + 8.0 * np.arange(sizes[1]), 20), EchoTime="30")
+    folder = phantoms.save(tmp_path, [*first, *second])
+
+    for repairs in ((), ("resample",)):
+        with pytest.raises(SeriesError, match=r"2 volumes in one series \(EchoTime: 15.*, 30.*\)") as caught:
+            phantoms.read_geometry(folder, *repairs)
+        assert caught.value.hint == "--repair volume=N uses the N-th of 2 volumes"
+    assert np.unique(phantoms.read(folder, "volume=1").volume.array).tolist() == [10]
+
+
+@pytest.mark.parametrize("order", ["AB", "ABA", "AAB", "AABB", "ABBA", "ABAA", "AAABB", "ABABCC", "ABCABCDD"])
+def test_few_slices_with_another_parameter_that_are_not_two_stacks_are_one_volume(tmp_path: Path, order: str) -> None:
+    datasets = make_slices(4.0 * np.arange(len(order)), 10)
+    for dataset, group in zip(datasets, order, strict=True):
+        dataset.InversionTime = str(250 + 10 * "ABCD".index(group))
+
+    assert len(phantoms.read_geometry(phantoms.save(tmp_path, datasets)).stack.planes) == len(order)
+
+
+@pytest.mark.parametrize("distance_mm", [4, 1.2])
+def test_an_interleaved_volume_with_missing_slices_is_not_mixed_with_the_other(
+    tmp_path: Path, distance_mm: float
+) -> None:
+    complete = set_attributes(make_slices(8.0 * np.arange(10), 10), ConvolutionKernel="B30f")
+    gaps = set_attributes(make_slices(distance_mm + 8.0 * np.array([0, 2, 3, 5, 6, 9]), 20), ConvolutionKernel="B70f")
+
+    with pytest.raises(SeriesError, match=r"2 volumes in one series \(ConvolutionKernel: B30f, B70f\)"):
+        phantoms.read_geometry(phantoms.save(tmp_path, [*complete, *gaps]), "resample")
+
+
 def test_numbers_of_volumes_are_compared_exactly(tmp_path: Path) -> None:
     first = set_attributes(make_slices(8.0 * np.arange(6), 10), TemporalPositionIdentifier=200)
     second = set_attributes(make_slices(4 + 8.0 * np.arange(6), 20), TemporalPositionIdentifier=201)
