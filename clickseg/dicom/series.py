@@ -14,7 +14,7 @@ from clickseg.core.text import format_count, join_names
 from clickseg.dicom.checks import check_attributes, check_not_concatenated, check_uids, common_size
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES, SINGLE_FRAME_SOP_CLASSES, content_uid
 from clickseg.dicom.files import Scan
-from clickseg.dicom.image_types import find_other_images
+from clickseg.dicom.image_types import OtherImages, find_images_without_slice_geometry, find_other_images
 from clickseg.dicom.incomplete import find_files_without_content, format_files
 from clickseg.dicom.mosaic import check_no_mosaics
 from clickseg.dicom.multi_volume import choose_volume, has_coinciding_volumes
@@ -249,6 +249,7 @@ def check_series(files: SeriesFiles, repairs: Repairs) -> SeriesGeometry:
     check_no_mosaics(files.instances)
     files = _repair_frame_of_reference(_drop_localizers(files, repairs), repairs)
     check_attributes(files.instances)
+    files = _drop_images_without_slice_geometry(files, repairs)
     check_not_concatenated(files.instances)
     check_uids(files.instances)
     rows, columns = common_size(files.instances)
@@ -325,18 +326,33 @@ def _drop_localizers(files: SeriesFiles, repairs: Repairs) -> SeriesFiles:
     return SeriesFiles(kept, (), files.applied_repairs).with_repair(f"excluded {summary}")
 
 
+def _drop_images_without_slice_geometry(files: SeriesFiles, repairs: Repairs) -> SeriesFiles:
+    """Excludes images that cannot be slices if the repair is requested; otherwise rejects the series."""
+    others = find_images_without_slice_geometry(files.instances)
+    if others is None:
+        return files
+    _check_may_drop(others, repairs)
+    kept = tuple(instance for instance in files.instances if not others.contains(instance))
+    return replace(files, instances=kept).with_repair(f"excluded {others}")
+
+
 def _drop_other_images(files: SeriesFiles, planes: list[Plane], repairs: Repairs) -> tuple[SeriesFiles, list[Plane]]:
     """Excludes projections and reformats from the planes if the repair is requested; otherwise rejects the series."""
     others = find_other_images(planes)
     if others is None or has_coinciding_volumes(planes):
         return files, planes
+    _check_may_drop(others, repairs)
+    kept = [plane for plane in planes if not others.contains(plane)]
+    instances = {id(plane.instance): plane.instance for plane in kept}
+    return replace(files, instances=tuple(instances.values())).with_repair(f"excluded {others}"), kept
+
+
+def _check_may_drop(others: OtherImages, repairs: Repairs) -> None:
     if not repairs.drop_localizers:
         raise SeriesError(
             f"the series contains {others}: expected {others.expected} as in the slices of the volume",
             hint="--repair drop-localizers excludes these images",
         )
-    kept = [plane for plane in planes if all(plane is not other for other in others.planes)]
-    return files.with_repair(f"excluded {others}"), kept
 
 
 def _check_voxel_count(stack: Stack) -> None:
