@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from clickseg.core.text import format_count
+from clickseg.dicom.aligned_planes import are_parallel
 from clickseg.dicom.image_kind import ImageKind, format_image_type, read_kinds
 from clickseg.dicom.interleaved import are_within_steps
 from clickseg.dicom.part10 import READ_ERRORS, Instance
 from clickseg.dicom.planes import Plane
-from clickseg.dicom.stack import are_parallel
 
 _LARGEST_FRACTION = 0.25
 """The largest group of appended images, as a fraction of the slices; a larger group is a part of the volume."""

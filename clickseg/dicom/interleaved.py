@@ -9,10 +9,10 @@ from itertools import combinations
 import numpy as np
 
 from clickseg.core.arrays import FloatArray, Mask
+from clickseg.dicom.aligned_planes import SAME_POSITION_MM, are_parallel, offsets_mm
 from clickseg.dicom.plane_values import read_plane_values
 from clickseg.dicom.planes import Plane
 from clickseg.dicom.private_b_value import read_private_b_values
-from clickseg.dicom.stack import SAME_POSITION_MM, are_parallel, offsets_mm
 
 ACQUISITION_KEYWORDS = (
     "TemporalPositionIdentifier",
