@@ -23,7 +23,7 @@ from clickseg.clicks.formats.clicks_json import parse_clicks_json
 from clickseg.clicks.formats.slicer import slicer_markups_json
 from clickseg.core.options import environment_variable
 from clickseg.datasets.phantom import write_study
-from clickseg.dicom.series import REPAIR_NAMES
+from clickseg.dicom.repairs import REPAIR_NAMES
 from clickseg.models.spec import AlternativeSpec, InputSpec, ModelSpec
 from tests.helpers import runs
 from tests.helpers.doc_examples import PAGES, code_blocks, console_examples, every_page

@@ -24,7 +24,9 @@ from clickseg.core.files import write_bytes
 from clickseg.core.options import parse_choice
 from clickseg.dicom.files import scan
 from clickseg.dicom.other_formats import no_dicom_error
-from clickseg.dicom.series import Repairs, SeriesGeometry, check_all_series, format_series_list
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import SeriesGeometry, check_all_series
+from clickseg.dicom.series_files import format_series_list
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.inference.click_binding import check_inside
 from clickseg.results.structured_report import make_click_report

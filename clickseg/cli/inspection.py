@@ -13,14 +13,9 @@ from clickseg.core.text import format_count
 from clickseg.dicom.files import LINK_REASON, Scan, scan
 from clickseg.dicom.other_formats import no_dicom_error
 from clickseg.dicom.part10 import Damage
-from clickseg.dicom.series import (
-    Repairs,
-    SeriesFiles,
-    check_series,
-    find_split_volumes,
-    group_by_series,
-    leave_out_files_without_content,
-)
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import check_series, find_split_volumes, leave_out_files_without_content
+from clickseg.dicom.series_files import SeriesFiles, group_by_series
 from clickseg.dicom.values import determine_quantity
 
 

@@ -9,13 +9,15 @@ from itertools import combinations
 import numpy as np
 
 from clickseg.core.arrays import FloatArray, Mask
+from clickseg.dicom.aligned_planes import SAME_POSITION_MM, are_parallel, offsets_mm
 from clickseg.dicom.plane_values import read_plane_values
 from clickseg.dicom.planes import Plane
-from clickseg.dicom.stack import SAME_POSITION_MM, are_parallel, offsets_mm
+from clickseg.dicom.private_b_value import read_private_b_values
 
 ACQUISITION_KEYWORDS = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
+    "TemporalPositionTimeOffset",
     "DiffusionBValue",
     "EchoTime",
     "EffectiveEchoTime",
@@ -25,14 +27,26 @@ ACQUISITION_KEYWORDS = (
     "RepetitionTime",
     "FlipAngle",
     "ContrastBolusAgent",
+    "ContrastBolusAgentNumber",
+    "ContrastBolusAgentAdministered",
+    "ContrastBolusAgentPhase",
     "ConvolutionKernel",
+    "ConvolutionKernelGroup",
     "SliceThickness",
     "ImageType",
     "FrameType",
+    "ComplexImageComponent",
+    "StackID",
 )
 """Attributes whose value is the same in all slices of a volume, if neighbouring slices can be compared."""
 
-_NUMBERING_KEYWORDS = ("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers")
+_NUMBERING_KEYWORDS = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "EchoNumbers",
+    "ContrastBolusAgentNumber",
+    "StackID",
+)
 """Attributes that number the volumes, without rounding errors."""
 
 _SAME_NUMBER = 0.01
@@ -71,9 +85,11 @@ def split_interleaved(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[tu
     if len(planes) < 4 or not are_parallel(planes):
         return (), whole
     offsets = offsets_mm(planes)
+    values = read_plane_values(planes, ACQUISITION_KEYWORDS)
+    if not any(values["DiffusionBValue"]):
+        values["DiffusionBValue"] = read_private_b_values(planes)
     labels = {
-        keyword: texts if keyword in _NUMBERING_KEYWORDS else _merge_equal(texts)
-        for keyword, texts in read_plane_values(planes, ACQUISITION_KEYWORDS).items()
+        keyword: texts if keyword in _NUMBERING_KEYWORDS else _merge_equal(texts) for keyword, texts in values.items()
     }
     keywords = tuple(keyword for keyword, values in labels.items() if _separates_volumes(values, offsets))
     if not keywords:

@@ -11,7 +11,9 @@ from clickseg.core.errors import InputError
 from clickseg.core.text import format_count
 from clickseg.dicom.files import Scan, scan
 from clickseg.dicom.other_formats import no_dicom_error
-from clickseg.dicom.series import RejectedSeries, Repairs, SeriesGeometry, check_all_series, format_series_list
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import RejectedSeries, SeriesGeometry, check_all_series
+from clickseg.dicom.series_files import format_series_list
 from clickseg.dicom.volume import SeriesVolume, load_volume
 
 logger = logging.getLogger(__name__)

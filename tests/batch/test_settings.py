@@ -13,7 +13,7 @@ from clickseg.core.clock import read_clock
 from clickseg.core.errors import UsageError
 from clickseg.core.memory import Memory
 from clickseg.core.options import environment_variable
-from clickseg.dicom.series import Repairs
+from clickseg.dicom.repairs import Repairs
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.results.segmentation import SegmentationType

@@ -13,7 +13,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from clickseg.core.errors import PixelDataError, SeriesError, SuvError
 from clickseg.datasets.phantom import suv_to_bq_per_ml
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import group_by_series
+from clickseg.dicom.series_files import group_by_series
 from tests.helpers import phantoms
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # highdicom's legacy converter

@@ -13,7 +13,8 @@ from clickseg.cli.inspection import inspect_series
 from clickseg.core.errors import InputError, SeriesError
 from clickseg.dicom.files import scan
 from clickseg.dicom.read import read_series
-from clickseg.dicom.series import Repairs, SeriesGeometry, check_all_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import SeriesGeometry, check_all_series
 from tests.helpers import phantoms
 from tests.helpers.dicom_files import write_named
 

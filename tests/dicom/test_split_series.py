@@ -14,7 +14,8 @@ from clickseg.cli.inspection import inspect_series
 from clickseg.core.errors import SeriesError
 from clickseg.dicom.files import scan
 from clickseg.dicom.read import read_series
-from clickseg.dicom.series import Repairs, check_all_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import check_all_series
 from tests.helpers import phantoms
 
 MESSAGE = r"SeriesInstanceUID \(0020,000E\): 7 images that could be the slices of one volume, .* 7 different values"
