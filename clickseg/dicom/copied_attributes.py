@@ -26,6 +26,17 @@ _COPIED_GROUPS = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
 _COPIED_KEYWORDS = ("DeviceSerialNumber", "PositionReferenceIndicator", "SeriesNumber", "SoftwareVersions", "StudyID")
 _TEXT_VRS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
 _DATE_TIME_PARSERS: Mapping[str, Callable[[str], object]] = {"DA": DA, "DT": DT, "TM": TM}
+_ENUMERATED_VALUES: Mapping[str, tuple[object, ...]] = {
+    "ConsentForDistributionFlag": ("NO", "YES", "WITHDRAWN"),
+    "PatientIdentityRemoved": ("YES", "NO"),
+    "PatientSex": ("M", "F", "O"),
+    "PatientSexNeutered": ("ALTERED", "UNALTERED"),
+    "PregnancyStatus": (1, 2, 3, 4),
+    "QualityControlSubject": ("YES", "NO"),
+    "SmokingStatus": ("YES", "NO", "UNKNOWN"),
+}
+"""The only values of an attribute that PS3.3 allows (C.7.1, C.7.2)."""
+
 _CODE_VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
 
 
@@ -51,8 +62,10 @@ def _is_valid(element: DataElement, codecs: Sequence[str]) -> bool:
         return True
     if element.keyword and element.VR not in dictionary_VR(element.tag):
         return False
-    if element.keyword == "PatientSex":
-        return all(value in (None, "", "M", "F", "O") for value in values)
+    if element.keyword == "SpecificCharacterSet":
+        return True  # replaced by a valid one
+    if element.keyword in _ENUMERATED_VALUES:
+        return all(value in (None, "", *_ENUMERATED_VALUES[element.keyword]) for value in values)
     if element.VR in _TEXT_VRS and element.keyword:
         for value in values:
             text = "" if value is None else str(value)
