@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 from pydicom import Dataset
@@ -209,21 +209,17 @@ def _decay_correction(header: Dataset) -> str:
 
 def _seconds_since_injection(header: Dataset, reference_time: datetime) -> float:
     tracer = tracer_item(header)
-    injected = injection_time(header, tracer, reference_time, _half_life(tracer))
+    injected = injection_time(header, tracer, reference_time, half_life_s(tracer))
     return (reference_time - injected).total_seconds()
 
 
 def _injection_warning(header: Dataset) -> str:
     tracer = tracer_item(header)
-    if _decay_correction(header) == "ADMIN" or not is_injection_day_assumed(header, tracer, _half_life(tracer)):
+    if _decay_correction(header) == "ADMIN" or not is_injection_day_assumed(header, tracer, half_life_s(tracer)):
         return ""
     return (
         "RadiopharmaceuticalStartTime (0018,1072) has no day: SUV is computed for an injection on the day of the scan"
     )
-
-
-def _half_life(tracer: Dataset) -> timedelta:
-    return timedelta(seconds=half_life_s(tracer))
 
 
 def _seconds_to_mean_activity(header: Dataset, start: datetime | None) -> float:

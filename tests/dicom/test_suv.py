@@ -245,6 +245,13 @@ def test_a_long_lived_tracer_is_decayed_over_the_days_since_its_injection(
     assert suv_factor(long_lived) == pytest.approx(80000 / (DOSE_BQ * 2 ** (-elapsed_s / LONG_HALF_LIVES_S["Zr-89"])))
 
 
+def test_a_half_life_of_many_years_is_read(long_lived: Dataset) -> None:
+    tracer = long_lived.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadionuclideHalfLife, tracer.RadiopharmaceuticalStartDateTime = "1e20", "20260101080000"
+
+    assert suv_factor(long_lived) == pytest.approx(80000 / DOSE_BQ)
+
+
 def test_an_infusion_over_midnight_began_on_the_day_before_its_end(long_lived: Dataset) -> None:
     tracer = long_lived.RadiopharmaceuticalInformationSequence[0]
     tracer.RadiopharmaceuticalStartTime, tracer.RadiopharmaceuticalStopDateTime = "234000", "20260101001000"
