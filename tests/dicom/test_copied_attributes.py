@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,37 @@ def test_a_sequence_with_an_invalid_item_is_omitted(
 
     for result in make_valid_results(tmp_path, edit, dciodvfy):
         assert keyword not in result
+    assert f"{keyword} of the source is invalid" in caplog.text
+
+
+ISSUER = make_dataset(LocalNamespaceEntityID="a")
+INVALID_STRUCTURES: dict[str, tuple[str, object]] = {
+    "two issuers": ("IssuerOfAdmissionIDSequence", [ISSUER, deepcopy(ISSUER)]),
+    "issuer without ID": ("IssuerOfAdmissionIDSequence", [make_dataset(UniversalEntityIDType="DNS")]),
+    "type without universal ID": (
+        "IssuerOfAdmissionIDSequence",
+        [make_dataset(LocalNamespaceEntityID="a", UniversalEntityIDType="DNS")],
+    ),
+    "empty sequence in an item": (
+        "OtherPatientIDsSequence",
+        [make_dataset(PatientID="a", TypeOfPatientID="TEXT", IssuerOfPatientIDQualifiersSequence=[])],
+    ),
+    "two models": ("ManufacturerModelName", ["a", "b"]),
+    "two positions in place of three": (
+        "GroupOfPatientsIdentificationSequence",
+        [make_dataset(PatientID="a", SubjectRelativePositionInImage=[1, 2])],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INVALID_STRUCTURES)
+def test_an_attribute_with_an_invalid_number_of_values_or_items_is_omitted(
+    tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    keyword, value = INVALID_STRUCTURES[name]
+
+    for result in make_valid_results(tmp_path, lambda dataset: setattr(dataset, keyword, value), dciodvfy):
+        assert result.get(keyword) != value  # the model is that of ClickSeg
     assert f"{keyword} of the source is invalid" in caplog.text
 
 
@@ -298,6 +330,40 @@ def test_a_value_that_is_not_one_of_those_of_the_standard_is_omitted(
     for result in make_valid_results(tmp_path, lambda dataset: setattr(dataset, keyword, value), dciodvfy):
         assert not result.get(keyword)
     assert f"{keyword} of the source is invalid" in caplog.text
+
+
+SPECIMEN = make_dataset(
+    SpecimenIdentifier="S1",
+    SpecimenUID="1.2.3",
+    IssuerOfTheSpecimenIdentifierSequence=[],
+    SpecimenPreparationSequence=[],
+)
+
+
+@pytest.mark.parametrize("missing", ["", "ContainerTypeCodeSequence", "SpecimenDescriptionSequence", "SpecimenUID"])
+def test_a_specimen_is_copied_if_its_description_is_complete(
+    tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture, missing: str
+) -> None:
+    def edit(dataset: Dataset) -> None:
+        dataset.ContainerIdentifier, dataset.ImageCenterPointCoordinatesSequence = "C1", []
+        dataset.IssuerOfTheContainerIdentifierSequence = dataset.ContainerTypeCodeSequence = []
+        dataset.SpecimenDescriptionSequence = [deepcopy(SPECIMEN)]
+        for owner in (dataset, dataset.SpecimenDescriptionSequence[0]):
+            owner.pop(missing, None)
+
+    segmentation, _ = make_valid_results(tmp_path, edit, dciodvfy)
+
+    assert ("ContainerIdentifier" in segmentation) is (not missing)
+    assert ("the description of a specimen in the source is incomplete" in caplog.text) is bool(missing)
+
+
+def test_only_the_first_value_of_a_time_point_of_a_trial_is_copied(tmp_path: Path, dciodvfy: str) -> None:
+    def edit(dataset: Dataset) -> None:
+        dataset.ClinicalTrialSponsorName, dataset.ClinicalTrialProtocolID = "a", "b"
+        dataset.ClinicalTrialSubjectID, dataset.ClinicalTrialTimePointID = "c", ["t1", "t2"]
+
+    for result in make_valid_results(tmp_path, edit, dciodvfy):
+        assert result.ClinicalTrialTimePointID == "t1"
 
 
 @pytest.mark.parametrize(("keyword", "value"), [("PatientID", "1" * 70), ("PatientName", "a" * 70)])
