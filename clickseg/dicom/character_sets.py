@@ -12,8 +12,6 @@ from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR
 from pydicom.valuerep import validate_value
 
-from clickseg.core.text import first_line
-
 FREE_TEXT_VRS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
 """Value representations in the characters of Specific Character Set (PS3.5, 6.1.2.2)."""
 
@@ -99,8 +97,8 @@ def text_problem(header: Dataset, keyword: str) -> str:
         return "contains characters outside its character set, and is copied without a check"
     try:
         validate_value(dictionary_VR(keyword), text, RAISE)
-    except ValueError as error:
-        return f"is invalid, and is copied unchanged: {first_line(error)}"
+    except ValueError:
+        return "is invalid (PS3.5, 6.2), such as too long, and is copied unchanged"
     return ""
 
 
