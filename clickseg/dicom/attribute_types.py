@@ -113,15 +113,15 @@ def unsatisfied_keywords(header: Dataset) -> tuple[str, ...]:
     return tuple(omitted)
 
 
-def missing_type_2_keywords(header: Dataset) -> tuple[str, ...]:
-    """Returns the attributes of type 2 and 2C that a header lacks: of its clinical trial, and of an animal."""
+def required_type_2_keywords(header: Dataset) -> tuple[str, ...]:
+    """Returns the attributes of type 2 and 2C that a header must have: of its clinical trial, and of an animal."""
     required: list[str] = []
     for module in map(_types, (CLINICAL_TRIAL_STUDY, CLINICAL_TRIAL_SUBJECT)):
         if any(keyword in header for keyword in module):
             required += [keyword for keyword, kind in module.items() if kind == "2"]
     if any(header.get(keyword) for keyword in _SPECIES):
         required += _ANIMAL_2C
-    return tuple(keyword for keyword in required if keyword not in header)
+    return tuple(required)
 
 
 def _is_satisfied(keyword: str, values: set[str]) -> bool:

@@ -71,7 +71,12 @@ def _lacks_time_slices(headers: Sequence[Dataset]) -> bool:
     series_type = headers[0].get("SeriesType") or ""
     if "DYNAMIC" not in ([series_type] if isinstance(series_type, str) else series_type):
         return False
-    slices, time_slices = (headers[0].get(keyword) or 0 for keyword in ("NumberOfSlices", "NumberOfTimeSlices"))
+    try:
+        slices, time_slices = (
+            int(headers[0].get(keyword) or 0) for keyword in ("NumberOfSlices", "NumberOfTimeSlices")
+        )
+    except READ_ERRORS:
+        return True
     return len(headers) != slices * time_slices
 
 

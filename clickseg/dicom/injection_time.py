@@ -17,7 +17,7 @@ _DAY = timedelta(days=1)
 _MAX_OVER_MIDNIGHT = timedelta(hours=12)
 
 
-def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime, half_life: timedelta) -> datetime:
+def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime, half_life_s: float) -> datetime:
     """Returns the time at which the tracer was injected.
 
     An injection time without a date has the day of the end of the injection, or of GE's private injection time. Without
@@ -34,7 +34,7 @@ def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime, h
         header: A PET image.
         tracer: The item of Radiopharmaceutical Information Sequence of the image.
         reference_time: The reference time of the image.
-        half_life: The half-life of the tracer.
+        half_life_s: The half-life of the tracer in seconds.
 
     Raises:
         SuvError: The injection time is missing, malformed, later than the reference time, or without its day.
@@ -51,12 +51,16 @@ def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime, h
         )
     since_injection = (reference_time - injected) % _DAY
     is_over_midnight = injected > reference_time
-    if since_injection + _DAY <= MAX_HALF_LIVES * half_life:
+    if (since_injection + _DAY).total_seconds() <= MAX_HALF_LIVES * half_life_s:
         dated = _dated_injection_time(header, tracer)
         if dated is not None:
             return injected + _DAY * round((dated - injected) / _DAY)
         is_too_early = is_over_midnight and since_injection > _MAX_OVER_MIDNIGHT
-        if half_life >= _DAY or is_too_early or _is_study_older(header, reference_time - since_injection):
+        if (
+            half_life_s >= _DAY.total_seconds()
+            or is_too_early
+            or _is_study_older(header, reference_time - since_injection)
+        ):
             raise _unknown_day_error(injected, since_injection)
     if is_over_midnight and since_injection > _MAX_OVER_MIDNIGHT:
         raise SuvError(
@@ -66,12 +70,12 @@ def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime, h
     return reference_time - since_injection
 
 
-def is_injection_day_assumed(header: Dataset, tracer: Dataset, half_life: timedelta) -> bool:
+def is_injection_day_assumed(header: Dataset, tracer: Dataset, half_life_s: float) -> bool:
     """Whether the day of an injection is that of the image only because no attribute contains another."""
     start = tracer.get("RadiopharmaceuticalStartDateTime")
     injected = parse_date_time(header, start, "RadiopharmaceuticalStartDateTime (0018,1078)")
     is_dated = injected is not None or _dated_injection_time(header, tracer) is not None
-    return MAX_HALF_LIVES * half_life >= _DAY and not is_dated
+    return MAX_HALF_LIVES * half_life_s >= _DAY.total_seconds() and not is_dated
 
 
 def _dated_injection_time(header: Dataset, tracer: Dataset) -> datetime | None:

@@ -6,11 +6,10 @@ C.8.9.1: SUVbw = activity concentration * body weight / injected dose, with both
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 from pydicom import Dataset
@@ -26,8 +25,6 @@ from clickseg.dicom.tracer import comparable_value, half_life_s, injected_dose_b
 
 _MAX_WEIGHT_KG = 400
 """Above the load limit of the tables of scanners. A weight in g is above it for every adult."""
-
-logger = logging.getLogger(__name__)
 
 Attributes = Mapping[str, Callable[[Dataset], object]]
 """Attributes that must be equal in all images of a volume, by name and tag, each with a function that reads it."""
@@ -57,10 +54,12 @@ class SuvScaling:
     Attributes:
         factors: For each image, the factor by which its rescaled values are multiplied.
         rule: How the factors were computed, for the report.
+        warning: An assumption of the computation that can be wrong; empty without one.
     """
 
     factors: FloatArray
     rule: str
+    warning: str = ""
 
 
 def compute_suv_scaling(headers: Sequence[Dataset], *, units: str, series_headers: Sequence[Dataset]) -> SuvScaling:
@@ -83,9 +82,9 @@ def compute_suv_scaling(headers: Sequence[Dataset], *, units: str, series_header
         case "GML":
             return SuvScaling(np.ones(len(headers)), "stored as SUVbw")
         case "BQML":
-            return SuvScaling(
-                _activity_factors(headers, series_headers), f"BQML, decay correction {_decay_correction(headers[0])}"
-            )
+            factors = _activity_factors(headers, series_headers)
+            rule = f"BQML, decay correction {_decay_correction(headers[0])}"
+            return SuvScaling(factors, rule, _injection_warning(headers[0]))
         case "CNTS":
             return _scaling_from_counts(headers, series_headers)
         case other:
@@ -137,6 +136,7 @@ def _scaling_from_counts(headers: Sequence[Dataset], series_headers: Sequence[Da
     return SuvScaling(
         becquerel_per_count * _activity_factors(headers, series_headers),
         "counts, by Philips Activity Concentration (7053,1009)",
+        _injection_warning(headers[0]),
     )
 
 
@@ -163,7 +163,6 @@ def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequen
     """Returns the fraction of the dose that remains at the reference time of each image."""
     if _decay_correction(headers[0]) in ("START", "NONE"):
         _check_equal(headers, _DECAY_ATTRIBUTES)
-        _warn_of_injection_day(headers[0])
     match _decay_correction(headers[0]):
         case "ADMIN":
             return np.ones(len(headers))
@@ -210,21 +209,17 @@ def _decay_correction(header: Dataset) -> str:
 
 def _seconds_since_injection(header: Dataset, reference_time: datetime) -> float:
     tracer = tracer_item(header)
-    injected = injection_time(header, tracer, reference_time, _half_life(tracer))
+    injected = injection_time(header, tracer, reference_time, half_life_s(tracer))
     return (reference_time - injected).total_seconds()
 
 
-def _warn_of_injection_day(header: Dataset) -> None:
+def _injection_warning(header: Dataset) -> str:
     tracer = tracer_item(header)
-    if is_injection_day_assumed(header, tracer, _half_life(tracer)):
-        logger.warning(
-            "RadiopharmaceuticalStartTime (0018,1072) has no day: SUV is computed for an injection on the day of the "
-            "scan"
-        )
-
-
-def _half_life(tracer: Dataset) -> timedelta:
-    return timedelta(seconds=half_life_s(tracer))
+    if _decay_correction(header) == "ADMIN" or not is_injection_day_assumed(header, tracer, half_life_s(tracer)):
+        return ""
+    return (
+        "RadiopharmaceuticalStartTime (0018,1072) has no day: SUV is computed for an injection on the day of the scan"
+    )
 
 
 def _seconds_to_mean_activity(header: Dataset, start: datetime | None) -> float:
