@@ -12,7 +12,9 @@ from clickseg.clicks.click import Click, Clicks, Point, Polarity
 from clickseg.core.arrays import FloatArray, Mask
 from clickseg.datasets.rtstruct import rasterize_contours
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Repairs, check_series, group_by_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import check_series
+from clickseg.dicom.series_files import group_by_series
 from clickseg.dicom.volume import SeriesVolume, load_volume
 
 _MIN_DISTANCE_MM = 150.0

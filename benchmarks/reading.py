@@ -23,7 +23,9 @@ from clickseg.core.arrays import Float32Array
 from clickseg.core.label_map import LabelMap
 from clickseg.datasets.phantom import write_series
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Repairs, check_series, group_by_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import check_series
+from clickseg.dicom.series_files import group_by_series
 from clickseg.dicom.volume import load_volume
 from clickseg.models.spec import ModelSpec
 from clickseg.results.identity import Algorithm, Provenance

@@ -17,12 +17,13 @@ import pytest
 from pydicom.datadict import keyword_dict
 
 from clickseg import __version__
-from clickseg.cli.parser import OPTIONS, parse_arguments
+from clickseg.cli.parser import parse_arguments
+from clickseg.cli.run_options import OPTIONS
 from clickseg.clicks.formats.clicks_json import parse_clicks_json
 from clickseg.clicks.formats.slicer import slicer_markups_json
 from clickseg.core.options import environment_variable
 from clickseg.datasets.phantom import write_study
-from clickseg.dicom.series import REPAIR_NAMES
+from clickseg.dicom.repairs import REPAIR_NAMES
 from clickseg.models.spec import AlternativeSpec, InputSpec, ModelSpec
 from tests.helpers import runs
 from tests.helpers.doc_examples import PAGES, code_blocks, console_examples, every_page
@@ -43,6 +44,12 @@ def test_links_lead_to_files(page: Path) -> None:
 def test_files_that_a_page_names_exist(page: Path) -> None:
     for name in re.findall(r"`((?:app|clickseg|operators|scripts|tests)/[\w./-]*)`", page.read_text()):
         assert (REPOSITORY / name).exists(), name
+
+
+@every_page
+def test_the_tests_that_a_page_names_exist(page: Path) -> None:
+    for name, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert f"def {test}(" in text(name), test
 
 
 @every_page

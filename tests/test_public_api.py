@@ -6,11 +6,13 @@ import gc
 import io
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -392,6 +394,32 @@ def test_an_irregular_series_is_rejected_and_a_regular_one_in_the_same_folder_is
     runs.write_input(tmp_path / "more", name="whole")
     assert clickseg.read_series(tmp_path).files.folder == "more/CT"
     assert f"ignored: CT {phantoms.header('CT', 'gap').SeriesInstanceUID} in CT" in logs.text
+
+
+@pytest.mark.parametrize("repair", ["resample", ["resample", "drop-localizers"]])
+def test_a_repaired_series_gives_the_documents_of_the_command(
+    tmp_path: Path, study: Path, model: clickseg.ModelPackage, repair: str | list[str]
+) -> None:
+    gap = shutil.copytree(study / "CT", tmp_path / "gap")
+    sorted(gap.iterdir())[5].unlink()
+    command = ("segment", gap, "-o", tmp_path / "out", "-m", model.path, "--repair", "resample", "--clicks", "none")
+    assert runs.run_clickseg(*command).returncode == 0
+
+    series = clickseg.read_series(gap, repair=repair)
+    result = clickseg.segment(series, clicks=(), model=model)[0]
+
+    assert series.volume.spatial_shape == runs.GEOMETRY.spatial_shape
+    written = {path.read_bytes() for path in (tmp_path / "out").glob("*.dcm")}
+    assert written == {encode_dataset(result.seg), encode_dataset(result.sr)}
+
+
+@pytest.mark.parametrize(
+    ("repair", "message"),
+    [("resampel", "unknown repair 'resampel'"), (["resample", 2], "repair: expected str, got int")],
+)
+def test_an_invalid_repair_is_a_usage_error(study: Path, repair: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        clickseg.read_series(study, repair=repair)
 
 
 def test_one_of_several_volumes_in_a_series_is_selected_by_its_file(tmp_path: Path) -> None:

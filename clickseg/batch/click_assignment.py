@@ -16,7 +16,8 @@ from clickseg.core.errors import ClickError
 from clickseg.core.text import format_count
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.predecessor import Predecessor, is_written_by_clickseg
-from clickseg.dicom.series import SeriesGeometry, format_series_list
+from clickseg.dicom.series import SeriesGeometry
+from clickseg.dicom.series_files import format_series_list
 
 _SR_SOP_CLASSES = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage, ExtensibleSRStorage)
 

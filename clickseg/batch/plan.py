@@ -16,7 +16,8 @@ from clickseg.core.memory import Memory
 from clickseg.dicom.files import scan
 from clickseg.dicom.predecessor import Predecessor
 from clickseg.dicom.read import select_series
-from clickseg.dicom.series import RejectedSeries, SeriesFiles, SeriesGeometry, check_all_series
+from clickseg.dicom.series import RejectedSeries, SeriesGeometry, check_all_series
+from clickseg.dicom.series_files import SeriesFiles
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.models.find import choose_package, find_packages
 from clickseg.models.package import ModelPackage

@@ -21,7 +21,7 @@ from clickseg.core.errors import ClickSegError
 from clickseg.core.machine import peak_memory_bytes
 from clickseg.core.text import format_count
 from clickseg.core.version import __version__
-from clickseg.dicom.series import SeriesFiles
+from clickseg.dicom.series_files import SeriesFiles
 from clickseg.inference.case import CaseResult, WindowSummary
 from clickseg.inference.postprocess import Removal
 from clickseg.results.documents import Documents, Segment

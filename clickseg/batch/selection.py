@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from clickseg.core.errors import ClickSegError, InputError, ModelError
-from clickseg.dicom.series import SeriesFiles, SeriesGeometry, format_series_list, has_required_corrections
+from clickseg.dicom.series import SeriesGeometry, has_required_corrections
+from clickseg.dicom.series_files import SeriesFiles, format_series_list
 from clickseg.models.package import ModelPackage
 
 InputSeries: TypeAlias = tuple[SeriesGeometry, ...]

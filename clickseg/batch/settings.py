@@ -12,7 +12,7 @@ from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.grand_challenge import CoordinateSystem
 from clickseg.core.clock import read_clock
 from clickseg.core.options import option_value, parse_choice, parse_switch
-from clickseg.dicom.series import Repairs
+from clickseg.dicom.repairs import Repairs
 from clickseg.inference.runtime_settings import RuntimeSettings, read_runtime_settings
 from clickseg.models.find import ModelPath, model_paths
 from clickseg.models.package import ModelPackage

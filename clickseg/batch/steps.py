@@ -13,7 +13,7 @@ from clickseg.batch.settings import RunSettings
 from clickseg.core.errors import ClickSegError, unexpected_error
 from clickseg.core.interruption import replace_error_by_interruption
 from clickseg.core.progress import Progress
-from clickseg.dicom.series import SeriesFiles
+from clickseg.dicom.series_files import SeriesFiles
 from clickseg.dicom.volume import SeriesVolume, load_volume
 from clickseg.inference.case import Case, CaseResult, PredictedCase, PreprocessedCase
 from clickseg.inference.engines.choice import make_engine

@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from clickseg.core.files import write_bytes
 from clickseg.core.options import parse_choice
 from clickseg.dicom.files import scan
 from clickseg.dicom.other_formats import no_dicom_error
-from clickseg.dicom.series import Repairs, SeriesGeometry, check_all_series, format_series_list
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import SeriesGeometry, check_all_series
+from clickseg.dicom.series_files import format_series_list
 from clickseg.dicom.source_headers import reference_headers
 from clickseg.inference.click_binding import check_inside
 from clickseg.results.structured_report import make_click_report
@@ -35,10 +38,11 @@ FORMATS = (*MM_WRITERS, *VOXEL_WRITERS, SR)
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     coordinate_system = parse_choice(CoordinateSystem, arguments.clicks_frame, "clicks-frame")
+    source = ClickSource(arguments.file, coordinate_system, arguments.dicom, Repairs.parse_options(arguments.repair))
     if arguments.to is None:
-        print_lines(clicks_table(arguments.file, arguments.dicom, coordinate_system))
+        print_lines(clicks_table(source))
         return 0
-    content = convert(arguments.file, arguments.dicom, coordinate_system, arguments.to, read_clock(os.environ))
+    content = convert(source, arguments.to, read_clock(os.environ))
     if arguments.to_file is None:
         print_bytes(content)
     else:
@@ -46,19 +50,40 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def clicks_table(path: Path, folder: Path | None, coordinate_system: CoordinateSystem) -> list[str]:
-    """Returns the clicks of a file as a table, with voxel indices if their series is given.
+@dataclass(frozen=True, slots=True)
+class ClickSource:
+    """A click file, and the series of its clicks.
 
-    Args:
+    Attributes:
         path: The click file.
-        folder: The folder of the DICOM series, if any.
         coordinate_system: The coordinate system of files that do not define it.
+        folder: The folder of the DICOM series, if any.
+        repairs: The repairs allowed for an irregular series.
+    """
+
+    path: Path
+    coordinate_system: CoordinateSystem
+    folder: Path | None = None
+    repairs: Repairs = field(default_factory=Repairs)
+
+    def read(self) -> tuple[AnyClicks, SeriesGeometry | None]:
+        """Reads the clicks, and the headers of their series if its folder is given.
+
+        Raises:
+            ClickError: The file cannot be read, or no series or several series match the clicks.
+            InputError: The series cannot be read.
+        """
+        clicks = read_clicks(self.path, self.coordinate_system)
+        return clicks, None if self.folder is None else _find_series(self.folder, clicks, self.repairs)
+
+
+def clicks_table(source: ClickSource) -> list[str]:
+    """Returns the clicks of a file as a table, with voxel indices if their series is given.
 
     Raises:
         ClickError: The file cannot be read, or a click is outside the series.
     """
-    clicks = read_clicks(path, coordinate_system)
-    series = None if folder is None else _find_series(folder, clicks)
+    clicks, series = source.read()
     if series is None and not isinstance(clicks, Clicks):
         rows = [(click.label, click.polarity.value, str(click.position)) for click in clicks.points]
         return format_table(("LABEL", "POLARITY", "POSITION"), rows)
@@ -71,15 +96,11 @@ def clicks_table(path: Path, folder: Path | None, coordinate_system: CoordinateS
     return format_table(("LABEL", "POLARITY", "LPS MM", "VOXEL I J K"), with_voxels)
 
 
-def convert(
-    path: Path, folder: Path | None, coordinate_system: CoordinateSystem, file_format: str, clock: datetime
-) -> bytes:
+def convert(source: ClickSource, file_format: str, clock: datetime) -> bytes:
     """Returns the clicks of a file in another format.
 
     Args:
-        path: The click file.
-        folder: The folder of the DICOM series, for formats with voxel indices and for DICOM SR.
-        coordinate_system: The coordinate system of files that do not define it.
+        source: The click file, and its series for formats with voxel indices and for DICOM SR.
         file_format: The new format, one of ``FORMATS``.
         clock: The content date and time of a DICOM SR.
 
@@ -89,8 +110,7 @@ def convert(
     """
     if file_format not in FORMATS:
         raise UsageError(f"--to: expected one of {', '.join(FORMATS)}, got {file_format!r}")
-    clicks = read_clicks(path, coordinate_system)
-    series = None if folder is None else _find_series(folder, clicks)
+    clicks, series = source.read()
     return encode_clicks(_to_mm(clicks, series), file_format, series, clock)
 
 
@@ -183,7 +203,7 @@ def _to_mm(clicks: AnyClicks, series: SeriesGeometry | None) -> Clicks:
     return in_mm
 
 
-def _find_series(folder: Path, clicks: AnyClicks) -> SeriesGeometry:
+def _find_series(folder: Path, clicks: AnyClicks, repairs: Repairs) -> SeriesGeometry:
     """Returns the only series in a folder that matches clicks.
 
     Raises:
@@ -195,7 +215,7 @@ def _find_series(folder: Path, clicks: AnyClicks) -> SeriesGeometry:
     files.check_undamaged()
     if not files.instances:
         raise no_dicom_error(files)
-    volumes, rejected = check_all_series(files, Repairs())
+    volumes, rejected = check_all_series(files, repairs)
     matching = [series for series in volumes if can_be_on_series(clicks, series)]
     if len(matching) == 1:
         return matching[0]

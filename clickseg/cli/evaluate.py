@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from clickseg.cli.parser import run_options
+from clickseg.cli.run_options import run_options
 from clickseg.cli.terminal import print_lines, progress_bar, report_errors
 from clickseg.core.clock import read_clock
 from clickseg.core.extras import EVALUATION_PACKAGES, check_libraries

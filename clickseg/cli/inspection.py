@@ -13,14 +13,9 @@ from clickseg.core.text import format_count
 from clickseg.dicom.files import LINK_REASON, Scan, scan
 from clickseg.dicom.other_formats import no_dicom_error
 from clickseg.dicom.part10 import Damage
-from clickseg.dicom.series import (
-    Repairs,
-    SeriesFiles,
-    check_series,
-    find_split_volumes,
-    group_by_series,
-    leave_out_files_without_content,
-)
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import check_series, find_split_volumes, leave_out_files_without_content
+from clickseg.dicom.series_files import SeriesFiles, group_by_series
 from clickseg.dicom.values import determine_quantity
 
 
@@ -58,9 +53,7 @@ class SeriesRow:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code."""
     scan_result = scan(arguments.input)
-    rows = inspect_series(
-        scan_result, Repairs.parse([repair.strip() for value in arguments.repair for repair in value.split(",")])
-    )
+    rows = inspect_series(scan_result, Repairs.parse_options(arguments.repair))
     print_lines(
         to_json(json_report(scan_result, rows)).splitlines() if arguments.json else text_report(scan_result, rows)
     )
@@ -98,14 +91,18 @@ def text_report(scan_result: Scan, rows: tuple[SeriesRow, ...]) -> list[str]:
     columns = ("MODALITY", "FILES", "SLICES x ROWS x COLUMNS", "SPACING MM", "UNIT", "FOLDER", "DESCRIPTION")
     headings, *row_lines = format_table(columns, [_cells(row) for row in rows])
     lines = [headings]
+    last_problem: str | None = None
     for row, line in zip(rows, row_lines, strict=True):
         lines += [line, f"    {row.series_instance_uid or 'no Series Instance UID'}"]
         lines += [f"    repair: {repair}" for repair in row.repairs]
-        lines += [f"    problem: {row.problem}"] if row.problem else []
-        lines += [f"    hint: {row.hint}"] if row.hint else []
+        if row.problem and row.problem == last_problem:
+            lines += ["    problem: as above"]
+        elif row.problem:
+            lines += [f"    problem: {row.problem}", *([f"    hint: {row.hint}"] if row.hint else [])]
+        last_problem = row.problem
     lines += [_format_damage(name, damage) for name, damage in scan_result.damaged.items()]
     lines += _input_problem(scan_result)
-    ignored = ", ".join(f"{count} {reason}" for reason, count in scan_result.ignored.items())
+    ignored = ", ".join(f"{count} ({reason})" for reason, count in scan_result.ignored.items())
     lines += ["", f"{format_count(len(scan_result.instances), 'DICOM file')}; ignored: {ignored or 'none'}"]
     return lines
 

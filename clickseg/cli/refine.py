@@ -9,7 +9,7 @@ from dataclasses import replace
 from clickseg.batch.session_run import MakeStep, SessionRun, SessionStepSummary, refine
 from clickseg.batch.settings import read_settings
 from clickseg.batch.writer import RunSummary
-from clickseg.cli.parser import run_options
+from clickseg.cli.run_options import run_options
 from clickseg.cli.terminal import begin_run, finish_run, progress_bar
 from clickseg.clicks.click import Click, Point, Polarity
 from clickseg.core.arrays import Box

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from clickseg.cli.container_program import ContainerProgram, find_program
 from clickseg.cli.manifests import ENVIRONMENT, MODEL_ROOT
-from clickseg.cli.parser import OPTIONS
+from clickseg.cli.run_options import OPTIONS
 from clickseg.core.errors import ContainerError, InputError, OutputError
 from clickseg.core.options import environment_variable, option_value
 from clickseg.core.owned_files import user_and_group

@@ -7,7 +7,7 @@ import os
 
 from clickseg.batch.settings import RunSettings, read_settings
 from clickseg.batch.writer import RunSummary
-from clickseg.cli.parser import run_options
+from clickseg.cli.run_options import run_options
 from clickseg.cli.terminal import begin_run, finish_run, progress_bar
 
 

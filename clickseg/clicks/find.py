@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pydicom import dcmread
 
@@ -19,13 +20,17 @@ from clickseg.clicks.formats.structured_report import read_report_clicks
 from clickseg.clicks.image_clicks import AnyClicks, UnresolvedClicks
 from clickseg.core.errors import ClickError
 from clickseg.core.text import decode_text, format_count
-from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json
+from clickseg.core.validation import MAX_JSON_BYTES, parse_json
 from clickseg.dicom.part10 import MAX_INFLATED_BYTES, READ_ERRORS, is_decompression_bomb
 
 NO_CLICKS = "none"
 """The source that means: use no clicks, and ignore click files in the input folder."""
 
-_FILE_PATTERNS = ("clicks.json", "*.mrk.json", f"*{FCSV_SUFFIX}")
+_CLICK_FILE_NAME = re.compile(rf"clicks\.json|.*(\.mrk\.json|{re.escape(FCSV_SUFFIX)})", re.IGNORECASE | re.DOTALL)
+_JSON_SUFFIX = ".json"
+_CLICK_WORDS = ("Multiple points", "background", "clicks", "foreground", "markups", "point_labels")
+"""Texts in quotes of which each click file in JSON contains one."""
+
 _PREAMBLE = slice(128, 132)
 _ZIP = b"PK"
 
@@ -124,7 +129,7 @@ def parse_click_file(
         if len(content) > MAX_JSON_BYTES:
             raise ClickError(f"{source}: expected at most {MAX_JSON_BYTES} bytes")
         return parse_slicer_fcsv(text, source)
-    looks_like_json = source.lower().endswith(".json") or text.lstrip()[:1] in ("{", "[")
+    looks_like_json = source.lower().endswith(_JSON_SUFFIX) or text.lstrip()[:1] in ("{", "[")
     data = parse_json(content, source, ClickError) if looks_like_json else None
     for json_format in JSON_FORMATS:
         if json_format.matches(data):
@@ -190,19 +195,26 @@ def _find_click_files(folder: Path) -> dict[str, Path]:
 
 def _find_candidates(folder: Path) -> Iterator[Path]:
     """Yields the files with the name of a click file, and other JSON files with the content of one."""
-    by_name = {path for pattern in _FILE_PATTERNS for path in folder.rglob(pattern) if path.is_file()}
-    yield from by_name
-    for path in sorted(folder.rglob("*.json")):
-        is_new = path not in by_name and path.is_file() and path.resolve().is_relative_to(folder.resolve())
-        if is_new and any(
-            json_format.matches(data) for data in _read_json_or_nothing(path) for json_format in JSON_FORMATS
-        ):
-            yield path
+    for path in sorted(folder.rglob("*")):
+        if _CLICK_FILE_NAME.fullmatch(path.name):
+            if path.is_file():
+                yield path
+        elif path.name.lower().endswith(_JSON_SUFFIX):
+            is_inside = path.is_file() and path.resolve().is_relative_to(folder.resolve())
+            if is_inside and _has_clicks(path):
+                yield path
 
 
-def _read_json_or_nothing(path: Path) -> Iterable[Any]:
-    """Returns the content of a JSON file in a list, or an empty list if the file is too large or not JSON."""
+def _has_clicks(path: Path) -> bool:
+    """Whether a JSON file has the content of a click file, even if it is damaged; not if it is too large."""
     try:
-        return [read_json(path, ClickError)]
+        with path.open("rb") as file:
+            content = file.read(MAX_JSON_BYTES + 1)
+    except OSError:
+        return False
+    try:
+        data = parse_json(content, path.name, ClickError)
     except ClickError:
-        return []
+        text = "" if len(content) > MAX_JSON_BYTES else decode_text(content, errors="replace")
+        return any(f'"{word}"' in text for word in _CLICK_WORDS)
+    return any(json_format.matches(data) for json_format in JSON_FORMATS)

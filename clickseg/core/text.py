@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
+_END_OF_TEXT = "\x1a\0"
+"""Ctrl-Z, with which programs of DOS end a text, and padding."""
+
 
 def format_count(number: int, noun: str) -> str:
     """Returns a number with a noun: ``1 slice``, ``2 slices``."""
@@ -17,7 +20,7 @@ def join_names(names: Collection[str], limit: int = 4) -> str:
 
 
 def decode_text(content: bytes, errors: str = "strict") -> str:
-    """Decodes UTF-8, UTF-16 or UTF-32 text, with or without a byte order mark, which Windows programs write.
+    """Decodes UTF-8, UTF-16 or UTF-32 text, with or without the marks that Windows programs write: byte order and end.
 
     Args:
         content: The text. Without a byte order mark, its first two characters must be ASCII (RFC 4627, section 3).
@@ -26,7 +29,7 @@ def decode_text(content: bytes, errors: str = "strict") -> str:
     Raises:
         UnicodeDecodeError: The text has another encoding.
     """
-    return content.decode(json.detect_encoding(content), errors).lstrip("\ufeff")
+    return content.decode(json.detect_encoding(content), errors).lstrip("\ufeff").rstrip(_END_OF_TEXT)
 
 
 def has_lone_surrogate(text: str) -> bool:
@@ -53,5 +56,8 @@ def first_line(error: BaseException) -> str:
 
 
 def escape_unprintable(text: str) -> str:
-    """Escapes characters that are not printable: text from files and attributes may contain terminal commands."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """Escapes characters that are not printable: text from files and attributes may contain terminal commands.
+
+    File names are those of ``report.json`` in every locale.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escape_surrogates(text))

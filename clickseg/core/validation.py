@@ -13,6 +13,7 @@ from clickseg.core.errors import ClickSegError
 from clickseg.core.text import decode_text, has_lone_surrogate
 
 MAX_JSON_BYTES = 16 << 20
+_SYNTAX_HINT = "JSON has no comments, no comma after the last value, and a decimal point in numbers"
 _MESSAGES = {"extra_forbidden": "unknown field", "missing": "missing"}
 
 T = TypeVar("T", bound=BaseModel)
@@ -61,6 +62,8 @@ def parse_json(content: bytes, name: str, error: type[ClickSegError]) -> Any:
     try:
         data = json.loads(text, parse_constant=_reject_constant)
         is_storable = "\\u" not in text or not has_lone_surrogate(json.dumps(data, ensure_ascii=False))
+    except json.JSONDecodeError as cause:
+        raise error(f"{name}: not JSON: {cause}", hint=_SYNTAX_HINT) from cause
     except (ValueError, RecursionError) as cause:
         raise error(f"{name}: not JSON: {cause}") from cause
     if not is_storable:

@@ -18,15 +18,9 @@ from clickseg.datasets.channels import OtherModalityError
 from clickseg.datasets.dicom_truth import find_truths, refers_to
 from clickseg.dicom.files import scan
 from clickseg.dicom.part10 import Instance, is_dicom
-from clickseg.dicom.series import (
-    RejectedSeries,
-    Repairs,
-    SeriesFiles,
-    SeriesGeometry,
-    check_all_series,
-    format_series_list,
-    has_required_corrections,
-)
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import RejectedSeries, SeriesGeometry, check_all_series, has_required_corrections
+from clickseg.dicom.series_files import SeriesFiles, format_series_list
 
 
 def has_dicom(data: Path) -> bool:

@@ -16,7 +16,7 @@ from clickseg.datasets.segmentation import read_segments
 from clickseg.dicom.codes import SEGMENTATION_SOP_CLASSES
 from clickseg.dicom.files import Scan, scan
 from clickseg.dicom.part10 import READ_ERRORS, Instance
-from clickseg.dicom.series import SeriesFiles
+from clickseg.dicom.series_files import SeriesFiles
 
 _TRUTH_SOP_CLASSES = SEGMENTATION_SOP_CLASSES | {RTStructureSetStorage}
 

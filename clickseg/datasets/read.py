@@ -14,7 +14,7 @@ from clickseg.datasets.dicom_truth import read_class_numbers, read_truth, refers
 from clickseg.datasets.image_file import image_extension, read_image, read_label_map
 from clickseg.datasets.regions import ClassNames, resample_labels
 from clickseg.dicom.part10 import Instance
-from clickseg.dicom.series import SeriesFiles
+from clickseg.dicom.series_files import SeriesFiles
 from clickseg.dicom.volume import load_volume
 
 _UNITS = {"CT": "HU", "PT": "SUVbw"}

@@ -8,14 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from highdicom._standard_utils import get_module_attribute_map
 from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_VR
 from pydicom.tag import BaseTag
 
-_TRIAL_SUBJECT, _TRIAL_STUDY = "clinical-trial-subject", "clinical-trial-study"
-_MODULES = (_TRIAL_STUDY, _TRIAL_SUBJECT, "general-study", "patient", "patient-study")
-"""The modules of PS3.3, C.7.1 and C.7.2, as highdicom names them."""
+from clickseg.dicom.attribute_tables import (
+    CLINICAL_TRIAL_STUDY,
+    CLINICAL_TRIAL_SUBJECT,
+    CODE,
+    GENERAL_STUDY,
+    ITEMS,
+    PATIENT,
+    PATIENT_STUDY,
+    KeywordsByType,
+)
+
+_MODULES = (CLINICAL_TRIAL_STUDY, CLINICAL_TRIAL_SUBJECT, GENERAL_STUDY, PATIENT, PATIENT_STUDY)
 
 _SPECIES = ("PatientSpeciesDescription", "PatientSpeciesCodeSequence")
 _ANIMAL_2C = (
@@ -58,24 +66,25 @@ _NEEDED_FOR_TRIAL = (
 )
 """Of each group, one attribute is required in the Clinical Trial Subject Module (PS3.3, C.7.1.3)."""
 
-SequencePath = tuple[str, ...]
-"""The keywords of nested sequences, from the outermost; empty for the root of a data set."""
+
+@cache
+def attribute_types() -> Mapping[str, str]:
+    """Returns the types of the copied attributes, by keyword."""
+    return {keyword: kind for module in _MODULES for keyword, kind in _types(module).items()}
 
 
 @cache
-def attribute_types(path: SequencePath = ()) -> Mapping[str, str]:
-    """Returns the types of the copied attributes, by keyword.
+def item_attribute_types(sequence: str) -> Mapping[str, str]:
+    """Returns the types of the attributes in the items of a sequence, by keyword; empty for an unknown sequence.
 
     Args:
-        path: The sequences in whose items the attributes are.
+        sequence: The keyword of the sequence.
     """
-    modules = get_module_attribute_map()
-    return {
-        str(item["keyword"]): str(item["type"])
-        for name in _MODULES
-        for item in modules[name]
-        if tuple(item["path"]) == path
-    }
+    return _types(CODE if sequence.endswith("CodeSequence") else ITEMS.get(sequence, {}))
+
+
+def _types(keywords_by_type: KeywordsByType) -> Mapping[str, str]:
+    return {keyword: kind for kind, keywords in keywords_by_type.items() for keyword in keywords.split()}
 
 
 def is_empty(element: DataElement) -> bool:
@@ -104,29 +113,21 @@ def unsatisfied_keywords(header: Dataset) -> tuple[str, ...]:
     return tuple(omitted)
 
 
-def missing_type_2_keywords(header: Dataset) -> tuple[str, ...]:
-    """Returns the attributes of type 2 and 2C that a header lacks: of its clinical trial, and of an animal."""
-    required = [
-        keyword
-        for module in (_TRIAL_STUDY, _TRIAL_SUBJECT)
-        if any(keyword in header for keyword in _module_keywords(module))
-        for keyword in _module_keywords(module)
-        if attribute_types()[keyword] == "2"
-    ]
+def required_type_2_keywords(header: Dataset) -> tuple[str, ...]:
+    """Returns the attributes of type 2 and 2C that a header must have: of its clinical trial, and of an animal."""
+    required: list[str] = []
+    for module in map(_types, (CLINICAL_TRIAL_STUDY, CLINICAL_TRIAL_SUBJECT)):
+        if any(keyword in header for keyword in module):
+            required += [keyword for keyword, kind in module.items() if kind == "2"]
     if any(header.get(keyword) for keyword in _SPECIES):
         required += _ANIMAL_2C
-    return tuple(keyword for keyword in required if keyword not in header)
+    return tuple(required)
 
 
 def _is_satisfied(keyword: str, values: set[str]) -> bool:
     """Whether the attributes that an attribute needs have values. ``ResponsiblePerson`` may be empty: type 2C."""
-    if keyword in _module_keywords(_TRIAL_SUBJECT):
+    if keyword in _types(CLINICAL_TRIAL_SUBJECT):
         return all(not values.isdisjoint(group) for group in _NEEDED_FOR_TRIAL)
     if keyword == "ResponsiblePerson" and keyword not in values:
         return True
     return keyword not in _NEEDED_KEYWORDS or not values.isdisjoint(_NEEDED_KEYWORDS[keyword])
-
-
-@cache
-def _module_keywords(module: str) -> frozenset[str]:
-    return frozenset(str(item["keyword"]) for item in get_module_attribute_map()[module] if not item["path"])

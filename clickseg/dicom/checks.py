@@ -1,6 +1,6 @@
 """Checks of the headers of a series: value types (PS3.6), UIDs, and attributes that must be equal in all instances.
 
-``stack`` checks the geometry.
+``aligned_planes`` and ``stack`` check the geometry.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Mapping
 
 from pydicom.sr.coding import Code
 from pydicom.uid import (
@@ -24,17 +25,18 @@ CLICK_POLARITY = Code("polarity", "99CLICKSEG", "Click polarity")
 CLICK_ORDER = Code("order", "99CLICKSEG", "Click order")
 IMAGING_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 
-SINGLE_FRAME_SOP_CLASSES = frozenset({CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage})
-MULTI_FRAME_SOP_CLASSES = frozenset(
-    {
-        EnhancedCTImageStorage,
-        EnhancedMRImageStorage,
-        EnhancedPETImageStorage,
-        LegacyConvertedEnhancedCTImageStorage,
-        LegacyConvertedEnhancedMRImageStorage,
-        LegacyConvertedEnhancedPETImageStorage,
-    }
-)
+SINGLE_FRAME_EQUIVALENTS: Mapping[str, str] = {
+    EnhancedCTImageStorage: CTImageStorage,
+    EnhancedMRImageStorage: MRImageStorage,
+    EnhancedPETImageStorage: PositronEmissionTomographyImageStorage,
+    LegacyConvertedEnhancedCTImageStorage: CTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage: MRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage: PositronEmissionTomographyImageStorage,
+}
+"""The single-frame SOP Class of the same modality, for each multi-frame SOP Class."""
+
+SINGLE_FRAME_SOP_CLASSES = frozenset(SINGLE_FRAME_EQUIVALENTS.values())
+MULTI_FRAME_SOP_CLASSES = frozenset(SINGLE_FRAME_EQUIVALENTS)
 IMAGE_SOP_CLASSES = SINGLE_FRAME_SOP_CLASSES | MULTI_FRAME_SOP_CLASSES
 SEGMENTATION_SOP_CLASSES = frozenset(
     {SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"}

@@ -15,7 +15,7 @@ from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 from pydicom.tag import BaseTag
 from pydicom.valuerep import DA, DT, TM, validate_value
 
-from clickseg.dicom.attribute_types import SequencePath, attribute_types, is_empty
+from clickseg.dicom.attribute_types import attribute_types, is_empty, item_attribute_types
 from clickseg.dicom.character_sets import FREE_TEXT_VRS, are_characters_valid, character_codecs
 from clickseg.dicom.part10 import READ_ERRORS
 
@@ -26,6 +26,31 @@ _COPIED_GROUPS = (0x0008, 0x0010, 0x0012, 0x0032, 0x0038, 0x0040)
 _COPIED_KEYWORDS = ("DeviceSerialNumber", "PositionReferenceIndicator", "SeriesNumber", "SoftwareVersions", "StudyID")
 _TEXT_VRS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
 _DATE_TIME_PARSERS: Mapping[str, Callable[[str], object]] = {"DA": DA, "DT": DT, "TM": TM}
+_ENUMERATED_VALUES: Mapping[str, tuple[object, ...]] = {
+    "ConsentForDistributionFlag": ("NO", "YES", "WITHDRAWN"),
+    "PatientIdentityRemoved": ("YES", "NO"),
+    "PatientSex": ("M", "F", "O"),
+    "PatientSexNeutered": ("ALTERED", "UNALTERED"),
+    "PregnancyStatus": (1, 2, 3, 4),
+    "QualityControlSubject": ("YES", "NO"),
+    "SmokingStatus": ("YES", "NO", "UNKNOWN"),
+}
+"""The only values of an attribute that PS3.3 allows (C.7.1, C.7.2)."""
+
+_SINGLE_ITEM_SEQUENCES = (
+    "AssigningAgencyOrDepartmentCodeSequence",
+    "AssigningFacilitySequence",
+    "AssigningJurisdictionCodeSequence",
+    "InstitutionCodeSequence",
+    "IssuerOfAccessionNumberSequence",
+    "IssuerOfAdmissionIDSequence",
+    "IssuerOfPatientIDQualifiersSequence",
+    "IssuerOfServiceEpisodeIDSequence",
+    "RequestingServiceCodeSequence",
+    "SourcePatientGroupIdentificationSequence",
+)
+"""Sequences that can have only one item (PS3.3, C.7.1, C.7.2, 10.1, 10.14)."""
+
 _CODE_VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
 
 
@@ -51,8 +76,10 @@ def _is_valid(element: DataElement, codecs: Sequence[str]) -> bool:
         return True
     if element.keyword and element.VR not in dictionary_VR(element.tag):
         return False
-    if element.keyword == "PatientSex":
-        return all(value in (None, "", "M", "F", "O") for value in values)
+    if element.keyword == "SpecificCharacterSet":
+        return True  # replaced by a valid one
+    if element.keyword in _ENUMERATED_VALUES:
+        return all(value in (None, "", *_ENUMERATED_VALUES[element.keyword]) for value in values)
     if element.VR in _TEXT_VRS and element.keyword:
         for value in values:
             text = "" if value is None else str(value)
@@ -64,23 +91,31 @@ def _is_valid(element: DataElement, codecs: Sequence[str]) -> bool:
 
 
 def _has_valid_structure(element: DataElement, codecs: Sequence[str]) -> bool:
-    """Whether an attribute of patient or study has one value if it must, and valid items; True for other attributes."""
+    """Whether an attribute has the number of values that the standard defines, and valid items.
+
+    Of attributes of type 2, the first value is used. Only the items of attributes of patient and study are checked.
+    """
     kind = attribute_types().get(element.keyword)
-    if kind is None:
-        return True
     if isinstance(element.value, DicomSequence):
-        return _are_items_valid(element.value, (element.keyword,), codecs)
-    return kind == "2" or element.VM <= 1 or dictionary_VM(element.tag) != "1"
+        return kind is None or _are_items_valid(element, codecs)
+    return kind == "2" or _has_valid_multiplicity(element)
 
 
-def _are_items_valid(items: DicomSequence, path: SequencePath, codecs: Sequence[str]) -> bool:
-    copies = deepcopy(items)  # decoding would change items that are shared with the source
-    return all(_is_item_valid(item, path, codecs) for item in copies)
+def _has_valid_multiplicity(element: DataElement) -> bool:
+    multiplicity = dictionary_VM(element.tag) if element.keyword else ""
+    return not multiplicity.isdigit() or element.VM in (0, int(multiplicity))
 
 
-def _is_item_valid(item: Dataset, path: SequencePath, codecs: Sequence[str]) -> bool:
+def _are_items_valid(sequence: DataElement, codecs: Sequence[str]) -> bool:
+    items = deepcopy(sequence.value)  # decoding would change items that are shared with the source
+    types = item_attribute_types(sequence.keyword)
+    if len(items) > 1 and sequence.keyword in _SINGLE_ITEM_SEQUENCES:
+        return False
+    return all(_is_item_valid(item, types, codecs) for item in items)
+
+
+def _is_item_valid(item: Dataset, types: Mapping[str, str], codecs: Sequence[str]) -> bool:
     """Whether an item has its required attributes, and all its values are valid."""
-    types = attribute_types(path)
     values = {element.keyword for element in item if not is_empty(element)}
     required = {keyword for keyword, kind in types.items() if kind == "1"}
     if "CodeMeaning" in required and not values.isdisjoint(_CODE_VALUES[:2]):
@@ -91,15 +126,29 @@ def _is_item_valid(item: Dataset, path: SequencePath, codecs: Sequence[str]) -> 
         return False
     if "CodeMeaning" in required and values.isdisjoint(_CODE_VALUES):
         return False
+    if "UniversalEntityIDType" in types and not _is_issuer_valid(values, types):
+        return False
     return all(
-        types.get(element.keyword) != "1C" if is_empty(element) else _is_nested_value_valid(element, path, codecs)
+        _may_be_empty(element, types) if is_empty(element) else _is_nested_value_valid(element, codecs)
         for element in item
     )
 
 
-def _is_nested_value_valid(element: DataElement, path: SequencePath, codecs: Sequence[str]) -> bool:
+def _is_issuer_valid(values: set[str], types: Mapping[str, str]) -> bool:
+    """Whether an issuer has an ID (PS3.3, 10.14); its type is valid only together with a universal ID."""
+    needs_id = "LocalNamespaceEntityID" in types
+    has_id = not values.isdisjoint(("LocalNamespaceEntityID", "UniversalEntityID"))
+    return (has_id or not needs_id) and ("UniversalEntityID" in values or "UniversalEntityIDType" not in values)
+
+
+def _may_be_empty(element: DataElement, types: Mapping[str, str]) -> bool:
+    kind = types.get(element.keyword)
+    return kind != "1C" and not (kind == "3" and element.VR == "SQ")
+
+
+def _is_nested_value_valid(element: DataElement, codecs: Sequence[str]) -> bool:
     if isinstance(element.value, DicomSequence):
-        return _are_items_valid(element.value, (*path, element.keyword), codecs)
+        return _are_items_valid(element, codecs)
     if element.VR == "UI":
         validate_value("UI", str(element.value), RAISE)
-    return _is_valid(element, codecs)
+    return _has_valid_multiplicity(element) and _is_valid(element, codecs)

@@ -34,9 +34,11 @@ class _Frame:
 def check_first_frame(headers: Sequence[Dataset], seconds_since_injection: float) -> None:
     """Rejects a series whose first images are missing, to whose acquisition the other images are corrected for decay.
 
-    Frame Reference Time is ignored if it cannot be what the standard defines: the reference time would be before the
-    injection, or the images have one Acquisition Time but several Frame Reference Times, so that Acquisition Time is
-    the start of the scan.
+    Frame Reference Time is ignored if it is not what the standard defines:
+
+    - The reference time would be the injection or earlier: the times are counted from the injection or from another
+      time. In a dynamic scan, which can begin with the injection, this is ignored only if all time slices were sent.
+    - The images have one Acquisition Time but several Frame Reference Times: Acquisition Time is the start of the scan.
 
     Args:
         headers: The images of a series whose reference time is the earliest Acquisition Time.
@@ -51,6 +53,8 @@ def check_first_frame(headers: Sequence[Dataset], seconds_since_injection: float
     first = min(frames, key=lambda frame: frame.reference_s)
     if first.least_start_s <= _TOLERANCE_S or first.least_start_s > seconds_since_injection:
         return
+    if first.reference_s >= seconds_since_injection - _TOLERANCE_S and not _lacks_time_slices(headers):
+        return
     last_s = max(frame.reference_s for frame in frames)
     if last_s > first.reference_s + first.duration_s and len(_acquisition_texts(headers)) == 1:
         return
@@ -60,6 +64,20 @@ def check_first_frame(headers: Sequence[Dataset], seconds_since_injection: float
         "images are missing, and SeriesTime (0008,0031) is not the start of the scan",
         hint="send all images of the series",
     )
+
+
+def _lacks_time_slices(headers: Sequence[Dataset]) -> bool:
+    """Whether a dynamic scan has fewer images than its header defines, or the header does not define their number."""
+    series_type = headers[0].get("SeriesType") or ""
+    if "DYNAMIC" not in ([series_type] if isinstance(series_type, str) else series_type):
+        return False
+    try:
+        slices, time_slices = (
+            int(headers[0].get(keyword) or 0) for keyword in ("NumberOfSlices", "NumberOfTimeSlices")
+        )
+    except READ_ERRORS:
+        return True
+    return len(headers) != slices * time_slices
 
 
 def _acquisition_texts(headers: Sequence[Dataset]) -> set[str]:

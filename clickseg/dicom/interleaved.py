@@ -9,13 +9,15 @@ from itertools import combinations
 import numpy as np
 
 from clickseg.core.arrays import FloatArray, Mask
+from clickseg.dicom.aligned_planes import SAME_POSITION_MM, are_parallel, offsets_mm
 from clickseg.dicom.plane_values import read_plane_values
 from clickseg.dicom.planes import Plane
-from clickseg.dicom.stack import SAME_POSITION_MM, are_parallel, offsets_mm
+from clickseg.dicom.private_b_value import read_private_b_values
 
 ACQUISITION_KEYWORDS = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
+    "TemporalPositionTimeOffset",
     "DiffusionBValue",
     "EchoTime",
     "EffectiveEchoTime",
@@ -25,14 +27,26 @@ ACQUISITION_KEYWORDS = (
     "RepetitionTime",
     "FlipAngle",
     "ContrastBolusAgent",
+    "ContrastBolusAgentNumber",
+    "ContrastBolusAgentAdministered",
+    "ContrastBolusAgentPhase",
     "ConvolutionKernel",
+    "ConvolutionKernelGroup",
     "SliceThickness",
     "ImageType",
     "FrameType",
+    "ComplexImageComponent",
+    "StackID",
 )
 """Attributes whose value is the same in all slices of a volume, if neighbouring slices can be compared."""
 
-_NUMBERING_KEYWORDS = ("TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers")
+_NUMBERING_KEYWORDS = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "EchoNumbers",
+    "ContrastBolusAgentNumber",
+    "StackID",
+)
 """Attributes that number the volumes, without rounding errors."""
 
 _SAME_NUMBER = 0.01
@@ -40,15 +54,18 @@ _SAME_NUMBER = 0.01
 
 _SAME_STEP = 0.1
 _REGULAR_STEPS = 0.6
-"""The smallest fraction of equal neighbouring steps in a stack; two stacks that follow each other differ in one."""
+"""The smallest fraction of equal neighbouring steps in a stack (two stacks that follow each other differ in one), and
+of planes without such steps that are between the slices of another stack."""
 
 _LARGEST_STEP = 1.5
 """The largest step without a missing slice, as a multiple of the smallest step."""
 
 _MIN_STACK = 3
+"""The number of planes from which the steps of a group show whether it is a stack."""
+
 _STACKED_FRACTION = 0.8
-"""The smallest fraction of planes that are in groups of at least ``_MIN_STACK`` planes. If groups are smaller, the
-scanner adapted the parameter to each slice, as in cardiac MR."""
+"""The smallest fraction of planes that are in groups of at least ``_MIN_STACK`` planes, or in pairs with the step of
+another group. If groups are smaller, the scanner adapted the parameter to each slice, as in cardiac MR."""
 
 
 def split_interleaved(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[tuple[str, ...], list[int]]]:
@@ -65,12 +82,14 @@ def split_interleaved(planes: Sequence[Plane]) -> tuple[tuple[str, ...], dict[tu
         one volume if no groups overlap.
     """
     whole: dict[tuple[str, ...], list[int]] = {(): list(range(len(planes)))}
-    if len(planes) < 2 * _MIN_STACK or not are_parallel(planes):
+    if len(planes) < 4 or not are_parallel(planes):
         return (), whole
     offsets = offsets_mm(planes)
+    values = read_plane_values(planes, ACQUISITION_KEYWORDS)
+    if not any(values["DiffusionBValue"]):
+        values["DiffusionBValue"] = read_private_b_values(planes)
     labels = {
-        keyword: texts if keyword in _NUMBERING_KEYWORDS else _merge_equal(texts)
-        for keyword, texts in read_plane_values(planes, ACQUISITION_KEYWORDS).items()
+        keyword: texts if keyword in _NUMBERING_KEYWORDS else _merge_equal(texts) for keyword, texts in values.items()
     }
     keywords = tuple(keyword for keyword, values in labels.items() if _separates_volumes(values, offsets))
     if not keywords:
@@ -126,9 +145,25 @@ def _separates_volumes(values: Sequence[str], offsets: FloatArray) -> bool:
         indices[value].append(index)
     groups = [offsets[members] for members in indices.values()]
     stacks = [group for group in groups if len(group) >= _MIN_STACK]
-    if len(groups) < 2 or sum(map(len, stacks)) < _STACKED_FRACTION * len(values):
+    pairs = [group for group in groups if len(group) == 2 and _has_step_of_other_group(group, groups)]
+    if len(groups) < 2 or sum(map(len, [*stacks, *pairs])) < _STACKED_FRACTION * len(values):
         return False
-    return all(map(_is_stack, stacks)) and any(_overlap(*pair) for pair in combinations(groups, 2))
+    regular = [group for group in stacks if _is_stack(group)]
+    gapped = [group for group in stacks if not _is_stack(group)]
+    if len(gapped) > len(regular) or not all(_is_between_slices(group, regular) for group in gapped):
+        return False
+    return any(_overlap(*pair) for pair in combinations(groups, 2))
+
+
+def _has_step_of_other_group(pair: FloatArray, groups: Sequence[FloatArray]) -> bool:
+    """Whether two planes are a small stack: their step is that of another group, or they are inside another stack."""
+    step = np.ptp(pair)
+    others = [group for group in groups if group is not pair and len(group) > 1]
+    return any(
+        abs(np.diff(_unique_positions(group)).min(initial=np.inf) - step) <= _SAME_STEP * step
+        or (len(group) >= _MIN_STACK and are_within_steps(pair, group).all())
+        for group in others
+    )
 
 
 def _is_stack(offsets: FloatArray) -> bool:
@@ -139,11 +174,16 @@ def _is_stack(offsets: FloatArray) -> bool:
     return bool(np.mean(np.abs(np.diff(steps)) <= _SAME_STEP * steps[:-1]) >= _REGULAR_STEPS)
 
 
+def _is_between_slices(offsets: FloatArray, stacks: Sequence[FloatArray]) -> bool:
+    """Whether planes with missing slices are inside a stack, but do not fill its gaps; then they are a volume too."""
+    return any(np.mean(are_within_steps(offsets, stack)) >= _REGULAR_STEPS for stack in stacks)
+
+
 def _overlap(first: FloatArray, second: FloatArray) -> bool:
     small, large = sorted((first, second), key=len)
     if not are_within_steps(small, large).any():
         return False
-    return len(small) < _MIN_STACK or bool(are_within_steps(large, small).any())
+    return len(small) < _MIN_STACK <= len(large) or bool(are_within_steps(large, small).any())
 
 
 def _unique_positions(offsets: FloatArray) -> FloatArray:

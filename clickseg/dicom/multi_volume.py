@@ -12,10 +12,10 @@ import numpy as np
 
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import join_names
+from clickseg.dicom.aligned_planes import SAME_POSITION_MM, offsets_mm
 from clickseg.dicom.interleaved import ACQUISITION_KEYWORDS, split_interleaved
 from clickseg.dicom.plane_values import PlaneValues, read_functional_group_values, read_plane_values
 from clickseg.dicom.planes import Plane
-from clickseg.dicom.stack import SAME_POSITION_MM, offsets_mm
 
 _DISTINGUISHING_KEYWORDS = (
     "TemporalPositionIdentifier",

@@ -28,6 +28,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from clickseg.dicom.character_sets import complete_character_set
 from clickseg.dicom.codes import IMAGE_SOP_CLASSES
 from clickseg.dicom.stored import locate_pixel_data
 
@@ -236,6 +237,7 @@ def _parse(file: BinaryIO, path: Path, name: str, conversions: ConversionCache) 
     if is_decompression_bomb(file):
         return Damage(f"it inflates to more than {MAX_INFLATED_BYTES} bytes")
     header = dcmread(file, stop_before_pixels=True, force=not has_preamble)
+    complete_character_set(header)
     if not has_preamble and "SOPClassUID" not in header:
         return "not DICOM"
     return _ignored_reason(header) or _make_instance(file, header, path, name, conversions)

@@ -83,7 +83,7 @@ RADIONUCLIDES = (
 def coded_radionuclide(tracer: Dataset) -> Radionuclide | None:
     """Returns the radionuclide that an item of Radiopharmaceutical Information Sequence (0054,0016) names by a code.
 
-    A code value of CID 4020 has priority. Other codes, for example private ones, are recognized by their meaning.
+    The first code that names one is used, by its value in CID 4020, or else, for example a private one, by its meaning.
 
     Args:
         tracer: The item.
@@ -91,18 +91,14 @@ def coded_radionuclide(tracer: Dataset) -> Radionuclide | None:
     Returns:
         The radionuclide; None if the item has no code, or its codes do not name a radionuclide of PET.
     """
-    codes = list(_code_items(tracer))
-    by_value = {value: nuclide for nuclide in RADIONUCLIDES for value in nuclide.codes}
-    for code in codes:
-        nuclide = by_value.get(str(code.get("CodeValue") or "").strip())
-        if nuclide is not None:
-            return nuclide
-    for code in codes:
-        meaning = str(code.get("CodeMeaning") or "")
-        for nuclide in RADIONUCLIDES:
-            if nuclide.is_named_in(meaning):
-                return nuclide
-    return None
+    return next(filter(None, map(_named_radionuclide, _code_items(tracer))), None)
+
+
+def _named_radionuclide(code: Dataset) -> Radionuclide | None:
+    value, meaning = (str(code.get(keyword) or "").strip() for keyword in ("CodeValue", "CodeMeaning"))
+    by_value = (nuclide for nuclide in RADIONUCLIDES if value in nuclide.codes)
+    by_meaning = (nuclide for nuclide in RADIONUCLIDES if nuclide.is_named_in(meaning))
+    return next(by_value, None) or next(by_meaning, None)
 
 
 def _code_items(tracer: Dataset) -> Iterator[Dataset]:

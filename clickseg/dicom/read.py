@@ -6,23 +6,28 @@ import logging
 import os
 from collections.abc import Sequence
 
-from clickseg.core.arguments import to_path
+from clickseg.core.arguments import to_items, to_path
 from clickseg.core.errors import InputError
 from clickseg.core.text import format_count
 from clickseg.dicom.files import Scan, scan
 from clickseg.dicom.other_formats import no_dicom_error
-from clickseg.dicom.series import RejectedSeries, Repairs, SeriesGeometry, check_all_series, format_series_list
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import RejectedSeries, SeriesGeometry, check_all_series
+from clickseg.dicom.series_files import format_series_list
 from clickseg.dicom.volume import SeriesVolume, load_volume
 
 logger = logging.getLogger(__name__)
 
 
-def read_series(path: str | os.PathLike[str], uid: str | None = None) -> SeriesVolume:
+def read_series(
+    path: str | os.PathLike[str], uid: str | None = None, *, repair: str | Sequence[str] = ()
+) -> SeriesVolume:
     """Reads one series into memory.
 
     Args:
         path: A folder with DICOM files, or one file.
         uid: The Series Instance UID; may be None if only one series of the folder is a regular volume.
+        repair: Repairs allowed for an irregular series, such as ``"resample"`` or ``["incomplete", "resample"]``.
 
     Returns:
         The series. Its ``volume`` contains float32 values [K, J, I] (slice, row, column) in ``unit``, on a grid in LPS
@@ -32,12 +37,13 @@ def read_series(path: str | os.PathLike[str], uid: str | None = None) -> SeriesV
         InputError: A file cannot be read, no series or more than one is found, or the series is not a regular volume.
         SuvError: A PET series lacks an attribute that is needed to compute SUV.
         PixelDataError: The pixels cannot be decoded.
-        UsageError: ``path`` is not a path.
+        UsageError: ``path`` is not a path, or a repair is unknown.
     """
     uids = () if uid is None else (uid,)
+    repairs = Repairs.parse(to_items(repair, str, "repair"))
     scan_result = scan(to_path(path, "path"))
     scan_result.check_undamaged(uids)
-    accepted, rejected = check_all_series(scan_result, Repairs())
+    accepted, rejected = check_all_series(scan_result, repairs)
     selected = select_series(accepted, rejected, uids, scan_result)
     if len(selected) > 1:
         raise _ambiguity_error(selected, uid)

@@ -20,15 +20,16 @@ from clickseg.dicom.attribute_types import (
     attribute_types,
     empty_tags,
     is_empty,
-    missing_type_2_keywords,
+    required_type_2_keywords,
     unsatisfied_keywords,
 )
-from clickseg.dicom.character_sets import character_problem
+from clickseg.dicom.character_sets import MULTI_BYTE_EXTENSIONS, read_name, text_problem
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES, content_digest
 from clickseg.dicom.copied_attributes import PATIENT_ID_KEYWORDS, invalid_tags
 from clickseg.dicom.lossy_compression import set_lossy_compression
 from clickseg.dicom.part10 import READ_ERRORS
 from clickseg.dicom.planes import Plane, frame_attribute
+from clickseg.dicom.specimen import pop_invalid_specimen
 from clickseg.dicom.stack import Stack
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,12 @@ _MULTI_FRAME_KEYWORDS = (
     "SharedFunctionalGroupsSequence",
 )
 _PER_FRAME_GROUPS_TAG = 0x52009230
-_SUPPORTED_CHARACTER_SETS = frozenset(name.value for name in hd.SpecificCharacterSetValues) - {"GBK"}
-"""Character sets that the writers and validators support; dciodvfy does not know GBK."""
+_SUPPORTED_CHARACTER_SETS = frozenset(name.value for name in hd.SpecificCharacterSetValues) - {
+    "GBK",
+    "ISO 2022 IR 58",
+    "ISO_IR 13",
+}
+"""Character sets that the writers and validators support; dciodvfy does not know GBK and ISO_IR 13, highdicom IR 58."""
 
 
 def reference_headers(stack: Stack) -> tuple[Dataset, ...]:
@@ -158,19 +163,29 @@ def _copy_with_groups(header: Dataset, stack: Stack) -> Dataset:
 def _complete_patient_and_study(header: Dataset) -> None:
     """Adds missing type 2 attributes, removes invalid values, and sets a supported Specific Character Set."""
     for keyword in PATIENT_ID_KEYWORDS:
-        if keyword in header and dictionary_VR(keyword) != header[keyword].VR:
-            header[keyword] = DataElement(keyword, dictionary_VR(keyword), str(header[keyword].value))
-        if problem := character_problem(header, keyword):
-            logger.warning("%s of the source %s", keyword, problem)
+        if keyword in header:
+            _correct_patient_id(header, keyword)
     _omit_invalid_attributes(header)
+    if pop_invalid_specimen(header):
+        logger.warning("the description of a specimen in the source is incomplete: it is omitted from the result")
     _decode_items(header)
-    for keyword in (*_TYPE_2_KEYWORDS, *missing_type_2_keywords(header)):
+    for keyword in (*_TYPE_2_KEYWORDS, *required_type_2_keywords(header)):
         if keyword not in header:
             setattr(header, keyword, "")
         elif header[keyword].VM > 1:
             logger.warning("%s of the source has several values: only the first is copied to the result", keyword)
             header[keyword] = DataElement(keyword, header[keyword].VR, header[keyword].value[0])
     _set_character_set(header)
+
+
+def _correct_patient_id(header: Dataset, keyword: str) -> None:
+    """Corrects the characters and the value representation of a name or ID, and warns of other faults."""
+    text, element = read_name(header, keyword), header[keyword]
+    is_other_text = element.VM <= 1 and text != str(element.value or "")
+    if is_other_text or dictionary_VR(keyword) != element.VR:
+        header[keyword] = DataElement(keyword, dictionary_VR(keyword), text)
+    if problem := text_problem(header, keyword):
+        logger.warning("%s of the source %s", keyword, problem)
 
 
 def _omit_invalid_attributes(header: Dataset) -> None:
@@ -256,6 +271,6 @@ def _set_character_set(header: Dataset) -> None:
 
 
 def _are_supported(names: list[str]) -> bool:
-    return {*names} <= _SUPPORTED_CHARACTER_SETS and (
-        len(names) == 1 or all(name.startswith("ISO 2022") for name in names)
-    )
+    if len(names) > 1 and (names[0] in MULTI_BYTE_EXTENSIONS or not all(name.startswith("ISO 2022") for name in names)):
+        return False
+    return {*names} <= _SUPPORTED_CHARACTER_SETS

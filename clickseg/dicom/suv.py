@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 from pydicom import Dataset
@@ -18,25 +18,33 @@ from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SuvError
 from clickseg.dicom.acquisition_time import acquisition_times
 from clickseg.dicom.frame_reference_time import check_first_frame
-from clickseg.dicom.pet_time import decay_reference, injection_time
+from clickseg.dicom.injection_time import MAX_HALF_LIVES, injection_time, is_injection_day_assumed
+from clickseg.dicom.pet_time import decay_reference
 from clickseg.dicom.philips_pet import ACTIVITY_FACTOR, SUV_FACTOR, missing_factor_error, read_philips_factor
-from clickseg.dicom.tracer import half_life_s, injected_dose_bq, read_positive, tracer_item
+from clickseg.dicom.tracer import comparable_value, half_life_s, injected_dose_bq, read_positive, tracer_item
 
-_MAX_HALF_LIVES = 10
 _MAX_WEIGHT_KG = 400
 """Above the load limit of the tables of scanners. A weight in g is above it for every adult."""
-_EQUAL_ATTRIBUTES: Mapping[str, Callable[[Dataset], object]] = {
+
+Attributes = Mapping[str, Callable[[Dataset], object]]
+"""Attributes that must be equal in all images of a volume, by name and tag, each with a function that reads it."""
+
+_UNIT_ATTRIBUTES: Attributes = {
     "Units (0054,1001)": lambda header: header.get("Units"),
     "SUVType (0054,1006)": lambda header: header.get("SUVType"),
-    "CorrectedImage (0028,0051)": lambda header: sorted(_corrections(header)),
+    "CorrectedImage (0028,0051)": lambda header: is_attenuation_corrected(header),
+}
+_DOSE_ATTRIBUTES: Attributes = {
+    "CorrectedImage (0028,0051)": lambda header: "DECY" in _corrections(header),
     "DecayCorrection (0054,1102)": lambda header: header.get("DecayCorrection"),
     "PatientWeight (0010,1030)": lambda header: header.get("PatientWeight"),
-    "RadionuclideTotalDose (0018,1074)": lambda header: _read_tracer_value(header, "RadionuclideTotalDose"),
-    "RadionuclideHalfLife (0018,1075)": lambda header: _read_tracer_value(header, "RadionuclideHalfLife"),
-    "RadiopharmaceuticalStartDateTime (0018,1078)": lambda h: _read_tracer_value(h, "RadiopharmaceuticalStartDateTime"),
-    "RadiopharmaceuticalStartTime (0018,1072)": lambda h: _read_tracer_value(h, "RadiopharmaceuticalStartTime"),
+    "RadionuclideTotalDose (0018,1074)": lambda header: tracer_item(header).get("RadionuclideTotalDose"),
 }
-"""Attributes from which SUV is computed; they must be equal in all images of a volume and are read from the first."""
+_DECAY_ATTRIBUTES: Attributes = {
+    "RadionuclideHalfLife (0018,1075)": lambda h: tracer_item(h).get("RadionuclideHalfLife"),
+    "RadiopharmaceuticalStartDateTime (0018,1078)": lambda h: tracer_item(h).get("RadiopharmaceuticalStartDateTime"),
+    "RadiopharmaceuticalStartTime (0018,1072)": lambda h: tracer_item(h).get("RadiopharmaceuticalStartTime"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +54,12 @@ class SuvScaling:
     Attributes:
         factors: For each image, the factor by which its rescaled values are multiplied.
         rule: How the factors were computed, for the report.
+        warning: An assumption of the computation that can be wrong; empty without one.
     """
 
     factors: FloatArray
     rule: str
+    warning: str = ""
 
 
 def compute_suv_scaling(headers: Sequence[Dataset], *, units: str, series_headers: Sequence[Dataset]) -> SuvScaling:
@@ -65,16 +75,16 @@ def compute_suv_scaling(headers: Sequence[Dataset], *, units: str, series_header
         SuvError: The series is not corrected for attenuation, SUVbw cannot be computed from its units, or a value is
             missing; the message names the attribute.
     """
-    _check_same(headers)
+    _check_equal(headers, _UNIT_ATTRIBUTES)
     _check_attenuation(headers[0])
     _check_suv_type(headers[0])
     match units:
         case "GML":
             return SuvScaling(np.ones(len(headers)), "stored as SUVbw")
         case "BQML":
-            return SuvScaling(
-                _activity_factors(headers, series_headers), f"BQML, decay correction {_decay_correction(headers[0])}"
-            )
+            factors = _activity_factors(headers, series_headers)
+            rule = f"BQML, decay correction {_decay_correction(headers[0])}"
+            return SuvScaling(factors, rule, _injection_warning(headers[0]))
         case "CNTS":
             return _scaling_from_counts(headers, series_headers)
         case other:
@@ -106,10 +116,10 @@ def _check_suv_type(header: Dataset) -> None:
         raise SuvError(f"SUVType (0054,1006): expected BW (body weight), got {suv_type}")
 
 
-def _check_same(headers: Sequence[Dataset]) -> None:
-    """Rejects a volume whose images have different values of an attribute from which SUV is computed."""
-    for attribute, read_value in _EQUAL_ATTRIBUTES.items():
-        values = {_to_comparable(read_value(header)) for header in headers}
+def _check_equal(headers: Sequence[Dataset], attributes: Attributes) -> None:
+    """Rejects a volume whose images have different values of an attribute; the others are read from the first image."""
+    for attribute, read_value in attributes.items():
+        values = {str(comparable_value(read_value(header))) for header in headers}
         if len(values) > 1:
             raise SuvError(f"{attribute}: expected one value in all images of a volume, got {len(values)}")
 
@@ -126,15 +136,16 @@ def _scaling_from_counts(headers: Sequence[Dataset], series_headers: Sequence[Da
     return SuvScaling(
         becquerel_per_count * _activity_factors(headers, series_headers),
         "counts, by Philips Activity Concentration (7053,1009)",
+        _injection_warning(headers[0]),
     )
 
 
 def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns SUV per Bq/ml: weight in g divided by the dose in Bq at the reference time of each image."""
+    _check_equal(headers, _DOSE_ATTRIBUTES)
     _check_decay_correction(headers[0])
     weight_g = 1000 * _patient_weight_kg(headers[0])
-    tracer, *_ = [tracer_item(header) for header in headers]  # each image must have one radiopharmaceutical
-    dose_bq = injected_dose_bq(tracer)
+    dose_bq = injected_dose_bq(headers[0])
     return weight_g / (dose_bq * _remaining_dose_fractions(headers, series_headers))
 
 
@@ -150,6 +161,8 @@ def _patient_weight_kg(header: Dataset) -> float:
 
 def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns the fraction of the dose that remains at the reference time of each image."""
+    if _decay_correction(headers[0]) in ("START", "NONE"):
+        _check_equal(headers, _DECAY_ATTRIBUTES)
     match _decay_correction(headers[0]):
         case "ADMIN":
             return np.ones(len(headers))
@@ -196,8 +209,17 @@ def _decay_correction(header: Dataset) -> str:
 
 def _seconds_since_injection(header: Dataset, reference_time: datetime) -> float:
     tracer = tracer_item(header)
-    max_elapsed = timedelta(seconds=_MAX_HALF_LIVES * half_life_s(tracer))
-    return (reference_time - injection_time(header, tracer, reference_time, max_elapsed)).total_seconds()
+    injected = injection_time(header, tracer, reference_time, half_life_s(tracer))
+    return (reference_time - injected).total_seconds()
+
+
+def _injection_warning(header: Dataset) -> str:
+    tracer = tracer_item(header)
+    if _decay_correction(header) == "ADMIN" or not is_injection_day_assumed(header, tracer, half_life_s(tracer)):
+        return ""
+    return (
+        "RadiopharmaceuticalStartTime (0018,1072) has no day: SUV is computed for an injection on the day of the scan"
+    )
 
 
 def _seconds_to_mean_activity(header: Dataset, start: datetime | None) -> float:
@@ -217,19 +239,10 @@ def _seconds_to_mean_activity(header: Dataset, start: datetime | None) -> float:
 
 def _remaining_fraction(header: Dataset, seconds: float) -> float:
     half_life = half_life_s(tracer_item(header))
-    if not 0 <= seconds <= _MAX_HALF_LIVES * half_life:
+    if not 0 <= seconds <= MAX_HALF_LIVES * half_life:
         raise SuvError(
             "RadiopharmaceuticalStartDateTime (0018,1078) or RadiopharmaceuticalStartTime (0018,1072): the "
             f"reference time of the image is {seconds / 3600:.1f} h after the injection, expected 0 to "
-            f"{_MAX_HALF_LIVES} half-lives ({_MAX_HALF_LIVES * half_life / 3600:.1f} h)"
+            f"{MAX_HALF_LIVES} half-lives ({MAX_HALF_LIVES * half_life / 3600:.1f} h)"
         )
     return float(2.0 ** (-seconds / half_life))
-
-
-def _to_comparable(value: object) -> float | str:
-    return float(value) if isinstance(value, int | float) else str(value)
-
-
-def _read_tracer_value(header: Dataset, keyword: str) -> object:
-    sequence = header.get("RadiopharmaceuticalInformationSequence")
-    return sequence[0].get(keyword) if sequence else None

@@ -10,12 +10,14 @@ from pydicom import Sequence as DicomSequence
 from pydicom.datadict import keyword_for_tag
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
+from pydicom.uid import EnhancedPETImageStorage
 
 from clickseg.core.errors import SuvError
 from clickseg.dicom.radionuclide import coded_radionuclide
 
 _DOSE_BOUNDS_BQ = (1e5, 1e11)
 """0.1 MBq to 100 GBq, from a mouse to a therapy. A dose in MBq or mCi is below, a dose of a patient in mBq above."""
+_BQ_PER_MBQ = 1e6
 _HALF_LIFE_TOLERANCE = 0.02
 """Scanners have half-lives that differ by up to 1 %, such as 6588 s and 6586.2 s for F-18."""
 _ZERO_FRACTION = re.compile(r"(?<=^\d{6})\.0+$|(?<=^\d{14})\.0+$")
@@ -47,11 +49,11 @@ def tracer_item(header: Dataset) -> Dataset:
 
 def _contents(item: Dataset) -> dict[BaseTag, object]:
     """Returns the values of an item in a form that can be compared; attributes without a value are omitted."""
-    contents = {element.tag: _comparable(element.value) for element in item}
+    contents = {element.tag: comparable_value(element.value) for element in item}
     return {tag: value for tag, value in contents.items() if value not in ("", (), {})}
 
 
-def _comparable(value: object) -> object:
+def comparable_value(value: object) -> object:
     """Returns numbers as numbers and other values as text: one number or time can be written as different texts."""
     match value:
         case None:
@@ -61,7 +63,7 @@ def _comparable(value: object) -> object:
         case bytes():
             return value.strip(b"\0 ").decode("latin-1")
         case list() | MultiValue() | DicomSequence():
-            return tuple(_comparable(item) for item in value)
+            return tuple(comparable_value(item) for item in value)
         case int() | float():
             return float(value)
         case _:
@@ -75,17 +77,22 @@ def _first_difference(first: Dataset, other: Dataset) -> str:
     return f"{keyword_for_tag(tag) or 'a private attribute'} ({tag.group:04X},{tag.element:04X})"
 
 
-def injected_dose_bq(tracer: Dataset) -> float:
+def injected_dose_bq(header: Dataset) -> float:
     """Returns Radionuclide Total Dose (0018,1074) in Bq.
 
+    The dose is in MBq in an Enhanced PET image (PS3.3, C.8.22.4), and in Bq in others (C.8.9.2). Some Enhanced PET
+    images have it in Bq: a number that is at least the smallest dose in Bq would be at least 100 GBq in MBq.
+
     Args:
-        tracer: The item of Radiopharmaceutical Information Sequence.
+        header: A PET image.
 
     Raises:
-        SuvError: The dose is missing, or is not one in Bq.
+        SuvError: The dose is missing, or is not one in its unit.
     """
-    dose_bq = read_positive(tracer, "RadionuclideTotalDose", "(0018,1074)")
+    value = read_positive(tracer_item(header), "RadionuclideTotalDose", "(0018,1074)")
     low, high = _DOSE_BOUNDS_BQ
+    is_enhanced = header.get("SOPClassUID") == EnhancedPETImageStorage
+    dose_bq = value * _BQ_PER_MBQ if is_enhanced and value < low else value
     if not low <= dose_bq <= high:
         raise SuvError(
             f"RadionuclideTotalDose (0018,1074): expected a dose in Bq, {low:.0e} to {high:.0e}, got {dose_bq:g}",

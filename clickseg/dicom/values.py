@@ -6,6 +6,7 @@ PET image (PS3.3, C.7.6.16.2.11).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from clickseg.dicom.decoding import DECODE_ERRORS
 from clickseg.dicom.planes import Plane, functional_groups
 from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.suv import compute_suv_scaling
+
+logger = logging.getLogger(__name__)
 
 _PET_UNITS = {"g/ml{SUVbw}": "GML", "{SUVbw}g/ml": "GML", "Bq/ml": "BQML", "{counts}": "CNTS"}
 """Supported UCUM units and the equivalent values of Units (0054,1001); the preferred unit first."""
@@ -104,6 +107,8 @@ def _suv_quantity(series: SeriesGeometry) -> Quantity:
         scaling = compute_suv_scaling(headers, units=units.pop(), series_headers=series_headers)
     except SuvError as error:
         raise SuvError(f"{series.files.first_instance.name}: {error}", hint=error.hint) from error
+    if scaling.warning:
+        logger.warning("%s: %s", series.files, scaling.warning)
     return Quantity("SUVbw", scaling.factors, scaling.rule)
 
 

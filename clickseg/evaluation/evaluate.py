@@ -18,7 +18,7 @@ from clickseg.core.progress import Progress, no_progress
 from clickseg.datasets.case import CaseFiles, LabelledCase, LabelledImage
 from clickseg.dicom.codes import content_uid
 from clickseg.dicom.part10 import Instance
-from clickseg.dicom.series import SeriesFiles
+from clickseg.dicom.series_files import SeriesFiles
 from clickseg.dicom.stack import Stack
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.evaluation.picture import draw_picture

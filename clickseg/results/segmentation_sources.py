@@ -10,30 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    EnhancedMRImageStorage,
-    EnhancedPETImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-    LegacyConvertedEnhancedPETImageStorage,
-    MRImageStorage,
-    PositronEmissionTomographyImageStorage,
-)
 
 from clickseg.core.arrays import LabelArray
+from clickseg.dicom.codes import SINGLE_FRAME_EQUIVALENTS
 from clickseg.dicom.volume import SeriesVolume
-
-_SINGLE_FRAME_CLASSES = {
-    EnhancedCTImageStorage: CTImageStorage,
-    EnhancedMRImageStorage: MRImageStorage,
-    EnhancedPETImageStorage: PositronEmissionTomographyImageStorage,
-    LegacyConvertedEnhancedCTImageStorage: CTImageStorage,
-    LegacyConvertedEnhancedMRImageStorage: MRImageStorage,
-    LegacyConvertedEnhancedPETImageStorage: PositronEmissionTomographyImageStorage,
-}
-"""The single-frame SOP Class of each multi-frame SOP Class."""
 
 
 def segmentation_sources(series: SeriesVolume) -> Sequence[Dataset]:
@@ -42,7 +22,7 @@ def segmentation_sources(series: SeriesVolume) -> Sequence[Dataset]:
     if not numbers:
         return sources
     if len(sources) > 1:
-        return [_copy(source, SOPClassUID=_SINGLE_FRAME_CLASSES[source.SOPClassUID]) for source in sources]
+        return [_copy(source, SOPClassUID=SINGLE_FRAME_EQUIVALENTS[source.SOPClassUID]) for source in sources]
     if len(numbers) == int(sources[0].NumberOfFrames):
         return sources
     groups = sources[0].PerFrameFunctionalGroupsSequence

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from clickseg.batch.settings import RunSettings, read_settings
-from clickseg.cli.parser import OPTIONS
+from clickseg.cli.run_options import OPTIONS
 from clickseg.core.clock import read_clock
 from clickseg.core.errors import UsageError
 from clickseg.core.memory import Memory
 from clickseg.core.options import environment_variable
-from clickseg.dicom.series import Repairs
+from clickseg.dicom.repairs import Repairs
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.results.segmentation import SegmentationType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clickseg.batch.steps import Outcome, run_step
 from clickseg.core.errors import ClickSegError, InputError
-from clickseg.dicom.series import SeriesFiles
+from clickseg.dicom.series_files import SeriesFiles
 
 SERIES = SeriesFiles(())
 

@@ -109,3 +109,32 @@ def test_voxel_indices_need_a_series_to_be_converted(tmp_path: Path) -> None:
     assert "voxel 1 2 3" in table.stdout
     assert converted.returncode == 2
     assert "p.json: the clicks are voxel indices of a DICOM series" in converted.stderr
+
+
+def test_clicks_on_a_series_that_needs_a_repair_are_converted_with_the_repair(
+    tmp_path: Path, click_file: Path, study: Path
+) -> None:
+    planes = phantoms.read_geometry(study).stack.planes
+    planes[3].instance.path.unlink()
+
+    rejected = run_clickseg("clicks", click_file, "--to", "deepedit", "--dicom", study)
+    shown = run_clickseg("clicks", click_file, "--dicom", study, "--repair", "resample")
+    converted = run_clickseg(
+        "clicks", click_file, "--to", "deepedit", "--dicom", study, "--repair", "volume=1,resample"
+    )
+    (tmp_path / "deepedit.json").write_text(converted.stdout)
+    read_back = run_clickseg("clicks", tmp_path / "deepedit.json", "--dicom", study, "--repair", "resample")
+
+    assert rejected.returncode == 1
+    assert "1 missing slice in 1 place" in rejected.stderr
+    assert json.loads(converted.stdout) == {"hook": [[3, 2, 4]], "background": [[12, 10, 0]], "label": "hook"}
+    assert sorted(row.split()[-3:] for row in shown.stdout.splitlines()[1:]) == [["12", "10", "0"], ["3", "2", "4"]]
+    before, after = ([row.split()[2:5] for row in text.stdout.splitlines()[1:]] for text in (shown, read_back))
+    np.testing.assert_allclose(np.array(after, float), np.array(before, float), atol=0.002)
+
+
+def test_an_unknown_repair_of_clicks_is_an_error(click_file: Path, study: Path) -> None:
+    result = run_clickseg("clicks", click_file, "--dicom", study, "--repair", "resampel")
+
+    assert result.returncode == 2
+    assert "unknown repair 'resampel'" in result.stderr

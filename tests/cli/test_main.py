@@ -393,7 +393,20 @@ def test_inspect_lists_each_series_and_its_problem(tmp_path: Path) -> None:
     assert first == ["CT", "12", "12", "x", "14", "x", "16", "3.1", "x", "1.7", "x", "0.9", "HU", "CT", "Phantom", "CT"]
     assert "problem: 1 missing slice in 1 place: between MR/" in result.stdout
     assert "hint: send the missing slices, or use --repair resample" in result.stdout
-    assert "23 DICOM files; ignored: 1 not DICOM" in result.stdout
+    assert "23 DICOM files; ignored: 1 (not DICOM)" in result.stdout
+
+
+def test_inspect_prints_the_same_problem_of_several_series_once(tmp_path: Path) -> None:
+    images = phantoms.instances(phantoms.distinct_volume(phantoms.oblique_geometry()))
+    for number, image in enumerate(images):
+        image.SeriesInstanceUID = f"2.25.{1000 + number}"
+    phantoms.save(tmp_path, images)
+
+    lines = run_clickseg("inspect", tmp_path).stdout.splitlines()
+
+    assert sum("have 7 different values" in line for line in lines) == 1
+    assert sum("hint: " in line for line in lines) == 1
+    assert lines.count("    problem: as above") == len(images) - 1
 
 
 def test_inspect_prints_the_same_as_json(tmp_path: Path) -> None:

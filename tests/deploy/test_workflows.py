@@ -11,7 +11,7 @@ import pytest
 
 from clickseg import __version__
 from clickseg.batch.metadata import METADATA_VARIABLE, run_metadata
-from clickseg.cli.parser import OPTIONS
+from clickseg.cli.run_options import OPTIONS
 from clickseg.core.options import environment_variable
 from clickseg.dicom.codes import IMAGE_SOP_CLASSES, SEGMENTATION_SOP_CLASSES
 from tests.helpers import workflow_contracts as contracts

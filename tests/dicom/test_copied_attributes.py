@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from highdicom._standard_utils import get_module_attribute_map
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from clickseg.dicom.attribute_types import attribute_types
+from clickseg.dicom.attribute_types import attribute_types, item_attribute_types
 from clickseg.results.identity import encode_dicom
 from tests.helpers import phantoms
 from tests.helpers.dicom_files import make_dataset
@@ -42,6 +44,24 @@ def make_valid_results(folder: Path, edit: Edit, dciodvfy: str) -> list[Dataset]
     _, paths = make_files(folder, edit)
     assert [error for path in paths for error in dciodvfy_errors(path, dciodvfy)] == []
     return [dcmread(path) for path in paths]
+
+
+MODULES = ("patient", "clinical-trial-subject", "general-study", "patient-study", "clinical-trial-study")
+
+
+def test_the_types_of_the_attributes_are_those_of_highdicom() -> None:
+    modules = get_module_attribute_map()
+    rows = [row for module in MODULES for row in modules[module]]
+    paths = {tuple(row["path"]) for row in rows}
+    expected = {path: {row["keyword"]: row["type"] for row in rows if tuple(row["path"]) == path} for path in paths}
+
+    types = {path: dict(item_attribute_types(path[-1]) if path else attribute_types()) for path in paths}
+
+    for path in paths:
+        if path[-1:] == ("EquivalentCodeSequence",):
+            del types[path]["EquivalentCodeSequence"]  # highdicom ends the recursion of the macro
+    assert types == expected
+    assert len(paths) == 103
 
 
 @pytest.mark.parametrize("keyword", ROOT_KEYWORDS)
@@ -87,6 +107,37 @@ def test_a_sequence_with_an_invalid_item_is_omitted(
 
     for result in make_valid_results(tmp_path, edit, dciodvfy):
         assert keyword not in result
+    assert f"{keyword} of the source is invalid" in caplog.text
+
+
+ISSUER = make_dataset(LocalNamespaceEntityID="a")
+INVALID_STRUCTURES: dict[str, tuple[str, object]] = {
+    "two issuers": ("IssuerOfAdmissionIDSequence", [ISSUER, deepcopy(ISSUER)]),
+    "issuer without ID": ("IssuerOfAdmissionIDSequence", [make_dataset(UniversalEntityIDType="DNS")]),
+    "type without universal ID": (
+        "IssuerOfAdmissionIDSequence",
+        [make_dataset(LocalNamespaceEntityID="a", UniversalEntityIDType="DNS")],
+    ),
+    "empty sequence in an item": (
+        "OtherPatientIDsSequence",
+        [make_dataset(PatientID="a", TypeOfPatientID="TEXT", IssuerOfPatientIDQualifiersSequence=[])],
+    ),
+    "two models": ("ManufacturerModelName", ["a", "b"]),
+    "two positions in place of three": (
+        "GroupOfPatientsIdentificationSequence",
+        [make_dataset(PatientID="a", SubjectRelativePositionInImage=[1, 2])],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INVALID_STRUCTURES)
+def test_an_attribute_with_an_invalid_number_of_values_or_items_is_omitted(
+    tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    keyword, value = INVALID_STRUCTURES[name]
+
+    for result in make_valid_results(tmp_path, lambda dataset: setattr(dataset, keyword, value), dciodvfy):
+        assert result.get(keyword) != value  # the model is that of ClickSeg
     assert f"{keyword} of the source is invalid" in caplog.text
 
 
@@ -193,6 +244,137 @@ def test_a_name_with_bytes_that_cannot_be_decoded_is_copied_with_a_warning(
     for result in make_valid_results(tmp_path, replace_bytes("PatientName", LATIN_1, b"ISO_IR 192"), dciodvfy):
         assert str(result.PatientName) == "M\ufffdller^J\ufffdrg"
     assert "PatientName of the source contains bytes that are invalid in its character set" in caplog.text
+
+
+@pytest.mark.parametrize("character_set", [b"KLINGON 1", b"ISO_IR192", b"UTF-8", b"utf8", b"ISO_IR 192\\ISO_IR 192"])
+def test_a_utf_8_name_in_an_unknown_character_set_is_that_name(
+    tmp_path: Path, dciodvfy: str, character_set: bytes
+) -> None:
+    for result in make_valid_results(tmp_path, replace_bytes("PatientName", UTF_8, character_set), dciodvfy):
+        assert (str(result.PatientName), result.SpecificCharacterSet) == ("Müller^Jörg", "ISO_IR 192")
+
+
+@pytest.mark.parametrize("character_set", [b"ISO-IR 100", b"iso_ir 100", b"ISO8859-1", b"latin_1"])
+@pytest.mark.parametrize("keyword", ["PatientName", "ReferringPhysicianName"])
+def test_text_in_a_misspelled_character_set_is_that_text(
+    tmp_path: Path, dciodvfy: str, character_set: bytes, keyword: str
+) -> None:
+    for result in make_valid_results(tmp_path, replace_bytes(keyword, LATIN_1, character_set), dciodvfy):
+        assert (str(result[keyword].value), result.SpecificCharacterSet) == ("Müller^Jörg", "ISO_IR 192")
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        (["ISO 2022 IR 13", "ISO 2022 IR 87"], "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎"),
+        ("ISO_IR 13", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+        ("ISO_IR 126", "Διον"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+    ],
+)
+def test_a_name_in_a_character_set_of_the_standard_is_that_name(
+    tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture, character_set: object, name: str
+) -> None:
+    def edit(dataset: Dataset) -> None:
+        dataset.SpecificCharacterSet, dataset.PatientName, dataset.InstitutionName = character_set, name, name[-2:]
+
+    for result in make_valid_results(tmp_path, edit, dciodvfy):
+        assert str(result.PatientName) == name
+    assert "of the source" not in caplog.text
+
+
+def test_a_name_in_iso_ir_58_is_that_name(tmp_path: Path, dciodvfy: str) -> None:
+    name = b"Wang^XiaoDong=\x1b$)A\xcd\xf5^\x1b$)A\xd0\xa1\xb6\xab"  # PS3.5, K.2
+
+    for result in make_valid_results(tmp_path, replace_bytes("PatientName", name, b"\\ISO 2022 IR 58"), dciodvfy):
+        assert str(result.PatientName) == "Wang^XiaoDong=王^小东"
+
+
+@pytest.mark.parametrize("second", [b"", b"\\ISO 2022 IR 149"])
+def test_a_multi_byte_character_set_without_the_default_before_it_has_the_same_names(
+    tmp_path: Path, dciodvfy: str, second: bytes
+) -> None:
+    def edit(dataset: Dataset) -> None:
+        dataset.SpecificCharacterSet = ["", "ISO 2022 IR 87", *second.decode().split("\\")[1:]]
+        dataset.PatientName, dataset.StudyDescription = "Yamada^Tarou=山田^太郎", "山田"
+
+    sources, _ = make_files(tmp_path, edit)
+    for path in sources:
+        declared = b"\\ISO 2022 IR 87" + second
+        declared += b" " * (len(declared) % 2)
+        path.write_bytes(path.read_bytes().replace(declared, (declared[1:] + b" "), 1))
+
+    results = make_results(phantoms.read(tmp_path / "in"))
+
+    for result in (results.segmentation, results.report):
+        assert (str(result.PatientName), result.StudyDescription) == ("Yamada^Tarou=山田^太郎", "山田")
+        (tmp_path / "result.dcm").write_bytes(encode_dicom(result))
+        assert dciodvfy_errors(tmp_path / "result.dcm", dciodvfy) == []
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PregnancyStatus", 9),
+        ("QualityControlSubject", "TRUE"),
+        ("SmokingStatus", "MAYBE"),
+        ("PatientIdentityRemoved", "TRUE"),
+        ("PatientSexNeutered", "YES"),
+        ("PatientSex", "MALE"),
+    ],
+)
+def test_a_value_that_is_not_one_of_those_of_the_standard_is_omitted(
+    tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture, keyword: str, value: object
+) -> None:
+    for result in make_valid_results(tmp_path, lambda dataset: setattr(dataset, keyword, value), dciodvfy):
+        assert not result.get(keyword)
+    assert f"{keyword} of the source is invalid" in caplog.text
+
+
+SPECIMEN = make_dataset(
+    SpecimenIdentifier="S1",
+    SpecimenUID="1.2.3",
+    IssuerOfTheSpecimenIdentifierSequence=[],
+    SpecimenPreparationSequence=[],
+)
+
+
+@pytest.mark.parametrize("missing", ["", "ContainerTypeCodeSequence", "SpecimenDescriptionSequence", "SpecimenUID"])
+def test_a_specimen_is_copied_if_its_description_is_complete(
+    tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture, missing: str
+) -> None:
+    def edit(dataset: Dataset) -> None:
+        dataset.ContainerIdentifier, dataset.ImageCenterPointCoordinatesSequence = "C1", []
+        dataset.IssuerOfTheContainerIdentifierSequence = dataset.ContainerTypeCodeSequence = []
+        dataset.SpecimenDescriptionSequence = [deepcopy(SPECIMEN)]
+        for owner in (dataset, dataset.SpecimenDescriptionSequence[0]):
+            owner.pop(missing, None)
+
+    segmentation, _ = make_valid_results(tmp_path, edit, dciodvfy)
+
+    assert ("ContainerIdentifier" in segmentation) is (not missing)
+    assert ("the description of a specimen in the source is incomplete" in caplog.text) is bool(missing)
+
+
+def test_only_the_first_value_of_a_time_point_of_a_trial_is_copied(tmp_path: Path, dciodvfy: str) -> None:
+    def edit(dataset: Dataset) -> None:
+        dataset.ClinicalTrialSponsorName, dataset.ClinicalTrialProtocolID = "a", "b"
+        dataset.ClinicalTrialSubjectID, dataset.ClinicalTrialTimePointID = "c", ["t1", "t2"]
+
+    for result in make_valid_results(tmp_path, edit, dciodvfy):
+        assert result.ClinicalTrialTimePointID == "t1"
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("PatientID", "1" * 70), ("PatientName", "a" * 70)])
+def test_an_id_or_name_that_is_too_long_is_copied_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, keyword: str, value: str
+) -> None:
+    _, results = make_files(tmp_path, lambda dataset: setattr(dataset, keyword, value))
+
+    assert [str(dcmread(path)[keyword].value) for path in results] == [value, value]
+    assert f"{keyword} of the source is invalid (PS3.5, 6.2), such as too long, and is copied unchanged" in caplog.text
+    assert value not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import EnhancedPETImageStorage, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from clickseg.core.errors import PixelDataError, SeriesError, SuvError
 from clickseg.datasets.phantom import suv_to_bq_per_ml
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import group_by_series
+from clickseg.dicom.series_files import group_by_series
 from tests.helpers import phantoms
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # highdicom's legacy converter
@@ -71,6 +71,27 @@ def test_multi_frame_pet_is_converted_to_suv_with_its_decay_correction_time(tmp_
         "DecayCorrected": "YES",
         "DecayCorrectionDateTime": "20260102093000",
         "RadiopharmaceuticalInformationSequence": tracer,
+        "PatientWeight": datasets[0].PatientWeight,
+    }
+
+    multi = phantoms.read(change_attributes(folder, pet)).volume
+
+    np.testing.assert_allclose(multi.array, single.array, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dose", ["310", "310000000"])
+def test_the_dose_of_an_enhanced_pet_file_is_in_mbq_or_in_bq(tmp_path: Path, dose: str) -> None:
+    folder, datasets = write_enhanced(tmp_path / "multi", "PT")
+    single = phantoms.read(phantoms.save(tmp_path / "single", datasets)).volume  # 310 MBq
+    (tracer,) = deepcopy(datasets[0].RadiopharmaceuticalInformationSequence)
+    tracer.RadionuclideTotalDose = dose
+    pet = {
+        "SOPClassUID": EnhancedPETImageStorage,
+        "Units": "BQML",
+        "AttenuationCorrected": "YES",
+        "DecayCorrected": "YES",
+        "DecayCorrectionDateTime": "20260102093000",
+        "RadiopharmaceuticalInformationSequence": [tracer],
         "PatientWeight": datasets[0].PatientWeight,
     }
 

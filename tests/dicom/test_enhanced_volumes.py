@@ -14,7 +14,7 @@ from pydicom.uid import LegacyConvertedEnhancedCTImageStorage
 
 from clickseg.core.errors import SeriesError
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import group_by_series
+from clickseg.dicom.series_files import group_by_series
 from clickseg.results.identity import encode_dicom
 from tests.helpers import phantoms
 from tests.helpers.dicom_files import make_dataset

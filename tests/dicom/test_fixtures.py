@@ -11,7 +11,9 @@ import pytest
 from clickseg.core.errors import InputError
 from clickseg.core.label_map import LabelMap
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Repairs, check_series, group_by_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import check_series
+from clickseg.dicom.series_files import group_by_series
 from clickseg.dicom.volume import SeriesVolume, load_volume
 from clickseg.results.identity import encode_dicom
 from tests.helpers.dicom_results import dciodvfy_errors, make_results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydicom import Dataset
 
 from clickseg.core.errors import SeriesError
 from tests.helpers import phantoms
+from tests.helpers.dicom_files import make_dataset
 
 SLICE_TYPE = ["ORIGINAL", "PRIMARY", "AXIAL"]
 OTHER_TYPES = [
@@ -22,6 +24,10 @@ OTHER_TYPES = [
     ["DERIVED", "SECONDARY"],
     ["ORIGINAL", "PRIMARY", "OTHER"],
     ["DERIVED", "SECONDARY", "OTHER", "CSA REPORT"],
+    ["DERIVED", "PRIMARY", "AXIAL", "SCREEN SAVE"],
+    ["DERIVED", "PRIMARY", "AXIAL", "MAX_IP"],
+    ["DERIVED", "PRIMARY", "AXIAL", "MAXIMUM"],
+    ["ORIGINAL", "PRIMARY", "AXIAL", "SCOUT"],
 ]
 
 
@@ -133,3 +139,132 @@ def test_slices_with_another_image_type_stay_in_the_volume(
         dataset.ImageType = image_type
 
     assert len(phantoms.read_geometry(phantoms.save(tmp_path, slices)).stack.planes) == 12
+
+
+def make_colour(image: Dataset) -> None:
+    image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
+    image.PixelData = bytes(image.Rows * image.Columns * 3 + 1)
+
+
+def enlarge(image: Dataset) -> None:
+    image.Rows, image.Columns = 2 * image.Rows, 3 * image.Columns
+    image.PixelData = bytes(2 * image.Rows * image.Columns)
+
+
+def turn(image: Dataset) -> None:
+    image.ImageOrientationPatient = ["1", "0", "0", "0", "0", "-1"]
+
+
+def zoom(image: Dataset) -> None:
+    image.PixelSpacing = ["0.25", "0.25"]
+
+
+def remove_geometry(image: Dataset) -> None:
+    del image.ImagePositionPatient, image.ImageOrientationPatient, image.PixelSpacing, image.FrameOfReferenceUID
+
+
+@pytest.mark.parametrize("change", [make_colour, enlarge, turn, zoom, remove_geometry])
+@pytest.mark.parametrize(
+    "image_type", [["DERIVED", "SECONDARY", "SCREEN SAVE"], ["DERIVED", "SECONDARY"], ["DERIVED", "PRIMARY", "AXIAL"]]
+)
+def test_an_image_of_another_type_that_cannot_be_a_slice_is_named_or_excluded(
+    tmp_path: Path, slices: list[Dataset], image_type: list[str], change: Callable[[Dataset], None]
+) -> None:
+    complete = phantoms.read(phantoms.save(tmp_path / "slices", slices)).volume
+    mixed = append_image(slices, image_type, 12)
+    change(mixed[-1])
+    folder = phantoms.save(tmp_path / "mixed", mixed)
+
+    with pytest.raises(SeriesError, match=r"1 image with another ImageType \(0008,0008\): image\d+: DERIVED") as caught:
+        phantoms.read_geometry(folder)
+    repaired = phantoms.read(folder, "drop-localizers")
+
+    assert "drop-localizers" in (caught.value.hint or "")
+    np.testing.assert_array_equal(repaired.volume.array, complete.array)
+    assert len(repaired.files.instances) == 12
+
+
+def test_projections_at_both_ends_of_the_stack_are_named(tmp_path: Path, slices: list[Dataset]) -> None:
+    mixed = append_image(append_image(slices, ["DERIVED", "SECONDARY"], 12), ["DERIVED", "SECONDARY"], -1)
+
+    with pytest.raises(SeriesError, match="2 images with another ImageType"):
+        phantoms.read_geometry(phantoms.save(tmp_path, mixed))
+
+
+def combine(image: Dataset) -> None:
+    """Refers to the images that were combined (PS3.3, C.7.6.1.1.4)."""
+    image.SourceImageSequence = [
+        make_dataset(ReferencedSOPClassUID=image.SOPClassUID, ReferencedSOPInstanceUID=f"2.25.{number}")
+        for number in range(2)
+    ]
+
+
+def reformat(image: Dataset) -> None:
+    image.DerivationCodeSequence = [
+        make_dataset(CodeValue="113072", CodingSchemeDesignator="DCM", CodeMeaning="Multiplanar reformatting")
+    ]
+
+
+def compress_lossily_twice(image: Dataset) -> None:
+    image.LossyImageCompression = "01"
+    combine(image)
+
+
+@pytest.mark.parametrize("derive", [combine, reformat])
+def test_an_appended_image_that_was_derived_from_several_images_is_no_slice(
+    tmp_path: Path, slices: list[Dataset], derive: Callable[[Dataset], None]
+) -> None:
+    mixed = append_image(slices, ["DERIVED", "PRIMARY", "AXIAL"], 12)
+    derive(mixed[-1])
+    folder = phantoms.save(tmp_path, mixed)
+
+    with pytest.raises(SeriesError, match="1 image with another ImageType"):
+        phantoms.read_geometry(folder)
+    assert len(phantoms.read_geometry(folder, "drop-localizers").stack.planes) == 12
+
+
+@pytest.mark.parametrize("selection", [slice(11, 12), slice(9, 12), slice(3, 9)])
+def test_slices_that_are_derived_because_of_lossy_compression_stay_in_the_volume(
+    tmp_path: Path, slices: list[Dataset], selection: slice
+) -> None:
+    for dataset in slices[selection]:
+        dataset.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
+        compress_lossily_twice(dataset)
+
+    assert len(phantoms.read_geometry(phantoms.save(tmp_path, slices)).stack.planes) == 12
+
+
+def test_slices_that_are_all_reformatted_from_several_images_are_a_volume(
+    tmp_path: Path, slices: list[Dataset]
+) -> None:
+    for dataset in slices:
+        dataset.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
+        combine(dataset)
+
+    assert len(phantoms.read_geometry(phantoms.save(tmp_path, slices)).stack.planes) == 12
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # highdicom's legacy converter
+@pytest.mark.parametrize("technique", ["MAX_IP", "NONE"])
+def test_a_frame_that_was_calculated_from_the_others_is_named(
+    tmp_path: Path, slices: list[Dataset], technique: str
+) -> None:
+    image = phantoms.make_legacy_enhanced(append_image(slices, SLICE_TYPE, 12))
+    positions = [
+        frame.PlanePositionSequence[0].ImagePositionPatient for frame in image.PerFrameFunctionalGroupsSequence
+    ]
+    for frame, position in zip(image.PerFrameFunctionalGroupsSequence, positions, strict=True):
+        is_last = np.allclose(np.array(position, float) - np.array(positions[0], float), 0)
+        frame_type = ["DERIVED" if is_last else "ORIGINAL", "PRIMARY", "VOLUME", "MAXIMUM" if is_last else "NONE"]
+        frame.CTImageFrameTypeSequence = [
+            make_dataset(
+                FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"] if technique == "MAX_IP" else frame_type,
+                VolumeBasedCalculationTechnique=technique if is_last else "NONE",
+            )
+        ]
+    image.save_as(phantoms.save(tmp_path, []) / "enhanced.dcm")
+
+    with pytest.raises(SeriesError, match="1 image with another ImageType"):
+        phantoms.read_geometry(tmp_path)
+    assert phantoms.read(tmp_path, "drop-localizers").volume.spatial_shape == (12, 11, 13)

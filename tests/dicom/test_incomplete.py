@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import Dataset
 
@@ -12,7 +13,8 @@ from clickseg.cli.inspection import inspect_series
 from clickseg.core.errors import InputError, SeriesError
 from clickseg.dicom.files import scan
 from clickseg.dicom.read import read_series
-from clickseg.dicom.series import Repairs, SeriesGeometry, check_all_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import SeriesGeometry, check_all_series
 from tests.helpers import phantoms
 from tests.helpers.dicom_files import write_named
 
@@ -42,6 +44,18 @@ def make_broken_link(path: Path) -> None:
     path.symlink_to("../.git/annex/objects/4x/Zq/MD5E-s5000.dcm")
 
 
+def make_error_page(path: Path) -> None:
+    path.write_text("<!DOCTYPE html><html><body>502 Bad Gateway</body></html>\n" * 10)
+
+
+def make_json(path: Path) -> None:
+    path.write_text('{"status": 404, "message": "the instance does not exist"}' * 5)
+
+
+def make_random(path: Path) -> None:
+    path.write_bytes(np.random.default_rng(1).bytes(5000))
+
+
 def link_to_empty_file(path: Path) -> None:
     target = path.parents[2] / f"target_of_{path.name}"
     target.touch()
@@ -56,6 +70,9 @@ DAMAGES = {
     cut_before_prefix: "shorter than a DICOM header",
     make_broken_link: "link without a target",
     link_to_empty_file: "empty",
+    make_error_page: "not DICOM",
+    make_json: "not DICOM",
+    make_random: "not DICOM",
 }
 
 NAMES = {
@@ -86,7 +103,7 @@ def test_slices_without_content_are_named_and_left_out_by_a_repair(
     error = rejection(tmp_path / "in")
     repaired = accepted(tmp_path / "in", "incomplete")
 
-    summary = f"2 files without content: ct/0006.dcm ({state}), ct/0007.dcm ({state})"
+    summary = f"2 files without DICOM content: ct/0006.dcm ({state}), ct/0007.dcm ({state})"
     assert str(error) == f"slices are missing: the series has 5 readable files, and {summary}"
     assert "--repair incomplete" in str(error.hint)
     assert repaired.stack.geometry.spatial_shape[0] == SLICES - MISSING
@@ -101,7 +118,7 @@ def test_the_name_of_a_slice_shows_that_it_is_missing(
     path = write_named(tmp_path / "ct", slices, pattern)[number]
     make_empty(path)
 
-    assert f"1 file without content: ct/{path.name} (empty)" in str(rejection(tmp_path))
+    assert f"1 file without DICOM content: ct/{path.name} (empty)" in str(rejection(tmp_path))
 
 
 def test_a_name_in_other_letters_is_that_of_a_slice(tmp_path: Path, slices: list[Dataset]) -> None:
@@ -130,7 +147,7 @@ def test_a_name_in_other_letters_is_that_of_a_slice(tmp_path: Path, slices: list
         "sub/0008.dcm",
     ],
 )
-@pytest.mark.parametrize("content", [b"", bytes(4096), b"short"])
+@pytest.mark.parametrize("content", [b"", bytes(4096), b"short", b"The dose in mGy, by series.\n" * 20])
 def test_other_files_without_content_are_ignored(
     tmp_path: Path, slices: list[Dataset], name: str, content: bytes
 ) -> None:
@@ -142,11 +159,29 @@ def test_other_files_without_content_are_ignored(
     assert accepted(tmp_path / "in").stack.geometry.spatial_shape == phantoms.SHAPE
 
 
-def test_a_file_with_other_content_is_ignored_even_if_it_is_named_like_a_slice(
-    tmp_path: Path, slices: list[Dataset]
+@pytest.mark.parametrize(
+    "pattern", ["{0:08X}", "CT{0:08x}.dcm", "{0:08x}.dcm", "{0:08x}-e29b-41d4-a716-4466554400{0:02x}"]
+)
+def test_hexadecimal_names_and_uuids_show_that_a_slice_is_missing(
+    tmp_path: Path, slices: list[Dataset], pattern: str
 ) -> None:
-    write_named(tmp_path, slices, NAMES["prefix without extension"])
-    (tmp_path / "IM8").write_text("positions of the slices in mm\n" * 10)
+    folder = tmp_path / "ct"
+    folder.mkdir()
+    names = [pattern.format(number * 0x1D3A7B5) for number in range(1, SLICES + 1)]
+    for dataset, name in zip(slices, names, strict=True):
+        dataset.save_as(folder / name, enforce_file_format=True)
+    make_empty(folder / names[-1])
+
+    assert f"1 file without DICOM content: ct/{names[-1]} (empty)" in str(rejection(tmp_path))
+
+
+@pytest.mark.parametrize("pattern", ["IM{0}", "{0:05d}", "{0:08x}", "slice {0}"])
+@pytest.mark.parametrize("name", ["README", "LICENSE", "readme.txt", "dose.pdf", "1.json", "IM8.json", "checksums.md5"])
+def test_an_ordinary_file_next_to_the_slices_is_ignored(
+    tmp_path: Path, slices: list[Dataset], pattern: str, name: str
+) -> None:
+    write_named(tmp_path, slices, pattern)
+    (tmp_path / name).write_text("positions of the slices in mm\n" * 10)
 
     assert accepted(tmp_path).stack.geometry.spatial_shape == phantoms.SHAPE
 
@@ -184,9 +219,9 @@ def test_inspection_shows_the_missing_slices(tmp_path: Path, slices: list[Datase
     (row,) = inspect_series(scan(tmp_path), Repairs())
     (repaired,) = inspect_series(scan(tmp_path), Repairs(incomplete=True))
 
-    assert "1 file without content" in str(row.problem)
+    assert "1 file without DICOM content" in str(row.problem)
     assert repaired.problem is None
-    assert repaired.repairs == ("left out 1 file without content: 0007.dcm (empty)",)
+    assert repaired.repairs == ("left out 1 file without DICOM content: 0007.dcm (empty)",)
 
 
 def test_read_series_rejects_missing_slices(tmp_path: Path, slices: list[Dataset]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,40 @@ def test_three_interleaved_volumes_are_found(tmp_path: Path) -> None:
         phantoms.read_geometry(phantoms.save(tmp_path, datasets))
 
 
+@pytest.mark.parametrize("sizes", [(2, 2), (2, 3), (3, 2), (5, 2), (10, 1)])
+@pytest.mark.parametrize("distance_mm", [4, 1.5])
+def test_volumes_of_few_slices_are_found(tmp_path: Path, sizes: tuple[int, int], distance_mm: float) -> None:
+    first = set_attributes(make_slices(8.0 * np.arange(sizes[0]), 10), EchoTime="15")
+    second = set_attributes(make_slices(distance_mm + 8.0 * np.arange(sizes[1]), 20), EchoTime="30")
+    folder = phantoms.save(tmp_path, [*first, *second])
+
+    for repairs in ((), ("resample",)):
+        with pytest.raises(SeriesError, match=r"2 volumes in one series \(EchoTime: 15.*, 30.*\)") as caught:
+            phantoms.read_geometry(folder, *repairs)
+        assert caught.value.hint == "--repair volume=N uses the N-th of 2 volumes"
+    assert np.unique(phantoms.read(folder, "volume=1").volume.array).tolist() == [10]
+
+
+@pytest.mark.parametrize("order", ["AB", "ABA", "AAB", "AABB", "ABBA", "ABAA", "AAABB", "ABABCC", "ABCABCDD"])
+def test_few_slices_with_another_parameter_that_are_not_two_stacks_are_one_volume(tmp_path: Path, order: str) -> None:
+    datasets = make_slices(4.0 * np.arange(len(order)), 10)
+    for dataset, group in zip(datasets, order, strict=True):
+        dataset.InversionTime = str(250 + 10 * "ABCD".index(group))
+
+    assert len(phantoms.read_geometry(phantoms.save(tmp_path, datasets)).stack.planes) == len(order)
+
+
+@pytest.mark.parametrize("distance_mm", [4, 1.2])
+def test_an_interleaved_volume_with_missing_slices_is_not_mixed_with_the_other(
+    tmp_path: Path, distance_mm: float
+) -> None:
+    complete = set_attributes(make_slices(8.0 * np.arange(10), 10), ConvolutionKernel="B30f")
+    gaps = set_attributes(make_slices(distance_mm + 8.0 * np.array([0, 2, 3, 5, 6, 9]), 20), ConvolutionKernel="B70f")
+
+    with pytest.raises(SeriesError, match=r"2 volumes in one series \(ConvolutionKernel: B30f, B70f\)"):
+        phantoms.read_geometry(phantoms.save(tmp_path, [*complete, *gaps]), "resample")
+
+
 def test_numbers_of_volumes_are_compared_exactly(tmp_path: Path) -> None:
     first = set_attributes(make_slices(8.0 * np.arange(6), 10), TemporalPositionIdentifier=200)
     second = set_attributes(make_slices(4 + 8.0 * np.arange(6), 20), TemporalPositionIdentifier=201)
@@ -147,6 +182,61 @@ def test_interleaved_frames_of_a_multi_frame_image_are_two_volumes(tmp_path: Pat
     with pytest.raises(SeriesError, match=r"2 volumes in one series \(E.*: 15.*, 30.*\), 6 slices each"):
         phantoms.read_geometry(folder)
     assert phantoms.read(folder, "volume=2").volume.array.min() == 20
+
+
+FUNCTIONAL_GROUPS = {
+    "EffectiveEchoTime": ("MREchoSequence", 5.0, 10.0),
+    "RepetitionTime": ("MRTimingAndRelatedParametersSequence", 500.0, 2000.0),
+    "FlipAngle": ("MRTimingAndRelatedParametersSequence", 5.0, 20.0),
+    "InversionTimes": ("MRModifierSequence", [150.0], [900.0]),
+    "DiffusionBValue": ("MRDiffusionSequence", 0.0, 800.0),
+    "ContrastBolusAgentAdministered": ("ContrastBolusUsageSequence", "NO", "YES"),
+    "ContrastBolusAgentNumber": ("ContrastBolusUsageSequence", 1, 2),
+    "TemporalPositionIndex": ("FrameContentSequence", 1, 2),
+    "TemporalPositionTimeOffset": ("TemporalPositionSequence", 0.0, 20.0),
+    "StackID": ("FrameContentSequence", "1", "2"),
+    "ComplexImageComponent": ("MRImageFrameTypeSequence", "MAGNITUDE", "PHASE"),
+    "ConvolutionKernel": ("CTReconstructionSequence", "B30f", "B70f"),
+    "SliceThickness": ("PixelMeasuresSequence", "5", "2"),
+}
+"""Acquisition parameters of frames: the functional group macro, and the values of two volumes."""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # highdicom's legacy converter
+@pytest.mark.parametrize("keyword", FUNCTIONAL_GROUPS)
+def test_interleaved_frames_with_another_functional_group_are_two_volumes(tmp_path: Path, keyword: str) -> None:
+    sequence, *values = FUNCTIONAL_GROUPS[keyword]
+    offsets_mm = 8 * np.arange(6)
+    image = phantoms.make_legacy_enhanced([*make_slices(offsets_mm, 10), *make_slices(offsets_mm + 4, 20)])
+    shared = image.SharedFunctionalGroupsSequence[0].get(sequence, [Dataset()])
+    for number, group in enumerate(image.PerFrameFunctionalGroupsSequence):
+        item = deepcopy(group.get(sequence, shared)[0])
+        setattr(item, keyword, values[int(image.pixel_array[number, 0, 0] == 20)])
+        setattr(group, sequence, [item])
+    image.save_as(phantoms.save(tmp_path, []) / "enhanced.dcm")
+
+    with pytest.raises(SeriesError, match=rf"2 volumes in one series \({keyword}: .*\), 6 slices each"):
+        phantoms.read_geometry(tmp_path, "resample")
+    assert len(np.unique(phantoms.read(tmp_path, "volume=2").volume.array)) == 1
+
+
+PRIVATE_B_VALUES = {
+    "Siemens": ((0x0019, "SIEMENS MR HEADER"), (0x0C, "IS"), "0", "1000"),
+    "GE": ((0x0043, "GEMS_PARM_01"), (0x39, "IS"), ["0", "8", "0", "0"], ["1000000800", "8", "0", "0"]),
+    "Philips": ((0x2001, "Philips Imaging DD 001"), (0x03, "FL"), 0.0, 800.0),
+}
+
+
+@pytest.mark.parametrize("vendor", PRIVATE_B_VALUES)
+def test_interleaved_volumes_with_another_private_b_value_are_two_volumes(tmp_path: Path, vendor: str) -> None:
+    block, attribute, *values = PRIVATE_B_VALUES[vendor]
+    groups = make_slices(8.0 * np.arange(6), 10), make_slices(4 + 8.0 * np.arange(6), 20)
+    for datasets, value in zip(groups, values, strict=True):
+        for dataset in datasets:
+            dataset.private_block(*block, create=True).add_new(*attribute, value)
+
+    with pytest.raises(SeriesError, match=r"2 volumes in one series \(DiffusionBValue: 0.*, (800|1000).*\)"):
+        phantoms.read_geometry(phantoms.save(tmp_path, [*groups[0], *groups[1]]))
 
 
 @pytest.mark.parametrize(

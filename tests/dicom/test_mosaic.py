@@ -24,7 +24,13 @@ def make_mosaics(count: int, image_type: list[str]) -> list[Dataset]:
 
 @pytest.mark.parametrize(
     "image_type",
-    [MOSAIC_TYPE, ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW", "MOSAIC"]],
+    [
+        MOSAIC_TYPE,
+        ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW", "MOSAIC"],
+        ["ORIGINAL", "PRIMARY", "FMRI_MOSAIC"],
+        ["ORIGINAL", "PRIMARY", "M", "MOSAIC_36"],
+    ],
+    ids="/".join,
 )
 def test_mosaics_at_the_positions_of_slices_are_rejected(tmp_path: Path, image_type: list[str]) -> None:
     folder = phantoms.save(tmp_path, make_mosaics(5, image_type))
@@ -83,5 +89,26 @@ def test_a_multi_frame_image_that_keeps_the_word_mosaic_is_read(tmp_path: Path) 
 
 def test_slices_whose_image_type_contains_another_word_are_read(tmp_path: Path) -> None:
     datasets = make_mosaics(5, ["ORIGINAL", "PRIMARY", "M", "NOMOSAIC"])
+
+    assert phantoms.read_geometry(phantoms.save(tmp_path, datasets)).stack.geometry.spatial_shape == (5, 11, 13)
+
+
+def number_tiles(datasets: list[Dataset], acquired_rows: int) -> list[Dataset]:
+    """Adds the private number of tiles of Siemens, and the size of an acquired slice."""
+    for dataset in datasets:
+        dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", 16)
+        dataset.AcquisitionMatrix = [acquired_rows, 0, 0, acquired_rows]
+    return datasets
+
+
+def test_a_mosaic_is_found_by_its_number_of_tiles_if_image_type_was_replaced(tmp_path: Path) -> None:
+    datasets = number_tiles(make_mosaics(5, ["ORIGINAL", "PRIMARY"]), acquired_rows=3)
+
+    with pytest.raises(SeriesError, match=r"5 Siemens mosaics .*: Number of Images in Mosaic \(0019,xx0A\) is above 1"):
+        phantoms.read_geometry(phantoms.save(tmp_path, datasets))
+
+
+def test_slices_that_keep_the_number_of_tiles_of_their_mosaic_are_read(tmp_path: Path) -> None:
+    datasets = number_tiles(make_mosaics(5, ["ORIGINAL", "PRIMARY"]), acquired_rows=11)
 
     assert phantoms.read_geometry(phantoms.save(tmp_path, datasets)).stack.geometry.spatial_shape == (5, 11, 13)

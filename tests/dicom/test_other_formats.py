@@ -19,7 +19,7 @@ from clickseg.cli.inspection import inspect_series, text_report
 from clickseg.core.errors import InputError
 from clickseg.dicom.files import scan
 from clickseg.dicom.read import read_series
-from clickseg.dicom.series import Repairs
+from clickseg.dicom.repairs import Repairs
 from tests.helpers import phantoms
 
 

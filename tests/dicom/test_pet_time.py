@@ -153,6 +153,39 @@ def test_a_series_with_its_first_bed_is_decayed_to_its_earliest_acquisition(
     assert suv_factor(headers) == pytest.approx(expected_factor(3600))
 
 
+@pytest.mark.parametrize("sent", [slice(None), slice(0, 1), slice(1, None)])
+@pytest.mark.parametrize("offset_ms", [3600000, 3659000, 3720000], ids=["start", "mean", "end"])
+def test_frame_reference_times_that_count_from_the_injection_are_ignored(
+    header: Dataset, offset_ms: int, sent: slice
+) -> None:
+    header.SeriesTime = "150000"
+    times = [str(offset_ms + int(start)) for start in START_MS]
+    headers = images(header, BEDS, FrameReferenceTime=times)[sent]
+
+    assert suv_factor(headers) == pytest.approx(expected_factor(3600 + 720 * (sent.start or 0)))
+
+
+def dynamic(header: Dataset, frame_count: int, start_ms: int) -> list[Dataset]:
+    """Returns the images of a dynamic scan with one slice and frames of 12 minutes from 09:30."""
+    header.SeriesTime, header.SeriesType = "150000", ["DYNAMIC", "IMAGE"]
+    header.NumberOfSlices, header.NumberOfTimeSlices, header.ActualFrameDuration = 1, frame_count, "720000"
+    times = [str(start_ms + int(start)) for start in START_MS]
+    return images(header, BEDS, FrameReferenceTime=times)[:frame_count]
+
+
+def test_a_dynamic_scan_that_begins_with_the_injection_is_rejected_without_its_first_frames(header: Dataset) -> None:
+    header.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartTime = "093000"
+    headers = dynamic(header, 3, 0)
+
+    assert suv_factor(headers) == pytest.approx(expected_factor(0))
+    with pytest.raises(SuvError, match=r"FrameReferenceTime \(0054,1300\): .* are missing"):
+        suv_factor(headers[2:])
+
+
+def test_frame_reference_times_of_a_complete_dynamic_scan_can_count_from_the_injection(header: Dataset) -> None:
+    assert suv_factor(dynamic(header, 3, 3600000)) == pytest.approx(expected_factor(3600))
+
+
 @pytest.mark.parametrize(("keyword", "value"), [("FrameReferenceTime", "12 min"), ("ActualFrameDuration", None)])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_frame_whose_times_cannot_be_read_is_not_compared(header: Dataset, keyword: str, value: str | None) -> None:
@@ -175,6 +208,14 @@ def test_a_series_time_at_the_start_of_the_scan_needs_no_first_bed(header: Datas
 def test_the_private_scan_time_of_ge_needs_no_first_bed(header: Dataset) -> None:
     header.SeriesTime = "150000"
     header.private_block(0x0009, "GEMS_PETD_01", create=True).add_new(0x0D, "DT", "20260102093000.00")
+    headers = images(header, BEDS, FrameReferenceTime=START_MS)[1:]
+
+    assert suv_factor(headers) == pytest.approx(expected_factor(3600))
+
+
+def test_the_private_decay_correction_time_of_siemens_needs_no_first_bed(header: Dataset) -> None:
+    header.SeriesTime = "150000"
+    header.private_block(0x0071, "SIEMENS MED PT", create=True).add_new(0x22, "DT", "20260102093000.000000")
     headers = images(header, BEDS, FrameReferenceTime=START_MS)[1:]
 
     assert suv_factor(headers) == pytest.approx(expected_factor(3600))

@@ -12,7 +12,9 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from clickseg.core.errors import PixelDataError, SeriesError, UsageError
 from clickseg.dicom import series as series_module
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Repairs, check_series, group_by_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import check_series
+from clickseg.dicom.series_files import group_by_series
 from tests.helpers import phantoms
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from clickseg.cli.inspection import inspect_series
 from clickseg.core.errors import SeriesError
 from clickseg.dicom.files import scan
 from clickseg.dicom.read import read_series
-from clickseg.dicom.series import Repairs, check_all_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import check_all_series
 from tests.helpers import phantoms
 
 MESSAGE = r"SeriesInstanceUID \(0020,000E\): 7 images that could be the slices of one volume, .* 7 different values"
@@ -52,6 +54,31 @@ def test_slices_without_a_series_number_are_found(tmp_path: Path, slices: list[D
         read_series(phantoms.save(tmp_path, slices))
 
 
+def test_slices_with_a_series_number_each_are_found(tmp_path: Path, slices: list[Dataset]) -> None:
+    give_each_a_number(slices)
+
+    with pytest.raises(SeriesError, match=MESSAGE):
+        read_series(phantoms.save(tmp_path, slices))
+
+
+def test_slices_with_a_series_number_each_are_found_if_one_is_missing(tmp_path: Path, slices: list[Dataset]) -> None:
+    give_each_a_number(slices)
+
+    with pytest.raises(SeriesError, match="6 images that could be the slices of one volume"):
+        read_series(phantoms.save(tmp_path, [*slices[:5], *slices[6:]]))
+
+
+def test_the_slices_of_two_volumes_are_counted_separately(tmp_path: Path, slices: list[Dataset]) -> None:
+    others = [deepcopy(dataset) for dataset in slices]
+    for dataset in others:
+        dataset.SeriesNumber, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = 99, generate_uid(), generate_uid()
+
+    _, rejected = check_all_series(scan(phantoms.save(tmp_path, [*slices, *others])), Repairs())
+
+    assert len(rejected) == 14
+    assert all("7 images that could be the slices" in str(series.error) for series in rejected)
+
+
 def test_inspection_names_the_cause_for_each_image(tmp_path: Path, slices: list[Dataset]) -> None:
     rows = inspect_series(scan(phantoms.save(tmp_path, slices)), Repairs())
 
@@ -69,6 +96,11 @@ def test_another_series_is_still_read(tmp_path: Path, slices: list[Dataset]) -> 
 def give_each_a_number(slices: list[Dataset]) -> None:
     for number, dataset in enumerate(slices):
         dataset.SeriesNumber = number
+
+
+def give_each_a_number_and_keep_uneven_distances(slices: list[Dataset]) -> None:
+    give_each_a_number(slices)
+    del slices[1:3], slices[3:4]
 
 
 def move_to_one_position(slices: list[Dataset]) -> None:
@@ -102,7 +134,7 @@ def remove_position(slices: list[Dataset]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        give_each_a_number,
+        give_each_a_number_and_keep_uneven_distances,
         move_to_one_position,
         make_localizers,
         give_each_a_patient,

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -150,6 +153,57 @@ def test_numbers_that_need_more_bits_than_bits_stored_are_an_error(tmp_path: Pat
         PixelDataError, match=rf"BitsStored .*: expected at least \d+ bits .* -1000 to {largest}, got 12"
     ):
         read_values(tmp_path, datasets)
+
+
+CODED_SHAPE = (4, 40, 45)
+"""OpenJPEG needs at least 32 rows and columns for its default number of resolutions."""
+
+
+def encode_jpeg_ls(cells: np.ndarray) -> bytes:
+    rows, columns = cells.shape
+    return bytes(pytest.importorskip("jpeg_ls").encode_buffer(cells.tobytes(), rows, columns, 1, 16))
+
+
+def encode_jpeg_2000(cells: np.ndarray) -> bytes:
+    utils = pytest.importorskip("openjpeg.utils")
+    return bytes(utils.encode_array(cells, bits_stored=16, photometric_interpretation=2, use_mct=False))
+
+
+ENCODERS = {JPEGLSLossless: encode_jpeg_ls, JPEG2000Lossless: encode_jpeg_2000}
+
+
+def make_coded_series(values: np.ndarray, syntax: UID, *, signed: bool = True) -> list[Dataset]:
+    """Returns a series with 12 Bits Stored whose codestreams contain numbers [K, J, I] of 16 bits."""
+    datasets = make_series(values & 0xFFFF, allocated=16, stored=12, high=11, signed=signed)
+    for dataset, plane in zip(datasets, values.astype("<i2" if signed else "<u2"), strict=True):
+        dataset.Rows, dataset.Columns = plane.shape
+        dataset.PixelData = encapsulate([ENCODERS[syntax](np.ascontiguousarray(plane))])
+        dataset["PixelData"].VR = "OB"
+        dataset.file_meta.TransferSyntaxUID = syntax
+    return datasets
+
+
+@pytest.mark.parametrize("syntax", ENCODERS, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("largest", [2048, 3000, 20000])
+def test_numbers_beyond_bits_stored_in_a_codestream_are_an_error(tmp_path: Path, syntax: UID, largest: int) -> None:
+    values = np.full(CODED_SHAPE, -1000)
+    values[1] = 40
+    values[1, 3, 4] = largest
+
+    with pytest.raises(PixelDataError, match=rf"BitsStored .* -1000 to {largest}, got 12"):
+        read_values(tmp_path, make_coded_series(values, syntax))
+
+
+@pytest.mark.parametrize("syntax", ENCODERS, ids=lambda syntax: syntax.name)
+@pytest.mark.parametrize("signed", [False, True])
+def test_numbers_within_bits_stored_in_a_codestream_of_more_bits_are_read(
+    tmp_path: Path, syntax: UID, signed: bool
+) -> None:
+    low, high = (-2048, 2047) if signed else (0, 4095)
+    values = np.random.default_rng(4).integers(low, high, CODED_SHAPE, endpoint=True)
+    values[0, 0, :2] = low, high
+
+    np.testing.assert_array_equal(read_values(tmp_path, make_coded_series(values, syntax, signed=signed)), values)
 
 
 def test_negative_values_with_and_without_repeated_sign_are_read_if_the_former_are_padding(tmp_path: Path) -> None:

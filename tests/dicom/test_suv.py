@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from datetime import datetime, timedelta
@@ -111,6 +112,39 @@ def test_images_with_different_doses_are_rejected(header: Dataset) -> None:
         suv_scaling(header, different)
 
 
+@pytest.mark.parametrize(
+    "keyword", ["PatientWeight", "RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartTime"]
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_values_that_a_stored_suv_does_not_need_can_differ(header: Dataset, keyword: str) -> None:
+    header.Units = "GML"
+    different = deepcopy(header)
+    for owner in (different, different.RadiopharmaceuticalInformationSequence[0]):
+        if keyword in owner:
+            setattr(owner, keyword, "91")
+    different.CorrectedImage = ["ATTN", "DECY", "RAN"]
+
+    assert suv_factor(header, different) == 1
+
+
+@pytest.mark.parametrize("keyword", ["RadionuclideHalfLife", "RadiopharmaceuticalStartTime"])
+def test_times_that_a_dose_at_its_administration_does_not_need_can_differ(header: Dataset, keyword: str) -> None:
+    header.DecayCorrection = "ADMIN"
+    different = deepcopy(header)
+    setattr(different.RadiopharmaceuticalInformationSequence[0], keyword, "0930")
+
+    assert suv_factor(header, different) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE / 2)
+
+
+def test_one_value_written_in_several_ways_is_one_value(header: Dataset) -> None:
+    different = deepcopy(header)
+    tracer = different.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadiopharmaceuticalStartTime, tracer.RadionuclideTotalDose = "080000.000", "4.0E+8"
+    different.RadiopharmaceuticalInformationSequence.insert(0, Dataset())
+
+    assert suv_factor(header, different) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE)
+
+
 @pytest.mark.parametrize("seconds", [1, 30, 3600])
 def test_an_injection_shortly_after_the_scan_is_rejected(header: Dataset, seconds: int) -> None:
     start = datetime.strptime(header.SeriesTime, "%H%M%S") + timedelta(seconds=seconds)
@@ -161,13 +195,9 @@ def test_an_injection_before_midnight_is_on_the_previous_day(header: Dataset) ->
     assert suv_factor(header) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE)
 
 
-LONG_HALF_LIVES_S = {
-    "Zr-89": 78.41 * 3600,
-    "Y-90": 64.1 * 3600,
-    "I-124": 4.18 * 86400,
-    "Cu-64": 12.7 * 3600,
-    "Sc-44": 3.97 * 3600,
-}
+LONG_HALF_LIVES_S = {"Zr-89": 78.41 * 3600, "Y-90": 64.1 * 3600, "I-124": 4.18 * 86400, "As-72": 26.0 * 3600}
+MIDDLE_HALF_LIVES_S = {"Cu-64": 12.7 * 3600, "Y-86": 14.74 * 3600, "Sc-44": 3.97 * 3600}
+"""Half-lives of less than a day, with which an image is still possible a day later."""
 
 
 @pytest.fixture
@@ -215,6 +245,13 @@ def test_a_long_lived_tracer_is_decayed_over_the_days_since_its_injection(
     assert suv_factor(long_lived) == pytest.approx(80000 / (DOSE_BQ * 2 ** (-elapsed_s / LONG_HALF_LIVES_S["Zr-89"])))
 
 
+def test_a_half_life_of_many_years_is_read(long_lived: Dataset) -> None:
+    tracer = long_lived.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadionuclideHalfLife, tracer.RadiopharmaceuticalStartDateTime = "1e20", "20260101080000"
+
+    assert suv_factor(long_lived) == pytest.approx(80000 / DOSE_BQ)
+
+
 def test_an_infusion_over_midnight_began_on_the_day_before_its_end(long_lived: Dataset) -> None:
     tracer = long_lived.RadiopharmaceuticalInformationSequence[0]
     tracer.RadiopharmaceuticalStartTime, tracer.RadiopharmaceuticalStopDateTime = "234000", "20260101001000"
@@ -227,6 +264,98 @@ def test_the_dose_of_a_long_lived_tracer_at_its_administration_needs_no_day(long
     long_lived.DecayCorrection = "ADMIN"
 
     assert suv_factor(long_lived) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE / 2)
+
+
+@pytest.fixture(params=list(MIDDLE_HALF_LIVES_S.values()), ids=list(MIDDLE_HALF_LIVES_S))
+def half_day(header: Dataset, request: pytest.FixtureRequest) -> Dataset:
+    """A tracer with a half-life of some hours, injected at 08:00; the image is at 09:40."""
+    header.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = f"{request.param:.0f}"
+    return header
+
+
+def factor_after(elapsed_s: float, header: Dataset) -> float:
+    half_life_s = float(header.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife)
+    return 80000 / (DOSE_BQ * 2 ** (-elapsed_s / half_life_s))
+
+
+@pytest.mark.parametrize("study_date", ["20260102", "", "2.1.2026"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_injection_time_with_a_half_life_of_hours_is_on_the_day_of_the_scan_with_a_warning(
+    half_day: Dataset, study_date: str
+) -> None:
+    half_day.StudyDate = study_date
+
+    assert suv_factor(half_day) == pytest.approx(factor_after(6000, half_day))
+    assert suv_scaling(half_day).warning == (
+        "RadiopharmaceuticalStartTime (0018,1072) has no day: SUV is computed for an injection on the day of the scan"
+    )
+
+
+def test_the_warning_of_an_injection_time_without_a_day_names_the_series(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = phantoms.write(tmp_path, phantoms.distinct_volume(phantoms.oblique_geometry()), "PT")
+
+    def set_half_life(dataset: Dataset) -> None:
+        tracer = dataset.RadiopharmaceuticalInformationSequence[0]
+        del tracer.RadionuclideCodeSequence, tracer.RadiopharmaceuticalCodeSequence
+        tracer.RadionuclideHalfLife = "45720"
+
+    phantoms.change(folder, set_half_life)
+
+    phantoms.read(folder)
+
+    assert re.search(r"PT .*: RadiopharmaceuticalStartTime \(0018,1072\) has no day", caplog.text)
+
+
+def test_an_injection_time_with_a_half_life_of_hours_can_be_before_midnight(half_day: Dataset) -> None:
+    half_day.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartTime = "233000"
+    half_day.SeriesTime, half_day.AcquisitionTime, half_day.StudyDate = "011000", "011000", "20260101"
+
+    assert suv_factor(half_day) == pytest.approx(factor_after(6000, half_day))
+
+
+def test_an_injection_time_with_a_half_life_of_hours_is_rejected_if_the_study_began_on_an_earlier_day(
+    half_day: Dataset,
+) -> None:
+    half_day.StudyDate = "20260101"
+
+    with pytest.raises(SuvError, match=r"StartDateTime \(0018,1078\) is missing, .* can be 1\.7 h or 25\.7 h"):
+        suv_scaling(half_day)
+
+
+def test_an_injection_time_more_than_12_hours_before_the_image_has_no_day(header: Dataset) -> None:
+    tracer = header.RadiopharmaceuticalInformationSequence[0]
+    tracer.RadionuclideHalfLife, tracer.RadiopharmaceuticalStartTime = str(12.7 * 3600), "140000"
+
+    with pytest.raises(SuvError, match=r"StartDateTime \(0018,1078\) is missing, .* can be 19\.7 h or 43\.7 h"):
+        suv_scaling(header)
+
+
+def test_the_study_of_a_short_lived_tracer_can_begin_on_an_earlier_day(header: Dataset) -> None:
+    header.StudyDate = "20260101"
+
+    assert suv_factor(header) == pytest.approx(FACTOR_AFTER_ONE_HALF_LIFE)
+    assert suv_scaling(header).warning == ""
+
+
+@pytest.mark.parametrize("days", [0, 3])
+@pytest.mark.parametrize("time", ["075930", "080000", "080030"])
+def test_the_private_injection_time_of_ge_contains_the_day_of_the_injection(
+    long_lived: Dataset, days: int, time: str
+) -> None:
+    day = datetime(2026, 1, 2) - timedelta(days=days)
+    block = long_lived.private_block(0x0009, "GEMS_PETD_01", create=True)
+    block.add_new(0x3B, "DT", f"{day:%Y%m%d}{time}.00")
+
+    assert suv_factor(long_lived) == pytest.approx(factor_after(days * 86400 + 6000, long_lived))
+    assert suv_scaling(long_lived).warning == ""
+
+
+def test_the_injection_day_is_not_assumed_if_it_is_not_needed(half_day: Dataset) -> None:
+    half_day.DecayCorrection = "ADMIN"
+
+    assert suv_scaling(half_day).warning == ""
 
 
 @pytest.mark.parametrize("half_life_s", [75.45, 122.24, 597.9, 1221.8, 4062.6, 6586.2, 9000.0])

@@ -9,6 +9,7 @@ import pytest
 from pydicom import DataElement, Dataset
 from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
+from pydicom.uid import EnhancedPETImageStorage
 
 from clickseg.core.errors import SuvError
 from clickseg.datasets.phantom import pet_header, study_header
@@ -52,6 +53,24 @@ def test_a_dose_in_another_unit_is_rejected_for_each_decay_correction(header: Da
     header.DecayCorrection = decay_correction
     header.CorrectedImage = ["ATTN"] if decay_correction == "NONE" else ["DECY", "ATTN"]
     tracer(header).RadionuclideTotalDose = "370"
+
+    with pytest.raises(SuvError, match="RadionuclideTotalDose"):
+        suv_factor(header)
+
+
+@pytest.mark.parametrize("decay_correction", ["START", "ADMIN"])
+@pytest.mark.parametrize("dose", ["310", "3.1e8"])
+def test_the_dose_of_an_enhanced_image_is_in_mbq_or_in_bq(header: Dataset, dose: str, decay_correction: str) -> None:
+    header.DecayCorrection, header.SOPClassUID = decay_correction, EnhancedPETImageStorage
+    tracer(header).RadionuclideTotalDose = dose
+    expected = {"START": expected_factor(72.5, 3.1e8), "ADMIN": 72500 / 3.1e8}[decay_correction]
+
+    assert suv_factor(header) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dose", ["0.05", "1.1e11"])
+def test_a_dose_of_an_enhanced_image_in_another_unit_is_rejected(header: Dataset, dose: str) -> None:
+    header.SOPClassUID, tracer(header).RadionuclideTotalDose = EnhancedPETImageStorage, dose
 
     with pytest.raises(SuvError, match="RadionuclideTotalDose"):
         suv_factor(header)
@@ -123,6 +142,14 @@ def test_the_code_of_the_radiopharmaceutical_is_used_if_the_radionuclide_has_non
 
     with pytest.raises(SuvError, match="RadionuclideHalfLife"):
         suv_factor(header)
+
+
+def test_the_radionuclide_has_priority_over_a_code_of_the_radiopharmaceutical(header: Dataset) -> None:
+    tracer(header).RadionuclideCodeSequence = [coded_item("Ga68", "99LOCAL", "Ga-68")]
+    tracer(header).RadiopharmaceuticalCodeSequence = [coded_item("C-111A1", "SRT", "FDG")]
+    tracer(header).RadionuclideHalfLife = "4062.6"
+
+    assert suv_factor(header) == pytest.approx(expected_factor(72.5, 3.1e8, 4062.6))
 
 
 @pytest.mark.parametrize("code", [None, ("1", "99LOCAL", "tracer"), ("1", "99LOCAL", "")])

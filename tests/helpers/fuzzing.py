@@ -36,7 +36,9 @@ from clickseg.clicks.image_clicks import resolve_positions
 from clickseg.core.errors import ClickError, ClickSegError
 from clickseg.dicom.files import scan
 from clickseg.dicom.predecessor import Predecessor, predecessor_documents
-from clickseg.dicom.series import Repairs, SeriesGeometry, check_series, group_by_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import SeriesGeometry, check_series
+from clickseg.dicom.series_files import group_by_series
 from clickseg.dicom.volume import load_volume
 from clickseg.inference.click_binding import bind_clicks
 from clickseg.models.package import load_package

@@ -13,7 +13,9 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from clickseg.datasets.phantom import ct_header, make_slices, pet_header, series_header, study_header, write_series
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Repairs, SeriesGeometry, check_series, group_by_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import SeriesGeometry, check_series
+from clickseg.dicom.series_files import group_by_series
 from clickseg.dicom.volume import SeriesVolume, load_volume
 from clickseg.models.package import load_package
 from clickseg.models.weights_files import write_weight_digests

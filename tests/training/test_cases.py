@@ -15,7 +15,9 @@ from clickseg.core.errors import InputError
 from clickseg.core.sitk import to_sitk
 from clickseg.datasets.case import LabelledCase, LabelledImage
 from clickseg.dicom.files import scan
-from clickseg.dicom.series import Repairs, check_series, group_by_series
+from clickseg.dicom.repairs import Repairs
+from clickseg.dicom.series import check_series
+from clickseg.dicom.series_files import group_by_series
 from clickseg.dicom.volume import SeriesVolume, load_volume
 from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.resample import model_geometry

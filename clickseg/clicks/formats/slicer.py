@@ -30,6 +30,7 @@ _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
 )
+_SUFFIXES = re.compile(r"(\.mrk)?\.json$|\.mrk$|\.fcsv$", re.IGNORECASE)
 _COPY_SUFFIX = re.compile(r" \(\d+\)$")
 _MM_PER_UNIT = {"mm": 1.0, "um": 1e-3}
 
@@ -86,7 +87,7 @@ def slicer_markups_json(clicks: Clicks) -> dict[str, Any]:
 
 def is_slicer_fcsv(text: str) -> bool:
     """Returns whether text is a fiducial table."""
-    return text.startswith(_FCSV_HEADER)
+    return text.lstrip().startswith(_FCSV_HEADER)
 
 
 def parse_slicer_fcsv(text: str, source: str) -> Clicks:
@@ -190,7 +191,7 @@ class _MarkupsFile(_Lenient):
 def _list_name(source: str) -> str:
     """Returns the name of a list: the file name without suffixes, and without the `` (1)`` of a repeated download."""
     name = escape_surrogates(source.rpartition("/")[2])  # of a file name that is not UTF-8
-    return _COPY_SUFFIX.sub("", name.removesuffix(".json").removesuffix(".mrk").removesuffix(".fcsv"))
+    return _COPY_SUFFIX.sub("", _SUFFIXES.sub("", name))
 
 
 def _clicks(markup: _Markup, list_name: str, source: str) -> list[Click]:

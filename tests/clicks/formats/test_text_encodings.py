@@ -73,6 +73,50 @@ def test_a_file_in_utf_16_is_found_in_the_input_folder(tmp_path: Path, name: str
     assert len(found.clicks.points) == 2
 
 
+@pytest.mark.parametrize("end", ["\x1a", "\r\n\x1a", "\0\0", "\n\n \n"])
+@pytest.mark.parametrize("start", ["", "\r\n\r\n"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_empty_lines_and_marks_around_a_text_are_ignored(tmp_path: Path, name: str, start: str, end: str) -> None:
+    (tmp_path / name).write_bytes(start.encode() + TEXTS[name] + end.encode())
+
+    assert len(read_points(tmp_path / name)) == 2
+
+
+@pytest.mark.parametrize("name", ["CLICKS.JSON", "F.MRK.JSON", "F_NEG.FCSV", "POINTS.JSON"])
+def test_a_file_name_in_capital_letters_is_found(tmp_path: Path, name: str) -> None:
+    content = {"CLICKS.JSON": "clicks.json", "F.MRK.JSON": "F.mrk.json", "F_NEG.FCSV": "F.fcsv"}
+    (tmp_path / name).write_bytes(TEXTS[content.get(name, "grand-challenge.json")])
+
+    found = find_clicks((), tmp_path, CoordinateSystem.VOXEL)
+
+    assert found.clicks is not None
+    assert len(found.clicks.points) == 2
+
+
+def test_the_suffix_in_capital_letters_is_no_part_of_the_name_of_a_list() -> None:
+    text = (HEADER + COLUMNS + ROW.replace("lesion-1", "")).encode()
+
+    clicks = parse_click_file(io.BytesIO(text), "TUMOUR_NEG.FCSV")
+
+    assert [(click.label, click.polarity) for click in clicks.points] == [("TUMOUR", BG)]
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if name != "F.fcsv"])
+def test_a_damaged_click_file_in_the_input_folder_is_an_error_and_never_a_run_without_clicks(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(TEXTS[name].rstrip()[:-1] + b",}")
+
+    with pytest.raises(ClickError, match=rf"{name}: not JSON: .* line \d+ column \d+"):
+        find_clicks((), tmp_path, CoordinateSystem.VOXEL)
+
+
+def test_a_damaged_json_file_with_other_content_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text('{"patient": "a",}')
+
+    assert find_clicks((), tmp_path, CoordinateSystem.VOXEL).clicks is None
+
+
 def test_json_in_another_encoding_is_an_error_that_names_unicode(tmp_path: Path) -> None:
     (tmp_path / "clicks.json").write_bytes(TEXTS["clicks.json"].decode().replace("\\u00e4", "ä").encode("cp1252"))
 
@@ -89,6 +133,25 @@ def test_a_fiducial_table_in_another_encoding_is_read_with_a_warning(
 
     assert [click.position_mm for click in clicks.points] == [click.position_mm for click in IN_MM.points]  # type: ignore[union-attr]
     assert "F.fcsv: expected UTF-8 or UTF-16 text: other characters are replaced" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"version": 1,\n "clicks": [],}', 2),
+        ('// my clicks\n{"version": 1, "clicks": []}', 1),
+        ('{"version": 1,\n "clicks": [{"label": "a", "position_mm": [34,0.5.1, 2]}]}', 2),
+    ],
+)
+def test_an_error_in_the_syntax_of_json_is_reported_with_its_line_and_a_hint(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    (tmp_path / "clicks.json").write_text(text)
+
+    with pytest.raises(ClickError, match=f"clicks.json: not JSON: .*line {line} column") as caught:
+        read_clicks(tmp_path / "clicks.json")
+
+    assert caught.value.hint == "JSON has no comments, no comma after the last value, and a decimal point in numbers"
 
 
 @pytest.mark.parametrize("key", ["label", "polarity"])

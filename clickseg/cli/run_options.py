@@ -1,0 +1,95 @@
+"""The options of a run: each is an option of the command line and an environment variable.
+
+To add an option, add it to ``OPTIONS``. ``clickseg.batch.settings`` reads its value;
+``clickseg.inference.runtime_settings`` reads the values that concern the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from clickseg.core.options import environment_variable
+
+REPAIRS = "drop-localizers, frame-of-reference, gantry-tilt, incomplete, resample or volume=N"
+
+OPTIONS = {
+    "model": "name of the model package (default: the package that fits the series)",
+    "clicks": "click file; repeat the option for several files; 'none' uses no clicks "
+    "(default: the click file in DIR, else the newest DICOM SR with clicks)",
+    "clicks-frame": "coordinates in click files that do not define them: voxel (indices) or lps (mm) (default: voxel)",
+    "series": "Series Instance UIDs to use, comma-separated (default: all series that fit the model)",
+    "engine": "inference engine: auto, openvino, torch or tensorrt (default: auto: torch on CUDA, else openvino)",
+    "device": "device of the network: auto, cpu, cuda or cuda:N; N counts from 0 (default: auto)",
+    "precision": "precision of the network: auto, f32, bf16, f16 or int8 "
+    "(default: auto: f16 on CUDA, bf16 on CPUs that support it, else f32)",
+    "repair": f"repairs allowed for irregular series: {REPAIRS}; repeat the option or separate repairs by commas "
+    "(default: reject irregular series)",
+    "segmentation-type": "encoding of the DICOM SEG: BINARY, or LABELMAP for classes that do not overlap "
+    "(default: BINARY)",
+    "postprocessing": "apply the postprocessing of the model package: on or off (default: on)",
+    "nifti": "also write the label map as NIfTI (default: off)",
+    "cache": "folder for compiled networks (default: ~/.cache/clickseg)",
+    "memory-limit": "maximum memory of the run, such as 8G or 512M "
+    "(default: free memory of the machine, or the limit of the container)",
+    "statistics": "add mean, standard deviation, minimum and maximum of each segment to report.json (default: off)",
+}
+"""The options of a run by name, with their help. The command line takes precedence over the environment."""
+
+_FLAGS = {"nifti": "on", "statistics": "on"}
+"""Options that are flags on the command line, and the value that a flag stands for."""
+
+_REPEATABLE = {"clicks": os.pathsep, "repair": ",", "series": ","}
+"""Options that can be repeated, and the separator of their values in a single value."""
+
+_METAVARS = {
+    "clicks": "FILE",
+    "clicks-frame": "FRAME",
+    "memory-limit": "SIZE",
+    "model": "NAME",
+    "postprocessing": "on|off",
+    "segmentation-type": "TYPE",
+    "series": "UID",
+}
+"""The placeholders of option values in the help, if not the option's name in capitals."""
+
+VARIABLES_HELP = "An option marked [VARIABLE] can also be set with this environment variable."
+
+
+def run_options(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """Returns the options of a run by name, each as a single value; None if an option was not given."""
+    options: dict[str, Any] = {name: getattr(arguments, name.replace("-", "_"), None) for name in OPTIONS}
+    joined = {name: sep.join(options[name]) for name, sep in _REPEATABLE.items() if options[name] is not None}
+    return {**options, **joined}
+
+
+def add_models_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``-m``."""
+    parser.epilog = VARIABLES_HELP
+    parser.add_argument(
+        "-m",
+        "--models",
+        type=Path,
+        default=argparse.SUPPRESS,
+        metavar="MODELS",
+        help="model package, or folder of model packages "
+        "(default: ./models, else the default models of ClickSeg) [CLICKSEG_MODELS]",
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Adds ``-m`` and options of a run."""
+    add_models_option(parser)
+    for name in names:
+        metavar = _METAVARS.get(name, name.upper())
+        if name in _FLAGS:
+            text = f"{OPTIONS[name]} [{environment_variable(name)}={_FLAGS[name]}]"
+            parser.add_argument(f"--{name}", action="store_const", const=_FLAGS[name], help=text)
+        elif name in _REPEATABLE:
+            text = f"{OPTIONS[name]} [{environment_variable(name)}]"
+            parser.add_argument(f"--{name}", action="append", metavar=metavar, help=text)
+        else:
+            parser.add_argument(f"--{name}", metavar=metavar, help=f"{OPTIONS[name]} [{environment_variable(name)}]")
