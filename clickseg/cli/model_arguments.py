@@ -25,8 +25,8 @@ def add_models_export(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("openvino", "tensorrt"),
         default="openvino",
-        help="inference engine: openvino adds weights to the package, tensorrt compiles the network for the GPU of "
-        "this machine into the cache (default: openvino)",
+        help="inference engine: openvino adds weights to the package, tensorrt (experimental) compiles the network for "
+        "the GPU of this machine into the cache (default: openvino)",
     )
     add(
         "--precision",

@@ -22,7 +22,8 @@ OPTIONS = {
     "(default: the click file in DIR, else the newest DICOM SR with clicks)",
     "clicks-frame": "coordinates in click files that do not define them: voxel (indices) or lps (mm) (default: voxel)",
     "series": "Series Instance UIDs to use, comma-separated (default: all series that fit the model)",
-    "engine": "inference engine: auto, openvino, torch or tensorrt (default: auto: torch on CUDA, else openvino)",
+    "engine": "inference engine: auto, openvino, torch, or the experimental tensorrt "
+    "(default: auto: torch on CUDA, else openvino)",
     "device": "device of the network: auto, cpu, cuda or cuda:N; N counts from 0 (default: auto)",
     "precision": "precision of the network: auto, f32, bf16, f16 or int8 "
     "(default: auto: f16 on CUDA, bf16 on CPUs that support it, else f32)",

@@ -30,6 +30,9 @@ RESULT = "train.json"
 _MIN_SECONDS = 15.0
 """A part is not started for less time: its worker processes need some seconds to start."""
 
+_MAX_PARTS = 3
+"""The number of parts of one run: the machine returns at most 8 files."""
+
 _MARGIN_S = 5.0
 """The time that is left for the last epoch and for saving."""
 
@@ -129,7 +132,8 @@ def run(options: StageOptions) -> None:
     start = time.monotonic()
     saved = options.pack / WEIGHTS_FOLDER
     rows = read_rows(saved / RESULT)
-    for part, missing in remaining_parts(trained_seconds(rows)):
+    parts = list(remaining_parts(trained_seconds(rows)))
+    for part, missing in parts if options.dry else parts[:_MAX_PARTS]:
         left = options.seconds - (time.monotonic() - start)
         if left < _MIN_SECONDS and not options.dry:
             break

@@ -74,7 +74,7 @@ class Part:
 PLAN = (
     Part(PRETRAINED, 120),
     Part(MODEL, 120),
-    *(Part(f"{MODEL}-fold-{number}", 60, number) for number in range(FOLD_COUNT)),
+    *(Part(f"{MODEL}-fold-{number}", 90, number) for number in range(FOLD_COUNT)),
 )
 
 

@@ -14,7 +14,7 @@ _INTERVAL_S = 0.02
 
 @dataclass(slots=True)
 class GpuLoad:
-    """Measurements of a GPU; without a GPU there are none.
+    """Measurements of a GPU; empty without a GPU.
 
     Attributes:
         utilization: Percentages of the time in which a kernel was running.
@@ -40,7 +40,7 @@ def measure_load(device: str) -> Iterator[GpuLoad]:
     """Measures the load of a GPU while the block runs.
 
     Args:
-        device: ``cuda``, or ``cpu`` for no measurement.
+        device: ``cuda``, or ``cpu`` for no measurements.
     """
     load, is_finished = GpuLoad(), threading.Event()
     if device == "cpu":
