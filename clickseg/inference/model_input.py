@@ -195,7 +195,9 @@ class ImageBuffer:
             return 0
         source, target = (np.moveaxis(array, 1 + self._axis, 0) for array in (old_buffer, buffer))
         shared: int = old.stop - new.start
-        for first in range(0, shared, _PLANES_PER_STEP):
-            stop, shift = min(first + _PLANES_PER_STEP, shared), new.start - old.start
+        shift = new.start - old.start
+        step = min(_PLANES_PER_STEP, shift) or _PLANES_PER_STEP  # CuPy cannot copy planes to planes that they overlap
+        for first in range(0, shared, step):
+            stop = min(first + step, shared)
             target[first:stop] = source[first + shift : stop + shift]
         return shared

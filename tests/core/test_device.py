@@ -85,6 +85,14 @@ def test_arrays_stay_on_the_device_until_the_label_map_is_computed(
     assert on_device.labels.array.tobytes() == on_host.labels.array.tobytes()
 
 
+def test_planes_that_two_layers_share_are_moved_without_overlap(tmp_path: Path) -> None:
+    case, engine = prepare_case(tmp_path, window={"roi": [8, 8, 8], "overlap": 0.75})
+
+    on_device = run_inference(FakeDevice(), case, DeviceEngine(engine), tmp_path)
+
+    assert on_device.labels.array.tobytes() == run_inference(HOST, case, engine, tmp_path).labels.array.tobytes()
+
+
 @pytest.mark.parametrize("scaling", SCALINGS, ids=lambda scaling: scaling.kind)
 def test_values_are_scaled_on_their_device(scaling: Scaling) -> None:
     values = np.random.default_rng(3).integers(-10, 10, (4, 5, 6)).astype(np.float32)

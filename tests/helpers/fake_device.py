@@ -52,7 +52,10 @@ class FakeDeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __setitem__(self, key: Any, value: Any) -> None:
         if not isinstance(value, (FakeDeviceArray, *SCALAR_TYPES)):
             raise TypeError(f"unsupported type {type(value)}")
-        self.host_array[unwrap(key)] = unwrap(value)
+        source, target = unwrap(value), self.host_array[unwrap(key)]
+        if np.shares_memory(source, target) and not _is_same_memory(source, target):
+            raise ValueError("CuPy copies contiguous memory in any order: source and target must not overlap")
+        self.host_array[unwrap(key)] = source
 
     def __iter__(self) -> Iterator[FakeDeviceArray]:
         return (FakeDeviceArray(np.asarray(item)) for item in self.host_array)
@@ -113,6 +116,10 @@ class FakeDevice:
         assert self._is_current
         self.arrays.append(weakref.ref(array))
         return FakeDeviceArray(array)
+
+
+def _is_same_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.ctypes.data == b.ctypes.data and (a.shape, a.strides) == (b.shape, b.strides)
 
 
 def unwrap(value: Any) -> Any:
