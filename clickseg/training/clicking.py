@@ -66,7 +66,7 @@ class BatchClicks:
     def add_initial_clicks(self, needs_click: Sequence[bool]) -> None:
         """Adds one foreground click of a random class to each sample in which only clicks define the foreground."""
         for index, truth in enumerate(self._truth):
-            present = np.unique(truth[truth > 0])
+            present = self._labels_in(truth)
             if needs_click[index] and len(present):
                 label = int(self._rng.choice(present))
                 voxel = self._make_clicker().choose_voxel(truth == label, self._rng)
@@ -80,11 +80,16 @@ class BatchClicks:
             distractors: As for ``ignored_voxels``.
         """
         for index, truth in enumerate(self._truth):
-            for label in _labels_in(truth, predictions[index]):
+            for label in self._labels_in(truth, predictions[index]):
                 for click in self._simulate(truth == label, predictions[index] == label):
                     if click.polarity is Polarity.BACKGROUND:
                         self._clicked_distractors[index, distractors[index][click.voxel]] = True
                     self._rasterize(index, label, self._add_noise(click, truth == label))
+
+    def _labels_in(self, *label_maps: LabelArray) -> list[int]:
+        """Returns the classes that are in any of some label maps."""
+        numbers = range(1, len(self._spec.classes) + 1)
+        return [number for number in numbers if any((labels == number).any() for labels in label_maps)]
 
     def _add_noise(self, click: SimulatedClick, truth: Mask) -> SimulatedClick:
         noise = ClickNoise(self._config.jitter_mm, self._config.outside_probability)
@@ -115,11 +120,6 @@ class BatchClicks:
         ball = voxels_inside(np.array(click.voxel) + ball_offsets(guidance.radius_vox), self._channels.shape[2:])
         for channel in _channels_of_click(guidance, self._spec.classes[label - 1].name, click.polarity):
             self._channels[(index, channel, *ball.T)] = 1
-
-
-def _labels_in(truth: LabelArray, prediction: LabelArray) -> list[int]:
-    """Returns the classes that are in the ground truth or in the prediction, without the background."""
-    return [int(label) for label in np.union1d(np.unique(truth), np.unique(prediction)) if label]
 
 
 def _channels_of_click(guidance: GuidanceSpec, label: str, polarity: Polarity) -> list[int]:

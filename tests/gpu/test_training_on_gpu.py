@@ -63,8 +63,8 @@ def test_the_state_of_a_run_on_a_gpu_can_be_loaded_without_a_gpu(device: str, tm
 
 
 def test_the_depth_of_voxels_on_a_gpu_is_that_of_the_host(device: str) -> None:
-    mask = np.random.default_rng(0).random((23, 31, 17)) > 0.1
-    mask[5:18, 9:25, 3:14] = True
+    mask = np.random.default_rng(0).random((103, 131, 97)) > 0.1  # large enough for a GPU
+    mask[25:78, 39:105, 23:64] = True
     spacing_mm = (3.0, 1.5, 2.0)
 
     depth = depth_function(array_device(device))(mask, spacing_mm)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from clickseg.clicks.simulated import regions
 from clickseg.clicks.simulated.clicker import Clicker, VoxelChoice
 from clickseg.clicks.simulated.regions import Regions, depth_function, depth_on_host
 from clickseg.core.device import HOST, array_device
@@ -73,24 +74,38 @@ def test_regions_are_equal_to_those_of_itk(seed: int, density: float) -> None:
     expected = components(mask)
     count = int(expected.max())
 
-    regions = Regions(mask)
+    found = Regions(mask)
 
-    assert len(regions) == count
-    assert Counter(regions.voxel_counts.tolist()) == Counter(np.bincount(expected.ravel())[1:].tolist())
+    assert len(found) == count
+    assert Counter(found.voxel_counts.tolist()) == Counter(np.bincount(expected.ravel())[1:].tolist())
     if count:
         union = np.zeros(SHAPE, bool)
         for number in range(1, count + 1):
-            region = regions.region(number)
+            region = found.region(number)
             assert region.mask.sum() == region.voxel_count
             union[region.box] |= region.mask
         assert (union == mask).all()
 
 
-def test_a_single_row_of_voxels_has_regions() -> None:
-    regions = Regions(np.array([[[1, 0, 1, 1, 0, 0, 1]]], bool))
+@given(st.integers(0, 2**31), st.floats(0.001, 0.3))
+@settings(max_examples=40, deadline=None)
+def test_regions_have_the_order_of_their_first_voxels_in_the_volume(seed: int, density: float) -> None:
+    mask = np.pad(random_mask(seed, density), ((2, 1), (0, 3), (1, 0)))
+    numbers, count = ndimage.label(mask, np.ones((3, 3, 3)))
 
-    assert regions.voxel_counts.tolist() == [1, 2, 1]
-    assert regions.region(2).origin == (0, 0, 2)
+    found = Regions(mask)
+
+    assert len(found) == count
+    for number, box in enumerate(ndimage.find_objects(numbers), 1):
+        assert found.region(number).box == box
+        assert np.array_equal(found.region(number).mask, numbers[box] == number)
+
+
+def test_a_single_row_of_voxels_has_regions() -> None:
+    found = Regions(np.array([[[1, 0, 1, 1, 0, 0, 1]]], bool))
+
+    assert found.voxel_counts.tolist() == [1, 2, 1]
+    assert found.region(2).origin == (0, 0, 2)
 
 
 @given(st.integers(0, 2**31), st.floats(0.05, 1))
@@ -103,16 +118,27 @@ def test_depth_is_equal_to_that_of_scipy(seed: int, density: float) -> None:
 
 @pytest.mark.usefixtures("cupyx")
 @pytest.mark.parametrize("density", [0.05, 0.5, 0.9, 1])
-def test_depth_on_a_device_is_equal_to_that_on_the_host(density: float) -> None:
-    mask = random_mask(3, density)
+def test_depth_on_a_device_is_equal_to_that_on_the_host(monkeypatch: pytest.MonkeyPatch, density: float) -> None:
+    monkeypatch.setattr(regions, "_MIN_GPU_VOXELS", 0)
+    mask, device = random_mask(3, density), FakeDevice()
 
-    depth = depth_function(FakeDevice())(mask, SPACING)
+    depth = depth_function(device)(mask, SPACING)
 
     assert depth == pytest.approx(expected_depth(mask), rel=1e-5)
     assert depth.shape == mask.shape
+    assert len(device.arrays) == 1
 
 
-def test_if_a_device_is_full_the_host_computes_depth() -> None:
+@pytest.mark.usefixtures("cupyx")
+def test_the_depth_of_a_small_mask_is_computed_on_the_host() -> None:
+    mask, device = random_mask(3, 0.5), FakeDevice()
+
+    assert np.array_equal(depth_function(device)(mask, SPACING), depth_on_host(mask, SPACING))
+    assert not device.arrays
+
+
+def test_if_a_device_is_full_the_host_computes_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regions, "_MIN_GPU_VOXELS", 0)
     mask = random_mask(3, 0.5)
 
     assert np.array_equal(depth_function(FullDevice())(mask, SPACING), depth_on_host(mask, SPACING))
@@ -145,8 +171,9 @@ def test_depth_is_computed_only_in_the_box_of_the_clicked_region(choice: VoxelCh
 @pytest.mark.gpu
 @pytest.mark.skipif(not has_cuda_device(), reason="no CUDA device")
 @pytest.mark.parametrize("density", [0.05, 0.5, 0.9, 1])
-def test_depth_on_a_gpu_is_equal_to_that_on_the_host(density: float) -> None:
+def test_depth_on_a_gpu_is_equal_to_that_on_the_host(monkeypatch: pytest.MonkeyPatch, density: float) -> None:
     pytest.importorskip("cupy")
+    monkeypatch.setattr(regions, "_MIN_GPU_VOXELS", 0)
     mask = random_mask(3, density)
 
     assert depth_function(array_device("cuda:0"))(mask, SPACING) == pytest.approx(expected_depth(mask), rel=1e-5)
