@@ -31,6 +31,7 @@ _IMPORTED_MODULES = (
     "clickseg.training.config",
     "edt",
     "jpeg_ls",
+    "nibabel",
     "openjpeg",
     "scripts.gpu.stages",
     "surface_distance",
