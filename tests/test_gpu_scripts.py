@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from packaging.utils import canonicalize_name
 
 from clickseg.models.package import load_package
-from scripts.gpu import stages, training_plan
+from scripts.gpu import __main__ as gpu_main
+from scripts.gpu import stages, train, training_plan, utilization
+from scripts.gpu import tests as gpu_tests
 from scripts.gpu.cases import read_cases, write_cases
 from scripts.gpu.package import write_packages
 from scripts.gpu.results import StageOptions, read_rows
@@ -24,6 +30,40 @@ sys.modules["openvino"] = sys.modules["SimpleITK"] = None
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 load_cuda_runtime()
 """
+
+
+ON_THE_MACHINE = {
+    *(
+        "coverage",
+        "cupy-cuda13x",
+        "filelock",
+        "hypothesis",
+        "jinja2",
+        "matplotlib",
+        "numba",
+        "numpy",
+        "nvidia-cuda-runtime",
+    ),
+    *("onnxscript", "packaging", "pillow", "psutil", "pytest", "pytest-cov", "pytest-xdist", "pyyaml", "scipy"),
+    *("tensorboard", "torch", "tqdm"),
+    *("holoscan-cli", "holoscan-cu13", "monai-deploy-app-sdk"),  # absent, but here MONAI imports them
+}
+
+
+def missing_modules() -> list[str]:
+    """Returns the modules of the requirements of ClickSeg and its tests that neither the machine nor the pack has."""
+    names = ("requirements.txt", "requirements-cpu.txt", "requirements-dev.txt")
+    required = set().union(*(required_packages(runs.REPOSITORY / name) for name in names))
+    missing = required - ON_THE_MACHINE - required_packages(runs.REPOSITORY / "scripts" / "gpu" / "requirements.txt")
+    return [
+        module
+        for module, packages in packages_distributions().items()
+        if missing & {canonicalize_name(package) for package in packages}
+    ]
+
+
+def required_packages(path: Path) -> set[str]:
+    return {canonicalize_name(line.partition("==")[0]) for line in path.read_text().splitlines() if "==" in line}
 
 
 def write_pack(folder: Path) -> Path:
@@ -115,19 +155,93 @@ def test_a_stage_that_fails_or_exceeds_its_time_does_not_stop_the_others(
     assert "| train | time limit |" in capsys.readouterr().out
 
 
+def test_the_load_of_a_gpu_is_its_utilization_and_its_peak_of_used_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = iter([7e9, 2e9, *[6e9] * 1000])
+    monkeypatch.setattr(utilization, "_INTERVAL_S", 0.001)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)  # it has no GPU here
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (int(next(free)), 10_000_000_000))
+    monkeypatch.setattr(torch.cuda, "utilization", lambda: 40)
+
+    with utilization.measure_load("cuda") as load:
+        time.sleep(0.05)
+
+    assert load.peak_gb == 8.0
+    assert load.mean_utilization == 40
+
+
+def test_a_gpu_that_does_not_report_its_utilization_is_measured_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise RuntimeError("cuda driver can't be loaded")
+
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)  # it has no GPU here
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1, 3_000_000_001))
+    monkeypatch.setattr(torch.cuda, "utilization", fail)
+
+    with utilization.measure_load("cuda") as load:
+        pass
+
+    assert (load.peak_gb, load.mean_utilization) == (3.0, "unknown")
+
+
+def test_samples_are_made_by_as_many_processes_as_have_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = training_plan.PLAN[0].make_config(0, dry=False)
+    monkeypatch.setattr(train, "processor_count", lambda: 16)
+    counts = []
+
+    for free in (1 << 36, 200 << 20, 1 << 20):  # a batch takes 8 * 5 * 48^3 * 4 bytes: 17 MiB
+        monkeypatch.setattr(train, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        counts.append(train.worker_count(config))
+
+    assert counts == [8, 1, 0]
+
+
+def test_the_time_limit_of_a_stage_includes_its_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = []
+    stage = SimpleNamespace(run=lambda options: seconds.append(options.seconds))
+    monkeypatch.setattr(gpu_main, "import_module", lambda _: time.sleep(0.2) or stage)
+    monkeypatch.setattr(sys, "argv", ["gpu", "train", f"--pack={tmp_path}", f"--output={tmp_path}", "--seconds=60"])
+
+    gpu_main.main()
+
+    assert 50 < seconds[0] < 59.9
+
+
+def test_the_outcome_of_each_test_is_written_before_the_next_one_runs(tmp_path: Path) -> None:
+    counter = gpu_tests._OutcomeCounter(tmp_path / "tests.json")
+    reports = [("a", "call", "passed"), ("b", "setup", "skipped"), ("c", "setup", "passed"), ("c", "call", "failed")]
+    rows = []
+
+    for name, when, outcome in reports:
+        counter.pytest_runtest_logreport(
+            SimpleNamespace(
+                nodeid=name, when=when, outcome=outcome, passed=outcome == "passed", failed=outcome == "failed"
+            )
+        )
+        rows.append(read_rows(tmp_path / "tests.json"))
+
+    assert [tuple(row[0].values())[1:] for row in (rows[0], rows[-1])] == [(1, 0, 0), (1, 1, 1)]
+    assert rows[-1][1:] == [{"failed test": "c"}]
+
+
 @pytest.mark.slow
-def test_all_stages_run_on_the_cpu_and_their_weights_become_packages(
+def test_all_stages_run_on_the_cpu_without_packages_that_the_machine_lacks_and_their_weights_become_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack, results = write_pack(tmp_path / "pack"), tmp_path / "results"
-
-    ended = runs.run_process(
-        ["scripts/gpu/run", "--dry"], runs.REPOSITORY, PACK=str(pack), OUT=str(results), PYTHON=sys.executable
+    assert {"openvino", "SimpleITK", "gdcm"} <= set(missing_modules())
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys\nsys.modules.update(dict.fromkeys({missing_modules()}))\n"  # None: their import fails
     )
+    variables = {"PACK": str(pack), "OUT": str(results), "PYTHON": sys.executable, "PYTHONPATH": str(tmp_path)}
+
+    ended = runs.run_process(["scripts/gpu/run", "--dry"], runs.REPOSITORY, **variables)
 
     assert ended.returncode == 0, ended.stdout + (results / "log.txt").read_text()
     assert [row["result"] for row in read_rows(results / "stages.json")] == ["success"] * 3
     assert read_rows(results / "tests.json")[0]["failed"] == 0
+    methods = [row["method"] for row in read_rows(results / "inference.json")]
+    assert methods[:2] == ["SW-FastEdit f32", "MONAI f32"]
+    assert methods[-1] == "MONAI f32, transforms on the CPU"  # the slowest one
     identical = {row["method"]: row["identical labels %"] for row in read_rows(results / "inference.json")[1:]}
     assert identical["ClickSeg f32"] == 100
     assert [row["part"] for row in read_rows(results / "train.json")] == [part.name for part in training_plan.PLAN]

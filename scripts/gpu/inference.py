@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -31,38 +31,37 @@ RESULT = "inference.json"
 _PET_SPACING_MM = (3.0, 2.04, 2.05)
 _CT_SPACING_MM = (1.5, 0.8, 0.8)
 
+_ON_CPU = "MONAI f32, transforms on the CPU"
+"""The last method, which is run once: the CPU needs up to a minute to interpolate 14 channels of 300 x 512 x 512."""
 
-def measure_clicks(folder: Path, sizes: Sizes, device: str, precision: Precision) -> Row:
+
+def measure_clicks(series: SeriesVolume, package: ModelPackage, sizes: Sizes, device: str, precision: Precision) -> Row:
     """Measures SW-FastEdit: a full run, and each click of a session, whose label map must be that of a full run.
 
     Args:
-        folder: An empty folder.
-        sizes: The sizes.
+        series: The series.
+        package: The model of SW-FastEdit.
+        sizes: The numbers of measurements and clicks.
         device: The device of the network.
         precision: The precision of the network.
     """
-    series = make_series(sizes.pet, _PET_SPACING_MM, folder / "series", 1)
-    package = make_sw_fastedit(folder / "model", sizes, _PET_SPACING_MM)
     engine = make_engine(package, RuntimeSettings(Runtime.TORCH, device, precision))
     clicks = random_clicks(series, sizes.clicks)
-    segment_series([series], Clicks(), package, engine)  # the first run compiles kernels
     with measure_load(device) as load:
-        full_s = [
-            _seconds(lambda: segment_series([series], Clicks(tuple(clicks)), package, engine), device)
-            for _ in range(sizes.repeats)
-        ]
-    with Session(series, package, engine=engine) as session:
-        session.wait()
-        changes = [session.add_click(click) for click in clicks]
-        labels, window_count = session.label_map.array.copy(), session.window_count
-    expected = segment_series([series], Clicks(tuple(clicks)), package, engine).labels.array
+        expected, full_s = _measure(
+            lambda: segment_series([series], Clicks(tuple(clicks)), package, engine).labels.array, device, sizes.repeats
+        )
+        with Session(series, package, engine=engine) as session:
+            session.wait()
+            changes = [session.add_click(click) for click in clicks]
+            labels, window_count = session.label_map.array.copy(), session.window_count
     return {
         "method": f"SW-FastEdit {engine.precision}",
         "windows": window_count,
-        "full run s": round(median(full_s), 3),
+        "full run s": round(full_s, 3),
         "click s, median": round(median(change.seconds for change in changes), 3),
         "click s, maximum": round(max(change.seconds for change in changes), 3),
-        "peak GPU GB": round(load.peak_gb, 2),
+        "peak GPU GB": load.peak_gb,
         "identical bytes": str(labels.tobytes() == expected.tobytes()),
     }
 
@@ -79,31 +78,30 @@ def measure_jobs(folder: Path, sizes: Sizes, device: str) -> Iterator[Row]:
     package, network = make_segresnet(folder / "model", sizes)
     network.to(device)
     values, affine = series.volume.array.T, _affine_in_ras(series)
-    monai = {
-        "MONAI f32, transforms on the CPU": MonaiJob(network, sizes.ct_window, device, "cpu"),
+    on_gpu = {
         "MONAI f32": MonaiJob(network, sizes.ct_window, device, device),
-        "MONAI TF32": MonaiJob(network, sizes.ct_window, device, device, allows_tf32=True),
         "MONAI AMP f16": MonaiJob(network, sizes.ct_window, device, device, uses_amp=True),
+        "MONAI TF32": MonaiJob(network, sizes.ct_window, device, device, allows_tf32=True),
     }
     methods: dict[str, Callable[[], LabelArray]] = {
-        **{name: partial(_run_monai, job, values, affine) for name, job in monai.items()},
+        **{name: partial(_run_monai, job, values, affine) for name, job in on_gpu.items()},
         **{
             f"ClickSeg {precision.value}": _clickseg_job(series, package, device, precision)
-            for precision in (Precision.F32, Precision.F16)
+            for precision in (Precision.F16, Precision.F32)
         },
+        _ON_CPU: partial(_run_monai, MonaiJob(network, sizes.ct_window, device, "cpu"), values, affine),
     }
     reference_s, reference = 0.0, np.empty(0, np.uint8)
     for name, job in methods.items():
-        labels = job()  # the first run compiles kernels
         with measure_load(device) as load:
-            seconds = median(_seconds(job, device) for _ in range(sizes.repeats))
+            labels, seconds = _measure(job, device, 0 if name == _ON_CPU else sizes.repeats)
         if not reference_s:
             reference_s, reference = seconds, labels
         yield {
             "method": name,
             "s": round(seconds, 3),
             "speed-up": round(reference_s / seconds, 2),
-            "peak GPU GB": round(load.peak_gb, 2),
+            "peak GPU GB": load.peak_gb,
             "identical labels %": round(100 * float((labels == reference).mean()), 3),
         }
 
@@ -125,12 +123,37 @@ def _affine_in_ras(series: SeriesVolume) -> FloatArray:
     return affine
 
 
-def _seconds(job: Callable[[], object], device: str) -> float:
-    start = time.perf_counter()
-    job()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def _measure(job: Callable[[], LabelArray], device: str, repeats: int) -> tuple[LabelArray, float]:
+    """Returns the label map of a job and its median time in s.
+
+    The first run compiles kernels: it is measured only if there is no other run.
+    """
+    times = []
+    for _ in range(1 + repeats):
+        start = time.perf_counter()
+        labels = job()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return labels, median(times[1:] or times)
+
+
+def measure_all(folder: Path, sizes: Sizes, device: str, precisions: Sequence[Precision]) -> Iterator[Row]:
+    """Yields the rows of the result file, in order of value.
+
+    Args:
+        folder: An empty folder.
+        sizes: The sizes.
+        device: The device of the networks.
+        precisions: The precisions of SW-FastEdit.
+    """
+    series = make_series(sizes.pet, _PET_SPACING_MM, folder / "series", 1)
+    package = make_sw_fastedit(folder / "model", sizes, _PET_SPACING_MM)
+    first, *others = precisions
+    yield measure_clicks(series, package, sizes, device, first)
+    yield from measure_jobs(folder / "job", sizes, device)
+    for precision in others:
+        yield measure_clicks(series, package, sizes, device, precision)
 
 
 def run(options: StageOptions) -> None:
@@ -139,9 +162,6 @@ def run(options: StageOptions) -> None:
     precisions = (Precision.F32,) if options.dry else (Precision.F16, Precision.F32)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for precision in precisions:
-            rows.append(measure_clicks(Path(folder, precision.value), sizes, device, precision))
-            write_rows(options.output / RESULT, rows)
-        for row in measure_jobs(Path(folder, "job"), sizes, device):
+        for row in measure_all(Path(folder), sizes, device, precisions):
             rows.append(row)
             write_rows(options.output / RESULT, rows)

@@ -27,7 +27,7 @@ class MonaiJob:
         device: The device of the network.
         transforms_device: The device of transforms and logits.
         uses_amp: Whether the network runs in f16 with autocast.
-        allows_tf32: Whether f32 may be computed in TF32.
+        allows_tf32: Whether convolutions in f32 may be computed in TF32; the network has no other products of matrices.
     """
 
     network: torch.nn.Module
@@ -44,7 +44,6 @@ class MonaiJob:
             values: The image [I, J, K].
             affine: The affine matrix of the image in RAS mm.
         """
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.allows_tf32
         image = MetaTensor(
             torch.from_numpy(np.ascontiguousarray(values))[None].to(self.transforms_device),
             affine=torch.from_numpy(affine),
@@ -60,7 +59,11 @@ class MonaiJob:
             sw_device=self.device,
             device=self.transforms_device,
         )
-        with torch.inference_mode(), torch.autocast(self.device, dtype=torch.float16, enabled=self.uses_amp):
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device, dtype=torch.float16, enabled=self.uses_amp),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=self.allows_tf32),
+        ):
             logits = inferer(scaled.as_tensor()[None], self.network)[0].float()
             labels = _resample_labels(logits, scaled, oriented)
         restored = Orientation(axcodes=_SOURCE_ORIENTATION, labels=None)(

@@ -32,7 +32,7 @@ class Stage:
     seconds: float
 
 
-STAGES = (Stage("tests", 110), Stage("inference", 120), Stage("train", 290))
+STAGES = (Stage("tests", 110), Stage("inference", 140), Stage("train", 290))
 
 
 def run_stages(names: Sequence[str], options: StageOptions) -> int:

@@ -16,9 +16,10 @@ _SETTINGS = Path(__file__).with_name("pytest.ini")
 
 
 class _OutcomeCounter:
-    """Counts the outcomes of tests, and collects the names of those that failed."""
+    """Counts the outcomes of tests, and writes them with the names of those that failed, after each test."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self.outcomes: Counter[str] = Counter()
         self.failed: list[str] = []
 
@@ -28,11 +29,13 @@ class _OutcomeCounter:
             self.outcomes[report.outcome] += 1
             if report.failed:
                 self.failed.append(report.nodeid)
+            self.write()
 
-    def rows(self) -> list[Row]:
-        """Returns one row with the counts, and one for each failed test."""
+    def write(self) -> None:
+        """Writes one row with the counts, and one for each failed test: the time limit loses no outcome."""
         counts = {outcome: self.outcomes[outcome] for outcome in ("passed", "failed", "skipped")}
-        return [{"tests": "tests/gpu", **counts}, *({"failed test": name} for name in self.failed)]
+        rows: list[Row] = [{"tests": "tests/gpu", **counts}, *({"failed test": name} for name in self.failed)]
+        write_rows(self._path, rows)
 
 
 def run(options: StageOptions) -> None:
@@ -42,8 +45,8 @@ def run(options: StageOptions) -> None:
         SystemExit: A test failed, or none passed.
     """
     os.environ["CLICKSEG_TEST_CUDA"] = "0" if options.dry else "1"
-    counter = _OutcomeCounter()
+    counter = _OutcomeCounter(options.output / RESULT)
+    counter.write()
     code = pytest.main(["-c", str(_SETTINGS), "--rootdir", ".", "-q", "-ra", "tests/gpu"], plugins=[counter])
-    write_rows(options.output / RESULT, counter.rows())
     if code or not counter.outcomes["passed"]:
         raise SystemExit(int(code) or 1)
