@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from pydicom.datadict import tag_for_keyword
-
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import format_count
+from clickseg.dicom.attribute_names import name_with_tag
 from clickseg.dicom.planes import Plane
 
 _MAX_KEYWORDS = 3
@@ -93,8 +92,7 @@ def _differences(pairs: Sequence[Pair]) -> Iterator[str]:
         for first, second in pairs:
             values = sorted({_to_text(first, keyword), _to_text(second, keyword)})
             if len(values) > 1:
-                tag = tag_for_keyword(keyword) or 0
-                yield f"{keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X}): {' and '.join(values)}"
+                yield f"{name_with_tag(keyword)}: {' and '.join(values)}"
                 break
 
 

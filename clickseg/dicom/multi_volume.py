@@ -84,7 +84,10 @@ def choose_volume(planes: Sequence[Plane], number: int | None) -> ChosenVolume:
             hint=f"--repair volume=N uses the N-th of {len(volumes)} volumes",
         )
     if number > len(volumes):
-        raise SeriesError(f"volume {number} was requested, but the series contains {len(volumes)} volumes")
+        raise SeriesError(
+            f"volume {number} was requested, but the series contains {len(volumes)} volumes",
+            hint=f"--repair volume=N uses the N-th of {len(volumes)} volumes",
+        )
     return ChosenVolume(list(volumes.values())[number - 1], len(volumes))
 
 

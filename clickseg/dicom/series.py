@@ -152,7 +152,8 @@ def _check_has_images(files: SeriesFiles) -> None:
     sop_class = files.first_instance.header.get("SOPClassUID")
     raise SeriesError(
         f"{files.first_instance.name}: SOPClassUID (0008,0016): "
-        f"expected a CT, MR or PET image, classic or Enhanced, got {getattr(sop_class, 'name', '') or 'no value'}"
+        f"expected a CT, MR or PET image, classic or Enhanced, got {getattr(sop_class, 'name', '') or 'no value'}",
+        hint="use a CT, MR or PET series of the study",
     )
 
 
@@ -170,7 +171,10 @@ def _repair_frame_of_reference(files: SeriesFiles, repairs: Repairs) -> SeriesFi
 def _check_voxel_count(stack: Stack) -> None:
     slices, rows, columns = stack.geometry.spatial_shape
     if slices * rows * columns > MAX_VOXELS:
-        raise SeriesError(f"{slices} x {rows} x {columns} voxels: expected at most {MAX_VOXELS}")
+        raise SeriesError(
+            f"{slices} x {rows} x {columns} voxels: expected at most {MAX_VOXELS}",
+            hint="send a part of the series, or reconstruct it with fewer pixels",
+        )
 
 
 def _check_frame_of_reference(files: SeriesFiles) -> None:

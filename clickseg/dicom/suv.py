@@ -18,6 +18,7 @@ from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SuvError
 from clickseg.dicom.acquisition_time import acquisition_times
 from clickseg.dicom.frame_reference_time import check_first_frame
+from clickseg.dicom.hints import CLOCK_HINT, MISSING_VALUE_HINT
 from clickseg.dicom.injection_time import MAX_HALF_LIVES, injection_time, is_injection_day_assumed
 from clickseg.dicom.pet_time import decay_reference
 from clickseg.dicom.philips_pet import ACTIVITY_FACTOR, SUV_FACTOR, missing_factor_error, read_philips_factor
@@ -25,6 +26,8 @@ from clickseg.dicom.tracer import comparable_value, half_life_s, injected_dose_b
 
 _MAX_WEIGHT_KG = 400
 """Above the load limit of the tables of scanners. A weight in g is above it for every adult."""
+
+_DECAY_HINT = "ask the sending modality whether the images are corrected for decay"
 
 Attributes = Mapping[str, Callable[[Dataset], object]]
 """Attributes that must be equal in all images of a volume, by name and tag, each with a function that reads it."""
@@ -88,7 +91,10 @@ def compute_suv_scaling(headers: Sequence[Dataset], *, units: str, series_header
         case "CNTS":
             return _scaling_from_counts(headers, series_headers)
         case other:
-            raise SuvError(f"Units (0054,1001): expected BQML, GML or CNTS to compute SUV, got {other or 'no value'}")
+            raise SuvError(
+                f"Units (0054,1001): expected BQML, GML or CNTS to compute SUV, got {other or 'no value'}",
+                hint="export the series in BQML",
+            )
 
 
 def is_attenuation_corrected(header: Dataset) -> bool:
@@ -113,7 +119,10 @@ def _check_attenuation(header: Dataset) -> None:
 def _check_suv_type(header: Dataset) -> None:
     suv_type = str(header.get("SUVType") or "BW").strip()
     if suv_type != "BW":
-        raise SuvError(f"SUVType (0054,1006): expected BW (body weight), got {suv_type}")
+        raise SuvError(
+            f"SUVType (0054,1006): expected BW (body weight), got {suv_type}",
+            hint="export the series as SUV by body weight, or in BQML",
+        )
 
 
 def _check_equal(headers: Sequence[Dataset], attributes: Attributes) -> None:
@@ -121,7 +130,10 @@ def _check_equal(headers: Sequence[Dataset], attributes: Attributes) -> None:
     for attribute, read_value in attributes.items():
         values = {str(comparable_value(read_value(header))) for header in headers}
         if len(values) > 1:
-            raise SuvError(f"{attribute}: expected one value in all images of a volume, got {len(values)}")
+            raise SuvError(
+                f"{attribute}: expected one value in all images of a volume, got {len(values)}",
+                hint="send the images of each value as a series of their own, or correct the wrong value",
+            )
 
 
 def _scaling_from_counts(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> SuvScaling:
@@ -178,7 +190,10 @@ def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequen
                 _remaining_fraction(header, _seconds_to_mean_activity(header, start)) for header, start in starts
             ]
         case other:
-            raise SuvError(f"DecayCorrection (0054,1102): expected START, ADMIN or NONE, got {other or 'no value'}")
+            raise SuvError(
+                f"DecayCorrection (0054,1102): expected START, ADMIN or NONE, got {other or 'no value'}",
+                hint=f"{_DECAY_HINT}, and export the series with this attribute",
+            )
     return np.array(fractions)
 
 
@@ -196,7 +211,7 @@ def _check_decay_correction(header: Dataset) -> None:
         return
     raise SuvError(
         f"DecayCorrection (0054,1102) is {method}, but {other}: one of them is wrong",
-        hint="ask the sending modality whether the images are corrected for decay",
+        hint=_DECAY_HINT,
     )
 
 
@@ -229,7 +244,9 @@ def _seconds_to_mean_activity(header: Dataset, start: datetime | None) -> float:
     """
     if start is None:
         raise SuvError(
-            "AcquisitionTime (0008,0032) or its date is missing: both are needed if DecayCorrection (0054,1102) is NONE"
+            "AcquisitionTime (0008,0032) or its date is missing: both are needed if DecayCorrection (0054,1102) is "
+            "NONE",
+            hint=MISSING_VALUE_HINT,
         )
     duration_s = read_positive(header, "ActualFrameDuration", "(0018,1242)") / 1000
     decay_per_s = math.log(2) / half_life_s(tracer_item(header))
@@ -243,6 +260,7 @@ def _remaining_fraction(header: Dataset, seconds: float) -> float:
         raise SuvError(
             "RadiopharmaceuticalStartDateTime (0018,1078) or RadiopharmaceuticalStartTime (0018,1072): the "
             f"reference time of the image is {seconds / 3600:.1f} h after the injection, expected 0 to "
-            f"{MAX_HALF_LIVES} half-lives ({MAX_HALF_LIVES * half_life / 3600:.1f} h)"
+            f"{MAX_HALF_LIVES} half-lives ({MAX_HALF_LIVES * half_life / 3600:.1f} h)",
+            hint=CLOCK_HINT,
         )
     return float(2.0 ** (-seconds / half_life))

@@ -19,6 +19,7 @@ from clickseg.core.arrays import Float32Array, FloatArray
 from clickseg.core.errors import PixelDataError, SuvError
 from clickseg.core.text import first_line
 from clickseg.dicom.decoding import DECODE_ERRORS
+from clickseg.dicom.hints import INVALID_VALUE_HINT, MISSING_VALUE_HINT
 from clickseg.dicom.planes import Plane, functional_groups
 from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.suv import compute_suv_scaling
@@ -88,7 +89,10 @@ def rescale_frame(stored: NDArray[Any], plane: Plane, factor: float, out: Float3
     rescaled = _apply_lut(stored, plane) if rescale is None else stored * rescale.slope + rescale.intercept
     np.multiply(rescaled, factor, out=out, casting="same_kind")
     if not np.isfinite(out).all():
-        raise PixelDataError(f"{plane.name}: values exceed the range of float32: RescaleSlope (0028,1053) is too large")
+        raise PixelDataError(
+            f"{plane.name}: values exceed the range of float32: RescaleSlope (0028,1053) is too large",
+            hint=INVALID_VALUE_HINT,
+        )
 
 
 def _suv_quantity(series: SeriesGeometry) -> Quantity:
@@ -101,7 +105,8 @@ def _suv_quantity(series: SeriesGeometry) -> Quantity:
     units = {_pet_units(plane) for plane in planes}
     if len(units) > 1:
         raise SuvError(
-            f"{series.files.first_instance.name}: {len(units)} units in one volume: {', '.join(sorted(units))}"
+            f"{series.files.first_instance.name}: {len(units)} units in one volume: {', '.join(sorted(units))}",
+            hint="send the images of each unit as a series of their own",
         )
     try:
         scaling = compute_suv_scaling(headers, units=units.pop(), series_headers=series_headers)
@@ -162,13 +167,18 @@ def _read_real_world_number(item: Dataset, name: str, plane: Plane) -> float:
     value = item.get(f"RealWorldValue{name}")
     if not isinstance(value, int | float) or not np.isfinite(value):
         tag = {"Slope": "(0040,9225)", "Intercept": "(0040,9224)"}[name]
-        raise PixelDataError(f"{plane.name}: RealWorldValue{name} {tag}: expected a number, got {value!r:.40}")
+        raise PixelDataError(
+            f"{plane.name}: RealWorldValue{name} {tag}: expected a number, got {value!r:.40}", hint=INVALID_VALUE_HINT
+        )
     return float(value)
 
 
 def _check_present(plane: Plane, keyword: str, tag: str) -> None:
     if plane.get(keyword) in (None, ""):
-        raise PixelDataError(f"{plane.name}: {keyword} {tag} is missing")
+        raise PixelDataError(
+            f"{plane.name}: {keyword} {tag} is missing",
+            hint=MISSING_VALUE_HINT,
+        )
 
 
 def _pet_units(plane: Plane) -> str:
@@ -192,7 +202,8 @@ def _check_hounsfield(series: SeriesGeometry) -> None:
         is_original = "ORIGINAL" in str(plane.get("ImageType") or plane.get("FrameType") or "")
         if rescale_type not in ("", "HU") and not (rescale_type == "US" and is_original):
             raise PixelDataError(
-                f"{plane.name}: RescaleType (0028,1054): expected HU (Hounsfield units), got {rescale_type}"
+                f"{plane.name}: RescaleType (0028,1054): expected HU (Hounsfield units), got {rescale_type}",
+                hint="use the original CT series, in Hounsfield units",
             )
 
 
@@ -208,7 +219,9 @@ def _read_rescale(plane: Plane) -> _Rescale | None:
         _read_rescale_number(plane, "RescaleIntercept", "(0028,1052)", 0.0),
     )
     if slope == 0:
-        raise PixelDataError(f"{plane.name}: RescaleSlope (0028,1053): expected a number other than 0, got 0")
+        raise PixelDataError(
+            f"{plane.name}: RescaleSlope (0028,1053): expected a number other than 0, got 0", hint=INVALID_VALUE_HINT
+        )
     return _Rescale(slope, intercept)
 
 
@@ -234,9 +247,13 @@ def _read_rescale_number(plane: Plane, keyword: str, tag: str, default: float) -
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise PixelDataError(f"{plane.name}: {keyword} {tag}: expected a number, got {value}") from error
+        raise PixelDataError(
+            f"{plane.name}: {keyword} {tag}: expected a number, got {value}", hint=INVALID_VALUE_HINT
+        ) from error
     if not np.isfinite(number):
-        raise PixelDataError(f"{plane.name}: {keyword} {tag}: expected a finite number, got {value}")
+        raise PixelDataError(
+            f"{plane.name}: {keyword} {tag}: expected a finite number, got {value}", hint=INVALID_VALUE_HINT
+        )
     return number
 
 
@@ -244,4 +261,6 @@ def _apply_lut(stored: NDArray[Any], plane: Plane) -> FloatArray:
     try:
         return np.asarray(apply_modality_lut(stored, plane.instance.header), dtype=np.float64)
     except DECODE_ERRORS as error:
-        raise PixelDataError(f"{plane.name}: ModalityLUTSequence (0028,3000): {first_line(error)}") from error
+        raise PixelDataError(
+            f"{plane.name}: ModalityLUTSequence (0028,3000): {first_line(error)}", hint=INVALID_VALUE_HINT
+        ) from error
