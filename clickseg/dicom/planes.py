@@ -26,6 +26,9 @@ _ANGLE_TOLERANCE = 0.003
 """The tolerances of direction cosines allow for cosines that were rounded to three decimals."""
 
 _GEOMETRY_HINT = "use the original images: an export or an edit removed or changed their geometry"
+_DELIMITER_HINT = (
+    "values are separated by backslashes: repeat the export with this delimiter, or use the original images"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,8 @@ def _make_plane(instance: Instance, number: int | None) -> Plane:
 
 def _to_numbers(value: Any, attribute: str, count: int) -> FloatArray:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != count:
-        raise SeriesError(f"{attribute}: expected {count} numbers, got {value or 'no value'}", hint=_GEOMETRY_HINT)
+        hint = _DELIMITER_HINT if isinstance(value, str) and value else _GEOMETRY_HINT
+        raise SeriesError(f"{attribute}: expected {count} numbers, got {value or 'no value'}", hint=hint)
     try:
         numbers = np.array([float(item) for item in value])
     except (TypeError, ValueError) as error:

@@ -17,13 +17,13 @@ from clickseg.dicom.files import Scan
 from clickseg.dicom.incomplete import find_files_without_content, format_files
 from clickseg.dicom.mosaic import check_no_mosaics
 from clickseg.dicom.multi_volume import choose_volume
+from clickseg.dicom.pet_corrections import is_attenuation_corrected
 from clickseg.dicom.pixels import check_decodable
 from clickseg.dicom.planes import read_planes
 from clickseg.dicom.repairs import Repairs
 from clickseg.dicom.series_files import SeriesFiles, group_by_series
 from clickseg.dicom.split_series import find_split_series
 from clickseg.dicom.stack import Stack, make_stack
-from clickseg.dicom.suv import is_attenuation_corrected
 
 MAX_VOXELS = 1 << 31
 """The largest volume that is allocated, in voxels: 2048 slices of 1024 x 1024."""

@@ -112,8 +112,8 @@ def _suv_quantity(series: SeriesGeometry) -> Quantity:
         scaling = compute_suv_scaling(headers, units=units.pop(), series_headers=series_headers)
     except SuvError as error:
         raise SuvError(f"{series.files.first_instance.name}: {error}", hint=error.hint) from error
-    if scaling.warning:
-        logger.warning("%s: %s", series.files, scaling.warning)
+    for warning in scaling.warnings:
+        logger.warning("%s: %s", series.files, warning)
     return Quantity("SUVbw", scaling.factors, scaling.rule)
 
 
