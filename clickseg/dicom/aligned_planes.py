@@ -83,7 +83,12 @@ def offsets_mm(planes: Sequence[Plane]) -> FloatArray:
 
 def are_parallel(planes: Sequence[Plane]) -> bool:
     """Whether all planes have the orientation of the first plane."""
-    return len(_group_equal([plane.orientation for plane in planes], _SAME_ORIENTATION)) == 1
+    return len(group_by_orientation(planes)) == 1
+
+
+def group_by_orientation(planes: Sequence[Plane]) -> list[list[int]]:
+    """Returns the indices of the planes of each orientation, in the order of its first plane."""
+    return _group_equal([plane.orientation for plane in planes], _SAME_ORIENTATION)
 
 
 def format_position(position_mm: FloatArray) -> str:
@@ -92,7 +97,7 @@ def format_position(position_mm: FloatArray) -> str:
 
 
 def _check_parallel(planes: Sequence[Plane]) -> None:
-    groups = _group_equal([plane.orientation for plane in planes], _SAME_ORIENTATION)
+    groups = group_by_orientation(planes)
     if len(groups) > 1:
         raise SeriesError(
             f"{len(groups)} orientations in one series: {_format_examples(planes, groups, 'ImageOrientationPatient')}",
