@@ -225,11 +225,15 @@ def test_frames_at_one_position_that_no_attribute_distinguishes_have_a_hint_abou
 
 
 @pytest.mark.parametrize("jumbled", [False, True])
+@pytest.mark.parametrize("are_orientations", [False, True])
 def test_the_segmentation_of_one_of_several_volumes_refers_to_its_frames(
-    tmp_path: Path, dciodvfy: str, jumbled: bool
+    tmp_path: Path, dciodvfy: str, jumbled: bool, are_orientations: bool
 ) -> None:
-    folder = write_volumes(tmp_path, KINDS["directions"], jumbled=jumbled)
-    series = phantoms.read(folder, "volume=3")
+    if are_orientations:
+        write_orientations(tmp_path, [7, 5, 9], jumbled=jumbled)
+    else:
+        write_volumes(tmp_path, KINDS["directions"], jumbled=jumbled)
+    folder, series = tmp_path, phantoms.read(tmp_path, "volume=3")
     results = make_results(series)
 
     seg, labels = results.segmentation, results.labels.array
@@ -245,6 +249,8 @@ def test_the_segmentation_of_one_of_several_volumes_refers_to_its_frames(
             frame.PlanePositionSequence[0].ImagePositionPatient == group.PlanePositionSequence[0].ImagePositionPatient
         )
         np.testing.assert_array_equal(seg.pixel_array[number], labels[numbers.index(referenced)])
+    (orientation,) = {str(plane.get("ImageOrientationPatient")) for plane in series.stack.planes}
+    assert str(seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient) == orientation
     for result in (seg, results.report):
         (tmp_path / "result.dcm").write_bytes(encode_dicom(result))
         assert dciodvfy_errors(tmp_path / "result.dcm", dciodvfy) == []
