@@ -15,8 +15,9 @@ from pydicom import Sequence as DicomSequence
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import format_count
 from clickseg.dicom.attribute_names import name_with_tag
+from clickseg.dicom.conversion import READ_ERRORS, ConversionCache
 from clickseg.dicom.hints import INVALID_VALUE_HINT
-from clickseg.dicom.part10 import READ_ERRORS, ConversionCache, Instance
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.patient import comparable_id, comparable_name
 
 _INTEGER_KEYWORDS = (

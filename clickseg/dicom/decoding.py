@@ -31,7 +31,7 @@ from pydicom.uid import (
 )
 
 from clickseg.core.errors import PixelDataError
-from clickseg.dicom.part10 import PARSE_ERRORS
+from clickseg.dicom.conversion import PARSE_ERRORS
 
 DECODE_ERRORS = (*PARSE_ERRORS, MemoryError, OSError, RuntimeError)
 """Exceptions that decoders raise, and pydicom for a damaged file."""

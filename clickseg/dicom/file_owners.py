@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.conversion import READ_ERRORS
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.series_files import SeriesFiles
 
 _NUMBER = re.compile("([0-9]+)")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from clickseg.core.errors import SuvError
+from clickseg.dicom.conversion import READ_ERRORS
 from clickseg.dicom.multi_values import split_values
-from clickseg.dicom.part10 import READ_ERRORS
 
 _TOLERANCE_S = 1.0
 

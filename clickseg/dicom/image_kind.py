@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from clickseg.dicom.conversion import READ_ERRORS
 from clickseg.dicom.multi_values import split_values
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.planes import Plane
 
 _OTHER_WORDS = frozenset(

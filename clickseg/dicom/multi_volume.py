@@ -10,7 +10,6 @@ from itertools import combinations
 
 import numpy as np
 
-from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import join_names
 from clickseg.dicom.aligned_planes import SAME_POSITION_MM, group_by_orientation, offsets_mm
@@ -132,14 +131,11 @@ def _split_by_orientation(planes: Sequence[Plane]) -> tuple[tuple[str, ...], Vol
     groups = group_by_orientation(planes)
     if planes[0].frame_number is None or len(groups) == 1 or max(map(len, groups)) == 1:
         return (), {(): tuple(planes)}
+    directions = [str((np.round(planes[group[0]].orientation, 4) + 0.0).tolist()) for group in groups]
     volumes: VolumePlanes = {
-        (_format_vector(planes[group[0]].orientation),): tuple(planes[index] for index in group) for group in groups
+        (text,): tuple(planes[index] for index in group) for text, group in zip(directions, groups, strict=True)
     }
     return ("ImageOrientationPatient",), volumes
-
-
-def _format_vector(vector: FloatArray) -> str:
-    return f"({', '.join(f'{value:g}' for value in np.round(vector, 4) + 0.0)})"
 
 
 def _split_coinciding(planes: Sequence[Plane]) -> tuple[tuple[str, ...], VolumePlanes]:

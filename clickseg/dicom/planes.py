@@ -12,7 +12,8 @@ from pydicom import Dataset
 from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.conversion import READ_ERRORS
+from clickseg.dicom.part10 import Instance
 
 _GEOMETRY_MACROS = {
     "ImageOrientationPatient": "PlaneOrientationSequence",

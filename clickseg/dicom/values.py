@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
 from clickseg.core.arrays import Float32Array, FloatArray
@@ -20,14 +19,12 @@ from clickseg.core.errors import PixelDataError, SuvError
 from clickseg.core.text import first_line
 from clickseg.dicom.decoding import DECODE_ERRORS
 from clickseg.dicom.hints import INVALID_VALUE_HINT, MISSING_VALUE_HINT
-from clickseg.dicom.planes import Plane, functional_groups
+from clickseg.dicom.planes import Plane
+from clickseg.dicom.real_world_mapping import real_world_mapping
 from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.suv import compute_suv_scaling
 
 logger = logging.getLogger(__name__)
-
-_PET_UNITS = {"g/ml{SUVbw}": "GML", "{SUVbw}g/ml": "GML", "Bq/ml": "BQML", "{counts}": "CNTS"}
-"""Supported UCUM units and the equivalent values of Units (0054,1001); the preferred unit first."""
 
 _MAX_EXACT_INTEGER = 1 << 24
 """Up to this limit, float32 represents every integer."""
@@ -98,7 +95,7 @@ def rescale_frame(stored: NDArray[Any], plane: Plane, factor: float, out: Float3
 def _suv_quantity(series: SeriesGeometry) -> Quantity:
     planes = series.stack.planes
     for plane in planes:
-        if _real_world_mapping(plane) is None:
+        if real_world_mapping(plane) is None:
             _check_present(plane, "RescaleSlope", "(0028,1053)")
     headers = [plane.instance.header for plane in planes]
     series_headers = [instance.header for instance in series.files.instances]
@@ -117,62 +114,6 @@ def _suv_quantity(series: SeriesGeometry) -> Quantity:
     return Quantity("SUVbw", scaling.factors, scaling.rule)
 
 
-def _real_world_mapping(plane: Plane) -> _RealWorldMapping | None:
-    """Returns the mapping of an Enhanced PET frame to a supported unit; None if the frame has none.
-
-    Raises:
-        PixelDataError: The mapping uses a table, or has no slope and intercept.
-    """
-    items_by_unit = {_mapping_unit(item): item for item in reversed(_mapping_items(plane))}
-    for unit, units in _PET_UNITS.items():
-        if unit in items_by_unit:
-            slope, intercept = (
-                _read_real_world_number(items_by_unit[unit], name, plane) for name in ("Slope", "Intercept")
-            )
-            return _RealWorldMapping(units, slope, intercept)
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class _RealWorldMapping:
-    """A linear mapping of stored values to real world values.
-
-    Attributes:
-        units: The units, as in Units (0054,1001).
-        slope: Real World Value Slope.
-        intercept: Real World Value Intercept.
-    """
-
-    units: str
-    slope: float
-    intercept: float
-
-
-def _mapping_unit(item: Dataset) -> str:
-    codes = item.get("MeasurementUnitsCodeSequence")
-    return str(codes[0].get("CodeValue") or "") if codes else ""
-
-
-def _mapping_items(plane: Plane) -> list[Dataset]:
-    if plane.frame_number is None or plane.instance.text("Modality") != "PT":
-        return []
-    for group in functional_groups(plane.instance.header, plane.frame_number):
-        items = group.get("RealWorldValueMappingSequence")
-        if items:
-            return list(items)
-    return []
-
-
-def _read_real_world_number(item: Dataset, name: str, plane: Plane) -> float:
-    value = item.get(f"RealWorldValue{name}")
-    if not isinstance(value, int | float) or not np.isfinite(value):
-        tag = {"Slope": "(0040,9225)", "Intercept": "(0040,9224)"}[name]
-        raise PixelDataError(
-            f"{plane.name}: RealWorldValue{name} {tag}: expected a number, got {value!r:.40}", hint=INVALID_VALUE_HINT
-        )
-    return float(value)
-
-
 def _check_present(plane: Plane, keyword: str, tag: str) -> None:
     if plane.get(keyword) in (None, ""):
         raise PixelDataError(
@@ -183,7 +124,7 @@ def _check_present(plane: Plane, keyword: str, tag: str) -> None:
 
 def _pet_units(plane: Plane) -> str:
     """Returns Units (0054,1001), or the equivalent in an Enhanced PET image."""
-    mapping = _real_world_mapping(plane)
+    mapping = real_world_mapping(plane)
     if mapping is not None:
         return mapping.units
     return plane.instance.text("Units") or str(plane.get("RescaleType") or "").strip()
@@ -211,7 +152,7 @@ def _read_rescale(plane: Plane) -> _Rescale | None:
     """Returns slope and intercept; None if the frame uses a Modality LUT instead."""
     if plane.frame_number is None and plane.instance.header.get("ModalityLUTSequence"):
         return None
-    mapping = _real_world_mapping(plane)
+    mapping = real_world_mapping(plane)
     if mapping is not None:
         return _Rescale(mapping.slope, mapping.intercept)
     slope, intercept = (
