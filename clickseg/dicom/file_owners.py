@@ -62,7 +62,7 @@ def find_owners(name: str, candidates: Sequence[SeriesFiles]) -> list[SeriesFile
     """
     number, all_files = _read_numbers(name, candidates)
     possible = [files for files in all_files if _can_contain(number, files)]
-    gaps = [files for files in possible if _has_gap(number, files)]
+    gaps = [files for files in possible if _has_gap(number, files, all_files)]
     adjacent = [files for files in _adjacent_blocks(number, all_files) if files in possible]
     return [files.series for files in gaps or adjacent or possible] or list(candidates)
 
@@ -98,32 +98,66 @@ def _read_instance_number(instance: Instance) -> int | None:
         return None
 
 
-def _expected_instance_number(number: int, files: _NumberedFiles) -> Fraction | None:
-    """Returns the Instance Number of a file by its number; None if the files are not numbered like Instance Numbers."""
-    pairs = [(file, instance) for file, instance in files.instance_numbers.items() if instance is not None]
-    if len(pairs) < len(files.instance_numbers) or len({instance for _, instance in pairs}) < 2:
-        return None
-    (first_file, first_instance), (last_file, last_instance) = min(pairs), max(pairs)
-    step = Fraction(last_instance - first_instance, last_file - first_file)
-    if step == 0 or any(instance != first_instance + step * (file - first_file) for file, instance in pairs):
-        return None
-    return first_instance + step * (number - first_file)
-
-
 def _can_contain(number: int, files: _NumberedFiles) -> bool:
     """Whether a file with this number can have an Instance Number that no other image of the series has."""
-    expected = _expected_instance_number(number, files)
-    if expected is None:
+    numbering = _fit_numbering(files)
+    if numbering is None:
         return True
-    present = [instance for instance in files.instance_numbers.values() if instance is not None]
-    return expected.denominator == 1 and expected >= min(1, *present) and expected not in present
+    expected = numbering.instance_number(number)
+    is_numbered = expected.denominator == 1 and expected >= min(1, *numbering.present)
+    return is_numbered and expected not in numbering.present
 
 
-def _has_gap(number: int, files: _NumberedFiles) -> bool:
-    """Whether a file with this number has an Instance Number between those of the series."""
-    expected = _expected_instance_number(number, files)
-    present = [instance for instance in files.instance_numbers.values() if instance is not None]
-    return expected is not None and min(present) < expected < max(present)
+def _has_gap(number: int, files: _NumberedFiles, all_files: Sequence[_NumberedFiles]) -> bool:
+    """Whether a file with this number has an Instance Number between those of the series, or between 1 and the first.
+
+    Numbers before the first are a gap only if files of other series are not at their place: then the series does not
+    begin with 1.
+    """
+    numbering = _fit_numbering(files)
+    if numbering is None:
+        return False
+    expected, lowest, highest = numbering.instance_number(number), min(numbering.present), max(numbering.present)
+    if expected < lowest:
+        before_first = sorted((numbering.file_number(1), numbering.file_number(lowest)))
+        others = [file for other in all_files if other is not files for file in other.instance_numbers]
+        return expected >= 1 and not any(before_first[0] <= file <= before_first[1] for file in others)
+    return lowest < expected < highest
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbering:
+    """Instance Numbers that are a linear function of file numbers.
+
+    Attributes:
+        first_file: The number of a file.
+        first_instance: Its Instance Number.
+        step: The Instance Numbers from one file number to the next.
+        present: The Instance Numbers of the series.
+    """
+
+    first_file: int
+    first_instance: int
+    step: Fraction
+    present: frozenset[int]
+
+    def instance_number(self, file: int) -> Fraction:
+        return self.first_instance + self.step * (file - self.first_file)
+
+    def file_number(self, instance: int) -> Fraction:
+        return self.first_file + (instance - self.first_instance) / self.step
+
+
+def _fit_numbering(files: _NumberedFiles) -> _Numbering | None:
+    """Returns how Instance Numbers follow from file numbers; None if they do not."""
+    pairs = {file: instance for file, instance in files.instance_numbers.items() if instance is not None}
+    present = frozenset(pairs.values())
+    if len(pairs) < len(files.instance_numbers) or len(present) < 2:
+        return None
+    step = Fraction(pairs[files.last] - pairs[files.first], files.last - files.first)
+    numbering = _Numbering(files.first, pairs[files.first], step, present)
+    is_linear = all(numbering.instance_number(file) == instance for file, instance in pairs.items())
+    return numbering if is_linear and step != 0 else None
 
 
 def _adjacent_blocks(number: int, all_files: Sequence[_NumberedFiles]) -> list[_NumberedFiles]:

@@ -47,11 +47,12 @@ CASES = {
     "the last file of a study": (BLOCKS, 1, 14, "b"),
     "a file within the first series": (BLOCKS, 1, 4, "a"),
     "a file within the second series": (BLOCKS, 1, 11, "b"),
-    "between the series, where either can lack a slice": (BLOCKS, 1, 8, "ab"),
+    "the first file of the second series": (BLOCKS, 1, 8, "b"),
     "the first file of the study": (BLOCKS, 1, 1, "a"),
     "the first file of the study, without Instance Numbers": (BLOCKS, UNNUMBERED, 1, "a"),
     "a file within the first series, without Instance Numbers": (BLOCKS, UNNUMBERED, 4, "a"),
     "the last file of the study, without Instance Numbers": (BLOCKS, UNNUMBERED, 14, "b"),
+    "the first file of the second series, without Instance Numbers": (BLOCKS, UNNUMBERED, 8, "ab"),
     "odd numbers": (ODD_AND_EVEN, 1, 5, "a"),
     "even numbers": (ODD_AND_EVEN, 1, 6, "b"),
     "the last odd number": (ODD_AND_EVEN, 1, 13, "a"),
@@ -87,6 +88,15 @@ def test_several_empty_files_at_the_end_of_the_first_of_two_series_are_its_own(t
 
     assert list(problems) == ["a"]
     assert "IM0005.dcm (empty), IM0006.dcm (empty), IM0007.dcm (empty)" in problems["a"]
+
+
+@pytest.mark.parametrize(("empty", "expected"), [(7, "a"), (8, "b"), (13, "b"), (14, "b")])
+def test_instance_numbers_can_decrease_with_the_file_number(tmp_path: Path, empty: int, expected: str) -> None:
+    for name, numbers in zip("ab", BLOCKS, strict=True):
+        write(tmp_path, list(reversed(make_series(name, 1))), numbers)
+    (tmp_path / f"IM{empty:04d}.dcm").write_bytes(b"")
+
+    assert list(incomplete_series(tmp_path)) == [expected]
 
 
 def test_a_file_after_instance_numbers_that_continue_in_the_next_series_can_belong_to_both(tmp_path: Path) -> None:
