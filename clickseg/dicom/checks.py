@@ -115,18 +115,7 @@ def check_uids(instances: Sequence[Instance]) -> None:
     _check_same_patient(instances)
     for keyword in _COMMON_KEYWORDS:
         _check_same_value(instances, keyword)
-    uid_counts = Counter(instance.text("SOPInstanceUID") for instance in instances)
-    duplicates = [uid for uid, count in uid_counts.items() if count > 1]
-    if duplicates:
-        same = [instance for instance in instances if instance.text("SOPInstanceUID") == duplicates[0]]
-        positions = {str(instance.header.get("ImagePositionPatient")) for instance in same}
-        raise SeriesError(
-            f"SOPInstanceUID (0008,0018) is the same in {len(same)} different files: "
-            f"{', '.join(instance.name for instance in same[:3])}",
-            hint="remove all but one of them"
-            if len(positions) == 1
-            else "they are different slices: repeat the export or the de-identification, with a UID for each image",
-        )
+    _check_distinct(instances)
 
 
 def common_size(instances: Sequence[Instance]) -> tuple[int, int]:
@@ -234,4 +223,20 @@ def _check_same_value(instances: Sequence[Instance], keyword: str) -> None:
         raise SeriesError(
             f"{name_with_tag(keyword)}: expected one value in a series, got {summary}",
             hint="send the images of each value as a series of their own",
+        )
+
+
+def _check_distinct(instances: Sequence[Instance]) -> None:
+    """Rejects different files with one SOP Instance UID."""
+    uid_counts = Counter(instance.text("SOPInstanceUID") for instance in instances)
+    duplicates = [uid for uid, count in uid_counts.items() if count > 1]
+    if duplicates:
+        same = [instance for instance in instances if instance.text("SOPInstanceUID") == duplicates[0]]
+        positions = {str(instance.header.get("ImagePositionPatient")) for instance in same}
+        raise SeriesError(
+            f"SOPInstanceUID (0008,0018) is the same in {len(same)} different files: "
+            f"{', '.join(instance.name for instance in same[:3])}",
+            hint="remove all but one of them"
+            if len(positions) == 1
+            else "they are different slices: repeat the export or the de-identification, with a UID for each image",
         )

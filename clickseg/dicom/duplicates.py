@@ -17,6 +17,14 @@ from clickseg.dicom.planes import Plane
 _MAX_KEYWORDS = 3
 _CHUNK_BYTES = 1 << 20
 _FRAMES_HINT = "send each volume as its own image"
+_DIFFERENT_IMAGES_HINT = (
+    "one image for each position would mix several volumes (contrast phases, echoes, time points): send the images of "
+    "each volume as a series of its own"
+)
+_ALIKE_IMAGES_HINT = (
+    "one image for each position could mix several volumes: ask the sending modality, and send the images of each "
+    "volume as a series of its own"
+)
 _KEYWORDS = (
     "EchoTime",
     "EffectiveEchoTime",
@@ -66,23 +74,17 @@ def duplicate_position_error(pairs: Sequence[Pair], position: str) -> SeriesErro
         f"{format_count(len(pairs), 'duplicate slice position')}: {first.name} and {second.name} are both at "
         f"{position} mm"
     )
+    are_frames = first.instance is second.instance
     differences = list(islice(_differences(pairs), _MAX_KEYWORDS))
     if differences:
         return SeriesError(
             f"{message}; images at one position differ in {', '.join(differences)}",
-            hint=_FRAMES_HINT
-            if first.instance is second.instance
-            else "one image for each position would mix several volumes (contrast phases, echoes, time points): "
-            "send the images of each volume as a series of its own",
+            hint=_FRAMES_HINT if are_frames else _DIFFERENT_IMAGES_HINT,
         )
     if all(_have_equal_pixels(pair) for pair in pairs):
         return SeriesError(f"{message}; their pixels are equal", hint="keep only one file for each position")
     return SeriesError(
-        f"{message}, and no attribute distinguishes them",
-        hint=_FRAMES_HINT
-        if first.instance is second.instance
-        else "one image for each position could mix several volumes: ask the sending modality, and send the images of "
-        "each volume as a series of its own",
+        f"{message}, and no attribute distinguishes them", hint=_FRAMES_HINT if are_frames else _ALIKE_IMAGES_HINT
     )
 
 
