@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 ENDLESS_TARGET = """
 import contextlib, time
-from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.conversion import READ_ERRORS
 from tests.helpers.fuzzing import Target, apply_limits, run_input
 
 def read_endlessly(_):

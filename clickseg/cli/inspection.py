@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from clickseg.cli.terminal import format_table, print_lines
-from clickseg.core.errors import InputError, SeriesError
+from clickseg.core.errors import InputError
 from clickseg.core.json_text import to_json
 from clickseg.core.text import format_count
 from clickseg.dicom.files import LINK_REASON, Scan, scan
 from clickseg.dicom.other_formats import no_dicom_error
 from clickseg.dicom.part10 import Damage
 from clickseg.dicom.repairs import Repairs
-from clickseg.dicom.series import check_series, find_split_volumes, leave_out_files_without_content
+from clickseg.dicom.series import RejectedSeries, SeriesGeometry, check_each_series
 from clickseg.dicom.series_files import SeriesFiles, group_by_series
 from clickseg.dicom.values import determine_quantity
 
@@ -67,13 +67,9 @@ def inspect_series(scan_result: Scan, repairs: Repairs) -> tuple[SeriesRow, ...]
         scan_result: The scanned files.
         repairs: The repairs allowed for irregular series.
     """
-    all_series = sorted(
-        group_by_series(scan_result.instances), key=lambda series: (series.folder, series.first_instance.name)
-    )
-    split_errors = find_split_volumes(all_series)
-    return tuple(
-        _inspect(series, scan_result, repairs, split_errors.get(series.first_file_name)) for series in all_series
-    )
+    all_files = group_by_series(scan_result.instances)
+    pairs = zip(all_files, check_each_series(scan_result, repairs), strict=True)
+    return tuple(_inspect(*pair) for pair in sorted(pairs, key=lambda pair: (pair[0].folder, pair[0].first_file_name)))
 
 
 def json_report(scan_result: Scan, rows: tuple[SeriesRow, ...]) -> dict[str, Any]:
@@ -122,7 +118,7 @@ def _input_problem(scan_result: Scan) -> list[str]:
     return []
 
 
-def _inspect(series: SeriesFiles, scan_result: Scan, repairs: Repairs, split_error: SeriesError | None) -> SeriesRow:
+def _inspect(series: SeriesFiles, result: SeriesGeometry | RejectedSeries) -> SeriesRow:
     row: dict[str, Any] = {
         "series_instance_uid": series.series_uid,
         "modality": series.modality,
@@ -132,19 +128,16 @@ def _inspect(series: SeriesFiles, scan_result: Scan, repairs: Repairs, split_err
     }
     if not series.instances and series.first_instance.pixel_bytes == 0:
         return SeriesRow(**row, problem=f"no image: {series.first_instance.header.SOPClassUID.name}")
+    if isinstance(result, RejectedSeries):
+        return SeriesRow(**row, problem=str(result.error), hint=result.error.hint)
+    geometry = result.stack.geometry
+    row["shape"] = geometry.spatial_shape
+    row["spacing_mm"] = tuple(round(float(value), 4) for value in geometry.spacing)
+    row["repairs"] = result.files.applied_repairs
     try:
-        scan_result.check_series_undamaged(series.series_uid)
-        if split_error is not None:
-            raise split_error
-        volume = check_series(leave_out_files_without_content(series, scan_result, repairs), repairs)
-        geometry = volume.stack.geometry
-        row["shape"] = geometry.spatial_shape
-        row["spacing_mm"] = tuple(round(float(value), 4) for value in geometry.spacing)
-        row["repairs"] = volume.files.applied_repairs
-        row["unit"] = determine_quantity(volume).unit
+        return SeriesRow(**row, unit=determine_quantity(result).unit)
     except InputError as error:
         return SeriesRow(**row, problem=str(error), hint=error.hint)
-    return SeriesRow(**row)
 
 
 def _cells(row: SeriesRow) -> tuple[str, ...]:

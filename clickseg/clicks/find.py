@@ -21,7 +21,8 @@ from clickseg.clicks.image_clicks import AnyClicks, UnresolvedClicks
 from clickseg.core.errors import ClickError
 from clickseg.core.text import decode_text, format_count
 from clickseg.core.validation import MAX_JSON_BYTES, parse_json
-from clickseg.dicom.part10 import MAX_INFLATED_BYTES, READ_ERRORS, is_decompression_bomb
+from clickseg.dicom.conversion import READ_ERRORS
+from clickseg.dicom.part10 import MAX_INFLATED_BYTES, is_decompression_bomb
 
 NO_CLICKS = "none"
 """The source that means: use no clicks, and ignore click files in the input folder."""

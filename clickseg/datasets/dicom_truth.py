@@ -14,8 +14,9 @@ from clickseg.datasets.regions import ClassNames
 from clickseg.datasets.rtstruct import rasterize_contours
 from clickseg.datasets.segmentation import read_segments
 from clickseg.dicom.codes import SEGMENTATION_SOP_CLASSES
+from clickseg.dicom.conversion import READ_ERRORS
 from clickseg.dicom.files import Scan, scan
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.series_files import SeriesFiles
 
 _TRUTH_SOP_CLASSES = SEGMENTATION_SOP_CLASSES | {RTStructureSetStorage}

@@ -10,6 +10,7 @@ import numpy as np
 from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import format_count
+from clickseg.dicom.attribute_names import name_with_tag
 from clickseg.dicom.duplicates import duplicate_position_error
 from clickseg.dicom.planes import Plane
 
@@ -61,7 +62,10 @@ def align_planes(planes: Sequence[Plane], *, correct_tilt: bool) -> AlignedPlane
             sheared (gantry tilt) or are not on one line; the message names files and positions.
     """
     if len(planes) < 2:
-        raise SeriesError(f"{planes[0].name}: a volume needs at least 2 slices, got {len(planes)}")
+        raise SeriesError(
+            f"{planes[0].name}: a volume needs at least 2 slices, got {len(planes)}",
+            hint="send the complete series, or use another series of the study",
+        )
     _check_parallel(planes)
     _check_pixel_spacing(planes)
     ordered = _sort_planes(planes, planes[0].normal)
@@ -79,7 +83,12 @@ def offsets_mm(planes: Sequence[Plane]) -> FloatArray:
 
 def are_parallel(planes: Sequence[Plane]) -> bool:
     """Whether all planes have the orientation of the first plane."""
-    return len(_group_equal([plane.orientation for plane in planes], _SAME_ORIENTATION)) == 1
+    return len(group_by_orientation(planes)) == 1
+
+
+def group_by_orientation(planes: Sequence[Plane]) -> list[list[int]]:
+    """Returns the indices of the planes of each orientation, in the order of its first plane."""
+    return _group_equal([plane.orientation for plane in planes], _SAME_ORIENTATION)
 
 
 def format_position(position_mm: FloatArray) -> str:
@@ -88,7 +97,7 @@ def format_position(position_mm: FloatArray) -> str:
 
 
 def _check_parallel(planes: Sequence[Plane]) -> None:
-    groups = _group_equal([plane.orientation for plane in planes], _SAME_ORIENTATION)
+    groups = group_by_orientation(planes)
     if len(groups) > 1:
         raise SeriesError(
             f"{len(groups)} orientations in one series: {_format_examples(planes, groups, 'ImageOrientationPatient')}",
@@ -113,7 +122,7 @@ def _format_examples(planes: Sequence[Plane], groups: Sequence[Sequence[int]], k
     examples = [(len(group), planes[group[0]]) for group in groups[:3]]
     return "; ".join(
         f"{format_count(count, 'image')} such as {plane.name} "
-        f"({keyword} {[float(value) for value in plane.get(keyword)]})"
+        f"({name_with_tag(keyword)} {[float(value) for value in plane.get(keyword)]})"
         for count, plane in examples
     )
 
@@ -123,7 +132,8 @@ def _check_pixel_spacing(planes: Sequence[Plane]) -> None:
     groups = _group_equal([plane.pixel_spacing_mm / scale for plane in planes], _SAME_SPACING)
     if len(groups) > 1:
         raise SeriesError(
-            f"{len(groups)} pixel spacings in one series: {_format_examples(planes, groups, 'PixelSpacing')}"
+            f"{len(groups)} pixel spacings in one series: {_format_examples(planes, groups, 'PixelSpacing')}",
+            hint="send the images of each pixel spacing as a series of their own",
         )
 
 
@@ -196,7 +206,8 @@ def _check_line(ordered: Sequence[Plane], normal: FloatArray, *, correct_tilt: b
     worst = ordered[int(residual.argmax())]
     raise SeriesError(
         f"slice positions are not on one line: {worst.name} at {format_position(worst.position_mm)} mm is "
-        f"{residual.max():.2f} mm away from the line through the others"
+        f"{residual.max():.2f} mm away from the line through the others",
+        hint="send the series again; if its positions are unchanged, ask the sending modality",
     )
 
 

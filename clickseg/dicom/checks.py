@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydicom import Sequence as DicomSequence
-from pydicom.datadict import tag_for_keyword
 
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import format_count
-from clickseg.dicom.part10 import READ_ERRORS, ConversionCache, Instance
+from clickseg.dicom.attribute_names import name_with_tag
+from clickseg.dicom.conversion import READ_ERRORS, ConversionCache
+from clickseg.dicom.hints import INVALID_VALUE_HINT
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.patient import comparable_id, comparable_name
 
 _INTEGER_KEYWORDS = (
@@ -64,17 +66,10 @@ _READABLE_KEYWORDS = (
 """Attributes that must be readable. Their values are checked by the code that uses them."""
 
 _UID_PATTERN = re.compile(r"^[0-9.]{0,64}$")
-_UID_TAGS = {
-    "StudyInstanceUID": "(0020,000D)",
-    "SeriesInstanceUID": "(0020,000E)",
-    "SOPInstanceUID": "(0008,0018)",
-    "FrameOfReferenceUID": "(0020,0052)",
-}
-
-_PATIENT_KEYWORDS = (
-    ("PatientID", "(0010,0020)", comparable_id),
-    ("PatientName", "(0010,0010)", comparable_name),
-)
+_REQUIRED_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Modality")
+_UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
+_COMMON_KEYWORDS = ("StudyInstanceUID", "FrameOfReferenceUID", "Modality")
+_PATIENT_KEYWORDS = (("PatientID", comparable_id), ("PatientName", comparable_name))
 
 MAX_PLANE_PIXELS = 1 << 26
 """The largest plane that is allocated, in pixels: 8192 x 8192."""
@@ -113,28 +108,14 @@ def check_uids(instances: Sequence[Instance]) -> None:
     Raises:
         SeriesError: A UID is empty or invalid, differs between the instances, or identifies two different files.
     """
-    _check_not_empty(instances, "StudyInstanceUID", "(0020,000D)")
-    _check_not_empty(instances, "SeriesInstanceUID", "(0020,000E)")
-    _check_not_empty(instances, "SOPInstanceUID", "(0008,0018)")
-    _check_not_empty(instances, "Modality", "(0008,0060)")
-    for keyword, tag in _UID_TAGS.items():
-        _check_uid(instances, keyword, tag)
+    for keyword in _REQUIRED_KEYWORDS:
+        _check_not_empty(instances, keyword)
+    for keyword in _UID_KEYWORDS:
+        _check_uid(instances, keyword)
     _check_same_patient(instances)
-    _check_same_value(instances, "StudyInstanceUID", "(0020,000D)")
-    _check_same_value(instances, "FrameOfReferenceUID", "(0020,0052)")
-    _check_same_value(instances, "Modality", "(0008,0060)")
-    uid_counts = Counter(instance.text("SOPInstanceUID") for instance in instances)
-    duplicates = [uid for uid, count in uid_counts.items() if count > 1]
-    if duplicates:
-        same = [instance for instance in instances if instance.text("SOPInstanceUID") == duplicates[0]]
-        positions = {str(instance.header.get("ImagePositionPatient")) for instance in same}
-        raise SeriesError(
-            f"SOPInstanceUID (0008,0018) is the same in {len(same)} different files: "
-            f"{', '.join(instance.name for instance in same[:3])}",
-            hint="remove all but one of them"
-            if len(positions) == 1
-            else "they are different slices: repeat the export or the de-identification, with a UID for each image",
-        )
+    for keyword in _COMMON_KEYWORDS:
+        _check_same_value(instances, keyword)
+    _check_distinct(instances)
 
 
 def common_size(instances: Sequence[Instance]) -> tuple[int, int]:
@@ -149,12 +130,14 @@ def common_size(instances: Sequence[Instance]) -> tuple[int, int]:
         outlier = next(i for i in instances if (i.header.get("Rows"), i.header.get("Columns")) != (rows, columns))
         raise SeriesError(
             f"{outlier.name}: Rows x Columns (0028,0010) (0028,0011): expected {rows} x {columns} as in the other "
-            f"images, got {outlier.header.get('Rows')} x {outlier.header.get('Columns')}"
+            f"images, got {outlier.header.get('Rows')} x {outlier.header.get('Columns')}",
+            hint="remove the images of another size, or send them as a series of their own",
         )
     if not rows or not columns or rows * columns > MAX_PLANE_PIXELS:
         raise SeriesError(
             f"{instances[0].name}: Rows x Columns (0028,0010) (0028,0011): expected 1 to {MAX_PLANE_PIXELS} pixels, "
-            f"got {rows} x {columns}"
+            f"got {rows} x {columns}",
+            hint="send the series again; if its values are unchanged, ask the sending modality",
         )
     return rows, columns
 
@@ -185,8 +168,7 @@ def _read_value(instance: Instance, keyword: str, conversions: ConversionCache) 
 
 
 def _attribute_error(keyword: str, name: str, problem: str) -> SeriesError:
-    tag = tag_for_keyword(keyword) or 0
-    return SeriesError(f"{name}: {keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X}): {problem}")
+    return SeriesError(f"{name}: {name_with_tag(keyword)}: {problem}", hint=INVALID_VALUE_HINT)
 
 
 def _check_items(items: DicomSequence | tuple[()], keyword: str, name: str) -> None:
@@ -197,37 +179,64 @@ def _check_items(items: DicomSequence | tuple[()], keyword: str, name: str) -> N
         raise _attribute_error(keyword, name, f"an item cannot be read: {type(error).__name__}") from error
 
 
-def _check_not_empty(instances: Sequence[Instance], keyword: str, tag: str) -> None:
+def _check_not_empty(instances: Sequence[Instance], keyword: str) -> None:
     names = [instance.name for instance in instances if not instance.text(keyword)]
     if names:
         raise SeriesError(
-            f"{keyword} {tag} is empty in {format_count(len(names), 'file')}, such as {names[0]}: "
-            "the result could not refer to the images"
+            f"{name_with_tag(keyword)} is empty in {format_count(len(names), 'file')}, such as {names[0]}: "
+            "the result could not refer to the images",
+            hint="repeat the export or the de-identification with a value for each image",
         )
 
 
-def _check_uid(instances: Sequence[Instance], keyword: str, tag: str) -> None:
+def _check_uid(instances: Sequence[Instance], keyword: str) -> None:
     """Rejects values that cannot be a UID (PS3.5, 9.1), because the result would repeat them.
 
     Other violations of the rules for UIDs are accepted.
     """
     for instance in instances:
         if not _UID_PATTERN.match(instance.text(keyword)):
-            raise SeriesError(f"{instance.name}: {keyword} {tag}: expected a UID, got {instance.text(keyword)!r:.80}")
+            raise SeriesError(
+                f"{instance.name}: {name_with_tag(keyword)}: expected a UID, got {instance.text(keyword)!r:.80}",
+                hint="repeat the export or the de-identification with UIDs of digits and dots, at most 64 characters",
+            )
 
 
 def _check_same_patient(instances: Sequence[Instance]) -> None:
     """Rejects a series of several patients; the message does not contain their names."""
-    for keyword, tag, comparable in _PATIENT_KEYWORDS:
+    for keyword, comparable in _PATIENT_KEYWORDS:
         values = {comparable(instance.text(keyword)) for instance in instances}
         if len(values) > 1:
-            raise SeriesError(f"{keyword} {tag}: expected one patient in a series, got {len(values)} values")
+            raise SeriesError(
+                f"{name_with_tag(keyword)}: expected one patient in a series, got {len(values)} values",
+                hint="find out to which patient each image belongs, and send the images of each patient as a series of "
+                "their own; if all are of one patient, repeat the export with one value",
+            )
 
 
-def _check_same_value(instances: Sequence[Instance], keyword: str, tag: str) -> None:
+def _check_same_value(instances: Sequence[Instance], keyword: str) -> None:
     values = Counter(instance.text(keyword) for instance in instances)
     if len(values) > 1:
         summary = ", ".join(
             f"{value or 'no value'} in {format_count(count, 'file')}" for value, count in values.most_common(3)
         )
-        raise SeriesError(f"{keyword} {tag}: expected one value in a series, got {summary}")
+        raise SeriesError(
+            f"{name_with_tag(keyword)}: expected one value in a series, got {summary}",
+            hint="send the images of each value as a series of their own",
+        )
+
+
+def _check_distinct(instances: Sequence[Instance]) -> None:
+    """Rejects different files with one SOP Instance UID."""
+    uid_counts = Counter(instance.text("SOPInstanceUID") for instance in instances)
+    duplicates = [uid for uid, count in uid_counts.items() if count > 1]
+    if duplicates:
+        same = [instance for instance in instances if instance.text("SOPInstanceUID") == duplicates[0]]
+        positions = {str(instance.header.get("ImagePositionPatient")) for instance in same}
+        raise SeriesError(
+            f"SOPInstanceUID (0008,0018) is the same in {len(same)} different files: "
+            f"{', '.join(instance.name for instance in same[:3])}",
+            hint="remove all but one of them"
+            if len(positions) == 1
+            else "they are different slices: repeat the export or the de-identification, with a UID for each image",
+        )

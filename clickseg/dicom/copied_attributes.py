@@ -17,7 +17,7 @@ from pydicom.valuerep import DA, DT, TM, validate_value
 
 from clickseg.dicom.attribute_types import attribute_types, is_empty, item_attribute_types
 from clickseg.dicom.character_sets import FREE_TEXT_VRS, are_characters_valid, character_codecs
-from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.conversion import READ_ERRORS
 
 PATIENT_ID_KEYWORDS = ("PatientID", "PatientName")
 """Attributes that are never invalid: any value identifies the patient."""

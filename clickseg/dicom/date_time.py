@@ -10,6 +10,7 @@ from pydicom import Dataset
 from pydicom.valuerep import DA, DT, TM
 
 from clickseg.core.errors import SuvError
+from clickseg.dicom.hints import INVALID_VALUE_HINT
 
 _MINUTE_LENGTHS = {"DT": len("YYYYMMDDHHMM"), "TM": len("HHMM")}
 """The length of a DT or TM value with a precision of minutes."""
@@ -22,7 +23,9 @@ def combine_date_time(date_value: Any, time_value: Any, attribute: str) -> datet
     try:
         date, time = DA(str(date_value)), TM(str(time_value))
     except ValueError as error:
-        raise SuvError(f"{attribute}: expected a date and a time, got {date_value} {time_value}") from error
+        raise SuvError(
+            f"{attribute}: expected a date and a time, got {date_value} {time_value}", hint=INVALID_VALUE_HINT
+        ) from error
     return datetime.combine(date, time) if date and time else None
 
 
@@ -37,7 +40,7 @@ def parse_date_time(header: Dataset, value: Any, attribute: str) -> datetime | N
         date_time = DT(str(value))
         zone = DT(f"20000101000000{header.get('TimezoneOffsetFromUTC') or ''}")
     except ValueError as error:
-        raise SuvError(f"{attribute}: expected a date and time, got {value}") from error
+        raise SuvError(f"{attribute}: expected a date and time, got {value}", hint=INVALID_VALUE_HINT) from error
     if date_time is None or zone is None:
         return None
     local = date_time.astimezone(zone.tzinfo) if date_time.tzinfo and zone.tzinfo else date_time

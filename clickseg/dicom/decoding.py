@@ -31,7 +31,7 @@ from pydicom.uid import (
 )
 
 from clickseg.core.errors import PixelDataError
-from clickseg.dicom.part10 import PARSE_ERRORS
+from clickseg.dicom.conversion import PARSE_ERRORS
 
 DECODE_ERRORS = (*PARSE_ERRORS, MemoryError, OSError, RuntimeError)
 """Exceptions that decoders raise, and pydicom for a damaged file."""
@@ -77,7 +77,10 @@ def check_transfer_syntax(syntax: UID, bits_stored: int, name: str) -> None:
     except NotImplementedError as error:
         raise PixelDataError(f"{prefix} is retired or not an image encoding", hint=_CONVERT_HINT) from error
     if syntax in _PLUGINS and _PLUGINS[syntax] not in decoder.available_plugins:
-        raise PixelDataError(f"{prefix} has no installed decoder: {', '.join(decoder.missing_dependencies)}")
+        raise PixelDataError(
+            f"{prefix} has no installed decoder: {', '.join(decoder.missing_dependencies)}",
+            hint=f"install ClickSeg again with all its dependencies, or {_CONVERT_HINT}",
+        )
     if syntax == JPEGExtended12Bit and bits_stored > 8:
         raise PixelDataError(
             f"{prefix} has {bits_stored} bits per pixel: decoders with a permissive licence read only 8",

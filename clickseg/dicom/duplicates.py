@@ -9,15 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from pydicom.datadict import tag_for_keyword
-
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import format_count
+from clickseg.dicom.attribute_names import name_with_tag
 from clickseg.dicom.planes import Plane
 
 _MAX_KEYWORDS = 3
 _CHUNK_BYTES = 1 << 20
 _FRAMES_HINT = "send each volume as its own image"
+_DIFFERENT_IMAGES_HINT = (
+    "one image for each position would mix several volumes (contrast phases, echoes, time points): send the images of "
+    "each volume as a series of its own"
+)
+_ALIKE_IMAGES_HINT = (
+    "one image for each position could mix several volumes: ask the sending modality, and send the images of each "
+    "volume as a series of its own"
+)
 _KEYWORDS = (
     "EchoTime",
     "EffectiveEchoTime",
@@ -67,23 +74,17 @@ def duplicate_position_error(pairs: Sequence[Pair], position: str) -> SeriesErro
         f"{format_count(len(pairs), 'duplicate slice position')}: {first.name} and {second.name} are both at "
         f"{position} mm"
     )
+    are_frames = first.instance is second.instance
     differences = list(islice(_differences(pairs), _MAX_KEYWORDS))
     if differences:
         return SeriesError(
             f"{message}; images at one position differ in {', '.join(differences)}",
-            hint=_FRAMES_HINT
-            if first.instance is second.instance
-            else "one image for each position would mix several volumes (contrast phases, echoes, time points): "
-            "send the images of each volume as a series of its own",
+            hint=_FRAMES_HINT if are_frames else _DIFFERENT_IMAGES_HINT,
         )
     if all(_have_equal_pixels(pair) for pair in pairs):
         return SeriesError(f"{message}; their pixels are equal", hint="keep only one file for each position")
     return SeriesError(
-        f"{message}, and no attribute distinguishes them",
-        hint=_FRAMES_HINT
-        if first.instance is second.instance
-        else "one image for each position could mix several volumes: ask the sending modality, and send the images of "
-        "each volume as a series of its own",
+        f"{message}, and no attribute distinguishes them", hint=_FRAMES_HINT if are_frames else _ALIKE_IMAGES_HINT
     )
 
 
@@ -93,8 +94,7 @@ def _differences(pairs: Sequence[Pair]) -> Iterator[str]:
         for first, second in pairs:
             values = sorted({_to_text(first, keyword), _to_text(second, keyword)})
             if len(values) > 1:
-                tag = tag_for_keyword(keyword) or 0
-                yield f"{keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X}): {' and '.join(values)}"
+                yield f"{name_with_tag(keyword)}: {' and '.join(values)}"
                 break
 
 

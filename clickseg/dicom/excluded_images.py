@@ -21,7 +21,10 @@ def drop_localizers(files: SeriesFiles, repairs: Repairs) -> SeriesFiles:
         return files
     names = ", ".join(instance.name for instance in (*localizers, *captures)[:3])
     if len(localizers) == len(files.instances):
-        raise SeriesError(f"all {len(localizers)} images of the series are localizers, such as {names}")
+        raise SeriesError(
+            f"all {len(localizers)} images of the series are localizers, such as {names}",
+            hint="use another series of the study",
+        )
     kinds = [(len(localizers), "localizer"), (len(captures), "secondary capture")]
     summary = f"{' and '.join(format_count(count, kind) for count, kind in kinds if count)}: {names}"
     if not repairs.drop_localizers:

@@ -12,7 +12,8 @@ from pathlib import Path
 from clickseg.core.errors import InputError
 from clickseg.core.files import file_sha256
 from clickseg.core.text import format_count, join_names
-from clickseg.dicom.part10 import TEXT_KEYWORDS, ConversionCache, Damage, Instance, is_dicom, read_header
+from clickseg.dicom.conversion import ConversionCache
+from clickseg.dicom.part10 import TEXT_KEYWORDS, Damage, Instance, is_dicom, read_header
 
 _MAX_LINKED_FILES = 1000
 """The number of files behind a link to a folder that are checked for DICOM."""

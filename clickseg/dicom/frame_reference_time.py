@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from clickseg.core.errors import SuvError
-from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.conversion import READ_ERRORS
+from clickseg.dicom.multi_values import split_values
 
 _TOLERANCE_S = 1.0
 
@@ -68,8 +69,7 @@ def check_first_frame(headers: Sequence[Dataset], seconds_since_injection: float
 
 def _lacks_time_slices(headers: Sequence[Dataset]) -> bool:
     """Whether a dynamic scan has fewer images than its header defines, or the header does not define their number."""
-    series_type = headers[0].get("SeriesType") or ""
-    if "DYNAMIC" not in ([series_type] if isinstance(series_type, str) else series_type):
+    if "DYNAMIC" not in split_values(headers[0].get("SeriesType")):
         return False
     try:
         slices, time_slices = (

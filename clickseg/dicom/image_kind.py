@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.conversion import READ_ERRORS
+from clickseg.dicom.multi_values import split_values
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.planes import Plane
 
 _OTHER_WORDS = frozenset(
@@ -136,8 +138,7 @@ def _make_kind(values: tuple[str, ...]) -> ImageKind:
 
 def _image_type(image: Instance | Plane) -> tuple[str, ...]:
     value = _read(image, "ImageType") or _read(image, "FrameType") or ()
-    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    return tuple(str(item).strip().upper() for item in values)
+    return tuple(item.upper() for item in split_values(value))
 
 
 def _technique(image: Instance | Plane) -> tuple[str, ...]:

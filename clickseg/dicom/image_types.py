@@ -10,9 +10,10 @@ import numpy as np
 
 from clickseg.core.text import format_count
 from clickseg.dicom.aligned_planes import are_parallel
+from clickseg.dicom.conversion import READ_ERRORS
 from clickseg.dicom.image_kind import ImageKind, format_image_type, read_kinds
 from clickseg.dicom.interleaved import are_within_steps
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.planes import Plane
 
 _LARGEST_FRACTION = 0.25

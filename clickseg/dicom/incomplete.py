@@ -21,11 +21,17 @@ _NUMBER = re.compile("([0-9]+)")
 _HEXADECIMAL = re.compile("((?<![0-9a-f])(?=[a-f]*[0-9])[0-9a-f]{4,}(?![0-9a-f]))")
 """Hexadecimal numbers and parts of UUIDs, by which some archives name their files."""
 
+BROKEN_LINK = "link without a target"
+ZEROS = "zeros"
+
+FileStates = dict[str, str]
+"""By the name of a file, why it has no DICOM content."""
+
 _Parts = tuple[str, ...]
 """Parts of a name: its numbers, or the texts between them."""
 
 
-def find_files_without_content(folder: Path, slices: Sequence[str], other_files: Sequence[str]) -> dict[str, str]:
+def find_files_without_content(folder: Path, slices: Sequence[str], other_files: Sequence[str]) -> FileStates:
     """Returns the files without DICOM content that are named like the slices of a series, with their state.
 
     Args:
@@ -46,7 +52,7 @@ def find_files_without_content(folder: Path, slices: Sequence[str], other_files:
     return {name: state_without_content(folder / name) or "not DICOM" for name in named_like_slices}
 
 
-def format_files(states: dict[str, str]) -> str:
+def format_files(states: FileStates) -> str:
     """Returns the number and the names of files, with their state, for messages and reports."""
     names = join_names([f"{name} ({state})" for name, state in states.items()])
     return f"{format_count(len(states), 'file')} without DICOM content: {names}"
@@ -89,7 +95,7 @@ def _make_pattern(texts: _Parts, numbers: set[_Parts], any_number: str) -> re.Pa
 def state_without_content(path: Path) -> str:
     """Returns why a file has no content; empty if it has content."""
     if path.is_symlink() and not path.exists():
-        return "link without a target"
+        return BROKEN_LINK
     try:
         head = _read_head(path) if path.is_file() else None
     except OSError:
@@ -100,7 +106,7 @@ def state_without_content(path: Path) -> str:
         return "empty"
     if len(head) < _HEADER_BYTES:
         return "shorter than a DICOM header"
-    return "" if any(head) else "zeros"
+    return "" if any(head) else ZEROS
 
 
 def _read_head(path: Path) -> bytes:

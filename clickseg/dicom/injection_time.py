@@ -8,6 +8,7 @@ from pydicom import Dataset
 
 from clickseg.core.errors import SuvError
 from clickseg.dicom.date_time import combine_date_time, parse_date_time
+from clickseg.dicom.hints import CLOCK_HINT, MISSING_VALUE_HINT
 from clickseg.dicom.private_times import GE_INJECTION, read_private_time
 
 MAX_HALF_LIVES = 10
@@ -47,7 +48,8 @@ def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime, h
     injected = combine_date_time(reference_time.strftime("%Y%m%d"), start, "RadiopharmaceuticalStartTime (0018,1072)")
     if injected is None:
         raise SuvError(
-            "RadiopharmaceuticalStartDateTime (0018,1078) and RadiopharmaceuticalStartTime (0018,1072) are missing"
+            "RadiopharmaceuticalStartDateTime (0018,1078) and RadiopharmaceuticalStartTime (0018,1072) are missing",
+            hint=MISSING_VALUE_HINT,
         )
     since_injection = (reference_time - injected) % _DAY
     is_over_midnight = injected > reference_time
@@ -65,7 +67,8 @@ def injection_time(header: Dataset, tracer: Dataset, reference_time: datetime, h
     if is_over_midnight and since_injection > _MAX_OVER_MIDNIGHT:
         raise SuvError(
             f"RadiopharmaceuticalStartTime (0018,1072): {injected:%H:%M:%S} is later than {reference_time:%H:%M:%S}, "
-            "the reference time of the image"
+            "the reference time of the image",
+            hint=CLOCK_HINT,
         )
     return reference_time - since_injection
 
@@ -100,5 +103,5 @@ def _unknown_day_error(injected: datetime, since_injection: timedelta) -> SuvErr
         "RadiopharmaceuticalStartDateTime (0018,1078) is missing, and RadiopharmaceuticalStartTime (0018,1072) has no "
         f"day: with this half-life, an injection at {injected:%H:%M:%S} can be {hours:.1f} h or {hours + 24:.1f} h "
         "before the image",
-        hint="export the series with RadiopharmaceuticalStartDateTime",
+        hint="export the series with RadiopharmaceuticalStartDateTime (0018,1078)",
     )

@@ -10,7 +10,7 @@ from pydicom.config import RAISE
 from pydicom.multival import MultiValue
 from pydicom.valuerep import validate_value
 
-from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.conversion import READ_ERRORS
 
 _LOSSY = ("01", "1", "YES")
 """Lossy Image Compression (0028,2110) of a compressed image: 01, or an invalid term with the same meaning."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import format_count
 from clickseg.dicom.codes import SINGLE_FRAME_SOP_CLASSES
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.conversion import READ_ERRORS
+from clickseg.dicom.part10 import Instance
 
 _MOSAIC = re.compile("(?<![A-Z])MOSAIC(?![A-Z])", re.IGNORECASE)
 """The word in Image Type (0008,0008) with which Siemens marks a mosaic."""

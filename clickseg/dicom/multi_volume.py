@@ -12,7 +12,8 @@ import numpy as np
 
 from clickseg.core.errors import SeriesError
 from clickseg.core.text import join_names
-from clickseg.dicom.aligned_planes import SAME_POSITION_MM, offsets_mm
+from clickseg.dicom.aligned_planes import SAME_POSITION_MM, group_by_orientation, offsets_mm
+from clickseg.dicom.attribute_names import name_with_tag
 from clickseg.dicom.interleaved import ACQUISITION_KEYWORDS, split_interleaved
 from clickseg.dicom.plane_values import PlaneValues, read_functional_group_values, read_plane_values
 from clickseg.dicom.planes import Plane
@@ -84,7 +85,10 @@ def choose_volume(planes: Sequence[Plane], number: int | None) -> ChosenVolume:
             hint=f"--repair volume=N uses the N-th of {len(volumes)} volumes",
         )
     if number > len(volumes):
-        raise SeriesError(f"volume {number} was requested, but the series contains {len(volumes)} volumes")
+        raise SeriesError(
+            f"volume {number} was requested, but the series contains {len(volumes)} volumes",
+            hint=f"--repair volume=N uses the N-th of {len(volumes)} volumes",
+        )
     return ChosenVolume(list(volumes.values())[number - 1], len(volumes))
 
 
@@ -101,8 +105,10 @@ VolumePlanes = dict[VolumeKey, tuple[Plane, ...]]
 
 
 def _split_volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], VolumePlanes]:
-    """Splits planes into volumes, first those at the same positions, then those that interleave, until none is left."""
-    keywords, volumes = _split_coinciding(planes)
+    """Splits planes into volumes until none is left: by orientation, then at the same positions, then interleaved."""
+    keywords, volumes = _split_by_orientation(planes)
+    if len(volumes) == 1:
+        keywords, volumes = _split_coinciding(planes)
     if len(volumes) == 1:
         keywords, indices = split_interleaved(planes)
         volumes = {
@@ -118,6 +124,18 @@ def _split_volumes(planes: Sequence[Plane]) -> tuple[tuple[str, ...], VolumePlan
         part_keywords += [name for name in names if name not in part_keywords]
         parts |= {key + part_key: part_members for part_key, part_members in part.items()}
     return (*keywords, *part_keywords), parts
+
+
+def _split_by_orientation(planes: Sequence[Plane]) -> tuple[tuple[str, ...], VolumePlanes]:
+    """Splits the frames of a multi-frame image by orientation, because they cannot be sent as series of their own."""
+    groups = group_by_orientation(planes)
+    if planes[0].frame_number is None or len(groups) == 1 or max(map(len, groups)) == 1:
+        return (), {(): tuple(planes)}
+    directions = [str((np.round(planes[group[0]].orientation, 4) + 0.0).tolist()) for group in groups]
+    volumes: VolumePlanes = {
+        (text,): tuple(planes[index] for index in group) for text, group in zip(directions, groups, strict=True)
+    }
+    return ("ImageOrientationPatient",), volumes
 
 
 def _split_coinciding(planes: Sequence[Plane]) -> tuple[tuple[str, ...], VolumePlanes]:
@@ -153,7 +171,7 @@ def _possible_splits(
         )
     for keyword in _TIME_KEYWORDS:
         if len(set(values[keyword])) > 1:
-            yield (f"order of {keyword} at each position",), _split_by_order(values[keyword], positions)
+            yield (f"order of {name_with_tag(keyword)} at each position",), _split_by_order(values[keyword], positions)
 
 
 def _splits_by_attributes(values: PlaneValues) -> Iterator[tuple[tuple[str, ...], dict[VolumeKey, list[int]]]]:
@@ -226,4 +244,4 @@ def _sort_key(value: str) -> tuple[float, str]:
 
 def _summary(keywords: Sequence[str], keys: Sequence[VolumeKey]) -> str:
     names = [" ".join(_DECIMALS.sub(r"\1", value) or "no value" for value in key) for key in keys]
-    return f"{', '.join(keywords)}: {join_names(names)}"
+    return f"{', '.join(map(name_with_tag, keywords))}: {join_names(names)}"

@@ -13,10 +13,13 @@ from types import MappingProxyType
 from clickseg.core.errors import InputError
 from clickseg.core.text import format_count, join_names
 from clickseg.dicom.files import Scan
-from clickseg.dicom.incomplete import state_without_content
+from clickseg.dicom.incomplete import BROKEN_LINK, ZEROS, state_without_content
 
 _MAX_FILES = 1000
 """The number of files whose format is determined."""
+
+_MAX_FORMATS = 3
+"""The number of formats that a message names."""
 
 _HEAD_BYTES = 1024
 _GZIP = b"\x1f\x8b"
@@ -51,6 +54,7 @@ _FORMATS = (
     _Format("NIfTI image", _IMAGE_HINT, re.compile(rb".{344}n[+i]1\0|.{4}n[+i]2\0", re.DOTALL), (".nii", ".nii.gz")),
     _Format("NRRD image", _IMAGE_HINT, re.compile(rb"NRRD000"), (".nrrd", ".nhdr")),
     _Format("MetaImage", _IMAGE_HINT, re.compile(rb"(ObjectType|NDims) *="), (".mha", ".mhd")),
+    _Format("raw image", _IMAGE_HINT, None, (".raw", ".zraw")),
     _Format("Analyze image", _IMAGE_HINT, None, (".img", ".hdr")),
     _Format("HDF5 file", _IMAGE_HINT, re.compile(rb"\x89HDF\r\n"), (".h5", ".hdf5")),
     _Format("zip archive", _ARCHIVE_HINT, re.compile(rb"PK(\x03\x04|\x05\x06)"), (".zip",)),
@@ -71,8 +75,8 @@ _FORMATS = (
 _STATES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "empty": ("empty file", _CONTENT_HINT),
-        "zeros": ("zero-filled file", _CONTENT_HINT),
-        "link without a target": ("broken link", _LINK_HINT),
+        ZEROS: ("zero-filled file", _CONTENT_HINT),
+        BROKEN_LINK: ("broken link", _LINK_HINT),
     }
 )
 """By the state of a file without content: the noun for messages, and the hint."""
@@ -90,30 +94,24 @@ def no_dicom_error(scan_result: Scan) -> InputError:
         if "DICOMDIR" in scan_result.ignored:
             return InputError(f"{message}: only a DICOMDIR, which contains no images", hint=_DICOMDIR_HINT)
         return InputError(message, hint=_OTHER_HINT)
-    (noun, hint), _ = kinds.most_common(1)[0]
-    names = [name for name, kind in zip(scan_result.unread_files, found, strict=False) if kind == (noun, hint)]
-    return InputError(f"{message}: {format_count(len(names), noun)} ({join_names(names, 1)})", hint=hint)
+    frequent = dict(kinds.most_common(_MAX_FORMATS))
+    groups = []
+    for kind, number in frequent.items():
+        names = [name for name, other in zip(scan_result.unread_files, found, strict=False) if other == kind]
+        groups.append(f"{format_count(number, kind[0])} ({join_names(names, 1)})")
+    hints = dict.fromkeys(hint for _, hint in frequent)
+    return InputError(f"{message}: {join_names(groups, _MAX_FORMATS)}", hint="; or ".join(hints))
 
 
 def _identify(path: Path) -> tuple[str, str] | None:
     """Returns the noun and the hint for the format of a file; None if the format is unknown."""
+    named = [form for form in _FORMATS if path.name.lower().endswith(form.extensions)]
     state = state_without_content(path)
-    if state in _STATES:
+    if state in _STATES and not (state == ZEROS and named):  # pixels of a raw image can begin with zeros
         return _STATES[state]
     content = _read_beginning(path)
-    for matches in (_has_signature, _has_extension):
-        for file_format in _FORMATS:
-            if matches(file_format, path, content):
-                return file_format.noun, file_format.hint
-    return None
-
-
-def _has_signature(file_format: _Format, _path: Path, content: bytes) -> bool:
-    return file_format.signature is not None and file_format.signature.match(content) is not None
-
-
-def _has_extension(file_format: _Format, path: Path, _content: bytes) -> bool:
-    return path.name.lower().endswith(file_format.extensions)
+    signed = [form for form in _FORMATS if form.signature is not None and form.signature.match(content)]
+    return next(((form.noun, form.hint) for form in (*signed, *named)), None)
 
 
 def _read_beginning(path: Path) -> bytes:

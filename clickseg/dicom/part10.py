@@ -1,23 +1,16 @@
-"""Reads the header of one file (PS3.10), and reports files that are damaged or not DICOM.
-
-Attribute values that are equal in all files of a series are converted once.
-"""
+"""Reads the header of one file (PS3.10), and reports files that are damaged or not DICOM."""
 
 from __future__ import annotations
 
-import struct
 import zlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from pydicom import DataElement, Dataset, dcmread
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -30,31 +23,8 @@ from pydicom.uid import (
 
 from clickseg.dicom.character_sets import complete_character_set
 from clickseg.dicom.codes import IMAGE_SOP_CLASSES
+from clickseg.dicom.conversion import READ_ERRORS, ConversionCache
 from clickseg.dicom.stored import locate_pixel_data
-
-_CHARACTER_SET_TAG = BaseTag(0x00080005)
-_PIXEL_VR_KEYWORDS = ("PixelPaddingRangeLimit", "PixelPaddingValue")
-"""Attributes whose value representation in implicit VR depends on Pixel Representation (0028,0103)."""
-
-PARSE_ERRORS = (
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    IndexError,
-    InvalidDicomError,
-    KeyError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-"""Exceptions that pydicom raises for a damaged file, as measured: pydicom has no error class for this case."""
-
-READ_ERRORS = (*PARSE_ERRORS, OSError)
-"""``PARSE_ERRORS`` and OSError: pydicom raises an OSError without a number if a sequence ends too early."""
 
 MAX_INFLATED_BYTES = 1 << 30
 """The largest deflated data set that is read, in bytes after inflation."""
@@ -179,48 +149,6 @@ def is_decompression_bomb(file: BinaryIO) -> bool:
         size += len(inflate.decompress(chunk, _CHUNK_BYTES))
     file.seek(0)
     return size > MAX_INFLATED_BYTES
-
-
-class ConversionCache:
-    """A cache of converted attributes: equal bytes are converted once, even if they are in several files.
-
-    pydicom keeps an attribute as bytes until it is accessed, and needs more time for the conversion than for all other
-    work on a file. Headers share converted elements, so an element must be replaced, never changed in place.
-    """
-
-    def __init__(self, keywords: tuple[str, ...]) -> None:
-        """Creates an empty cache.
-
-        Args:
-            keywords: The attributes that will be converted.
-        """
-        self._tags = {keyword: BaseTag(tag_for_keyword(keyword) or 0) for keyword in keywords}
-        self._elements: dict[Hashable, DataElement] = {}
-
-    def value(self, header: Dataset, keyword: str) -> Any:
-        """Returns the value of an attribute; None if the attribute is absent.
-
-        Raises:
-            Exception: pydicom cannot convert the value; see ``READ_ERRORS``.
-        """
-        tag = self._tags[keyword]
-        element = header.get_item(tag)
-        if isinstance(element, RawDataElement) and not (element.VR is None and keyword in _PIXEL_VR_KEYWORDS):
-            return self._convert(header, tag, element).value
-        return None if element is None else header[tag].value
-
-    def _convert(self, header: Dataset, tag: BaseTag, raw: RawDataElement) -> DataElement:
-        character_set = header.get(_CHARACTER_SET_TAG)
-        raw_key = (raw.tag, raw.VR, raw.length, raw.value, raw.is_implicit_VR, raw.is_little_endian)
-        key = (*raw_key, str(character_set.value) if character_set is not None else "")
-        cached = self._elements.get(key)
-        if cached is not None:
-            header[tag] = cached
-            return cached
-        element: DataElement = header[tag]
-        if element.VR != "SQ":  # items of a sequence can be changed, and refer to their parent
-            self._elements[key] = element
-        return element
 
 
 def _to_text(value: object) -> str:

@@ -11,6 +11,7 @@ from pydicom import Dataset
 from clickseg.core.errors import SuvError
 from clickseg.dicom.acquisition_time import acquisition_times
 from clickseg.dicom.date_time import combine_date_time, parse_date_time
+from clickseg.dicom.hints import MISSING_VALUE_HINT
 from clickseg.dicom.private_times import GE_SCAN, SIEMENS_DECAY_CORRECTION, read_private_time
 
 
@@ -48,5 +49,8 @@ def decay_reference(headers: Sequence[Dataset]) -> DecayReference:
     if private_time is not None:
         return DecayReference(private_time)
     if not acquisitions:
-        raise SuvError("SeriesTime (0008,0031) and AcquisitionTime (0008,0032), or their dates, are missing")
+        raise SuvError(
+            "SeriesTime (0008,0031) and AcquisitionTime (0008,0032), or their dates, are missing",
+            hint=MISSING_VALUE_HINT,
+        )
     return DecayReference(min(acquisitions), is_earliest_acquisition=True)

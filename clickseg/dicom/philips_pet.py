@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.tag import Tag
 
 from clickseg.core.errors import SuvError
-from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.conversion import READ_ERRORS
 
 SUV_FACTOR, ACTIVITY_FACTOR = 0x00, 0x09
 """The elements of the factors in their private block."""

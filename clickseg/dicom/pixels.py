@@ -16,6 +16,8 @@ from clickseg.dicom.decoding import DECODE_ERRORS, check_transfer_syntax, decode
 from clickseg.dicom.part10 import Instance
 from clickseg.dicom.stored import read_uncompressed
 
+_DAMAGED_HINT = "send the file again"
+
 
 def check_decodable(instance: Instance) -> None:
     """Rejects, by the header alone, an instance whose pixels cannot be decoded to grey values.
@@ -28,16 +30,19 @@ def check_decodable(instance: Instance) -> None:
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise PixelDataError(
             f"{instance.name}: PhotometricInterpretation (0028,0004): expected MONOCHROME1 or MONOCHROME2 with one "
-            f"sample, got {photometric or 'no value'} with {samples}"
+            f"sample, got {photometric or 'no value'} with {samples}",
+            hint="use the original images, whose pixels are grey values",
         )
     if header.get("NumberOfFrames", 1) not in (None, 1) and instance.text("SOPClassUID") in SINGLE_FRAME_SOP_CLASSES:
         raise PixelDataError(
             f"{instance.name}: NumberOfFrames (0028,0008): expected 1 in a single-frame image, got "
-            f"{header.NumberOfFrames}"
+            f"{header.NumberOfFrames}",
+            hint="send the series as images with one frame each, or as an Enhanced multi-frame image",
         )
     if header.get("BitsAllocated") not in (8, 16, 32):
         raise PixelDataError(
-            f"{instance.name}: BitsAllocated (0028,0100): expected 8, 16 or 32, got {header.get('BitsAllocated')}"
+            f"{instance.name}: BitsAllocated (0028,0100): expected 8, 16 or 32, got {header.get('BitsAllocated')}",
+            hint="export the images with 16 bits allocated for each pixel",
         )
     check_transfer_syntax(header.file_meta.TransferSyntaxUID, header.get("BitsStored", 0), instance.name)
     _check_length(instance)
@@ -54,7 +59,9 @@ def read_cells(instance: Instance) -> NDArray[Any]:
     try:
         cells = _read_cells(instance)
     except DECODE_ERRORS as error:
-        raise PixelDataError(f"{instance.name}: pixel data cannot be decoded: {first_line(error)}") from error
+        raise PixelDataError(
+            f"{instance.name}: pixel data cannot be decoded: {first_line(error)}", hint=_DAMAGED_HINT
+        ) from error
     frames = cells[np.newaxis] if cells.ndim == 2 else cells
     expected = (
         int(instance.header.get("NumberOfFrames") or 1),
@@ -63,7 +70,8 @@ def read_cells(instance: Instance) -> NDArray[Any]:
     )
     if frames.shape != expected:
         raise PixelDataError(
-            f"{instance.name}: pixel data: expected {expected} (frames, rows, columns), got {frames.shape}"
+            f"{instance.name}: pixel data: expected {expected} (frames, rows, columns), got {frames.shape}",
+            hint=_DAMAGED_HINT,
         )
     return frames
 
@@ -108,5 +116,5 @@ def _check_length(instance: Instance) -> None:
         raise PixelDataError(
             f"{instance.name}: truncated: {header.Columns} x {header.Rows} x {frames} pixels need {declared} bytes, "
             f"the file contains at most {instance.pixel_bytes}",
-            hint="send the file again",
+            hint=_DAMAGED_HINT,
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pydicom import Dataset
 
-from clickseg.dicom.part10 import READ_ERRORS, ConversionCache
+from clickseg.dicom.conversion import READ_ERRORS, ConversionCache
 from clickseg.dicom.planes import Plane, functional_groups
 
 PlaneValues = dict[str, list[str]]

@@ -12,7 +12,8 @@ from pydicom import Dataset
 from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
 from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.conversion import READ_ERRORS
+from clickseg.dicom.part10 import Instance
 
 _GEOMETRY_MACROS = {
     "ImageOrientationPatient": "PlaneOrientationSequence",
@@ -24,6 +25,11 @@ _GEOMETRY_MACROS = {
 _LENGTH_TOLERANCE = 0.01
 _ANGLE_TOLERANCE = 0.003
 """The tolerances of direction cosines allow for cosines that were rounded to three decimals."""
+
+_GEOMETRY_HINT = "use the original images: an export or an edit removed or changed their geometry"
+_DELIMITER_HINT = (
+    "values are separated by backslashes: repeat the export with this delimiter, or use the original images"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,8 @@ def _frame_count(instance: Instance) -> int:
     if count < 1 or count != group_count:
         raise SeriesError(
             f"{instance.name}: NumberOfFrames (0028,0008) is {count}, but PerFrameFunctionalGroupsSequence "
-            f"(5200,9230) describes {group_count}"
+            f"(5200,9230) describes {group_count}",
+            hint="send the image again; if it is unchanged, ask the sending modality",
         )
     return count
 
@@ -139,13 +146,14 @@ def _make_plane(instance: Instance, number: int | None) -> Plane:
 
 def _to_numbers(value: Any, attribute: str, count: int) -> FloatArray:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != count:
-        raise SeriesError(f"{attribute}: expected {count} numbers, got {value or 'no value'}")
+        hint = _DELIMITER_HINT if isinstance(value, str) and value else _GEOMETRY_HINT
+        raise SeriesError(f"{attribute}: expected {count} numbers, got {value or 'no value'}", hint=hint)
     try:
         numbers = np.array([float(item) for item in value])
     except (TypeError, ValueError) as error:
-        raise SeriesError(f"{attribute}: expected {count} numbers, got {value}") from error
+        raise SeriesError(f"{attribute}: expected {count} numbers, got {value}", hint=_GEOMETRY_HINT) from error
     if not np.isfinite(numbers).all():
-        raise SeriesError(f"{attribute}: expected finite numbers, got {value}")
+        raise SeriesError(f"{attribute}: expected finite numbers, got {value}", hint=_GEOMETRY_HINT)
     return numbers
 
 
@@ -154,12 +162,14 @@ def _check_plane(plane: Plane) -> None:
     if max(abs(row @ row - 1), abs(column @ column - 1)) > _LENGTH_TOLERANCE or abs(row @ column) > _ANGLE_TOLERANCE:
         raise SeriesError(
             f"{plane.name}: ImageOrientationPatient (0020,0037): expected two perpendicular unit vectors, "
-            f"got {plane.orientation.tolist()}"
+            f"got {plane.orientation.tolist()}",
+            hint=_GEOMETRY_HINT,
         )
     if plane.pixel_spacing_mm.min() <= 0:
         raise SeriesError(
             f"{plane.name}: PixelSpacing (0028,0030): expected two lengths above 0, "
-            f"got {plane.pixel_spacing_mm.tolist()}"
+            f"got {plane.pixel_spacing_mm.tolist()}",
+            hint=_GEOMETRY_HINT,
         )
 
 

@@ -16,7 +16,7 @@ from pydicom import Sequence as DicomSequence
 from pydicom.uid import UID
 
 from clickseg.dicom.codes import SEGMENTATION_SOP_CLASSES
-from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.conversion import READ_ERRORS
 
 MANUFACTURER = "ClickSeg"
 """Manufacturer (0008,0070) and Manufacturer's Model Name (0008,1090) of all objects that ClickSeg writes."""

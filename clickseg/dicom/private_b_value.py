@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydicom import Dataset
 
-from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.conversion import READ_ERRORS
 from clickseg.dicom.planes import Plane
 
 _ATTRIBUTES = (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from clickseg.core.errors import UsageError
 
 REPAIR_NAMES = ("drop-localizers", "frame-of-reference", "gantry-tilt", "incomplete", "resample", "volume=N")
+_FLAGS = ("drop_localizers", "frame_of_reference", "gantry_tilt", "incomplete", "resample")
+_OPTION = re.compile("--repair ([a-z]+(?:-[a-z]+)*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,26 @@ class Repairs:
         """
         return cls.parse(name for value in values for name in value.split(","))
 
+    def add_to_hint(self, hint: str) -> str:
+        """Returns a hint whose options request a further repair together with the repairs of this run.
+
+        With one of them alone, the series would be rejected again: ``--repair resample`` becomes ``--repair
+        incomplete,resample``.
+        """
+        flags = [flag.replace("_", "-") for flag in _FLAGS if getattr(self, flag)]
+        given = {**dict.fromkeys(flags, ""), **({"volume": f"={self.volume}"} if self.volume else {})}
+
+        def complete(option: re.Match[str]) -> str:
+            others = [name + value for name, value in given.items() if name != option[1]]
+            return f"--repair {','.join([*others, option[1]])}"
+
+        return _OPTION.sub(complete, hint)
+
     def _add(self, name: str) -> Repairs:
         key, _, value = name.partition("=")
         if key == "volume" and value.isdecimal() and int(value) > 0:
             return replace(self, volume=int(value))
         field = name.replace("-", "_")
-        if field not in ("drop_localizers", "frame_of_reference", "gantry_tilt", "incomplete", "resample"):
+        if field not in _FLAGS:
             raise UsageError(f"unknown repair {name!r}: expected {', '.join(REPAIR_NAMES)}")
         return replace(self, **{field: True})

@@ -5,25 +5,23 @@ A repair is applied only if the user requests it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from clickseg.core.errors import InputError, SeriesError
-from clickseg.core.text import format_count
 from clickseg.dicom.checks import check_attributes, check_not_concatenated, check_uids, common_size
 from clickseg.dicom.codes import content_uid
 from clickseg.dicom.excluded_images import drop_images_without_slice_geometry, drop_localizers, drop_other_images
 from clickseg.dicom.files import Scan
-from clickseg.dicom.incomplete import find_files_without_content, format_files
+from clickseg.dicom.missing_files import find_missing_files, leave_out_missing_files
 from clickseg.dicom.mosaic import check_no_mosaics
 from clickseg.dicom.multi_volume import choose_volume
+from clickseg.dicom.pet_corrections import is_attenuation_corrected
 from clickseg.dicom.pixels import check_decodable
 from clickseg.dicom.planes import read_planes
 from clickseg.dicom.repairs import Repairs
 from clickseg.dicom.series_files import SeriesFiles, group_by_series
 from clickseg.dicom.split_series import find_split_series
 from clickseg.dicom.stack import Stack, make_stack
-from clickseg.dicom.suv import is_attenuation_corrected
 
 MAX_VOXELS = 1 << 31
 """The largest volume that is allocated, in voxels: 2048 slices of 1024 x 1024."""
@@ -59,48 +57,37 @@ def check_all_series(
     scan_result: Scan, repairs: Repairs
 ) -> tuple[tuple[SeriesGeometry, ...], tuple[RejectedSeries, ...]]:
     """Returns the series of a scan that are regular volumes, and the rejected series."""
-    accepted: list[SeriesGeometry] = []
-    rejected: list[RejectedSeries] = []
+    results = check_each_series(scan_result, repairs)
+    accepted = tuple(result for result in results if isinstance(result, SeriesGeometry))
+    return accepted, tuple(result for result in results if isinstance(result, RejectedSeries))
+
+
+def check_each_series(scan_result: Scan, repairs: Repairs) -> list[SeriesGeometry | RejectedSeries]:
+    """Returns the result for each series of a scan, in the order of ``group_by_series``."""
     all_files = group_by_series(scan_result.instances)
-    split_errors = find_split_volumes(all_files)
+    split_errors = find_split_series(files.first_instance for files in all_files if len(files.instances) == 1)
+    missing_files = find_missing_files(scan_result, all_files)
+    results: list[SeriesGeometry | RejectedSeries] = []
     for files in all_files:
+        name = files.first_file_name
         try:
             scan_result.check_series_undamaged(files.series_uid)
-            if files.first_file_name in split_errors:
-                raise split_errors[files.first_file_name]
-            accepted.append(check_series(leave_out_files_without_content(files, scan_result, repairs), repairs))
+            if name in split_errors:
+                raise split_errors[name]
+            results.append(check_series(leave_out_missing_files(files, missing_files[name], repairs), repairs))
         except InputError as error:
-            rejected.append(RejectedSeries(files, error))
-    return tuple(accepted), tuple(rejected)
+            results.append(RejectedSeries(files, _with_given_repairs(error, repairs)))
+    return results
 
 
-def find_split_volumes(all_files: Iterable[SeriesFiles]) -> dict[str, SeriesError]:
-    """Returns errors, by the name of the first file, for series of one image that are the slices of one volume."""
-    return find_split_series(files.first_instance for files in all_files if len(files.instances) == 1)
-
-
-def leave_out_files_without_content(files: SeriesFiles, scan_result: Scan, repairs: Repairs) -> SeriesFiles:
-    """Returns the files of a series after the check that no slice is there by name only.
-
-    Args:
-        files: The instances of the series.
-        scan_result: The scan that contains the series.
-        repairs: The repairs that the user allows: ``incomplete`` leaves out slices without DICOM content.
-
-    Raises:
-        SeriesError: Files without DICOM content are named like the slices, and the repair was not requested.
-    """
-    slices = [instance.name for instance in files.instances]
-    states = find_files_without_content(scan_result.folder, slices, scan_result.unread_files)
-    if not states:
-        return files
-    summary = format_files(states)
-    if repairs.incomplete:
-        return files.with_repair(f"left out {summary}")
-    raise SeriesError(
-        f"slices are missing: the series has {format_count(len(slices), 'readable file')}, and {summary}",
-        hint="send these files again; --repair incomplete continues without them",
-    )
+def _with_given_repairs(error: InputError, repairs: Repairs) -> InputError:
+    """Returns an error whose hint requests a further repair together with those that were given."""
+    hint = repairs.add_to_hint(error.hint or "") or None
+    if hint == error.hint:
+        return error
+    completed = type(error)(str(error), hint=hint)
+    completed.__cause__ = error
+    return completed
 
 
 def has_required_corrections(series: SeriesGeometry) -> bool:
@@ -152,7 +139,8 @@ def _check_has_images(files: SeriesFiles) -> None:
     sop_class = files.first_instance.header.get("SOPClassUID")
     raise SeriesError(
         f"{files.first_instance.name}: SOPClassUID (0008,0016): "
-        f"expected a CT, MR or PET image, classic or Enhanced, got {getattr(sop_class, 'name', '') or 'no value'}"
+        f"expected a CT, MR or PET image, classic or Enhanced, got {getattr(sop_class, 'name', '') or 'no value'}",
+        hint="use a CT, MR or PET series of the study",
     )
 
 
@@ -170,7 +158,10 @@ def _repair_frame_of_reference(files: SeriesFiles, repairs: Repairs) -> SeriesFi
 def _check_voxel_count(stack: Stack) -> None:
     slices, rows, columns = stack.geometry.spatial_shape
     if slices * rows * columns > MAX_VOXELS:
-        raise SeriesError(f"{slices} x {rows} x {columns} voxels: expected at most {MAX_VOXELS}")
+        raise SeriesError(
+            f"{slices} x {rows} x {columns} voxels: expected at most {MAX_VOXELS}",
+            hint="send a part of the series, or reconstruct it with fewer pixels",
+        )
 
 
 def _check_frame_of_reference(files: SeriesFiles) -> None:

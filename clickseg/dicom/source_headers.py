@@ -1,21 +1,17 @@
-"""Prepares source headers for the writers of SEG and SR, and computes a digest of these headers."""
+"""Prepares source headers for the writers of SEG and SR."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
-from typing import Any
 
 import highdicom as hd
 from pydicom import DataElement, Dataset
-from pydicom import Sequence as DicomSequence
 from pydicom.datadict import dictionary_VR, keyword_for_tag
-from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
 from pydicom.valuerep import format_number_as_ds
 
+from clickseg.dicom.attribute_names import name_with_tag
 from clickseg.dicom.attribute_types import (
     attribute_types,
     empty_tags,
@@ -24,11 +20,10 @@ from clickseg.dicom.attribute_types import (
     unsatisfied_keywords,
 )
 from clickseg.dicom.character_sets import MULTI_BYTE_EXTENSIONS, read_name, text_problem
-from clickseg.dicom.codes import MULTI_FRAME_SOP_CLASSES, content_digest
+from clickseg.dicom.conversion import READ_ERRORS
 from clickseg.dicom.copied_attributes import PATIENT_ID_KEYWORDS, invalid_tags
 from clickseg.dicom.lossy_compression import set_lossy_compression
-from clickseg.dicom.part10 import READ_ERRORS
-from clickseg.dicom.planes import Plane, frame_attribute
+from clickseg.dicom.planes import Plane
 from clickseg.dicom.specimen import pop_invalid_specimen
 from clickseg.dicom.stack import Stack
 
@@ -47,14 +42,12 @@ _TYPE_2_KEYWORDS = (
 )
 """Type 2 attributes of patient and study: required in every derived object, even if empty (PS3.3, C.7.1.1, C.7.2.1)."""
 
-_UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _MULTI_FRAME_KEYWORDS = (
     "ImagePositionPatient",
     "NumberOfFrames",
     "PerFrameFunctionalGroupsSequence",
     "SharedFunctionalGroupsSequence",
 )
-_PER_FRAME_GROUPS_TAG = 0x52009230
 _SUPPORTED_CHARACTER_SETS = frozenset(name.value for name in hd.SpecificCharacterSetValues) - {
     "GBK",
     "ISO 2022 IR 58",
@@ -80,55 +73,6 @@ def reference_headers(stack: Stack) -> tuple[Dataset, ...]:
     set_lossy_compression(headers)
     _complete_patient_and_study(headers[0])
     return headers
-
-
-def source_digest(headers: Sequence[Dataset]) -> bytes:
-    """Returns a digest of all values that SEG and SR take from ``reference_headers``.
-
-    The digest covers all standard attributes of the first header, from which patient, study and equipment are copied,
-    and the UIDs and frame positions of each header.
-    """
-    elements = {
-        tag: element
-        for tag, element in headers[0].items()
-        if not tag.is_private and tag != _PER_FRAME_GROUPS_TAG  # one item per frame
-    }
-    first = deepcopy(Dataset(elements))  # decoding would change items that are shared with the source
-    uids = (str(header.get(keyword)) for header in headers for keyword in _UID_KEYWORDS)
-    positions = (str(position) for header in headers for position in _frame_positions(header))
-    return content_digest(_dataset_digest(first), content_digest(*uids), content_digest(*positions))
-
-
-def _frame_positions(header: Dataset) -> Iterator[Any]:
-    """Yields Image Position (Patient) of each frame."""
-    is_multi_frame = header.SOPClassUID in MULTI_FRAME_SOP_CLASSES and "NumberOfFrames" in header
-    numbers = range(1, int(header.NumberOfFrames) + 1) if is_multi_frame else (None,)
-    for number in numbers:
-        yield frame_attribute(header, number, "ImagePositionPatient")
-
-
-def _dataset_digest(dataset: Dataset) -> bytes:
-    return content_digest(*(part for tag in sorted(dataset.keys()) for part in (str(tag), _value_digest(dataset, tag))))
-
-
-def _value_digest(dataset: Dataset, tag: BaseTag) -> bytes:
-    """Returns a digest of the value of an attribute, or of its bytes if the value cannot be decoded."""
-    raw = dataset.get_item(tag).value
-    try:
-        element = dataset[tag]
-        values = element.value if isinstance(element.value, (MultiValue, DicomSequence)) else [element.value]
-        return content_digest(str(element.VR), *_digest_parts(values))
-    except READ_ERRORS:
-        return content_digest("undecodable", raw if isinstance(raw, bytes) else b"")
-
-
-def _digest_parts(values: Iterable[Any]) -> Iterator[str | bytes]:
-    """Yields the part of the digest for each value of an attribute."""
-    for value in values:
-        if isinstance(value, Dataset):
-            yield _dataset_digest(value)
-        else:
-            yield value if isinstance(value, bytes) else str(value)
 
 
 def _shallow_copy(header: Dataset) -> Dataset:
@@ -173,7 +117,9 @@ def _complete_patient_and_study(header: Dataset) -> None:
         if keyword not in header:
             setattr(header, keyword, "")
         elif header[keyword].VM > 1:
-            logger.warning("%s of the source has several values: only the first is copied to the result", keyword)
+            logger.warning(
+                "%s of the source has several values: only the first is copied to the result", name_with_tag(keyword)
+            )
             header[keyword] = DataElement(keyword, header[keyword].VR, header[keyword].value[0])
     _set_character_set(header)
 
@@ -185,13 +131,13 @@ def _correct_patient_id(header: Dataset, keyword: str) -> None:
     if is_other_text or dictionary_VR(keyword) != element.VR:
         header[keyword] = DataElement(keyword, dictionary_VR(keyword), text)
     if problem := text_problem(header, keyword):
-        logger.warning("%s of the source %s", keyword, problem)
+        logger.warning("%s of the source %s", name_with_tag(keyword), problem)
 
 
 def _omit_invalid_attributes(header: Dataset) -> None:
     """Removes the copied attributes with invalid values, with a warning, and those whose value must not be empty."""
     for tag in list(invalid_tags(header)):
-        name = keyword_for_tag(tag) or str(tag)
+        name = name_with_tag(keyword_for_tag(tag)) or str(tag)
         logger.warning("%s of the source is invalid, or outside its character set: it is omitted from the result", name)
         del header[tag]
     for tag in list(empty_tags(header)):
@@ -199,7 +145,8 @@ def _omit_invalid_attributes(header: Dataset) -> None:
     for keyword in unsatisfied_keywords(header):
         if not is_empty(header[keyword]):
             logger.warning(
-                "%s of the source is omitted from the result: it requires attributes without a value", keyword
+                "%s of the source is omitted from the result: it requires attributes without a value",
+                name_with_tag(keyword),
             )
         del header[keyword]
 

@@ -14,7 +14,8 @@ import numpy as np
 from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SeriesError
 from clickseg.dicom.codes import SINGLE_FRAME_SOP_CLASSES
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.conversion import READ_ERRORS
+from clickseg.dicom.part10 import Instance
 from clickseg.dicom.patient import comparable_id
 
 _MIN_IMAGES = 3

@@ -22,6 +22,8 @@ _MAX_UPSAMPLING = 4
 _MAX_REPETITION = 24
 """The largest number of slices after repetition, as a multiple of the number of planes."""
 
+_UNIFORM_HINT = "send the missing slices, or reconstruct the series with a uniform slice spacing"
+
 
 @dataclass(frozen=True, slots=True)
 class Stack:
@@ -130,7 +132,8 @@ def _resampled_coordinates(aligned: AlignedPlanes) -> tuple[float, FloatArray]:
     if slices[-1] > _MAX_UPSAMPLING * len(offsets):
         raise SeriesError(
             f"{len(offsets)} slices over {np.ptp(offsets):.0f} mm with a median spacing of {step:.3f} mm are too few "
-            "for interpolation"
+            "for interpolation",
+            hint=_UNIFORM_HINT,
         )
     return step, slices
 
@@ -164,7 +167,8 @@ def _check_repetition(aligned: AlignedPlanes, repeated: RepeatedPlanes) -> None:
     if repeated.slice_count > _MAX_REPETITION * len(aligned.planes):
         raise SeriesError(
             f"slice spacings from {steps.min():.3f} to {steps.max():.3f} mm differ too much for a uniform grid, which "
-            f"would have {repeated.slice_count} slices for {len(aligned.planes)} images"
+            f"would have {repeated.slice_count} slices for {len(aligned.planes)} images",
+            hint=_UNIFORM_HINT,
         )
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from clickseg.core.errors import PixelDataError
-from clickseg.dicom.part10 import READ_ERRORS, Instance
+from clickseg.dicom.conversion import READ_ERRORS
+from clickseg.dicom.part10 import Instance
 
 logger = logging.getLogger(__name__)
 

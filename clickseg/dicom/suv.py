@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -18,7 +18,17 @@ from clickseg.core.arrays import FloatArray
 from clickseg.core.errors import SuvError
 from clickseg.dicom.acquisition_time import acquisition_times
 from clickseg.dicom.frame_reference_time import check_first_frame
+from clickseg.dicom.hints import CLOCK_HINT, MISSING_VALUE_HINT
 from clickseg.dicom.injection_time import MAX_HALF_LIVES, injection_time, is_injection_day_assumed
+from clickseg.dicom.pet_corrections import (
+    DECAY_HINT,
+    check_attenuation,
+    check_decay_correction,
+    decay_correction,
+    delimiter_warnings,
+    is_attenuation_corrected,
+    read_corrections,
+)
 from clickseg.dicom.pet_time import decay_reference
 from clickseg.dicom.philips_pet import ACTIVITY_FACTOR, SUV_FACTOR, missing_factor_error, read_philips_factor
 from clickseg.dicom.tracer import comparable_value, half_life_s, injected_dose_bq, read_positive, tracer_item
@@ -35,7 +45,7 @@ _UNIT_ATTRIBUTES: Attributes = {
     "CorrectedImage (0028,0051)": lambda header: is_attenuation_corrected(header),
 }
 _DOSE_ATTRIBUTES: Attributes = {
-    "CorrectedImage (0028,0051)": lambda header: "DECY" in _corrections(header),
+    "CorrectedImage (0028,0051)": lambda header: "DECY" in read_corrections(header),
     "DecayCorrection (0054,1102)": lambda header: header.get("DecayCorrection"),
     "PatientWeight (0010,1030)": lambda header: header.get("PatientWeight"),
     "RadionuclideTotalDose (0018,1074)": lambda header: tracer_item(header).get("RadionuclideTotalDose"),
@@ -54,12 +64,12 @@ class SuvScaling:
     Attributes:
         factors: For each image, the factor by which its rescaled values are multiplied.
         rule: How the factors were computed, for the report.
-        warning: An assumption of the computation that can be wrong; empty without one.
+        warnings: Assumptions of the computation that can be wrong.
     """
 
     factors: FloatArray
     rule: str
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def compute_suv_scaling(headers: Sequence[Dataset], *, units: str, series_headers: Sequence[Dataset]) -> SuvScaling:
@@ -76,44 +86,32 @@ def compute_suv_scaling(headers: Sequence[Dataset], *, units: str, series_header
             missing; the message names the attribute.
     """
     _check_equal(headers, _UNIT_ATTRIBUTES)
-    _check_attenuation(headers[0])
+    check_attenuation(headers[0])
     _check_suv_type(headers[0])
     match units:
         case "GML":
-            return SuvScaling(np.ones(len(headers)), "stored as SUVbw")
+            scaling = SuvScaling(np.ones(len(headers)), "stored as SUVbw")
         case "BQML":
             factors = _activity_factors(headers, series_headers)
-            rule = f"BQML, decay correction {_decay_correction(headers[0])}"
-            return SuvScaling(factors, rule, _injection_warning(headers[0]))
+            rule = f"BQML, decay correction {decay_correction(headers[0])}"
+            scaling = SuvScaling(factors, rule, _injection_warnings(headers[0]))
         case "CNTS":
-            return _scaling_from_counts(headers, series_headers)
+            scaling = _scaling_from_counts(headers, series_headers)
         case other:
-            raise SuvError(f"Units (0054,1001): expected BQML, GML or CNTS to compute SUV, got {other or 'no value'}")
-
-
-def is_attenuation_corrected(header: Dataset) -> bool:
-    """Whether the header states that a PET image is corrected for attenuation: (0028,0051), (0018,9759)."""
-    return "ATTN" in _corrections(header) or header.get("AttenuationCorrected") == "YES"
-
-
-def _corrections(header: Dataset) -> list[str]:
-    value = header.get("CorrectedImage") or []
-    return [value] if isinstance(value, str) else [str(item) for item in value]
-
-
-def _check_attenuation(header: Dataset) -> None:
-    if not is_attenuation_corrected(header):
-        raise SuvError(
-            "CorrectedImage (0028,0051): not corrected for attenuation: expected ATTN, got "
-            f"{' '.join(_corrections(header)) or 'no value'}",
-            hint="use the attenuation-corrected series of the study",
-        )
+            raise SuvError(
+                f"Units (0054,1001): expected BQML, GML or CNTS to compute SUV, got {other or 'no value'}",
+                hint="export the series in BQML",
+            )
+    return replace(scaling, warnings=(*scaling.warnings, *delimiter_warnings(headers[0])))
 
 
 def _check_suv_type(header: Dataset) -> None:
     suv_type = str(header.get("SUVType") or "BW").strip()
     if suv_type != "BW":
-        raise SuvError(f"SUVType (0054,1006): expected BW (body weight), got {suv_type}")
+        raise SuvError(
+            f"SUVType (0054,1006): expected BW (body weight), got {suv_type}",
+            hint="export the series as SUV by body weight, or in BQML",
+        )
 
 
 def _check_equal(headers: Sequence[Dataset], attributes: Attributes) -> None:
@@ -121,7 +119,10 @@ def _check_equal(headers: Sequence[Dataset], attributes: Attributes) -> None:
     for attribute, read_value in attributes.items():
         values = {str(comparable_value(read_value(header))) for header in headers}
         if len(values) > 1:
-            raise SuvError(f"{attribute}: expected one value in all images of a volume, got {len(values)}")
+            raise SuvError(
+                f"{attribute}: expected one value in all images of a volume, got {len(values)}",
+                hint="send the images of each value as a series of their own, or correct the wrong value",
+            )
 
 
 def _scaling_from_counts(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> SuvScaling:
@@ -136,14 +137,14 @@ def _scaling_from_counts(headers: Sequence[Dataset], series_headers: Sequence[Da
     return SuvScaling(
         becquerel_per_count * _activity_factors(headers, series_headers),
         "counts, by Philips Activity Concentration (7053,1009)",
-        _injection_warning(headers[0]),
+        _injection_warnings(headers[0]),
     )
 
 
 def _activity_factors(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns SUV per Bq/ml: weight in g divided by the dose in Bq at the reference time of each image."""
     _check_equal(headers, _DOSE_ATTRIBUTES)
-    _check_decay_correction(headers[0])
+    check_decay_correction(headers[0])
     weight_g = 1000 * _patient_weight_kg(headers[0])
     dose_bq = injected_dose_bq(headers[0])
     return weight_g / (dose_bq * _remaining_dose_fractions(headers, series_headers))
@@ -161,9 +162,9 @@ def _patient_weight_kg(header: Dataset) -> float:
 
 def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequence[Dataset]) -> FloatArray:
     """Returns the fraction of the dose that remains at the reference time of each image."""
-    if _decay_correction(headers[0]) in ("START", "NONE"):
+    if decay_correction(headers[0]) in ("START", "NONE"):
         _check_equal(headers, _DECAY_ATTRIBUTES)
-    match _decay_correction(headers[0]):
+    match decay_correction(headers[0]):
         case "ADMIN":
             return np.ones(len(headers))
         case "START":
@@ -178,33 +179,11 @@ def _remaining_dose_fractions(headers: Sequence[Dataset], series_headers: Sequen
                 _remaining_fraction(header, _seconds_to_mean_activity(header, start)) for header, start in starts
             ]
         case other:
-            raise SuvError(f"DecayCorrection (0054,1102): expected START, ADMIN or NONE, got {other or 'no value'}")
+            raise SuvError(
+                f"DecayCorrection (0054,1102): expected START, ADMIN or NONE, got {other or 'no value'}",
+                hint=f"{DECAY_HINT}, and export the series with this attribute",
+            )
     return np.array(fractions)
-
-
-def _check_decay_correction(header: Dataset) -> None:
-    """Rejects an image whose attributes contradict each other about whether it is corrected for decay."""
-    method = str(header.get("DecayCorrection") or "").strip()
-    if method not in ("START", "ADMIN", "NONE"):
-        return
-    corrections, decay_corrected = _corrections(header), header.get("DecayCorrected")
-    if corrections and ("DECY" in corrections) != (method != "NONE"):
-        other = f"CorrectedImage (0028,0051) is {' '.join(corrections)}"
-    elif decay_corrected in ("YES", "NO") and (decay_corrected == "YES") != (method != "NONE"):
-        other = f"DecayCorrected (0018,9758) is {decay_corrected}"
-    else:
-        return
-    raise SuvError(
-        f"DecayCorrection (0054,1102) is {method}, but {other}: one of them is wrong",
-        hint="ask the sending modality whether the images are corrected for decay",
-    )
-
-
-def _decay_correction(header: Dataset) -> str:
-    """Returns Decay Correction (0054,1102), or its equivalent in an Enhanced PET image."""
-    if header.get("DecayCorrected") == "YES" and header.get("DecayCorrectionDateTime"):
-        return "START"
-    return str(header.get("DecayCorrection") or "").strip()
 
 
 def _seconds_since_injection(header: Dataset, reference_time: datetime) -> float:
@@ -213,12 +192,12 @@ def _seconds_since_injection(header: Dataset, reference_time: datetime) -> float
     return (reference_time - injected).total_seconds()
 
 
-def _injection_warning(header: Dataset) -> str:
+def _injection_warnings(header: Dataset) -> tuple[str, ...]:
     tracer = tracer_item(header)
-    if _decay_correction(header) == "ADMIN" or not is_injection_day_assumed(header, tracer, half_life_s(tracer)):
-        return ""
+    if decay_correction(header) == "ADMIN" or not is_injection_day_assumed(header, tracer, half_life_s(tracer)):
+        return ()
     return (
-        "RadiopharmaceuticalStartTime (0018,1072) has no day: SUV is computed for an injection on the day of the scan"
+        "RadiopharmaceuticalStartTime (0018,1072) has no day: SUV is computed for an injection on the day of the scan",
     )
 
 
@@ -229,7 +208,9 @@ def _seconds_to_mean_activity(header: Dataset, start: datetime | None) -> float:
     """
     if start is None:
         raise SuvError(
-            "AcquisitionTime (0008,0032) or its date is missing: both are needed if DecayCorrection (0054,1102) is NONE"
+            "AcquisitionTime (0008,0032) or its date is missing: both are needed if DecayCorrection (0054,1102) is "
+            "NONE",
+            hint=MISSING_VALUE_HINT,
         )
     duration_s = read_positive(header, "ActualFrameDuration", "(0018,1242)") / 1000
     decay_per_s = math.log(2) / half_life_s(tracer_item(header))
@@ -243,6 +224,7 @@ def _remaining_fraction(header: Dataset, seconds: float) -> float:
         raise SuvError(
             "RadiopharmaceuticalStartDateTime (0018,1078) or RadiopharmaceuticalStartTime (0018,1072): the "
             f"reference time of the image is {seconds / 3600:.1f} h after the injection, expected 0 to "
-            f"{MAX_HALF_LIVES} half-lives ({MAX_HALF_LIVES * half_life / 3600:.1f} h)"
+            f"{MAX_HALF_LIVES} half-lives ({MAX_HALF_LIVES * half_life / 3600:.1f} h)",
+            hint=CLOCK_HINT,
         )
     return float(2.0 ** (-seconds / half_life))

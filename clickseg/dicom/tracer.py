@@ -13,6 +13,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import EnhancedPETImageStorage
 
 from clickseg.core.errors import SuvError
+from clickseg.dicom.hints import INVALID_VALUE_HINT, MISSING_VALUE_HINT
 from clickseg.dicom.radionuclide import coded_radionuclide
 
 _DOSE_BOUNDS_BQ = (1e5, 1e11)
@@ -35,7 +36,7 @@ def tracer_item(header: Dataset) -> Dataset:
     """
     items = [item for item in header.get("RadiopharmaceuticalInformationSequence") or () if _contents(item)]
     if not items:
-        raise SuvError("RadiopharmaceuticalInformationSequence (0054,0016) is missing")
+        raise SuvError("RadiopharmaceuticalInformationSequence (0054,0016) is missing", hint=MISSING_VALUE_HINT)
     first: Dataset = items[0]
     others = [item for item in items[1:] if _contents(item) != _contents(first)]
     if others:
@@ -129,11 +130,11 @@ def read_positive(dataset: Dataset, keyword: str, tag: str) -> float:
     """
     value = dataset.get(keyword)
     if value is None or str(value).strip() == "":
-        raise SuvError(f"{keyword} {tag} is missing")
+        raise SuvError(f"{keyword} {tag} is missing", hint=MISSING_VALUE_HINT)
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise SuvError(f"{keyword} {tag}: expected a number above 0, got {value}") from error
+        raise SuvError(f"{keyword} {tag}: expected a number above 0, got {value}", hint=INVALID_VALUE_HINT) from error
     if not math.isfinite(number) or number <= 0:
-        raise SuvError(f"{keyword} {tag}: expected a number above 0, got {value}")
+        raise SuvError(f"{keyword} {tag}: expected a number above 0, got {value}", hint=INVALID_VALUE_HINT)
     return number

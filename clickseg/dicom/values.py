@@ -12,21 +12,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
 from clickseg.core.arrays import Float32Array, FloatArray
 from clickseg.core.errors import PixelDataError, SuvError
 from clickseg.core.text import first_line
 from clickseg.dicom.decoding import DECODE_ERRORS
-from clickseg.dicom.planes import Plane, functional_groups
+from clickseg.dicom.hints import INVALID_VALUE_HINT, MISSING_VALUE_HINT
+from clickseg.dicom.planes import Plane
+from clickseg.dicom.real_world_mapping import real_world_mapping
 from clickseg.dicom.series import SeriesGeometry
 from clickseg.dicom.suv import compute_suv_scaling
 
 logger = logging.getLogger(__name__)
-
-_PET_UNITS = {"g/ml{SUVbw}": "GML", "{SUVbw}g/ml": "GML", "Bq/ml": "BQML", "{counts}": "CNTS"}
-"""Supported UCUM units and the equivalent values of Units (0054,1001); the preferred unit first."""
 
 _MAX_EXACT_INTEGER = 1 << 24
 """Up to this limit, float32 represents every integer."""
@@ -88,92 +86,45 @@ def rescale_frame(stored: NDArray[Any], plane: Plane, factor: float, out: Float3
     rescaled = _apply_lut(stored, plane) if rescale is None else stored * rescale.slope + rescale.intercept
     np.multiply(rescaled, factor, out=out, casting="same_kind")
     if not np.isfinite(out).all():
-        raise PixelDataError(f"{plane.name}: values exceed the range of float32: RescaleSlope (0028,1053) is too large")
+        raise PixelDataError(
+            f"{plane.name}: values exceed the range of float32: RescaleSlope (0028,1053) is too large",
+            hint=INVALID_VALUE_HINT,
+        )
 
 
 def _suv_quantity(series: SeriesGeometry) -> Quantity:
     planes = series.stack.planes
     for plane in planes:
-        if _real_world_mapping(plane) is None:
+        if real_world_mapping(plane) is None:
             _check_present(plane, "RescaleSlope", "(0028,1053)")
     headers = [plane.instance.header for plane in planes]
     series_headers = [instance.header for instance in series.files.instances]
     units = {_pet_units(plane) for plane in planes}
     if len(units) > 1:
         raise SuvError(
-            f"{series.files.first_instance.name}: {len(units)} units in one volume: {', '.join(sorted(units))}"
+            f"{series.files.first_instance.name}: {len(units)} units in one volume: {', '.join(sorted(units))}",
+            hint="send the images of each unit as a series of their own",
         )
     try:
         scaling = compute_suv_scaling(headers, units=units.pop(), series_headers=series_headers)
     except SuvError as error:
         raise SuvError(f"{series.files.first_instance.name}: {error}", hint=error.hint) from error
-    if scaling.warning:
-        logger.warning("%s: %s", series.files, scaling.warning)
+    for warning in scaling.warnings:
+        logger.warning("%s: %s", series.files, warning)
     return Quantity("SUVbw", scaling.factors, scaling.rule)
-
-
-def _real_world_mapping(plane: Plane) -> _RealWorldMapping | None:
-    """Returns the mapping of an Enhanced PET frame to a supported unit; None if the frame has none.
-
-    Raises:
-        PixelDataError: The mapping uses a table, or has no slope and intercept.
-    """
-    items_by_unit = {_mapping_unit(item): item for item in reversed(_mapping_items(plane))}
-    for unit, units in _PET_UNITS.items():
-        if unit in items_by_unit:
-            slope, intercept = (
-                _read_real_world_number(items_by_unit[unit], name, plane) for name in ("Slope", "Intercept")
-            )
-            return _RealWorldMapping(units, slope, intercept)
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class _RealWorldMapping:
-    """A linear mapping of stored values to real world values.
-
-    Attributes:
-        units: The units, as in Units (0054,1001).
-        slope: Real World Value Slope.
-        intercept: Real World Value Intercept.
-    """
-
-    units: str
-    slope: float
-    intercept: float
-
-
-def _mapping_unit(item: Dataset) -> str:
-    codes = item.get("MeasurementUnitsCodeSequence")
-    return str(codes[0].get("CodeValue") or "") if codes else ""
-
-
-def _mapping_items(plane: Plane) -> list[Dataset]:
-    if plane.frame_number is None or plane.instance.text("Modality") != "PT":
-        return []
-    for group in functional_groups(plane.instance.header, plane.frame_number):
-        items = group.get("RealWorldValueMappingSequence")
-        if items:
-            return list(items)
-    return []
-
-
-def _read_real_world_number(item: Dataset, name: str, plane: Plane) -> float:
-    value = item.get(f"RealWorldValue{name}")
-    if not isinstance(value, int | float) or not np.isfinite(value):
-        tag = {"Slope": "(0040,9225)", "Intercept": "(0040,9224)"}[name]
-        raise PixelDataError(f"{plane.name}: RealWorldValue{name} {tag}: expected a number, got {value!r:.40}")
-    return float(value)
 
 
 def _check_present(plane: Plane, keyword: str, tag: str) -> None:
     if plane.get(keyword) in (None, ""):
-        raise PixelDataError(f"{plane.name}: {keyword} {tag} is missing")
+        raise PixelDataError(
+            f"{plane.name}: {keyword} {tag} is missing",
+            hint=MISSING_VALUE_HINT,
+        )
 
 
 def _pet_units(plane: Plane) -> str:
     """Returns Units (0054,1001), or the equivalent in an Enhanced PET image."""
-    mapping = _real_world_mapping(plane)
+    mapping = real_world_mapping(plane)
     if mapping is not None:
         return mapping.units
     return plane.instance.text("Units") or str(plane.get("RescaleType") or "").strip()
@@ -192,7 +143,8 @@ def _check_hounsfield(series: SeriesGeometry) -> None:
         is_original = "ORIGINAL" in str(plane.get("ImageType") or plane.get("FrameType") or "")
         if rescale_type not in ("", "HU") and not (rescale_type == "US" and is_original):
             raise PixelDataError(
-                f"{plane.name}: RescaleType (0028,1054): expected HU (Hounsfield units), got {rescale_type}"
+                f"{plane.name}: RescaleType (0028,1054): expected HU (Hounsfield units), got {rescale_type}",
+                hint="use the original CT series, in Hounsfield units",
             )
 
 
@@ -200,7 +152,7 @@ def _read_rescale(plane: Plane) -> _Rescale | None:
     """Returns slope and intercept; None if the frame uses a Modality LUT instead."""
     if plane.frame_number is None and plane.instance.header.get("ModalityLUTSequence"):
         return None
-    mapping = _real_world_mapping(plane)
+    mapping = real_world_mapping(plane)
     if mapping is not None:
         return _Rescale(mapping.slope, mapping.intercept)
     slope, intercept = (
@@ -208,7 +160,9 @@ def _read_rescale(plane: Plane) -> _Rescale | None:
         _read_rescale_number(plane, "RescaleIntercept", "(0028,1052)", 0.0),
     )
     if slope == 0:
-        raise PixelDataError(f"{plane.name}: RescaleSlope (0028,1053): expected a number other than 0, got 0")
+        raise PixelDataError(
+            f"{plane.name}: RescaleSlope (0028,1053): expected a number other than 0, got 0", hint=INVALID_VALUE_HINT
+        )
     return _Rescale(slope, intercept)
 
 
@@ -234,9 +188,13 @@ def _read_rescale_number(plane: Plane, keyword: str, tag: str, default: float) -
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise PixelDataError(f"{plane.name}: {keyword} {tag}: expected a number, got {value}") from error
+        raise PixelDataError(
+            f"{plane.name}: {keyword} {tag}: expected a number, got {value}", hint=INVALID_VALUE_HINT
+        ) from error
     if not np.isfinite(number):
-        raise PixelDataError(f"{plane.name}: {keyword} {tag}: expected a finite number, got {value}")
+        raise PixelDataError(
+            f"{plane.name}: {keyword} {tag}: expected a finite number, got {value}", hint=INVALID_VALUE_HINT
+        )
     return number
 
 
@@ -244,4 +202,6 @@ def _apply_lut(stored: NDArray[Any], plane: Plane) -> FloatArray:
     try:
         return np.asarray(apply_modality_lut(stored, plane.instance.header), dtype=np.float64)
     except DECODE_ERRORS as error:
-        raise PixelDataError(f"{plane.name}: ModalityLUTSequence (0028,3000): {first_line(error)}") from error
+        raise PixelDataError(
+            f"{plane.name}: ModalityLUTSequence (0028,3000): {first_line(error)}", hint=INVALID_VALUE_HINT
+        ) from error

@@ -138,7 +138,10 @@ def _replace_padding(values: Float32Array, padded: Sequence[int], name: str) -> 
     other_minima = [float(plane.min()) for index, plane in enumerate(values) if index not in is_number]
     lowest = min([*padded_minima, *other_minima])
     if not np.isfinite(lowest):
-        raise PixelDataError(f"{name}: all pixels of the series are PixelPaddingValue (0028,0120)")
+        raise PixelDataError(
+            f"{name}: all pixels of the series are PixelPaddingValue (0028,0120)",
+            hint="send the series again; if its pixels are unchanged, ask the sending modality",
+        )
     for index in padded:
         values[index][~is_number[index]] = lowest
 

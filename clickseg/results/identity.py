@@ -17,7 +17,7 @@ from pydicom.valuerep import DA, DT, TM
 from clickseg.core.version import __version__
 from clickseg.dicom.codes import content_digest, content_uid
 from clickseg.dicom.predecessor import MANUFACTURER
-from clickseg.dicom.source_headers import source_digest
+from clickseg.dicom.source_digest import source_digest
 
 _NEW_TEXT = ("ContentDescription", "ContentSequence", "SegmentSequence", "SeriesDescription")
 """Attributes with text that is not copied from the source."""

@@ -362,8 +362,9 @@ def test_a_slice_that_is_deleted_during_a_run_is_one_error_and_no_results_are_wr
     monkeypatch.setattr(run, "make_plan", make_plan_and_delete_a_slice)
     code = main(["segment", str(study), "-o", str(tmp_path / "out"), "-m", str(models)])
 
-    (line,) = runs.error_lines(capsys.readouterr().err)
-    assert (code, slices[3].name in line) == (1, True), line
+    error, hint = runs.error_lines(capsys.readouterr().err)
+    assert (code, slices[3].name in error) == (1, True), error
+    assert hint == "hint: send the file again"
     assert not list((tmp_path / "out").glob("*.dcm"))
 
 

@@ -11,6 +11,7 @@ from highdicom._standard_utils import get_module_attribute_map
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from clickseg.dicom.attribute_names import name_with_tag
 from clickseg.dicom.attribute_types import attribute_types, item_attribute_types
 from clickseg.results.identity import encode_dicom
 from tests.helpers import phantoms
@@ -107,7 +108,7 @@ def test_a_sequence_with_an_invalid_item_is_omitted(
 
     for result in make_valid_results(tmp_path, edit, dciodvfy):
         assert keyword not in result
-    assert f"{keyword} of the source is invalid" in caplog.text
+    assert f"{name_with_tag(keyword)} of the source is invalid" in caplog.text
 
 
 ISSUER = make_dataset(LocalNamespaceEntityID="a")
@@ -138,7 +139,7 @@ def test_an_attribute_with_an_invalid_number_of_values_or_items_is_omitted(
 
     for result in make_valid_results(tmp_path, lambda dataset: setattr(dataset, keyword, value), dciodvfy):
         assert result.get(keyword) != value  # the model is that of ClickSeg
-    assert f"{keyword} of the source is invalid" in caplog.text
+    assert f"{name_with_tag(keyword)} of the source is invalid" in caplog.text
 
 
 def test_complete_attributes_are_copied(tmp_path: Path, dciodvfy: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -224,7 +225,7 @@ def test_text_outside_its_character_set_is_omitted_with_a_warning(
 ) -> None:
     for result in make_valid_results(tmp_path, replace_bytes(keyword, value, character_set), dciodvfy):
         assert keyword not in result
-    assert f"{keyword} of the source is invalid, or outside its character set" in caplog.text
+    assert f"{name_with_tag(keyword)} of the source is invalid, or outside its character set" in caplog.text
 
 
 @pytest.mark.parametrize("character_set", [None, b"", b"ISO_IR 6"])
@@ -235,7 +236,7 @@ def test_a_name_outside_the_default_character_set_keeps_its_bytes(
     sources, results = make_files(tmp_path, replace_bytes("PatientName", value, character_set))
 
     assert {read_raw(path, "PatientName") for path in (*sources, *results)} == {value}
-    assert "PatientName of the source contains characters outside its character set" in caplog.text
+    assert "PatientName (0010,0010) of the source contains characters outside its character set" in caplog.text
 
 
 def test_a_name_with_bytes_that_cannot_be_decoded_is_copied_with_a_warning(
@@ -243,7 +244,7 @@ def test_a_name_with_bytes_that_cannot_be_decoded_is_copied_with_a_warning(
 ) -> None:
     for result in make_valid_results(tmp_path, replace_bytes("PatientName", LATIN_1, b"ISO_IR 192"), dciodvfy):
         assert str(result.PatientName) == "M\ufffdller^J\ufffdrg"
-    assert "PatientName of the source contains bytes that are invalid in its character set" in caplog.text
+    assert "PatientName (0010,0010) of the source contains bytes that are invalid in its character set" in caplog.text
 
 
 @pytest.mark.parametrize("character_set", [b"KLINGON 1", b"ISO_IR192", b"UTF-8", b"utf8", b"ISO_IR 192\\ISO_IR 192"])
@@ -329,7 +330,7 @@ def test_a_value_that_is_not_one_of_those_of_the_standard_is_omitted(
 ) -> None:
     for result in make_valid_results(tmp_path, lambda dataset: setattr(dataset, keyword, value), dciodvfy):
         assert not result.get(keyword)
-    assert f"{keyword} of the source is invalid" in caplog.text
+    assert f"{name_with_tag(keyword)} of the source is invalid" in caplog.text
 
 
 SPECIMEN = make_dataset(
@@ -373,7 +374,10 @@ def test_an_id_or_name_that_is_too_long_is_copied_with_a_warning(
     _, results = make_files(tmp_path, lambda dataset: setattr(dataset, keyword, value))
 
     assert [str(dcmread(path)[keyword].value) for path in results] == [value, value]
-    assert f"{keyword} of the source is invalid (PS3.5, 6.2), such as too long, and is copied unchanged" in caplog.text
+    assert (
+        f"{name_with_tag(keyword)} of the source is invalid (PS3.5, 6.2), such as too long, and is copied unchanged"
+        in caplog.text
+    )
     assert value not in caplog.text
 
 

@@ -215,7 +215,7 @@ def test_a_requested_volume_of_a_multi_frame_instance_is_used(tmp_path: Path) ->
     doubled.PerFrameFunctionalGroupsSequence = frames
     doubled.save_as(folder / "enhanced.dcm")
 
-    with pytest.raises(SeriesError, match=r"2 volumes in one series \(TemporalPositionIndex: 1, 2\)"):
+    with pytest.raises(SeriesError, match=r"2 volumes in one series \(TemporalPositionIndex \(0020,9128\): 1, 2\)"):
         phantoms.read_geometry(folder)
     first, second = (phantoms.read(folder, f"volume={number}").volume.array for number in (1, 2))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 
+import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
@@ -126,6 +127,95 @@ def test_the_first_volume_of_a_diffusion_image_is_that_without_direction(tmp_pat
     assert array.min() == 5 * last  # the phantom starts at 0
 
 
+ORIENTATIONS = [[1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0, -1]]
+"""Axial, sagittal and coronal directions of rows and columns, before the rotation of the oblique phantom."""
+
+
+def write_orientations(folder: Path, slice_counts: Sequence[int], *, jumbled: bool = False) -> list[hd.VolumeGeometry]:
+    """Writes a multi-frame MR image whose stacks have several orientations; returns the geometry of each stack.
+
+    The values of the n-th stack are larger by 1000 n than those of the phantom.
+    """
+    geometries = [
+        stack_geometry(ORIENTATIONS[number % 3], count, angle=number // 3) for number, count in enumerate(slice_counts)
+    ]
+    stacks = []
+    for number, geometry in enumerate(geometries):
+        volume = phantoms.distinct_volume(geometry)
+        stacks.append(phantoms.instances(volume.with_array(volume.array + 1000 * number), "MR"))
+    frames = [dataset for stack in stacks for dataset in stack]
+    if jumbled:
+        random.Random(5).shuffle(frames)
+    for number, dataset in enumerate(frames):
+        dataset.SOPInstanceUID = f"2.25.{900 + number}"
+        dataset.InstanceNumber = number + 1
+    phantoms.write_legacy_enhanced(folder, frames)
+    return geometries
+
+
+def stack_geometry(orientation: Sequence[int], slice_count: int, angle: int = 0) -> hd.VolumeGeometry:
+    """Returns an oblique grid with three different spacings, in LPS mm."""
+    rotation = phantoms.rotation_matrix(about_z=0.5 + angle)
+    row, column = rotation @ orientation[:3], rotation @ orientation[3:]
+    return hd.VolumeGeometry.from_attributes(
+        image_position=[10.0, -20.0, 30.0],
+        image_orientation=[*row, *column],
+        rows=11,
+        columns=13,
+        pixel_spacing=[1.5, 1.25],
+        spacing_between_slices=3.5,
+        number_of_frames=slice_count,
+        coordinate_system="PATIENT",
+        frame_of_reference_uid="2.25.1",
+    )
+
+
+@pytest.mark.parametrize("jumbled", [False, True])
+def test_one_of_several_orientations_of_a_multi_frame_image_is_selected(tmp_path: Path, jumbled: bool) -> None:
+    geometries = write_orientations(tmp_path, [7, 5, 9], jumbled=jumbled)
+
+    with pytest.raises(
+        SeriesError, match=r"3 volumes in one series \(ImageOrientationPatient \(0020,0037\): "
+    ) as caught:
+        phantoms.read_geometry(tmp_path)
+    chosen = [phantoms.read(tmp_path, f"volume={number}").volume for number in (1, 2, 3)]
+
+    assert caught.value.hint == "--repair volume=N uses the N-th of 3 volumes"
+    assert "5, 7, 9 slices each" in str(caught.value)
+    for volume in chosen:
+        number = int(volume.array.min() // 1000)
+        assert volume.geometry_equal(geometries[number], tol=1e-4)
+        np.testing.assert_array_equal(
+            volume.array - 1000 * number, phantoms.distinct_volume(geometries[number]).array.astype(np.float32)
+        )
+    assert sorted(volume.spatial_shape[0] for volume in chosen) == [5, 7, 9]
+
+
+def test_the_volumes_of_one_orientation_are_numbered_with_the_other_orientations(tmp_path: Path) -> None:
+    datasets = phantoms.instances(phantoms.distinct_volume(stack_geometry(ORIENTATIONS[0], 6)), "MR")
+    second = [deepcopy(dataset) for dataset in datasets]
+    for dataset in second:
+        dataset.EchoTime = "90"
+    others = phantoms.instances(phantoms.distinct_volume(stack_geometry(ORIENTATIONS[1], 4)), "MR")
+    frames = [*datasets, *second, *others]
+    for number, dataset in enumerate(frames):
+        dataset.SOPInstanceUID = f"2.25.{900 + number}"
+    phantoms.write_legacy_enhanced(tmp_path, frames)
+
+    with pytest.raises(SeriesError, match="3 volumes in one series"):
+        phantoms.read_geometry(tmp_path)
+    shapes = [phantoms.read_geometry(tmp_path, f"volume={n}").stack.geometry.spatial_shape[0] for n in (1, 2, 3)]
+
+    assert shapes == [6, 6, 4]
+
+
+def test_frames_that_each_have_their_own_orientation_are_rejected(tmp_path: Path) -> None:
+    write_orientations(tmp_path, [1] * 6)
+
+    with pytest.raises(SeriesError, match="6 orientations in one series"):
+        phantoms.read_geometry(tmp_path, "volume=1")
+
+
 def test_frames_at_one_position_that_no_attribute_distinguishes_have_a_hint_about_the_image(tmp_path: Path) -> None:
     folder = write_volumes(tmp_path, [diffusion(1000.0, DIRECTIONS[0])] * 2)
 
@@ -135,11 +225,15 @@ def test_frames_at_one_position_that_no_attribute_distinguishes_have_a_hint_abou
 
 
 @pytest.mark.parametrize("jumbled", [False, True])
+@pytest.mark.parametrize("are_orientations", [False, True])
 def test_the_segmentation_of_one_of_several_volumes_refers_to_its_frames(
-    tmp_path: Path, dciodvfy: str, jumbled: bool
+    tmp_path: Path, dciodvfy: str, jumbled: bool, are_orientations: bool
 ) -> None:
-    folder = write_volumes(tmp_path, KINDS["directions"], jumbled=jumbled)
-    series = phantoms.read(folder, "volume=3")
+    if are_orientations:
+        write_orientations(tmp_path, [7, 5, 9], jumbled=jumbled)
+    else:
+        write_volumes(tmp_path, KINDS["directions"], jumbled=jumbled)
+    folder, series = tmp_path, phantoms.read(tmp_path, "volume=3")
     results = make_results(series)
 
     seg, labels = results.segmentation, results.labels.array
@@ -155,6 +249,8 @@ def test_the_segmentation_of_one_of_several_volumes_refers_to_its_frames(
             frame.PlanePositionSequence[0].ImagePositionPatient == group.PlanePositionSequence[0].ImagePositionPatient
         )
         np.testing.assert_array_equal(seg.pixel_array[number], labels[numbers.index(referenced)])
+    (orientation,) = {str(plane.get("ImageOrientationPatient")) for plane in series.stack.planes}
+    assert str(seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient) == orientation
     for result in (seg, results.report):
         (tmp_path / "result.dcm").write_bytes(encode_dicom(result))
         assert dciodvfy_errors(tmp_path / "result.dcm", dciodvfy) == []
@@ -210,7 +306,9 @@ def test_one_frame_instances_of_several_time_points_are_several_volumes(tmp_path
         frame.FrameContentSequence[0].TemporalPositionIndex = 1 + (int(image.InstanceNumber) > SLICES)
         image.save_as(path)
 
-    with pytest.raises(SeriesError, match=r"2 volumes in one series \(TemporalPositionIndex: 1, 2\), 7 slices each"):
+    with pytest.raises(
+        SeriesError, match=r"2 volumes in one series \(TemporalPositionIndex \(0020,9128\): 1, 2\), 7 slices each"
+    ):
         phantoms.read_geometry(folder)
     assert phantoms.read(folder, "volume=2").volume.spatial_shape == phantoms.SHAPE
 

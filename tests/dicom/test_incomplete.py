@@ -105,7 +105,8 @@ def test_slices_without_content_are_named_and_left_out_by_a_repair(
 
     summary = f"2 files without DICOM content: ct/0006.dcm ({state}), ct/0007.dcm ({state})"
     assert str(error) == f"slices are missing: the series has 5 readable files, and {summary}"
-    assert "--repair incomplete" in str(error.hint)
+    action = "copy the targets of the links, or send" if damage is make_broken_link else "send"
+    assert error.hint == f"{action} these files again; --repair incomplete continues without them"
     assert repaired.stack.geometry.spatial_shape[0] == SLICES - MISSING
     assert repaired.files.applied_repairs == (f"left out {summary}",)
 
@@ -208,8 +209,9 @@ def test_a_multi_frame_image_is_complete_in_its_own_file(tmp_path: Path, slices:
 def test_a_gap_needs_both_repairs(tmp_path: Path, slices: list[Dataset]) -> None:
     make_empty(write_named(tmp_path, slices, NAMES["number"])[3])
 
-    with pytest.raises(SeriesError, match="1 missing slice in 1 place"):
+    with pytest.raises(SeriesError, match="1 missing slice in 1 place") as caught:
         accepted(tmp_path, "incomplete")
+    assert "use --repair incomplete,resample to" in str(caught.value.hint)
     assert accepted(tmp_path, "incomplete", "resample").stack.geometry.spatial_shape == phantoms.SHAPE
 
 

@@ -93,14 +93,30 @@ def test_files_of_an_unknown_format_are_counted(tmp_path: Path) -> None:
     assert str(caught.value) == "no DICOM files in the input (1 other file)"
 
 
-def test_the_most_frequent_format_is_named(tmp_path: Path) -> None:
+def test_all_formats_of_a_folder_are_named_the_most_frequent_first(tmp_path: Path) -> None:
     write_zip(tmp_path / "a.zip")
     for name in ("b.nii", "c.nii.gz", "d.nii"):
         write_image(tmp_path / name)
     write_text(tmp_path / "readme.md")
 
-    with pytest.raises(InputError, match=r"\(5 other files\): 3 NIfTI images \(b.nii, ...\)"):
+    with pytest.raises(InputError, match=r"\(5 other files\): 3 NIfTI images \(b.nii, ...\), 1 zip") as caught:
         read_series(tmp_path)
+    assert str(caught.value).endswith("1 zip archive (a.zip)")
+    assert "converted; or unpack the archive" in str(caught.value.hint)
+
+
+def test_images_of_itk_are_named(tmp_path: Path) -> None:
+    for name in ("a.nrrd", "b.mha", "c.mhd"):  # c.mhd has its pixels in c.raw
+        write_image(tmp_path / name)
+
+    with pytest.raises(InputError) as caught:
+        read_series(tmp_path)
+
+    assert str(caught.value) == (
+        "no DICOM files in the input (4 other files): 2 MetaImages (b.mha, ...), 1 NRRD image (a.nrrd), "
+        "1 raw image (c.raw)"
+    )
+    assert caught.value.hint == "pass the folder of the DICOM files from which the image was converted"
 
 
 def test_links_without_a_target_are_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
-from clickseg.dicom.part10 import ConversionCache
+from clickseg.dicom.conversion import ConversionCache
 from tests.helpers import phantoms
 
 KEYWORDS = ("ImageOrientationPatient", "PatientName", "PixelPaddingValue", "Rows", "SOPInstanceUID", "SliceThickness")

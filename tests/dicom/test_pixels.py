@@ -27,8 +27,9 @@ from pydicom.uid import (
 )
 
 from clickseg.core.errors import PixelDataError
+from clickseg.dicom.conversion import ConversionCache
 from clickseg.dicom.decoding import frame_size
-from clickseg.dicom.part10 import TEXT_KEYWORDS, ConversionCache, Instance, read_header
+from clickseg.dicom.part10 import TEXT_KEYWORDS, Instance, read_header
 from clickseg.dicom.pixels import read_cells
 from clickseg.dicom.stored_bits import extract_values
 from tests.helpers import phantoms

@@ -173,10 +173,10 @@ def test_a_series_that_is_not_ct_mr_or_pet_is_rejected(tmp_path: Path, slices: l
 @pytest.mark.parametrize(
     ("keyword", "values", "shown"),
     [
-        ("TemporalPositionIdentifier", [1, 2, 3], "TemporalPositionIdentifier: 1, 2, 3"),
-        ("AcquisitionNumber", [4, 11], "AcquisitionNumber: 4, 11"),
-        ("EchoTime", ["2.5", "12.5"], "EchoTime: 2.5, 12.5"),
-        ("DiffusionBValue", [0.0, 800.0], "DiffusionBValue: 0.0, 800.0"),
+        ("TemporalPositionIdentifier", [1, 2, 3], "1, 2, 3"),
+        ("AcquisitionNumber", [4, 11], "4, 11"),
+        ("EchoTime", ["2.5", "12.5"], "2.5, 12.5"),
+        ("DiffusionBValue", [0.0, 800.0], "0.0, 800.0"),
     ],
 )
 def test_several_volumes_are_rejected_or_one_is_selected_by_a_repair(
@@ -192,7 +192,8 @@ def test_several_volumes_are_rejected_or_one_is_selected_by_a_repair(
             datasets.append(dataset)
     folder = phantoms.save(tmp_path, datasets)
 
-    with pytest.raises(SeriesError, match=rf"{len(values)} volumes in one series \({shown}\), 7 slices each") as caught:
+    message = rf"{len(values)} volumes in one series \({keyword} \(....,....\): {shown}\), 7 slices each"
+    with pytest.raises(SeriesError, match=message) as caught:
         phantoms.read_geometry(folder)
     second = phantoms.read(folder, "volume=2")
 
@@ -239,7 +240,10 @@ def test_volumes_that_differ_only_in_two_attributes_together_are_found(tmp_path:
                 dataset.ContentTime = f"1000{10 * number + index:02d}"
             datasets.append(dataset)
 
-    with pytest.raises(SeriesError, match=r"4 volumes in one series \(EchoTime, ImageType: 1\.0 \['ORIGINAL"):
+    with pytest.raises(
+        SeriesError,
+        match=r"4 volumes in one series \(EchoTime \(0018,0081\), ImageType \(0008,0008\): 1\.0 \['ORIGINAL",
+    ):
         phantoms.read_geometry(phantoms.save(tmp_path, datasets))
 
 
@@ -256,7 +260,7 @@ def test_volumes_that_differ_only_in_the_time_of_each_image_are_found(tmp_path: 
     folder = phantoms.save(tmp_path, datasets)
 
     with pytest.raises(
-        SeriesError, match=r"3 volumes in one series \(order of AcquisitionTime at each position: 1, 2, 3"
+        SeriesError, match=r"3 volumes in one series \(order of AcquisitionTime \(0008,0032\) at each position: 1, 2, 3"
     ):
         phantoms.read_geometry(folder)
     assert phantoms.read(folder, "volume=3").volume.array.min() == 20

@@ -11,7 +11,8 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 from pydicom.uid import CTImageStorage
 
-from clickseg.dicom.source_headers import reference_headers, source_digest
+from clickseg.dicom.source_digest import source_digest
+from clickseg.dicom.source_headers import reference_headers
 from clickseg.results.identity import encode_dicom
 from tests.helpers import phantoms
 from tests.helpers.dicom_results import dciodvfy_errors, make_results

@@ -14,7 +14,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from clickseg.dicom.part10 import TEXT_KEYWORDS, ConversionCache, Instance, read_header
+from clickseg.dicom.conversion import ConversionCache
+from clickseg.dicom.part10 import TEXT_KEYWORDS, Instance, read_header
 from clickseg.dicom.stored import read_uncompressed
 from clickseg.dicom.stored_bits import extract_values
 from tests.helpers import phantoms

@@ -12,7 +12,7 @@ from clickseg.clicks.image_clicks import AnyClicks, ImagePoint, UnresolvedClick,
 from clickseg.clicks.names import split_name
 from clickseg.core.errors import ClickError
 from clickseg.dicom.codes import CLICK_ORDER, CLICK_POLARITY, IMAGE_SOP_CLASSES, SEED_POINT
-from clickseg.dicom.part10 import READ_ERRORS
+from clickseg.dicom.conversion import READ_ERRORS
 
 _GROUP = ("125007", "DCM")
 _TRACKING = ("112039", "DCM")
