@@ -18,7 +18,7 @@ include_patterns = ["*.md", "docs/**", "benchmarks/README.md", "deploy/*/README.
 
 html_theme = "furo"
 html_title = f"ClickSeg {release}"
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 copybutton_prompt_text = "$ "  # the prompt is not copied
 autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
