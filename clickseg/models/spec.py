@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from clickseg.clicks.click import Polarity
 from clickseg.core.validation import StrictModel
+from clickseg.models.class_codes import CodeTriple, find_class_codes
 
 
 def _short_text_pattern(length: int) -> str:
@@ -25,6 +26,14 @@ SpacingMm = Annotated[float, Field(ge=0.05, le=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 WeightsName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 """The name of a file in ``models/``; a path is rejected, because it could lead outside the package."""
+
+
+def omit_if(default: object) -> Any:
+    """Returns the settings of a field that is written only if its value is not the default.
+
+    UIDs and sessions depend on the written specification: they stay the same if a version adds such a field.
+    """
+    return Field(exclude_if=lambda value: bool(value == default))
 
 
 class Code(StrictModel):
@@ -169,7 +178,11 @@ class GuidanceSpec(StrictModel):
 
 
 class ClassSpec(StrictModel):
-    """One class of the output: its logit channel, and its codes in DICOM."""
+    """One class of the output: its logit channel, and its codes in DICOM.
+
+    Codes and colour that are not given are found by the name: see ``class_codes``. ``type_modifier`` is the side of a
+    paired structure.
+    """
 
     name: Annotated[str, Field(pattern=_short_text_pattern(64))]
     channel: Annotated[int, Field(ge=0)]
@@ -180,8 +193,31 @@ class ClassSpec(StrictModel):
     ]
     category: Code
     type: Code
+    type_modifier: Annotated[Code | None, omit_if(None)] = None
     anatomic_region: Code | None = None
     aliases: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_codes(cls, content: object) -> object:
+        """Adds colour and codes by name; codes are only added together, so that they do not contradict each other."""
+        if not isinstance(content, dict) or not isinstance(content.get("name"), str):
+            return content
+        codes = find_class_codes(content["name"], _number_or_zero(content.get("channel")))
+        filled = {"colour": codes.colour, **content}
+        if "type" not in content:
+            found = {"type": codes.type, "type_modifier": codes.type_modifier, "anatomic_region": codes.anatomic_region}
+            concepts = {"category": codes.category, **found}
+            filled = {**{key: _code_fields(code) for key, code in concepts.items() if code}, **filled}
+        return filled
+
+
+def _number_or_zero(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _code_fields(code: CodeTriple) -> dict[str, str]:
+    return dict(zip(("value", "scheme", "meaning"), code, strict=True))
 
 
 class PostprocessingSpec(StrictModel):

@@ -150,7 +150,7 @@ def _segment_pixels(series: SeriesVolume, labels: LabelMap, present: tuple[int, 
 def _segment_description(
     number: int, spec: ClassSpec, algorithm: Algorithm, identity: Identity
 ) -> hd.seg.SegmentDescription:
-    return hd.seg.SegmentDescription(
+    description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=spec.name,
         segmented_property_category=to_code(spec.category),
@@ -162,3 +162,9 @@ def _segment_description(
         anatomic_regions=[to_code(spec.anatomic_region)] if spec.anatomic_region else None,
         display_color=hd.color.CIELabColor.from_rgb(*spec.colour),
     )
+    if spec.type_modifier:  # highdicom has no argument for it; PS3.3, C.8.20.4
+        (property_type,) = description.SegmentedPropertyTypeCodeSequence
+        property_type.SegmentedPropertyTypeModifierCodeSequence = [
+            hd.sr.CodedConcept.from_code(to_code(spec.type_modifier))
+        ]
+    return description

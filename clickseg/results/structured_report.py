@@ -148,6 +148,10 @@ def _referenced_segment(segmentation: hd.seg.Segmentation, number: int) -> sr.Re
 
 
 def _finding_sites(spec: ClassSpec) -> list[sr.FindingSite] | None:
+    """Returns the region of the class; for a paired structure, also its side (TID 1419)."""
+    if spec.type_modifier:
+        site = spec.anatomic_region or spec.type
+        return [sr.FindingSite(to_code(site), laterality=to_code(spec.type_modifier))]
     return [sr.FindingSite(to_code(spec.anatomic_region))] if spec.anatomic_region else None
 
 
