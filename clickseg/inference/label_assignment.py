@@ -53,7 +53,7 @@ class LabelAssigner:
 
     A softmax model gives each voxel the class of the highest logit (argmax; ties: the first channel), a sigmoid model
     each class whose logit is above 0. Logits are interpolated linearly: across the planes, then along rows, then along
-    columns.
+    columns; instead, the model may interpolate probabilities, or take the label of the nearest voxel.
     """
 
     def __init__(
@@ -76,10 +76,12 @@ class LabelAssigner:
             device: Where the logits are; the label map is on the host.
         """
         coordinates = source_coordinates(source_grid, model_grid, spec.grid)
-        self._axis_weights = [
+        axis_weights = [
             LinearWeights.at_coordinates(axis_coordinates, count)
             for axis_coordinates, count in zip(coordinates, model_grid.spatial_shape, strict=True)
         ]
+        takes_nearest = spec.interpolation == "labels"  # the label of a voxel is decided by its own logits
+        self._axis_weights = [weights.round_to_nearest() for weights in axis_weights] if takes_nearest else axis_weights
         self._axis, self._spec, self._kernels, self._device = axis, spec, kernels, device
         self._class_numbers = device.put(_class_numbers(spec))
         self._array = _empty_labels(source_grid, spec)
@@ -120,11 +122,12 @@ class LabelAssigner:
         """Labels the source voxels between the next planes of the model grid."""
         last = planes.first + len(planes.values) - 1
         stop = int(np.searchsorted(self._across.upper, last, side="right"))
+        values = planes.values if self._spec.interpolation != "probabilities" else _to_scores(planes.values, self._spec)
         while self._done < stop:
             block = slice(self._done, min(self._done + _MAX_PLANES_AT_ONCE, stop))
             across = self._across.select(block, planes.first).to_device(self._device)
             interpolation = TrilinearWeights(across, self._rows, self._columns)
-            labels = self._assign_labels(planes.values, interpolation, self._view[block].shape)
+            labels = self._assign_labels(values, interpolation, self._view[block].shape)
             self._view[block] = self._device.get(labels)
             self._done = block.stop
 
@@ -148,6 +151,16 @@ class LabelAssigner:
 
 def _is_binary(spec: ModelSpec) -> bool:
     return spec.activation == "softmax" and spec.output_channels == _BINARY_CHANNELS
+
+
+def _to_scores(logits: Float32Array, spec: ModelSpec) -> Float32Array:
+    """Returns probabilities [N, C, P, Q]; for a threshold, minus 0.5, so that the threshold is 0 as for logits."""
+    if spec.activation == "sigmoid" or _is_binary(spec):  # softmax of two logits is the sigmoid of their difference
+        scores: Float32Array = np.float32(1) / (np.float32(1) + np.exp(-logits)) - np.float32(0.5)
+        return scores
+    exponentials = np.exp(logits - logits.max(axis=1)[:, np.newaxis])
+    probabilities: Float32Array = exponentials / exponentials.sum(axis=1)[:, np.newaxis]
+    return probabilities
 
 
 def _class_numbers(spec: ModelSpec) -> LabelArray:

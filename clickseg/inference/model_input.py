@@ -82,6 +82,22 @@ class ModelInput:
         return channels
 
 
+def replicate_border(channels: Float32Array, box: Box, device: Device) -> Float32Array:
+    """Returns the channels of a window with the values at the border of a box outside this box.
+
+    Args:
+        channels: The channels [C, I, J, K].
+        box: The part of the window inside the volume.
+        device: The device of the channels.
+    """
+    for axis, part in enumerate(box, 1):
+        size = channels.shape[axis]
+        if (part.start, part.stop) != (0, size):
+            indices = np.clip(np.arange(size), part.start, part.stop - 1)
+            channels = np.take(channels, device.put(indices), axis=axis)
+    return channels
+
+
 class GridImage(Protocol):
     """A volume on the model grid."""
 

@@ -148,6 +148,11 @@ class LinearWeights(NamedTuple):
         lower = inside.astype(np.intp)
         return cls(lower, np.minimum(lower + 1, count - 1), (inside - lower).astype(np.float32))
 
+    def round_to_nearest(self) -> LinearWeights:
+        """Returns weights of 0 and 1, for the nearest neighbour; halfway between two, the even one, as in torch."""
+        is_upper = (self.weight > 0.5) | ((self.weight == 0.5) & (self.lower % 2 == 1))
+        return LinearWeights(self.lower, self.upper, is_upper.astype(np.float32))
+
     def range_touching(self, part: slice) -> slice:
         """Returns the range of coordinates with a neighbour in a part of the axis; coordinates must be ascending."""
         return slice(

@@ -13,7 +13,7 @@ from clickseg.core.progress import Progress
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.label_assignment import label_logit_channels, label_logits
-from clickseg.inference.model_input import ImageBuffer, ModelInput
+from clickseg.inference.model_input import ImageBuffer, ModelInput, replicate_border
 from clickseg.inference.stitching import PlaneBlock, SlabStitching, Stitching, StitchingFactory
 from clickseg.inference.windows import Window, WindowGrid, importance_map
 from clickseg.models.spec import ModelSpec
@@ -171,7 +171,10 @@ class SlidingWindow:
             yield _Batch(part, inputs, [constant_channel_values(channels) for channels in inputs])
 
     def _window_input(self, window: Window) -> Float32Array:
-        return self._inputs.window_input(window, self._images.get(window.volume_box))
+        channels = self._inputs.window_input(window, self._images.get(window.volume_box))
+        if self._spec.window.padding_mode == "replicate":
+            return replicate_border(channels, window.local_box, self._inputs.device)
+        return channels
 
     def _run_batch(self, engine: Engine, batch: _Batch) -> Iterator[Float32Array]:
         """Yields the label logits of the windows of a batch."""

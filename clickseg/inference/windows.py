@@ -123,7 +123,9 @@ class WindowLayer:
 
 
 def importance_map(spec: WindowSpec) -> Float32Array:
-    """Returns the weight of each voxel of a window [I, J, K]: a Gaussian around its centre, at least 0.001."""
+    """Returns the weight of each voxel of a window [I, J, K]: 1, or a Gaussian around its centre, at least 0.001."""
+    if spec.mode == "constant":
+        return np.ones(spec.roi, dtype=np.float32)
     weight = np.ones((1, 1, 1), dtype=np.float32)
     for axis, count in enumerate(spec.roi):
         distance = np.arange(count, dtype=np.float32) - np.float32((count - 1) / 2)

@@ -136,11 +136,17 @@ class GridSpec(StrictModel):
 
 
 class WindowSpec(StrictModel):
-    """The sliding window, in voxels of the model grid, and how windows are blended (MONAI ``SlidingWindowInferer``)."""
+    """The sliding window, in voxels of the model grid, and how windows are blended (MONAI ``SlidingWindowInferer``).
+
+    ``mode`` weights the voxels of a window: by a Gaussian with ``sigma_scale``, or all equally. ``padding_mode`` fills
+    a window where it extends beyond a volume that is smaller: with 0, or with the value at the border.
+    """
 
     roi: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     sigma_scale: Annotated[float, Field(ge=0.01, le=100)] = 0.125
+    mode: Annotated[Literal["gaussian", "constant"], omit_if("gaussian")] = "gaussian"
+    padding_mode: Annotated[Literal["constant", "replicate"], omit_if("constant")] = "constant"
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
@@ -239,7 +245,11 @@ class PostprocessingSpec(StrictModel):
 
 
 class ModelSpec(StrictModel):
-    """The complete ``clickseg`` section of a model package."""
+    """The complete ``clickseg`` section of a model package.
+
+    ``interpolation`` is what is interpolated from the model grid to the source grid: logits or probabilities linearly,
+    or the labels of the model grid, each source voxel the label of the nearest voxel.
+    """
 
     default: bool = False
     inputs: Annotated[tuple[InputSpec, ...], Field(min_length=1)]
@@ -249,6 +259,7 @@ class ModelSpec(StrictModel):
     activation: Literal["softmax", "sigmoid"]
     output_channels: Annotated[int, Field(ge=1, le=1024)]
     classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
+    interpolation: Annotated[Literal["logits", "probabilities", "labels"], omit_if("logits")] = "logits"
     postprocessing: PostprocessingSpec = PostprocessingSpec()
     weights: dict[WeightsName, Sha256] = Field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from clickseg.core.memory import Memory
 
 SCALAR_TYPES = (bool, int, float, np.generic)
 UFUNC_OPTIONS = {"dtype", "casting"}
-NUMPY_FUNCTIONS = {"clip", "concatenate", "flip", "full_like", "moveaxis", "stack", "where"}
+NUMPY_FUNCTIONS = {"clip", "concatenate", "flip", "full_like", "moveaxis", "stack", "take", "where"}
 """Functions of NumPy that accept these arrays; CuPy has all of them, with the same arguments."""
 
 

@@ -44,7 +44,9 @@ class DictionaryStore:
         self.logits[window.start] = logits.copy()
 
 
-def make_spec(roi: tuple[int, ...], spacing_mm: tuple[float, ...], activation: str) -> ModelSpec:
+def make_spec(
+    roi: tuple[int, ...], spacing_mm: tuple[float, ...], activation: str, interpolation: str = "logits"
+) -> ModelSpec:
     first = 1 if activation == "softmax" else 0
     return ModelSpec.model_validate(
         phantoms.metadata(
@@ -53,6 +55,7 @@ def make_spec(roi: tuple[int, ...], spacing_mm: tuple[float, ...], activation: s
             activation=activation,
             output_channels=3,
             classes=[phantoms.organ(f"c{channel}", channel) for channel in range(first, 3)],
+            interpolation=interpolation,
         )
     )
 
@@ -63,17 +66,24 @@ def position_dependent_logits(batch: np.ndarray) -> np.ndarray:
     return np.concatenate([batch, batch * ramp - 1, ramp - batch], axis=1)
 
 
-@given(shapes, rois, spacings, st.sampled_from(["softmax", "sigmoid"]), st.booleans(), st.integers(0, 10_000))
+@given(
+    shapes,
+    rois,
+    spacings,
+    st.tuples(st.sampled_from(["softmax", "sigmoid"]), st.sampled_from(["logits", "probabilities", "labels"])),
+    st.booleans(),
+    st.integers(0, 10_000),
+)
 @settings(max_examples=60, deadline=None)
 def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_a_full_run(
     shape: tuple[int, ...],
     roi: tuple[int, ...],
     spacing_mm: tuple[float, ...],
-    activation: str,
+    labelling: tuple[str, str],
     stores_logits: bool,
     seed: int,
 ) -> None:
-    spec = make_spec(roi, spacing_mm, activation)
+    spec = make_spec(roi, spacing_mm, *labelling)
     source = phantoms.oblique_geometry(shape, axes=np.eye(3)[:, [1, 2, 0]])
     grid = model_geometry(source, spec.grid)
     rng = np.random.default_rng(seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
+from scipy.special import expit, softmax
 
 from clickseg.core.errors import EngineError
 from clickseg.core.progress import no_progress
@@ -100,6 +101,26 @@ def test_labels_equal_those_of_monai_sliding_window_inferer(
     differs = ours != theirs
     assert differs.mean() <= 1e-4
     assert margin[differs].max(initial=0) < 1e-3
+
+
+@pytest.mark.parametrize("mode", ["gaussian", "constant"])
+@pytest.mark.parametrize("padding_mode", ["constant", "replicate"])
+@pytest.mark.parametrize("shape", [(11, 9, 14), (5, 20, 6)], ids=["larger", "smaller than a window"])
+def test_weights_and_padding_are_those_of_monai(mode: str, padding_mode: str, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(2)
+    window = {"roi": [8, 8, 8], "overlap": 0.4, "mode": mode, "padding_mode": padding_mode}
+    spec = ModelSpec.model_validate(phantoms.metadata(window=window, output_channels=3))
+    image = rng.normal(size=(1, *shape)).astype(np.float32)
+    kernel = torch.from_numpy(rng.normal(size=(3, 1, 3, 3, 3)).astype(np.float32))
+
+    def network(windows: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv3d(windows, kernel, padding=1)
+
+    logits = blend(make_input(image), FakeNetwork(lambda batch: network(torch.from_numpy(batch)).numpy()), spec)
+
+    inferer = SlidingWindowInferer((8, 8, 8), overlap=0.4, mode=mode, padding_mode=padding_mode)
+    expected = inferer(torch.from_numpy(image)[None], network)[0].numpy()
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])
@@ -197,7 +218,10 @@ def test_a_network_that_overflows_raises_an_error(value: float) -> None:
 
 @pytest.mark.parametrize("orientation", ["RAS", "SPL", "AIR"])
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_labels_on_the_source_grid_equal_those_of_naive_interpolation(activation: str, orientation: str) -> None:
+@pytest.mark.parametrize("interpolation", ["logits", "probabilities", "labels"])
+def test_labels_on_the_source_grid_equal_those_of_naive_interpolation(
+    activation: str, orientation: str, interpolation: str
+) -> None:
     first = 1 if activation == "softmax" else 0
     names = {0: "a", 1: "b", 2: "c"}
     section = phantoms.metadata(
@@ -205,6 +229,7 @@ def test_labels_on_the_source_grid_equal_those_of_naive_interpolation(activation
         output_channels=4,
         grid={"spacing_mm": [1.3, 2.1, 1.7], "orientation": orientation},
         classes=[phantoms.organ(names[n], 3 - n) for n in range(3) if 3 - n >= first],
+        interpolation=interpolation,
     )
     spec = ModelSpec.model_validate(section)
     source = phantoms.oblique_geometry((17, 11, 13))
@@ -215,16 +240,49 @@ def test_labels_on_the_source_grid_equal_those_of_naive_interpolation(activation
 
     voxels = np.indices(source.spatial_shape).reshape(3, -1).T
     coordinates = model_grid.map_reference_to_indices(source.map_indices_to_reference(voxels)).T
-    naive = np.stack([map_coordinates(channel, coordinates, order=1, mode="nearest") for channel in logits])
+    scores, threshold = logits, 0.0
+    if interpolation == "probabilities":
+        values = logits.astype(np.float64)
+        scores, threshold = (softmax(values, axis=0) if activation == "softmax" else expit(values)), 0.5
+    order = 0 if interpolation == "labels" else 1
+    naive = np.stack([map_coordinates(channel, coordinates, order=order, mode="nearest") for channel in scores])
     ordered = np.sort(naive, axis=0)
     clear = (ordered[-1] - ordered[-2] > 1e-4).reshape(source.spatial_shape)
     for number, class_spec in enumerate(spec.classes, 1):
-        chosen = naive.argmax(0) == class_spec.channel if activation == "softmax" else naive[class_spec.channel] > 0
+        chosen = (
+            naive.argmax(0) == class_spec.channel if activation == "softmax" else naive[class_spec.channel] > threshold
+        )
         expected = chosen.reshape(source.spatial_shape)
         sure = (
-            clear if activation == "softmax" else np.abs(naive[class_spec.channel]).reshape(source.spatial_shape) > 1e-4
+            clear
+            if activation == "softmax"
+            else np.abs(naive[class_spec.channel] - threshold).reshape(source.spatial_shape) > 1e-4
         )
         np.testing.assert_array_equal(labels.mask(number)[sure], expected[sure])
+
+
+@pytest.mark.parametrize(("activation", "channels"), [("softmax", 2), ("softmax", 4), ("sigmoid", 3)])
+def test_where_two_classes_meet_probabilities_and_logits_differ(activation: str, channels: int) -> None:
+    """One voxel is surely foreground, its neighbour weakly background: the border is nearer to one of them."""
+    first = 1 if activation == "softmax" else 0
+    section = phantoms.metadata(
+        activation=activation,
+        output_channels=channels,
+        grid={"spacing_mm": [4.0, 1.0, 1.0], "orientation": "LPI"},
+        classes=[phantoms.organ(f"c{channel}", channel) for channel in range(first, channels)],
+    )
+    source = phantoms.oblique_geometry((1, 1, 5), axes=np.eye(3), pixel_spacing=(1.0, 1.0), slice_spacing=1.0)
+    logits = np.zeros((channels, 2, 1, 1), np.float32)
+    logits[0, :, 0, 0] = (-9, 1) if activation == "softmax" else (9, -1)
+    results = []
+    for interpolation in ("logits", "probabilities", "labels"):
+        spec = ModelSpec.model_validate(section | {"interpolation": interpolation})
+        labels = label_map_from_logits(logits, model_geometry(source, spec.grid), source, spec)
+        results.append(int(labels.mask(1).sum()))
+
+    # By hand, for a sigmoid at the five voxels: logits 9, 6.5, 4, 1.5, -1; probabilities 1, 0.82, 0.63, 0.45, 0.27.
+    # The voxel halfway between the two takes the label of the first.
+    assert results == [4, 3, 3]
 
 
 def test_ties_are_assigned_to_the_first_channel() -> None:
