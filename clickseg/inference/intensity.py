@@ -9,13 +9,21 @@ import numpy as np
 from typing_extensions import assert_never
 
 from clickseg.core.arrays import Float32Array
-from clickseg.models.spec import PercentileScaling, RangeScaling, Scaling, SquareRootScaling, ZScoreScaling
+from clickseg.models.spec import (
+    PercentileScaling,
+    PointwiseScaling,
+    RangeScaling,
+    SigmoidScaling,
+    SquareRootScaling,
+    TanhScaling,
+    ZScoreScaling,
+)
 
 Scaler = Callable[[Float32Array], Float32Array]
 """Scales values voxel by voxel."""
 
 
-def fit_scaler(scaling: Scaling, blocks: Callable[[], Iterable[Float32Array]]) -> Scaler:
+def fit_scaler(scaling: PointwiseScaling, blocks: Callable[[], Iterable[Float32Array]]) -> Scaler:
     """Returns a function that scales the values of a volume, one part at a time.
 
     Args:
@@ -35,6 +43,10 @@ def fit_scaler(scaling: Scaling, blocks: Callable[[], Iterable[Float32Array]]) -
         case ZScoreScaling(nonzero=nonzero):
             mean, deviation = _mean_and_deviation(blocks, nonzero)
             return lambda values: _scale_to_zscore(values, mean, deviation, nonzero)
+        case SigmoidScaling():
+            return lambda values: np.float32(1) / (np.float32(1) + np.exp(-values))
+        case TanhScaling(factor=factor):
+            return lambda values: np.float32(factor) * np.tanh(values / np.float32(factor))
         case _:
             assert_never(scaling)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import highdicom as hd
 
@@ -15,8 +16,9 @@ from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.case import Case, PreprocessedCase
 from clickseg.inference.click_binding import bind_clicks
 from clickseg.inference.model_input import GridImage, InMemoryImage, ModelInput, ScaledImage
+from clickseg.inference.smoothing import SmoothedImage
 from clickseg.models.package import ModelPackage
-from clickseg.models.spec import Scaling
+from clickseg.models.spec import GaussianSmoothing, ImageSpec, ModelSpec
 
 _PLANES_PER_BLOCK = 16
 """Number of planes per block when the scaling depends on all values of a volume."""
@@ -57,27 +59,49 @@ def preprocess(case: Case) -> PreprocessedCase:
     spec = case.package.spec
     geometry = resample.model_geometry(case.reference_series.volume.get_geometry(), spec.grid)
     images = tuple(
-        _scale_image(_resample_series(series, case, geometry), input_spec.scaling)
+        make_grid_image(series.volume, input_spec, spec, None if series is case.reference_series else geometry)
         for series, input_spec in zip(case.series, spec.inputs, strict=True)
     )
     balls = guidance.rasterize_clicks(case.clicks.points, geometry, spec.guidance) if spec.guidance else ()
     return PreprocessedCase(case, ModelInput(images, balls), geometry)
 
 
-def _resample_series(series: SeriesVolume, case: Case, geometry: hd.VolumeGeometry) -> GridImage:
-    """Returns a series on the model grid: the reference along its axes, others by their position in the patient."""
-    if series is case.reference_series:
-        return resample.ResampledImage(series.volume, case.package.spec.grid)
-    return InMemoryImage(resample.resample_to_geometry(series.volume, geometry))
+def make_grid_image(
+    volume: hd.Volume, image_spec: ImageSpec, model: ModelSpec, geometry: hd.VolumeGeometry | None
+) -> GridImage:
+    """Returns a volume on the model grid, scaled before or after resampling.
+
+    Args:
+        volume: The volume, in its unit.
+        image_spec: How its values are scaled.
+        model: The model.
+        geometry: The model grid, to which the volume is resampled by its position in the patient; None for the
+            reference series, which is resampled along its own axes.
+    """
+    if not image_spec.scale_before_resampling:
+        return _scale_image(_resample(volume, model, geometry), image_spec)
+    scaled = _scale_image(InMemoryImage(volume.array), image_spec)
+    return _resample(volume.with_array(scaled.crop(full_box(scaled.shape))), model, geometry)
 
 
-def _scale_image(image: GridImage, scaling: Scaling) -> ScaledImage:
-    def blocks() -> Iterator[Float32Array]:
-        for first in range(0, image.shape[0], _PLANES_PER_BLOCK):
-            yield image.crop(
-                replace_axis_range(
-                    full_box(image.shape), 0, slice(first, min(first + _PLANES_PER_BLOCK, image.shape[0]))
-                )
-            )
+def _resample(volume: hd.Volume, model: ModelSpec, geometry: hd.VolumeGeometry | None) -> GridImage:
+    if geometry is None:
+        return resample.ResampledImage(volume, model.grid)
+    return InMemoryImage(resample.resample_to_geometry(volume, geometry))
 
-    return ScaledImage(image, intensity.fit_scaler(scaling, blocks))
+
+def _scale_image(image: GridImage, spec: ImageSpec) -> GridImage:
+    """Returns an image after the steps of its scaling."""
+    for step in spec.scaling_steps:
+        if isinstance(step, GaussianSmoothing):
+            image = SmoothedImage(image, step.sigma_vox)
+        else:
+            image = ScaledImage(image, intensity.fit_scaler(step, partial(_blocks, image)))
+    return image
+
+
+def _blocks(image: GridImage) -> Iterator[Float32Array]:
+    """Yields the values of an image in blocks of planes."""
+    for first in range(0, image.shape[0], _PLANES_PER_BLOCK):
+        stop = min(first + _PLANES_PER_BLOCK, image.shape[0])
+        yield image.crop(replace_axis_range(full_box(image.shape), 0, slice(first, stop)))

@@ -81,15 +81,54 @@ class ZScoreScaling(StrictModel):
     nonzero: bool = False
 
 
-Scaling = Annotated[RangeScaling | SquareRootScaling | PercentileScaling | ZScoreScaling, Field(discriminator="kind")]
+class SigmoidScaling(StrictModel):
+    """The logistic function of each value."""
+
+    kind: Literal["sigmoid"]
+
+
+class TanhScaling(StrictModel):
+    """``factor * tanh(value / factor)``: close to the value near 0, and between ``-factor`` and ``factor``."""
+
+    kind: Literal["tanh"]
+    factor: Annotated[float, Field(gt=0)] = 1.0
+
+
+class GaussianSmoothing(StrictModel):
+    """Smooths the image on the model grid by a Gaussian of ``sigma_vox`` voxels (MONAI ``GaussianSmooth``)."""
+
+    kind: Literal["gaussian"]
+    sigma_vox: Annotated[float, Field(gt=0, le=8)]
+
+
+PointwiseScaling = RangeScaling | SquareRootScaling | PercentileScaling | ZScoreScaling | SigmoidScaling | TanhScaling
+"""A scaling that changes each value by itself."""
+
+Scaling = Annotated[PointwiseScaling | GaussianSmoothing, Field(discriminator="kind")]
 
 
 class ImageSpec(StrictModel):
-    """The modality and unit of an image, and how its values are scaled for the network."""
+    """The modality and unit of an image, and how its values are scaled for the network.
+
+    ``scaling`` is one step, or a list of steps that are applied in order: on the model grid, or with
+    ``scale_before_resampling`` on the source grid.
+    """
 
     modality: Literal["CT", "MR", "PT"]
     unit: Literal["HU", "SUVbw", ""]
-    scaling: Scaling
+    scaling: Scaling | Annotated[tuple[Scaling, ...], Field(min_length=1)]
+    scale_before_resampling: Annotated[bool, omit_if(False)] = False
+
+    @property
+    def scaling_steps(self) -> tuple[PointwiseScaling | GaussianSmoothing, ...]:
+        """The steps of the scaling, in order."""
+        return self.scaling if isinstance(self.scaling, tuple) else (self.scaling,)
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Self:
+        if self.scale_before_resampling and any(isinstance(step, GaussianSmoothing) for step in self.scaling_steps):
+            raise ValueError("scaling: gaussian smooths on the model grid: expected scale_before_resampling false")
+        return self
 
 
 class AlternativeSpec(ImageSpec):
@@ -282,7 +321,7 @@ class ModelSpec(StrictModel):
         """
         first, *additional = self.inputs
         (chosen,) = (image for image in first.image_specs if image.modality == modality)
-        changes = {"modality": chosen.modality, "unit": chosen.unit, "scaling": chosen.scaling, "alternatives": ()}
+        changes = {name: getattr(chosen, name) for name in ImageSpec.model_fields} | {"alternatives": ()}
         min_value = chosen.min_value if isinstance(chosen, AlternativeSpec) else self.postprocessing.min_value
         rules = self.postprocessing.model_copy(update={"min_value": min_value})
         inputs = (first.model_copy(update=changes), *additional)

@@ -17,7 +17,8 @@ from clickseg.core.progress import Progress
 from clickseg.datasets.case import CaseFiles, LabelledCase
 from clickseg.datasets.read import read_case
 from clickseg.datasets.regions import resolve_class_names
-from clickseg.inference import intensity, resample
+from clickseg.inference import resample
+from clickseg.inference.preprocess import make_grid_image
 from clickseg.models.spec import ModelSpec
 from clickseg.training.config import TrainingConfig
 
@@ -91,12 +92,8 @@ def resample_case(case: LabelledCase, spec: ModelSpec) -> GridCase:
 
 def _resample_image(case: LabelledCase, index: int, geometry: hd.VolumeGeometry, spec: ModelSpec) -> Float32Array:
     volume = case.images[index].volume
-    if index:
-        values = resample.resample_to_geometry(volume, geometry)
-    else:
-        image = resample.ResampledImage(volume, spec.grid)
-        values = image.crop(full_box(image.shape))
-    return intensity.fit_scaler(spec.inputs[index].scaling, lambda: [values])(values)
+    image = make_grid_image(volume, spec.inputs[index], spec, geometry if index else None)
+    return image.crop(full_box(image.shape))
 
 
 def _resample_truth(truth: hd.Volume, spec: ModelSpec) -> LabelArray:

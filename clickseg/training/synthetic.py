@@ -16,7 +16,16 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from clickseg.core.arrays import Float32Array, LabelArray, Mask, Triple
-from clickseg.models.spec import ModelSpec, PercentileScaling, RangeScaling, Scaling, SquareRootScaling
+from clickseg.models.spec import (
+    GaussianSmoothing,
+    ModelSpec,
+    PercentileScaling,
+    RangeScaling,
+    Scaling,
+    SigmoidScaling,
+    SquareRootScaling,
+    TanhScaling,
+)
 
 Appearance = Literal["uptake", "contrast"]
 
@@ -142,14 +151,21 @@ def input_appearances(spec: ModelSpec) -> tuple[Appearance, ...]:
 
 def scaled_ranges(spec: ModelSpec) -> list[tuple[float, float]]:
     """Returns the smallest and the largest scaled intensity of each input of a model."""
-    return [_scaled_range(image.scaling) for image in spec.inputs]
+    return [_scaled_range(image.scaling_steps) for image in spec.inputs]
 
 
-def _scaled_range(scaling: Scaling) -> tuple[float, float]:
-    match scaling:
+def _scaled_range(steps: Sequence[Scaling]) -> tuple[float, float]:
+    """Returns the range after the last step that changes it."""
+    match steps[-1]:
         case SquareRootScaling(minimum=low, maximum=high):
             return sqrt(low), sqrt(high)
         case RangeScaling(b_min=low, b_max=high) | PercentileScaling(b_min=low, b_max=high):
             return low, high
+        case SigmoidScaling():
+            return 0.0, 1.0
+        case TanhScaling(factor=factor):
+            return -factor, factor
+        case GaussianSmoothing() if len(steps) > 1:
+            return _scaled_range(steps[:-1])
         case _:
             return _ZSCORE_RANGE
