@@ -88,8 +88,22 @@ def validate_record(record: type[T], data: Any, where: str, error: type[ClickSeg
         return record.model_validate(data)
     except ValidationError as cause:
         first = cause.errors(include_url=False)[0]
-        field = "".join(f"{part}: " for part in [".".join(str(part) for part in first["loc"])] if part)
-        raise error(f"{where}: {field}{_describe(first)}") from cause
+        path = ".".join(_field_path(first, data))
+        raise error(f"{where}: {path}{': ' if path else ''}{_describe(first)}") from cause
+
+
+def _field_path(error: ErrorDetails, data: Any) -> list[str]:
+    """Returns the keys and indices that lead to a field, without pydantic's names for the alternatives of a type."""
+    path: list[str] = []
+    for part in error["loc"]:
+        is_key = isinstance(data, dict) and part in data
+        is_index = isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
+        if is_key or is_index:
+            data = data[part]
+        elif error["type"] != "missing" or part != error["loc"][-1]:
+            continue
+        path.append(str(part))
+    return path
 
 
 def _describe(error: ErrorDetails) -> str:

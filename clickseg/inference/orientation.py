@@ -73,6 +73,20 @@ def reorientation_to(geometry: hd.VolumeGeometry | hd.Volume, orientation: str) 
     return Reorientation((first, second, third), flipped)
 
 
+def stored_orientation(geometry: hd.VolumeGeometry | hd.Volume) -> str:
+    """Returns the orientation of the axes as ITK stores them: columns, rows, and slices along their normal.
+
+    Args:
+        geometry: The grid [K, J, I] of a series; highdicom stacks slices against their normal.
+    """
+    direction = np.array(geometry.direction, dtype=np.float64)
+    row_of = {axis: row for row, axis in _assign_axes(direction).items()}
+    letters = {value: letter for letter, value in _DIRECTIONS.items()}
+    signs = {axis: int(np.sign(direction[row_of[axis], axis])) for axis in range(3)}
+    signs[0] = -signs[0]
+    return "".join(letters[row_of[axis], signs[axis]] for axis in (2, 1, 0))
+
+
 def _assign_axes(direction: NDArray[np.float64]) -> dict[int, int]:
     """Returns the grid axis (column) that is assigned to each patient direction (row)."""
     unassigned = np.abs(direction)

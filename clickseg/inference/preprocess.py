@@ -50,8 +50,11 @@ def make_case(
         if got not in expected:
             raise ModelError(f"model {package.name}: input {spec.name}: expected {' or '.join(expected)}, got {got}")
     reference = series[0]
-    bound = bind_clicks(clicks, package.spec, reference.volume.get_geometry(), reference.files.series_uid)
-    return Case(tuple(series), bound, package.for_modality(reference.files.modality), predecessors)
+    geometry = reference.volume.get_geometry()
+    bound = bind_clicks(clicks, package.spec, geometry, reference.files.series_uid)
+    for_modality = package.for_modality(reference.files.modality)
+    grid = resample.resolve_grid(for_modality.spec.grid, geometry)
+    return Case(tuple(series), bound, for_modality.with_grid(grid), predecessors)
 
 
 def preprocess(case: Case) -> PreprocessedCase:

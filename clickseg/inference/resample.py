@@ -17,7 +17,7 @@ from clickseg.core.arrays import Box, Float32Array, FloatArray, IndexArray
 from clickseg.core.device import HOST, Device
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
-from clickseg.inference.orientation import reorientation_to
+from clickseg.inference.orientation import reorientation_to, stored_orientation
 from clickseg.models.spec import GridSpec
 
 MAX_GRID_VOXELS = 1 << 31
@@ -41,7 +41,9 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
     oriented = reorientation_to(source, grid.orientation).apply(source)
     shape = [
         int(np.round((count - 1) * spacing / model_spacing + 1))
-        for count, spacing, model_spacing in zip(oriented.spatial_shape, oriented.spacing, grid.spacing_mm, strict=True)
+        for count, spacing, model_spacing in zip(
+            oriented.spatial_shape, oriented.spacing, grid.resolved_spacing_mm, strict=True
+        )
     ]
     if math.prod(shape) > MAX_GRID_VOXELS:
         raise ModelError(
@@ -50,12 +52,32 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
         )
     return hd.VolumeGeometry.from_components(
         shape,
-        spacing=grid.spacing_mm,
+        spacing=grid.resolved_spacing_mm,
         position=oriented.position,
         direction=oriented.direction.tolist(),
         coordinate_system="PATIENT",
         frame_of_reference_uid=source.frame_of_reference_uid,
     )
+
+
+def resolve_grid(grid: GridSpec, source: hd.VolumeGeometry) -> GridSpec:
+    """Returns a grid with the spacing and orientation that it takes from a series.
+
+    Args:
+        grid: The grid of a model.
+        source: The grid of the series [K, J, I], in LPS mm.
+    """
+    if not grid.depends_on_source:
+        return grid
+    orientation = stored_orientation(source) if grid.orientation == "source" else grid.orientation
+    own_mm = reorientation_to(source, orientation).apply(source).spacing
+    lowest, highest = grid.spacing_tolerance or (1.0, 1.0)
+    spacing_mm = [
+        float(own) if wanted == "source" or lowest * wanted <= own <= highest * wanted else wanted
+        for wanted, own in zip(grid.spacing_mm, own_mm, strict=True)
+    ]
+    changes = {"orientation": orientation, "spacing_mm": tuple(spacing_mm), "spacing_tolerance": None}
+    return grid.model_copy(update=changes)
 
 
 def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[FloatArray, ...]:

@@ -13,7 +13,7 @@ from typing_extensions import Self
 from clickseg.core.errors import ModelError
 from clickseg.core.files import file_sha256
 from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json, validate_record
-from clickseg.models.spec import ModelSpec
+from clickseg.models.spec import GridSpec, ModelSpec
 
 TORCHSCRIPT = "model.ts"
 METADATA = Path("configs", "metadata.json")
@@ -60,6 +60,10 @@ class ModelPackage:
     def for_modality(self, modality: str) -> Self:
         """Returns the package with the settings for one of its modalities."""
         return replace(self, spec=self.spec.for_modality(modality))
+
+    def with_grid(self, grid: GridSpec) -> Self:
+        """Returns the package with another model grid."""
+        return replace(self, spec=self.spec.model_copy(update={"grid": grid}))
 
     def has_weights(self, weights: str) -> bool:
         """Whether the package contains a weights file of this name, such as ``model.xml``."""

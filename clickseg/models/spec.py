@@ -23,6 +23,8 @@ MAX_WINDOW_VOXELS = 1 << 27
 """The largest window that is accepted: 512 x 512 x 512."""
 
 SpacingMm = Annotated[float, Field(ge=0.05, le=100)]
+GridSpacing = SpacingMm | Literal["source"]
+PositiveFactor = Annotated[float, Field(gt=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 WeightsName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
 """The name of a file in ``models/``; a path is rejected, because it could lead outside the package."""
@@ -162,15 +164,40 @@ class InputSpec(ImageSpec):
 
 
 class GridSpec(StrictModel):
-    """The model grid: the axes of the source grid, flipped and permuted to ``orientation``, at ``spacing_mm``."""
+    """The model grid: the axes of the source grid, flipped and permuted to ``orientation``, at ``spacing_mm``.
 
-    spacing_mm: tuple[SpacingMm, SpacingMm, SpacingMm]
-    orientation: Annotated[str, Field(pattern=r"^[RLAPSI]{3}$")] = "RAS"
+    An axis with the spacing ``source`` keeps that of the series, and so does an axis whose spacing in the series is
+    within ``spacing_tolerance``, two factors of ``spacing_mm``. With the orientation ``source``, the axes are those of
+    the series: columns, rows, and slices in the direction of their normal, as ITK stores them.
+    """
+
+    spacing_mm: tuple[GridSpacing, GridSpacing, GridSpacing]
+    spacing_tolerance: Annotated[tuple[PositiveFactor, PositiveFactor] | None, omit_if(None)] = None
+    orientation: Annotated[str, Field(pattern=r"^([RLAPSI]{3}|source)$")] = "RAS"
+
+    @property
+    def depends_on_source(self) -> bool:
+        """Whether the grid depends on the series: see ``resample.resolve_grid``."""
+        is_partly_source = "source" in (self.orientation, *self.spacing_mm)
+        return is_partly_source or self.spacing_tolerance is not None
+
+    @property
+    def resolved_spacing_mm(self) -> tuple[float, float, float]:
+        """The spacing of a grid that does not depend on the series."""
+        i, j, k = (float(length) for length in self.spacing_mm)
+        return i, j, k
 
     @model_validator(mode="after")
     def _check_axes(self) -> Self:
-        if len({{"L": "R", "P": "A", "I": "S"}.get(letter, letter) for letter in self.orientation}) != 3:
+        letters = {{"L": "R", "P": "A", "I": "S"}.get(letter, letter) for letter in self.orientation}
+        if self.orientation != "source" and len(letters) != 3:
             raise ValueError(f"expected one letter of each of RL, AP and SI, got {self.orientation}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tolerance(self) -> Self:
+        if self.spacing_tolerance is not None and not self.spacing_tolerance[0] <= 1 <= self.spacing_tolerance[1]:
+            raise ValueError(f"spacing_tolerance: expected factors around 1, got {list(self.spacing_tolerance)}")
         return self
 
 

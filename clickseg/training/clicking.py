@@ -93,7 +93,7 @@ class BatchClicks:
 
     def _add_noise(self, click: SimulatedClick, truth: Mask) -> SimulatedClick:
         noise = ClickNoise(self._config.jitter_mm, self._config.outside_probability)
-        return noise.apply(click, truth, self._spec.grid.spacing_mm, self._rng)
+        return noise.apply(click, truth, self._spec.grid.resolved_spacing_mm, self._rng)
 
     def _simulate(self, truth: Mask, prediction: Mask) -> tuple[SimulatedClick, ...]:
         """Returns the clicks of one class, before noise is added."""
@@ -111,7 +111,7 @@ class BatchClicks:
 
     def _make_clicker(self) -> Clicker:
         choice = _draw_weighted(self._config.voxel_sampling, self._rng)
-        return Clicker(choice, self._spec.grid.spacing_mm, self._depth)
+        return Clicker(choice, self._spec.grid.resolved_spacing_mm, self._depth)
 
     def _rasterize(self, index: int, label: int, click: SimulatedClick) -> None:
         guidance = self._spec.guidance

@@ -146,7 +146,7 @@ def render_model_card(config: TrainingConfig, summary: Mapping[str, str]) -> str
 
 def _model_rows(config: TrainingConfig) -> list[tuple[str, str]]:
     spec = config.model
-    spacing = " x ".join(f"{length:g}" for length in spec.grid.spacing_mm)
+    spacing = " x ".join(f"{length:g}" for length in spec.grid.resolved_spacing_mm)
     rows = [
         ("input", ", ".join(f"{image.name} ({_modality_and_unit(image)})" for image in spec.inputs)),
         ("model grid", f"{spacing} mm, {spec.grid.orientation}"),

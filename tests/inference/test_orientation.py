@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import permutations, product
+from pathlib import Path
 
 import nibabel.orientations
 import numpy as np
 import pytest
+import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.inference.orientation import reorientation_to
+from clickseg.inference.orientation import reorientation_to, stored_orientation
 from clickseg.inference.resample import ResampledImage, model_geometry
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
@@ -83,3 +85,22 @@ def test_each_voxel_gets_the_label_of_its_own_logits(degrees: float, orientation
     )
 
     np.testing.assert_array_equal(labels.mask(1), volume.array > 0)
+
+
+@pytest.mark.parametrize("axes", ["as is", "columns reversed", "rows along the body", "steep"])
+def test_the_stored_orientation_is_that_of_itk(tmp_path: Path, axes: str) -> None:
+    rotation = {
+        "as is": np.eye(3),
+        "columns reversed": np.diag([-1.0, 1.0, -1.0]),
+        "rows along the body": np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
+        "steep": phantoms.rotation_matrix(0.9, -0.6, 0.7),
+    }[axes]
+    geometry = phantoms.oblique_geometry(axes=rotation)
+    phantoms.write(tmp_path, phantoms.hook_volume(geometry), "CT", "test")
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path)))
+
+    orientation = stored_orientation(phantoms.read(tmp_path).volume)
+
+    direction = reader.Execute().GetDirection()
+    assert orientation == SimpleITK.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction)

@@ -8,6 +8,7 @@ import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
@@ -18,6 +19,7 @@ from clickseg.inference.resample import (
     interpolate,
     model_geometry,
     resample_to_geometry,
+    resolve_grid,
     source_coordinates,
 )
 from clickseg.models.spec import GridSpec
@@ -160,3 +162,41 @@ def test_itk_images_have_the_geometry_of_the_volume() -> None:
         itk_index = image.TransformPhysicalPointToIndex(point.tolist())
         assert image[itk_index] == volume.array[index]
     assert isinstance(image, SimpleITK.Image)
+
+
+def test_a_grid_takes_spacing_and_orientation_from_the_series() -> None:
+    source = phantoms.oblique_geometry((7, 11, 13))  # spacing of K, J, I: 3.1, 1.7, 0.9
+    grid = GridSpec(spacing_mm=("source", 2.0, "source"), orientation="source")
+
+    resolved = resolve_grid(grid, source)
+
+    assert resolved.resolved_spacing_mm == pytest.approx((0.9, 2.0, 3.1))
+    model_grid = model_geometry(source, resolved)
+    assert model_grid.spatial_shape == (13, 10, 7)
+    directions = [np.array(source.direction)[:, axis] for axis in (2, 1, 0)]
+    expected = np.stack([directions[0], directions[1], -directions[2]], axis=1)  # ITK: along the normal of the slices
+    np.testing.assert_allclose(model_grid.direction, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "resolved"), [(1.0, 0.9), (1.2, 0.9), (1.21, 1.21), (0.73, 0.9), (0.71, 0.71)], ids=str
+)
+def test_an_axis_within_the_tolerance_keeps_its_spacing(wanted: float, resolved: float) -> None:
+    """As MONAI's ``Spacing`` with ``min_pixdim`` and ``max_pixdim`` of 0.75 and 1.25 times the spacing."""
+    source = phantoms.oblique_geometry((7, 11, 13), axes=np.eye(3))
+    grid = GridSpec(spacing_mm=(wanted, 9.0, 9.0), spacing_tolerance=(0.75, 1.25), orientation="LPS")
+
+    assert resolve_grid(grid, source).resolved_spacing_mm == pytest.approx((resolved, 9.0, 9.0))
+
+
+def test_a_grid_that_does_not_depend_on_the_series_stays_the_same() -> None:
+    grid = GridSpec(spacing_mm=(1.0, 2.0, 3.0))
+
+    assert resolve_grid(grid, phantoms.oblique_geometry()) is grid
+    assert grid.model_dump() == {"spacing_mm": (1.0, 2.0, 3.0), "orientation": "RAS"}
+
+
+@pytest.mark.parametrize("tolerance", [(1.1, 1.2), (0.5, 0.9), (-1, 2)])
+def test_a_tolerance_that_excludes_the_spacing_itself_is_an_error(tolerance: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="spacing_tolerance"):
+        GridSpec(spacing_mm=(1.0, 1.0, 1.0), spacing_tolerance=tolerance)
