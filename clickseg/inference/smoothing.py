@@ -59,16 +59,12 @@ def gaussian_weights(sigma: float) -> Float32Array:
 def _smooth_along_axis(array: Float32Array, axis: int, part: slice, weights: Float32Array) -> Float32Array:
     """Returns a part of the range along one axis, smoothed along this axis; beyond the array, values are 0."""
     reach = len(weights) // 2
-    size = array.shape[axis]
-    smoothed: Float32Array | None = None
+    size, before = array.shape[axis], (slice(None),) * axis
+    shape = [part.stop - part.start if index == axis else count for index, count in enumerate(array.shape)]
+    smoothed: Float32Array = np.zeros_like(array, shape=shape)
     for offset, weight in zip(range(-reach, reach + 1), weights, strict=True):
         first, stop = max(part.start + offset, 0), min(part.stop + offset, size)
-        if first >= stop:
-            continue
-        source = array[(slice(None),) * axis + (slice(first, stop),)]
-        if smoothed is None:
-            shape = [part.stop - part.start if index == axis else count for index, count in enumerate(array.shape)]
-            smoothed = np.zeros_like(array, shape=shape)
-        target = slice(first - offset - part.start, stop - offset - part.start)
-        smoothed[(slice(None),) * axis + (target,)] += source * weight
-    return array if smoothed is None else smoothed
+        if first < stop:
+            target = slice(first - offset - part.start, stop - offset - part.start)
+            smoothed[(*before, target)] += array[(*before, slice(first, stop))] * weight
+    return smoothed
