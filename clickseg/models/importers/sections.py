@@ -1,0 +1,57 @@
+"""Parts of the ``clickseg`` section that every reader writes alike: classes, and the modality and unit of an input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from clickseg.core.errors import ModelError
+from clickseg.models.importers.source_model import ImportOptions
+
+_MAX_NAME = 64
+_MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "PT": "PT", "PET": "PT"}
+_UNITS = {"CT": "HU", "MR": ""}
+
+
+def class_sections(names: Sequence[str], *, first_channel: int) -> list[dict[str, Any]]:
+    """Returns the ``classes`` of the section: name and channel; codes and colours are found by the name.
+
+    Args:
+        names: The names of the channels from ``first_channel`` on, as the source writes them. Names that are empty or
+            used twice get their channel number.
+        first_channel: The channel of the first name: 1 if channel 0 is background.
+    """
+    cleaned = [" ".join(re.sub(r"[\\\x00-\x1f]", " ", name).split())[:_MAX_NAME].rstrip() for name in names]
+    sections, used = [], set()
+    for channel, name in enumerate(cleaned, first_channel):
+        unique = name or f"class {channel}"
+        if unique.casefold() in used:
+            unique = f"{unique[: _MAX_NAME - 8]} {channel}"
+        used.add(unique.casefold())
+        sections.append({"name": unique, "channel": channel})
+    return sections
+
+
+def modality_and_unit(modality: str, options: ImportOptions, where: str) -> dict[str, str]:
+    """Returns ``modality`` and ``unit`` of an input.
+
+    Args:
+        modality: The modality as the source writes it, such as ``MRI``.
+        options: A stated unit takes precedence; PET must have one, because SUV and Bq/ml differ by a factor of
+            thousands.
+        where: The key of the source, for messages.
+
+    Raises:
+        ModelError: The modality is not CT, MR or PET, or PET has no stated unit.
+    """
+    known = _MODALITIES.get(modality.strip().upper())
+    if known is None:
+        raise ModelError(f"{where}: expected the modality CT, MR or PET, got {modality!r}")
+    unit = options.unit if options.unit is not None else _UNITS.get(known)
+    if unit is None:
+        raise ModelError(
+            f"{where}: the unit of the PET images is not stated",
+            hint="state it with --unit SUVbw, if the model was trained on standardized uptake values",
+        )
+    return {"modality": known, "unit": unit}
