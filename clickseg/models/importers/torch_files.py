@@ -111,7 +111,7 @@ def _numpy_allowed(torch: Any) -> Iterator[None]:
     import numpy as np
     from numpy._core import multiarray
 
-    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
+    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar  # noqa: SLF001 - the name in pickles
     allowed = [
         (reconstruct, "numpy.core.multiarray._reconstruct"),
         (reconstruct, "numpy._core.multiarray._reconstruct"),
