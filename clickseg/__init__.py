@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clickseg.core.errors import ClickSegError
     from clickseg.dicom.read import read_series
     from clickseg.dicom.volume import SeriesVolume
-    from clickseg.models.find import load_model
+    from clickseg.inference.model_sources import load_model
     from clickseg.models.package import ModelPackage
     from clickseg.session.session import Session
 
@@ -42,7 +42,7 @@ _MODULES = {
     "Results": "clickseg.batch.segment",
     "SeriesVolume": "clickseg.dicom.volume",
     "Session": "clickseg.session.session",
-    "load_model": "clickseg.models.find",
+    "load_model": "clickseg.inference.model_sources",
     "read_series": "clickseg.dicom.read",
     "segment": "clickseg.batch.segment",
 }

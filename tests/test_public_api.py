@@ -456,7 +456,7 @@ def test_a_missing_or_ambiguous_model_is_rejected(tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match="expected one model package, got 2: first, second"):
         clickseg.load_model(tmp_path)
-    with pytest.raises(ModelError, match=r"no model package at .*nowhere"):
+    with pytest.raises(ModelError, match=r"no model at .*nowhere"):
         clickseg.load_model(tmp_path / "nowhere")
 
 

@@ -19,7 +19,8 @@ from clickseg.dicom.read import select_series
 from clickseg.dicom.series import RejectedSeries, SeriesGeometry, check_all_series
 from clickseg.dicom.series_files import SeriesFiles
 from clickseg.dicom.volume import SeriesVolume
-from clickseg.models.find import choose_package, find_packages
+from clickseg.inference.model_sources import find_models
+from clickseg.models.find import choose_package
 from clickseg.models.package import ModelPackage
 from clickseg.results.segmentation import check_encoding
 
@@ -153,7 +154,7 @@ def _choose_package(
     """Returns the package that the user named, or else the one that fits the series."""
     if isinstance(settings.model, ModelPackage):
         return settings.model
-    packages = find_packages(settings.models, settings.model)
+    packages = find_models(settings.models, settings.model, settings.import_options, settings.runtime.cache)
     if settings.model is not None:
         return packages[0]
     return choose_package(packages, _modalities(wanted), _modalities(regular))

@@ -24,6 +24,7 @@ from clickseg.core.version import __version__
 from clickseg.dicom.series_files import SeriesFiles
 from clickseg.inference.case import CaseResult, WindowSummary
 from clickseg.inference.postprocess import Removal
+from clickseg.models.package import ModelPackage
 from clickseg.results.documents import Documents, Segment
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,9 @@ class WrittenResult:
 
 
 def log_plan(plan: RunPlan) -> None:
-    """Logs the series that are segmented, and the input that is not used."""
+    """Logs the assumptions about a translated model, the series that are segmented, and the input that is not used."""
+    for assumption in plan.package.assumptions:
+        logger.warning("model %s: assumed: %s", plan.package.name, assumption)
     _log_cases(plan)
     _log_unused_input(plan)
 
@@ -96,7 +99,7 @@ def run_report(entries: Sequence[Mapping[str, Any]], plan: RunPlan, settings: Ru
         "clickseg": __version__,
         "python": platform.python_version(),
         "created": settings.clock.isoformat(),
-        "model": {"name": plan.package.name, "version": plan.package.version},
+        "model": _model_entry(plan.package),
         "series": list(entries),
         "skipped_series": [
             {**_series_identifiers(skipped.files), "reason": str(skipped.reason)}
@@ -106,6 +109,11 @@ def run_report(entries: Sequence[Mapping[str, Any]], plan: RunPlan, settings: Ru
         "ignored_files": plan.ignored_files,
         "peak_memory_mb": round(peak_memory_bytes() / (1 << 20)),
     }
+
+
+def _model_entry(package: ModelPackage) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": package.name, "version": package.version}
+    return {**entry, "assumptions": list(package.assumptions)} if package.assumptions else entry
 
 
 def _series_identifiers(files: SeriesFiles) -> dict[str, Any]:

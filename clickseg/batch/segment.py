@@ -29,7 +29,7 @@ from clickseg.core.progress import no_progress
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.case import CaseResult
 from clickseg.inference.measurements import SegmentMeasurements
-from clickseg.models.find import load_model
+from clickseg.inference.model_sources import load_model
 from clickseg.models.package import ModelPackage
 from clickseg.results.documents import make_documents
 

@@ -15,6 +15,8 @@ from clickseg.core.options import option_value, parse_choice, parse_switch
 from clickseg.dicom.repairs import Repairs
 from clickseg.inference.runtime_settings import RuntimeSettings, read_runtime_settings
 from clickseg.models.find import ModelPath, model_paths
+from clickseg.models.importers.options import read_import_options
+from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import ModelPackage
 from clickseg.results.segmentation import SegmentationType
 
@@ -28,6 +30,7 @@ class RunSettings:
         output: The folder for the results, and for logits that do not fit into memory.
         models: The model packages and folders of packages to search, in order.
         model: The model package to use: its name, or the loaded package; None for the one that fits the series.
+        import_options: What the user states about a model of another tool.
         clicks: Paths of click files, or ``none``; empty to search the input folder. Or clicks in memory.
         clicks_frame: The coordinate system of click files that do not define it.
         series_uids: The Series Instance UIDs to segment; empty for all series.
@@ -44,6 +47,7 @@ class RunSettings:
     output: Path
     models: tuple[ModelPath, ...]
     model: str | ModelPackage | None
+    import_options: ImportOptions
     clicks: tuple[str, ...] | Clicks
     clicks_frame: CoordinateSystem
     series_uids: tuple[str, ...]
@@ -84,6 +88,7 @@ def read_settings(
         output=output_path,
         models=model_paths(models, environ),
         model=value("model"),
+        import_options=read_import_options(options, environ),
         clicks=tuple(path for path in (value("clicks") or "").split(os.pathsep) if path),
         clicks_frame=parse_choice(CoordinateSystem, value("clicks-frame") or "voxel", "clicks-frame"),
         series_uids=_split_list(value("series")),

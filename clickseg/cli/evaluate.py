@@ -48,6 +48,7 @@ def evaluation_settings(
     from clickseg.evaluation.run import EvaluationSettings
     from clickseg.inference.runtime_settings import read_runtime_settings
     from clickseg.models.find import model_paths
+    from clickseg.models.importers.options import read_import_options
 
     return EvaluationSettings(
         data=arguments.input,
@@ -62,5 +63,6 @@ def evaluation_settings(
         seed=arguments.seed,
         fold_numbers=tuple(arguments.fold),
         fold_count=arguments.folds,
+        import_options=read_import_options(options, environ),
         truth_names=tuple(tuple(names.split(",")) for names in arguments.truth),
     )

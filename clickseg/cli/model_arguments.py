@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from clickseg.cli.argument_types import parse_path
-from clickseg.cli.run_options import add_run_options
+from clickseg.cli.run_options import SOURCE_OPTIONS, add_options, add_run_options
 
-_EVALUATION_OPTIONS = ("engine", "device", "precision", "postprocessing", "cache", "memory-limit")
+_EVALUATION_OPTIONS = ("engine", "device", "precision", "postprocessing", "cache", "memory-limit", *SOURCE_OPTIONS)
 """Options of a run that ``evaluate`` has too."""
 
 _PROTOCOLS = ("cvpr2025", "sw-fastedit", "autopet4")
@@ -38,10 +38,21 @@ def add_models_export(parser: argparse.ArgumentParser) -> None:
     add("--cache", metavar="CACHE", help="folder for networks compiled by tensorrt (default: ~/.cache/clickseg)")
 
 
+def add_models_import(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of ``clickseg models import``."""
+    source_help = "model of another tool: MONAI Bundle, Auto3DSeg zip, checkpoint or TorchScript file"
+    parser.add_argument("source", type=parse_path, metavar="SOURCE", help=source_help)
+    output_help = "folder of the model package; new or empty"
+    parser.add_argument(
+        "-o", "--output", dest="package", type=parse_path, required=True, metavar="DIR", help=output_help
+    )
+    add_options(parser, SOURCE_OPTIONS)
+
+
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``clickseg evaluate``."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="folder of a model package, or its name")
+    add("model", metavar="MODEL", help="path of a model, or the name of a model package")
     add("input", type=parse_path, metavar="DATA", help=_DATA_HELP)
     add("-o", "--output", type=parse_path, required=True, metavar="REPORT", help="folder for the report")
     add(

@@ -1,4 +1,4 @@
-"""``clickseg models list``: a line for each model package that is found."""
+"""``clickseg models list``: a line for each model that is found."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import argparse
 import os
 
 from clickseg.cli.terminal import print_lines, report_errors
-from clickseg.models.find import list_packages, model_paths
+from clickseg.inference.model_sources import named_sources
+from clickseg.models.find import has_packages, list_packages, model_paths
+from clickseg.models.importers.registry import find_reader
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command, and returns the exit code: 1 if a model package cannot be read."""
-    packages, errors = list_packages(model_paths(arguments.models, os.environ))
+    paths = model_paths(arguments.models, os.environ)
+    sources = named_sources(paths)
+    for name, path in sources.items():
+        reader = find_reader(path)
+        print_lines([f"{name}: {reader.format if reader else ''}, translated when it is used ({path})"])
+    if sources and not has_packages(paths[0].path):
+        return 0
+    packages, errors = list_packages(paths)
     for package in packages:
         labels = ", ".join(" or ".join((label.name, *label.aliases)) for label in package.spec.classes)
         default = ", default" if package.spec.default else ""

@@ -20,7 +20,11 @@ from urllib.parse import urlsplit, urlunsplit
 from clickseg.cli.container_program import ContainerProgram, find_program
 from clickseg.cli.terminal import print_lines
 from clickseg.core.errors import ContainerError, InputError, OutputError, UsageError
-from clickseg.models.find import ModelPath, find_packages, model_paths
+from clickseg.inference.model_sources import find_models
+from clickseg.inference.runtime_settings import default_runtime_settings
+from clickseg.models.find import ModelPath, model_paths
+from clickseg.models.importers.source_model import ImportOptions
+from clickseg.models.package import ModelPackage
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "_build"
@@ -169,7 +173,9 @@ def find_image_content(
             hint="docs/container.md describes how to download them",
         )
     places = (
-        model_paths(None, environ) if models is None else tuple(ModelPath(path, is_required=True) for path in models)
+        model_paths(None, environ)
+        if models is None
+        else tuple(ModelPath(path, is_required=True, is_named=True) for path in models)
     )
     packages = _find_default_model_paths(places) if models is None else find_model_paths(places)
     default_docs = build_files_folder() / "docs"
@@ -178,7 +184,8 @@ def find_image_content(
 
 def _find_default_model_paths(places: Iterable[ModelPath]) -> tuple[Path, ...]:
     """Returns the paths of the model packages that a run would use: those of the first place that contains any."""
-    return find_model_paths([ModelPath(package.path, is_required=True) for package in find_packages(tuple(places))])
+    packages = _find_models(tuple(places))
+    return find_model_paths([ModelPath(package.path, is_required=True) for package in packages])
 
 
 def resolve_app(app: Path) -> Path:
@@ -199,12 +206,17 @@ def find_model_paths(paths: Sequence[ModelPath]) -> tuple[Path, ...]:
         ModelError: A path contains no model package, or a package is invalid.
         UsageError: Two packages have the same name.
     """
-    packages = [package.path.resolve() for path in paths for package in find_packages((path,))]
+    packages = [package.path.resolve() for path in paths for package in _find_models((path,))]
     names = [path.name for path in packages]
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
         raise UsageError(f"model packages: expected different names, got two packages named {duplicates[0]}")
     return tuple(packages)
+
+
+def _find_models(paths: tuple[ModelPath, ...]) -> tuple[ModelPackage, ...]:
+    """Returns model packages; a model of another tool is translated, so that the image needs no torch."""
+    return find_models(paths, None, ImportOptions(), default_runtime_settings(os.environ).cache)
 
 
 def build_files_folder() -> Path:

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from clickseg.cli.container_arguments import add_exec, add_package, add_run
-from clickseg.cli.model_arguments import add_evaluate, add_models_export, add_train
+from clickseg.cli.model_arguments import add_evaluate, add_models_export, add_models_import, add_train
 from clickseg.cli.renamed import add_renamed_options, reject_renamed_command
 from clickseg.cli.run_options import VARIABLES_HELP, add_models_option
 from clickseg.cli.segmentation_arguments import add_clicks, add_demo, add_inspect, add_refine, add_segment
@@ -52,7 +52,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     _add_command(add, "segment", "segment", add_segment, "segment the DICOM series in a folder")
     _add_command(add, "refine", "refine", add_refine, "add, remove, undo or redo a click in a session")
     _add_command(add, "clicks", "clicks", add_clicks, "show, check or convert a click file")
-    _add_command(add, "models", "models_list", _add_models_commands, "list model packages, or convert their weights")
+    _add_command(add, "models", "models_list", _add_models_commands, "list, translate or convert models")
     _add_command(add, "demo", "demo", add_demo, "create a phantom PET/CT study with clicks, and segment it")
     _add_command(add, "evaluate", "evaluate", add_evaluate, "evaluate a model on labelled cases with simulated clicks")
     _add_command(add, "train", "train", add_train, "train a model on labelled cases with simulated clicks")
@@ -91,6 +91,7 @@ def _add_models_commands(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"Without COMMAND, list is run. {VARIABLES_HELP}"
     add = parser.add_subparsers(title="commands", metavar="COMMAND").add_parser
     _add_command(add, "list", "models_list", add_models_option, "list model packages: version, modalities and labels")
+    _add_command(add, "import", "models_import", add_models_import, "translate a model of another tool into a package")
     _add_command(add, "export", "models_export", add_models_export, "convert torch weights to OpenVINO or TensorRT")
 
 

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from clickseg.core.options import environment_variable
+from clickseg.models.importers.options import CHANGE_SEPARATOR
+
+SOURCE_OPTIONS = ("stored-axes", "unit", "preset", "set")
+"""The options about models of other tools."""
 
 REPAIRS = "drop-localizers, frame-of-reference, gantry-tilt, incomplete, resample or volume=N"
 
@@ -36,6 +40,12 @@ OPTIONS = {
     "cache": "folder for compiled networks (default: ~/.cache/clickseg)",
     "memory-limit": "maximum memory of the run, such as 8G or 512M "
     "(default: free memory of the machine, or the limit of the container)",
+    "stored-axes": "for models of other tools: axes of the training images, such as LPS or RAS, if the model does not "
+    "turn images to fixed axes (default: those of DICOM)",
+    "unit": "for models of other tools: unit of the first input: HU, SUVbw or none (default: HU for CT, none for MR)",
+    "preset": "for files that contain only weights: description of the model (docs/own-model.md lists them)",
+    "set": "for models of other tools: change a value of the description or of the source, such as "
+    "window.overlap=0.25; can be repeated",
     "statistics": "add mean, standard deviation, minimum and maximum of each segment to report.json (default: off)",
 }
 """The options of a run by name, with their help. The command line takes precedence over the environment."""
@@ -43,7 +53,7 @@ OPTIONS = {
 _FLAGS = {"nifti": "on", "statistics": "on"}
 """Options that are flags on the command line, and the value that a flag stands for."""
 
-_REPEATABLE = {"clicks": os.pathsep, "repair": ",", "series": ","}
+_REPEATABLE = {"clicks": os.pathsep, "repair": ",", "series": ",", "set": CHANGE_SEPARATOR}
 """Options that can be repeated, and the separator of their values in a single value."""
 
 _METAVARS = {
@@ -54,6 +64,8 @@ _METAVARS = {
     "postprocessing": "on|off",
     "segmentation-type": "TYPE",
     "series": "UID",
+    "set": "KEY=VALUE",
+    "stored-axes": "AXES",
 }
 """The placeholders of option values in the help, if not the option's name in capitals."""
 
@@ -76,7 +88,7 @@ def add_models_option(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=argparse.SUPPRESS,
         metavar="MODELS",
-        help="model package, or folder of model packages "
+        help="model package, folder of model packages, or model of another tool "
         "(default: ./models, else the default models of ClickSeg) [CLICKSEG_MODELS]",
     )
 
@@ -84,6 +96,12 @@ def add_models_option(parser: argparse.ArgumentParser) -> None:
 def add_run_options(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     """Adds ``-m`` and options of a run."""
     add_models_option(parser)
+    add_options(parser, names)
+
+
+def add_options(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """Adds options of a run, each with its environment variable."""
+    parser.epilog = VARIABLES_HELP
     for name in names:
         metavar = _METAVARS.get(name, name.upper())
         if name in _FLAGS:

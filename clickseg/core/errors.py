@@ -73,6 +73,10 @@ class EngineError(ClickSegError, RuntimeError):
     """An inference runtime is not installed, or failed."""
 
 
+class ConversionError(EngineError):
+    """A network cannot be converted for an inference runtime; it may still run in torch."""
+
+
 class DeviceMemoryError(EngineError, MemoryError):
     """A device ran out of memory. An engine with a smaller batch (``Engine.with_half_batch``) may fit."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -23,9 +23,11 @@ from clickseg.evaluation.report import SUMMARY_FILE, write_report
 from clickseg.evaluation.summary import Summary
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.kernels import KernelChoice
+from clickseg.inference.model_sources import find_models, is_model
 from clickseg.inference.runtime_settings import RuntimeSettings
-from clickseg.models.find import ModelPath, find_packages
-from clickseg.models.package import ModelPackage, is_package, load_package
+from clickseg.models.find import ModelPath
+from clickseg.models.importers.source_model import ImportOptions
+from clickseg.models.package import ModelPackage
 from clickseg.session.options import SessionOptions
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class EvaluationSettings:
         data: The labelled dataset: a folder, or a datalist.
         output: The folder for the report.
         models: The locations that are searched for model packages, in order.
-        model: The name of the model package, or its path.
+        model: The name of the model package, or the path of a model.
         protocol: The name of the protocol.
         runtime: The settings of the network's runtime.
         clock: The time that is written into the report.
@@ -49,6 +51,7 @@ class EvaluationSettings:
         fold_numbers: The folds of a cross-validation whose cases are evaluated, from 0; empty for all cases.
         fold_count: The number of folds, if the dataset does not define them.
         truth_names: The names of each class in SEG and RTSTRUCT; empty for the names in the model.
+        import_options: What the user states about a model of another tool.
     """
 
     data: Path
@@ -64,6 +67,7 @@ class EvaluationSettings:
     fold_numbers: tuple[int, ...] = ()
     fold_count: int = 5
     truth_names: ClassNames = ()
+    import_options: ImportOptions = field(default_factory=ImportOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +132,11 @@ def _publish_report(
 
 
 def _load_model(settings: EvaluationSettings) -> ModelPackage:
-    """Returns the model package at the path ``settings.model``, or else the package with this name."""
-    if is_package(Path(settings.model)):
-        return load_package(Path(settings.model))
-    return find_packages(settings.models, settings.model)[0]
+    """Returns the model at the path ``settings.model``, or else the package with this name."""
+    path, options, cache = Path(settings.model), settings.import_options, settings.runtime.cache
+    if is_model(path):
+        return find_models((ModelPath(path, is_required=True, is_named=True),), None, options, cache)[0]
+    return find_models(settings.models, settings.model, options, cache)[0]
 
 
 def _class_names(truth_names: ClassNames, package: ModelPackage) -> ClassNames:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from clickseg.core.arguments import to_path
 from clickseg.core.errors import ModelError
+from clickseg.models.importers.registry import FORMATS_TEXT
 from clickseg.models.package import METADATA, ModelPackage, is_package, load_package, package_name
 
 _PYTHON_PACKAGE = Path(__file__).resolve().parents[1]
@@ -22,10 +21,12 @@ class ModelPath:
     Attributes:
         path: A package, or a folder of packages.
         is_required: Whether it is an error if the location contains no package.
+        is_named: Whether the user or the container named the location: models of other tools are translated only there.
     """
 
     path: Path
     is_required: bool
+    is_named: bool = False
 
 
 def model_paths(explicit: Path | None, environ: Mapping[str, str]) -> tuple[ModelPath, ...]:
@@ -36,15 +37,15 @@ def model_paths(explicit: Path | None, environ: Mapping[str, str]) -> tuple[Mode
         environ: ``CLICKSEG_MODELS`` and ``HOLOSCAN_MODEL_PATH``.
     """
     if explicit is not None:
-        return (ModelPath(explicit, is_required=True),)
+        return (ModelPath(explicit, is_required=True, is_named=True),)
     if environ.get("CLICKSEG_MODELS"):
-        return (ModelPath(Path(environ["CLICKSEG_MODELS"]), is_required=True),)
+        return (ModelPath(Path(environ["CLICKSEG_MODELS"]), is_required=True, is_named=True),)
     holoscan = environ.get("HOLOSCAN_MODEL_PATH")
     locations = [
         ModelPath(path, is_required=False) for path in (Path("models"), default_models_folder(_PYTHON_PACKAGE))
     ]
     if holoscan:  # a container sets this variable to a folder that may be empty, but that must exist
-        locations.insert(0, ModelPath(Path(holoscan), is_required=not Path(holoscan).exists()))
+        locations.insert(0, ModelPath(Path(holoscan), is_required=not Path(holoscan).exists(), is_named=True))
     return tuple(locations)
 
 
@@ -75,35 +76,18 @@ def find_packages(paths: Sequence[ModelPath], name: str | None = None) -> tuple[
             return _load_packages(package_paths, name)
         if location.is_required:
             raise ModelError(
-                f"no model package at {location.path}: expected configs/metadata.json with a clickseg section, a "
-                "folder of model packages, or a TorchScript file (.ts)"
+                f"no model at {location.path}: expected a model package, a folder of model packages, {FORMATS_TEXT}",
+                hint="docs/own-model.md describes the formats; a model package has a clickseg section in "
+                "configs/metadata.json",
             )
     raise ModelError(
         f"no model package in any of: {', '.join(str(location.path) for location in paths)}", hint="name one with -m"
     )
 
 
-def load_model(name_or_path: str | os.PathLike[str]) -> ModelPackage:
-    """Loads the metadata of a model; its network is loaded when it is run.
-
-    Args:
-        name_or_path: The path of a model package or of a TorchScript file; or the name of a package in ``./models`` or
-            of a package that is shipped with ClickSeg. A string is a path if it contains a slash or if a package is at
-            that path.
-
-    Raises:
-        ModelError: No such model exists, the path contains several, or its metadata are invalid.
-        UsageError: The argument is neither a name nor a path.
-    """
-    path = to_path(name_or_path, "model")
-    is_name = isinstance(name_or_path, str) and path.name == name_or_path and not is_package(path)
-    if is_name:
-        return find_packages(model_paths(None, {}), str(name_or_path))[0]
-    packages = find_packages([ModelPath(path, is_required=True)])
-    if len(packages) > 1:
-        names = ", ".join(package.name for package in packages)
-        raise ModelError(f"{path}: expected one model package, got {len(packages)}: {names}")
-    return packages[0]
+def has_packages(path: Path) -> bool:
+    """Whether a path is a model package, or a folder that contains one."""
+    return bool(_package_paths(path, None))
 
 
 def list_packages(paths: Sequence[ModelPath]) -> tuple[tuple[ModelPackage, ...], tuple[ModelError, ...]]:

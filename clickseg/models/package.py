@@ -22,6 +22,9 @@ INFERENCE_CONFIG = Path("configs", "inference.json")
 
 _SECTION = "clickseg"
 
+IMPORT_SECTION = "clickseg_import"
+"""The section of the metadata of a translated model: its format, and what was done with each key of its source."""
+
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
@@ -40,12 +43,16 @@ class ModelPackage:
         path: The folder, or the TorchScript file.
         version: The version in its metadata.
         spec: The ``clickseg`` section of its metadata.
+        assumptions: What was assumed when a model of another tool was translated, because its source does not state it.
+        may_run_script: Whether its TorchScript program is run without ``--engine torch``: the user named its file.
     """
 
     name: str
     path: Path
     version: str
     spec: ModelSpec
+    assumptions: tuple[str, ...] = ()
+    may_run_script: bool = False
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -94,16 +101,14 @@ class ModelPackage:
 
 
 def is_package(path: Path) -> bool:
-    """Whether a path is a bundle folder with a ``clickseg`` section in its metadata, or a TorchScript file."""
-    if path.is_dir():
-        if not (path / METADATA).is_file():
-            return False
-        try:
-            metadata = _read_metadata(path)
-        except ModelError:
-            return True  # a damaged package: the error is reported when it is loaded
-        return isinstance(metadata, dict) and _SECTION in metadata
-    return path.suffix == ".ts" and path.is_file()
+    """Whether a path is a bundle folder or a TorchScript file with a ``clickseg`` section in its metadata."""
+    if not (path / METADATA).is_file() and not (path.suffix == ".ts" and path.is_file()):
+        return False
+    try:
+        metadata = _read_metadata(path) if path.is_dir() else _read_embedded_metadata(path)
+    except ModelError:
+        return path.is_dir()  # a damaged package: the error is reported when it is loaded
+    return isinstance(metadata, dict) and _SECTION in metadata
 
 
 def package_name(path: Path) -> str:
@@ -122,7 +127,17 @@ def load_package(path: Path) -> ModelPackage:
     if not isinstance(metadata, dict) or _SECTION not in metadata:
         raise ModelError(f"model {name}: its metadata contain no {_SECTION} section")
     spec = validate_record(ModelSpec, metadata[_SECTION], f"model {name}: metadata.json: {_SECTION}", ModelError)
-    return ModelPackage(name, path, str(metadata.get("version", "0")), spec)
+    return ModelPackage(
+        name, path, str(metadata.get("version", "0")), spec, _read_assumptions(metadata), may_run_script=path.is_file()
+    )
+
+
+def _read_assumptions(metadata: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the assumptions of a translated model; it has none if its metadata were edited beyond recognition."""
+    section = metadata.get(IMPORT_SECTION)
+    notes = section.get("notes") if isinstance(section, dict) else None
+    entries = [note for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
+    return tuple(f"{note.get('key')}: {note.get('text')}" for note in entries if note.get("outcome") == "assumed")
 
 
 def _read_metadata(path: Path) -> Any:

@@ -16,6 +16,7 @@ from clickseg.core.options import environment_variable
 from clickseg.dicom.repairs import Repairs
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
+from clickseg.models.importers.source_model import ImportOptions
 from clickseg.results.segmentation import SegmentationType
 
 
@@ -47,6 +48,10 @@ def test_every_option_is_read_from_the_environment() -> None:
         "CLICKSEG_STATISTICS": "true",
         "CLICKSEG_CACHE": "/cache",
         "CLICKSEG_MEMORY_LIMIT": "8 GiB",
+        "CLICKSEG_STORED_AXES": "lps",
+        "CLICKSEG_UNIT": "suvbw",
+        "CLICKSEG_PRESET": "sw_fastedit",
+        "CLICKSEG_SET": "window.roi=[64, 64, 32]\ngrid.orientation=LPS",
     }
 
     settings = read({}, environ)
@@ -56,6 +61,8 @@ def test_every_option_is_read_from_the_environment() -> None:
     assert settings.repairs == Repairs(resample=True, volume=2)
     assert settings.segmentation_type is SegmentationType.LABELMAP
     assert (settings.postprocessing, settings.nifti, settings.statistics) == (False, True, True)
+    changes = {"window.roi": [64, 64, 32], "grid.orientation": "LPS"}
+    assert settings.import_options == ImportOptions("LPS", "SUVbw", "sw_fastedit", changes)
     memory = Memory(8 << 30, Path("out"))
     assert settings.runtime == RuntimeSettings(Runtime.TORCH, "cuda:1", Precision.BF16, Path("/cache"), memory)
 
@@ -83,6 +90,10 @@ def test_an_empty_variable_is_ignored() -> None:
         ({"segmentation-type": "FRACTIONAL"}, "segmentation-type: expected one of BINARY, LABELMAP"),
         ({"postprocessing": "maybe"}, "postprocessing: expected on or off, got 'maybe'"),
         ({"repair": "magic"}, "unknown repair 'magic'"),
+        ({"stored-axes": "LPX"}, "stored-axes: expected one letter of each of RL, AP and SI, such as LPS, got 'LPX'"),
+        ({"stored-axes": "LRS"}, "stored-axes: expected one letter of each"),
+        ({"unit": "Bq/ml"}, "unit: expected HU, SUVbw or none, got 'Bq/ml'"),
+        ({"set": "window.overlap"}, "set: expected KEY=VALUE, such as window.overlap=0.25, got 'window.overlap'"),
     ],
 )
 def test_an_invalid_value_is_a_usage_error(options: dict[str, str], message: str) -> None:

@@ -128,7 +128,7 @@ def test_the_command_line_takes_precedence_over_the_environment_and_that_over_th
     assert package_names(tmp_path / "option", environ) == "option"
     assert package_names(None, environ) == "clickseg"
     assert package_names(None, {"HOLOSCAN_MODEL_PATH": environ["HOLOSCAN_MODEL_PATH"]}) == "holoscan"
-    with pytest.raises(ModelError, match="no model package at"):
+    with pytest.raises(ModelError, match="no model at"):
         package_names(None, {"HOLOSCAN_MODEL_PATH": str(tmp_path / "missing")})
     (tmp_path / "empty").mkdir()
     assert package_names(None, {"HOLOSCAN_MODEL_PATH": str(tmp_path / "empty")}) == "cwd"
@@ -149,7 +149,7 @@ def test_the_default_models_are_in_the_wheel_or_in_the_checkout(tmp_path: Path) 
 
 @pytest.mark.parametrize("environ", [{}, {"CLICKSEG_MODELS": "missing"}])
 def test_a_path_that_the_user_names_must_contain_a_package(tmp_path: Path, environ: dict[str, str]) -> None:
-    with pytest.raises(ModelError, match="no model package at"):
+    with pytest.raises(ModelError, match="no model at"):
         find_packages(model_paths(None if environ else tmp_path, environ))
 
 

@@ -61,8 +61,8 @@ def _make_torch(package: ModelPackage, settings: RuntimeSettings) -> Engine:
 
 
 def _resolve_auto(package: ModelPackage, device: str) -> Runtime:
-    """Returns the runtime for a device; ignores TorchScript in a package folder, which needs ``--engine torch``."""
-    has_torch_weights = package.has_weights("model.pt") or (package.path.is_file() and package.has_weights(TORCHSCRIPT))
+    """Returns the runtime for a device; TorchScript in a folder needs ``--engine torch``, unless the user named it."""
+    has_torch_weights = package.has_weights("model.pt") or (package.may_run_script and package.has_weights(TORCHSCRIPT))
     wants_cuda = device.startswith("cuda") or (device == "auto" and has_cuda_device())
     if wants_cuda and has_torch_weights and (_has_torch() or device != "auto"):
         return Runtime.TORCH

@@ -10,21 +10,43 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import openvino as ov
+from openvino import frontend
+from openvino.tools.ovc import error as converter_error
 
-from clickseg.core.errors import ModelError, OutputError
+from clickseg.core.errors import ConversionError, ModelError, OutputError
 from clickseg.core.files import remove_stale_temporaries, temporary_path
+from clickseg.core.text import first_line
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.openvino_engine import GRAPH
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
+from clickseg.models.spec import ModelSpec
 from clickseg.models.weights_files import write_weight_digests
+
+if TYPE_CHECKING:
+    import torch
+
+_CONVERTER_ERRORS = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    converter_error.Error,
+    frontend.GeneralFailure,
+    frontend.InitializationFailure,
+    frontend.NotImplementedFailure,
+    frontend.OpConversionFailure,
+    frontend.OpValidationFailure,
+)
+"""What OpenVINO's converter raises for a network that it does not support."""
 
 
 def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     """Converts ``model.pt`` of a package to ``model.xml`` and ``model.bin``, and writes their SHA-256 to its metadata.
+
+    A package without ``model.pt`` has a TorchScript program, ``model.ts``, which is converted instead.
 
     Constants are f32. If all weights can be represented in f16, constants are stored as f16, in half the space. This is
     exact, except for constants that OpenVINO fuses: a convolution and the batch normalization after it.
@@ -33,21 +55,37 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
         The written files.
 
     Raises:
+        ConversionError: OpenVINO does not support the network.
         ModelError: The package is not a folder, or its weights do not fit its network.
         OutputError: The package cannot be written to.
     """
     import torch
 
-    from clickseg.inference.engines.torch_engine import load_network
+    from clickseg.inference.engines.torch_engine import load_module
 
     if not package.path.is_dir():
         raise ModelError(f"model {package.name}: expected a bundle folder, got the file {package.path.name}")
-    example = np.zeros((1, package.spec.input_channels, *package.spec.window.roi), dtype=np.float32)
-    network = load_network(package).eval()
-    converted = ov.convert_model(network, example_input=torch.from_numpy(example), input=list(example.shape))
+    network = load_module(package).eval()
+    converted = _convert(network, package.name, package.spec)
     weights = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
     is_f16 = all(torch.equal(tensor, tensor.half().float()) for tensor in weights)
     return save_openvino(converted, package, GRAPH, compress_to_f16=is_f16)
+
+
+def _convert(network: torch.nn.Module, name: str, spec: ModelSpec) -> ov.Model:
+    """Returns a network in the format of OpenVINO, with its first output only."""
+    import torch
+
+    if isinstance(network, torch.jit.ScriptModule):
+        network = torch.jit.freeze(network)  # OpenVINO converts no program with attributes
+    example = torch.zeros(1, spec.input_channels, *spec.window.roi)
+    try:
+        converted = ov.convert_model(network, example_input=example, input=list(example.shape))
+    except _CONVERTER_ERRORS as error:
+        raise ConversionError(
+            f"model {name}: OpenVINO cannot convert the network: {first_line(error)}", hint="use --engine torch"
+        ) from error
+    return ov.Model(converted.outputs[:1], converted.get_parameters(), converted.get_friendly_name())
 
 
 def export_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Path:

@@ -48,7 +48,7 @@ class TorchEngine:
         self.weights: tuple[WeightsFile, ...] = (
             package.verify_weights(STATE_DICT if package.has_weights(STATE_DICT) else TORCHSCRIPT),
         )
-        network = load_network(package) if package.has_weights(STATE_DICT) else _load_script(package)
+        network = load_module(package)
         self._network = network.eval().to(self.device)
         self._layout = memory_layout(network, self.device, self._precision)
         set_memory_layout(network, self._layout)
@@ -168,6 +168,11 @@ def set_memory_layout(network: torch.nn.Module, layout: torch.memory_format) -> 
     for parameter in network.parameters():
         if parameter.dim() == 5:
             parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+def load_module(package: ModelPackage) -> torch.nn.Module:
+    """Returns the network of a package: from its state dict, or else its TorchScript program."""
+    return load_network(package) if package.has_weights(STATE_DICT) else _load_script(package)
 
 
 def load_network(package: ModelPackage) -> torch.nn.Module:

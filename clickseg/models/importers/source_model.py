@@ -68,6 +68,8 @@ class SourceModel:
         load_state: Returns the weights by name, for ``network_def``; None if the TorchScript program is run.
         script: The TorchScript program; None if ``network_def`` is built.
         notes: What was done with each key.
+        metadata: What the source states about itself, by the names of a MONAI Bundle's ``metadata.json``: ``authors``,
+            ``copyright``, ``data_source``, ``intended_use``, ``references`` and others.
         licence: The text of the model's licence; empty if the source has none.
     """
 
@@ -78,6 +80,7 @@ class SourceModel:
     load_state: Callable[[], Mapping[str, torch.Tensor]] | None
     script: Path | None = None
     notes: tuple[ImportNote, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
 
 
@@ -86,6 +89,9 @@ class Reader(Protocol):
 
     format: str
     """The name of the format, for messages and the import report."""
+
+    is_program: bool
+    """Whether models in this format are programs, which run only if the user names the file."""
 
     def recognizes(self, path: Path) -> bool:
         """Whether a path is a model in this format; reads only names, and the start of small files."""

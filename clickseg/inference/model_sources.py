@@ -1,0 +1,137 @@
+"""Finds the models that a run names: model packages, and models of other tools, which are translated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clickseg.core.arguments import to_path
+from clickseg.core.errors import ModelError, UsageError
+from clickseg.inference.runtime_settings import default_runtime_settings
+from clickseg.inference.translation_cache import translate
+from clickseg.models.find import ModelPath, find_packages, has_packages, model_paths
+from clickseg.models.importers.registry import find_reader
+from clickseg.models.importers.source_model import ImportOptions
+from clickseg.models.package import ModelPackage, is_package, package_name
+
+
+def find_models(
+    paths: Sequence[ModelPath], name: str | None, options: ImportOptions, cache: Path | None
+) -> tuple[ModelPackage, ...]:
+    """Returns the models of the first location that contains one, sorted by name.
+
+    A model of another tool is translated if the user names its path, or a folder that contains no model package and
+    only this model; with ``name`` it can be one of several.
+
+    Args:
+        paths: The locations to search, in order.
+        name: If set, only the model of this name is read.
+        options: What the user states about a model of another tool.
+        cache: The folder for translated models.
+
+    Raises:
+        ModelError: No location contains a model, or the model cannot be translated.
+        LibraryError: A library for the translation is not installed.
+        UsageError: The options are for models of other tools, but the model is a package.
+    """
+    for location in paths:
+        source = _find_source(location, name)
+        if source is not None:
+            return (translate(source, options, cache),)
+        if has_packages(location.path):
+            break
+    packages = find_packages(paths, name)
+    if options != ImportOptions():
+        raise UsageError(
+            "--stored-axes, --unit, --preset and --set are only for models of other tools, but "
+            f"{packages[0].name} is a model package",
+            hint=f"edit {packages[0].path / 'configs' / 'metadata.json'} instead",
+        )
+    return packages
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str],
+    *,
+    stored_axes: str = "",
+    unit: str | None = None,
+    preset: str = "",
+    changes: Mapping[str, Any] | None = None,
+) -> ModelPackage:
+    """Loads the metadata of a model; its network is loaded when it is run.
+
+    Args:
+        name_or_path: The path of a model package, or of a model of another tool, which is translated; or the name of a
+            package in ``./models`` or of a package that is shipped with ClickSeg. A string is a path if it contains a
+            slash or if a model is at that path.
+        stored_axes: For models of other tools: how the training images were stored, such as ``LPS``.
+        unit: For models of other tools: the unit of the first input: ``HU``, ``SUVbw`` or empty.
+        preset: For files that contain only weights: the name of the preset.
+        changes: For models of other tools: values by key, as for ``--set``.
+
+    Raises:
+        ModelError: No such model exists, the path contains several, or its metadata are invalid.
+        UsageError: The argument is neither a name nor a path.
+    """
+    path = to_path(name_or_path, "model")
+    options = ImportOptions(stored_axes, unit, preset, dict(changes or {}))
+    is_name = isinstance(name_or_path, str) and path.name == name_or_path and not is_model(path)
+    paths = model_paths(None, {}) if is_name else (ModelPath(path, is_required=True, is_named=True),)
+    packages = find_models(
+        paths, str(name_or_path) if is_name else None, options, default_runtime_settings(os.environ).cache
+    )
+    if len(packages) > 1:
+        names = ", ".join(package.name for package in packages)
+        raise ModelError(f"{path}: expected one model package, got {len(packages)}: {names}")
+    return packages[0]
+
+
+def is_model(path: Path) -> bool:
+    """Whether a path is a model package, or a model of another tool."""
+    return is_package(path) or find_reader(path) is not None
+
+
+def named_sources(paths: Sequence[ModelPath]) -> dict[str, Path]:
+    """Returns the models of other tools by name that a run would find: the model at the first path, or those in it."""
+    location = paths[0]
+    if not location.is_named or is_package(location.path):
+        return {}
+    is_source = find_reader(location.path) is not None
+    return {package_name(location.path): location.path} if is_source else find_sources(location.path)
+
+
+def find_sources(folder: Path) -> dict[str, Path]:
+    """Returns the models of other tools in a folder by name, without programs, which only the user may name."""
+    children = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {package_name(child): child for child in children if not is_package(child) and _is_data(child)}
+
+
+def _is_data(path: Path) -> bool:
+    """Whether a path is a model of another tool that is no program."""
+    reader = find_reader(path)
+    return reader is not None and not reader.is_program
+
+
+def _find_source(location: ModelPath, name: str | None) -> Path | None:
+    """Returns the model of another tool that a location stands for, if any.
+
+    Raises:
+        ModelError: The location contains several, and no name is given.
+    """
+    path = location.path
+    if not location.is_named or is_package(path):
+        return None
+    if find_reader(path) is not None:
+        return path
+    sources = find_sources(path)
+    if name is not None and name in sources:
+        return sources[name]
+    if not sources or has_packages(path):
+        return None
+    if len(sources) > 1 and name is None:
+        raise ModelError(
+            f"{path}: expected one model, got {len(sources)}: {', '.join(sources)}", hint="select one with --model"
+        )
+    return next(iter(sources.values())) if name is None else None

@@ -1,0 +1,70 @@
+"""Reads what the user states about a model of another tool: ``--stored-axes``, ``--unit``, ``--preset``, ``--set``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from clickseg.core.errors import UsageError
+from clickseg.core.options import option_value
+from clickseg.models.importers.source_model import ImportOptions
+
+CHANGE_SEPARATOR = "\n"
+"""Separates several changes in one value, because JSON contains commas."""
+
+_UNITS = {"HU": "HU", "SUVBW": "SUVbw", "NONE": ""}
+_AXES = re.compile(r"(?=.*[RL])(?=.*[AP])(?=.*[SI])[RLAPSI]{3}")
+
+
+def read_import_options(options: Mapping[str, str | None], environ: Mapping[str, str]) -> ImportOptions:
+    """Returns what the user states.
+
+    Args:
+        options: Values by option name; they take precedence over the environment.
+        environ: Environment variables.
+
+    Raises:
+        UsageError: An option has an invalid value.
+    """
+
+    def value(name: str) -> str:
+        return option_value(name, options, environ) or ""
+
+    return ImportOptions(
+        stored_axes=_parse_axes(value("stored-axes")),
+        unit=_parse_unit(value("unit")),
+        preset=value("preset"),
+        changes=dict(_parse_change(line) for line in value("set").split(CHANGE_SEPARATOR) if line.strip()),
+    )
+
+
+def _parse_axes(value: str) -> str:
+    axes = value.upper()
+    if axes and not _AXES.fullmatch(axes):
+        raise UsageError(f"stored-axes: expected one letter of each of RL, AP and SI, such as LPS, got {value!r}")
+    return axes
+
+
+def _parse_unit(value: str) -> str | None:
+    if not value:
+        return None
+    if value.upper() not in _UNITS:
+        raise UsageError(f"unit: expected HU, SUVbw or none, got {value!r}")
+    return _UNITS[value.upper()]
+
+
+def _parse_change(text: str) -> tuple[str, Any]:
+    """Returns key and value of ``KEY=VALUE``; a value that is not JSON is a text."""
+    key, separator, value = text.strip().partition("=")
+    if not separator or not key.strip():
+        raise UsageError(f"set: expected KEY=VALUE, such as window.overlap=0.25, got {text!r}")
+    try:
+        return key.strip(), json.loads(value, parse_constant=_reject_constant)
+    except (ValueError, RecursionError):
+        return key.strip(), value.strip()
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(name)

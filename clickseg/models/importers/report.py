@@ -1,0 +1,55 @@
+"""What was done with each key of a foreign model, for its package: in the metadata, and as a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from clickseg.core.text import format_count
+from clickseg.models.importers.registry import ImportedModel
+from clickseg.models.importers.source_model import ImportNote, Outcome
+
+_HEADINGS = {
+    Outcome.ASSUMED: "Assumed, because the source does not state it",
+    Outcome.TRANSLATED: "Translated",
+    Outcome.IGNORED: "Ignored",
+}
+
+
+def import_entry(model: ImportedModel, notes: Sequence[ImportNote]) -> dict[str, Any]:
+    """Returns the section ``clickseg_import`` of the metadata."""
+    entries = [{"key": note.key, "outcome": note.outcome.value, "text": note.text} for note in notes]
+    return {"format": model.format, "sha256": model.digest, "notes": entries}
+
+
+def import_report(model: ImportedModel, notes: Sequence[ImportNote]) -> str:
+    """Returns the page about the translation, in Markdown."""
+    lines = [
+        f"# {_escape(model.source.name)}",
+        "",
+        f"Translated by ClickSeg from the format {model.format}. The section `clickseg` of `configs/metadata.json` "
+        "describes the model, and can be edited.",
+    ]
+    for outcome, heading in _HEADINGS.items():
+        chosen = [note for note in notes if note.outcome is outcome]
+        if chosen:
+            rows = [f"| {_escape(note.key)} | {_escape(note.text)} |" for note in chosen]
+            lines += ["", f"## {heading}", "", "| key | |", "|---|---|", *rows]
+    licence = "in the file `LICENSE`" if model.source.licence else "not stated by the source: ask its authors"
+    return "\n".join([*lines, "", "## Licence", "", f"The licence of the model is {licence}.", ""])
+
+
+def summary_lines(model: ImportedModel, notes: Sequence[ImportNote]) -> list[str]:
+    """Returns the lines for the terminal: each assumption and each ignored key, and the licence."""
+    shown = [note for note in notes if note.outcome is not Outcome.TRANSLATED]
+    count = len(notes) - len(shown)
+    return [
+        f"{model.source.name} {model.source.version}: {model.format}, {format_count(count, 'key')} translated",
+        *(f"{note.outcome.value}: {note.key}: {note.text}" for note in shown),
+        *(["licence:", *model.source.licence.splitlines()] if model.source.licence else ["licence: not stated"]),
+    ]
+
+
+def _escape(text: str) -> str:
+    """Returns text on one line, without characters that Markdown interprets in a cell or as HTML."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
