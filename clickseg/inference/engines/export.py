@@ -38,12 +38,13 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     """
     import torch
 
+    from clickseg.inference.engines.main_output import MainOutput
     from clickseg.inference.engines.torch_engine import load_network
 
     if not package.path.is_dir():
         raise ModelError(f"model {package.name}: expected a bundle folder, got the file {package.path.name}")
     example = np.zeros((1, package.spec.input_channels, *package.spec.window.roi), dtype=np.float32)
-    network = load_network(package).eval()
+    network = MainOutput(load_network(package)).eval()
     converted = ov.convert_model(network, example_input=torch.from_numpy(example), input=list(example.shape))
     weights = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
     is_f16 = all(torch.equal(tensor, tensor.half().float()) for tensor in weights)
