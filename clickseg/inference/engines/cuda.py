@@ -17,6 +17,19 @@ from clickseg.core.arrays import Float32Array
 from clickseg.core.errors import DeviceMemoryError, EngineError
 from clickseg.core.text import first_line
 
+_NETWORK_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    BufferError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""Exceptions of networks for windows that they cannot compute, and for libraries that they import when they run."""
+
 
 def run_network(
     network: Callable[[torch.Tensor], torch.Tensor], batch: Float32Array, device: str, runtime: str
@@ -54,7 +67,7 @@ def _run_once(
         raise
     except out_of_memory_errors() as error:
         reason = first_line(error)
-    except (BufferError, RuntimeError) as error:
+    except _NETWORK_ERRORS as error:
         if not is_out_of_memory(error):
             raise EngineError(f"{runtime} failed {context}: {first_line(error)}") from error
         reason = first_line(error)

@@ -73,14 +73,17 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
 
 
 def _convert(network: torch.nn.Module, name: str, spec: ModelSpec) -> ov.Model:
-    """Returns a network in the format of OpenVINO, with its first output only."""
+    """Returns a network in the format of OpenVINO, with its main output only."""
     import torch
 
-    if isinstance(network, torch.jit.ScriptModule):
-        network = torch.jit.freeze(network)  # OpenVINO converts no program with attributes
+    from clickseg.inference.engines.main_output import MainOutput
+
+    is_script = isinstance(network, torch.jit.ScriptModule)
+    # OpenVINO converts only programs without attributes, and cannot trace such a program inside a module.
+    traceable = torch.jit.freeze(network) if is_script else MainOutput(network).eval()
     example = torch.zeros(1, spec.input_channels, *spec.window.roi)
     try:
-        converted = ov.convert_model(network, example_input=example, input=list(example.shape))
+        converted = ov.convert_model(traceable, example_input=example, input=list(example.shape))
     except _CONVERTER_ERRORS as error:
         raise ConversionError(
             f"model {name}: OpenVINO cannot convert the network: {first_line(error)}", hint="use --engine torch"

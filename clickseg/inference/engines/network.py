@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from clickseg.core.errors import ModelError
+from clickseg.core.errors import LibraryError, ModelError
+from clickseg.core.text import first_line
 from clickseg.core.validation import read_json
+from clickseg.inference.engines.allocation import check_allocation
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
+from clickseg.inference.engines.dints import build_dints
 from clickseg.models.package import INFERENCE_CONFIG, ModelPackage
 
-_BUILD_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_BUILD_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """Exceptions of network constructors for invalid arguments."""
 
 _NAMESPACE = "monai.networks.nets."
 _NETWORKS = (
+    "AHNet",
     "AttentionUnet",
     "BasicUNet",
     "BasicUNetPlusPlus",
+    "DAF3D",
+    "DiNTS",
     "DynUNet",
     "HighResNet",
+    "MedNeXt",
+    "MedNeXtS",
+    "MedNeXtB",
+    "MedNeXtM",
+    "MedNeXtL",
     "SegResNet",
     "SegResNetDS",
     "SegResNetVAE",
@@ -29,17 +50,27 @@ _NETWORKS = (
     "UNet",
     "VNet",
 )
-"""Segmentation networks whose constructors neither read files nor download; other constructors may."""
+"""The segmentation networks of MONAI 1.6 whose constructors neither read files nor download.
+
+Not listed: FlexibleUNet and HoVerNet download weights; Quicknat and HoVerNet are only for 2D images; VISTA3D and
+SegResNetDS2 need prompts, HyenaNDUNETR a library for GPUs; RegUNet, LocalNet, GlobalNet and VoxelMorph register images.
+"""
+
+_FORBIDDEN_ARGUMENTS = ("pretrained", "use_hyena")
+"""AHNet would download weights, and SwinUNETR would import a library for GPUs."""
 
 
 def build_network(package: ModelPackage) -> torch.nn.Module:
     """Returns the network that ``network_def`` defines, with random weights.
 
     Only listed classes of ``monai.networks.nets`` are built, and only from plain JSON values: expressions (``$``),
-    references (``@``, ``%``), ``_requires_`` and nested ``_target_`` are rejected.
+    references (``@``, ``%``), ``_requires_`` and nested ``_target_`` are rejected. Only DiNTS has a nested one:
+    ``TopologyInstance``. ``_target_`` is the full name of the class, or the name without its modules.
 
     Raises:
-        ModelError: ``network_def`` is missing, names another class, or has arguments that the class does not accept.
+        ModelError: ``network_def`` is missing, names another class, has arguments that the class does not accept, or
+            defines a network that is too large.
+        LibraryError: The network needs a library that is not installed.
     """
     config = read_json(package.path / INFERENCE_CONFIG, ModelError)
     definition = config.get("network_def") if isinstance(config, dict) else None
@@ -59,24 +90,39 @@ def build_from_definition(definition: Any, where: str) -> torch.nn.Module:
     if not isinstance(definition, dict) or not isinstance(definition.get("_target_"), str):
         raise ModelError(f"{where}: expected an object with _target_, got {definition!r}")
     arguments = {key: value for key, value in definition.items() if key != "_target_"}
-    _check_plain(arguments, where)
-    network_class = _network_class(definition["_target_"], where)
+    make = _network_maker(definition["_target_"], where)
+    _check_arguments(arguments, where, has_space=make is build_dints)
     try:
-        network: torch.nn.Module = network_class(**arguments)
+        check_allocation(lambda: make(arguments), where)
+        return make(arguments)
+    except ModelError:
+        raise
+    except ImportError as error:
+        raise LibraryError(f"{where}: {definition['_target_']}: {first_line(error)}") from error
     except _BUILD_ERRORS as error:
-        raise ModelError(f"{where}: {definition['_target_']} cannot be built: {error}") from error
-    return network
+        raise ModelError(f"{where}: {definition['_target_']} cannot be built: {first_line(error)}") from error
 
 
-def _network_class(target: str, where: str) -> type[torch.nn.Module]:
+def _network_maker(target: str, where: str) -> Callable[[dict[str, Any]], torch.nn.Module]:
+    """Returns the function that makes a network from its arguments."""
     load_cuda_runtime()
     import monai.networks.nets as nets
 
     name = target.rpartition(".")[2]
-    network: type[torch.nn.Module] | None = getattr(nets, name, None) if name in _NETWORKS else None
-    if network is None or target not in (_NAMESPACE + name, f"{network.__module__}.{name}"):
+    network: Callable[..., torch.nn.Module] | None = getattr(nets, name, None) if name in _NETWORKS else None
+    if network is None or target not in (name, _NAMESPACE + name, f"{network.__module__}.{name}"):
         raise ModelError(f"{where}._target_: expected {_NAMESPACE}X, X one of {', '.join(_NETWORKS)}; got {target!r}")
-    return network
+    return build_dints if name == "DiNTS" else lambda arguments: network(**arguments)
+
+
+def _check_arguments(arguments: dict[str, Any], where: str, *, has_space: bool) -> None:
+    for name in _FORBIDDEN_ARGUMENTS:
+        if arguments.get(name):
+            raise ModelError(f"{where}.{name}: expected false, got {arguments[name]!r}")
+    space = arguments.get("dints_space")
+    if has_space and isinstance(space, dict):
+        arguments = {**arguments, "dints_space": {key: value for key, value in space.items() if key != "_target_"}}
+    _check_plain(arguments, where)
 
 
 def _check_plain(value: Any, where: str) -> None:

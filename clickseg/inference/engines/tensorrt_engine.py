@@ -24,6 +24,7 @@ from clickseg.core.version import __version__
 from clickseg.inference.engines.cuda import run_network
 from clickseg.inference.engines.cuda_runtime import driver_version
 from clickseg.inference.engines.engine import Precision, gpu_batch_size
+from clickseg.inference.engines.main_output import MainOutput
 from clickseg.inference.engines.onnx_export import LOGITS, WINDOWS, to_onnx
 from clickseg.inference.engines.torch_engine import STATE_DICT, load_network
 from clickseg.models.package import INFERENCE_CONFIG, ModelPackage, WeightsFile
@@ -136,7 +137,7 @@ class TensorRtEngine:
 
     def _compile(self) -> bytes:
         logger.info("compiling %s for this GPU with TensorRT: this takes minutes", self._package.name)
-        network = load_network(self._package).eval()
+        network = MainOutput(load_network(self._package)).eval()
         try:
             return build_plan(to_onnx(network, self._input_shape, self._precision))
         except EngineError as error:

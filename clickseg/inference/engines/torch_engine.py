@@ -16,6 +16,7 @@ from clickseg.core.text import first_line
 from clickseg.inference.engines.cuda import run_network
 from clickseg.inference.engines.cuda_runtime import check_driver, has_cuda_device
 from clickseg.inference.engines.engine import Precision, gpu_batch_size
+from clickseg.inference.engines.main_output import MainOutput
 from clickseg.inference.engines.network import build_network
 from clickseg.models.package import TORCHSCRIPT, ModelPackage, WeightsFile
 
@@ -49,7 +50,7 @@ class TorchEngine:
             package.verify_weights(STATE_DICT if package.has_weights(STATE_DICT) else TORCHSCRIPT),
         )
         network = load_module(package)
-        self._network = network.eval().to(self.device)
+        self._network = MainOutput(network).eval().to(self.device)
         self._layout = memory_layout(network, self.device, self._precision)
         set_memory_layout(network, self._layout)
         self._package = package

@@ -78,6 +78,60 @@ def test_a_runtime_that_fails_is_an_engine_error(model: ModelPackage, runtime: R
         engine.infer(np.zeros(shape, np.float32))
 
 
+@pytest.mark.parametrize("runtime", [Runtime.OPENVINO, Runtime.TORCH])
+def test_a_network_that_returns_a_list_gives_its_main_output(
+    tmp_path: Path, batch: np.ndarray, runtime: Runtime
+) -> None:
+    arguments = {"in_channels": 3, "out_channels": 2, "init_filters": 8, "input_image_size": [32] * 3, "vae_nz": 4}
+    package = make_exported_package(tmp_path / "vae", {"_target_": "SegResNetVAE", **arguments})
+    network = nets.SegResNetVAE(**arguments)
+    network.load_state_dict(torch.load(package.path / "models" / "model.pt", weights_only=True))
+
+    logits = make_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32)).infer(batch)
+
+    with torch.no_grad():
+        expected, _ = network.eval()(torch.from_numpy(batch))
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-4)
+
+
+def test_a_torchscript_that_returns_a_tuple_gives_its_first_output(tmp_path: Path, batch: np.ndarray) -> None:
+    network = TwoOutputs(build_network(make_package(tmp_path / "unet"))).eval()
+    path = tmp_path / "organ.ts"
+    script = torch.jit.trace(network, torch.from_numpy(batch))
+    script.save(str(path), _extra_files={"metadata.json": json.dumps({"clickseg": SECTION}).encode()})
+
+    logits = make_engine(load_package(path), RuntimeSettings(Runtime.AUTO, "cpu", Precision.F32)).infer(batch)
+
+    with torch.no_grad():
+        np.testing.assert_allclose(logits, network(torch.from_numpy(batch))[0].numpy(), atol=1e-5)
+
+
+class TwoOutputs(torch.nn.Module):
+    """A network that returns its logits and other values."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = self.network(windows)
+        return logits, logits.mean()
+
+
+@pytest.mark.parametrize("error", [AssertionError, ImportError, IndexError, TypeError, ValueError, ZeroDivisionError])
+def test_any_error_of_a_network_is_an_engine_error(
+    model: ModelPackage, batch: np.ndarray, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(self: object, windows: object) -> None:
+        raise error("expected other windows")
+
+    engine = make_engine(model, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
+    monkeypatch.setattr(nets.UNet, "forward", fail)
+
+    with pytest.raises(EngineError, match=r"torch failed on cpu with input \[1, 3, 8, 8, 8\]: expected other windows"):
+        engine.infer(batch)
+
+
 def test_bf16_is_close_to_f32_if_the_processor_supports_it(model: ModelPackage, batch: np.ndarray) -> None:
     exact = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)).infer(batch).copy()
     fastest = make_engine(model, RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.AUTO))
