@@ -49,6 +49,18 @@ def add_models_import(parser: argparse.ArgumentParser) -> None:
     add_options(parser, SOURCE_OPTIONS)
 
 
+def add_models_check(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of ``clickseg models check``."""
+    add = parser.add_argument
+    add("model", type=parse_path, metavar="DIR", help="model package, or model of another tool")
+    add("--data", type=parse_path, required=True, metavar="STUDY", help="folder of DICOM series that the model fits")
+    source_help = "MONAI Bundle that the package was translated from: its own configuration is run, which executes "
+    add("--source", type=parse_path, metavar="BUNDLE", help=source_help + "its expressions: only for trusted bundles")
+    least_help = "percentage of voxels with the same label below which the command fails (default: 99.9)"
+    add("--least", type=float, default=99.9, metavar="PERCENT", help=least_help)
+    add_options(parser, ("series", "repair", "cache", "memory-limit", *SOURCE_OPTIONS))
+
+
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``clickseg evaluate``."""
     add = parser.add_argument

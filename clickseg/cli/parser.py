@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from clickseg.cli.container_arguments import add_exec, add_package, add_run
-from clickseg.cli.model_arguments import add_evaluate, add_models_export, add_models_import, add_train
+from clickseg.cli.model_arguments import add_evaluate, add_models_check, add_models_export, add_models_import, add_train
 from clickseg.cli.renamed import add_renamed_options, reject_renamed_command
 from clickseg.cli.run_options import VARIABLES_HELP, add_models_option
 from clickseg.cli.segmentation_arguments import add_clicks, add_demo, add_inspect, add_refine, add_segment
@@ -92,6 +92,8 @@ def _add_models_commands(parser: argparse.ArgumentParser) -> None:
     add = parser.add_subparsers(title="commands", metavar="COMMAND").add_parser
     _add_command(add, "list", "models_list", add_models_option, "list model packages: version, modalities and labels")
     _add_command(add, "import", "models_import", add_models_import, "translate a model of another tool into a package")
+    check_summary = "compare the labels of a model with those of MONAI's own pipeline"
+    _add_command(add, "check", "models_check", add_models_check, check_summary)
     _add_command(add, "export", "models_export", add_models_export, "convert torch weights to OpenVINO or TensorRT")
 
 

@@ -28,11 +28,22 @@ TRAINING_PACKAGES: Mapping[str, str] = {
 """Libraries for training, likewise."""
 
 
-def check_libraries(packages: Mapping[str, str]) -> None:
+CHECK_PACKAGES: Mapping[str, str] = {
+    "ignite": "pytorch-ignite",
+    "monai": "monai",
+    "nibabel": "nibabel",
+    "torch": "torch",
+    "yaml": "PyYAML",
+}
+"""Libraries that run the original pipeline of a model, likewise."""
+
+
+def check_libraries(packages: Mapping[str, str], extra: str = "train") -> None:
     """Checks that libraries are installed.
 
     Args:
         packages: The names of packages by the modules that are imported from them.
+        extra: The extra of ClickSeg that installs them.
 
     Raises:
         LibraryError: A library is not installed.
@@ -40,5 +51,5 @@ def check_libraries(packages: Mapping[str, str]) -> None:
     missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise LibraryError(
-            f"required libraries are not installed: {', '.join(missing)}", hint="pip install 'clickseg[train]'"
+            f"required libraries are not installed: {', '.join(missing)}", hint=f"pip install 'clickseg[{extra}]'"
         )

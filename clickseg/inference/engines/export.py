@@ -43,13 +43,17 @@ _CONVERTER_ERRORS = (
 """What OpenVINO's converter raises for a network that it does not support."""
 
 
-def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
+def export_openvino(package: ModelPackage, *, may_compress: bool = True) -> tuple[Path, ...]:
     """Converts ``model.pt`` of a package to ``model.xml`` and ``model.bin``, and writes their SHA-256 to its metadata.
 
     A package without ``model.pt`` has a TorchScript program, ``model.ts``, which is converted instead.
 
     Constants are f32. If all weights can be represented in f16, constants are stored as f16, in half the space. This is
     exact, except for constants that OpenVINO fuses: a convolution and the batch normalization after it.
+
+    Args:
+        package: The package; a folder.
+        may_compress: Whether constants may be stored as f16; otherwise all stay f32.
 
     Returns:
         The written files.
@@ -68,7 +72,7 @@ def export_openvino(package: ModelPackage) -> tuple[Path, ...]:
     network = load_module(package).eval()
     converted = _convert(network, package.name, package.spec)
     weights = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
-    is_f16 = all(torch.equal(tensor, tensor.half().float()) for tensor in weights)
+    is_f16 = may_compress and all(torch.equal(tensor, tensor.half().float()) for tensor in weights)
     return save_openvino(converted, package, GRAPH, compress_to_f16=is_f16)
 
 

@@ -113,7 +113,7 @@ def _write_torch_weights(model: ImportedModel, folder: Path) -> None:
 def _write_openvino(package: ModelPackage) -> ImportNote:
     """Writes the weights for OpenVINO if it computes the same logits as torch; returns how the network runs."""
     try:
-        export_openvino(package)
+        export_openvino(package, may_compress=False)
     except ConversionError as error:
         return ImportNote(_ENGINE_KEY, Outcome.IGNORED, f"runs in torch: {error}")
     difference = _relative_difference(load_package(package.path))
