@@ -1,0 +1,134 @@
+"""Reads what the metadata of a bundle state: the image, the names of the channels, and the licence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clickseg.core.errors import ModelError
+from clickseg.models.importers.sections import class_sections, modality_and_unit
+from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
+
+_FORMAT = "network_data_format"
+_MAX_LICENCE_BYTES = 256 << 10
+_LICENCES = ("LICEN[CS]E*", "docs/*licen[cs]e*")
+_BACKGROUND = "background"
+
+
+def read_version(metadata: Mapping[str, Any]) -> str:
+    """Returns the version of a bundle; ``0`` if it has none."""
+    version = metadata.get("version")
+    text = re.sub(r"[^\w.+-]", "", str(version) if isinstance(version, str | int | float) else "")
+    return text[:64] or "0"
+
+
+def read_image(
+    metadata: Mapping[str, Any], options: ImportOptions
+) -> tuple[dict[str, Any], list[str], tuple[ImportNote, ...]]:
+    """Returns name, modality and unit of the image, the names of its channels, and what was done with the metadata.
+
+    Raises:
+        ModelError: The metadata have no input image, or several, or its modality is not known.
+    """
+    inputs = _channel_formats(metadata, "inputs")
+    images = {name: entry for name, entry in inputs.items() if entry.get("type", "image") == "image"}
+    if len(images) != 1:
+        raise ModelError(f"metadata.json: {_FORMAT}#inputs: expected one image, got {', '.join(images) or 'none'}")
+    ((name, entry),) = images.items()
+    where = f"{_FORMAT}#inputs#{name}#modality"
+    modality = entry.get("modality")
+    if not isinstance(modality, str):
+        raise ModelError(f"metadata.json: {where}: expected CT, MR or PET, got {modality!r:.80}")
+    try:
+        described = modality_and_unit(modality, options, f"metadata.json: {where}")
+    except ModelError as error:
+        raise ModelError(str(error), hint=error.hint or f"state it with --set {where}=CT") from error
+    names = _names(entry.get("channel_def"))
+    count = entry.get("num_channels")
+    count = count if isinstance(count, int) and 0 < count <= 1024 else max(len(names), 1)
+    notes = (
+        ImportNote(where, Outcome.TRANSLATED, "inputs.modality, inputs.unit"),
+        ImportNote("metadata.json", Outcome.IGNORED, "all but the version, modalities, and names of channels is text"),
+    )
+    channels = [names.get(channel, f"channel {channel}") for channel in range(count)]
+    return {"name": name, **described}, channels, notes
+
+
+def read_classes(
+    metadata: Mapping[str, Any], labels: Any, channels: int, activation: str
+) -> tuple[list[dict[str, Any]], ImportNote]:
+    """Returns the classes of the section, and where their names are from.
+
+    Args:
+        metadata: The metadata of the bundle.
+        labels: The value of ``labels`` in its configuration, the numbers of channels by name; anything else is
+            ignored.
+        channels: The number of output channels.
+        activation: ``softmax``, whose channel 0 is background, or ``sigmoid``.
+    """
+    outputs = list(_channel_formats(metadata, "outputs").values())
+    entry = outputs[0] if outputs else {}
+    candidates = {
+        f"{_FORMAT}#outputs#channel_def": _names(entry.get("channel_def")),
+        f"{_FORMAT}#outputs#label_def": _names(entry.get("label_def")),
+        "labels": _names(_inverse(labels)),
+    }
+    key = next((key for key, names in candidates.items() if names), "")
+    names = candidates.get(key, {})
+    is_background = names.get(0, "").casefold() == _BACKGROUND
+    first = 1 if activation == "softmax" or (is_background and channels > 1) else 0
+    sections = class_sections([names.get(channel, "") for channel in range(first, channels)], first_channel=first)
+    if key:
+        return sections, ImportNote(key, Outcome.TRANSLATED, "classes")
+    return sections, ImportNote("classes", Outcome.ASSUMED, "the bundle does not name its classes: numbered by channel")
+
+
+def output_channel_count(metadata: Mapping[str, Any]) -> int | None:
+    """Returns the number of output channels that the metadata state; None if they do not."""
+    counts = [entry.get("num_channels") for entry in _channel_formats(metadata, "outputs").values()]
+    return next((count for count in counts if isinstance(count, int) and 0 < count <= 1024), None)
+
+
+def read_licence(folder: Path) -> str:
+    """Returns the text of the licences in a bundle, of the model and of its training data, each shortened if very long.
+
+    Raises:
+        ModelError: A file cannot be read.
+    """
+    texts = []
+    for path in licence_files(folder):
+        try:
+            with path.open("rb") as file:
+                content = file.read(_MAX_LICENCE_BYTES)
+        except OSError as error:
+            raise ModelError(f"{path.name}: cannot be read: {error.strerror}") from error
+        texts.append((path.name, content.decode("utf-8", "replace").strip()))
+    if len(texts) == 1:
+        return texts[0][1]
+    return "\n\n".join(f"{name}:\n\n{text}" for name, text in texts)
+
+
+def licence_files(folder: Path) -> tuple[Path, ...]:
+    """Returns the files with licences in a bundle; links are ignored."""
+    paths = [path for pattern in _LICENCES for path in sorted(folder.glob(pattern))]
+    return tuple(path for path in paths if path.is_file() and not path.is_symlink())[:8]
+
+
+def _channel_formats(metadata: Mapping[str, Any], direction: str) -> dict[str, dict[str, Any]]:
+    formats = metadata.get(_FORMAT)
+    entries = formats.get(direction) if isinstance(formats, dict) else None
+    pairs = entries.items() if isinstance(entries, dict) else ()
+    return {name: entry for name, entry in pairs if isinstance(entry, dict)}
+
+
+def _names(definition: Any) -> dict[int, str]:
+    """Returns names by channel of ``{"0": "background", ...}``; other entries are ignored."""
+    pairs = definition.items() if isinstance(definition, dict) else ()
+    return {int(key): name for key, name in pairs if key.isdecimal() and len(key) <= 4 and isinstance(name, str)}
+
+
+def _inverse(labels: Any) -> dict[str, str]:
+    pairs = labels.items() if isinstance(labels, dict) else ()
+    return {str(number): name for name, number in pairs if isinstance(number, int)}

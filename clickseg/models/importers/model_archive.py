@@ -1,0 +1,81 @@
+"""Reads single members of zip files of other tools, without extracting anything else."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from clickseg.core.errors import ModelError
+from clickseg.core.text import first_line
+
+_MAX_MEMBERS = 10_000
+_MAX_MODEL_BYTES = 4 << 30
+_MAX_RATIO = 100
+"""The largest ratio of a member to its compressed size; weights hardly compress."""
+
+_ERRORS = (EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
+
+
+def find_folder(path: Path, names: Sequence[str]) -> str | None:
+    """Returns the folder in a zip file that contains some files: empty, or a name with a slash; None if none does.
+
+    Args:
+        path: The zip file; None is also returned for a file of another format.
+        names: The names of the files.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+    except _ERRORS:
+        return None
+    folders = sorted(member.removesuffix(names[0]) for member in members if member.split("/")[-1] == names[0])
+    usable = [
+        folder for folder in folders if folder.count("/") <= 1 and all(folder + name in members for name in names)
+    ]
+    return usable[0] if usable and len(members) <= _MAX_MEMBERS else None
+
+
+def read_member(path: Path, name: str, max_bytes: int) -> bytes:
+    """Returns the content of a member.
+
+    Raises:
+        ModelError: It is larger than ``max_bytes``, or damaged.
+    """
+    with _archive(path) as archive:
+        _check_size(archive.getinfo(name), path, max_bytes)
+        return archive.read(name)
+
+
+def extract_member(path: Path, name: str, target: Path) -> None:
+    """Writes a member to a file.
+
+    Raises:
+        ModelError: It is too large or damaged, or the file cannot be written.
+    """
+    with _archive(path) as archive:
+        _check_size(archive.getinfo(name), path, _MAX_MODEL_BYTES)
+        with archive.open(name) as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except ModelError:
+        raise
+    except (*_ERRORS, KeyError) as error:
+        raise ModelError(f"{path.name}: cannot be read: {first_line(error)}") from error
+
+
+def _check_size(member: zipfile.ZipInfo, path: Path, max_bytes: int) -> None:
+    if member.file_size > max_bytes or member.file_size > _MAX_RATIO * max(member.compress_size, 1 << 10):
+        raise ModelError(
+            f"{path.name}: {member.filename!r:.80}: expected at most {max_bytes} bytes and {_MAX_RATIO} times its "
+            f"compressed size, got {member.file_size}"
+        )
