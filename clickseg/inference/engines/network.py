@@ -56,7 +56,7 @@ Not listed: FlexibleUNet and HoVerNet download weights; Quicknat and HoVerNet ar
 SegResNetDS2 need prompts, HyenaNDUNETR a library for GPUs; RegUNet, LocalNet, GlobalNet and VoxelMorph register images.
 """
 
-_FORBIDDEN_ARGUMENTS = ("pretrained", "use_hyena")
+_FORBIDDEN_ARGUMENTS = ("pretrained", "use_hyena", "hyena_stages")
 """AHNet would download weights, and SwinUNETR would import a library for GPUs."""
 
 
