@@ -52,6 +52,7 @@ class Auto3DSegReader:
     """The reader of zip files and folders with ``model.pt`` and ``labels.csv``."""
 
     format = "MONAIAuto3DSeg"
+    is_program = False
 
     def recognizes(self, path: Path) -> bool:
         """Whether a path is a folder with both files, or a zip file with both in the same folder."""

@@ -41,6 +41,7 @@ class BundleReader:
     """The reader of folders with ``configs/metadata.json`` and ``configs/inference.json`` or ``.yaml``."""
 
     format = "MONAI Bundle"
+    is_program = False
 
     def recognizes(self, path: Path) -> bool:
         """Whether a path is a bundle that is not a model package of ClickSeg."""

@@ -11,7 +11,7 @@ from clickseg.core.errors import ModelError
 from clickseg.core.files import file_sha256
 from clickseg.core.validation import validate_record
 from clickseg.core.version import __version__
-from clickseg.models.importers.auto3dseg import Auto3dsegReader
+from clickseg.models.importers.auto3dseg import Auto3DSegReader
 from clickseg.models.importers.bundle import BundleReader
 from clickseg.models.importers.changes import change_section
 from clickseg.models.importers.checkpoint import CheckpointReader
@@ -22,7 +22,7 @@ from clickseg.models.spec import ModelSpec
 FORMATS_TEXT = "a MONAI Bundle, an Auto3DSeg zip, a checkpoint of torch, or a TorchScript file"
 """What ``-m`` accepts besides model packages."""
 
-READERS: tuple[Reader, ...] = (BundleReader(), Auto3dsegReader(), TorchScriptReader(), CheckpointReader())
+READERS: tuple[Reader, ...] = (BundleReader(), Auto3DSegReader(), TorchScriptReader(), CheckpointReader())
 """The readers of all formats."""
 
 
