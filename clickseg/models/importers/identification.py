@@ -28,14 +28,18 @@ class Identified:
 
     Attributes:
         network_def: The network.
+        built: The network with its weights.
         state: Its weights, with the names of the network.
+        prefix: What is before these names in the source.
         input_channels: The number of input channels; None if it has another argument for them.
         output_channels: The number of output channels; None if it has another argument for them.
         notes: What was found and assumed.
     """
 
     network_def: Mapping[str, Any]
+    built: torch.nn.Module
     state: Mapping[str, torch.Tensor]
+    prefix: str
     input_channels: int | None
     output_channels: int | None
     notes: tuple[ImportNote, ...]
@@ -71,10 +75,11 @@ def identify(
     definition, prefixes, notes = found
     changes = network_changes(options)
     definition = {**definition, **changes}
-    own = _fitting_weights(build(definition, f"{where}: {_NETWORK_KEY}"), state, prefixes, where)
+    built = build(definition, f"{where}: {_NETWORK_KEY}")
+    own, prefix = _fitting_weights(built, state, prefixes, where)
     channels = {key: _first_number(definition, names) for key, names in _CHANNEL_ARGUMENTS.items()}
     remaining = tuple(note for note in notes if note.key.removeprefix(_NETWORK_KEY + ".") not in changes)
-    return Identified(definition, own, channels["inputs"], channels["outputs"], remaining)
+    return Identified(definition, built, own, prefix, channels["inputs"], channels["outputs"], remaining)
 
 
 _Found = tuple[Mapping[str, Any], list[str], tuple[ImportNote, ...]]
@@ -122,7 +127,8 @@ def check_changes(options: ImportOptions) -> None:
 
 def _fitting_weights(
     network: torch.nn.Module, state: Mapping[str, torch.Tensor], prefixes: list[str], where: str
-) -> dict[str, torch.Tensor]:
+) -> tuple[dict[str, torch.Tensor], str]:
+    """Loads the weights without the first prefix that makes them fit; returns them, and the prefix."""
     reason: RuntimeError | None = None
     for prefix in prefixes:
         own = {name.removeprefix(prefix): values for name, values in state.items()}
@@ -131,7 +137,7 @@ def _fitting_weights(
         except RuntimeError as error:
             reason = reason or error
         else:
-            return own
+            return own, prefix
     summary, *details = str(reason).splitlines()
     raise ModelError(
         f"{where}: the weights do not fit {type(network).__name__}: {(details or [summary])[0].strip()}",
