@@ -33,7 +33,7 @@ NAMES = ("BasicUNet", "DynUNet", "SegResNet", "SegResNetDS", "SwinUNETR", "UNETR
 
 
 def find_architecture(shapes: Shapes) -> tuple[Architecture, str] | None:
-    """Returns the network of weights, and the prefix before the names of its weights; None if it is none of ``NAMES``.
+    """Returns the network of weights, and the prefix before their names; None for other networks than ``NAMES``.
 
     The result is a proposal: only loading all weights into the network proves it.
     """

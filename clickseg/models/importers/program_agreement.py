@@ -1,0 +1,60 @@
+"""Compares a TorchScript program with a network of MONAI by its modules, without running the program.
+
+A program contains the class of each module; a scripted one also its numbers, such as strides, a traced one does not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+_WITHOUT_EFFECT = ("AlphaDropout", "Dropout", "Dropout2d", "Dropout3d", "Identity")
+_NOT_COMPARED = ("dropout", "dropout_prob", "inplace", "training")
+"""Attributes that do not change what a network computes in evaluation mode."""
+
+
+def find_difference(network: torch.nn.Module, program: torch.nn.Module, prefix: str) -> str:
+    """Returns how the modules of a program differ from those of a network; empty if they do not.
+
+    Args:
+        network: The network.
+        program: The program.
+        prefix: The prefix of the names of the network's modules in the program, with a dot at its end, or empty.
+    """
+    expected = dict(network.named_modules(remove_duplicate=False))
+    modules = dict(program.named_modules(remove_duplicate=False))
+    found = {f"{name}."[len(prefix) : -1]: each for name, each in modules.items() if f"{name}.".startswith(prefix)}
+    for path, module in expected.items():
+        difference = _module_difference(module, found[path]) if path in found else ""
+        if difference:
+            return f"{path or 'the network'}: {difference}"
+    known = {f"{prefix}{path}".rstrip(".") for path in expected}
+    others = [name for name, module in modules.items() if name not in known and _has_effect(module)]
+    return f"{others[0]}: the network has no such module" if others else ""
+
+
+def is_scripted(program: torch.nn.Module) -> bool:
+    """Whether a program contains the numbers of its modules, such as the strides of its convolutions."""
+    return any(hasattr(module, "stride") for module in program.modules())
+
+
+def _module_difference(expected: torch.nn.Module, found: Any) -> str:
+    name = type(expected).__name__
+    if found.original_name != name:
+        return f"expected {name}, got {found.original_name}"
+    for attribute, value in vars(expected).items():
+        if isinstance(value, (bool, int, float, tuple)) and attribute[0] != "_" and attribute not in _NOT_COMPARED:
+            other = getattr(found, attribute, value)  # a traced program has no numbers
+            if _plain(other) != _plain(value):
+                return f"{attribute}: expected {value}, got {other}"
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _has_effect(module: Any) -> bool:
+    return not any(True for _ in module.children()) and module.original_name not in _WITHOUT_EFFECT
