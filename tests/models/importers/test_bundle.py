@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clickseg.core.errors import ModelError
 from clickseg.models.importers.bundle import BundleReader, describe_bundle
@@ -18,6 +21,18 @@ from tests.helpers import foreign_bundles as fb
 from tests.helpers import runs
 
 READER = BundleReader()
+PREPROCESSING = [
+    *fb.LOAD,
+    *(fb.RAS, fb.SPACING, fb.RANGE, fb.transform("NormalizeIntensityd"), fb.transform("ScaleIntensityd")),
+    *(
+        fb.transform("CropForegroundd", source_key="@image_key", margin=1, allow_smaller=True),
+        fb.transform("EnsureTyped"),
+    ),
+]
+POSTPROCESSING = [
+    *(fb.SOFTMAX, fb.ARGMAX, fb.invert(nearest=True)),
+    fb.result_transform("KeepLargestConnectedComponentd", applied_labels=[1]),
+]
 
 
 def read(folder: Path, **options: Any) -> SourceModel:
@@ -257,3 +272,34 @@ def test_a_bundle_without_a_folder_is_described_without_weights() -> None:
     assert model.load_state is None
     assert model.section["output_channels"] == 2
     assert "the TorchScript program is run" in next(note.text for note in model.notes if note.key == "network_def")
+
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "True", "@image_key", "@inferer", "$@preprocessing", "$len(@run)", "Compose", "pred", "%x"])
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["_target_", "0", "keys"]), inner),
+    max_leaves=5,
+)
+
+
+@given(st.data())
+@settings(max_examples=25)
+def test_a_bundle_with_any_value_is_described_or_is_an_error(data: st.DataObject) -> None:
+    parts = {
+        "config": fb.make_config(preprocessing=PREPROCESSING, postprocessing=POSTPROCESSING),
+        "metadata": fb.make_metadata(),
+    }
+    parent: Any = parts
+    key = data.draw(st.sampled_from(list(parts)))
+    while isinstance(parent[key], dict | list) and parent[key] and data.draw(st.integers(0, 5)):
+        parent = parent[key]
+        key = data.draw(st.sampled_from(list(parent) if isinstance(parent, dict) else range(len(parent))))
+    parent[key] = data.draw(_JSON if parent is not parts else st.dictionaries(st.text(max_size=3), _JSON))
+
+    with suppress(ModelError):
+        model = describe_bundle(parts["config"], parts["metadata"], ImportOptions(), "model")
+        assert json.loads(json.dumps([model.section, model.network_def], allow_nan=False))
