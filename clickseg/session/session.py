@@ -314,6 +314,7 @@ class Session:
             replace(labels, array=np.zeros_like(labels.array)),
             self._case.reference_series.volume,
             self._case.package.spec,
+            on_grid=self._inference.on_grid,
             postprocessing=self._postprocessing,
             memory_bytes=(self._memory.free_bytes() - self._inference.pending_bytes) // 2,
         )
