@@ -13,11 +13,11 @@ import numpy as np
 from clickseg.clicks.click import Click, Polarity, has_foreground_click
 from clickseg.core.arrays import Box, LabelArray, Mask, bounding_box, full_box, mask_bounds, to_global_box
 from clickseg.core.label_map import LabelMap
+from clickseg.inference.components import ConnectedComponents
 from clickseg.inference.model_grid import GridLabels, ModelGrid
 from clickseg.inference.postprocess import (
     ClassRules,
     ComponentGrid,
-    ConnectedComponents,
     Removal,
     postprocess,
     select_dropped_components,

@@ -174,7 +174,8 @@ class Session:
         """Adds a click.
 
         Raises:
-            ClickError: The click is outside the series, or the model does not use clicks of its label and polarity.
+            ClickError: The click is outside the series or the box that the model sees, or the model does not use clicks
+                of its label and polarity.
         """
         return self.add_clicks([click], user)
 
