@@ -22,6 +22,7 @@ from clickseg.core.arrays import Float32Array, Triple
 from clickseg.core.progress import no_progress
 from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.label_assignment import LabelAssigner
+from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.resample import ResampledImage, model_geometry
 from clickseg.inference.sliding_window import SlidingWindow
@@ -80,7 +81,8 @@ def _make_clickseg(channels: int, slices: int, stitching: StitchingFactory) -> C
         volume = hd.Volume(_image(slices), _affine(), "PATIENT")
         window = SlidingWindow(ModelInput((ResampledImage(volume, spec.grid),), ()), spec)
         source = volume.get_geometry()
-        assigner = LabelAssigner(model_geometry(source, spec.grid), source, spec, window.grid.axis, kernels)
+        grid = ModelGrid.between(source, model_geometry(source, spec.grid))
+        assigner = LabelAssigner(grid, spec, window.grid.axis, kernels)
         for planes in window.blended_planes(engine, kernels, no_progress, stitching):
             assigner.update(planes)
         assigner.label_map()

@@ -19,6 +19,7 @@ from clickseg.core.arrays import Float32Array, LabelArray, Triple
 from clickseg.core.progress import no_progress
 from clickseg.inference.kernels import KernelChoice
 from clickseg.inference.label_assignment import LabelAssigner
+from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.model_input import InMemoryImage, ModelInput
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.windows import WindowGrid
@@ -77,7 +78,7 @@ def make_clickseg(channels: int) -> Callable[[], LabelArray]:
     kernels = KernelChoice()(window.addition_count)
 
     def segment() -> LabelArray:
-        assigner = LabelAssigner(geometry, geometry, spec, window.grid.axis, kernels)
+        assigner = LabelAssigner(ModelGrid.between(geometry, geometry), spec, window.grid.axis, kernels)
         for planes in window.blended_planes(engine, kernels, no_progress):
             assigner.update(planes)
         return assigner.label_map().array

@@ -24,7 +24,7 @@ from clickseg.clicks.formats.slicer import slicer_markups_json
 from clickseg.core.options import environment_variable
 from clickseg.datasets.phantom import write_study
 from clickseg.dicom.repairs import REPAIR_NAMES
-from clickseg.models.spec import AlternativeSpec, InputSpec, ModelSpec
+from clickseg.models.spec import AlternativeSpec, CropSpec, InputSpec, ModelSpec, PostprocessingSpec
 from tests.helpers import runs
 from tests.helpers.doc_examples import PAGES, code_blocks, console_examples, every_page
 from tests.helpers.runs import REPOSITORY
@@ -233,10 +233,16 @@ def test_every_field_of_a_model_package_is_documented() -> None:
         assert f"`{name}`" in text("docs/model-packages.md")
 
 
-def test_the_example_of_a_model_input_is_valid() -> None:
-    (example,) = code_blocks(REPOSITORY / "docs/model-packages.md", "json")
+def test_the_examples_of_a_crop_and_a_model_input_are_valid() -> None:
+    crop, image = code_blocks(REPOSITORY / "docs/model-packages.md", "json")
 
-    assert InputSpec.model_validate(json.loads(example)).modalities == ("PT", "CT", "MR")
+    assert CropSpec.model_validate(json.loads(crop)).margin_vox == 10
+    assert InputSpec.model_validate(json.loads(image)).modalities == ("PT", "CT", "MR")
+
+
+def test_every_field_of_crop_and_postprocessing_is_documented() -> None:
+    for name in {**CropSpec.model_fields, **PostprocessingSpec.model_fields}:
+        assert f"| `{name}` |" in text("docs/model-packages.md")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/clicks.md"])

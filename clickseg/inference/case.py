@@ -12,6 +12,7 @@ from clickseg.core.label_map import LabelMap
 from clickseg.dicom.predecessor import Predecessor
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.measurements import SegmentMeasurements
+from clickseg.inference.model_grid import GridLabels, ModelGrid
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.postprocess import Removal
 from clickseg.models.package import ModelPackage, WeightsFile
@@ -46,12 +47,17 @@ class PreprocessedCase:
     Attributes:
         case: The case.
         inputs: Images and clicks on the model grid.
-        geometry: The model grid.
+        grid: The model grid, and where it is in the reference series.
     """
 
     case: Case
     inputs: ModelInput
-    geometry: hd.VolumeGeometry
+    grid: ModelGrid
+
+    @property
+    def geometry(self) -> hd.VolumeGeometry:
+        """The model grid [I, J, K], in LPS mm."""
+        return self.grid.geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class PredictedCase:
         engine: The engine fingerprint.
         weights: The files of the network; the first contains the weights.
         windows: A summary of the windows that cover the model grid.
+        on_grid: The model grid, and the labels on it; None after postprocessing.
     """
 
     case: Case
@@ -86,6 +93,7 @@ class PredictedCase:
     engine: Mapping[str, str | int]
     weights: tuple[WeightsFile, ...]
     windows: WindowSummary
+    on_grid: GridLabels | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from clickseg.models.spec import GuidanceSpec
 
 
 def rasterize_clicks(
-    clicks: Iterable[Click], geometry: hd.VolumeGeometry, guidance: GuidanceSpec
+    clicks: Iterable[Click], geometry: hd.VolumeGeometry, guidance: GuidanceSpec, *, is_cropped: bool = False
 ) -> tuple[IndexArray, ...]:
     """Returns, for each guidance channel, the voxels [N, 3] of the model grid that are 1.
 
@@ -27,13 +27,17 @@ def rasterize_clicks(
         clicks: Clicks with their labels resolved.
         geometry: The model grid.
         guidance: The clicks of each channel, and the radius of the ball in voxels.
+        is_cropped: Whether the grid is only a part of the series, for the error message.
 
     Raises:
-        ClickError: A ball has no voxel on the grid: the click is beyond the last slice of a series with thick slices.
+        ClickError: A ball has no voxel on the grid: the click is beyond the last slice of a series with thick slices,
+            or outside the box that the model sees.
     """
     channel_balls: list[list[IndexArray]] = [[] for _ in guidance.channels]
     for click in clicks:
         ball = _ball_voxels(click, geometry, guidance.radius_vox)
+        if not len(ball):
+            raise _make_error(click, is_cropped)
         for voxels, channel in zip(channel_balls, guidance.channels, strict=True):
             if (click.label, click.polarity) in channel.takes:
                 voxels.append(ball)
@@ -63,14 +67,19 @@ def voxels_inside(voxels: IndexArray, shape: Sequence[int]) -> IndexArray:
 
 
 def _ball_voxels(click: Click, geometry: hd.VolumeGeometry, radius_vox: float) -> IndexArray:
-    ball = voxels_inside(
-        positions_to_voxels([click.position_mm], geometry) + ball_offsets(radius_vox), geometry.spatial_shape
-    )
-    if not len(ball):
-        position = ", ".join(f"{value:.1f}" for value in click.position_mm)
-        raise ClickError(
-            f"the {click.polarity.value} click of {click.label!r} at ({position}) mm is beyond the centre of the "
-            "outermost slice, where the model grid ends",
-            hint="place the click nearer to the centre of the outermost slice",
+    ball = positions_to_voxels([click.position_mm], geometry) + ball_offsets(radius_vox)
+    return voxels_inside(ball, geometry.spatial_shape)
+
+
+def _make_error(click: Click, is_cropped: bool) -> ClickError:
+    position = ", ".join(f"{value:.1f}" for value in click.position_mm)
+    subject = f"the {click.polarity.value} click of {click.label!r} at ({position}) mm is"
+    if is_cropped:
+        return ClickError(
+            f"{subject} outside the part of the series that the model sees, and would have no effect",
+            hint="the model crops the series to its foreground: see crop in docs/model-packages.md",
         )
-    return ball
+    return ClickError(
+        f"{subject} beyond the centre of the outermost slice, where the model grid ends",
+        hint="place the click nearer to the centre of the outermost slice",
+    )

@@ -12,7 +12,6 @@ from clickseg.core.device import Device, array_device
 from clickseg.core.label_map import LabelMap
 from clickseg.core.memory import Memory
 from clickseg.core.progress import Progress
-from clickseg.inference import guidance
 from clickseg.inference.case import PreprocessedCase
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental_inputs import (
@@ -28,8 +27,10 @@ from clickseg.inference.incremental_inputs import (
 )
 from clickseg.inference.incremental_logits import make_logits_store
 from clickseg.inference.kernels import KernelChoice, NumpyKernels
-from clickseg.inference.label_assignment import LabelAssigner, label_logit_channels
+from clickseg.inference.label_assignment import label_logit_channels, make_assigners
+from clickseg.inference.model_grid import GridLabels
 from clickseg.inference.model_input import ModelInput
+from clickseg.inference.preprocess import rasterize
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitching_choice import StitchingChoice
 from clickseg.inference.windows import Window
@@ -87,18 +88,14 @@ class IncrementalInference:
         Raises:
             OutputError: The folder cannot be written to.
         """
-        spec, model_grid = preprocessed.case.package.spec, preprocessed.geometry
+        spec, model_grid = preprocessed.case.package.spec, preprocessed.grid
         window, device = SlidingWindow(preprocessed.inputs, spec), device or array_device(engine.device)
         self.grid, self.windows_run, self.windows_reused = window.grid, 0, 0
-        self._spec, self._geometry, self._engine = spec, model_grid, engine
+        self._spec, self._model_grid, self._engine = spec, model_grid, engine
         self._memory, self._device = memory, device
         self._kernels = choose_kernels(window.addition_count) if device.is_host else NumpyKernels()
-        source_grid = preprocessed.case.reference_series.volume.get_geometry()
-        targets = [source_grid, *([model_grid] if spec.previous_mask else [])]
         with device.activate():
-            self._assigners = [
-                LabelAssigner(model_grid, target, spec, self.grid.axis, self._kernels, device) for target in targets
-            ]
+            self._assigners = make_assigners(model_grid, spec, self.grid.axis, self._kernels, device)
         folder, digest = (persistence.folder, persistence.digest) if persistence else (None, b"")
         self._logits = make_logits_store(
             empty_keys(self.grid),
@@ -126,6 +123,12 @@ class IncrementalInference:
     def labels(self) -> LabelMap:
         """The label map on the source grid [K, J, I]; the next update changes it in place."""
         return self._assigners[0].label_map()
+
+    @property
+    def on_grid(self) -> GridLabels:
+        """The model grid, with the labels on it if the postprocessing needs them; the next update changes them."""
+        needed = self._spec.postprocessing.grid == "model"
+        return GridLabels(self._model_grid, self._assigners[1].label_map() if needed else None)
 
     @property
     def logits_storage(self) -> str:
@@ -224,13 +227,13 @@ class IncrementalInference:
         if self._spec.guidance is None:
             return []
         clicked = windows_with_changed_clicks(
-            self._input.points, points, self.grid, self._geometry, self._spec.guidance
+            self._input.points, points, self.grid, self._model_grid.geometry, self._spec.guidance
         )
         masked = windows_with_changed_mask(self.inputs.masks, masks, self.grid)
         return [*clicked, *(window for window in masked if window not in clicked)]
 
     def _ball_voxels(self, points: ClickSequence) -> tuple[IndexArray, ...]:
-        return guidance.rasterize_clicks(points, self._geometry, self._spec.guidance) if self._spec.guidance else ()
+        return rasterize(points, self._model_grid, self._spec)
 
     def _changed_boxes(self, target: NetworkInput) -> list[Box]:
         """Returns disjoint boxes around the windows with changed input, and around unfinished labels.

@@ -7,12 +7,13 @@ import math
 import highdicom as hd
 import numpy as np
 
-from clickseg.core.arrays import Box, Float32Array, LabelArray, full_box
+from clickseg.core.arrays import Box, Float32Array, LabelArray, full_box, to_global_box
 from clickseg.core.device import HOST, Device
 from clickseg.core.label_map import LabelMap
 from clickseg.inference.kernels import Kernels
+from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.orientation import reorientation_to
-from clickseg.inference.resample import LinearWeights, TrilinearWeights, source_coordinates
+from clickseg.inference.resample import TrilinearWeights
 from clickseg.inference.stitching import FLOAT_BYTES, PlaneBlock
 from clickseg.models.spec import ModelSpec
 
@@ -58,8 +59,7 @@ class LabelAssigner:
 
     def __init__(
         self,
-        model_grid: hd.VolumeGeometry,
-        source_grid: hd.VolumeGeometry,
+        grid: ModelGrid,
         spec: ModelSpec,
         axis: int,
         kernels: Kernels,
@@ -68,25 +68,18 @@ class LabelAssigner:
         """Allocates the label map.
 
         Args:
-            model_grid: The model grid [I, J, K].
-            source_grid: The source grid [K, J, I].
+            grid: The model grid, and the source grid that is labelled; voxels that it does not cover are background.
             spec: Activation, classes and orientation.
             axis: The axis of the model grid perpendicular to the planes.
             kernels: The loops over voxels.
             device: Where the logits are; the label map is on the host.
         """
-        coordinates = source_coordinates(source_grid, model_grid, spec.grid)
-        axis_weights = [
-            LinearWeights.at_coordinates(axis_coordinates, count)
-            for axis_coordinates, count in zip(coordinates, model_grid.spatial_shape, strict=True)
-        ]
-        takes_nearest = spec.interpolation == "labels"  # the label of a voxel is decided by its own logits
-        self._axis_weights = [weights.round_to_nearest() for weights in axis_weights] if takes_nearest else axis_weights
+        self._sampling, self._source_box = grid.sample(spec), grid.source_box
         self._axis, self._spec, self._kernels, self._device = axis, spec, kernels, device
         self._class_numbers = device.put(_class_numbers(spec))
-        self._array = _empty_labels(source_grid, spec)
-        self._reorientation = reorientation_to(source_grid, spec.grid.orientation)
-        everything = full_box(model_grid.spatial_shape)
+        self._array = _empty_labels(grid.source, spec)
+        self._reorientation = reorientation_to(grid.source, spec.grid.orientation)
+        everything = full_box(grid.geometry.spatial_shape)
         self.begin_update(everything, everything)
 
     @property
@@ -107,16 +100,19 @@ class LabelAssigner:
         Returns:
             The part of the source grid [K, J, I] that is labelled again.
         """
-        ranges = [weights.range_touching(part) for weights, part in zip(self._axis_weights, changed, strict=True)]
+        axis_weights, part = self._sampling.weights, self._array[self._source_box]
+        i, j, k = (weights.range_touching(axis_part) for weights, axis_part in zip(axis_weights, changed, strict=True))
+        ranges: Box = (i, j, k)
         selected = [
-            weights.select(part, model_part.start)
-            for weights, part, model_part in zip(self._axis_weights, ranges, box, strict=True)
+            weights.select(axis_range, model_part.start)
+            for weights, axis_range, model_part in zip(axis_weights, ranges, box, strict=True)
         ]
-        self._view = np.moveaxis(self._reorientation.view(self._array)[tuple(ranges)], self._axis, 0)
+        labelled = to_global_box(ranges, self._sampling.ranges)
+        self._view = np.moveaxis(self._reorientation.view(part)[labelled], self._axis, 0)
         self._across = selected.pop(self._axis)
         self._rows, self._columns = (weights.to_device(self._device) for weights in selected)
         self._done = 0
-        return self._reorientation.source_box((ranges[0], ranges[1], ranges[2]), self._array.shape)
+        return to_global_box(self._reorientation.source_box(labelled, part.shape), self._source_box)
 
     def update(self, planes: PlaneBlock) -> None:
         """Labels the source voxels between the next planes of the model grid."""
@@ -147,6 +143,18 @@ class LabelAssigner:
             highest.fill(-np.inf)
             self._kernels.argmax(highest, labels, logits, interpolation, self._class_numbers)
         return labels
+
+
+def make_assigners(
+    grid: ModelGrid, spec: ModelSpec, axis: int, kernels: Kernels, device: Device = HOST
+) -> tuple[LabelAssigner, ...]:
+    """Returns the assigner of the source grid, followed by that of the model grid if the model needs labels on it.
+
+    A model needs them as its previous mask, or if its postprocessing removes components on the model grid.
+    """
+    needed = bool(spec.previous_mask) or spec.postprocessing.grid == "model"
+    grids = (grid, ModelGrid.between(grid.geometry, grid.geometry)) if needed else (grid,)
+    return tuple(LabelAssigner(each, spec, axis, kernels, device) for each in grids)
 
 
 def _is_binary(spec: ModelSpec) -> bool:

@@ -16,8 +16,9 @@ from clickseg.inference.case import CaseResult, PredictedCase, PreprocessedCase,
 from clickseg.inference.engines.engine import Engine
 from clickseg.inference.incremental import IncrementalInference
 from clickseg.inference.kernels import KernelChoice, NumpyKernels
-from clickseg.inference.label_assignment import LabelAssigner, label_logit_channels
+from clickseg.inference.label_assignment import label_logit_channels, make_assigners
 from clickseg.inference.measurements import MeasurementCache
+from clickseg.inference.model_grid import GridLabels
 from clickseg.inference.postprocess import Removal, postprocess
 from clickseg.inference.sliding_window import SlidingWindow
 from clickseg.inference.stitching_choice import StitchingChoice
@@ -76,8 +77,8 @@ def _infer_on_device(
     memory: Memory,
 ) -> PredictedCase:
     with device.activate():
-        labels, windows = _predict_labels(device, preprocessed, engine, progress, choose_kernels, memory)
-    return PredictedCase(preprocessed.case, labels, engine.describe(), engine.weights, windows)
+        labels, on_grid, windows = _predict_labels(device, preprocessed, engine, progress, choose_kernels, memory)
+    return PredictedCase(preprocessed.case, labels, engine.describe(), engine.weights, windows, on_grid)
 
 
 def _predict_labels(
@@ -87,23 +88,25 @@ def _predict_labels(
     progress: Progress,
     choose_kernels: KernelChoice,
     memory: Memory,
-) -> tuple[LabelMap, WindowSummary]:
-    """Returns the label map and the window summary; no other array stays on the device."""
-    spec, source = preprocessed.case.package.spec, preprocessed.case.reference_series.volume.get_geometry()
+) -> tuple[LabelMap, GridLabels, WindowSummary]:
+    """Returns the label map, labels on the model grid and the window summary; no other array stays on the device."""
+    spec = preprocessed.case.package.spec
     if spec.previous_mask:
         with closing(IncrementalInference(preprocessed, engine, memory, choose_kernels, device=device)) as inference:
             inference.run_all(preprocessed.case.clicks.points, progress)
-            return inference.labels, WindowSummary(
-                len(inference.grid), inference.windows_reused, inference.logits_storage
-            )
+            windows = WindowSummary(len(inference.grid), inference.windows_reused, inference.logits_storage)
+            return inference.labels, inference.on_grid, windows
     window = SlidingWindow(preprocessed.inputs.to_device(device), spec)
     kernels = choose_kernels(window.addition_count) if device.is_host else NumpyKernels()
-    assigner = LabelAssigner(preprocessed.geometry, source, spec, window.grid.axis, kernels, device)
-    make_stitching = StitchingChoice(memory, assigner.bytes_needed, device)
+    assigners = make_assigners(preprocessed.grid, spec, window.grid.axis, kernels, device)
+    make_stitching = StitchingChoice(memory, sum(assigner.bytes_needed for assigner in assigners), device)
     make_stitching.check(window.grid, label_logit_channels(spec))
     for planes in window.blended_planes(engine, kernels, progress, make_stitching):
-        assigner.update(planes)
-    return assigner.label_map(), WindowSummary(len(window.grid), window.windows_reused, make_stitching.storage)
+        for assigner in assigners:
+            assigner.update(planes)
+    labels, *model_labels = (assigner.label_map() for assigner in assigners)
+    on_grid = GridLabels(preprocessed.grid, *model_labels)
+    return labels, on_grid, WindowSummary(len(window.grid), window.windows_reused, make_stitching.storage)
 
 
 def postprocess_and_measure(predicted: PredictedCase, *, postprocessing: bool) -> CaseResult:
@@ -111,7 +114,7 @@ def postprocess_and_measure(predicted: PredictedCase, *, postprocessing: bool) -
     case, labels = predicted.case, predicted.labels
     removed: tuple[Removal, ...] = ()
     if postprocessing:
-        labels, removed = postprocess(labels, case.reference_series.volume, case.clicks.points, case.package.spec)
-    return CaseResult(
-        replace(predicted, labels=labels), removed, MeasurementCache(case.reference_series).measure(labels)
-    )
+        volume, clicks = case.reference_series.volume, case.clicks.points
+        labels, removed = postprocess(labels, volume, clicks, case.package.spec, predicted.on_grid)
+    prediction = replace(predicted, labels=labels, on_grid=None)
+    return CaseResult(prediction, removed, MeasurementCache(case.reference_series).measure(labels))

@@ -1,41 +1,29 @@
-"""Postprocessing by the rules of the model package, on the source grid; everything removed is reported.
-
-``ConnectedComponents`` are the connected components of one class, updated where its voxels change.
-"""
+"""Postprocessing by the rules of the model package; everything removed is reported."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator, Sequence, Set
+import heapq
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple
 
 import highdicom as hd
 import numpy as np
-from numpy.typing import NDArray
 
 from clickseg.clicks.click import Click, Polarity
 from clickseg.core.arrays import (
-    Box,
     Float32Array,
     IndexArray,
     IntegerArray,
     Mask,
-    bounding_box,
-    expand_box,
     full_box,
-    to_local_box,
 )
 from clickseg.core.label_map import LabelMap
+from clickseg.inference.components import ConnectedComponents
 from clickseg.inference.guidance import ball_offsets, positions_to_voxels, voxels_inside
+from clickseg.inference.model_grid import GridLabels, ModelGrid
 from clickseg.inference.resample import model_geometry
-from clickseg.models.spec import ModelSpec, PostprocessingSpec
-
-_BLOCK_VOXELS = 1 << 20
-
-_MAX_INT32 = np.iinfo(np.int32).max
-
-T = TypeVar("T", bound=np.generic)
+from clickseg.models.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +47,88 @@ class Removal:
 
 
 def postprocess(
-    labels: LabelMap, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec
+    labels: LabelMap, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec, on_grid: GridLabels | None = None
 ) -> tuple[LabelMap, tuple[Removal, ...]]:
     """Applies the postprocessing of a model package.
+
+    Components are found on the source grid, or on the model grid; then source voxels whose label is that of a removed
+    voxel of the model grid are removed.
 
     Args:
         labels: The label map on the source grid [K, J, I].
         volume: The series of the first input [K, J, I], in its unit.
         clicks: The clicks that were used.
         spec: The model, with its ``postprocessing`` rules.
+        on_grid: The model grid, and the labels on it if components are found there; None for a grid that covers the
+            complete volume.
 
     Returns:
         The postprocessed label map, and what was removed from each class.
     """
-    rules = spec.postprocessing
-    if rules.keeps_everything:
+    if spec.postprocessing.keeps_everything:
         return labels, ()
+    on_grid = on_grid or GridLabels(uncropped_grid(volume, spec))
     removals = []
     for number, class_spec in enumerate(spec.classes, 1):
         class_clicks = [c for c in clicks if c.label == class_spec.name and c.polarity is Polarity.FOREGROUND]
-        dropped, removal = _find_dropped_voxels(labels.mask(number), volume, class_clicks, spec, class_spec.name)
+        rules = ClassRules(class_spec.name, class_clicks, spec)
+        if on_grid.labels is not None:
+            grid = on_grid.grid.geometry
+            mask = on_grid.labels.mask(number)
+            dropped, removal = _find_dropped_voxels(mask, None, ComponentGrid(grid, grid), rules)
+            dropped = on_grid.grid.nearest_labels_mask(dropped, spec)
+        else:
+            grids, mask = ComponentGrid(on_grid.grid.source, on_grid.grid.geometry), labels.mask(number)
+            low = voxels_below_minimum(mask, volume.array, spec)
+            dropped, removal = _find_dropped_voxels(mask, low if low.any() else None, grids, rules)
         labels = labels.without_voxels(number, dropped)
         removals.append(removal)
     return labels, tuple(removals)
 
 
-def _find_dropped_voxels(
-    mask: Mask, volume: hd.Volume, clicks: Sequence[Click], spec: ModelSpec, label: str
-) -> tuple[Mask, Removal]:
-    """Returns the voxels of a class that are dropped, and a summary of what is removed."""
-    low = voxels_below_minimum(mask, volume.array, spec)
-    components = ConnectedComponents(mask & ~low if low.any() else mask)
-    dropped_components, removal = select_dropped_components(components, int(low.sum()), volume, clicks, spec, label)
+def uncropped_grid(volume: hd.Volume, spec: ModelSpec) -> ModelGrid:
+    """Returns the model grid that covers a complete volume [K, J, I]."""
+    source = volume.get_geometry()
+    return ModelGrid.between(source, model_geometry(source, spec.grid))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRules:
+    """What decides which components of a class are kept.
+
+    Attributes:
+        label: The name of the class.
+        clicks: The foreground clicks of the class.
+        spec: The model.
+    """
+
+    label: str
+    clicks: Sequence[Click]
+    spec: ModelSpec
+
+
+class ComponentGrid(NamedTuple):
+    """The grid of components, and the model grid on which the balls of clicks are rasterized; may be the same."""
+
+    components: hd.VolumeGeometry
+    balls: hd.VolumeGeometry
+
+
+def _find_dropped_voxels(mask: Mask, low: Mask | None, grids: ComponentGrid, rules: ClassRules) -> tuple[Mask, Removal]:
+    """Returns the voxels of a class that are dropped, and a summary of what is removed.
+
+    Args:
+        mask: The voxels of the class.
+        low: Those below ``min_value``, which are dropped first; None for no voxels.
+        grids: The grid of the mask.
+        rules: The rules of the class.
+    """
+    components = ConnectedComponents(mask if low is None else mask & ~low, rules.spec.postprocessing.connectivity)
+    low_voxel_count = 0 if low is None else int(low.sum())
+    dropped_components, removal = select_dropped_components(components, low_voxel_count, grids, rules)
     dropped = components.component_mask(dropped_components, full_box(mask.shape))
-    dropped |= low
+    if low is not None:
+        dropped |= low
     return dropped, removal
 
 
@@ -103,27 +139,20 @@ def voxels_below_minimum(mask: Mask, values: Float32Array, spec: ModelSpec) -> M
 
 
 def select_dropped_components(
-    components: ConnectedComponents,
-    low_voxel_count: int,
-    volume: hd.Volume,
-    clicks: Sequence[Click],
-    spec: ModelSpec,
-    label: str,
+    components: ConnectedComponents, low_voxel_count: int, grids: ComponentGrid, rules: ClassRules
 ) -> tuple[frozenset[int], Removal]:
     """Returns the numbers of the components of a class that are dropped, and a summary of what is removed.
 
     Args:
         components: The components of the class, without voxels below ``min_value``.
         low_voxel_count: The number of voxels of the class below ``min_value``.
-        volume: The source grid.
-        clicks: The foreground clicks of the class.
-        spec: The model.
-        label: The name of the class.
+        grids: The grid of the components.
+        rules: The rules of the class.
     """
-    table, voxel_ml = components.table, volume.voxel_volume / 1000
-    hits = [components_at_click(click, components.numbers, volume, spec) for click in clicks]
-    kept = _kept_components(components, hits, spec.postprocessing)
-    min_volume_ml = spec.postprocessing.min_volume_ml
+    table, voxel_ml = components.table, grids.components.voxel_volume / 1000
+    hits = [components_at_click(click, components.numbers, grids, rules.spec) for click in rules.clicks]
+    kept = _kept_components(components, hits, rules)
+    min_volume_ml = rules.spec.postprocessing.min_volume_ml
     dropped = frozenset(
         number
         for number, component in table.items()
@@ -131,26 +160,27 @@ def select_dropped_components(
     )
     dropped_ml = sum(table[number].voxel_count for number in dropped) * voxel_ml
     unmatched_clicks = sum(not hit.size for hit in hits)
-    return dropped, Removal(label, float(low_voxel_count * voxel_ml), len(dropped), float(dropped_ml), unmatched_clicks)
+    low_ml = float(low_voxel_count * voxel_ml)
+    return dropped, Removal(rules.label, low_ml, len(dropped), float(dropped_ml), unmatched_clicks)
 
 
-def components_at_click(click: Click, components: IntegerArray, volume: hd.Volume, spec: ModelSpec) -> IndexArray:
+def components_at_click(click: Click, components: IntegerArray, grids: ComponentGrid, spec: ModelSpec) -> IndexArray:
     """Returns the number of the component that contains a click, or else of those that its ball touches.
 
     The ball is used because the centre of a tumour may be necrotic, and therefore not segmented.
 
     Args:
         click: The click.
-        components: Component numbers [K, J, I] on the source grid, 0 outside.
-        volume: The source grid.
-        spec: The model, on whose grid the ball is rasterized.
+        components: The number of the component of each voxel, 0 outside.
+        grids: The grid of the components, and that of the ball.
+        spec: The model, with the radius of the ball.
     """
-    at_click = _components_at_voxels(components, positions_to_voxels([click.position_mm], volume))
+    at_click = _components_at_voxels(components, positions_to_voxels([click.position_mm], grids.components))
     if at_click.size or spec.guidance is None:
         return at_click
-    model = model_geometry(volume.get_geometry(), spec.grid)
-    ball = positions_to_voxels([click.position_mm], model) + ball_offsets(spec.guidance.radius_vox)
-    return _components_at_voxels(components, positions_to_voxels(model.map_indices_to_reference(ball), volume))
+    ball = positions_to_voxels([click.position_mm], grids.balls) + ball_offsets(spec.guidance.radius_vox)
+    positions_mm = grids.balls.map_indices_to_reference(ball)
+    return _components_at_voxels(components, positions_to_voxels(positions_mm, grids.components))
 
 
 def _components_at_voxels(components: IntegerArray, voxels: IndexArray) -> IndexArray:
@@ -159,143 +189,22 @@ def _components_at_voxels(components: IntegerArray, voxels: IndexArray) -> Index
     return numbers[numbers > 0]
 
 
-def _kept_components(
-    components: ConnectedComponents, hits: Sequence[IndexArray], rules: PostprocessingSpec
-) -> Set[int]:
-    """Returns the numbers of the components that the ``keep`` rule keeps; of equally large ones the first."""
-    table = components.table
-    if rules.keep == "largest" and table:
-        largest = max(component.voxel_count for component in table.values())
-        numbers = (number for number, component in table.items() if component.voxel_count == largest)
-        return {min(numbers, key=components.first_voxel)}
-    if rules.keep == "clicked" and hits:
+def _kept_components(components: ConnectedComponents, hits: Sequence[IndexArray], rules: ClassRules) -> Set[int]:
+    """Returns the numbers of the components that the ``keep`` rule keeps."""
+    keep = rules.spec.postprocessing.keep_rule(rules.label)
+    if keep == "largest":
+        return _largest_components(components, rules.spec.postprocessing.keep_count)
+    if keep == "clicked" and hits:
         return {int(number) for number in np.concatenate(hits)}
-    return table.keys()
+    return components.table.keys()
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One connected component.
-
-    Attributes:
-        voxel_count: The number of voxels.
-        box: The bounding box.
-    """
-
-    voxel_count: int
-    box: Box
-
-
-class ConnectedComponents:
-    """Components of voxels that share a face; a component keeps its number until an update touches it.
-
-    Attributes:
-        numbers: The component number of each voxel [K, J, I]; 0 for background.
-        table: The components by number.
-    """
-
-    def __init__(self, mask: Mask) -> None:
-        """Finds the components of a mask [K, J, I]."""
-        self.numbers: IntegerArray = np.zeros(mask.shape, np.uint16)  # the smallest type possible: one number per voxel
-        self.table: dict[int, Component] = {}
-        self._next = 1
-        if mask.any():
-            self.update(mask, full_box(mask.shape))
-
-    def first_voxel(self, number: int) -> int:
-        """Returns the flat index of a component's first voxel, which orders components of the same size."""
-        box = self.table[number].box
-        mask = self.numbers[box] == number
-        position = np.unravel_index(int(mask.argmax()), mask.shape)
-        index = [int(offset) + part.start for offset, part in zip(position, box, strict=True)]
-        return int(np.ravel_multi_index(index, self.numbers.shape))
-
-    def component_mask(self, chosen: Collection[int], box: Box) -> Mask:
-        """Returns the voxels in a box that belong to some components.
-
-        Args:
-            chosen: The numbers of the components.
-            box: The box.
-        """
-        numbers, wanted = self.numbers[box], np.fromiter(chosen, self.numbers.dtype, len(chosen))
-        mask = np.zeros(numbers.shape, dtype=bool)
-        if len(wanted):
-            for mask_block, numbers_block in zip(_split_blocks(mask), _split_blocks(numbers), strict=True):
-                mask_block[...] = np.isin(numbers_block, wanted)
-        return mask
-
-    def update(self, part: Mask, box: Box) -> Box:
-        """Finds the components again that a change of the mask in a box touches.
-
-        A component that neither overlaps the box nor is adjacent to it is unchanged. All other components, old and new,
-        are inside the box and the bounding boxes of the old ones.
-
-        Args:
-            part: The new mask in the box.
-            box: The box that contains the change.
-
-        Returns:
-            The box in which components were found again.
-        """
-        from scipy import ndimage  # imported only if there are components to find
-
-        adjacent = expand_box(box, self.numbers.shape)
-        numbers_near = set().union(*(np.unique(block).tolist() for block in _split_blocks(self.numbers[adjacent])))
-        touched = sorted(numbers_near - {0})
-        region = bounding_box([adjacent, *(self.table.pop(number).box for number in touched)])
-        mask = self._replace_components(touched, part, box, region)
-        if self.table:
-            labelled, count = ndimage.label(mask)
-            self._ensure_capacity(self._next - 1 + count)
-            numbers = self.numbers[region]
-            np.add(labelled, self._next - 1, out=numbers, where=mask, casting="unsafe")
-        else:  # all numbers are 0: they are written in place, without a second array
-            self._next, labelled = 1, self._label_region(mask, region)
-        for component in _list_components(labelled, region):
-            self.table[self._next] = component
-            self._next += 1
-        return region
-
-    def _replace_components(self, touched: Collection[int], part: Mask, box: Box, region: Box) -> Mask:
-        """Removes the touched components, and returns the new mask in their region: the rest of them, and the part."""
-        if not touched and region == box:
-            return part
-        mask = self.component_mask(touched, region)
-        self.numbers[region][mask] = 0
-        mask[to_local_box(box, region)] = part
-        return mask
-
-    def _label_region(self, mask: Mask, region: Box) -> IntegerArray:
-        """Numbers the components of a region in place, and returns their numbers."""
-        from scipy import ndimage
-
-        try:
-            ndimage.label(mask, output=self.numbers[region])
-        except RuntimeError:  # too many components for the integer type
-            self._ensure_capacity(_MAX_INT32)
-            ndimage.label(mask, output=self.numbers[region])
-        return self.numbers[region]
-
-    def _ensure_capacity(self, max_number: int) -> None:
-        """Widens the integer type of ``numbers`` if necessary."""
-        if max_number > np.iinfo(self.numbers.dtype).max:
-            self.numbers = self.numbers.astype(np.int32)
-
-
-def _split_blocks(array: NDArray[T]) -> Iterator[NDArray[T]]:
-    """Yields an array in blocks of planes: NumPy's counting and look-up need 8 bytes of temporary memory per voxel."""
-    step = max(1, _BLOCK_VOXELS // math.prod(array.shape[1:]))
-    return (array[first : first + step] for first in range(0, len(array), step))
-
-
-def _list_components(labelled: IntegerArray, region: Box) -> Iterator[Component]:
-    """Yields the components of a region in the order of their numbers."""
-    from scipy import ndimage
-
-    boxes = ndimage.find_objects(labelled)
-    sizes = np.zeros(1 + len(boxes), dtype=np.int64)
-    for block in _split_blocks(labelled):
-        sizes += np.bincount(block.ravel(), minlength=len(sizes))
-    for size, box in zip(sizes[1:].tolist(), boxes, strict=True):
-        k, j, i = (slice(part.start + of.start, part.stop + of.start) for part, of in zip(box, region, strict=True))
-        yield Component(size, (k, j, i))
+def _largest_components(components: ConnectedComponents, count: int) -> Set[int]:
+    """Returns the numbers of the largest components; of equally large ones the first."""
+    sizes = {number: component.voxel_count for number, component in components.table.items()}
+    if len(sizes) <= count:
+        return sizes.keys()
+    smallest = heapq.nlargest(count, sizes.values())[-1]
+    larger = {number for number, size in sizes.items() if size > smallest}
+    equal = sorted((number for number, size in sizes.items() if size == smallest), key=components.first_voxel)
+    return larger | set(equal[: count - len(larger)])

@@ -7,18 +7,20 @@ from functools import partial
 
 import highdicom as hd
 
-from clickseg.clicks.click import Clicks
-from clickseg.core.arrays import Float32Array, full_box, replace_axis_range
+from clickseg.clicks.click import Clicks, ClickSequence
+from clickseg.core.arrays import Box, Float32Array, IndexArray, full_box, replace_axis_range
 from clickseg.core.errors import ModelError
 from clickseg.dicom.predecessor import Predecessor
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.case import Case, PreprocessedCase
 from clickseg.inference.click_binding import bind_clicks
+from clickseg.inference.foreground import CroppedImage, crop_volumes, foreground_box
+from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.model_input import GridImage, InMemoryImage, ModelInput, ScaledImage
 from clickseg.inference.smoothing import SmoothedImage
 from clickseg.models.package import ModelPackage
-from clickseg.models.spec import GaussianSmoothing, ImageSpec, ModelSpec
+from clickseg.models.spec import CropSpec, GaussianSmoothing, ImageSpec, ModelSpec
 
 _PLANES_PER_BLOCK = 16
 """Number of planes per block when the scaling depends on all values of a volume."""
@@ -58,15 +60,64 @@ def make_case(
 
 
 def preprocess(case: Case) -> PreprocessedCase:
-    """Brings a case to the model grid: resamples and scales images, and rasterizes clicks."""
-    spec = case.package.spec
-    geometry = resample.model_geometry(case.reference_series.volume.get_geometry(), spec.grid)
-    images = tuple(
-        make_grid_image(series.volume, input_spec, spec, None if series is case.reference_series else geometry)
-        for series, input_spec in zip(case.series, spec.inputs, strict=True)
-    )
-    balls = guidance.rasterize_clicks(case.clicks.points, geometry, spec.guidance) if spec.guidance else ()
-    return PreprocessedCase(case, ModelInput(images, balls), geometry)
+    """Brings a case to the model grid: crops, resamples and scales images, and rasterizes clicks.
+
+    Raises:
+        ClickError: No voxel of a click's ball is on the model grid.
+        InputError: The first input has no voxel that the crop of the model chooses.
+    """
+    spec, source = case.package.spec, case.reference_series.volume.get_geometry()
+    volumes, source_box = _make_volumes(case)
+    resampled = resample.model_geometry(volumes[0].get_geometry(), spec.grid)
+    images = [
+        _resample(volume, spec, None if series is case.reference_series else resampled)
+        for volume, series in zip(volumes, case.series, strict=True)
+    ]
+    images, box = _make_images(images, spec)
+    grid = ModelGrid(source, source_box, resampled, box)
+    return PreprocessedCase(case, ModelInput(tuple(images), rasterize(case.clicks.points, grid, spec)), grid)
+
+
+def rasterize(points: ClickSequence, grid: ModelGrid, spec: ModelSpec) -> tuple[IndexArray, ...]:
+    """Returns the voxels of each guidance channel of a model: see ``guidance.rasterize_clicks``."""
+    if spec.guidance is None:
+        return ()
+    return guidance.rasterize_clicks(points, grid.geometry, spec.guidance, is_cropped=grid.is_cropped)
+
+
+def _make_volumes(case: Case) -> tuple[list[hd.Volume], Box]:
+    """Returns the volumes that are resampled, cropped and scaled if the model does so before, and their box."""
+    crop, volumes = case.package.spec.crop, [series.volume for series in case.series]
+    crop = crop if crop and crop.grid == "source" else None
+    box = full_box(volumes[0].spatial_shape)
+    if crop and crop.values == "source":
+        volumes, box = crop_volumes(volumes, crop)
+    volumes = [
+        _scale_volume(volume, image_spec) for volume, image_spec in zip(volumes, case.package.spec.inputs, strict=True)
+    ]
+    if crop and crop.values == "scaled":
+        volumes, box = crop_volumes(volumes, crop)
+    return volumes, box
+
+
+def _make_images(images: Sequence[GridImage], spec: ModelSpec) -> tuple[list[GridImage], Box]:
+    """Returns resampled images as the network sees them, cropped and scaled, and their box on the model grid."""
+    crop = spec.crop if spec.crop and spec.crop.grid == "model" else None
+    box = full_box(images[0].shape)
+    if crop and crop.values == "source":
+        images, box = _crop_images(images, crop)
+    images = [
+        image if image_spec.scale_before_resampling else _scale_image(image, image_spec)
+        for image, image_spec in zip(images, spec.inputs, strict=True)
+    ]
+    if crop and crop.values == "scaled":
+        images, box = _crop_images(images, crop)
+    return images, box
+
+
+def _crop_images(images: Sequence[GridImage], crop: CropSpec) -> tuple[list[GridImage], Box]:
+    box = foreground_box(images[0], crop)
+    return [CroppedImage(image, box) for image in images], box
 
 
 def make_grid_image(
@@ -81,10 +132,16 @@ def make_grid_image(
         geometry: The model grid, to which the volume is resampled by its position in the patient; None for the
             reference series, which is resampled along its own axes.
     """
-    if not image_spec.scale_before_resampling:
-        return _scale_image(_resample(volume, model, geometry), image_spec)
-    scaled = _scale_image(InMemoryImage(volume.array), image_spec)
-    return _resample(volume.with_array(scaled.crop(full_box(scaled.shape))), model, geometry)
+    image = _resample(_scale_volume(volume, image_spec), model, geometry)
+    return image if image_spec.scale_before_resampling else _scale_image(image, image_spec)
+
+
+def _scale_volume(volume: hd.Volume, spec: ImageSpec) -> hd.Volume:
+    """Returns the volume that is resampled: scaled if the model scales before resampling."""
+    if not spec.scale_before_resampling:
+        return volume
+    scaled = _scale_image(InMemoryImage(volume.array), spec)
+    return volume.with_array(scaled.crop(full_box(scaled.shape)))
 
 
 def _resample(volume: hd.Volume, model: ModelSpec, geometry: hd.VolumeGeometry | None) -> GridImage:

@@ -182,6 +182,18 @@ class LinearWeights(NamedTuple):
             int(np.searchsorted(self.lower, part.stop, side="left")),
         )
 
+    def range_inside(self, part: slice) -> slice:
+        """Returns the range of coordinates that depend on a value in a part of the axis."""
+        lower_inside = (part.start <= self.lower) & (self.lower < part.stop) & (self.weight < 1)
+        upper_inside = (part.start <= self.upper) & (self.upper < part.stop) & (self.weight > 0)
+        inside = np.flatnonzero(lower_inside | upper_inside)
+        return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
+
+    def clip_to(self, part: slice) -> LinearWeights:
+        """Returns weights of the values in a part of the axis; beyond its ends the outermost value is used."""
+        lower, upper = (np.clip(index, part.start, part.stop - 1) - part.start for index in (self.lower, self.upper))
+        return LinearWeights(lower, upper, self.weight)
+
     def to_device(self, device: Device) -> LinearWeights:
         """Returns the weights on a device."""
         return LinearWeights(device.put(self.lower), device.put(self.upper), device.put(self.weight))

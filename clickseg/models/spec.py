@@ -292,29 +292,61 @@ def _code_fields(code: CodeTriple) -> dict[str, str]:
     return dict(zip(("value", "scheme", "meaning"), code, strict=True))
 
 
+class CropSpec(StrictModel):
+    """The box of the volume that the network sees; outside it, everything is background (MONAI ``CropForeground``).
+
+    It is the bounding box of the voxels of the first input that are above 0, or not 0: in its unit, or after its
+    scaling; on the source grid, before resampling, or on the model grid. ``margin_vox`` widens it, at most to the
+    complete volume. With values of the source, the crop comes before the scaling, which then depends on the box only.
+    """
+
+    voxels: Literal["positive", "nonzero"]
+    values: Literal["source", "scaled"]
+    grid: Literal["source", "model"]
+    margin_vox: Annotated[int, Field(ge=0, le=1024)] = 0
+
+
 class PostprocessingSpec(StrictModel):
     """Which voxels and components are removed from the result.
 
     ``min_value`` removes voxels whose value in the first input is lower, in its unit (an alternative has its own);
-    ``min_volume_ml`` removes smaller components; ``keep`` keeps all components, the largest of each class, or those
-    with a foreground click of their class.
+    ``min_volume_ml`` removes smaller components; ``keep`` keeps all components, the ``keep_count`` largest of each
+    class, or those with a foreground click of their class. ``keep`` applies to all classes, or to ``keep_classes``.
+    Components are found on the source grid, or on the model grid before its labels are brought to the source grid.
     """
 
     min_value: float | None = None
     min_volume_ml: Annotated[float, Field(ge=0)] = 0.0
     keep: Literal["all", "largest", "clicked"] = "all"
+    keep_count: Annotated[int, Field(ge=1), omit_if(1)] = 1
+    keep_classes: Annotated[tuple[str, ...] | None, Field(min_length=1), omit_if(None)] = None
+    connectivity: Annotated[Literal["faces", "full"], omit_if("faces")] = "faces"
+    grid: Annotated[Literal["source", "model"], omit_if("source")] = "source"
 
     @property
     def keeps_everything(self) -> bool:
         """Whether no voxel is ever removed."""
         return self.min_value is None and not self.min_volume_ml and self.keep == "all"
 
+    def keep_rule(self, class_name: str) -> Literal["all", "largest", "clicked"]:
+        """Returns which components of a class are kept."""
+        return self.keep if self.keep_classes is None or class_name in self.keep_classes else "all"
+
+    @model_validator(mode="after")
+    def _check_keep(self) -> Self:
+        if self.keep_count > 1 and self.keep != "largest":
+            raise ValueError(f"keep_count: expected 1, or keep largest, got keep {self.keep}")
+        if self.keep_classes is not None and self.keep == "all":
+            raise ValueError("keep_classes: expected keep largest or clicked, got keep all")
+        return self
+
 
 class ModelSpec(StrictModel):
     """The complete ``clickseg`` section of a model package.
 
-    ``interpolation`` is what is interpolated from the model grid to the source grid: logits or probabilities linearly,
-    or the labels of the model grid, each source voxel the label of the nearest voxel.
+    ``crop`` is the part of the volume that the network sees. ``interpolation`` is what is interpolated from the model
+    grid to the source grid: logits or probabilities linearly, or the labels of the model grid, each source voxel the
+    label of the nearest voxel.
     """
 
     default: bool = False
@@ -325,6 +357,7 @@ class ModelSpec(StrictModel):
     activation: Literal["softmax", "sigmoid"]
     output_channels: Annotated[int, Field(ge=1, le=1024)]
     classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
+    crop: Annotated[CropSpec | None, omit_if(None)] = None
     interpolation: Annotated[Literal["logits", "probabilities", "labels"], omit_if("logits")] = "logits"
     postprocessing: PostprocessingSpec = PostprocessingSpec()
     weights: dict[WeightsName, Sha256] = Field(default_factory=dict)
@@ -389,6 +422,38 @@ class ModelSpec(StrictModel):
             raise ValueError(
                 f"guidance.previous_mask.takes: expected classes among {sorted(known)}, got {sorted(unknown)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_crop(self) -> Self:
+        match self.crop:
+            case CropSpec(grid="source", values="scaled"):
+                expected, images = True, [image for entry in self.inputs for image in entry.image_specs]
+            case CropSpec(grid="model", values="source"):
+                expected, images = False, list(self.inputs[0].image_specs)
+            case _:
+                return self
+        if any(image.scale_before_resampling is not expected for image in images):
+            raise ValueError(
+                f"crop: {self.crop.values} values on the {self.crop.grid} grid: expected inputs with "
+                f"scale_before_resampling {str(expected).lower()}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_postprocessing(self) -> Self:
+        rules, known = self.postprocessing, [spec.name for spec in self.classes]
+        unknown = sorted({*(rules.keep_classes or ())} - {*known})
+        if unknown:
+            raise ValueError(f"postprocessing.keep_classes: expected classes among {sorted(known)}, got {unknown}")
+        if rules.grid == "model" and self.interpolation != "labels":
+            raise ValueError(
+                f"postprocessing.grid model: expected interpolation of labels, got {self.interpolation}: components of "
+                "labels are removed before these labels are interpolated"
+            )
+        min_values = [rules.min_value, *(image.min_value for entry in self.inputs for image in entry.alternatives)]
+        if rules.grid == "model" and any(value is not None for value in min_values):
+            raise ValueError("postprocessing.grid model: expected no min_value, which refers to voxels of the source")
         return self
 
     @property

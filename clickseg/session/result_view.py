@@ -13,11 +13,15 @@ import numpy as np
 from clickseg.clicks.click import Click, Polarity, has_foreground_click
 from clickseg.core.arrays import Box, LabelArray, Mask, bounding_box, full_box, mask_bounds, to_global_box
 from clickseg.core.label_map import LabelMap
+from clickseg.inference.components import ConnectedComponents
+from clickseg.inference.model_grid import GridLabels, ModelGrid
 from clickseg.inference.postprocess import (
-    ConnectedComponents,
+    ClassRules,
+    ComponentGrid,
     Removal,
     postprocess,
     select_dropped_components,
+    uncropped_grid,
     voxels_below_minimum,
 )
 from clickseg.models.spec import ModelSpec
@@ -51,7 +55,13 @@ class ResultView(Protocol):
 
 
 def make_view(
-    labels: LabelMap, volume: hd.Volume, spec: ModelSpec, *, postprocessing: bool, memory_bytes: int
+    labels: LabelMap,
+    volume: hd.Volume,
+    spec: ModelSpec,
+    *,
+    on_grid: GridLabels,
+    postprocessing: bool,
+    memory_bytes: int,
 ) -> ResultView:
     """Returns the view of an empty label map.
 
@@ -59,15 +69,16 @@ def make_view(
         labels: The label map on the source grid, all background.
         volume: The series of the first input [K, J, I], in its unit.
         spec: The model.
+        on_grid: The model grid, and the labels on it, which the inference updates in place.
         postprocessing: Whether the model's postprocessing is applied.
         memory_bytes: The memory that an incremental view may use; if it needs more, each update is a full one.
     """
     if not postprocessing or spec.postprocessing.keeps_everything:
         view: ResultView = UnprocessedView(labels)
-    elif IncrementalView.memory_bytes(labels) <= memory_bytes:
-        view = IncrementalView(labels, volume, spec)
+    elif on_grid.labels is None and IncrementalView.memory_bytes(labels) <= memory_bytes:
+        view = IncrementalView(labels, volume, spec, on_grid.grid)
     else:
-        view = FullUpdateView(labels, volume, spec)
+        view = FullUpdateView(labels, volume, spec, on_grid)
     return EmptyUntilClickedView(view) if spec.guidance and spec.guidance.required else view
 
 
@@ -113,17 +124,17 @@ class UnprocessedView:
 class FullUpdateView:
     """Postprocesses the complete label map at each update.
 
-    It is used if the components of all classes do not fit into memory.
+    It is used if the components of all classes do not fit into memory, or are on the model grid.
     """
 
-    def __init__(self, labels: LabelMap, volume: hd.Volume, spec: ModelSpec) -> None:
-        self._volume, self._spec = volume, spec
+    def __init__(self, labels: LabelMap, volume: hd.Volume, spec: ModelSpec, on_grid: GridLabels | None = None) -> None:
+        self._volume, self._spec, self._on_grid = volume, spec, on_grid
         self.labels = labels.copy()
         self.removed: tuple[Removal, ...] = ()
 
     def update(self, labels: LabelMap, box: Box | None, clicks: Sequence[Click]) -> Box | None:  # noqa: ARG002
         """See ``ResultView``."""
-        processed, self.removed = postprocess(labels, self._volume, clicks, self._spec)
+        processed, self.removed = postprocess(labels, self._volume, clicks, self._spec, self._on_grid)
         return _write_parts(self.labels, [(full_box(processed.array.shape[:3]), processed.array)])
 
 
@@ -146,21 +157,24 @@ class IncrementalView:
         removed: The amount that was removed from each class.
     """
 
-    def __init__(self, labels: LabelMap, volume: hd.Volume, spec: ModelSpec) -> None:
+    def __init__(self, labels: LabelMap, volume: hd.Volume, spec: ModelSpec, grid: ModelGrid | None = None) -> None:
         """Starts with an empty label map.
 
         Args:
             labels: The label map on the source grid, all background.
             volume: The series of the first input [K, J, I], in its unit.
             spec: The model.
+            grid: The model grid; None for one that covers the complete volume.
         """
         self._volume, self._spec = volume, spec
+        grid = grid or uncropped_grid(volume, spec)
+        self._grids = ComponentGrid(grid.source, grid.geometry)
         self._raw = labels.copy()
         self.labels = labels.copy()
         self.removed: tuple[Removal, ...] = ()
-        empty = np.zeros(volume.spatial_shape, dtype=bool)
+        empty, connectivity = np.zeros(volume.spatial_shape, dtype=bool), spec.postprocessing.connectivity
         self._classes = [
-            _ClassState(number, class_spec.name, ConnectedComponents(empty), frozenset(), 0)
+            _ClassState(number, class_spec.name, ConnectedComponents(empty, connectivity), frozenset(), 0)
             for number, class_spec in enumerate(spec.classes, 1)
         ]
 
@@ -193,7 +207,7 @@ class IncrementalView:
             changed.append(state.components.update(now & ~low, box))
         clicked = [c for c in clicks if c.label == state.name and c.polarity is Polarity.FOREGROUND]
         removed, amount = select_dropped_components(
-            state.components, state.low_voxel_count, self._volume, clicked, self._spec, state.name
+            state.components, state.low_voxel_count, self._grids, ClassRules(state.name, clicked, self._spec)
         )
         table = state.components.table
         changed += [table[number].box for number in removed ^ state.removed if number in table]

@@ -174,7 +174,8 @@ class Session:
         """Adds a click.
 
         Raises:
-            ClickError: The click is outside the series, or the model does not use clicks of its label and polarity.
+            ClickError: The click is outside the series or the box that the model sees, or the model does not use clicks
+                of its label and polarity.
         """
         return self.add_clicks([click], user)
 
@@ -314,6 +315,7 @@ class Session:
             replace(labels, array=np.zeros_like(labels.array)),
             self._case.reference_series.volume,
             self._case.package.spec,
+            on_grid=self._inference.on_grid,
             postprocessing=self._postprocessing,
             memory_bytes=(self._memory.free_bytes() - self._inference.pending_bytes) // 2,
         )

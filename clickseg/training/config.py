@@ -234,6 +234,8 @@ class TrainingConfig(StrictModel):
     def _check_model(self) -> Self:
         if self.model.grid.depends_on_source:
             raise ValueError("model.grid: expected a grid that does not depend on the series")
+        if self.model.crop is not None:
+            raise ValueError("model.crop: expected no crop: samples are taken from the complete volume")
         if self.model.activation != "softmax":
             raise ValueError("model.activation: expected softmax: classes of a label map exclude each other")
         channels = [class_spec.channel for class_spec in self.model.classes]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import highdicom as hd
 import numpy as np
+from scipy import ndimage
 
 from clickseg.core import arrays
 from clickseg.core.label_map import LabelMap
 from clickseg.inference.kernels import NumpyKernels
 from clickseg.inference.label_assignment import LabelAssigner, label_logits
+from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.resample import ResampledImage
 from clickseg.inference.stitching import PlaneBlock
 from clickseg.models.spec import ModelSpec
@@ -28,6 +30,20 @@ def full_image(image: ResampledImage) -> np.ndarray:
     return array
 
 
+def keep_largest_components(
+    labels: np.ndarray, numbers: Sequence[int], count: int = 1, connectivity: str = "faces"
+) -> np.ndarray:
+    """Returns labels with only the largest components of some classes, as MONAI's ``KeepLargestConnectedComponent``."""
+    structure = np.ones((3, 3, 3)) if connectivity == "full" else None
+    kept = labels.copy()
+    for number in numbers:
+        components, _ = ndimage.label(labels == number, structure)
+        sizes = np.bincount(components.ravel())
+        largest = 1 + np.argsort(-sizes[1:], kind="stable")[:count]  # of equally large ones the first
+        kept[(components > 0) & ~np.isin(components, largest)] = 0
+    return kept
+
+
 def label_map_from_logits(
     logits: np.ndarray, grid: hd.VolumeGeometry, source: hd.VolumeGeometry, spec: ModelSpec
 ) -> LabelMap:
@@ -35,7 +51,7 @@ def label_map_from_logits(
     label_maps = []
     for axis in range(3):
         for size in (1, 4, 100):
-            assigner = LabelAssigner(grid, source, spec, axis, NumpyKernels())
+            assigner = LabelAssigner(ModelGrid.between(source, grid), spec, axis, NumpyKernels())
             planes = np.moveaxis(label_logits(logits, spec), 1 + axis, 0)
             for first in range(0, len(planes), size):
                 start = max(first - 1, 0)

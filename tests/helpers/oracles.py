@@ -17,21 +17,37 @@ with warnings.catch_warnings():
     from monai.inferers import SlidingWindowInferer
     from monai.networks import nets
     from monai.transforms import (
+        Compose,
+        CropForeground,
+        CropForegroundd,
+        Invertd,
         NormalizeIntensity,
+        NormalizeIntensityd,
         Orientation,
+        Orientationd,
         ScaleIntensityRange,
+        ScaleIntensityRanged,
         ScaleIntensityRangePercentiles,
         Spacing,
+        Spacingd,
     )
 
 __all__ = [
+    "Compose",
+    "CropForeground",
+    "CropForegroundd",
+    "Invertd",
     "MetaTensor",
     "NormalizeIntensity",
+    "NormalizeIntensityd",
     "Orientation",
+    "Orientationd",
     "ScaleIntensityRange",
     "ScaleIntensityRangePercentiles",
+    "ScaleIntensityRanged",
     "SlidingWindowInferer",
     "Spacing",
+    "Spacingd",
     "compute_importance_map",
     "dense_patch_slices",
     "nets",

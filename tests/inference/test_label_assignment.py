@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import highdicom as hd
 import numpy as np
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from clickseg.core.progress import no_progress
 from clickseg.inference.compiled import CompiledKernels
 from clickseg.inference.kernels import Kernels, NumpyKernels
 from clickseg.inference.label_assignment import LabelAssigner
+from clickseg.inference.model_grid import ModelGrid, crop_grid
 from clickseg.inference.model_input import InMemoryImage, ModelInput
 from clickseg.inference.orientation import reorientation_to
 from clickseg.inference.resample import model_geometry
@@ -72,6 +75,7 @@ def position_dependent_logits(batch: np.ndarray) -> np.ndarray:
     spacings,
     st.tuples(st.sampled_from(["softmax", "sigmoid"]), st.sampled_from(["logits", "probabilities", "labels"])),
     st.booleans(),
+    st.booleans(),
     st.integers(0, 10_000),
 )
 @settings(max_examples=60, deadline=None)
@@ -81,17 +85,18 @@ def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_
     spacing_mm: tuple[float, ...],
     labelling: tuple[str, str],
     stores_logits: bool,
+    is_cropped: bool,
     seed: int,
 ) -> None:
     spec = make_spec(roi, spacing_mm, *labelling)
     source = phantoms.oblique_geometry(shape, axes=np.eye(3)[:, [1, 2, 0]])
-    grid = model_geometry(source, spec.grid)
     rng = np.random.default_rng(seed)
-    image = rng.normal(size=grid.spatial_shape).astype(np.float32)
+    grid = make_cropped_grid(source, spec, rng) if is_cropped else make_grid(source, spec)
+    image = rng.normal(size=grid.geometry.spatial_shape).astype(np.float32)
     kernels, store = KERNELS[seed % 2], DictionaryStore()
     if not stores_logits:
         store.put = lambda *_: None
-    assigner = LabelAssigner(grid, source, spec, plane_axis(image, spec), kernels)
+    assigner = LabelAssigner(grid, spec, plane_axis(image, spec), kernels)
     run_all_windows(assigner, image, spec, kernels, store)
     voxel = np.array([rng.integers(0, count) for count in image.shape])
     image[tuple(voxel)] += 50
@@ -109,7 +114,7 @@ def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_
     ):
         assigner.update(planes)
 
-    fresh = LabelAssigner(grid, source, spec, window.grid.axis, kernels)
+    fresh = LabelAssigner(grid, spec, window.grid.axis, kernels)
     run_all_windows(fresh, image, spec, kernels, DictionaryStore())
     labels = assigner.label_map().array
     assert labels.tobytes() == fresh.label_map().array.tobytes()
@@ -117,6 +122,22 @@ def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_
     assert labels.tobytes() == before.tobytes()  # all other voxels are unchanged
     if stores_logits:
         assert window.windows_run == len(touched)
+
+
+def make_grid(source: hd.VolumeGeometry, spec: ModelSpec) -> ModelGrid:
+    return ModelGrid.between(source, model_geometry(source, spec.grid))
+
+
+def make_cropped_grid(source: hd.VolumeGeometry, spec: ModelSpec, rng: np.random.Generator) -> ModelGrid:
+    """Returns a grid with a random box of the source grid, and a random box of the model grid of that box."""
+    source_box = random_box(source.spatial_shape, rng)
+    resampled = model_geometry(crop_grid(source, source_box), spec.grid)
+    return ModelGrid(source, source_box, resampled, random_box(resampled.spatial_shape, rng))
+
+
+def random_box(shape: Sequence[int], rng: np.random.Generator) -> tuple[slice, ...]:
+    starts = [int(rng.integers(0, count)) for count in shape]
+    return tuple(slice(start, int(rng.integers(start, count)) + 1) for start, count in zip(starts, shape, strict=True))
 
 
 def plane_axis(image: np.ndarray, spec: ModelSpec) -> int:

@@ -1,4 +1,4 @@
-"""Postprocessing follows the rules of the model package and reports what it removed; components follow mask changes."""
+"""Postprocessing follows the rules of the model package and reports what it removed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy import ndimage
 
 from clickseg.clicks.click import Click, Polarity
 from clickseg.core.label_map import LabelMap
-from clickseg.inference.postprocess import ConnectedComponents, postprocess
+from clickseg.inference.postprocess import postprocess
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
+from tests.helpers.inference import keep_largest_components
 
 FG, BG = Polarity.FOREGROUND, Polarity.BACKGROUND
 GEOMETRY = phantoms.oblique_geometry((12, 14, 16))
@@ -148,6 +150,80 @@ def test_each_class_is_postprocessed_with_its_own_clicks(volume: hd.Volume) -> N
     assert [removal.component_count for removal in removed] == [1, 0]
 
 
+def make_spec_of_three(**rules: object) -> ModelSpec:
+    classes = [phantoms.organ(name, channel) for channel, name in enumerate("abc", 1)]
+    return ModelSpec.model_validate(phantoms.metadata(output_channels=4, classes=classes, postprocessing=rules))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.sampled_from(["faces", "full"]))
+@settings(max_examples=40, deadline=None)
+def test_the_largest_components_of_some_classes_equal_those_of_a_naive_search(
+    seed: int, count: int, connectivity: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    array = (rng.integers(1, 4, GEOMETRY.spatial_shape) * (rng.random(GEOMETRY.spatial_shape) < 0.3)).astype(np.uint8)
+    volume = GEOMETRY.with_array(np.ones(GEOMETRY.spatial_shape, np.float32))
+    spec = make_spec_of_three(keep="largest", keep_count=count, keep_classes=["a", "b"], connectivity=connectivity)
+
+    kept, removed = postprocess(LabelMap(array, False, 3), volume, [], spec)
+
+    np.testing.assert_array_equal(kept.array, keep_largest_components(array, [1, 2], count, connectivity))
+    assert removed[2].component_count == 0
+
+
+def test_of_equally_large_components_the_first_are_kept(volume: hd.Volume) -> None:
+    array = np.zeros(GEOMETRY.spatial_shape, np.uint8)
+    for start in (9, 1, 5):
+        array[start : start + 2, 3, 3] = 1
+    array[7:10, 10, 10] = 1
+
+    kept, (removed,) = postprocess(LabelMap(array, False, 1), volume, [], make_spec(keep="largest", keep_count=2))
+
+    assert np.argwhere(kept.mask(1))[:, 0].tolist() == [1, 2, 7, 8, 9]
+    assert removed.component_count == 2
+
+
+def test_voxels_that_touch_at_a_corner_are_one_component_with_full_connectivity(
+    labels: LabelMap, volume: hd.Volume
+) -> None:
+    rules = {"keep": "clicked", "connectivity": "full"}
+
+    kept, _ = postprocess(labels, volume, [click(10, 10, 10)], make_spec(**rules))
+
+    assert kept.mask(1).sum() == 9
+
+
+def test_classes_outside_keep_classes_keep_all_components(labels: LabelMap, volume: hd.Volume) -> None:
+    spec = make_spec_of_three(keep="largest", keep_classes=["b"])
+
+    kept, _ = postprocess(LabelMap(labels.array, False, 3), volume, [], spec)
+
+    assert np.array_equal(kept.array, labels.array)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"keep_count": 2}, "keep_count: expected 1, or keep largest, got keep all"),
+        ({"keep_count": 0, "keep": "largest"}, "keep_count"),
+        ({"keep_classes": ["hook"]}, "keep_classes: expected keep largest or clicked, got keep all"),
+        ({"keep_classes": [], "keep": "largest"}, "keep_classes"),
+        ({"keep_classes": ["liver"], "keep": "largest"}, r"expected classes among \['hook'\], got \['liver'\]"),
+        ({"grid": "model", "keep": "largest"}, "expected interpolation of labels, got logits"),
+    ],
+)
+def test_rules_that_contradict_each_other_are_rejected(rules: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        make_spec(**rules)
+
+
+def test_rules_with_default_values_are_not_written() -> None:
+    """UIDs depend on the written specification, and stay those of older versions."""
+    written = make_spec(keep="largest").model_dump(mode="json")["postprocessing"]
+
+    assert written == {"min_value": None, "min_volume_ml": 0.0, "keep": "largest"}
+
+
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["all", "largest"]), st.floats(0, 0.05))
 @settings(max_examples=50)
 def test_the_result_equals_that_of_a_naive_loop(seed: int, keep: str, min_volume_ml: float) -> None:
@@ -164,43 +240,3 @@ def test_the_result_equals_that_of_a_naive_loop(seed: int, keep: str, min_volume
         if is_kept and size * volume.voxel_volume / 1000 >= min_volume_ml:
             expected |= components == number
     assert np.array_equal(kept.mask(1), expected)
-
-
-@given(st.tuples(*[st.integers(1, 9)] * 3), st.integers(1, 6), st.floats(0.05, 0.6), st.integers(0, 100_000))
-@settings(max_examples=150, deadline=None)
-def test_updated_components_equal_those_of_the_entire_mask(
-    shape: tuple[int, ...], changes: int, density: float, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    mask = rng.random(shape) < density
-    components = ConnectedComponents(mask)
-    for _ in range(changes):
-        low = [int(rng.integers(0, count)) for count in shape]
-        box = tuple(slice(a, int(rng.integers(a, count)) + 1) for a, count in zip(low, shape, strict=True))
-        mask[box] = rng.random(mask[box].shape) < density
-
-        components.update(mask[box], box)
-
-        expected, count = ndimage.label(mask)
-        assert len(components.table) == count
-        pairs = set(zip(expected.ravel().tolist(), components.numbers.ravel().tolist(), strict=True))
-        assert len(pairs) == len({number for number, _ in pairs}) == len({number for _, number in pairs})
-        for number, component in components.table.items():
-            voxels = np.argwhere(components.numbers == number)
-            assert component.voxel_count == len(voxels)
-            assert [part.start for part in component.box] == voxels.min(axis=0).tolist()
-            assert [part.stop - 1 for part in component.box] == voxels.max(axis=0).tolist()
-            assert components.first_voxel(number) == np.flatnonzero(components.numbers == number)[0]
-
-
-def test_a_component_that_is_not_touched_keeps_its_number() -> None:
-    mask = np.zeros((3, 3, 20), bool)
-    mask[1, 1, 2] = mask[1, 1, 15:18] = True
-    components = ConnectedComponents(mask)
-    far = components.numbers[1, 1, 16]
-    mask[1, 1, 3] = True
-
-    region = components.update(np.ones((1, 1, 1), bool), (slice(1, 2), slice(1, 2), slice(3, 4)))
-
-    assert components.numbers[1, 1, 16] == far
-    assert region[2] == slice(2, 5)

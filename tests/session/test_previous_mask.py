@@ -20,6 +20,7 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.kernels import NumpyKernels
 from clickseg.inference.label_assignment import LabelAssigner
+from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.model_input import ModelInput
 from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
@@ -46,8 +47,8 @@ def run_naively(series: SeriesVolume, points: tuple[Click, ...], package: ModelP
         balls = guidance.rasterize_clicks(points[:count], prepared.geometry, spec.guidance)
         window = SlidingWindow(ModelInput(prepared.inputs.images, balls, masks), spec)
         source, model = (
-            LabelAssigner(prepared.geometry, grid, spec, window.grid.axis, NumpyKernels())
-            for grid in (series.volume.get_geometry(), prepared.geometry)
+            LabelAssigner(ModelGrid.between(target, prepared.geometry), spec, window.grid.axis, NumpyKernels())
+            for target in (series.volume.get_geometry(), prepared.geometry)
         )
         for planes in window.blended_planes(engine, NumpyKernels(), no_progress):
             source.update(planes)

@@ -21,6 +21,8 @@ RULES = [
     {"keep": "largest"},
     {"keep": "all", "min_volume_ml": 0.03, "min_value": 0.1},
     {"keep": "clicked", "min_volume_ml": 0.02},
+    {"keep": "largest", "keep_count": 2, "connectivity": "full"},
+    {"keep": "clicked", "keep_classes": ["c1"], "connectivity": "full"},
 ]
 
 
