@@ -6,9 +6,9 @@ import argparse
 import os
 
 from clickseg.cli.terminal import print_lines, report_errors
+from clickseg.inference.model_readers import find_reader
 from clickseg.inference.model_sources import named_sources
 from clickseg.models.find import has_packages, list_packages, model_paths
-from clickseg.models.importers.registry import find_reader
 
 
 def run(arguments: argparse.Namespace) -> int:

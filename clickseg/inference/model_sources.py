@@ -9,10 +9,10 @@ from typing import Any
 
 from clickseg.core.arguments import to_path
 from clickseg.core.errors import ModelError, UsageError
+from clickseg.inference.model_readers import find_reader
 from clickseg.inference.runtime_settings import default_runtime_settings
 from clickseg.inference.translation_cache import translate
 from clickseg.models.find import ModelPath, find_packages, has_packages, model_paths
-from clickseg.models.importers.registry import find_reader
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import ModelPackage, is_package, package_name
 

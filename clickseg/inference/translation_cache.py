@@ -17,7 +17,8 @@ from clickseg.core.errors import ModelError, OutputError
 from clickseg.core.files import file_sha256, write_bytes
 from clickseg.core.new_folder import new_folder
 from clickseg.core.validation import read_json
-from clickseg.models.importers.registry import find_reader, read_model, source_digest
+from clickseg.inference.model_readers import get_reader
+from clickseg.models.importers.registry import read_model, source_digest
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import INFERENCE_CONFIG, METADATA, ModelPackage, load_package, package_name
 
@@ -42,9 +43,7 @@ def translate(path: Path, options: ImportOptions, cache: Path | None) -> ModelPa
         ModelError: The model cannot be expressed as a model package.
         OutputError: The cache cannot be written to.
     """
-    reader = find_reader(path)
-    if reader is None:
-        raise ModelError(f"{path}: not a model of a format that can be translated")
+    reader = get_reader(path)
     folder = (cache or Path(tempfile.gettempdir(), "clickseg")) / _FOLDER / source_digest(path, reader, options)
     package = folder / _folder_name(path)
     if not _is_complete(package):
@@ -78,7 +77,7 @@ def _write_translation(path: Path, options: ImportOptions, package: Path) -> Non
     from clickseg.inference.engines.import_package import write_package
 
     logger.info("%s: translating the model; later runs use the result", path.name)
-    model = read_model(path, options)
+    model = read_model(path, get_reader(path), options)
     shutil.rmtree(package.parent, ignore_errors=True)  # damaged
     try:
         with new_folder(package.parent) as folder:

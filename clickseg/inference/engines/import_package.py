@@ -18,6 +18,7 @@ from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.engines.openvino_engine import CONSTANTS, GRAPH
+from clickseg.inference.model_readers import get_reader
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.importers.registry import ImportedModel, read_model
 from clickseg.models.importers.report import import_entry, import_report, summary_lines
@@ -45,7 +46,7 @@ def import_model(source: Path, path: Path, options: ImportOptions) -> list[str]:
     Raises:
         ClickSegError: The model cannot be translated, or the package cannot be written.
     """
-    model = read_model(source, options)
+    model = read_model(source, get_reader(source), options)
     with new_folder(path) as folder:
         notes = write_package(model, folder)
     return [*summary_lines(model, notes), f"package   {path}"]

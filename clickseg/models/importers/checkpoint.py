@@ -24,6 +24,7 @@ class CheckpointReader:
     """
 
     format = "checkpoint"
+    is_program = False
 
     def __init__(self, build: NetworkBuilder) -> None:
         """Makes a reader.

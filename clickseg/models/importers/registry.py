@@ -12,9 +12,10 @@ from clickseg.core.files import file_sha256
 from clickseg.core.validation import validate_record
 from clickseg.core.version import __version__
 from clickseg.models.importers.auto3dseg import Auto3DSegReader
-from clickseg.models.importers.bundle import BundleReader
+from clickseg.models.importers.bundle import BundleReader, describe_bundle
 from clickseg.models.importers.changes import change_section
 from clickseg.models.importers.checkpoint import CheckpointReader
+from clickseg.models.importers.identification import NetworkBuilder
 from clickseg.models.importers.source_model import ImportOptions, Reader, SourceModel
 from clickseg.models.importers.torchscript import TorchScriptReader
 from clickseg.models.spec import ModelSpec
@@ -22,8 +23,14 @@ from clickseg.models.spec import ModelSpec
 FORMATS_TEXT = "a MONAI Bundle, an Auto3DSeg zip, a checkpoint of torch, or a TorchScript file"
 """What ``-m`` accepts besides model packages."""
 
-READERS: tuple[Reader, ...] = (BundleReader(), Auto3DSegReader(), TorchScriptReader(), CheckpointReader())
-"""The readers of all formats."""
+
+def make_readers(build: NetworkBuilder) -> tuple[Reader, ...]:
+    """Returns the readers of all formats.
+
+    Args:
+        build: Builds a network, which proves that weights fit it.
+    """
+    return BundleReader(), Auto3DSegReader(), TorchScriptReader(build, describe_bundle), CheckpointReader(build)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +50,21 @@ class ImportedModel:
     digest: str
 
 
-def find_reader(path: Path) -> Reader | None:
-    """Returns the reader of the model at a path, or None if there is no model that one of the readers recognizes."""
-    return next((reader for reader in READERS if reader.recognizes(path)), None)
-
-
-def read_model(path: Path, options: ImportOptions) -> ImportedModel:
+def read_model(path: Path, reader: Reader, options: ImportOptions) -> ImportedModel:
     """Reads a model of another tool, and translates its description.
 
     Args:
         path: The folder or file of the model.
+        reader: The reader that recognizes it.
         options: What the user states about it.
 
     Raises:
-        ModelError: No reader recognizes the model, or it cannot be expressed as a model package.
+        ModelError: The model cannot be expressed as a model package.
         LibraryError: A library that the format needs is not installed.
     """
-    reader = find_reader(path)
-    if reader is None:
-        raise ModelError(f"{path}: expected a model: {FORMATS_TEXT}" if path.exists() else f"{path}: no such file")
     source = reader.read(path, options)
     section = change_section(source.section, options.changes)
-    where = f"model {source.name}: translated from {reader.format}"
-    spec = validate_record(ModelSpec, section, where, ModelError)
+    spec = validate_record(ModelSpec, section, f"model {source.name}: translated from {reader.format}", ModelError)
     return ImportedModel(source, spec, reader.format, source_digest(path, reader, options))
 
 

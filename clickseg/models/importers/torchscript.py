@@ -47,7 +47,8 @@ class TorchScriptReader:
     by a JSON file next to the archive.
     """
 
-    format = "torchscript"
+    format = "TorchScript"
+    is_program = True
 
     def __init__(self, build: NetworkBuilder, describe_bundle: BundleDescriber | None = None) -> None:
         """Makes a reader.
