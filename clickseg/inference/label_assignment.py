@@ -117,6 +117,8 @@ class LabelAssigner:
 
     def update(self, planes: PlaneBlock) -> None:
         """Labels the source voxels between the next planes of the model grid."""
+        if not self._view.size:  # a thin box of a crop can be between two source planes
+            return
         last = planes.first + len(planes.values) - 1
         stop = int(np.searchsorted(self._across.upper, last, side="right"))
         values = planes.values if self._spec.interpolation != "probabilities" else _to_scores(planes.values, self._spec)
