@@ -87,6 +87,7 @@ class IncrementalInference:
 
         Raises:
             OutputError: The folder cannot be written to.
+            MemoryLimitError: The labels on the model grid, which some models need, do not fit into memory.
         """
         spec, model_grid = preprocessed.case.package.spec, preprocessed.grid
         window, device = SlidingWindow(preprocessed.inputs, spec), device or array_device(engine.device)
@@ -95,7 +96,7 @@ class IncrementalInference:
         self._memory, self._device = memory, device
         self._kernels = choose_kernels(window.addition_count) if device.is_host else NumpyKernels()
         with device.activate():
-            self._assigners = make_assigners(model_grid, spec, self.grid.axis, self._kernels, device)
+            self._assigners = make_assigners(model_grid, spec, self.grid.axis, self._kernels, device, memory)
         folder, digest = (persistence.folder, persistence.digest) if persistence else (None, b"")
         self._logits = make_logits_store(
             empty_keys(self.grid),

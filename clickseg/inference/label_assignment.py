@@ -10,6 +10,7 @@ import numpy as np
 from clickseg.core.arrays import Box, Float32Array, LabelArray, full_box, to_global_box
 from clickseg.core.device import HOST, Device
 from clickseg.core.label_map import LabelMap
+from clickseg.core.memory import Memory
 from clickseg.inference.kernels import Kernels
 from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.orientation import reorientation_to
@@ -116,6 +117,8 @@ class LabelAssigner:
 
     def update(self, planes: PlaneBlock) -> None:
         """Labels the source voxels between the next planes of the model grid."""
+        if not self._view.size:  # a thin box of a crop can be between two source planes
+            return
         last = planes.first + len(planes.values) - 1
         stop = int(np.searchsorted(self._across.upper, last, side="right"))
         values = planes.values if self._spec.interpolation != "probabilities" else _to_scores(planes.values, self._spec)
@@ -146,14 +149,21 @@ class LabelAssigner:
 
 
 def make_assigners(
-    grid: ModelGrid, spec: ModelSpec, axis: int, kernels: Kernels, device: Device = HOST
+    grid: ModelGrid, spec: ModelSpec, axis: int, kernels: Kernels, device: Device, memory: Memory
 ) -> tuple[LabelAssigner, ...]:
     """Returns the assigner of the source grid, followed by that of the model grid if the model needs labels on it.
 
     A model needs them as its previous mask, or if its postprocessing removes components on the model grid.
+
+    Raises:
+        MemoryLimitError: The labels on the model grid do not fit into memory.
     """
-    needed = bool(spec.previous_mask) or spec.postprocessing.grid == "model"
-    grids = (grid, ModelGrid.between(grid.geometry, grid.geometry)) if needed else (grid,)
+    if not spec.previous_mask and spec.postprocessing.grid == "source":
+        return (LabelAssigner(grid, spec, axis, kernels, device),)
+    shape = grid.geometry.spatial_shape
+    purpose = f"labels on the model grid of {' x '.join(str(count) for count in shape)} voxels"
+    memory.check_available(math.prod(shape), purpose)
+    grids = (grid, ModelGrid.between(grid.geometry, grid.geometry))
     return tuple(LabelAssigner(each, spec, axis, kernels, device) for each in grids)
 
 

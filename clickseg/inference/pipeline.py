@@ -98,7 +98,7 @@ def _predict_labels(
             return inference.labels, inference.on_grid, windows
     window = SlidingWindow(preprocessed.inputs.to_device(device), spec)
     kernels = choose_kernels(window.addition_count) if device.is_host else NumpyKernels()
-    assigners = make_assigners(preprocessed.grid, spec, window.grid.axis, kernels, device)
+    assigners = make_assigners(preprocessed.grid, spec, window.grid.axis, kernels, device, memory)
     make_stitching = StitchingChoice(memory, sum(assigner.bytes_needed for assigner in assigners), device)
     make_stitching.check(window.grid, label_logit_channels(spec))
     for planes in window.blended_planes(engine, kernels, progress, make_stitching):

@@ -92,6 +92,7 @@ class Session:
             options: The optional settings.
 
         Raises:
+            InputError: The series has no foreground, to which the model crops it.
             ModelError: A series does not fit the model, or the model's weights are damaged.
             EngineError: No runtime on this machine runs the model on the device.
             SessionError: The folder contains a session with other data, weights, engine or version, or one that is in

@@ -39,6 +39,9 @@ SCALINGS = [
     PercentileScaling(kind="percentile", lower=2, upper=98),
     ZScoreScaling(kind="zscore", nonzero=True),
 ]
+RESAMPLED = {"grid": {"spacing_mm": [1.5, 1.5, 2.0], "orientation": "RAS"}}
+CROPPED = {"crop": {"voxels": "positive", "values": "source", "grid": "model", "margin_vox": 6}}
+ON_MODEL_GRID = {"interpolation": "labels", "postprocessing": {"keep": "largest", "grid": "model"}}
 
 
 class DeviceEngine:
@@ -69,12 +72,11 @@ def run_inference(device: Device, case: PreprocessedCase, engine: Engine, folder
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("spacing_mm", [[1.5, 1.5, 2.0], None], ids=["resampled", "source grid"])
+@pytest.mark.parametrize("changes", [RESAMPLED, {}, RESAMPLED | CROPPED, RESAMPLED | ON_MODEL_GRID], ids=str)
 def test_arrays_stay_on_the_device_until_the_label_map_is_computed(
-    tmp_path: Path, activation: str, spacing_mm: list[float] | None
+    tmp_path: Path, activation: str, changes: dict[str, object]
 ) -> None:
-    grid = {"grid": {"spacing_mm": spacing_mm, "orientation": "RAS"}} if spacing_mm else {}
-    case, engine = prepare_case(tmp_path, activation=activation, **grid)
+    case, engine = prepare_case(tmp_path, activation=activation, **changes)
 
     on_device = run_inference(FakeDevice(), case, DeviceEngine(engine), tmp_path)
 

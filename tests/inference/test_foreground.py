@@ -243,7 +243,6 @@ def test_other_inputs_are_cropped_to_the_same_region() -> None:
 
 
 def test_a_series_without_foreground_is_one_error(linear: ModelPackage, tmp_path: Path) -> None:
-    """MONAI crops to nothing, and fails when it resamples nothing."""
     air = phantoms.oblique_geometry().with_array(np.full(phantoms.SHAPE, -900, np.float32))
     series = phantoms.read(phantoms.write(tmp_path / "series", air))
 

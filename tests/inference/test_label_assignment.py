@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import highdicom as hd
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clickseg.core.arrays import bounding_box, expand_box, full_box
@@ -78,6 +78,7 @@ def position_dependent_logits(batch: np.ndarray) -> np.ndarray:
     st.booleans(),
     st.integers(0, 10_000),
 )
+@example((2, 1, 2), (2, 2, 2), (0.7, 0.7, 0.7), ("softmax", "logits"), False, True, 336)  # no source voxel in the box
 @settings(max_examples=60, deadline=None)
 def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_a_full_run(
     shape: tuple[int, ...],
