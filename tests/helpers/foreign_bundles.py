@@ -105,3 +105,21 @@ def write_bundle(
     torch.save(STATE, folder / "models" / "model.pt")
     (folder / "LICENSE").write_text("Apache License\n")
     return folder
+
+
+def write_runnable_bundle(folder: Path, *transforms: Any) -> Path:
+    """Writes a bundle with random weights that fit its network; returns its folder.
+
+    Args:
+        folder: The folder.
+        transforms: Its preprocessing after the image is loaded; by default as ``make_config`` has it.
+    """
+    from monai.networks.nets import UNet
+
+    network = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2, "channels": [4, 8], "strides": [2]}
+    inferer = {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 16]}
+    config = with_transforms(*transforms) if transforms else make_config()
+    write_bundle(folder, config | {"network_def": {"_target_": "UNet", **network}, "inferer": inferer})
+    torch.manual_seed(3)
+    torch.save(UNet(**network).state_dict(), folder / "models" / "model.pt")
+    return folder

@@ -92,7 +92,10 @@ def _convert(network: torch.nn.Module, name: str, spec: ModelSpec) -> ov.Model:
         raise ConversionError(
             f"model {name}: OpenVINO cannot convert the network: {first_line(error)}", hint="use --engine torch"
         ) from error
-    return ov.Model(converted.outputs[:1], converted.get_parameters(), converted.get_friendly_name())
+    main = ov.Model(converted.outputs[:1], converted.get_parameters(), "network")
+    main.output(0).get_tensor().set_names({"logits"})  # by default, names are numbers that each process counts
+    main.get_results()[0].set_friendly_name("logits")
+    return main
 
 
 def export_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Path:

@@ -76,7 +76,7 @@ def write_package(model: ImportedModel, path: Path) -> tuple[ImportNote, ...]:
     if model.source.network_def is not None:
         _write_json(path / INFERENCE_CONFIG, {"network_def": model.source.network_def})
     if model.source.licence:
-        write_bytes(path / "LICENSE", model.source.licence.encode())
+        write_bytes(path / "LICENSE", f"{model.source.licence}\n".encode())
     _write_torch_weights(model, path / "models")
     _write_metadata(model, model.source.notes, path)
     notes = (*model.source.notes, _write_openvino(load_package(path)))

@@ -1,0 +1,103 @@
+"""``clickseg models import``: a model of another tool becomes a model package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import runs
+from tests.helpers.foreign_bundles import RANGE, SPACING, write_runnable_bundle
+from tests.helpers.foreign_programs import write_shifter
+from tests.helpers.runs import run_clickseg
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    return write_shifter(tmp_path)
+
+
+def test_the_package_runs_as_the_source_does_and_gives_the_same_labels(program: Path, tmp_path: Path) -> None:
+    study = runs.write_input(tmp_path / "study")
+    package = tmp_path / "package"
+
+    imported = run_clickseg("models", "import", program, "-o", package)
+    results = [
+        run_clickseg("segment", study, "-m", model, "-o", tmp_path / out, "--nifti", XDG_CACHE_HOME=str(tmp_path / "c"))
+        for model, out in ((program, "a"), (package, "b"))
+    ]
+
+    assert [imported.returncode, *(result.returncode for result in results)] == [0, 0, 0], imported.stderr
+    (first,), (second,) = ([path.read_bytes() for path in (tmp_path / out).glob("*.nii.gz")] for out in ("a", "b"))
+    assert first == second
+
+
+def test_the_command_prints_assumptions_and_the_licence_and_the_package_contains_them(tmp_path: Path) -> None:
+    bundle = write_runnable_bundle(tmp_path / "spleen", SPACING, RANGE)  # without Orientationd
+
+    result = run_clickseg("models", "import", bundle, "-o", tmp_path / "package")
+
+    metadata = json.loads((tmp_path / "package/configs/metadata.json").read_text())
+    assumed = [note for note in metadata["clickseg_import"]["notes"] if note["outcome"] == "assumed"]
+    assert assumed
+    for note in assumed:
+        assert f"assumed: {note['key']}: {note['text']}" in result.stdout
+        assert note["key"] in (tmp_path / "package/docs/README.md").read_text()
+    assert result.stdout.splitlines()[-3:] == ["licence:", "Apache License", f"package   {tmp_path / 'package'}"]
+    assert (tmp_path / "package/LICENSE").read_text() == "Apache License\n"
+
+
+def test_a_run_warns_of_assumptions_and_reports_them(tmp_path: Path) -> None:
+    study = runs.write_input(tmp_path / "study")
+    bundle = write_runnable_bundle(tmp_path / "spleen", SPACING, RANGE)
+
+    result = run_clickseg("segment", study, "-m", bundle, "-o", tmp_path / "out", XDG_CACHE_HOME=str(tmp_path / "c"))
+
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["model"]["name"] == "spleen"
+    assert report["model"]["assumptions"]
+    assert all(f"model spleen: assumed: {text}" in result.stderr for text in report["model"]["assumptions"])
+
+
+def test_fields_are_set_on_the_command_line(program: Path, tmp_path: Path) -> None:
+    changes = ["--set", "window.overlap=0.5", "--set", "classes.0.name=tumour", "--stored-axes", "ras"]
+
+    result = run_clickseg("models", "import", program, "-o", tmp_path / "package", *changes)
+
+    section = json.loads((tmp_path / "package/configs/metadata.json").read_text())["clickseg"]
+    assert result.returncode == 0
+    assert (section["window"]["overlap"], section["classes"][0]["name"]) == (0.5, "tumour")
+    assert section["grid"]["orientation"] == "RAS"
+
+
+def test_an_unknown_field_is_an_error_and_nothing_is_written(program: Path, tmp_path: Path) -> None:
+    result = run_clickseg("models", "import", program, "-o", tmp_path / "package", "--set", "window.stride=3")
+
+    assert result.returncode == 1
+    assert runs.error_lines(result.stderr)[0].endswith("window.stride: unknown field")
+    assert not (tmp_path / "package").exists()
+
+
+def test_an_existing_package_is_not_replaced(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "mine").write_text("x")
+
+    result = run_clickseg("models", "import", program, "-o", tmp_path / "package")
+
+    assert result.returncode == 1
+    assert "exists already" in result.stderr
+    assert [path.name for path in (tmp_path / "package").iterdir()] == ["mine"]
+
+
+def test_a_path_without_a_model_is_one_error(tmp_path: Path) -> None:
+    result = run_clickseg("models", "import", tmp_path, "-o", tmp_path / "package")
+
+    assert result.returncode == 1
+    assert runs.error_lines(result.stderr)[0].startswith(f"error: {tmp_path}: expected a MONAI Bundle, ")
+
+
+def test_models_list_shows_a_model_of_another_tool(program: Path) -> None:
+    result = run_clickseg("models", "list", "-m", program)
+
+    assert (result.returncode, result.stdout) == (0, f"shifter: TorchScript, translated when it is used ({program})\n")
