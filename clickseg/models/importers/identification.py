@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
@@ -69,7 +69,6 @@ def identify(
     Raises:
         ModelError: The network is not known, or the weights do not fit it.
     """
-    check_changes(options)
     shapes = {name: tuple(values.shape) for name, values in state.items()}
     found = _find(shapes, where) if stated is None else _take_stated(stated, shapes, where)
     definition, prefixes, notes = found
@@ -114,14 +113,20 @@ def network_changes(options: ImportOptions) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in options.changes.items() if key.startswith(prefix)}
 
 
+def without_network_changes(options: ImportOptions) -> ImportOptions:
+    """Returns options without the changes of arguments of the network."""
+    others = {key: value for key, value in options.changes.items() if not key.startswith(_NETWORK_KEY + ".")}
+    return replace(options, changes=others)
+
+
 def check_changes(options: ImportOptions) -> None:
-    """Rejects changes of keys that weights do not have.
+    """Rejects changes of keys that a file without a configuration does not have.
 
     Raises:
         ModelError: A key is neither a field of the section nor an argument of the network.
     """
-    for key in options.changes:
-        if key.partition(".")[0] not in (*ModelSpec.model_fields, _NETWORK_KEY) or key == _NETWORK_KEY:
+    for key in without_network_changes(options).changes:
+        if key.partition(".")[0] not in ModelSpec.model_fields:
             raise ModelError(f"{key}: expected a field of the clickseg section, or {_NETWORK_KEY}.ARGUMENT")
 
 
