@@ -44,7 +44,7 @@ def find_architecture(shapes: Shapes) -> tuple[Architecture, str] | None:
                 continue
             try:
                 return read(own), prefix
-            except (LookupError, ValueError):  # a part of the network has another form
+            except (ArithmeticError, LookupError, ValueError):  # a part of the network has another form
                 continue
     return None
 
