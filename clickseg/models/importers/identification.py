@@ -19,6 +19,7 @@ NetworkBuilder = Callable[[Mapping[str, Any], str], "torch.nn.Module"]
 """Builds the network of a ``network_def``; the second argument is its place, for messages. Raises ``ModelError``."""
 
 _NETWORK_KEY = "network_def"
+_MAX_NOTES = 32
 _CHANNEL_ARGUMENTS = {"inputs": ("in_channels",), "outputs": ("out_channels", "num_classes")}
 
 
@@ -78,8 +79,11 @@ def identify(
     built = build(definition, f"{where}: {_NETWORK_KEY}")
     own, prefix = _fitting_weights(built, state, prefixes, where)
     channels = {key: _first_number(definition, names) for key, names in _CHANNEL_ARGUMENTS.items()}
-    remaining = tuple(note for note in notes if note.key.removeprefix(_NETWORK_KEY + ".") not in changes)
-    return Identified(definition, built, own, prefix, channels["inputs"], channels["outputs"], remaining)
+    remaining = [note for note in notes if note.key.removeprefix(_NETWORK_KEY + ".") not in changes]
+    others = [name for name in state if not name.startswith(prefix)]
+    text = f"not a weight of the network: its name does not begin with {prefix}"
+    remaining += [ImportNote(name[:64], Outcome.IGNORED, text) for name in others[:_MAX_NOTES]]
+    return Identified(definition, built, own, prefix, channels["inputs"], channels["outputs"], tuple(remaining))
 
 
 _Found = tuple[Mapping[str, Any], list[str], tuple[ImportNote, ...]]
@@ -145,7 +149,7 @@ def _fitting_weights(
     """Loads the weights without the first prefix that makes them fit; returns them, and the prefix."""
     reason: RuntimeError | None = None
     for prefix in prefixes:
-        own = {name.removeprefix(prefix): values for name, values in state.items()}
+        own = {name.removeprefix(prefix): values for name, values in state.items() if name.startswith(prefix)}
         try:
             network.load_state_dict(own, strict=True)
         except RuntimeError as error:

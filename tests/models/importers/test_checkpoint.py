@@ -105,6 +105,17 @@ def test_the_weights_are_found_under_usual_keys_and_prefixes(
     check_same_logits(model, unet(), torch.rand(1, 1, 16, 16, 16))
 
 
+def test_weights_of_a_loss_next_to_those_of_the_network_are_ignored(tmp_path: Path) -> None:
+    state = {f"network.{name}": values for name, values in unet().state_dict().items()}
+    path = tmp_path / "epoch=9.ckpt"
+    torch.save({"epoch": 9, "state_dict": state | {"loss.weight": torch.ones(2)}}, path)
+
+    model = read(path, preset="deploy_spleen")
+
+    check_same_logits(model, unet(), torch.rand(1, 1, 16, 16, 16))
+    assert set(outcomes(model, Outcome.IGNORED)) == {"epoch", "loss.weight"}
+
+
 def test_a_json_file_next_to_the_weights_describes_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     torch.save(unet(3).state_dict(), path)
