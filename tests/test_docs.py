@@ -24,6 +24,7 @@ from clickseg.clicks.formats.slicer import slicer_markups_json
 from clickseg.core.options import environment_variable
 from clickseg.datasets.phantom import write_study
 from clickseg.dicom.repairs import REPAIR_NAMES
+from clickseg.inference.engines.network import build_from_definition
 from clickseg.models.spec import AlternativeSpec, CropSpec, InputSpec, ModelSpec, PostprocessingSpec
 from tests.helpers import runs
 from tests.helpers.doc_examples import PAGES, code_blocks, console_examples, every_page
@@ -233,11 +234,12 @@ def test_every_field_of_a_model_package_is_documented() -> None:
         assert f"`{name}`" in text("docs/model-packages.md")
 
 
-def test_the_examples_of_a_crop_and_a_model_input_are_valid() -> None:
-    crop, image = code_blocks(REPOSITORY / "docs/model-packages.md", "json")
+def test_the_examples_of_a_crop_a_model_input_and_a_network_are_valid() -> None:
+    crop, image, network = code_blocks(REPOSITORY / "docs/model-packages.md", "json")
 
     assert CropSpec.model_validate(json.loads(crop)).margin_vox == 10
     assert InputSpec.model_validate(json.loads(image)).modalities == ("PT", "CT", "MR")
+    assert build_from_definition(json.loads(network), "network_def").num_depths == 2
 
 
 def test_every_field_of_crop_and_postprocessing_is_documented() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from clickseg.models.importers.archives import TORCH_SAVE, archive_kind
 from clickseg.models.importers.description import Channels, describe, description_path, read_description
-from clickseg.models.importers.identification import NetworkBuilder, identify
+from clickseg.models.importers.identification import NetworkBuilder, check_changes, identify
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
 from clickseg.models.importers.torch_files import find_state_dict, load_torch_file
 
@@ -50,6 +50,7 @@ class CheckpointReader:
             ModelError: The network is not known, its weights do not fit, or nothing describes the rest.
             LibraryError: torch is not installed.
         """
+        check_changes(options)
         description = read_description(path)
         content = load_torch_file(path)
         state = find_state_dict(content, path.name)

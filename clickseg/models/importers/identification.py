@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
@@ -19,6 +19,7 @@ NetworkBuilder = Callable[[Mapping[str, Any], str], "torch.nn.Module"]
 """Builds the network of a ``network_def``; the second argument is its place, for messages. Raises ``ModelError``."""
 
 _NETWORK_KEY = "network_def"
+_MAX_NOTES = 32
 _CHANNEL_ARGUMENTS = {"inputs": ("in_channels",), "outputs": ("out_channels", "num_classes")}
 
 
@@ -69,7 +70,7 @@ def identify(
     Raises:
         ModelError: The network is not known, or the weights do not fit it.
     """
-    check_changes(options)
+    _check_storage(state, where)
     shapes = {name: tuple(values.shape) for name, values in state.items()}
     found = _find(shapes, where) if stated is None else _take_stated(stated, shapes, where)
     definition, prefixes, notes = found
@@ -78,8 +79,11 @@ def identify(
     built = build(definition, f"{where}: {_NETWORK_KEY}")
     own, prefix = _fitting_weights(built, state, prefixes, where)
     channels = {key: _first_number(definition, names) for key, names in _CHANNEL_ARGUMENTS.items()}
-    remaining = tuple(note for note in notes if note.key.removeprefix(_NETWORK_KEY + ".") not in changes)
-    return Identified(definition, built, own, prefix, channels["inputs"], channels["outputs"], remaining)
+    remaining = [note for note in notes if note.key.removeprefix(_NETWORK_KEY + ".") not in changes]
+    others = [name for name in state if not name.startswith(prefix)]
+    text = f"not a weight of the network: its name does not begin with {prefix}"
+    remaining += [ImportNote(name[:64], Outcome.IGNORED, text) for name in others[:_MAX_NOTES]]
+    return Identified(definition, built, own, prefix, channels["inputs"], channels["outputs"], tuple(remaining))
 
 
 _Found = tuple[Mapping[str, Any], list[str], tuple[ImportNote, ...]]
@@ -114,15 +118,29 @@ def network_changes(options: ImportOptions) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in options.changes.items() if key.startswith(prefix)}
 
 
+def without_network_changes(options: ImportOptions) -> ImportOptions:
+    """Returns options without the changes of arguments of the network."""
+    others = {key: value for key, value in options.changes.items() if not key.startswith(_NETWORK_KEY + ".")}
+    return replace(options, changes=others)
+
+
 def check_changes(options: ImportOptions) -> None:
-    """Rejects changes of keys that weights do not have.
+    """Rejects changes of keys that a file without a configuration does not have.
 
     Raises:
         ModelError: A key is neither a field of the section nor an argument of the network.
     """
-    for key in options.changes:
-        if key.partition(".")[0] not in (*ModelSpec.model_fields, _NETWORK_KEY) or key == _NETWORK_KEY:
+    for key in without_network_changes(options).changes:
+        if key.partition(".")[0] not in ModelSpec.model_fields:
             raise ModelError(f"{key}: expected a field of the clickseg section, or {_NETWORK_KEY}.ARGUMENT")
+
+
+def _check_storage(state: Mapping[str, torch.Tensor], where: str) -> None:
+    """Rejects tensors whose values are fewer than their shape: a small file could claim a network of any size."""
+    for name, values in state.items():
+        expected, got = values.numel() * values.element_size(), values.untyped_storage().nbytes()
+        if got < expected:
+            raise ModelError(f"{where}: {name[:64]}: expected {expected} bytes for {list(values.shape)}, got {got}")
 
 
 def _fitting_weights(
@@ -131,7 +149,7 @@ def _fitting_weights(
     """Loads the weights without the first prefix that makes them fit; returns them, and the prefix."""
     reason: RuntimeError | None = None
     for prefix in prefixes:
-        own = {name.removeprefix(prefix): values for name, values in state.items()}
+        own = {name.removeprefix(prefix): values for name, values in state.items() if name.startswith(prefix)}
         try:
             network.load_state_dict(own, strict=True)
         except RuntimeError as error:

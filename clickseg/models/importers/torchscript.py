@@ -18,6 +18,7 @@ from clickseg.models.importers.identification import (
     check_changes,
     identify,
     network_changes,
+    without_network_changes,
 )
 from clickseg.models.importers.program_agreement import find_difference, is_scripted
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 BundleDescriber = Callable[[Mapping[str, Any], Mapping[str, Any], ImportOptions, str], SourceModel]
 """Describes a model by the configuration and the metadata of a MONAI Bundle.
 
-The arguments are ``inference.json``, ``metadata.json``, the options, and the file for messages. The result has no
+The arguments are ``inference.json``, ``metadata.json``, the options, and the name of the model. The result has no
 weights; its ``network_def`` is None if the network cannot be expressed.
 """
 
@@ -81,6 +82,7 @@ class TorchScriptReader:
         stated = description.get("network_def") or (bundle.network_def if bundle is not None else None)
         identified, reason = _identify(program, stated, options, self._build, path.name)
         if bundle is None:
+            check_changes(options)
             channels = _channels(identified)
             section, notes = describe(path, description, channels, options)
         else:
@@ -103,7 +105,7 @@ class TorchScriptReader:
         config, metadata = _read_embedded(path, _CONFIG), _read_embedded(path, _METADATA)
         if config is None:
             return None
-        return self._describe_bundle(config, metadata or {}, options, f"{path.name}: {_CONFIG}")
+        return self._describe_bundle(config, metadata or {}, without_network_changes(options), path.stem)
 
 
 def _load_program(path: Path) -> torch.nn.Module:
@@ -152,7 +154,6 @@ def _identify(
     where: str,
 ) -> tuple[Identified | None, str]:
     """Returns the network of a program; None, and the reason, if the program must be run."""
-    check_changes(options)
     state = dict(program.state_dict())
     try:
         identified = identify(state, stated, options, build, where)

@@ -154,13 +154,16 @@ def test_an_embedded_configuration_describes_the_model(tmp_path: Path) -> None:
     section = READER.read(path, PRESET).section
     asked: list[object] = []
 
-    def describe(config: Mapping[str, Any], metadata: Mapping[str, Any], options: object, where: str) -> SourceModel:
-        asked.extend([config, metadata, where])
+    def describe(
+        config: Mapping[str, Any], metadata: Mapping[str, Any], options: ImportOptions, name: str
+    ) -> SourceModel:
+        asked.extend([config, metadata, options.changes, name])
         return SourceModel(metadata["name"], metadata["version"], section, None, None, licence="Apache-2.0")
 
-    model = TorchScriptReader(build_from_definition, describe).read(path, ImportOptions())
+    changes = {"preprocessing#transforms#0": {}, "network_def.norm": "batch"}
+    model = TorchScriptReader(build_from_definition, describe).read(path, ImportOptions(changes=changes))
 
-    assert asked == [config, metadata, "model.ts: inference.json"]
+    assert asked == [config, metadata, {"preprocessing#transforms#0": {}}, "model"]
     assert (model.name, model.version, model.licence) == ("Spleen", "0.5.3", "Apache-2.0")
     check_same_logits(model, unet())
 
@@ -175,6 +178,13 @@ def test_a_json_file_next_to_the_archive_describes_a_program(tmp_path: Path) -> 
 
     assert [each["name"] for each in model.section["classes"]] == ["class 1", "class 2"]
     assert READER.files(path) == (path, tmp_path / "model.json")
+
+
+def test_a_key_that_a_program_does_not_have_cannot_be_changed(tmp_path: Path) -> None:
+    path = save(unet(), tmp_path / "model.ts")
+
+    with pytest.raises(ModelError, match=r"preprocessing#transforms#0: expected a field of the clickseg section"):
+        READER.read(path, ImportOptions(preset="deploy_spleen", changes={"preprocessing#transforms#0": {}}))
 
 
 def test_a_program_without_a_description_is_an_error(tmp_path: Path) -> None:

@@ -35,16 +35,17 @@ NAMES = ("BasicUNet", "DynUNet", "SegResNet", "SegResNetDS", "SwinUNETR", "UNETR
 def find_architecture(shapes: Shapes) -> tuple[Architecture, str] | None:
     """Returns the network of weights, and the prefix before their names; None for other networks than ``NAMES``.
 
-    The result is a proposal: only loading all weights into the network proves it.
+    The result is a proposal: only loading all weights into the network proves it. Weights without the prefix are not of
+    the network: Lightning also saves those of a loss.
     """
-    for prefix in common_prefixes(shapes):
-        own = {name.removeprefix(prefix): shape for name, shape in shapes.items()}
+    for prefix in (*common_prefixes(shapes), *_partial_prefixes(shapes)):
+        own = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
         for weight, read in _ARCHITECTURES:
             if weight not in own:
                 continue
             try:
                 return read(own), prefix
-            except (LookupError, ValueError):  # a part of the network has another form
+            except (ArithmeticError, LookupError, ValueError):  # a part of the network has another form
                 continue
     return None
 
@@ -58,3 +59,13 @@ def common_prefixes(shapes: Shapes) -> list[str]:
         if longer is None or not rests:
             return prefixes
         prefixes.append(prefixes[-1] + longer)
+
+
+def _partial_prefixes(shapes: Shapes) -> list[str]:
+    """Returns the prefixes that only some names have."""
+    found = []
+    for prefix in _PREFIXES:
+        rests = {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}
+        if 0 < len(rests) < len(shapes):
+            found += [prefix + longer for longer in common_prefixes(rests)]
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clickseg.core.errors import ModelError
 from clickseg.inference.engines.network import build_from_definition
 from clickseg.models.importers.architectures.recognition import find_architecture
 from tests.helpers.oracles import nets, torch
@@ -263,3 +265,32 @@ def test_what_the_shapes_cannot_show_is_listed() -> None:
 )
 def test_other_weights_are_no_known_network(shapes: dict[str, tuple[int, ...]]) -> None:
     assert find_architecture(shapes) is None
+
+
+NETWORKS = {
+    "segresnet": lambda: nets.SegResNet(),
+    "segresnet_ds": lambda: nets.SegResNetDS(init_filters=4, blocks_down=[1, 1], resolution=[1, 1, 3]),
+    "dynunet": lambda: nets.DynUNet(3, 1, 2, [3] * 3, [1, 2, 2], [2, 2], filters=[4] * 3, deep_supervision=True),
+    "basic_unet": lambda: nets.BasicUNet(features=[4] * 6),
+    "unet": lambda: nets.UNet(3, 1, 2, [4, 8, 16], [2, 2], num_res_units=1),
+    "swin_unetr": lambda: nets.SwinUNETR(1, 2, feature_size=12, depths=[1] * 4, window_size=3),
+}
+hostile_shapes = st.lists(st.one_of(st.integers(0, 4), st.sampled_from([64, 2**62])), max_size=6).map(tuple)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_damaged_weights_are_another_network_or_an_error(name: str, data: st.DataObject) -> None:
+    shapes = {key: tuple(values.shape) for key, values in NETWORKS[name]().state_dict().items()}
+    changed = data.draw(st.lists(st.sampled_from(sorted(shapes)), min_size=1, max_size=6))
+    for key in changed:
+        shapes[key] = data.draw(hostile_shapes)
+    for key in data.draw(st.lists(st.sampled_from(sorted(shapes)), max_size=3)):
+        shapes.pop(key, None)
+
+    found = find_architecture(shapes)
+
+    if found is not None:
+        with contextlib.suppress(ModelError):
+            build_from_definition(found[0].definition, "network_def")
