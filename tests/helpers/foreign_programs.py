@@ -30,7 +30,7 @@ DESCRIPTION: dict[str, Any] = {
 
 
 class Shifter(torch.nn.Module):
-    """Segments values above 0.5, shifted along the first axis; the network is none of MONAI's."""
+    """Segments values above 0.5, shifted along the first axis; MONAI has no such network."""
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Returns logits [B, 2, I, J, K] of windows [B, 1, I, J, K]."""

@@ -93,8 +93,11 @@ def _convert(network: torch.nn.Module, name: str, spec: ModelSpec) -> ov.Model:
             f"model {name}: OpenVINO cannot convert the network: {first_line(error)}", hint="use --engine torch"
         ) from error
     main = ov.Model(converted.outputs[:1], converted.get_parameters(), "network")
-    main.output(0).get_tensor().set_names({"logits"})  # by default, names are numbers that each process counts
-    main.get_results()[0].set_friendly_name("logits")
+    main.output(0).get_tensor().set_names({"logits"})
+    for number, operation in enumerate(main.get_ordered_ops()):
+        kind = operation.get_type_name()
+        if operation.get_friendly_name().removeprefix(f"{kind}_").isdecimal():  # counted by the process
+            operation.set_friendly_name(f"{kind}_{number}")
     return main
 
 

@@ -1,4 +1,4 @@
-"""The readers of all formats, chosen by what lies on disk."""
+"""The readers of all formats, chosen by the files of the model."""
 
 from __future__ import annotations
 
