@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -103,8 +104,8 @@ def describe_bundle(
         ModelError: The bundle cannot be expressed as a model package; the message names the key.
     """
     content, changed_metadata = _changed(
-        check_config(copy.deepcopy(dict(config)), "inference.json"),
-        check_config(copy.deepcopy(dict(metadata)), "metadata.json"),
+        copy.deepcopy(check_config(dict(config), "inference.json")),
+        copy.deepcopy(check_config(dict(metadata), "metadata.json")),
         options.changes,
     )
     bundle_config = BundleConfig(content, {"torch.from_numpy": lambda array: array})
@@ -183,7 +184,9 @@ def _output_channels(source: _Source, network: Mapping[str, Any] | None) -> int:
 def _read_classes(
     source: _Source, network: Mapping[str, Any] | None, after: Postprocessing
 ) -> tuple[list[dict[str, Any]], ImportNote]:
-    labels = source.config.resolve("labels") if "labels" in source.config else None
+    labels = None
+    with suppress(ModelError):  # some bundles have the files of labels under this key
+        labels = source.config.resolve("labels")
     activation = "softmax" if after.decided == "argmax" else "sigmoid"
     channels = _output_channels(source, network)
     if activation == "softmax" and channels < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickseg.core.errors import ModelError
+from clickseg.core.errors import LibraryError, ModelError
 from clickseg.models.importers.bundle import BundleReader, describe_bundle
 from clickseg.models.importers.source_model import ImportOptions, Outcome, SourceModel
 from clickseg.models.spec import ModelSpec
@@ -76,6 +77,21 @@ def test_every_key_of_the_configuration_has_a_note_or_is_used(tmp_path: Path) ->
     assert set(fb.make_config()) - noted <= {"bundle_root", "image_key"}
     (weights,) = (note for note in model.notes if note.key == "checkpointloader#load_path")
     assert (weights.outcome, weights.text) == (Outcome.TRANSLATED, "weights: model.pt")
+
+
+def test_a_bundle_in_json_is_described_without_torch_and_pyyaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fb.write_bundle(tmp_path)
+    for library in ("torch", "yaml"):
+        monkeypatch.setitem(sys.modules, library, None)
+
+    assert READER.recognizes(folder)
+    model = read(folder)
+
+    assert model.load_state is not None
+    with pytest.raises(LibraryError, match="torch"):
+        model.load_state()
 
 
 def test_model_packages_and_other_folders_are_not_recognized(tmp_path: Path) -> None:
@@ -219,9 +235,10 @@ def test_names_of_classes_may_be_in_the_configuration_or_missing(tmp_path: Path)
     metadata = fb.make_metadata()
     metadata["network_data_format"]["outputs"]["pred"]["channel_def"] = {}
     labelled = fb.make_config(labels={"background": 0, "liver": 1})
+    files = fb.make_config(labels="$list(glob.glob('*.nii.gz'))")
 
     named = read(fb.write_bundle(tmp_path / "a", labelled, metadata))
-    unnamed = read(fb.write_bundle(tmp_path / "b", None, metadata))
+    unnamed = read(fb.write_bundle(tmp_path / "b", files, metadata))
 
     assert named.section["classes"] == [{"name": "liver", "channel": 1}]
     assert unnamed.section["classes"] == [{"name": "class 1", "channel": 1}]
