@@ -28,6 +28,7 @@ from clickseg.inference.engines.network import build_from_definition
 from clickseg.models.spec import AlternativeSpec, CropSpec, InputSpec, ModelSpec, PostprocessingSpec
 from tests.helpers import runs
 from tests.helpers.doc_examples import PAGES, code_blocks, console_examples, every_page
+from tests.helpers.example_models import write_example_models
 from tests.helpers.runs import REPOSITORY
 
 
@@ -136,6 +137,8 @@ def demo(tmp_path: Path) -> Path:
     ids=lambda page: page.relative_to(REPOSITORY).as_posix(),
 )
 def test_the_console_examples_of_a_page_run_in_order_and_print_what_the_page_shows(page: Path, demo: Path) -> None:
+    if page.name == "own-model.md":
+        write_example_models(demo)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
     for example in filter(lambda example: example.can_run, console_examples(page)):
