@@ -58,7 +58,7 @@ def add_models_check(parser: argparse.ArgumentParser) -> None:
     add("--source", type=parse_path, metavar="BUNDLE", help=source_help + "its expressions: only for trusted bundles")
     least_help = "percentage of voxels with the same label below which the command fails (default: 99.9)"
     add("--least", type=float, default=99.9, metavar="PERCENT", help=least_help)
-    add_options(parser, ("series", "repair", "cache", "memory-limit", *SOURCE_OPTIONS))
+    add_options(parser, ("series", "repair", "engine", "cache", "memory-limit", *SOURCE_OPTIONS))
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
