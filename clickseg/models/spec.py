@@ -352,9 +352,10 @@ class PostprocessingSpec(StrictModel):
 class ModelSpec(StrictModel):
     """The complete ``clickseg`` section of a model package.
 
-    ``crop`` is the part of the volume that the network sees. ``interpolation`` is what is interpolated from the model
-    grid to the source grid: logits or probabilities linearly, or the labels of the model grid, each source voxel the
-    label of the nearest voxel.
+    ``crop`` is the part of the volume that the network sees. ``mirror_axes`` are axes of the model grid (0, 1, 2 for I,
+    J, K): logits are the mean over a window and its mirror images along all combinations of these axes, as in nnU-Net.
+    ``interpolation`` is what is interpolated from the model grid to the source grid: logits or probabilities linearly,
+    or the labels of the model grid, each source voxel the label of the nearest voxel.
     """
 
     default: bool = False
@@ -366,6 +367,7 @@ class ModelSpec(StrictModel):
     output_channels: Annotated[int, Field(ge=1, le=1024)]
     classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
     crop: Annotated[CropSpec | None, omit_if(None)] = None
+    mirror_axes: Annotated[tuple[Literal[0, 1, 2], ...], omit_if(())] = ()
     interpolation: Annotated[Literal["logits", "probabilities", "labels"], omit_if("logits")] = "logits"
     postprocessing: PostprocessingSpec = PostprocessingSpec()
     weights: dict[WeightsName, Sha256] = Field(default_factory=dict)
@@ -430,6 +432,12 @@ class ModelSpec(StrictModel):
             raise ValueError(
                 f"guidance.previous_mask.takes: expected classes among {sorted(known)}, got {sorted(unknown)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_mirror_axes(self) -> Self:
+        if list(self.mirror_axes) != sorted(set(self.mirror_axes)):
+            raise ValueError(f"mirror_axes: expected different axes in ascending order, got {list(self.mirror_axes)}")
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from scipy.ndimage import gaussian_filter
 
 from clickseg.inference.windows import WindowGrid, importance_map
