@@ -94,6 +94,17 @@ def test_invalid_metadata_are_one_clear_error(tmp_path: Path, changes: dict[str,
     assert "\n" not in str(caught.value)
 
 
+def test_fields_of_nnunet_are_written_only_if_they_are_used(tmp_path: Path) -> None:
+    window = {"roi": [8, 8, 8], "placement": "even", "mode": "nnunet"}
+    plain = load_package(write_package(tmp_path, "plain")).spec.model_dump(mode="json")
+    changed = load_package(write_package(tmp_path, "nnunet", window=window, mirror_axes=[0, 2])).spec
+    written = changed.model_dump(mode="json")
+
+    assert not {"placement", "mode", "mirror_axes"} & {*plain, *plain["window"]}  # UIDs and sessions stay the same
+    assert (written["window"]["placement"], written["window"]["mode"]) == ("even", "nnunet")
+    assert written["mirror_axes"] == [0, 2]
+
+
 def test_a_folder_without_metadata_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"metadata\.json: cannot be read"):
         load_package(tmp_path)
