@@ -8,7 +8,16 @@ from pathlib import Path
 from clickseg.cli.argument_types import parse_path
 from clickseg.cli.run_options import SOURCE_OPTIONS, add_options, add_run_options
 
-_EVALUATION_OPTIONS = ("engine", "device", "precision", "postprocessing", "cache", "memory-limit", *SOURCE_OPTIONS)
+_EVALUATION_OPTIONS = (
+    "engine",
+    "device",
+    "precision",
+    "postprocessing",
+    "mirroring",
+    "cache",
+    "memory-limit",
+    *SOURCE_OPTIONS,
+)
 """Options of a run that ``evaluate`` has too."""
 
 _PROTOCOLS = ("cvpr2025", "sw-fastedit", "autopet4")

@@ -17,7 +17,7 @@ from clickseg.inference.model_sources import find_models
 from clickseg.models.find import ModelPath
 from clickseg.models.importers.bundle import BundleReader
 
-_FIXED_OPTIONS = {"clicks": "none", "device": "cpu", "precision": "f32"}
+_FIXED_OPTIONS = {"clicks": "none", "device": "cpu", "precision": "f32", "mirroring": "off"}
 _PERCENT = 100
 
 

@@ -36,6 +36,8 @@ OPTIONS = {
     "segmentation-type": "encoding of the DICOM SEG: BINARY, or LABELMAP for classes that do not overlap "
     "(default: BINARY)",
     "postprocessing": "apply the postprocessing of the model package: on or off (default: on)",
+    "mirroring": "for models with mirror axes: run the network on the mirror images of each window too: on or off "
+    "(default: on)",
     "nifti": "also write the label map as NIfTI (default: off)",
     "cache": "folder for compiled networks (default: ~/.cache/clickseg)",
     "memory-limit": "maximum memory of the run, such as 8G or 512M "
@@ -61,6 +63,7 @@ _METAVARS = {
     "clicks-frame": "FRAME",
     "memory-limit": "SIZE",
     "model": "NAME",
+    "mirroring": "on|off",
     "postprocessing": "on|off",
     "segmentation-type": "TYPE",
     "series": "UID",

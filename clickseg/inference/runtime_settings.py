@@ -1,4 +1,4 @@
-"""Settings of every command that loads a network: runtime, device, precision, cache and memory."""
+"""Settings of every command that loads a network: runtime, device, precision, cache, memory and mirroring."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clickseg.core.errors import UsageError
 from clickseg.core.memory import Memory, machine_limit_bytes, machine_memory, parse_size
-from clickseg.core.options import option_value, parse_choice
+from clickseg.core.options import option_value, parse_choice, parse_switch
 from clickseg.inference.engines.engine import Precision
 
 
@@ -24,7 +24,7 @@ class Runtime(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """The runtime of a network, and its device, precision, cache and memory.
+    """The runtime of a network, and its device, precision, cache, memory and mirroring.
 
     Attributes:
         runtime: The inference runtime; ``auto`` is torch on a CUDA device, else OpenVINO; never TensorRT.
@@ -33,6 +33,7 @@ class RuntimeSettings:
             f32.
         cache: The folder for compiled networks and loops; None for no cache.
         memory: The memory that the process may use; by default that of the machine or the container.
+        mirroring: Whether a model with mirror axes also runs its network on the mirror images of each window.
     """
 
     runtime: Runtime = Runtime.AUTO
@@ -40,6 +41,7 @@ class RuntimeSettings:
     precision: Precision = Precision.AUTO
     cache: Path | None = None
     memory: Memory = field(default_factory=machine_memory)
+    mirroring: bool = True
 
 
 def default_runtime_settings(environ: Mapping[str, str], device: str = "auto") -> RuntimeSettings:
@@ -82,6 +84,7 @@ def read_runtime_settings(
         precision=parse_choice(Precision, value("precision") or default.precision.value, "precision"),
         cache=Path(cache) if (cache := value("cache")) else default.cache,
         memory=Memory(machine_limit_bytes() if limit is None else parse_size(limit), spool),
+        mirroring=parse_switch(value("mirroring") or "on", "mirroring"),
     )
 
 

@@ -13,6 +13,9 @@ from clickseg.core.arrays import Box, Float32Array, IndexArray, Triple
 from clickseg.inference.guidance import voxels_inside
 from clickseg.models.spec import WindowSpec
 
+_NNUNET_MAXIMUM = 10
+"""The largest weight of nnU-Net, which it chose for f16; in f32 it only keeps the weights comparable."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -33,7 +36,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class WindowGrid:
-    """Windows that cover a volume, at the positions of MONAI's ``sliding_window_inference``.
+    """Windows that cover a volume, at the positions of MONAI's ``sliding_window_inference`` or of nnU-Net.
 
     Their order, the grid order, is layer by layer along one axis. The windows of a voxel are summed in this order.
 
@@ -51,11 +54,11 @@ class WindowGrid:
 
     @classmethod
     def cover(cls, shape: Triple, spec: WindowSpec) -> WindowGrid:
-        """Covers a volume with windows; the last window along each axis is shifted back to end with the volume.
+        """Covers a volume with windows; the first window along each axis starts with the volume, the last ends with it.
 
         A volume that is smaller than the window is centred in it.
         """
-        i, j, k = (_window_starts(count, roi, spec.overlap) for count, roi in zip(shape, spec.roi, strict=True))
+        i, j, k = (_window_starts(count, roi, spec) for count, roi in zip(shape, spec.roi, strict=True))
         thickness = [min(count, roi) * math.prod(shape) // count for count, roi in zip(shape, spec.roi, strict=True)]
         return cls(shape, spec.roi, (i, j, k), thickness.index(min(thickness)))
 
@@ -123,20 +126,59 @@ class WindowLayer:
 
 
 def importance_map(spec: WindowSpec) -> Float32Array:
-    """Returns the weight of each voxel of a window [I, J, K]: 1, or a Gaussian around its centre, at least 0.001."""
+    """Returns the weight of each voxel of a window [I, J, K], always above 0.
+
+    All weights are 1, or they are a Gaussian: that of MONAI around the centre of the window, at least 0.001; or that of
+    nnU-Net around voxel ``roi // 2``, with the maximum 10. Beyond 4 standard deviations, it is constant.
+    """
     if spec.mode == "constant":
         return np.ones(spec.roi, dtype=np.float32)
+    profile = _nnunet_profile if spec.mode == "nnunet" else _monai_profile
     weight = np.ones((1, 1, 1), dtype=np.float32)
     for axis, count in enumerate(spec.roi):
-        distance = np.arange(count, dtype=np.float32) - np.float32((count - 1) / 2)
-        gaussian = np.exp(distance**2 / np.float32(-2 * (spec.sigma_scale * count) ** 2))
-        weight = weight * gaussian.reshape([-1 if index == axis else 1 for index in range(3)])
-    return np.maximum(weight, np.float32(1e-3))
+        values = profile(count, spec.sigma_scale * count)
+        weight = weight * values.reshape([-1 if index == axis else 1 for index in range(3)])
+    if spec.mode == "gaussian":
+        return np.maximum(weight, np.float32(1e-3))
+    weight *= np.float32(_NNUNET_MAXIMUM)
+    weight[weight == 0] = np.min(weight, initial=np.inf, where=weight > 0)
+    return weight
 
 
-def _window_starts(count: int, roi: int, overlap: float) -> tuple[int, ...]:
+def _monai_profile(count: int, sigma: float) -> Float32Array:
+    """Returns a Gaussian around the centre of a line of voxels."""
+    distance = np.arange(count, dtype=np.float32) - np.float32((count - 1) / 2)
+    gaussian: Float32Array = np.exp(distance**2 / np.float32(-2 * sigma**2))
+    return gaussian
+
+
+def _nnunet_profile(count: int, sigma: float) -> Float32Array:
+    """Returns a filtered impulse in voxel ``count // 2``, with maximum 1; SciPy truncates it at 4 sigma."""
+    from scipy.ndimage import gaussian_filter1d  # imported only if a model needs it
+
+    impulse = np.zeros(count)
+    impulse[count // 2] = 1
+    gaussian = gaussian_filter1d(impulse, sigma, mode="constant")
+    profile: Float32Array = (gaussian / gaussian.max()).astype(np.float32)
+    return profile
+
+
+def _window_starts(count: int, roi: int, spec: WindowSpec) -> tuple[int, ...]:
     if count < roi:
         return (-((roi - count) // 2),)
+    return (_even_starts if spec.placement == "even" else _fixed_starts)(count, roi, spec.overlap)
+
+
+def _even_starts(count: int, roi: int, overlap: float) -> tuple[int, ...]:
+    """Returns starts at equal distances, rounded to voxels: as many as nnU-Net for its step size ``1 - overlap``."""
+    step = max(roi * round(1 - overlap, 12), 1)  # 1 - 0.9 is a little less than 0.1, which could add a window
+    intervals = math.ceil((count - roi) / step)
+    distance = (count - roi) / max(intervals, 1)
+    return tuple(round(distance * index) for index in range(intervals + 1))
+
+
+def _fixed_starts(count: int, roi: int, overlap: float) -> tuple[int, ...]:
+    """Returns starts at the distance that the overlap gives; the last one is shifted back to end with the volume."""
     interval = max(int(roi * (1 - overlap)), 1)
     starts = [0]
     while starts[-1] + roi < count:

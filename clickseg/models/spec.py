@@ -204,15 +204,23 @@ class GridSpec(StrictModel):
 class WindowSpec(StrictModel):
     """The sliding window, in voxels of the model grid, and how windows are blended (MONAI ``SlidingWindowInferer``).
 
-    ``mode`` weights the voxels of a window: by a Gaussian with ``sigma_scale``, or all equally. ``padding_mode`` fills
-    a window where it extends beyond a volume that is smaller: with 0, or with the value at the border.
+    ``placement`` places windows at a fixed distance, the last one shifted back to the end of the volume, or evenly
+    spread as in nnU-Net. ``mode`` weights the voxels of a window: by a Gaussian with ``sigma_scale`` as MONAI or as
+    nnU-Net computes it, or all equally. ``padding_mode`` fills a window where it extends beyond a volume that is
+    smaller: with 0, or with the value at the border.
     """
 
     roi: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     sigma_scale: Annotated[float, Field(ge=0.01, le=100)] = 0.125
-    mode: Annotated[Literal["gaussian", "constant"], omit_if("gaussian")] = "gaussian"
+    placement: Annotated[Literal["fixed", "even"], omit_if("fixed")] = "fixed"
+    mode: Annotated[Literal["gaussian", "constant", "nnunet"], omit_if("gaussian")] = "gaussian"
     padding_mode: Annotated[Literal["constant", "replicate"], omit_if("constant")] = "constant"
+
+    @property
+    def is_monai(self) -> bool:
+        """Whether MONAI's ``SlidingWindowInferer`` has the same positions and weights."""
+        return self.placement == "fixed" and self.mode != "nnunet"
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
@@ -344,9 +352,10 @@ class PostprocessingSpec(StrictModel):
 class ModelSpec(StrictModel):
     """The complete ``clickseg`` section of a model package.
 
-    ``crop`` is the part of the volume that the network sees. ``interpolation`` is what is interpolated from the model
-    grid to the source grid: logits or probabilities linearly, or the labels of the model grid, each source voxel the
-    label of the nearest voxel.
+    ``crop`` is the part of the volume that the network sees. ``mirror_axes`` are axes of the model grid (0, 1, 2 for I,
+    J, K): logits are the mean over a window and its mirror images along all combinations of these axes, as in nnU-Net.
+    ``interpolation`` is what is interpolated from the model grid to the source grid: logits or probabilities linearly,
+    or the labels of the model grid, each source voxel the label of the nearest voxel.
     """
 
     default: bool = False
@@ -358,6 +367,7 @@ class ModelSpec(StrictModel):
     output_channels: Annotated[int, Field(ge=1, le=1024)]
     classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
     crop: Annotated[CropSpec | None, omit_if(None)] = None
+    mirror_axes: Annotated[tuple[Literal[0, 1, 2], ...], omit_if(())] = ()
     interpolation: Annotated[Literal["logits", "probabilities", "labels"], omit_if("logits")] = "logits"
     postprocessing: PostprocessingSpec = PostprocessingSpec()
     weights: dict[WeightsName, Sha256] = Field(default_factory=dict)
@@ -422,6 +432,12 @@ class ModelSpec(StrictModel):
             raise ValueError(
                 f"guidance.previous_mask.takes: expected classes among {sorted(known)}, got {sorted(unknown)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_mirror_axes(self) -> Self:
+        if list(self.mirror_axes) != sorted(set(self.mirror_axes)):
+            raise ValueError(f"mirror_axes: expected different axes in ascending order, got {list(self.mirror_axes)}")
         return self
 
     @model_validator(mode="after")

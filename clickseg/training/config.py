@@ -236,6 +236,11 @@ class TrainingConfig(StrictModel):
             raise ValueError("model.grid: expected a grid that does not depend on the series")
         if self.model.crop is not None:
             raise ValueError("model.crop: expected no crop: samples are taken from the complete volume")
+        if self.loss.target == "stitched" and not self.model.window.is_monai:
+            raise ValueError(
+                "loss.target stitched: expected window.placement fixed, and window.mode gaussian or constant: the loss "
+                "is computed on the windows of MONAI"
+            )
         if self.model.activation != "softmax":
             raise ValueError("model.activation: expected softmax: classes of a label map exclude each other")
         channels = [class_spec.channel for class_spec in self.model.classes]

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from clickseg.inference.engines.torch_engine import has_bf16_instructions
+from clickseg.models.spec import WindowSpec
 from clickseg.training.config import LossConfig, OptimizationConfig, TrainingConfig
 
 _LOSSES: dict[str, type[torch.nn.Module]] = {
@@ -41,8 +42,17 @@ def make_inferer(config: TrainingConfig) -> Inferer:
         return SimpleInferer()
     window = config.model.window
     return SlidingWindowInferer(
-        window.roi, overlap=window.overlap, mode="gaussian", sigma_scale=window.sigma_scale, cache_roi_weight_map=True
+        window.roi,
+        overlap=window.overlap,
+        mode=monai_mode(window),
+        sigma_scale=window.sigma_scale,
+        cache_roi_weight_map=True,
     )
+
+
+def monai_mode(window: WindowSpec) -> str:
+    """Returns the weights of MONAI's sliding window that are those of a window, or closest to them."""
+    return "constant" if window.mode == "constant" else "gaussian"
 
 
 def make_optimizer(config: OptimizationConfig, network: torch.nn.Module) -> torch.optim.Optimizer:

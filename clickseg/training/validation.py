@@ -15,7 +15,7 @@ from clickseg.training.checkpoint import TrainingState
 from clickseg.training.clicking import BatchClicks
 from clickseg.training.config import ClickingConfig, Strategy, TrainingConfig
 from clickseg.training.interaction import previous_mask_channels
-from clickseg.training.objective import make_autocast
+from clickseg.training.objective import make_autocast, monai_mode
 
 CLICK_COUNTS = (0, 1, 3, 5)
 """The numbers of clicks, for each class, at which metrics are computed."""
@@ -71,7 +71,7 @@ def _predict(config: TrainingConfig, inputs: torch.Tensor, network: torch.nn.Mod
     window, (autocast, _) = config.model.window, make_autocast(config.optimization, inputs.device)
     with torch.no_grad(), autocast():
         logits = sliding_window_inference(
-            inputs, window.roi, 1, network, window.overlap, "gaussian", window.sigma_scale
+            inputs, window.roi, 1, network, window.overlap, monai_mode(window), window.sigma_scale
         )
     predictions: LabelArray = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
     return predictions

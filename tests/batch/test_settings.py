@@ -44,6 +44,7 @@ def test_every_option_is_read_from_the_environment() -> None:
         "CLICKSEG_REPAIR": "resample, volume=2",
         "CLICKSEG_SEGMENTATION_TYPE": "labelmap",
         "CLICKSEG_POSTPROCESSING": "off",
+        "CLICKSEG_MIRRORING": "off",
         "CLICKSEG_NIFTI": "1",
         "CLICKSEG_STATISTICS": "true",
         "CLICKSEG_CACHE": "/cache",
@@ -64,7 +65,8 @@ def test_every_option_is_read_from_the_environment() -> None:
     changes = {"window.roi": [64, 64, 32], "grid.orientation": "LPS"}
     assert settings.import_options == ImportOptions("LPS", "SUVbw", "sw_fastedit", changes)
     memory = Memory(8 << 30, Path("out"))
-    assert settings.runtime == RuntimeSettings(Runtime.TORCH, "cuda:1", Precision.BF16, Path("/cache"), memory)
+    expected = RuntimeSettings(Runtime.TORCH, "cuda:1", Precision.BF16, Path("/cache"), memory, mirroring=False)
+    assert settings.runtime == expected
 
 
 def test_the_cache_is_in_the_users_cache_folder() -> None:
@@ -89,6 +91,7 @@ def test_an_empty_variable_is_ignored() -> None:
         ({"clicks-frame": "ras"}, "clicks-frame: expected one of voxel, lps, got 'ras'"),
         ({"segmentation-type": "FRACTIONAL"}, "segmentation-type: expected one of BINARY, LABELMAP"),
         ({"postprocessing": "maybe"}, "postprocessing: expected on or off, got 'maybe'"),
+        ({"mirroring": "maybe"}, "mirroring: expected on or off, got 'maybe'"),
         ({"repair": "magic"}, "unknown repair 'magic'"),
         ({"stored-axes": "LPX"}, "stored-axes: expected one letter of each of RL, AP and SI, such as LPS, got 'LPX'"),
         ({"stored-axes": "LRS"}, "stored-axes: expected one letter of each"),

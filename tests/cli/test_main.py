@@ -514,6 +514,21 @@ def test_clicks_outside_all_components_are_logged(tmp_path: Path) -> None:
     )
 
 
+def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
+    model = runs.write_model(tmp_path / "models", mirror_axes=[0, 1, 2])
+    study, engines = runs.write_input(tmp_path / "in", FAR_CLICK), []
+
+    for number, options in enumerate([(), ("--mirroring", "off")]):
+        out = tmp_path / str(number)
+        run_clickseg("segment", study, "-o", out, "-m", model, *options)
+        (entry,) = json.loads((out / "report.json").read_text())["series"]
+        engines.append(entry["engine"]["mirroring"])
+        mask = hd.seg.segread(find_only(out, ".dcm", "Segmentation")).get_volume(combine_segments=True).array
+        assert (mask > 0).sum() == runs.expected_labels(FAR_CLICK).sum()  # clicks are flipped with the image
+
+    assert engines == ["0 1 2", "off"]
+
+
 def test_help_and_version_are_printed() -> None:
     assert run_clickseg("--version").stdout == "clickseg 0.1.0\n"
     text = " ".join(run_clickseg("segment", "--help").stdout.split())

@@ -41,6 +41,7 @@ SCALINGS = [
 ]
 RESAMPLED = {"grid": {"spacing_mm": [1.5, 1.5, 2.0], "orientation": "RAS"}}
 CROPPED = {"crop": {"voxels": "positive", "values": "source", "grid": "model", "margin_vox": 6}}
+MIRRORED = {"mirror_axes": [0, 2]}
 ON_MODEL_GRID = {"interpolation": "labels", "postprocessing": {"keep": "largest", "grid": "model"}}
 
 
@@ -72,7 +73,7 @@ def run_inference(device: Device, case: PreprocessedCase, engine: Engine, folder
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("changes", [RESAMPLED, {}, RESAMPLED | CROPPED, RESAMPLED | ON_MODEL_GRID], ids=str)
+@pytest.mark.parametrize("changes", [RESAMPLED, {}, RESAMPLED | CROPPED, RESAMPLED | ON_MODEL_GRID, MIRRORED], ids=str)
 def test_arrays_stay_on_the_device_until_the_label_map_is_computed(
     tmp_path: Path, activation: str, changes: dict[str, object]
 ) -> None:

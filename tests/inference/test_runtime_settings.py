@@ -27,6 +27,7 @@ def test_without_options_everything_is_auto() -> None:
 
     assert (settings.runtime, settings.device, settings.precision) == (Runtime.AUTO, "auto", Precision.AUTO)
     assert settings.memory.spool_folder == Path("spool")
+    assert settings.mirroring
     assert settings.memory.limit_bytes > 100 << 20  # the memory of this machine
 
 

@@ -34,6 +34,10 @@ def write_package(folder: Path, name: str, modality: str = "CT", **changes: obje
         ({"inputs": []}, "inputs: "),
         ({"window": {"roi": [8, 8], "overlap": 0.5}}, r"window\.roi"),
         ({"window": {"roi": [8, 8, 8], "overlap": 1.0}}, r"window\.overlap: .*less than 1"),
+        ({"window": {"roi": [8, 8, 8], "placement": "odd"}}, r"window\.placement"),
+        ({"mirror_axes": [3]}, r"mirror_axes\.0"),
+        ({"mirror_axes": [1, 0]}, r"mirror_axes: expected different axes in ascending order, got \[1, 0\]"),
+        ({"mirror_axes": [1, 1]}, "mirror_axes: expected different axes"),
         ({"window": {"roi": [0, 8, 8]}}, r"window\.roi\.0"),
         ({"window": {"roi": [1024, 1024, 1024]}}, r"window\.roi: expected at most 134217728 voxels"),
         ({"classes": [phantoms.organ("x" * 65, 1)]}, r"classes\.0\.name"),
@@ -88,6 +92,17 @@ def test_invalid_metadata_are_one_clear_error(tmp_path: Path, changes: dict[str,
 
     assert str(caught.value).startswith("model bad: metadata.json: clickseg: ")
     assert "\n" not in str(caught.value)
+
+
+def test_fields_of_nnunet_are_written_only_if_they_are_used(tmp_path: Path) -> None:
+    window = {"roi": [8, 8, 8], "placement": "even", "mode": "nnunet"}
+    plain = load_package(write_package(tmp_path, "plain")).spec.model_dump(mode="json")
+    changed = load_package(write_package(tmp_path, "nnunet", window=window, mirror_axes=[0, 2])).spec
+    written = changed.model_dump(mode="json")
+
+    assert not {"placement", "mode", "mirror_axes"} & {*plain, *plain["window"]}  # UIDs and sessions stay the same
+    assert (written["window"]["placement"], written["window"]["mode"]) == ("even", "nnunet")
+    assert written["mirror_axes"] == [0, 2]
 
 
 def test_a_folder_without_metadata_is_an_error(tmp_path: Path) -> None:

@@ -40,6 +40,10 @@ MODEL_CHANGES: dict[str, dict[str, object]] = {
     "sigmoid": SIGMOID,
     "two labels": SIGMOID | {"guidance": phantoms.GUIDANCE | {"channels": CHANNELS_OF_TWO_LABELS}},
     "clicked": {"postprocessing": {"keep": "clicked", "min_value": -100.0, "min_volume_ml": 0.05}},
+    "mirrored": {
+        "window": {"roi": [8, 8, 8], "overlap": 0.25, "placement": "even", "mode": "nnunet"},
+        "mirror_axes": [0, 2],
+    },
     "refining": {"guidance": phantoms.GUIDANCE | {"previous_mask": [{"takes": ["hook"]}]}},
     "refining both": SIGMOID | {"guidance": phantoms.GUIDANCE | {"previous_mask": TWO_PREVIOUS_MASKS}},
 }
@@ -70,7 +74,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
     """DynUNets with random weights.
 
     One with exclusive classes, one with overlapping classes, one that takes clicks of two labels, one that keeps only
-    clicked components, and both kinds of classes with the previous mask as input.
+    clicked components, one with windows and mirroring of nnU-Net, and both kinds of classes with the previous mask as
+    input.
     """
     pytest.importorskip("torch")  # not installed for every Python that runs the tests
     from tests.helpers.networks import make_exported_package

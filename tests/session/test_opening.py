@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from clickseg.clicks.click import Clicks
 from clickseg.core.errors import ModelError, SessionError, UsageError
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.engines.choice import make_engine
-from clickseg.inference.engines.engine import Engine
+from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
 from clickseg.session.record import SESSION_FILE
@@ -53,6 +54,18 @@ def loaded_engine(engine: Closable, monkeypatch: pytest.MonkeyPatch) -> Closable
     """The engine that sessions load in place of a new one."""
     monkeypatch.setattr("clickseg.session.engine.make_engine", lambda *_: engine)
     return engine
+
+
+def test_a_session_with_mirroring_is_not_resumed_without(
+    series: SeriesVolume, models: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    settings = RuntimeSettings(Runtime.OPENVINO, "cpu", Precision.F32)
+    on, off = (make_engine(models["mirrored"], replace(settings, mirroring=value)) for value in (True, False))
+    with Session(series, models["mirrored"], folder=tmp_path, engine=on):
+        pass
+
+    with pytest.raises(SessionError, match=r"engine mirroring differs .* expected 0 2, got off"):
+        Session(series, models["mirrored"], folder=tmp_path, engine=off)
 
 
 def test_a_session_loads_its_network_and_gives_the_result_of_segment(series: SeriesVolume, model: ModelPackage) -> None:

@@ -32,7 +32,7 @@ from tests.helpers.full_run import segment_series
 from tests.helpers.sessions import click_at, position_in
 
 LOGIT_STORES = ("memory", "scratch", "disk", "null")
-MODELS = ("softmax", "sigmoid", "two labels", "clicked", "refining", "refining both")
+MODELS = ("softmax", "sigmoid", "two labels", "clicked", "mirrored", "refining", "refining both")
 POLARITIES = (Polarity.FOREGROUND, Polarity.BACKGROUND)
 STEPS = st.lists(
     st.one_of(
@@ -142,6 +142,20 @@ def test_a_click_resamples_only_the_part_of_the_image_in_its_windows(
 
     assert change.windows_run < session.window_count / 2
     assert 0 < sum(sizes) <= change.windows_run * 8**3
+
+
+def test_clicks_in_a_mirrored_model_give_the_bytes_of_a_full_run(
+    series: SeriesVolume, models: dict[str, ModelPackage], engines: dict[tuple[str, Runtime], Engine]
+) -> None:
+    model, engine = models["mirrored"], engines["mirrored", Runtime.OPENVINO]
+    with Session(series, model, engine=engine) as session:
+        session.wait()
+        for fractions in (CORNER, CLICK, OTHER):
+            change = session.add_click(click_at(series, *fractions))
+
+            expected = segment_series([series], Clicks(session.clicks), model, engine)
+            assert 0 < change.windows_run < session.window_count
+            assert session.label_map.array.tobytes() == expected.labels.array.tobytes()
 
 
 @pytest.mark.parametrize("store", ["memory", "scratch", "disk"])

@@ -95,6 +95,24 @@ def test_an_invalid_value_is_named(change: str, message: str) -> None:
         read_config(["pet_lesion"], [change])
 
 
+WINDOWS_OF_NNUNET = ("model.window.placement=even", "model.window.mode=nnunet")
+
+
+def test_a_model_can_have_mirror_axes() -> None:
+    config = read_config(["pet_lesion"], ["model.mirror_axes=[0, 1]", "loss.target=stitched"])
+
+    assert config.model.mirror_axes == (0, 1)
+
+
+def test_a_model_can_have_the_windows_of_nnunet_unless_the_loss_is_computed_on_windows() -> None:
+    config = read_config(["pet_lesion"], WINDOWS_OF_NNUNET)
+
+    assert (config.model.window.placement, config.model.window.mode) == ("even", "nnunet")
+    for change in WINDOWS_OF_NNUNET:
+        with pytest.raises(InputError, match=r"loss\.target stitched: expected window\.placement fixed"):
+            read_config(["pet_lesion"], ["loss.target=stitched", change])
+
+
 def test_the_error_for_a_partial_preset_names_the_preset_that_it_extends() -> None:
     with pytest.raises(InputError, match="missing") as raised:
         read_config(["lesion"], [])

@@ -59,6 +59,10 @@ def compare_with_original(bundle: Path | None, settings: RunSettings, progress: 
         raise ModelError(
             f"model {plan.package.name}: only models with one input and classes that exclude each other can be checked"
         )
+    if bundle is None and not plan.package.spec.window.is_monai:
+        raise ModelError(
+            f"model {plan.package.name}: cannot be checked: MONAI has no windows with placement even or mode nnunet"
+        )
     for outcome in segment_cases(plan, settings, progress):
         if isinstance(outcome.value, ClickSegError):
             raise outcome.value

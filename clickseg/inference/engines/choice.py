@@ -7,16 +7,28 @@ import importlib.util
 from clickseg.core.errors import EngineError
 from clickseg.inference.engines.cuda_runtime import has_cuda_device
 from clickseg.inference.engines.engine import Engine
+from clickseg.inference.engines.mirroring import MirroredEngine
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import TORCHSCRIPT, ModelPackage
 
 
 def make_engine(package: ModelPackage, settings: RuntimeSettings) -> Engine:
-    """Loads the network of a package into a runtime.
+    """Loads the network of a package into a runtime, with the test-time mirroring of the model.
 
     Args:
         package: The model.
-        settings: The runtime, device, precision, and the folder for compiled networks.
+        settings: The runtime, device, precision, mirroring, and the folder for compiled networks.
+
+    Raises:
+        EngineError: The runtime is not installed, or cannot run the package on this device.
+        ModelError: The weights of the package are missing, or do not match the SHA-256 in its metadata.
+    """
+    engine, axes = make_plain_engine(package, settings), package.spec.mirror_axes
+    return MirroredEngine(engine, axes if settings.mirroring else ()) if axes else engine
+
+
+def make_plain_engine(package: ModelPackage, settings: RuntimeSettings) -> Engine:
+    """Loads the network of a package into a runtime, without mirroring.
 
     Raises:
         EngineError: The runtime is not installed, or cannot run the package on this device.

@@ -19,7 +19,7 @@ from openvino.tools.ovc import error as converter_error
 from clickseg.core.errors import ConversionError, ModelError, OutputError
 from clickseg.core.files import remove_stale_temporaries, temporary_path
 from clickseg.core.text import first_line
-from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.choice import make_plain_engine
 from clickseg.inference.engines.openvino_engine import GRAPH
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from clickseg.models.package import ModelPackage
@@ -118,8 +118,8 @@ def export_tensorrt(package: ModelPackage, settings: RuntimeSettings) -> Path:
         ModelError: The weights of the package do not fit its network.
         OutputError: The cache cannot be written to.
     """
-    engine = make_engine(package, replace(settings, runtime=Runtime.TENSORRT))
-    from clickseg.inference.engines.tensorrt_engine import TensorRtEngine  # installed: make_engine has succeeded
+    engine = make_plain_engine(package, replace(settings, runtime=Runtime.TENSORRT))
+    from clickseg.inference.engines.tensorrt_engine import TensorRtEngine  # installed: the engine was made
 
     file = engine.plan_file if isinstance(engine, TensorRtEngine) else None
     if file is None or not file.is_file():

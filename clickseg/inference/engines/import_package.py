@@ -14,7 +14,7 @@ from clickseg.core.errors import ConversionError, OutputError
 from clickseg.core.files import file_sha256, write_bytes
 from clickseg.core.new_folder import new_folder
 from clickseg.core.text import first_line
-from clickseg.inference.engines.choice import make_engine
+from clickseg.inference.engines.choice import make_plain_engine
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.engines.export import export_openvino
 from clickseg.inference.engines.openvino_engine import CONSTANTS, GRAPH
@@ -133,7 +133,7 @@ def _relative_difference(package: ModelPackage) -> float:
     window = np.random.default_rng(0).random(shape, dtype=np.float32)
     logits = []
     for runtime in (Runtime.TORCH, Runtime.OPENVINO):
-        engine = make_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32))
+        engine = make_plain_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32))
         logits.append(np.array(engine.infer(window)))
         engine.close()
     return float(np.abs(logits[1] - logits[0]).max() / max(np.abs(logits[0]).max(), np.finfo(np.float32).tiny))

@@ -308,7 +308,7 @@ def test_an_export_to_a_cache_that_cannot_be_written_to_is_an_error(
     from clickseg.inference.engines.export import export_tensorrt
 
     monkeypatch.setattr(
-        "clickseg.inference.engines.export.make_engine",
+        "clickseg.inference.engines.export.make_plain_engine",
         lambda model, settings: load_engine(model, cache=settings.cache),
     )
     (tmp_path / "file").touch()
