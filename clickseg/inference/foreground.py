@@ -66,17 +66,18 @@ def _bounds_of_blocks(image: GridImage, crop: CropSpec) -> Iterator[Box]:
             yield to_global_box(bounds, block)
 
 
-def crop_volumes(volumes: Sequence[hd.Volume], crop: CropSpec) -> tuple[list[hd.Volume], Box]:
-    """Returns the part of each volume that covers the foreground of the first one, and its box in the first one.
+def crop_box(volume: hd.Volume, crop: CropSpec) -> Box:
+    """Returns the box [K, J, I] of a volume that a crop chooses on the source grid: see ``foreground_box``."""
+    return foreground_box(InMemoryImage(volume.array), crop)
+
+
+def crop_volumes(volumes: Sequence[hd.Volume], box: Box) -> tuple[list[hd.Volume], Box]:
+    """Returns the part of each volume that covers a box of the first one, and the box.
 
     Args:
         volumes: The volumes [K, J, I] of the inputs, which may have different grids.
-        crop: The crop.
-
-    Raises:
-        InputError: The first volume has no foreground.
+        box: The box in the first volume.
     """
-    box = foreground_box(InMemoryImage(volumes[0].array), crop)
     region = crop_grid(volumes[0].get_geometry(), box)
     return [crop_grid(volumes[0], box), *(_crop_to_region(volume, region) for volume in volumes[1:])], box
 

@@ -40,9 +40,10 @@ def fit_scaler(scaling: PointwiseScaling, blocks: Callable[[], Iterable[Float32A
             values = np.concatenate([block.ravel() for block in blocks()])  # percentiles need all values at once
             low, high = (float(value) for value in np.percentile(values, [lower, upper], overwrite_input=True))
             return lambda values: _scale_to_range(values, low, high, to_low, to_high, clip)
-        case ZScoreScaling(nonzero=nonzero):
+        case ZScoreScaling(nonzero=nonzero, centre=centre):
             mean, deviation = _mean_and_deviation(blocks, nonzero)
-            return lambda values: _scale_to_zscore(values, mean, deviation, nonzero)
+            zero = _minimum(blocks, nonzero) if centre == "minimum" else mean
+            return lambda values: _scale_to_zscore(values, zero, deviation, nonzero)
         case SigmoidScaling():
             return lambda values: np.float32(1) / (np.float32(1) + np.exp(-values))
         case TanhScaling(factor=factor):
@@ -70,12 +71,17 @@ def _mean_and_deviation(blocks: Callable[[], Iterable[Float32Array]], nonzero: b
     return mean, math.sqrt(squares / count) or 1.0 if count else 1.0
 
 
+def _minimum(blocks: Callable[[], Iterable[Float32Array]], nonzero: bool) -> float:
+    """Returns the smallest value; 0 if there are no voxels."""
+    return min((float(values.min()) for values in _select_voxels(blocks, nonzero) if values.size), default=0.0)
+
+
 def _select_voxels(blocks: Callable[[], Iterable[Float32Array]], nonzero: bool) -> Iterator[Float32Array]:
     return (block[block != 0] if nonzero else block for block in blocks())
 
 
-def _scale_to_zscore(values: Float32Array, mean: float, deviation: float, nonzero: bool) -> Float32Array:
-    scaled: Float32Array = ((values.astype(np.float64) - mean) / deviation).astype(np.float32)
+def _scale_to_zscore(values: Float32Array, zero: float, deviation: float, nonzero: bool) -> Float32Array:
+    scaled: Float32Array = ((values.astype(np.float64) - zero) / deviation).astype(np.float32)
     if nonzero:
         scaled[values == 0] = 0
     return scaled

@@ -15,7 +15,7 @@ from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.case import Case, PreprocessedCase
 from clickseg.inference.click_binding import bind_clicks
-from clickseg.inference.foreground import CroppedImage, crop_volumes, foreground_box
+from clickseg.inference.foreground import CroppedImage, crop_box, crop_volumes, foreground_box
 from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.model_input import GridImage, InMemoryImage, ModelInput, ScaledImage
 from clickseg.inference.smoothing import SmoothedImage
@@ -87,17 +87,22 @@ def rasterize(points: ClickSequence, grid: ModelGrid, spec: ModelSpec) -> tuple[
 
 def _make_volumes(case: Case) -> tuple[list[hd.Volume], Box]:
     """Returns the volumes that are resampled, cropped and scaled if the model does so before, and their box."""
-    crop, volumes = case.package.spec.crop, [series.volume for series in case.series]
-    crop = crop if crop and crop.grid == "source" else None
-    box = full_box(volumes[0].spatial_shape)
-    if crop and crop.values == "source":
-        volumes, box = crop_volumes(volumes, crop)
-    volumes = [
-        _scale_volume(volume, image_spec) for volume, image_spec in zip(volumes, case.package.spec.inputs, strict=True)
-    ]
-    if crop and crop.values == "scaled":
-        volumes, box = crop_volumes(volumes, crop)
-    return volumes, box
+    spec, volumes = case.package.spec, [series.volume for series in case.series]
+    crop = spec.crop if spec.crop and spec.crop.grid == "source" else None
+    if crop is None:
+        return _scale_volumes(volumes, spec), full_box(volumes[0].spatial_shape)
+    if crop.values == "scaled":
+        volumes = _scale_volumes(volumes, spec)
+        return crop_volumes(volumes, crop_box(volumes[0], crop))
+    box = crop_box(volumes[0], crop)
+    if crop.statistics == "volume":
+        return crop_volumes(_scale_volumes(volumes, spec), box)
+    volumes, box = crop_volumes(volumes, box)
+    return _scale_volumes(volumes, spec), box
+
+
+def _scale_volumes(volumes: Sequence[hd.Volume], spec: ModelSpec) -> list[hd.Volume]:
+    return [_scale_volume(volume, image_spec) for volume, image_spec in zip(volumes, spec.inputs, strict=True)]
 
 
 def _make_images(images: Sequence[GridImage], spec: ModelSpec) -> tuple[list[GridImage], Box]:

@@ -77,10 +77,14 @@ class PercentileScaling(StrictModel):
 
 
 class ZScoreScaling(StrictModel):
-    """Zero mean and unit variance, over all voxels or over the nonzero ones (MONAI ``NormalizeIntensity``)."""
+    """Unit variance, over all voxels or over the nonzero ones, and zero mean (MONAI ``NormalizeIntensity``) or minimum.
+
+    ``centre`` is what becomes 0: the mean, or the minimum.
+    """
 
     kind: Literal["zscore"]
     nonzero: bool = False
+    centre: Annotated[Literal["mean", "minimum"], omit_if("mean")] = "mean"
 
 
 class SigmoidScaling(StrictModel):
@@ -305,13 +309,15 @@ class CropSpec(StrictModel):
 
     It is the bounding box of the voxels of the first input that are above 0, or not 0: in its unit, or after its
     scaling; on the source grid, before resampling, or on the model grid. ``margin_vox`` widens it, at most to the
-    complete volume. With values of the source, the crop comes before the scaling, which then depends on the box only.
+    complete volume. With values of the source, the crop comes before the scaling, which then depends on the box only;
+    with the ``statistics`` of the volume, the complete source volume is scaled, and then cropped.
     """
 
     voxels: Literal["positive", "nonzero"]
     values: Literal["source", "scaled"]
     grid: Literal["source", "model"]
     margin_vox: Annotated[int, Field(ge=0, le=1024)] = 0
+    statistics: Annotated[Literal["box", "volume"], omit_if("box")] = "box"
 
 
 class PostprocessingSpec(StrictModel):
@@ -442,8 +448,13 @@ class ModelSpec(StrictModel):
 
     @model_validator(mode="after")
     def _check_crop(self) -> Self:
+        if self.crop and self.crop.statistics == "volume" and (self.crop.values, self.crop.grid) != ("source",) * 2:
+            raise ValueError(
+                "crop.statistics volume: expected values source and grid source, got "
+                f"{self.crop.values} and {self.crop.grid}"
+            )
         match self.crop:
-            case CropSpec(grid="source", values="scaled"):
+            case CropSpec(grid="source", values="scaled") | CropSpec(statistics="volume"):
                 expected, images = True, [image for entry in self.inputs for image in entry.image_specs]
             case CropSpec(grid="model", values="source"):
                 expected, images = False, list(self.inputs[0].image_specs)

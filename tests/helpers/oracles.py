@@ -18,6 +18,7 @@ with warnings.catch_warnings():
     from monai.networks import nets
     from monai.transforms import (
         Compose,
+        CopyItemsd,
         CropForeground,
         CropForegroundd,
         Invertd,
@@ -34,6 +35,7 @@ with warnings.catch_warnings():
 
 __all__ = [
     "Compose",
+    "CopyItemsd",
     "CropForeground",
     "CropForegroundd",
     "Invertd",

@@ -19,7 +19,7 @@ from clickseg.core.errors import ClickError, InputError
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
-from clickseg.inference.foreground import crop_volumes, foreground_box
+from clickseg.inference.foreground import crop_box, crop_volumes, foreground_box
 from clickseg.inference.model_input import InMemoryImage
 from clickseg.inference.preprocess import make_case, preprocess
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
@@ -31,6 +31,7 @@ from tests.helpers import phantoms
 from tests.helpers.full_run import segment_series
 from tests.helpers.oracles import (
     Compose,
+    CopyItemsd,
     CropForeground,
     CropForegroundd,
     Invertd,
@@ -118,8 +119,12 @@ def monai_transforms(crop: dict, scaling: object) -> list:
         ("model", "source"): [spacing, cropping, scaling],
         ("model", "scaled"): [spacing, scaling, cropping],
     }[crop["grid"], crop["values"]]
-    labels = (("L", "R"), ("P", "A"), ("I", "S"))
-    return [Orientationd("image", axcodes="RAS", labels=labels), *order]
+    return [turn("image"), *order]
+
+
+def turn(*keys: str) -> Orientationd:
+    """Returns the transform that turns images to the axes of the model."""
+    return Orientationd(keys, axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
 
 
 SOURCE = {"voxels": "positive", "values": "source", "grid": "source"}
@@ -165,6 +170,28 @@ def test_labels_are_those_of_monai(
     expected = scores[0] if nearest else scores.round(9).argmax(0)  # positions in MONAI have errors of 1e-16 voxels
     assert (expected == 2).sum() > 200
     assert (labels == expected).mean() >= 0.9999
+
+
+def test_a_volume_that_is_scaled_before_its_crop_is_that_of_monai(
+    series: SeriesVolume, linear: ModelPackage, engine: Engine
+) -> None:
+    crop = SOURCE | {"statistics": "volume", "margin_vox": 1}
+    package = with_changes(linear, {"kind": "zscore", "nonzero": True}, before=True, crop=crop, interpolation="labels")
+
+    labels = segment(series, package, engine)
+
+    transforms = [
+        CopyItemsd("image", names="raw"),
+        NormalizeIntensityd("image", nonzero=True),
+        turn("image", "raw"),
+        CropForegroundd(["image", "raw"], source_key="raw", margin=1, allow_smaller=True),
+        Spacingd("image", pixdim=SPACING_MM, mode="bilinear", padding_mode="border"),
+    ]
+    expected = segment_with_monai(series.volume, transforms, ACTIVATIONS["labels"], nearest=True)[0]
+    box_only = segment(series, with_changes(package, {"kind": "zscore"}, before=True, crop=SOURCE), engine)
+    assert (expected == 2).sum() > 200
+    assert (labels == expected).mean() >= 0.9999
+    assert (labels != box_only).any()
 
 
 @pytest.mark.parametrize("crop", [SOURCE, MODEL], ids=str)
@@ -234,7 +261,7 @@ def test_other_inputs_are_cropped_to_the_same_region() -> None:
     other = phantoms.distinct_volume(first.get_geometry())
     shifted = phantoms.distinct_volume(first.get_geometry().pad([(2, 0), (1, 1), (0, 3)]))
 
-    (_, same, moved), box = crop_volumes([first, other, shifted], CropSpec.model_validate(SOURCE))
+    (_, same, moved), box = crop_volumes([first, other, shifted], crop_box(first, CropSpec.model_validate(SOURCE)))
 
     assert [part.stop - part.start for part in box] == list(first[box].spatial_shape)
     np.testing.assert_array_equal(same.array, other.array[box])
@@ -256,6 +283,8 @@ def test_a_series_without_foreground_is_one_error(linear: ModelPackage, tmp_path
     [
         (SOURCE | {"values": "scaled"}, False, "expected inputs with scale_before_resampling true"),
         (MODEL | {"values": "source"}, True, "expected inputs with scale_before_resampling false"),
+        (SOURCE | {"statistics": "volume"}, False, "expected inputs with scale_before_resampling true"),
+        (MODEL | {"statistics": "volume"}, False, "expected values source and grid source, got scaled and model"),
         (SOURCE | {"margin_vox": -1}, False, "margin_vox"),
         (SOURCE | {"voxels": "any"}, False, "voxels"),
     ],

@@ -45,6 +45,19 @@ def test_zscore_scaling_equals_monai(values: np.ndarray, nonzero: bool) -> None:
     np.testing.assert_allclose(ours, NormalizeIntensity(nonzero=nonzero)(values).numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize("nonzero", [True, False])
+def test_zscore_scaling_of_the_minimum_has_the_smallest_value_at_0(values: np.ndarray, nonzero: bool) -> None:
+    ours = scale(values, ZScoreScaling(kind="zscore", nonzero=nonzero, centre="minimum"))
+
+    chosen = values[values != 0] if nonzero else values
+    expected = (values.astype(np.float64) - chosen.min()) / chosen.std(dtype=np.float64)
+    np.testing.assert_allclose(ours, np.where(values == 0, 0, expected) if nonzero else expected, atol=1e-5)
+
+
+def test_the_centre_of_zscore_scaling_is_written_only_if_it_is_not_the_mean() -> None:
+    assert ZScoreScaling(kind="zscore").model_dump() == {"kind": "zscore", "nonzero": False}
+
+
 def test_square_root_scaling(values: np.ndarray) -> None:
     ours = scale(values, SquareRootScaling(kind="square_root", minimum=0, maximum=25))
 

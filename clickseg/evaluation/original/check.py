@@ -1,4 +1,4 @@
-"""``clickseg models check``: compares the labels of a model with those of the original pipeline, run by MONAI."""
+"""Compares the labels of a model with those of the original pipeline, run by MONAI."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +19,25 @@ from clickseg.batch.settings import RunSettings
 from clickseg.core.arrays import LabelArray
 from clickseg.core.errors import ClickSegError, ModelError
 from clickseg.core.progress import Progress
-from clickseg.core.sitk import to_sitk
+from clickseg.evaluation.original.image_file import write_image
 from clickseg.inference.case import CaseResult
 from clickseg.models.package import ModelPackage
 
-_MODULES = {True: "clickseg.evaluation.original.run_bundle", False: "clickseg.evaluation.original.run_described"}
-"""The modules that run a model: a bundle by its own configuration, or any model by its description."""
+_RUN_BUNDLE = "clickseg.evaluation.original.run_bundle"
+_RUN_DESCRIBED = "clickseg.evaluation.original.run_described"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBundle:
+    """A bundle whose own configuration is run, which executes the expressions in it.
+
+    Attributes:
+        path: Its folder.
+        changes: Values by keys of the bundle.
+    """
+
+    path: Path
+    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +55,27 @@ class Comparison:
     dice: dict[str, float]
 
 
-def compare_with_original(bundle: Path | None, settings: RunSettings, progress: Progress) -> Iterator[Comparison]:
+def comparable_package(package: ModelPackage) -> tuple[ModelPackage, tuple[str, ...]]:
+    """Returns a package without the rules of postprocessing that MONAI's transforms lack, and these rules."""
+    first, *others = package.spec.inputs
+    rules = package.spec.postprocessing
+    has_minimum = any(value is not None for value in (rules.min_value, *(a.min_value for a in first.alternatives)))
+    missing = {"min_value": has_minimum, "min_volume_ml": rules.min_volume_ml > 0}
+    rules = rules.model_copy(update={"min_value": None, "min_volume_ml": 0.0})
+    alternatives = tuple(image.model_copy(update={"min_value": None}) for image in first.alternatives)
+    inputs = (first.model_copy(update={"alternatives": alternatives}), *others)
+    spec = package.spec.model_copy(update={"inputs": inputs, "postprocessing": rules})
+    return replace(package, spec=spec), tuple(name for name, is_missing in missing.items() if is_missing)
+
+
+def compare_with_original(
+    bundle: SourceBundle | None, settings: RunSettings, progress: Progress
+) -> Iterator[Comparison]:
     """Yields the agreement for each series.
 
     Args:
-        bundle: The bundle whose own configuration is run, which executes the expressions in it; None to run MONAI's
-            transforms and sliding window as the package describes the model.
+        bundle: The bundle that is run; None to run MONAI's transforms and sliding window as the package describes the
+            model, of the postprocessing only what ``comparable_package`` leaves.
         settings: The settings of the run, with the loaded package as the model.
         progress: Called after each window.
 
@@ -55,9 +84,9 @@ def compare_with_original(bundle: Path | None, settings: RunSettings, progress: 
         ClickSegError: A series cannot be segmented.
     """
     plan = make_plan(settings)
-    if len(plan.package.spec.inputs) > 1 or plan.package.spec.activation == "sigmoid":
+    if len(plan.package.spec.inputs) > 1:
         raise ModelError(
-            f"model {plan.package.name}: only models with one input and classes that exclude each other can be checked"
+            f"model {plan.package.name}: only models with one input can be checked, got {len(plan.package.spec.inputs)}"
         )
     if bundle is None and not plan.package.spec.window.is_monai:
         raise ModelError(
@@ -69,54 +98,51 @@ def compare_with_original(bundle: Path | None, settings: RunSettings, progress: 
         yield _compare(outcome.value, bundle)
 
 
-def _compare(result: CaseResult, bundle: Path | None) -> Comparison:
-    package = result.case.package
-    original = _class_numbers(_run_original(result, bundle), package, by_channel=bundle is not None)
-    labels = result.labels.array
-    if original.shape != labels.shape:
+def _compare(result: CaseResult, bundle: SourceBundle | None) -> Comparison:
+    spec, original = result.case.package.spec, _run_original(result, bundle)
+    shape, is_overlapping = result.labels.array.shape[:3], result.labels.is_overlapping
+    channels = spec.output_channels if is_overlapping else 1
+    if original.shape != (channels, *shape):
         raise ModelError(
-            f"model {package.name}: the original pipeline gives labels {list(original.shape)}, expected "
-            f"{list(labels.shape)}"
+            f"model {result.case.package.name}: the original pipeline gives labels {list(original.shape)}, expected "
+            f"{[channels, *shape]}"
         )
-    dice = {}
-    for number, class_spec in enumerate(package.spec.classes, 1):
-        ours, theirs = labels == number, original == number
+    dice, is_equal = {}, np.ones(shape, dtype=bool)
+    for number, class_spec in enumerate(spec.classes, 1):
+        ours = result.labels.mask(number)
+        theirs = original[class_spec.channel] > 0 if is_overlapping else original[0] == class_spec.channel
+        is_equal &= ours == theirs
         if total := int(ours.sum()) + int(theirs.sum()):
             dice[class_spec.name] = float(2 * (ours & theirs).sum() / total)
-    return Comparison(result.case.reference_series.files.series_uid, float((labels == original).mean()), dice)
+    return Comparison(result.case.reference_series.files.series_uid, float(is_equal.mean()), dice)
 
 
-def _class_numbers(original: LabelArray, package: ModelPackage, *, by_channel: bool) -> LabelArray:
-    """Returns class numbers for the values of the original pipeline: numbers of logit channels, for a bundle."""
-    if not by_channel:
-        return original
-    table = np.zeros(package.spec.output_channels + 1, original.dtype)
-    for number, class_spec in enumerate(package.spec.classes, 1):
-        table[class_spec.channel] = number
-    numbers: LabelArray = table[np.minimum(original, package.spec.output_channels)]
-    return numbers
+def _run_original(result: CaseResult, bundle: SourceBundle | None) -> LabelArray:
+    """Returns the labels of the original pipeline [C, K, J, I] on the grid of the reference series.
 
-
-def _run_original(result: CaseResult, bundle: Path | None) -> LabelArray:
-    """Returns the labels of the original pipeline [K, J, I] on the grid of the reference series."""
+    They are numbers of logit channels; for classes that overlap, one mask for each logit channel.
+    """
     import SimpleITK
 
     volume = result.case.reference_series.volume.ensure_handedness("RIGHT_HANDED", flip_axis=0)
     is_flipped = not np.allclose(volume.affine, result.case.reference_series.volume.affine)
     with tempfile.TemporaryDirectory() as folder:
         image, labels = Path(folder, "image.nii.gz"), Path(folder, "labels.nii.gz")
-        SimpleITK.WriteImage(to_sitk(volume), str(image))
-        request = {
-            "source": str((bundle or result.case.package.path).resolve()),
-            "image": str(image),
-            "labels": str(labels),
-        }
-        _run_module(_MODULES[bundle is not None], request, result.case.package.name)
+        write_image(volume, image)
+        package, files = result.case.package, {"image": str(image), "labels": str(labels)}
+        if bundle is not None:
+            request = {**files, "source": str(bundle.path.resolve()), "changes": dict(bundle.changes)}
+            _run_module(_RUN_BUNDLE, request, package.name)
+        else:
+            modality = package.spec.inputs[0].modality
+            request = {**files, "source": str(package.path.resolve()), "modality": modality}
+            _run_module(_RUN_DESCRIBED, request, package.name)
         array: LabelArray = np.rint(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(labels)))).astype(np.int64)
-    return array[::-1] if is_flipped else array
+    channels = array if array.ndim == 4 else array[np.newaxis]
+    return channels[:, ::-1] if is_flipped else channels
 
 
-def _run_module(module: str, request: dict[str, str], name: str) -> None:
+def _run_module(module: str, request: dict[str, Any], name: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", module, json.dumps(request)], capture_output=True, text=True, check=False
     )

@@ -3,8 +3,8 @@
     python -m clickseg.evaluation.original.run_bundle REQUEST
 
 MONAI executes the expressions in the configuration: only for bundles that the user trusts. Changed are only the input,
-the output folder, mixed precision (off), the workers of the data loader (none), devices (CPU), and arguments that
-networks of this version of MONAI no longer have.
+the output folder, mixed precision (off), the workers of the data loader (none), devices (CPU), arguments that
+networks of this version of MONAI no longer have, and the keys that the user changed with ``--set``.
 """
 
 from __future__ import annotations
@@ -14,39 +14,58 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from clickseg.models.importers.bundle_files import CONFIG_KEY, choose_config, metadata_path
+from clickseg.models.importers.config import apply_changes
+from clickseg.models.importers.source_model import ImportOptions
 
 _REMOVED_ARGUMENTS = ("img_size", "data_root_dir")
 """``img_size`` left SwinUNETR in MONAI 1.5; ``data_root_dir`` of SaveImaged needs the folder of the authors."""
 
 
-def run(source: Path, image: Path, labels: Path) -> None:
-    """Runs a bundle, and writes the labels as NIfTI on the grid of the image."""
-    from monai.bundle import ConfigParser
+def run(source: Path, image: Path, labels: Path, changes: Mapping[str, Any]) -> None:
+    """Runs a bundle, and writes the labels as NIfTI on the grid of the image.
 
-    parser = ConfigParser(_on_cpu(_read_config(source)))
+    Args:
+        source: The bundle.
+        image: The image.
+        labels: The file that is written.
+        changes: Values by keys of the bundle.
+    """
     with tempfile.TemporaryDirectory() as output:
-        parser["bundle_root"] = str(source)
-        parser["output_dir"] = output
-        parser["dataset"]["data"] = [{parser.get("image_key", "image"): str(image)}]
-        parser["dataloader"].update({"num_workers": 0, "shuffle": False})
-        parser["evaluator"]["amp"] = False
-        sys.path.insert(0, str(source))  # transforms of the bundle itself
-        evaluator = parser.get_parsed_content("evaluator")
-        if "checkpointloader" in parser.get():
-            parser.get_parsed_content("checkpointloader")(evaluator)
-        evaluator.run()
+        make_evaluator(source, image, Path(output), changes).run()
         written = max(Path(output).rglob("*.nii*"), key=lambda path: path.stat().st_mtime)
         shutil.copy(written, labels)
 
 
-def _read_config(source: Path) -> dict[str, Any]:
+def make_evaluator(source: Path, image: Path, output: Path, changes: Mapping[str, Any]) -> Any:
+    """Returns the evaluator of a bundle, with its weights, which writes its result into the output folder."""
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser(_on_cpu(_read_config(source, changes)))
+    parser["bundle_root"] = str(source)
+    parser["output_dir"] = str(output)
+    parser["dataset"]["data"] = [{parser.get("image_key", "image"): str(image)}]
+    parser["dataloader"].update({"num_workers": 0, "shuffle": False})
+    parser["evaluator"]["amp"] = False
+    sys.path.insert(0, str(source))  # transforms of the bundle itself
+    evaluator = parser.get_parsed_content("evaluator")
+    if "checkpointloader" in parser.get():
+        parser.get_parsed_content("checkpointloader")(evaluator)
+    return evaluator
+
+
+def _read_config(source: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the configuration of a bundle after changes; those of its metadata do not concern it."""
     import yaml
 
-    names = ("inference.json", "inference.yaml", "inference.yml")
-    path = next(source / "configs" / name for name in names if (source / "configs" / name).is_file())
+    path, _ = choose_config(source, ImportOptions(changes=changes))
     config: dict[str, Any] = yaml.safe_load(path.read_text())
+    others = {CONFIG_KEY, *yaml.safe_load(metadata_path(source).read_text())} - set(config)
+    apply_changes(config, {key: value for key, value in changes.items() if key.partition("#")[0] not in others})
     return config
 
 
@@ -69,7 +88,7 @@ def main() -> None:
     """Runs the request in the first argument."""
     os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # as its authors ran it
     request = json.loads(sys.argv[1])
-    run(Path(request["source"]), Path(request["image"]), Path(request["labels"]))
+    run(Path(request["source"]), Path(request["image"]), Path(request["labels"]), request["changes"])
 
 
 if __name__ == "__main__":

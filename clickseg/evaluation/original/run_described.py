@@ -2,7 +2,9 @@
 
     python -m clickseg.evaluation.original.run_described REQUEST
 
-It does as the package describes, without clicks, and shares only the network with ClickSeg.
+It does as the package describes, without clicks, and shares only the network with ClickSeg. The labels that are written
+are numbers of logit channels; for classes that overlap, one mask for each logit channel. Of the postprocessing, only
+``keep: largest`` is applied.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 import torch
 from monai import transforms
 from monai.data import MetaTensor
@@ -23,9 +26,9 @@ from clickseg.inference.engines.main_output import MainOutput
 from clickseg.inference.engines.torch_engine import load_module
 from clickseg.models.package import load_package
 from clickseg.models.spec import (
+    CropSpec,
     GaussianSmoothing,
     GridSpec,
-    ImageSpec,
     ModelSpec,
     PercentileScaling,
     RangeScaling,
@@ -35,14 +38,17 @@ from clickseg.models.spec import (
     ZScoreScaling,
 )
 
-_IMAGE, _LABELS = "image", "pred"
+_IMAGE, _LABELS, _RAW = "image", "pred", "raw"
+
+_NEIGHBOURS = {"faces": 1, "full": 3}
+"""How many coordinates of two neighbouring voxels may differ."""
 
 
-def run(source: Path, image: Path, labels: Path) -> None:
-    """Runs a model, and writes the class numbers as NIfTI on the grid of the image."""
+def run(source: Path, image: Path, labels: Path, modality: str) -> None:
+    """Runs a model on a series of one modality, and writes the labels as NIfTI on the grid of the image."""
     import SimpleITK
 
-    package = load_package(source)
+    package = load_package(source).for_modality(modality)
     preprocessing = transforms.Compose(preprocessing_transforms(package.spec))
     data = preprocessing({_IMAGE: str(image)})
     network = MainOutput(load_module(package)).eval()
@@ -50,41 +56,58 @@ def run(source: Path, image: Path, labels: Path) -> None:
         logits = _infer(data[_IMAGE], network, package.spec)
     data[_LABELS] = MetaTensor(logits, meta=data[_IMAGE].meta, applied_operations=data[_IMAGE].applied_operations)
     channels = transforms.Compose(postprocessing_transforms(package.spec, preprocessing))(data)[_LABELS]
-    written = SimpleITK.GetImageFromArray(np.asarray(channels)[0].transpose().astype(np.int16))
-    written.CopyInformation(SimpleITK.ReadImage(str(image)))
+    array = np.asarray(channels).transpose(0, 3, 2, 1).round().astype(np.int16)
+    written = SimpleITK.GetImageFromArray(array[0] if package.spec.activation == "softmax" else array)
     SimpleITK.WriteImage(written, str(labels))
 
 
 def preprocessing_transforms(spec: ModelSpec) -> list[Any]:
     """Returns MONAI's transforms from the file to the model grid."""
-    image_spec = spec.inputs[0]
-    scaling = _scaling_transforms(image_spec)
-    resampling = _grid_transforms(spec.grid)
-    steps = [*scaling, *resampling] if image_spec.scale_before_resampling else [*resampling, *scaling]
-    return [transforms.LoadImaged(_IMAGE), transforms.EnsureChannelFirstd(_IMAGE), *steps]
+    image, crop = spec.inputs[0], spec.crop
+    scaling = [_scaling_transform(step) for step in image.scaling_steps]
+    on_source, on_model = (scaling, []) if image.scale_before_resampling else ([], scaling)
+    if crop is not None and crop.grid == "source":
+        on_source = _with_crop(on_source, crop)
+    elif crop is not None:
+        on_model = _with_crop(on_model, crop)
+    loading = [transforms.LoadImaged(_IMAGE), transforms.EnsureChannelFirstd(_IMAGE)]
+    return [*loading, *_turning(spec.grid), *on_source, *_spacing(spec.grid), *on_model]
 
 
-def _grid_transforms(grid: GridSpec) -> list[Any]:
-    steps: list[Any] = []
-    if grid.orientation != "source":
-        steps.append(transforms.Orientationd(_IMAGE, axcodes=grid.orientation))
-    spacing = [-1.0 if length == "source" else float(length) for length in grid.spacing_mm]
-    if any(length > 0 for length in spacing):
-        low, high = grid.spacing_tolerance or (None, None)
-        steps.append(
-            transforms.Spacingd(
-                _IMAGE,
-                pixdim=spacing,
-                mode="bilinear",
-                min_pixdim=None if low is None else [length * low for length in spacing],
-                max_pixdim=None if high is None else [length * high for length in spacing],
-            )
+def _with_crop(scaling: list[Any], crop: CropSpec) -> list[Any]:
+    """Returns the scaling on one grid, and the crop before or after it."""
+
+    def is_foreground(values: torch.Tensor) -> torch.Tensor:
+        return values > 0 if crop.voxels == "positive" else values != 0
+
+    def cropping(source: str) -> Any:
+        return transforms.CropForegroundd(
+            _IMAGE, source_key=source, select_fn=is_foreground, margin=crop.margin_vox, allow_smaller=True
         )
-    return steps
+
+    if crop.statistics == "volume":
+        return [transforms.CopyItemsd(_IMAGE, names=_RAW), *scaling, cropping(_RAW)]
+    return [cropping(_IMAGE), *scaling] if crop.values == "source" else [*scaling, cropping(_IMAGE)]
 
 
-def _scaling_transforms(image: ImageSpec) -> list[Any]:
-    return [_scaling_transform(step) for step in image.scaling_steps]
+def _turning(grid: GridSpec) -> list[Any]:
+    return [] if grid.orientation == "source" else [transforms.Orientationd(_IMAGE, axcodes=grid.orientation)]
+
+
+def _spacing(grid: GridSpec) -> list[Any]:
+    lengths = [None if length == "source" else float(length) for length in grid.spacing_mm]
+    if all(length is None for length in lengths):
+        return []
+    low, high = grid.spacing_tolerance or (np.nan, np.nan)
+    return [
+        transforms.Spacingd(
+            _IMAGE,
+            pixdim=[length or -1 for length in lengths],
+            mode="bilinear",
+            min_pixdim=[length * low if length else np.nan for length in lengths],
+            max_pixdim=[length * high if length else np.nan for length in lengths],
+        )
+    ]
 
 
 def _scaling_transform(step: Any) -> Any:
@@ -95,17 +118,31 @@ def _scaling_transform(step: Any) -> Any:
             return transforms.ScaleIntensityRangePercentilesd(
                 _IMAGE, step.lower, step.upper, step.b_min, step.b_max, step.clip
             )
+        case ZScoreScaling(centre="minimum"):
+            return transforms.Lambdad(_IMAGE, lambda image: _scale_from_minimum(image, step.nonzero))
         case ZScoreScaling():
             return transforms.NormalizeIntensityd(_IMAGE, nonzero=step.nonzero)
-        case SquareRootScaling():
-            return transforms.Lambdad(_IMAGE, lambda image: image.clip(step.minimum, step.maximum).sqrt())
-        case SigmoidScaling():
-            return transforms.Lambdad(_IMAGE, lambda image: image.sigmoid())
-        case TanhScaling():
-            return transforms.Lambdad(_IMAGE, lambda image: step.factor * (image / step.factor).tanh())
         case GaussianSmoothing():
             return transforms.GaussianSmoothd(_IMAGE, sigma=step.sigma_vox)
-    raise TypeError(f"no transform of MONAI for {step}")
+    return transforms.Lambdad(_IMAGE, lambda image: _apply_function(image, step))
+
+
+def _apply_function(image: torch.Tensor, step: Any) -> torch.Tensor:
+    """Returns the values after a step for which MONAI has no transform."""
+    match step:
+        case SquareRootScaling():
+            return image.clip(step.minimum, step.maximum).sqrt()
+        case SigmoidScaling():
+            return image.sigmoid()
+        case TanhScaling():
+            return step.factor * (image / step.factor).tanh()
+    raise TypeError(f"no transform for {step}")
+
+
+def _scale_from_minimum(image: torch.Tensor, nonzero: bool) -> torch.Tensor:
+    chosen = image != 0 if nonzero else torch.ones_like(image, dtype=torch.bool)
+    scaled = (image - image[chosen].min()) / image[chosen].std(correction=0)
+    return torch.where(chosen, scaled, image)
 
 
 def _infer(image: MetaTensor, network: torch.nn.Module, spec: ModelSpec) -> torch.Tensor:
@@ -126,29 +163,41 @@ def _infer(image: MetaTensor, network: torch.nn.Module, spec: ModelSpec) -> torc
 
 
 def postprocessing_transforms(spec: ModelSpec, preprocessing: Any) -> list[Any]:
-    """Returns MONAI's transforms from logits to class numbers on the grid of the image."""
-    softmax, decision = transforms.Activationsd(_LABELS, softmax=True), transforms.AsDiscreted(_LABELS, argmax=True)
+    """Returns MONAI's transforms from logits to labels on the grid of the image."""
+    is_softmax = spec.activation == "softmax"
+    activation = transforms.Activationsd(_LABELS, softmax=is_softmax, sigmoid=not is_softmax)
+    decision = transforms.AsDiscreted(_LABELS, argmax=is_softmax, threshold=None if is_softmax else 0.5)
     is_nearest = spec.interpolation == "labels"
     inversion = transforms.Invertd(_LABELS, preprocessing, orig_keys=_IMAGE, nearest_interp=is_nearest)
-    numbers = transforms.Lambdad(_LABELS, lambda channels: _class_numbers(channels, spec))
+    keeping = transforms.Lambdad(_LABELS, lambda labels: _keep_largest(labels, spec))
     if spec.interpolation == "logits":
-        return [inversion, decision, numbers]
+        return [inversion, activation, decision, keeping]
     if spec.interpolation == "probabilities":
-        return [softmax, inversion, decision, numbers]
-    return [decision, inversion, numbers]
+        return [activation, inversion, decision, keeping]
+    if spec.postprocessing.grid == "model":
+        return [activation, decision, keeping, inversion]
+    return [activation, decision, inversion, keeping]
 
 
-def _class_numbers(channels: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
-    table = torch.zeros(spec.output_channels, dtype=torch.int64)
-    for number, class_spec in enumerate(spec.classes, 1):
-        table[class_spec.channel] = number
-    return table[channels.round().long()]
+def _keep_largest(labels: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
+    """Keeps the largest components, as ``KeepLargestConnectedComponentd`` does with scikit-image."""
+    rules, kept = spec.postprocessing, labels.clone()
+    structure = scipy.ndimage.generate_binary_structure(3, _NEIGHBOURS[rules.connectivity])
+    for class_spec in spec.classes:
+        if rules.keep != "largest" or rules.keep_rule(class_spec.name) == "all":
+            continue
+        is_class = labels[0] == class_spec.channel if spec.activation == "softmax" else labels[class_spec.channel] > 0
+        components, _ = scipy.ndimage.label(np.asarray(is_class), structure)
+        largest = 1 + np.bincount(components.ravel())[1:].argsort()[::-1][: rules.keep_count]
+        dropped = torch.from_numpy((components > 0) & ~np.isin(components, largest))
+        kept[0 if spec.activation == "softmax" else class_spec.channel][dropped] = 0
+    return kept
 
 
 def main(arguments: Sequence[str]) -> None:
     """Runs the request in the first argument."""
     request = json.loads(arguments[1])
-    run(Path(request["source"]), Path(request["image"]), Path(request["labels"]))
+    run(Path(request["source"]), Path(request["image"]), Path(request["labels"]), request["modality"])
 
 
 if __name__ == "__main__":

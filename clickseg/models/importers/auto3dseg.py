@@ -33,6 +33,9 @@ MODEL, LABELS = "model.pt", "labels.csv"
 _OVERLAP = 0.625
 _MARGIN_VOX = 10
 _SPACING_TOLERANCE = [0.75, 1.25]
+_MODES_OF_VOLUME = ("meanstd", "mri", "meanstdtanh", "pet")
+"""The modes that depend on all values of the image, which the script normalizes before it crops it."""
+
 _VERSION = re.compile(r"^(.+)-v(\d+(?:\.\d+)*)$")
 _TRANSLATED: Mapping[str, str] = {
     "network": "network_def",
@@ -167,12 +170,13 @@ def _scaling(config: Component) -> dict[str, Any]:
             steps = [{"kind": "zscore", "nonzero": True}]
         case "meanstdtanh":
             steps = [{"kind": "zscore", "nonzero": True}, {"kind": "tanh", "factor": 3}]
+        case "pet":
+            steps = [{"kind": "zscore", "centre": "minimum"}, {"kind": "sigmoid"}]
         case "none":
             steps = [NO_SCALING]
         case _:
             raise ModelError(
-                "config#normalize_mode: expected range, ct, meanstd, mri, meanstdtanh or none, "
-                f"got {mode!r:.80}, which is not yet supported"
+                f"config#normalize_mode: expected range, ct, meanstd, mri, meanstdtanh, pet or none, got {mode!r:.80}"
             )
     return {"scaling": steps[0] if len(steps) == 1 else steps, "scale_before_resampling": True}
 
@@ -206,7 +210,10 @@ def _roi(config: Component) -> list[int]:
 def _crop(config: Component) -> dict[str, Any]:
     if not config.flag("crop_foreground", default=True):
         return {}
-    return {"crop": {"voxels": "positive", "values": "source", "grid": "source", "margin_vox": _MARGIN_VOX}}
+    crop = {"voxels": "positive", "values": "source", "grid": "source", "margin_vox": _MARGIN_VOX}
+    if config.value("normalize_mode", None) in _MODES_OF_VOLUME:
+        crop["statistics"] = "volume"
+    return {"crop": crop}
 
 
 def _postprocessing(name: str) -> dict[str, Any]:

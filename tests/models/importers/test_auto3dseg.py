@@ -115,6 +115,7 @@ def test_a_folder_becomes_the_same_section(tmp_path: Path) -> None:
         ("meanstd", {"kind": "zscore", "nonzero": True}),
         ("mri", {"kind": "zscore", "nonzero": True}),
         ("meanstdtanh", [{"kind": "zscore", "nonzero": True}, {"kind": "tanh", "factor": 3}]),
+        ("pet", [{"kind": "zscore", "centre": "minimum"}, {"kind": "sigmoid"}]),
         ("none", {"kind": "range", "a_min": 0, "a_max": 1, "clip": False}),
     ],
 )
@@ -123,6 +124,15 @@ def test_each_mode_has_its_scaling(tmp_path: Path, mode: str, scaling: object) -
 
     assert section["inputs"][0]["scaling"] == scaling
     assert section["inputs"][0]["modality"] == "MR"
+
+
+@pytest.mark.parametrize("mode", ["meanstd", "meanstdtanh", "pet"])
+def test_modes_that_depend_on_all_values_take_those_of_the_volume(tmp_path: Path, mode: str) -> None:
+    """As the script does: it normalizes before it crops."""
+    section = read(make_zip(tmp_path / "m.zip", normalize_mode=mode, modality="pet"), unit="SUVbw").section
+
+    assert section["crop"]["statistics"] == "volume"
+    ModelSpec.model_validate(section)
 
 
 def test_missing_keys_are_the_defaults_of_the_script(tmp_path: Path) -> None:
@@ -166,7 +176,7 @@ def test_channels_without_a_row_are_numbered(tmp_path: Path) -> None:
         ({"network": {"_target_": "os.system", "command": "true"}}, "config#network: os.system"),
         ({"network": {"_target_": "SegResNetDS", "out_channels": "$__import__('os')"}}, "the expression"),
         ({"network": None}, "config#network: expected an object with _target_"),
-        ({"normalize_mode": "pet"}, "got 'pet', which is not yet supported"),
+        ({"normalize_mode": "minmax"}, "config#normalize_mode: .* got 'minmax'"),
         ({"intensity_bounds": [1]}, "config#intensity_bounds: expected two numbers"),
         ({"intensity_bounds": [5, 5]}, "config#intensity_bounds: expected a smaller and a larger number"),
         ({"roi_size": [96, 96, 0.5]}, "config#roi_size: expected three numbers of voxels"),
