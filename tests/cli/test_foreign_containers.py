@@ -78,6 +78,7 @@ def test_run_of_a_model_that_cannot_be_translated_starts_no_container(docker: Fa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bundle", "folder", "weights"])
 def test_package_contains_the_translated_package(docker: FakeProgram, tmp_path: Path, kind: str) -> None:
     source = write_source(tmp_path / "source", kind)
