@@ -35,6 +35,7 @@ weights; its ``network_def`` is None if the network cannot be expressed.
 """
 
 _SUFFIXES = (".ts", ".zip", ".pt")
+_LOAD_ERRORS = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 _CONFIG, _METADATA = "inference.json", "metadata.json"
 
 
@@ -111,7 +112,7 @@ def _load_program(path: Path) -> torch.nn.Module:
     check_content_size(path)
     try:
         return load(str(path), map_location="cpu").eval()
-    except (OSError, RuntimeError, ValueError) as error:
+    except _LOAD_ERRORS as error:
         raise ModelError(f"{path.name}: not a TorchScript archive: {first_line(error)}") from error
 
 
