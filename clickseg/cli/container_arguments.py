@@ -40,7 +40,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add("results", type=Path, metavar="OUT", help="output folder")
     clicks_help = "click file; repeat the option for several files; 'none' uses no clicks"
     add("--clicks", action="append", default=[], metavar="FILE", help=clicks_help)
-    models_help = "model package, or folder of model packages (default: models in the image)"
+    models_help = (
+        "model package, folder of model packages, or model of another tool, which is translated on this machine "
+        "(default: models in the image)"
+    )
     add("-m", "--models", type=Path, metavar="MODELS", help=models_help)
     add("--gpus", metavar="GPUS", help="GPUs of the container, such as all, as for docker run --gpus (default: none)")
     add("--cache", type=Path, metavar="DIR", help="folder to keep compiled networks in for later runs (default: none)")

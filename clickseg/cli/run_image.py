@@ -12,25 +12,34 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clickseg.cli.container_program import ContainerProgram, find_program
 from clickseg.cli.manifests import ENVIRONMENT, MODEL_ROOT
-from clickseg.cli.run_options import OPTIONS
+from clickseg.cli.run_options import OPTIONS, SOURCE_OPTIONS
 from clickseg.core.errors import ContainerError, InputError, OutputError
 from clickseg.core.options import environment_variable, option_value
 from clickseg.core.owned_files import user_and_group
+from clickseg.inference.model_sources import find_source
+from clickseg.inference.runtime_settings import default_runtime_settings
+from clickseg.inference.translation_cache import translate
+from clickseg.models.find import ModelPath
+from clickseg.models.importers.options import read_import_options
 
 logger = logging.getLogger(__name__)
 
 _CLICKS_MOUNT = "/mnt/clicks"
 _CACHE_MOUNT = "/mnt/cache"
+_MODEL_MOUNT = "/mnt/model"
 _PATH_SEPARATOR = ":"
 """The separator of paths in the container, which may differ from that of this system."""
 
 _PATH_OPTIONS = ("cache", "clicks")
 """Options of a run whose values are paths on this machine."""
+
+_MODELS_VARIABLE = "CLICKSEG_MODELS"
+"""The variable that names a model, so that it is used and not those in the image."""
 
 _NOT_STARTED = 125
 """The exit code of docker and podman if they could not start the container."""
@@ -46,7 +55,7 @@ class ContainerRun:
         output: The output folder.
         user: The user and group id of the container; None for the user of the image.
         clicks: Click files, or ``none``.
-        models: A model package or folder of them, instead of the models in the image.
+        models: A model package, a folder of them, or a model of another tool, instead of the models in the image.
         cache: A folder that keeps compiled networks for later runs.
         gpus: The GPUs, as for ``docker run --gpus``; None for no GPU.
     """
@@ -87,12 +96,13 @@ def run_image(job: ContainerRun, environ: Mapping[str, str]) -> int:
         The exit code of the container.
 
     Raises:
+        ClickSegError: A model of another tool cannot be translated.
         ContainerError: Neither docker nor podman is installed, the image is missing, or the container did not start.
         InputError: A file or folder does not exist.
         OutputError: The output folder or the cache folder cannot be created.
         UsageError: The variable of an option that was renamed is set.
     """
-    settings = container_settings(environ, shows_progress=sys.stderr.isatty())
+    settings: Mapping[str, str] = container_settings(environ, shows_progress=sys.stderr.isatty())
     program = find_program()
     clicks = (Path(file) for file in job.clicks if file != "none")
     for path in (job.input, *clicks, *([job.models] if job.models else [])):
@@ -103,6 +113,7 @@ def run_image(job: ContainerRun, environ: Mapping[str, str]) -> int:
             f"no image {job.image} on this machine",
             hint=f"build it with clickseg package -t {job.image}, or download it with {program.name} pull {job.image}",
         )
+    job, settings = _translate_model(job, settings, environ)
     is_new = _make_folder(job.output)
     if job.cache is not None:
         _make_folder(job.cache)
@@ -113,6 +124,25 @@ def run_image(job: ContainerRun, environ: Mapping[str, str]) -> int:
         if is_new:
             with contextlib.suppress(OSError):  # the folder stays if it is not empty
                 job.output.rmdir()
+
+
+def _translate_model(
+    job: ContainerRun, settings: Mapping[str, str], environ: Mapping[str, str]
+) -> tuple[ContainerRun, Mapping[str, str]]:
+    """Translates a model of another tool on this machine, so that the image needs no torch.
+
+    Returns:
+        The run with the model package, and the settings without those that were used.
+    """
+    location = None if job.models is None else ModelPath(job.models, is_required=True, is_named=True)
+    source = None if location is None else find_source(location, option_value("model", {}, environ))
+    if source is None:
+        return job, settings
+    cache = job.cache or default_runtime_settings(environ).cache
+    package = translate(source, read_import_options({}, environ), cache)
+    used = {environment_variable(option) for option in SOURCE_OPTIONS}
+    others = {key: value for key, value in settings.items() if key not in used}
+    return replace(job, models=package.path), others
 
 
 def _make_folder(folder: Path) -> bool:
@@ -152,6 +182,8 @@ def container_command(program: ContainerProgram, job: ContainerRun, settings: Ma
         settings: Environment variables for the application.
     """
     mounts, environ = _mounts(job), dict(settings)
+    if job.models is not None and _is_one_model(job.models):
+        environ[_MODELS_VARIABLE] = _mounted_model(job.models)
     if job.clicks:
         environ[environment_variable("clicks")] = _PATH_SEPARATOR.join(_mounted_clicks(job.clicks))
     if job.cache is not None:
@@ -172,7 +204,7 @@ def _mounts(job: ContainerRun) -> list[str]:
         _mount(job.output, ENVIRONMENT["HOLOSCAN_OUTPUT_PATH"], is_writable=True),
     ]
     if job.models is not None:
-        mounts.append(_mount(job.models, f"{MODEL_ROOT}/{job.models.name}" if _is_package(job.models) else MODEL_ROOT))
+        mounts.append(_mount(job.models, _mounted_model(job.models)))
     if job.cache is not None:
         mounts.append(_mount(job.cache, _CACHE_MOUNT, is_writable=True))
     click_files = zip(job.clicks, _mounted_clicks(job.clicks), strict=True)
@@ -185,9 +217,15 @@ def _mount(path: Path, target: str, *, is_writable: bool = False) -> str:
     return ",".join('"{}"'.format(field.replace('"', '""')) if {*field} & {",", '"'} else field for field in fields)
 
 
-def _is_package(models: Path) -> bool:
+def _is_one_model(models: Path) -> bool:
     """Returns whether a path is a model package, and not a folder of packages."""
     return models.is_file() or (models / "configs").is_dir()
+
+
+def _mounted_model(models: Path) -> str:
+    """Returns the path of the models in the container; a single model is not mounted among those of the image."""
+    name = models.resolve().name if models.is_dir() else models.name
+    return f"{_MODEL_MOUNT}/{name}" if _is_one_model(models) else MODEL_ROOT
 
 
 def _mounted_clicks(files: Sequence[str]) -> list[str]:

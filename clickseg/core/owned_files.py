@@ -23,7 +23,35 @@ def has_file_owners() -> bool:
 
 def is_trusted_file(status: os.stat_result) -> bool:
     """Returns whether a file is a regular file that only this user and root can have written."""
-    is_owned = has_file_owners() and stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
+    return has_file_owners() and _is_trusted(status, (stat.S_IFREG,))
+
+
+def is_trusted_tree(folder: Path) -> bool:
+    """Returns whether a folder and all in it are folders and regular files that only this user and root can write.
+
+    On a system without file owners every folder is trusted.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    if not has_file_owners():
+        return True
+    paths = [folder, *folder.rglob("*")]
+    return all(_is_trusted(path.lstat(), (stat.S_IFREG, stat.S_IFDIR)) for path in paths)
+
+
+def make_trusted_tree(folder: Path) -> None:
+    """Removes the rights of other users to write a folder and all in it, which the umask may have granted.
+
+    Raises:
+        OSError: A mode cannot be changed.
+    """
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~_WRITABLE_BY_OTHERS)
+
+
+def _is_trusted(status: os.stat_result, kinds: tuple[int, ...]) -> bool:
+    is_owned = stat.S_IFMT(status.st_mode) in kinds and status.st_uid in (0, os.geteuid())
     return is_owned and not status.st_mode & _WRITABLE_BY_OTHERS
 
 

@@ -37,7 +37,7 @@ def find_models(
         UsageError: The options are for models of other tools, but the model is a package.
     """
     for location in paths:
-        source = _find_source(location, name)
+        source = find_source(location, name)
         if source is not None:
             return (translate(source, options, cache),)
         if has_packages(location.path):
@@ -114,8 +114,12 @@ def _is_data(path: Path) -> bool:
     return reader is not None and not reader.is_program
 
 
-def _find_source(location: ModelPath, name: str | None) -> Path | None:
+def find_source(location: ModelPath, name: str | None) -> Path | None:
     """Returns the model of another tool that a location stands for, if any.
+
+    Args:
+        location: The location.
+        name: The name of the model, if it is stated.
 
     Raises:
         ModelError: The location contains several, and no name is given.

@@ -168,3 +168,24 @@ def test_the_progress_bar_is_shown_in_a_pipe_on_request(tmp_path: Path) -> None:
 
     assert "window" not in silent.stderr
     assert "window" in shown.stderr
+
+
+def test_a_model_package_is_used_and_not_those_of_the_image(docker: FakeProgram, study: Path, tmp_path: Path) -> None:
+    models = runs.write_model(tmp_path / "models")
+
+    run_image(docker, "i", study, tmp_path / "out", "-m", models / "thresholder")
+    words = find_run_arguments(docker)
+
+    mount = f"type=bind,src={models / 'thresholder'},dst=/mnt/model/thresholder,readonly"
+    assert mount in option_values(words, "--mount")
+    assert "CLICKSEG_MODELS=/mnt/model/thresholder" in option_values(words, "--env")
+
+
+def test_a_folder_of_packages_replaces_those_of_the_image(docker: FakeProgram, study: Path, tmp_path: Path) -> None:
+    models = runs.write_model(tmp_path / "models")
+
+    run_image(docker, "i", study, tmp_path / "out", "-m", models)
+    words = find_run_arguments(docker)
+
+    assert f"type=bind,src={models},dst=/opt/holoscan/models,readonly" in option_values(words, "--mount")
+    assert not [value for value in option_values(words, "--env") if value.startswith("CLICKSEG_MODELS")]

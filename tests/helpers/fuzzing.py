@@ -45,8 +45,15 @@ from clickseg.models.package import load_package
 from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms
 from tests.helpers.dicom_results import CLOCK, make_results
+from tests.helpers.model_fuzzing import HAS_TORCH, MODEL_TARGETS, make_model_targets
 
-TARGET_NAMES = ("DICOM image", "click file", "previous report", "model package")
+TARGET_NAMES = (
+    "DICOM image",
+    "click file",
+    "previous report",
+    "model package",
+    *(MODEL_TARGETS if HAS_TORCH else ()),
+)
 MAX_SECONDS = 10
 MAX_MEMORY_BYTES = 6 << 30
 SPECIAL_VALUES = (
@@ -106,11 +113,13 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
 def make_targets(folder: Path) -> dict[str, Target]:
     """Returns the targets by name; writes the additional files that they need to a folder."""
     series = _read_small_geometry(folder)
+    models = make_model_targets(folder) if HAS_TORCH else {}
     return {
         "DICOM image": Target(_dicom_seeds(folder), _read_series, _companion_slices()),
         "click file": Target(_click_seeds(series), lambda path: _use_clicks(path, series)),
         "previous report": Target({"sr": _make_report(series)}, lambda path: _read_report(path, series)),
         "model package": Target({"metadata.json": _package_metadata()}, _load_package),
+        **{name: Target(seeds, read) for name, (seeds, read) in models.items()},
     }
 
 

@@ -82,7 +82,11 @@ def _resolve_auto(package: ModelPackage, device: str) -> Runtime:
         return Runtime.OPENVINO
     if has_torch_weights:
         return Runtime.TORCH
-    raise EngineError(f"model {package.name}: no weights that can be loaded: expected model.xml or model.pt")
+    hint = "--engine torch runs its TorchScript program: only for trusted packages"
+    raise EngineError(
+        f"model {package.name}: no weights that can be loaded: expected model.xml or model.pt",
+        hint=hint if package.has_weights(TORCHSCRIPT) else None,
+    )
 
 
 def _has_torch() -> bool:

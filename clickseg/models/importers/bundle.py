@@ -67,7 +67,7 @@ class BundleReader:
         """
         config_path, config_note = bundle_files.choose_config(path, options)
         functions = {
-            "torch.load": lambda file: load_torch_file(bundle_files.path_inside(path, file, config_path.name)),
+            "torch.load": lambda file: load_torch_file(bundle_files.weights_inside(path, file, config_path.name)),
             "torch.from_numpy": lambda array: array,
         }
         content, metadata = _changed(

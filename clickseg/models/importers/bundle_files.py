@@ -20,6 +20,7 @@ _DEFAULT_WEIGHTS = "models/model.pt"
 _OVERLAY = "_trt"
 """The end of the names of configurations that only change others, for TensorRT."""
 
+_WEIGHTS_SUFFIXES = (".pt", ".pth")
 _MAX_PATH = 1024
 
 
@@ -36,9 +37,7 @@ def inference_configs(folder: Path) -> tuple[Path, ...]:
 
 def all_files(folder: Path) -> tuple[Path, ...]:
     """Returns the files that the translation of a bundle may depend on."""
-    weights = sorted(
-        path for path in (folder / "models").glob("*") if path.suffix in (".pt", ".pth") and path.is_file()
-    )
+    weights = sorted(path for path in folder.rglob("*") if path.suffix in _WEIGHTS_SUFFIXES and path.is_file())
     return (metadata_path(folder), *inference_configs(folder), *weights, *licence_files(folder))
 
 
@@ -46,7 +45,8 @@ def choose_config(folder: Path, options: ImportOptions) -> tuple[Path, ImportNot
     """Returns the configuration that is translated, and why.
 
     Raises:
-        ModelError: The one that was stated does not exist, or several exist and none is the default.
+        ModelError: The one that was stated does not exist, several exist and none is the default, or it or the
+            metadata are a link to a file outside the bundle.
     """
     paths = inference_configs(folder)
     others = f"available: {', '.join(path.name for path in paths)}; select one with --set {CONFIG_KEY}=NAME"
@@ -56,6 +56,8 @@ def choose_config(folder: Path, options: ImportOptions) -> tuple[Path, ImportNot
     if stated is None and not found:
         found = list(paths)
     if len(found) == 1:
+        for file in (metadata_path(folder), found[0]):
+            path_inside(folder, f"configs/{file.name}", folder.name)
         text = f"configs/{found[0].name}" + (f"; {others}" if len(paths) > 1 else "")
         return found[0], ImportNote(CONFIG_KEY, Outcome.TRANSLATED, text)
     got = join_names([path.name for path in found]) or "none"
@@ -69,7 +71,7 @@ def find_weights(config: BundleConfig, folder: Path) -> tuple[Path, ImportNote]:
         ModelError: The path cannot be determined, leads outside the bundle, or does not exist.
     """
     key, text = _load_path(config)
-    path = path_inside(folder, text, key or "the weights")
+    path = weights_inside(folder, text, key or "the weights")
     if not path.is_file():
         raise ModelError(
             f"{folder.name}: the weights {text!r:.200} do not exist",
@@ -79,6 +81,18 @@ def find_weights(config: BundleConfig, folder: Path) -> tuple[Path, ImportNote]:
     if key:
         return path, ImportNote(key, Outcome.TRANSLATED, f"weights: {path.name}")
     return path, ImportNote("weights", Outcome.ASSUMED, f"the configuration has no CheckpointLoader: {text}")
+
+
+def weights_inside(folder: Path, text: str, where: str) -> Path:
+    """Returns the path of a file of torch in a bundle.
+
+    Raises:
+        ModelError: The path leads outside the bundle, or has another suffix: its changes would not be noticed.
+    """
+    path = path_inside(folder, text, where)
+    if path.suffix not in _WEIGHTS_SUFFIXES:
+        raise ModelError(f"{where}: expected a file {' or '.join(_WEIGHTS_SUFFIXES)}, got {text!r:.200}")
+    return path
 
 
 def path_inside(folder: Path, text: str, where: str) -> Path:

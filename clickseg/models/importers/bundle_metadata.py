@@ -104,10 +104,17 @@ def read_licence(folder: Path) -> str:
                 content = file.read(_MAX_LICENCE_BYTES)
         except OSError as error:
             raise ModelError(f"{path.name}: cannot be read: {error.strerror}") from error
-        texts.append((path.name, content.decode("utf-8", "replace").strip()))
+        texts.append((path.name, _without_controls(content.decode("utf-8", "replace")).strip()))
     if len(texts) == 1:
         return texts[0][1]
     return "\n\n".join(f"{name}:\n\n{text}" for name, text in texts)
+
+
+def _without_controls(text: str) -> str:
+    """Returns text without characters that control a terminal or change the direction of text."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    spaced = (" " if each.isspace() and each not in "\t\n\f" else each for each in lines)
+    return "".join(each for each in spaced if each.isprintable() or each in "\t\n\f")
 
 
 def licence_files(folder: Path) -> tuple[Path, ...]:

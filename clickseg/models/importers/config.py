@@ -22,6 +22,11 @@ _MAX_REFERENCES = 12
 """The largest number of keys that refer to each other in a row."""
 
 _MAX_TOTAL = 10 * MAX_ITEMS
+"""The largest number of values of all keys that are resolved, and of items and characters of their expressions."""
+
+_MAX_SORTED = 1000
+"""Of larger objects, messages do not list the keys: a configuration can have many references to unknown keys."""
+
 _SEPARATOR = re.compile(r"#|::")
 
 
@@ -111,10 +116,16 @@ class BundleConfig:
             value = self._value(raw, key)
         finally:
             self._in_progress.pop()
-        self._count += _count_values(value, key)  # references may repeat values many times
+        try:
+            self._add_to_total(_count_values(value, key), key)  # references may repeat values many times
+        except ModelError as error:
+            return Unsupported(error)  # not counted again for each reference
+        return value
+
+    def _add_to_total(self, count: int, key: str) -> None:
+        self._count += count
         if self._count > _MAX_TOTAL:
             raise ModelError(f"{key}: the configuration has more than {_MAX_TOTAL} values")
-        return value
 
     def _value(self, raw: Any, where: str) -> Any:
         if isinstance(raw, dict):
@@ -130,7 +141,10 @@ class BundleConfig:
 
     def _text(self, text: str, where: str) -> Any:
         if text.startswith("$"):
-            return evaluate(text[1:], self.resolve, self._functions, where)
+            self._add_to_total(0, where)
+            value = evaluate(text[1:], self.resolve, self._functions, where)
+            self._add_to_total(len(value) if isinstance(value, str | list) else 1, where)  # sums are new values
+            return value
         if text.startswith("@"):
             reference = REFERENCE.fullmatch(text)
             if reference is None:
@@ -176,7 +190,8 @@ def find_key(content: Any, key: str) -> Any:
 
 
 def _unknown_key(key: str, parent: Any) -> ModelError:
-    known = f": expected one of {join_names(sorted(parent), 12)}" if isinstance(parent, dict) and parent else ""
+    names = sorted(parent) if isinstance(parent, dict) and len(parent) <= _MAX_SORTED else []
+    known = f": expected one of {join_names(names, 12)}" if names else ""
     return ModelError(f"{key}: the configuration of the bundle has no such key{known}")
 
 

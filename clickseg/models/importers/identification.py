@@ -10,6 +10,7 @@ from clickseg.core.errors import ModelError
 from clickseg.models.importers.architectures.architecture import Shapes
 from clickseg.models.importers.architectures.recognition import NAMES, common_prefixes, find_architecture
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
+from clickseg.models.importers.torch_files import check_weights
 from clickseg.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def identify(
     Raises:
         ModelError: The network is not known, or the weights do not fit it.
     """
-    _check_storage(state, where)
+    check_weights(state, where)
     shapes = {name: tuple(values.shape) for name, values in state.items()}
     found = _find(shapes, where) if stated is None else _take_stated(stated, shapes, where)
     definition, prefixes, notes = found
@@ -133,14 +134,6 @@ def check_changes(options: ImportOptions) -> None:
     for key in without_network_changes(options).changes:
         if key.partition(".")[0] not in ModelSpec.model_fields:
             raise ModelError(f"{key}: expected a field of the clickseg section, or {_NETWORK_KEY}.ARGUMENT")
-
-
-def _check_storage(state: Mapping[str, torch.Tensor], where: str) -> None:
-    """Rejects tensors whose values are fewer than their shape: a small file could claim a network of any size."""
-    for name, values in state.items():
-        expected, got = values.numel() * values.element_size(), values.untyped_storage().nbytes()
-        if got < expected:
-            raise ModelError(f"{where}: {name[:64]}: expected {expected} bytes for {list(values.shape)}, got {got}")
 
 
 def _fitting_weights(

@@ -28,6 +28,8 @@ def find_folder(path: Path, names: Sequence[str]) -> str | None:
         names: The names of the files.
     """
     try:
+        if not path.is_file():  # a pipe would wait for its writer
+            return None
         with zipfile.ZipFile(path) as archive:
             members = set(archive.namelist())
     except _ERRORS:
@@ -43,10 +45,10 @@ def read_member(path: Path, name: str, max_bytes: int) -> bytes:
     """Returns the content of a member.
 
     Raises:
-        ModelError: It is larger than ``max_bytes``, or damaged.
+        ModelError: It is larger than ``max_bytes``, damaged, or there are several of its name.
     """
     with _archive(path) as archive:
-        _check_size(archive.getinfo(name), path, max_bytes)
+        _check_member(archive, name, path, max_bytes)
         return archive.read(name)
 
 
@@ -54,10 +56,10 @@ def extract_member(path: Path, name: str, target: Path) -> None:
     """Writes a member to a file.
 
     Raises:
-        ModelError: It is too large or damaged, or the file cannot be written.
+        ModelError: It is too large or damaged, there are several of its name, or the file cannot be written.
     """
     with _archive(path) as archive:
-        _check_size(archive.getinfo(name), path, _MAX_MODEL_BYTES)
+        _check_member(archive, name, path, _MAX_MODEL_BYTES)
         with archive.open(name) as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
 
@@ -73,9 +75,12 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise ModelError(f"{path.name}: cannot be read: {first_line(error)}") from error
 
 
-def _check_size(member: zipfile.ZipInfo, path: Path, max_bytes: int) -> None:
+def _check_member(archive: zipfile.ZipFile, name: str, path: Path, max_bytes: int) -> None:
+    if archive.namelist().count(name) > 1:  # programs differ in which one they read
+        raise ModelError(f"{path.name}: {name!r:.80}: expected one member of this name")
+    member = archive.getinfo(name)
     if member.file_size > max_bytes or member.file_size > _MAX_RATIO * max(member.compress_size, 1 << 10):
         raise ModelError(
-            f"{path.name}: {member.filename!r:.80}: expected at most {max_bytes} bytes and {_MAX_RATIO} times its "
+            f"{path.name}: {name!r:.80}: expected at most {max_bytes} bytes and {_MAX_RATIO} times its "
             f"compressed size, got {member.file_size}"
         )

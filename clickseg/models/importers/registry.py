@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from clickseg.core.errors import ModelError
 from clickseg.core.files import file_sha256
+from clickseg.core.text import escape_surrogates
 from clickseg.core.validation import validate_record
 from clickseg.core.version import __version__
 from clickseg.models.importers.auto3dseg import Auto3DSegReader
@@ -16,12 +17,16 @@ from clickseg.models.importers.bundle import BundleReader, describe_bundle
 from clickseg.models.importers.changes import change_section
 from clickseg.models.importers.checkpoint import CheckpointReader
 from clickseg.models.importers.identification import NetworkBuilder
+from clickseg.models.importers.sections import printable_text
 from clickseg.models.importers.source_model import ImportOptions, Reader, SourceModel
 from clickseg.models.importers.torchscript import TorchScriptReader
 from clickseg.models.spec import ModelSpec
 
 FORMATS_TEXT = "a MONAI Bundle, an Auto3DSeg zip, a checkpoint of torch, or a TorchScript file"
 """What ``-m`` accepts besides model packages."""
+
+_MAX_NAME = 128
+"""The largest length of the name of a model."""
 
 
 def make_readers(build: NetworkBuilder) -> tuple[Reader, ...]:
@@ -63,6 +68,7 @@ def read_model(path: Path, reader: Reader, options: ImportOptions) -> ImportedMo
         LibraryError: A library that the format needs is not installed.
     """
     source = reader.read(path, options)
+    source = replace(source, name=printable_text(escape_surrogates(source.name), _MAX_NAME) or "model")
     section = change_section(source.section, options.changes)
     spec = validate_record(ModelSpec, section, f"model {source.name}: translated from {reader.format}", ModelError)
     return ImportedModel(source, spec, reader.format, source_digest(path, reader, options))

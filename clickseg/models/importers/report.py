@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clickseg.core.text import format_count
+from clickseg.core.text import escape_unprintable, format_count
 from clickseg.models.importers.registry import ImportedModel
 from clickseg.models.importers.source_model import ImportNote, Outcome
 
@@ -51,5 +51,12 @@ def summary_lines(model: ImportedModel, notes: Sequence[ImportNote]) -> list[str
 
 
 def _escape(text: str) -> str:
-    """Returns text on one line, without characters that Markdown interprets in a cell or as HTML."""
-    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    """Returns text on one line, without characters that Markdown interprets: links and images load other files."""
+    line = "".join(_escape_character(character) for character in " ".join(text.split()))
+    return escape_unprintable(line)
+
+
+def _escape_character(character: str) -> str:
+    if character in "\\`*[]|~$":
+        return f"\\{character}"
+    return {"&": "&amp;", "<": "&lt;"}.get(character, character)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ def class_sections(names: Sequence[str], *, first_channel: int) -> list[dict[str
             used twice get their channel number.
         first_channel: The channel of the first name: 1 if channel 0 is background.
     """
-    cleaned = [" ".join(re.sub(r"[\\\x00-\x1f]", " ", name).split())[:_MAX_NAME].rstrip() for name in names]
+    cleaned = [printable_text(name.replace("\\", " "), _MAX_NAME) for name in names]
     sections, used = [], set()
     for channel, name in enumerate(cleaned, first_channel):
         unique = name or f"class {channel}"
@@ -31,6 +30,17 @@ def class_sections(names: Sequence[str], *, first_channel: int) -> list[dict[str
         used.add(unique.casefold())
         sections.append({"name": unique, "channel": channel})
     return sections
+
+
+def printable_text(text: str, length: int) -> str:
+    """Returns a text on one line without characters that are not printable, such as those that change its direction.
+
+    Args:
+        text: A text of the source.
+        length: The length to which it is shortened.
+    """
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:length].rstrip()
 
 
 def modality_and_unit(modality: str, options: ImportOptions, where: str) -> dict[str, str]:

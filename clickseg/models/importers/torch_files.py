@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-import contextlib
 import pickle
+import struct
 import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import LibraryError, ModelError
 from clickseg.core.text import first_line
+from clickseg.models.importers.archives import check_content_size
+from clickseg.models.importers.plain_arrays import plain_names
 
 if TYPE_CHECKING:
     import torch
-
-_MAX_BYTES = 16 << 30
-"""The largest size of the content of a file: the largest published segmentation networks have less than 2 GB."""
 
 _STATE_KEYS = ("state_dict", "model", "net", "network_weights")
 """The keys under which checkpoints contain a state dict: MONAI and Lightning, MONAI's trainers, ignite, nnU-Net."""
 
 _LOAD_ERRORS = (
+    ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
+    ImportError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
     ValueError,
     pickle.UnpicklingError,
+    struct.error,
 )
 
 
 def load_torch_file(path: Path) -> Any:
-    """Returns the content of a file of ``torch.save``: tensors, NumPy arrays, and plain Python values.
+    """Returns the content of a file of ``torch.save``: tensors, arrays of numbers, and plain Python values.
 
     Raises:
         ModelError: The file is damaged, too large, or contains other objects, which are not loaded.
         LibraryError: torch is not installed.
     """
     torch = import_torch()
-    _check_size(path)
+    check_content_size(path)
     try:
-        with warnings.catch_warnings(), _numpy_allowed(torch):
-            warnings.simplefilter("ignore")  # old NumPy names
+        with warnings.catch_warnings(), torch.serialization.safe_globals(plain_names()):
+            warnings.simplefilter("ignore")  # old formats
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # its own message suggests to load the file anyway
         raise ModelError(
@@ -61,7 +64,7 @@ def find_state_dict(content: Any, where: str) -> dict[str, torch.Tensor]:
     """Returns the weights in the content of a checkpoint: a state dict, or one under a usual key.
 
     Raises:
-        ModelError: The content is neither.
+        ModelError: The content is neither, or a tensor has fewer values than its shape.
     """
     torch = import_torch()
     candidates = [content]
@@ -71,6 +74,7 @@ def find_state_dict(content: Any, where: str) -> dict[str, torch.Tensor]:
         if isinstance(candidate, Mapping) and candidate:
             state = {name: value for name, value in candidate.items() if isinstance(value, torch.Tensor)}
             if len(state) == len(candidate) and all(isinstance(name, str) for name in state):
+                check_weights(state, where)
                 return state
     raise ModelError(f"{where}: expected a state dict, also under one of the keys {', '.join(_STATE_KEYS)}")
 
@@ -92,34 +96,18 @@ def import_torch() -> Any:
     return torch
 
 
-def _check_size(path: Path) -> None:
-    """Rejects archives whose content is much larger than the file; torch itself does not compress."""
-    try:
-        size = path.stat().st_size
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                size = max(size, sum(info.file_size for info in archive.infolist()))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path.name}: cannot be read: {first_line(error)}") from error
-    if size > _MAX_BYTES:
-        raise ModelError(f"{path.name}: expected at most {_MAX_BYTES} bytes, got {size}")
+def check_weights(state: Mapping[str, torch.Tensor], where: str) -> None:
+    """Checks that weights are tensors in memory whose values the file contains.
 
+    A small file could claim a network of any size, and tensors without values would leave the network random.
 
-@contextlib.contextmanager
-def _numpy_allowed(torch: Any) -> Iterator[None]:
-    """Allows NumPy arrays and numbers, which only hold data: DiNTS and nnU-Net write them next to tensors."""
-    import numpy as np
-    from numpy._core import multiarray
-
-    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar  # noqa: SLF001 - the name in pickles
-    allowed = [
-        (reconstruct, "numpy.core.multiarray._reconstruct"),
-        (reconstruct, "numpy._core.multiarray._reconstruct"),
-        (scalar, "numpy.core.multiarray.scalar"),
-        (scalar, "numpy._core.multiarray.scalar"),
-        np.ndarray,
-        np.dtype,
-        *(type(np.dtype(name)) for name in ("bool", "int8", "uint8", "int16", "int32", "int64", "float32", "float64")),
-    ]
-    with torch.serialization.safe_globals(allowed):
-        yield
+    Raises:
+        ModelError: A tensor is sparse, quantized or without values, or has fewer values than its shape.
+    """
+    torch = import_torch()
+    for name, values in state.items():
+        if values.layout is not torch.strided or values.is_quantized or values.device.type != "cpu":
+            raise ModelError(f"{where}: {name[:64]!r}: expected a dense tensor, got {values.layout}, {values.device}")
+        expected, got = values.numel() * values.element_size(), values.untyped_storage().nbytes()
+        if got < expected:
+            raise ModelError(f"{where}: {name[:64]}: expected {expected} bytes for {list(values.shape)}, got {got}")

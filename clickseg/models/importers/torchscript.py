@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clickseg.core.errors import ModelError
 from clickseg.core.text import first_line
 from clickseg.core.validation import MAX_JSON_BYTES, parse_json
-from clickseg.models.importers.archives import TORCH_SCRIPT, archive_kind
+from clickseg.models.importers.archives import TORCH_SCRIPT, archive_kind, check_content_size
 from clickseg.models.importers.description import Channels, describe, description_path, read_description
 from clickseg.models.importers.identification import (
     Identified,
@@ -35,9 +35,8 @@ weights; its ``network_def`` is None if the network cannot be expressed.
 """
 
 _SUFFIXES = (".ts", ".zip", ".pt")
+_LOAD_ERRORS = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 _CONFIG, _METADATA = "inference.json", "metadata.json"
-_MAX_RATIO, _MIN_LIMIT = 8, 64 << 20
-"""The content of an archive may be so many times larger than the file, or so many bytes: torch compresses only code."""
 
 
 class TorchScriptReader:
@@ -110,23 +109,11 @@ class TorchScriptReader:
 
 def _load_program(path: Path) -> torch.nn.Module:
     load: Callable[..., torch.nn.Module] = import_torch().jit.load
-    _check_size(path)
+    check_content_size(path)
     try:
         return load(str(path), map_location="cpu").eval()
-    except (OSError, RuntimeError, ValueError) as error:
+    except _LOAD_ERRORS as error:
         raise ModelError(f"{path.name}: not a TorchScript archive: {first_line(error)}") from error
-
-
-def _check_size(path: Path) -> None:
-    """Rejects archives whose content is much larger than the file."""
-    try:
-        limit = max(_MIN_LIMIT, _MAX_RATIO * path.stat().st_size)
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path.name}: cannot be read: {first_line(error)}") from error
-    if size > limit:
-        raise ModelError(f"{path.name}: expected a content of at most {limit} bytes, got {size}")
 
 
 def _read_embedded(path: Path, name: str) -> dict[str, Any] | None:
