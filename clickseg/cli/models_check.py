@@ -16,8 +16,8 @@ from clickseg.core.extras import CHECK_PACKAGES, check_libraries
 from clickseg.evaluation.original.check import SourceBundle, comparable_package, compare_with_original
 from clickseg.inference.model_sources import find_models
 from clickseg.models.find import ModelPath
-from clickseg.models.importers.bundle import BundleReader
 from clickseg.models.importers.changes import source_changes
+from clickseg.models.importers.monai_bundle.reader import BundleReader
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import ModelPackage
 

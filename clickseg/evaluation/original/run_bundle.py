@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clickseg.models.importers.bundle_files import CONFIG_KEY, choose_config, metadata_path
-from clickseg.models.importers.config import apply_changes
+from clickseg.models.importers.monai_bundle.config import apply_changes
+from clickseg.models.importers.monai_bundle.files import CONFIG_KEY, choose_config, metadata_path
 from clickseg.models.importers.source_model import ImportOptions
 
 _REMOVED_ARGUMENTS = ("img_size", "data_root_dir")

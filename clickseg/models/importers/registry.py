@@ -12,14 +12,14 @@ from clickseg.core.files import file_sha256
 from clickseg.core.text import escape_surrogates
 from clickseg.core.validation import validate_record
 from clickseg.core.version import __version__
-from clickseg.models.importers.auto3dseg import Auto3DSegReader
-from clickseg.models.importers.bundle import BundleReader, describe_bundle
+from clickseg.models.importers.auto3dseg.reader import Auto3DSegReader
 from clickseg.models.importers.changes import change_section
-from clickseg.models.importers.checkpoint import CheckpointReader
-from clickseg.models.importers.identification import NetworkBuilder
+from clickseg.models.importers.monai_bundle.reader import BundleReader, describe_bundle
 from clickseg.models.importers.sections import printable_text
 from clickseg.models.importers.source_model import ImportOptions, Reader, SourceModel
-from clickseg.models.importers.torchscript import TorchScriptReader
+from clickseg.models.importers.weights.checkpoint import CheckpointReader
+from clickseg.models.importers.weights.identification import NetworkBuilder
+from clickseg.models.importers.weights.torchscript import TorchScriptReader
 from clickseg.models.spec import ModelSpec
 
 FORMATS_TEXT = "a MONAI Bundle, an Auto3DSeg zip, a checkpoint of torch, or a TorchScript file"

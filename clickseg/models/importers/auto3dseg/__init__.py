@@ -1,0 +1,1 @@
+"""Reads models of the extension MONAIAuto3DSeg of 3D Slicer."""

@@ -1,0 +1,244 @@
+"""Reads models of the extension MONAIAuto3DSeg of 3D Slicer: ``model.pt`` and ``labels.csv``, often in a zip file.
+
+The steps before and after the network are those of the extension's script; the configuration in ``model.pt`` sets only
+their numbers.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clickseg.core.errors import ModelError
+from clickseg.core.text import first_line
+from clickseg.models.importers.auto3dseg import labels_csv, model_archive
+from clickseg.models.importers.monai_bundle.components import Component
+from clickseg.models.importers.monai_bundle.config import BundleConfig, check_config
+from clickseg.models.importers.monai_bundle.network_definition import output_channels, translate_network
+from clickseg.models.importers.monai_bundle.transforms import NO_SCALING
+from clickseg.models.importers.sections import modality_and_unit
+from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
+from clickseg.models.importers.torch_files import find_state_dict, load_torch_file
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL, LABELS = "model.pt", "labels.csv"
+"""The two files of a model."""
+
+_OVERLAP = 0.625
+_MARGIN_VOX = 10
+_SPACING_TOLERANCE = [0.75, 1.25]
+_MODES_OF_VOLUME = ("meanstd", "mri", "meanstdtanh", "pet")
+"""The modes that depend on all values of the image, which the script normalizes before it crops it."""
+
+_VERSION = re.compile(r"^(.+)-v(\d+(?:\.\d+)*)$")
+_TRANSLATED: Mapping[str, str] = {
+    "network": "network_def",
+    "modality": "inputs.modality",
+    "normalize_mode": "inputs.scaling",
+    "intensity_bounds": "inputs.scaling",
+    "roi_size": "window.roi; overlap 0.625 and Gaussian weights, as in the script of the extension",
+    "resample_resolution": "grid.spacing_mm; an axis within 0.75 to 1.25 times keeps its spacing",
+    "orientation_ras": "grid.orientation",
+    "crop_foreground": "crop: the box of voxels above 0. The script of the extension finds it with the stored axes, "
+    "but applies it to turned ones; ClickSeg turns the box",
+    "sigmoid": "activation",
+}
+
+
+class Auto3DSegReader:
+    """The reader of zip files and folders with ``model.pt`` and ``labels.csv``."""
+
+    format = "MONAIAuto3DSeg"
+    is_program = False
+
+    def recognizes(self, path: Path) -> bool:
+        """Whether a path is a folder with both files, or a zip file with both in the same folder."""
+        if path.is_dir():
+            return (path / MODEL).is_file() and (path / LABELS).is_file()
+        return path.suffix.lower() == ".zip" and model_archive.find_folder(path, (MODEL, LABELS)) is not None
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Returns the zip file, or both files of a folder."""
+        return (path / MODEL, path / LABELS) if path.is_dir() else (path,)
+
+    def read(self, path: Path, options: ImportOptions) -> SourceModel:
+        """Reads a model.
+
+        Raises:
+            ModelError: The model cannot be expressed as a model package; the message names the key.
+            LibraryError: torch is not installed.
+        """
+        content, table = _read_files(path)
+        if not isinstance(content, Mapping) or not isinstance(content.get("config"), dict):
+            raise ModelError(f"{path.name}: {MODEL}: expected a checkpoint with config and state_dict")
+        state = find_state_dict(content.get("state_dict"), f"{path.name}: {MODEL}: state_dict")
+        match = _VERSION.match(path.stem if path.is_file() else path.name)
+        name, version = match.groups() if match else (path.stem if path.is_file() else path.name, "0")
+        return _describe(_Source(name, version, check_config(content["config"], "config"), table, state), options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A model whose files have been read."""
+
+    name: str
+    version: str
+    config: Mapping[str, Any]
+    table: bytes
+    state: dict[str, torch.Tensor]
+
+
+def _read_files(path: Path) -> tuple[Any, bytes]:
+    """Returns the content of ``model.pt`` and ``labels.csv``."""
+    if path.is_dir():
+        return load_torch_file(path / MODEL), _read_table(path / LABELS)
+    folder = model_archive.find_folder(path, (MODEL, LABELS))
+    if folder is None:
+        raise ModelError(f"{path.name}: expected {MODEL} and {LABELS} in the same folder")
+    table = model_archive.read_member(path, folder + LABELS, labels_csv.MAX_BYTES)
+    with tempfile.TemporaryDirectory(prefix="clickseg-import-") as temporary:
+        model = Path(temporary) / MODEL
+        model_archive.extract_member(path, folder + MODEL, model)
+        return load_torch_file(model), table
+
+
+def _read_table(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            table = file.read(labels_csv.MAX_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"{path.name}: cannot be read: {first_line(error)}") from error
+    if len(table) > labels_csv.MAX_BYTES:
+        raise ModelError(f"{path.name}: expected at most {labels_csv.MAX_BYTES} bytes")
+    return table
+
+
+def _describe(source: _Source, options: ImportOptions) -> SourceModel:
+    config = Component("config", "", BundleConfig({"config": source.config}, {}).resolve("config"))
+    _reject_unsupported(config)
+    network, _ = translate_network(config.value("network", None), "config#network")
+    channels = output_channels(network)
+    if channels is None or not 2 <= channels <= 1024:
+        raise ModelError(f"config#network#out_channels: expected 2 to 1024, got {channels!r:.80}")
+    if network.get("in_channels", 1) != 1:
+        raise ModelError("config#network#in_channels: expected 1: models with several images are not yet supported")
+    classes, unnamed = labels_csv.read_classes(source.table, channels, LABELS)
+    section = {
+        "inputs": [{"name": "image", **_modality(config, options), **_scaling(config)}],
+        "grid": _grid(config, options),
+        "window": {"roi": _roi(config), "overlap": _OVERLAP},
+        "activation": "softmax",
+        "output_channels": channels,
+        "classes": classes,
+        **_crop(config),
+        "interpolation": "labels",
+        **_postprocessing(source.name),
+    }
+    state = source.state
+    return SourceModel(
+        source.name, source.version, section, network, lambda: state, notes=_notes(config, options, unnamed)
+    )
+
+
+def _reject_unsupported(config: Component) -> None:
+    if config.flag("sigmoid", default=False):
+        raise ModelError("config#sigmoid: models whose classes overlap are not yet supported: expected false")
+    if config.value("extra_modalities", None):
+        raise ModelError("config#extra_modalities: models with several images are not yet supported")
+
+
+def _modality(config: Component, options: ImportOptions) -> dict[str, str]:
+    modality = config.value("modality", None)
+    if not isinstance(modality, str):
+        raise ModelError(f"config#modality: expected ct, mri or pet, got {modality!r:.80}")
+    return modality_and_unit(modality, options, "config#modality")
+
+
+def _scaling(config: Component) -> dict[str, Any]:
+    """Returns the scaling of the mode, which the script applies to the complete image before it resamples it."""
+    mode = config.value("normalize_mode", None)
+    match mode:
+        case "range" | "ct":
+            steps = [_bounds_step(config), {"kind": "sigmoid"}]
+        case "meanstd" | "mri":
+            steps = [{"kind": "zscore", "nonzero": True}]
+        case "meanstdtanh":
+            steps = [{"kind": "zscore", "nonzero": True}, {"kind": "tanh", "factor": 3}]
+        case "pet":
+            steps = [{"kind": "zscore", "centre": "minimum"}, {"kind": "sigmoid"}]
+        case "none":
+            steps = [NO_SCALING]
+        case _:
+            raise ModelError(
+                f"config#normalize_mode: expected range, ct, meanstd, mri, meanstdtanh, pet or none, got {mode!r:.80}"
+            )
+    return {"scaling": steps[0] if len(steps) == 1 else steps, "scale_before_resampling": True}
+
+
+def _bounds_step(config: Component) -> dict[str, Any]:
+    bounds = config.value("intensity_bounds", None)
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        raise ModelError(f"config#intensity_bounds: expected two numbers, got {bounds!r:.80}")
+    low, high = (Component("config", "intensity_bounds", {"bound": bound}).number("bound") for bound in bounds)
+    if not low < high:
+        raise ModelError(f"config#intensity_bounds: expected a smaller and a larger number, got {bounds}")
+    return {"kind": "range", "a_min": low, "a_max": high, "b_min": -1, "clip": False}
+
+
+def _grid(config: Component, options: ImportOptions) -> dict[str, Any]:
+    is_turned = config.flag("orientation_ras", default=False)
+    orientation = "RAS" if is_turned else options.stored_axes or "source"
+    if config.value("resample_resolution", None) is None:
+        return {"spacing_mm": ["source"] * 3, "orientation": orientation}
+    spacing = list(config.three_numbers("resample_resolution"))
+    return {"spacing_mm": spacing, "spacing_tolerance": _SPACING_TOLERANCE, "orientation": orientation}
+
+
+def _roi(config: Component) -> list[int]:
+    roi = config.three_numbers("roi_size")
+    if any(size != int(size) or size < 1 for size in roi):
+        raise ModelError(f"config#roi_size: expected three numbers of voxels, got {list(roi)}")
+    return [int(size) for size in roi]
+
+
+def _crop(config: Component) -> dict[str, Any]:
+    if not config.flag("crop_foreground", default=True):
+        return {}
+    crop = {"voxels": "positive", "values": "source", "grid": "source", "margin_vox": _MARGIN_VOX}
+    if config.value("normalize_mode", None) in _MODES_OF_VOLUME:
+        crop["statistics"] = "volume"
+    return {"crop": crop}
+
+
+def _postprocessing(name: str) -> dict[str, Any]:
+    """Returns the field ``postprocessing``: the script keeps two components of models with this name."""
+    if "whole-head" not in name:
+        return {}
+    return {"postprocessing": {"keep": "largest", "keep_count": 2, "connectivity": "full"}}
+
+
+def _notes(config: Component, options: ImportOptions, unnamed: list[int]) -> tuple[ImportNote, ...]:
+    translated = [key for key in _TRANSLATED if key in config.arguments]
+    ignored = [key for key in config.arguments if key not in _TRANSLATED]
+    notes = [ImportNote(f"config#{key}", Outcome.TRANSLATED, _TRANSLATED[key]) for key in translated]
+    notes.append(ImportNote(LABELS, Outcome.TRANSLATED, "classes with their DICOM codes"))
+    if ignored:
+        notes.append(ImportNote(", ".join(ignored), Outcome.IGNORED, "the script of the extension does not use them"))
+    if unnamed:
+        numbers = ", ".join(str(channel) for channel in unnamed)
+        notes.append(ImportNote("classes", Outcome.ASSUMED, f"{LABELS} has no row for the labels {numbers}"))
+    if "crop_foreground" not in config.arguments:
+        notes.append(ImportNote("crop", Outcome.ASSUMED, "the default of the script of the extension"))
+    if not config.flag("orientation_ras", default=False) and not options.stored_axes:
+        text = (
+            "the script does not turn images: the network sees the axes of the series; if the training images were "
+            "stored with other axes, state them with --stored-axes, such as LPS"
+        )
+        notes.append(ImportNote("grid.orientation", Outcome.ASSUMED, text))
+    return tuple(notes)

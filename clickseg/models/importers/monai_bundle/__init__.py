@@ -1,0 +1,1 @@
+"""Reads MONAI Bundles without MONAI, which would execute the expressions in them."""

@@ -1,0 +1,187 @@
+"""Translates the postprocessing of a bundle: when classes are decided, what is interpolated, which parts are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from clickseg.core.errors import ModelError
+from clickseg.models.importers.monai_bundle.components import Component
+from clickseg.models.importers.monai_bundle.intensity_transforms import check_data_type
+from clickseg.models.importers.source_model import ImportNote, Outcome
+
+Interpolation = Literal["logits", "probabilities", "labels"]
+
+_NOTHING_TO_DO = {
+    "CastToTyped": "the label map has the smallest suitable type",
+    "DeleteItemsd": "ClickSeg keeps no other items",
+    "EnsureTyped": "the label map has the smallest suitable type",
+    "Identityd": "it changes nothing",
+    "SaveImaged": "ClickSeg writes DICOM",
+    "SelectItemsd": "ClickSeg keeps no other items",
+    "ToDeviced": "the device is selected with --device",
+    "ToTensord": "the label map has the smallest suitable type",
+}
+_INVERT_ARGUMENTS = (
+    *("keys", "transform", "orig_keys", "meta_keys", "orig_meta_keys", "meta_key_postfix", "nearest_interp"),
+    *("to_tensor", "device", "post_func", "allow_missing_keys"),
+)
+_KEEP_ARGUMENTS = (
+    *("keys", "applied_labels", "is_onehot", "independent", "connectivity", "num_components", "allow_missing_keys"),
+)
+_LABELS_WERE_INTERPOLATED = (
+    "interpolation labels, nearest: the bundle interpolates label numbers linearly, so that a voxel between the "
+    "classes 0 and 2 becomes class 1; ClickSeg does not copy this"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Postprocessing:
+    """What the transforms so far amount to.
+
+    Attributes:
+        activation: The activation that was applied.
+        decided: How classes were decided: ``argmax`` or ``threshold``; empty before.
+        inverted: How the result was brought to the source grid: ``linear`` or ``nearest``; empty before.
+        interpolation: What was on the model grid when it was inverted.
+        keep: Which components are kept: the fields of ``postprocessing``, with ``labels`` in place of ``keep_classes``.
+        notes: What was done with each transform.
+    """
+
+    activation: Literal["softmax", "sigmoid", ""] = ""
+    decided: Literal["argmax", "threshold", ""] = ""
+    inverted: Literal["linear", "nearest", ""] = ""
+    interpolation: Interpolation = "labels"
+    keep: Mapping[str, Any] | None = None
+    notes: tuple[ImportNote, ...] = ()
+
+    def noted(self, transform: Component, outcome: Outcome, text: str) -> Postprocessing:
+        """Returns the same with a note about a transform."""
+        return replace(self, notes=(*self.notes, ImportNote(transform.key, outcome, f"{transform.name}: {text}")))
+
+
+def translate_postprocessing(transforms: Sequence[Component], key: str) -> Postprocessing:
+    """Returns what the transforms of a bundle amount to.
+
+    Args:
+        transforms: The transforms, in order.
+        key: Their key, for messages.
+
+    Raises:
+        ModelError: A transform or one of its arguments cannot be expressed, or no transform decides the classes.
+    """
+    done = Postprocessing()
+    for transform in transforms:
+        done = _apply(transform, done)
+    if not done.decided:
+        raise ModelError(f"{key}: expected AsDiscreted with argmax or threshold: nothing decides the classes")
+    return done
+
+
+def postprocessing_section(done: Postprocessing, names: Mapping[int, str]) -> dict[str, Any]:
+    """Returns the field ``postprocessing``; empty if all components are kept.
+
+    Args:
+        done: The translated transforms.
+        names: The names of the classes by channel.
+
+    Raises:
+        ModelError: A label has no class.
+    """
+    if done.keep is None:
+        return {}
+    section = {name: value for name, value in done.keep.items() if name not in ("labels", "key")}
+    labels = done.keep["labels"]
+    unknown = [label for label in labels if label not in names]
+    if unknown:
+        raise ModelError(f"{done.keep['key']}: applied_labels: expected labels of classes, got {unknown[0]}")
+    if labels and set(labels) != set(names):
+        section["keep_classes"] = [names[label] for label in labels]
+    return section
+
+
+def _apply(transform: Component, done: Postprocessing) -> Postprocessing:
+    if not transform.is_of_monai:
+        raise transform.error("a transform of the bundle's own code, which is not executed")
+    keys = transform.texts("keys")
+    if "pred" not in keys:
+        return done.noted(transform, Outcome.IGNORED, "does not change the result")
+    if transform.name in _NOTHING_TO_DO:
+        if transform.name in ("CastToTyped", "EnsureTyped") and not done.decided:
+            check_data_type(transform)
+        return done.noted(transform, Outcome.IGNORED, _NOTHING_TO_DO[transform.name])
+    translate = _TRANSFORMS.get(transform.name)
+    if translate is None:
+        raise transform.error("this transform is not yet supported", hint=f"supported are {', '.join(_TRANSFORMS)}")
+    return translate(transform, done)
+
+
+def _activate(transform: Component, done: Postprocessing) -> Postprocessing:
+    transform.check_arguments(("keys", "sigmoid", "softmax", "other", "allow_missing_keys"))
+    transform.expect("other", None)
+    sigmoid, softmax = transform.flag("sigmoid", default=False), transform.flag("softmax", default=False)
+    if sigmoid == softmax or done.activation or done.decided:
+        raise transform.error("expected either softmax or sigmoid, once, before the classes are decided")
+    return replace(done, activation="softmax" if softmax else "sigmoid").noted(
+        transform, Outcome.TRANSLATED, "activation"
+    )
+
+
+def _decide(transform: Component, done: Postprocessing) -> Postprocessing:
+    transform.check_arguments(("keys", "argmax", "to_onehot", "threshold", "rounding", "allow_missing_keys"))
+    transform.expect("to_onehot", None)
+    transform.expect("rounding", None)
+    argmax, threshold = transform.flag("argmax", default=False), transform.optional_number("threshold")
+    if done.decided or argmax == (threshold is not None):
+        raise transform.error("expected either argmax or threshold, once")
+    if argmax:
+        if done.activation == "sigmoid":
+            raise transform.error("argmax after sigmoid is not supported: expected threshold 0.5")
+        return replace(done, decided="argmax").noted(transform, Outcome.TRANSLATED, "activation: softmax")
+    if done.activation != "sigmoid" or threshold != 0.5:
+        raise transform.error(f"threshold: expected 0.5 after sigmoid, got {threshold}")
+    return replace(done, decided="threshold").noted(transform, Outcome.TRANSLATED, "activation: sigmoid")
+
+
+def _invert(transform: Component, done: Postprocessing) -> Postprocessing:
+    transform.check_arguments(_INVERT_ARGUMENTS)
+    transform.expect("post_func", None)
+    if done.inverted:
+        raise transform.error("expected it once")
+    is_nearest = transform.flag("nearest_interp", default=True)
+    interpolation: Interpolation = "probabilities" if done.activation else "logits"
+    if is_nearest or done.decided:  # the class of the nearest voxel is the same before and after the decision
+        interpolation = "labels"
+    text = _LABELS_WERE_INTERPOLATED if done.decided and not is_nearest else f"interpolation: {interpolation}"
+    return replace(done, inverted="nearest" if is_nearest else "linear", interpolation=interpolation).noted(
+        transform, Outcome.TRANSLATED, text
+    )
+
+
+def _keep_largest(transform: Component, done: Postprocessing) -> Postprocessing:
+    transform.check_arguments(_KEEP_ARGUMENTS)
+    transform.expect("is_onehot", None, False)
+    transform.expect("connectivity", None, 1, 3)
+    labels = transform.value("applied_labels", None)
+    labels = [labels] if isinstance(labels, int) else labels or []
+    if done.keep is not None or done.decided != "argmax":
+        raise transform.error("expected it once, after AsDiscreted with argmax")
+    if not isinstance(labels, list) or not all(isinstance(label, int) and 0 < label < 1024 for label in labels):
+        raise transform.error("applied_labels: expected the numbers of labels")
+    if not transform.flag("independent", default=True) and len(labels) != 1:
+        raise transform.error("independent: expected true: components of several labels together are not supported")
+    keep: dict[str, Any] = {"key": transform.key, "labels": list(dict.fromkeys(labels)), "keep": "largest"}
+    count = transform.number("num_components", 1)
+    keep |= {"keep_count": int(count)} if count > 1 else {}
+    keep |= {} if transform.value("connectivity", None) == 1 else {"connectivity": "full"}
+    keep |= {} if done.inverted else {"grid": "model"}
+    return replace(done, keep=keep).noted(transform, Outcome.TRANSLATED, "postprocessing.keep")
+
+
+_TRANSFORMS: Mapping[str, Callable[[Component, Postprocessing], Postprocessing]] = {
+    "Activationsd": _activate,
+    "AsDiscreted": _decide,
+    "Invertd": _invert,
+    "KeepLargestConnectedComponentd": _keep_largest,
+}

@@ -1,0 +1,192 @@
+"""Translates the preprocessing of a bundle: MONAI's transforms to model grid, crop and scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from clickseg.core.errors import ModelError
+from clickseg.core.text import join_names
+from clickseg.models.importers.monai_bundle.components import Component
+from clickseg.models.importers.monai_bundle.geometry_transforms import read_axes, read_margin, read_spacing
+from clickseg.models.importers.monai_bundle.intensity_transforms import INTENSITY_TRANSFORMS, Step, check_data_type
+from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
+
+NO_SCALING: Step = {"kind": "range", "a_min": 0, "a_max": 1, "clip": False}
+"""The scaling of a model that sees the values of the images unchanged."""
+
+_NOTHING_TO_DO = {
+    "AddChanneld": "ClickSeg adds the channel",
+    "CastToTyped": "images are float32",
+    "DeleteItemsd": "ClickSeg keeps no other items",
+    "EnsureChannelFirstd": "ClickSeg adds the channel",
+    "EnsureTyped": "images are float32",
+    "Identityd": "it changes nothing",
+    "LoadImaged": "ClickSeg reads DICOM",
+    "SelectItemsd": "ClickSeg keeps no other items",
+    "ToDeviced": "the device is selected with --device",
+    "ToTensord": "images are float32",
+}
+"""Transforms that have no field, with the reason."""
+
+_LOAD_ARGUMENTS = (
+    *("keys", "reader", "dtype", "meta_keys", "meta_key_postfix", "overwriting", "image_only", "ensure_channel_first"),
+    *("simple_keys", "prune_meta_pattern", "prune_meta_sep", "allow_missing_keys", "expanduser"),
+)
+_ONE_IMAGE = "models with several images are not yet supported"
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What the transforms so far amount to.
+
+    Attributes:
+        image: The key of the image; empty before the first transform.
+        orientation: The axes of the model grid; None if no transform turned the image.
+        spacing_mm: The spacing of the model grid; None if no transform resampled the image.
+        spacing_tolerance: The factors of the spacing within which an axis keeps its own.
+        steps: The steps of the scaling.
+        scale_before_resampling: Whether the steps came before the image was resampled.
+        crop: The crop to the foreground.
+        notes: What was done with each transform.
+    """
+
+    image: str = ""
+    orientation: str | None = None
+    spacing_mm: tuple[float | str, ...] | None = None
+    spacing_tolerance: tuple[float, float] | None = None
+    steps: tuple[Step, ...] = ()
+    scale_before_resampling: bool = False
+    crop: Mapping[str, Any] | None = None
+    notes: tuple[ImportNote, ...] = ()
+
+    def noted(self, transform: Component, outcome: Outcome, text: str) -> Preprocessing:
+        """Returns the same with a note about a transform."""
+        return replace(self, notes=(*self.notes, ImportNote(transform.key, outcome, f"{transform.name}: {text}")))
+
+
+def translate_preprocessing(transforms: Sequence[Component]) -> Preprocessing:
+    """Returns what the transforms of a bundle amount to.
+
+    Raises:
+        ModelError: A transform or one of its arguments cannot be expressed; the message names it.
+    """
+    done = Preprocessing()
+    for transform in transforms:
+        done = _apply(transform, done)
+    return done
+
+
+def grid_section(done: Preprocessing, options: ImportOptions) -> tuple[dict[str, Any], tuple[ImportNote, ...]]:
+    """Returns the field ``grid``, and a note if the orientation is assumed."""
+    grid: dict[str, Any] = {"spacing_mm": list(done.spacing_mm or ["source"] * 3)}
+    if done.spacing_tolerance is not None:
+        grid["spacing_tolerance"] = list(done.spacing_tolerance)
+    if done.orientation is not None:
+        return grid | {"orientation": done.orientation}, ()
+    grid["orientation"] = options.stored_axes or "source"
+    text = (
+        "the bundle does not turn images: the network sees the axes of the series; if the training images were stored "
+        "with other axes, state them with --stored-axes, such as LPS"
+    )
+    return grid, () if options.stored_axes else (ImportNote("grid.orientation", Outcome.ASSUMED, text),)
+
+
+def scaling_fields(done: Preprocessing) -> dict[str, Any]:
+    """Returns ``scaling`` of the input, and ``scale_before_resampling`` if it is true."""
+    steps = list(done.steps) or [NO_SCALING]
+    before = {"scale_before_resampling": True} if done.scale_before_resampling else {}
+    return {"scaling": steps[0] if len(steps) == 1 else steps, **before}
+
+
+def crop_section(done: Preprocessing) -> dict[str, Any] | None:
+    """Returns the field ``crop``; without resampling, the model grid has the voxels of the source grid."""
+    if done.crop is None:
+        return None
+    return {**done.crop, **({"grid": "model"} if done.spacing_mm is None else {})}
+
+
+def _apply(transform: Component, done: Preprocessing) -> Preprocessing:
+    if not transform.is_of_monai:
+        raise transform.error("a transform of the bundle's own code, which is not executed")
+    keys = transform.texts("keys")
+    if transform.name == "LoadImaged" and len(keys) > 1:
+        raise transform.error(f"loads the images {join_names(keys)}: {_ONE_IMAGE}")
+    if not done.image and keys:
+        done = replace(done, image=keys[0])
+    if done.image not in keys:
+        return done.noted(transform, Outcome.IGNORED, f"does not change the image {done.image}")
+    if transform.name in _NOTHING_TO_DO:
+        return _note_reading(transform, done)
+    if transform.name in INTENSITY_TRANSFORMS:
+        return _add_step(transform, INTENSITY_TRANSFORMS[transform.name](transform), done)
+    translate = _GEOMETRY_TRANSFORMS.get(transform.name)
+    if translate is None:
+        known = join_names(sorted((*_GEOMETRY_TRANSFORMS, *INTENSITY_TRANSFORMS)), 20)
+        raise transform.error("this transform is not yet supported", hint=f"supported are {known}")
+    return translate(transform, done)
+
+
+def _note_reading(transform: Component, done: Preprocessing) -> Preprocessing:
+    if transform.name == "LoadImaged":
+        transform.check_arguments(_LOAD_ARGUMENTS)
+    if transform.name in ("CastToTyped", "EnsureTyped", "LoadImaged"):
+        check_data_type(transform)
+    return done.noted(transform, Outcome.IGNORED, _NOTHING_TO_DO[transform.name])
+
+
+def _add_step(transform: Component, step: Step, done: Preprocessing) -> Preprocessing:
+    if done.scale_before_resampling:
+        raise transform.error("expected all scalings before Spacingd, or all after it")
+    if done.crop is not None and done.crop["values"] == "scaled":
+        raise transform.error("expected all scalings before CropForegroundd, or all after it")
+    return replace(done, steps=(*done.steps, step)).noted(
+        transform, Outcome.TRANSLATED, f"inputs.scaling: {step['kind']}"
+    )
+
+
+def _turn(transform: Component, done: Preprocessing) -> Preprocessing:
+    if done.spacing_mm is not None or done.orientation is not None:
+        raise transform.error("expected it once, before Spacingd: the first voxel of the model grid depends on it")
+    return replace(done, orientation=read_axes(transform)).noted(transform, Outcome.TRANSLATED, "grid.orientation")
+
+
+def _resample(transform: Component, done: Preprocessing) -> Preprocessing:
+    if done.spacing_mm is not None:
+        raise transform.error("expected it once")
+    spacing, tolerance = read_spacing(transform)
+    done = replace(done, spacing_mm=spacing, spacing_tolerance=tolerance, scale_before_resampling=bool(done.steps))
+    return done.noted(transform, Outcome.TRANSLATED, "grid.spacing_mm")
+
+
+def _crop(transform: Component, done: Preprocessing) -> Preprocessing:
+    if done.crop is not None:
+        raise transform.error("expected it once")
+    if transform.value("source_key", done.image) != done.image:
+        raise transform.error(f"source_key: expected {done.image!r}: {_ONE_IMAGE}")
+    margin = read_margin(transform)
+    crop: dict[str, Any] = {
+        "voxels": "positive",
+        "values": "scaled" if done.steps else "source",
+        "grid": "source" if done.spacing_mm is None else "model",
+        **({"margin_vox": margin} if margin else {}),
+    }
+    return replace(done, crop=crop).noted(transform, Outcome.TRANSLATED, "crop")
+
+
+_GEOMETRY_TRANSFORMS: Mapping[str, Callable[[Component, Preprocessing], Preprocessing]] = {
+    "CropForegroundd": _crop,
+    "Orientationd": _turn,
+    "Spacingd": _resample,
+}
+
+
+def check_image_count(names: Sequence[str], where: str) -> None:
+    """Checks that a model has one image channel.
+
+    Raises:
+        ModelError: It has several.
+    """
+    if len(names) != 1:
+        raise ModelError(f"{where}: expected one image channel, got {len(names)} ({join_names(names)}): {_ONE_IMAGE}")

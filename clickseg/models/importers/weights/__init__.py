@@ -1,0 +1,1 @@
+"""Reads files that contain only weights: checkpoints and TorchScript; presets and JSON files describe the rest."""

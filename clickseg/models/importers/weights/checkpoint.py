@@ -1,0 +1,76 @@
+"""Reads checkpoints: files of ``torch.save`` that contain the weights of a network, and little else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clickseg.models.importers.archives import TORCH_SAVE, archive_kind
+from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
+from clickseg.models.importers.torch_files import find_state_dict, load_torch_file
+from clickseg.models.importers.weights.description import Channels, describe, description_path, read_description
+from clickseg.models.importers.weights.identification import NetworkBuilder, check_changes, identify
+
+_SUFFIXES = (".pt", ".pth", ".ckpt")
+_MAX_NOTES = 32
+
+
+class CheckpointReader:
+    """The reader of checkpoints.
+
+    The network is found by the shapes of its weights. A preset, or a JSON file next to the checkpoint, describes the
+    rest.
+    """
+
+    format = "checkpoint"
+    is_program = False
+
+    def __init__(self, build: NetworkBuilder) -> None:
+        """Makes a reader.
+
+        Args:
+            build: Builds a network, to prove that all weights fit.
+        """
+        self._build = build
+
+    def recognizes(self, path: Path) -> bool:
+        """Whether a path is a file of ``torch.save``."""
+        return path.suffix.lower() in _SUFFIXES and archive_kind(path) == TORCH_SAVE
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Returns the checkpoint, and the JSON file next to it if it exists."""
+        description = description_path(path)
+        return (path, description) if description.is_file() else (path,)
+
+    def read(self, path: Path, options: ImportOptions) -> SourceModel:
+        """Reads a model.
+
+        Raises:
+            ModelError: The network is not known, its weights do not fit, or nothing describes the rest.
+            LibraryError: torch is not installed.
+        """
+        check_changes(options)
+        description = read_description(path)
+        content = load_torch_file(path)
+        state = find_state_dict(content, path.name)
+        found = identify(state, description.get("network_def"), options, self._build, path.name)
+        channels = Channels(found.network, found.input_channels, found.output_channels)
+        section, notes = describe(path, description, channels, options)
+        return SourceModel(
+            name=path.stem,
+            version="0",
+            section=section,
+            network_def=found.network_def,
+            load_state=lambda: found.state,
+            notes=(*_ignored_keys(content, state), *found.notes, *notes),
+        )
+
+
+def _ignored_keys(content: Any, state: Mapping[str, Any]) -> tuple[ImportNote, ...]:
+    """Returns a note for each part of a checkpoint that is not the state dict."""
+    if not isinstance(content, Mapping) or set(content) == set(state):
+        return ()
+    others = [key for key, value in content.items() if not (isinstance(value, Mapping) and set(value) == set(state))]
+    text = "not a weight of the network: the state of the training"
+    return tuple(ImportNote(str(key)[:64], Outcome.IGNORED, text) for key in others[:_MAX_NOTES])

@@ -1,0 +1,287 @@
+"""Checkpoints: what is found must be the network and the settings that the checkpoint was made with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clickseg.core.errors import ModelError
+from clickseg.inference.engines.network import build_from_definition
+from clickseg.models.importers.source_model import ImportOptions, Outcome, SourceModel
+from clickseg.models.importers.weights.checkpoint import CheckpointReader
+from clickseg.models.importers.weights.preset_list import load_presets
+from clickseg.models.spec import ModelSpec
+from tests.helpers.oracles import nets, torch
+
+SECTION: dict[str, Any] = {
+    "inputs": [
+        {"name": "image", "modality": "CT", "unit": "HU", "scaling": {"kind": "range", "a_min": -57, "a_max": 164}}
+    ],
+    "grid": {"spacing_mm": [1.5, 1.5, 2.0], "orientation": "LPS"},
+    "window": {"roi": [32, 32, 16], "overlap": 0.25},
+    "activation": "softmax",
+}
+
+
+def sw_fastedit() -> torch.nn.Module:
+    """Returns the network of SW-FastEdit, with fewer filters."""
+    torch.manual_seed(2)
+    strides = [1, 2, 2, 2, 2, [2, 2, 1]]
+    return nets.DynUNet(
+        3,
+        3,
+        2,
+        [3] * 6,
+        strides,
+        strides[1:],
+        filters=[4, 4, 8, 8, 8, 8],
+        norm_name="instance",
+        res_block=True,
+    ).eval()
+
+
+def unet(outputs: int = 2) -> torch.nn.Module:
+    torch.manual_seed(3)
+    return nets.UNet(3, 1, outputs, [4, 8], [2], num_res_units=1, norm="batch").eval()
+
+
+def read(path: Path, **options: Any) -> SourceModel:
+    return CheckpointReader(build_from_definition).read(path, ImportOptions(**options))
+
+
+def check_same_logits(model: SourceModel, network: torch.nn.Module, windows: torch.Tensor) -> None:
+    assert model.network_def is not None
+    assert model.load_state is not None
+    same = build_from_definition(json.loads(json.dumps(model.network_def)), "network_def").eval()
+    same.load_state_dict(model.load_state(), strict=True)
+    with torch.no_grad():
+        assert torch.equal(same(windows), network(windows))
+
+
+def outcomes(model: SourceModel, outcome: Outcome) -> dict[str, str]:
+    return {note.key: note.text for note in model.notes if note.outcome is outcome}
+
+
+def test_a_checkpoint_of_sw_fastedit_with_its_preset_is_a_complete_model(tmp_path: Path) -> None:
+    path = tmp_path / "151_best_0.8534.pt"
+    trainer = {"epoch_length": 401, "iteration": 401 * 580, "rng_states": None}
+    torch.save({"trainer": trainer, "net": sw_fastedit().state_dict()}, path)
+
+    model = read(path, preset="sw_fastedit")
+
+    check_same_logits(model, sw_fastedit(), torch.rand(1, 3, 32, 32, 32))
+    spec = ModelSpec.model_validate(model.section)
+    assert spec.inputs[0].modality == "PT"
+    assert spec.inputs[0].unit == "SUVbw"
+    assert spec.input_channels == 3
+    assert spec.grid.spacing_mm == (2.03642011, 2.03642011, 3.0)
+    assert outcomes(model, Outcome.IGNORED) == {"trainer": "not a weight of the network: the state of the training"}
+    assert set(outcomes(model, Outcome.ASSUMED)) == {
+        "network_def.norm_name",
+        "network_def.act_name",
+        "inputs",
+        "guidance",
+    }
+    assert (model.name, model.version) == ("151_best_0.8534", "0")
+
+
+@pytest.mark.parametrize("key", ["", "model", "net", "state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module.", "network.", "model."])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_weights_are_found_under_usual_keys_and_prefixes(
+    tmp_path: Path, key: str, prefix: str, legacy: bool
+) -> None:
+    state = {prefix + name: values for name, values in unet().state_dict().items()}
+    path = tmp_path / "weights.pth"
+    torch.save({key: state} if key else state, path, _use_new_zipfile_serialization=not legacy)
+
+    model = read(path, preset="deploy_spleen")
+
+    assert CheckpointReader(build_from_definition).recognizes(path)
+    check_same_logits(model, unet(), torch.rand(1, 1, 16, 16, 16))
+
+
+def test_weights_of_a_loss_next_to_those_of_the_network_are_ignored(tmp_path: Path) -> None:
+    state = {f"network.{name}": values for name, values in unet().state_dict().items()}
+    path = tmp_path / "epoch=9.ckpt"
+    torch.save({"epoch": 9, "state_dict": state | {"loss.weight": torch.ones(2)}}, path)
+
+    model = read(path, preset="deploy_spleen")
+
+    check_same_logits(model, unet(), torch.rand(1, 1, 16, 16, 16))
+    assert set(outcomes(model, Outcome.IGNORED)) == {"epoch", "loss.weight"}
+
+
+def test_a_json_file_next_to_the_weights_describes_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet(3).state_dict(), path)
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION))
+
+    model = read(path)
+
+    spec = ModelSpec.model_validate(model.section)
+    assert spec.grid.orientation == "LPS"
+    assert spec.output_channels == 3
+    assert [(each.name, each.channel) for each in spec.classes] == [("class 1", 1), ("class 2", 2)]
+    assert "classes" in outcomes(model, Outcome.ASSUMED)
+    assert CheckpointReader(build_from_definition).files(path) == (path, tmp_path / "weights.json")
+
+
+def test_a_json_file_can_change_fields_of_a_preset(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    changes = {"preset": "deploy_spleen", "window": {"roi": [64, 64, 32]}, "classes": [{"name": "liver", "channel": 1}]}
+    (tmp_path / "weights.json").write_text(json.dumps(changes))
+
+    spec = ModelSpec.model_validate(read(path).section)
+
+    assert spec.window.roi == (64, 64, 32)
+    assert spec.window.overlap == 0.6
+    assert [each.name for each in spec.classes] == ["liver"]
+
+
+def test_a_network_that_the_weights_do_not_show_can_be_stated(tmp_path: Path) -> None:
+    definition = {"_target_": "AttentionUnet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2}
+    definition |= {"channels": [4, 8], "strides": [2]}
+    network = build_from_definition(definition, "network").eval()
+    path = tmp_path / "weights.pt"
+    torch.save({f"module.{name}": values for name, values in network.state_dict().items()}, path)
+
+    with pytest.raises(ModelError, match=r"weights\.pt: the weights are those of no network that is found") as error:
+        read(path, preset="deploy_spleen")
+    assert "state the network as network_def" in error.value.hint
+    (tmp_path / "weights.json").write_text(json.dumps({"preset": "deploy_spleen", "network_def": definition}))
+    check_same_logits(read(path), network, torch.rand(1, 1, 16, 16, 16))
+
+
+def test_what_the_weights_do_not_show_can_be_changed(tmp_path: Path) -> None:
+    norm = ["group", {"num_groups": 4}]
+    torch.manual_seed(0)
+    network = nets.SegResNet(init_filters=8, blocks_down=[1, 1], blocks_up=[1], norm=norm).eval()
+    path = tmp_path / "weights.ckpt"
+    torch.save(network.state_dict(), path)
+
+    model = read(path, preset="deploy_spleen", changes={"network_def.norm": norm, "window.overlap": 0.1})
+
+    check_same_logits(model, network, torch.rand(1, 1, 16, 16, 16))
+    assert set(outcomes(model, Outcome.ASSUMED)) == {"network_def.act"}
+
+
+def test_weights_without_a_description_are_an_error_that_shows_what_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+
+    with pytest.raises(ModelError, match=r"only the weights of UNet with 1 input and 2 output channels") as error:
+        read(path)
+
+    assert "(presets with these channels: deploy_spleen, monailabel_segmentation_spleen)" in error.value.hint
+    example = error.value.hint.partition("for example ")[2]
+    (tmp_path / "weights.json").write_text(example)
+    ModelSpec.model_validate(read(path).section)
+
+
+def test_a_pet_model_without_a_unit_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    pet = {"name": "pet", "modality": "PT", "scaling": {"kind": "zscore"}}
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION | {"inputs": [pet]}))
+
+    with pytest.raises(ModelError, match=r"weights\.json: inputs\.0\.modality: the unit of the PET images") as error:
+        read(path)
+
+    assert "--unit SUVbw" in error.value.hint
+    assert read(path, unit="SUVbw").section["inputs"][0]["unit"] == "SUVbw"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"preset": "spleen"}, "preset: expected one of deploy_livertumor"),
+        ({"preset": "sw_fastedit"}, "preset sw_fastedit: expected 1 input channels, as UNet in the file has, got 3"),
+        (
+            {"preset": "deploy_unetr"},
+            "preset deploy_unetr: expected 2 output channels, as UNet in the file",
+        ),
+        ({"windows": {}}, r"weights\.json: windows: expected one of activation"),
+        ({"window": {}}, r"weights\.json: expected preset, or also inputs, grid, activation"),
+        ([], r"weights\.json: expected an object"),
+        (SECTION | {"inputs": {}}, r"weights\.json: inputs: expected a list of objects"),
+        (SECTION | {"network_def": []}, "network_def: expected an object with _target_"),
+        (SECTION | {"network_def": {"_target_": "os.system"}}, r"network_def\._target_: expected"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_an_error(tmp_path: Path, content: object, message: str) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    (tmp_path / "weights.json").write_text(json.dumps(content))
+
+    with pytest.raises(ModelError, match=message):
+        read(path)
+
+
+@pytest.mark.parametrize("key", ["network.norm", "network_def", "grids.spacing_mm", "network_def.norms"])
+def test_a_change_of_an_unknown_key_is_an_error(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+
+    with pytest.raises(ModelError, match=r"expected a field of the clickseg section|cannot be built"):
+        read(path, preset="deploy_spleen", changes={key: "batch"})
+
+
+def test_weights_of_a_network_with_other_layers_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict() | {"extra.weight": torch.zeros(3)}, path)
+
+    with pytest.raises(ModelError, match=r'the weights do not fit UNet: Unexpected key\(s\) in state_dict: "extra'):
+        read(path, preset="deploy_spleen")
+
+
+def test_weights_that_claim_a_larger_shape_are_an_error(tmp_path: Path) -> None:
+    state = unet().state_dict()
+    state["model.1.submodule.conv.unit0.conv.weight"] = torch.zeros(1).expand(10**5, 10**5, 3, 3, 3)
+    path = tmp_path / "weights.pt"
+    torch.save(state, path)
+
+    with pytest.raises(ModelError, match=r"unit0\.conv\.weight: expected 1080000000000 bytes for .*, got 4$"):
+        read(path, preset="deploy_spleen")
+
+
+def test_a_model_of_monai_label_with_other_labels_has_numbered_classes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nets.SegResNet(init_filters=8, out_channels=4)
+    path = tmp_path / "segmentation.pt"
+    torch.save({"model": network.state_dict()}, path)
+
+    model = read(path, preset="monailabel_segmentation")
+
+    assert [each["name"] for each in model.section["classes"]] == ["class 1", "class 2", "class 3"]
+    assert model.section["output_channels"] == 4
+
+
+@pytest.mark.parametrize("preset", load_presets(), ids=lambda preset: preset.name)
+def test_a_preset_is_a_valid_section(preset: Any) -> None:
+    spec = ModelSpec.model_validate(preset.section)
+
+    assert spec.output_channels == len(spec.classes) + 1
+    assert spec.input_channels == preset.input_channels
+
+
+@pytest.mark.parametrize("name", ["weights.txt", "missing.pt", "text.pt", "folder.pt"])
+def test_other_paths_are_not_checkpoints(tmp_path: Path, name: str) -> None:
+    torch.save({}, tmp_path / "weights.txt")
+    (tmp_path / "text.pt").write_text("weights")
+    (tmp_path / "folder.pt").mkdir()
+
+    assert not CheckpointReader(build_from_definition).recognizes(tmp_path / name)
+
+
+def test_a_checkpoint_is_recognized_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    assert CheckpointReader(build_from_definition).recognizes(path)
