@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,12 @@ def find_models(
         LibraryError: A library for the translation is not installed.
         UsageError: The options are for models of other tools, but the model is a package.
     """
-    for location in paths:
-        source = find_source(location, name)
-        if source is not None:
-            return (translate(source, options, cache),)
-        if has_packages(location.path):
-            break
-    packages = find_packages(paths, name)
+    with _permission_errors():
+        source = _first_source(paths, name)
+    if source is not None:
+        return (translate(source, options, cache),)
+    with _permission_errors():
+        packages = find_packages(paths, name)
     if options != ImportOptions():
         raise UsageError(
             "--stored-axes, --unit, --preset and --set are only for models of other tools, but "
@@ -50,6 +50,24 @@ def find_models(
             hint=f"edit {packages[0].path / 'configs' / 'metadata.json'} instead",
         )
     return packages
+
+
+@contextlib.contextmanager
+def _permission_errors() -> Iterator[None]:
+    """Replaces the error of a folder that this user may not read."""
+    try:
+        yield
+    except PermissionError as error:
+        raise ModelError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def _first_source(paths: Sequence[ModelPath], name: str | None) -> Path | None:
+    """Returns the model of another tool at the first location, unless an earlier one contains packages."""
+    for location in paths:
+        source = find_source(location, name)
+        if source is not None or has_packages(location.path):
+            return source
+    return None
 
 
 def load_model(
@@ -96,10 +114,11 @@ def is_model(path: Path) -> bool:
 def named_sources(paths: Sequence[ModelPath]) -> dict[str, Path]:
     """Returns the models of other tools by name that a run would find: the model at the first path, or those in it."""
     location = paths[0]
-    if not location.is_named or is_package(location.path):
-        return {}
-    is_source = find_reader(location.path) is not None
-    return {package_name(location.path): location.path} if is_source else find_sources(location.path)
+    with _permission_errors():
+        if not location.is_named or is_package(location.path):
+            return {}
+        is_source = find_reader(location.path) is not None
+        return {package_name(location.path): location.path} if is_source else find_sources(location.path)
 
 
 def find_sources(folder: Path) -> dict[str, Path]:
