@@ -279,6 +279,7 @@ hostile_shapes = st.lists(st.one_of(st.integers(0, 4), st.sampled_from([64, 2**6
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_damaged_weights_are_another_network_or_an_error(name: str, data: st.DataObject) -> None:
