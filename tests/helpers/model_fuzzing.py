@@ -82,12 +82,13 @@ def _auto3dseg() -> tuple[Seeds, Reads]:
 def _checkpoint(folder: Path) -> tuple[Seeds, Reads]:
     import numpy as np
     import torch
-    from monai.networks.nets import UNet
 
+    from clickseg.inference.engines.network import build_from_definition
     from tests.helpers.foreign_programs import DESCRIPTION
 
     folder.mkdir()
-    state = UNet(3, 1, 2, [4, 8], [2], num_res_units=1).state_dict()
+    shape = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2, "channels": [4, 8], "strides": [2]}
+    state = build_from_definition({"_target_": "UNet", **shape, "num_res_units": 1}, "x").state_dict()
     content = {"state_dict": state, "epoch": 3, "scores": np.array([0.5, 0.75]), "best": np.float64(0.75)}
     legacy = io.BytesIO()
     torch.save(content, legacy, _use_new_zipfile_serialization=False)
