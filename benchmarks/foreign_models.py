@@ -27,7 +27,7 @@ from clickseg.core.progress import no_progress
 from clickseg.core.sitk import to_sitk
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.evaluation.original.check import SourceBundle, compare_with_original
-from clickseg.evaluation.original.image_file import exact_affine, write_image
+from clickseg.evaluation.original.image_file import exact_affine, in_itk_order, write_image
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
@@ -79,17 +79,20 @@ class _Bench:
         """Returns a series as NIfTI."""
         path = self.folder / f"{modality}.nii.gz"
         if not path.is_file():
-            write_image(self.read(modality).volume, path)
+            write_image(in_itk_order(self.read(modality).volume)[0], path)
         return path
 
     def package(self, model: Path, **options: Any) -> ModelPackage:
         """Returns a model as a package."""
         return translate(model, ImportOptions(**options), self.folder / "cache")
 
-    def labels(self, package: ModelPackage, modality: str, clicks: Clicks | None = None) -> LabelArray:
-        """Returns the labels [K, J, I] of ClickSeg in f32."""
-        engine = make_engine(package, RuntimeSettings(Runtime.AUTO, "cpu", Precision.F32))
-        return segment_series([self.read(modality)], clicks or Clicks(), package, engine).labels.array
+    def labels(
+        self, package: ModelPackage, modality: str, clicks: Clicks | None = None, runtime: Runtime = Runtime.AUTO
+    ) -> LabelArray:
+        """Returns the labels of ClickSeg in f32, on the grid of the image."""
+        series, engine = self.read(modality), make_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32))
+        labels = segment_series([series], clicks or Clicks(), package, engine).labels.array
+        return in_itk_order(series.volume.with_array(labels))[0].array
 
 
 def run(_: Path) -> None:
@@ -100,7 +103,7 @@ def run(_: Path) -> None:
         bench = _Bench(folder, series)
         rows = [
             row
-            for make_rows in (_bundle_rows, _auto3dseg_rows, _checkpoint_rows, _program_rows)
+            for make_rows in (_bundle_rows, _auto3dseg_rows, _program_rows, _checkpoint_rows)
             for row in make_rows(bench)
         ]
     publish("foreign_models", "Labels of models of other tools compared with those of these tools, f32", rows)
@@ -144,7 +147,7 @@ def _auto3dseg_rows(bench: _Bench) -> Iterator[Row]:
 
 def _run_auto3dseg(bench: _Bench, script: Path, model: Path, modality: str) -> LabelArray:
     """Returns the labels of the script [K, J, I]; it gets the image with axes that it does not have to turn."""
-    volume = bench.read(modality).volume
+    volume, _ = in_itk_order(bench.read(modality).volume)
     turned = volume.to_patient_orientation("SAR")
     image, result = bench.folder / "image.nrrd", bench.folder / "result.nrrd"
     written = to_sitk(turned)
@@ -158,7 +161,7 @@ def _run_auto3dseg(bench: _Bench, script: Path, model: Path, modality: str) -> L
 
 
 def _checkpoint_rows(bench: _Bench) -> Iterator[Row]:
-    yield _sw_fastedit_row(bench)
+    yield from _sw_fastedit_rows(bench)
     unet = fitted_files.fitted_unet(2, low=-1, residual_units=2)
     liver = fitted_files.fitted_unet(3)
     checkpoints: tuple[tuple[str, torch.nn.Module, Callable[[], oracles.Pipeline]], ...] = (
@@ -179,7 +182,7 @@ def _checkpoint_rows(bench: _Bench) -> Iterator[Row]:
         yield _compare(names, bench.labels(bench.package(path, preset=preset), "CT"), theirs)
 
 
-def _sw_fastedit_row(bench: _Bench) -> Row:
+def _sw_fastedit_rows(bench: _Bench) -> Iterator[Row]:
     network, volume = fitted_files.fitted_sw_fastedit(), bench.read("PT").volume
     package = bench.package(
         fitted_files.write_sw_fastedit(bench.folder / "sw_fastedit.pt", network), preset="sw_fastedit"
@@ -191,32 +194,35 @@ def _sw_fastedit_row(bench: _Bench) -> Row:
     theirs = oracles.run_pipeline(
         bench.image("PT"), network, oracles.sw_fastedit(), lambda image: oracles.draw_balls(image, points)
     )
-    ours = bench.labels(package, "PT", Clicks(tuple(clicks), volume.frame_of_reference_uid))
-    names = ("SW-FastEdit, 3 clicks", ".pt, preset", "MONAI's transforms and inferer, balls drawn by hand")
-    return _compare(names, ours, theirs, _BAR_WITH_CLICKS)
+    for runtime, bar in ((Runtime.TORCH, _BAR_WITH_CLICKS), (Runtime.OPENVINO, "-")):
+        ours = bench.labels(package, "PT", Clicks(tuple(clicks), volume.frame_of_reference_uid), runtime)
+        names = (f"SW-FastEdit, 3 clicks, {runtime.value}", ".pt, preset", "MONAI's transforms, balls drawn by hand")
+        yield _compare(names, ours, theirs, bar)
 
 
 def _program_rows(bench: _Bench) -> Iterator[Row]:
     network, own = fitted_files.fitted_unet(2), fitted_files.fitted_own_network()
+    trace: Callable[..., torch.jit.ScriptModule] = torch.jit.trace
+    load: Callable[..., torch.nn.Module] = torch.jit.load
     window = torch.zeros(1, 1, *_PROGRAM["window"]["roi"])
     programs = {
         "scripted UNet": torch.jit.script(network),
-        "traced UNet": torch.jit.trace(network, window),
+        "traced UNet": trace(network, window),
         "scripted UNet with two outputs": torch.jit.script(fitted_files.TwoOutputs(network).eval()),
         "own network, run as a program": torch.jit.script(own),
     }
     oracle = "torch, MONAI's transforms and inferer"
     for name, program in programs.items():
         path = fitted_files.write_program(bench.folder / f"{name.replace(' ', '_')}.ts", program, _PROGRAM)
-        theirs = oracles.run_pipeline(bench.image("CT"), torch.jit.load(str(path)), oracles.simple_pipeline())
+        theirs = oracles.run_pipeline(bench.image("CT"), load(str(path)), oracles.simple_pipeline())
         yield _compare((name, ".ts, JSON file", oracle), bench.labels(bench.package(path), "CT"), theirs)
     path = fitted_files.write_program_with_metadata(bench.folder / "embedded.ts", torch.jit.script(network))
-    theirs = oracles.run_pipeline(bench.image("CT"), torch.jit.load(str(path)), oracles.embedded_pipeline())
+    theirs = oracles.run_pipeline(bench.image("CT"), load(str(path)), oracles.embedded_pipeline())
     names = ("scripted UNet", ".ts, embedded configuration", oracle)
     yield _compare(names, bench.labels(bench.package(path), "CT"), theirs)
 
 
-def _compare(names: tuple[str, str, str], ours: LabelArray, theirs: LabelArray, bar: float = _BAR) -> Row:
+def _compare(names: tuple[str, str, str], ours: LabelArray, theirs: LabelArray, bar: float | str = _BAR) -> Row:
     classes = sorted(({*np.unique(ours)} | {*np.unique(theirs)}) - {0})
     dice = [2 * ((ours == c) & (theirs == c)).sum() / ((ours == c).sum() + (theirs == c).sum()) for c in classes]
     return _row(names, 100 * float((ours == theirs).mean()), float(min(dice)), bar)
