@@ -81,6 +81,7 @@ def test_a_checkpoint_of_sw_fastedit_with_its_preset_is_a_complete_model(tmp_pat
     assert spec.grid.spacing_mm == (2.03642011, 2.03642011, 3.0)
     assert outcomes(model, Outcome.IGNORED) == {"trainer": "not a weight of the network: the state of the training"}
     assert set(outcomes(model, Outcome.ASSUMED)) == {
+        "network_def.strides",
         "network_def.norm_name",
         "network_def.act_name",
         "inputs",
@@ -169,6 +170,20 @@ def test_what_the_weights_do_not_show_can_be_changed(tmp_path: Path) -> None:
 
     check_same_logits(model, network, torch.rand(1, 1, 16, 16, 16))
     assert set(outcomes(model, Outcome.ASSUMED)) == {"network_def.act"}
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (unet, "network_def.adn_ordering"),
+        (lambda: nets.SegResNetDS(init_filters=8, blocks_down=[1, 1], norm="batch"), "network_def.preprocess"),
+    ],
+)
+def test_arguments_that_shapes_do_not_show_are_assumptions(tmp_path: Path, make: Any, key: str) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(make().state_dict(), path)
+
+    assert key in outcomes(read(path, preset="deploy_spleen"), Outcome.ASSUMED)
 
 
 def test_weights_without_a_description_are_an_error_that_shows_what_to_write(tmp_path: Path) -> None:
