@@ -12,11 +12,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from clickseg.models.importers.torch_files import import_torch
 
-_JIT: Any = torch.jit  # parts of it have no types
+if TYPE_CHECKING:
+    import torch
 
 _TRACED_VOX = 64
 """The length of each axis of the example that the network is traced with: half of it five times is 2 voxels."""
@@ -24,7 +25,7 @@ _TRACED_VOX = 64
 _NOT_COMPARED = ("prim::CallFunction", "prim::CallMethod", "prim::CreateObject", "prim::GetAttr", "prim::SetAttr")
 """Steps that freezing leaves only where it cannot tell what they do."""
 
-_PLAIN_TYPES = (bool, float, int, str, torch.device, torch.dtype, type(None))
+_PLAIN_TYPES = (bool, float, int, str, type(None))
 
 
 class _IncomparableError(Exception):
@@ -52,15 +53,16 @@ def computes_the_same(network: torch.nn.Module, program: torch.nn.Module, channe
         channels: The number of input channels.
         axes: The number of axes of an image.
     """
+    torch = import_torch()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, on the code of MONAI
         found = _read(lambda: program)
         if found is None:
             return False
         example = torch.zeros(1, channels, *[_TRACED_VOX] * axes)
-        makers: tuple[Callable[[], torch.nn.Module], ...] = (
+        makers: tuple[Callable[[], Any], ...] = (
             lambda: torch.jit.script(network),
-            lambda: _JIT.trace(network, example, check_trace=False),
+            lambda: torch.jit.trace(network, example, check_trace=False),
         )
         for make in makers:
             for _ in _inplace_forms(network.eval()):
@@ -89,17 +91,17 @@ def _set_inplace(activations: Sequence[Any], values: Sequence[Any]) -> None:
         module.inplace = value
 
 
-def _reload_made(make: Callable[[], Any]) -> torch.nn.Module:
+def _reload_made(make: Callable[[], Any]) -> Any:
     """Makes, saves and loads a program: saving changes its code."""
-    file = io.BytesIO()
+    torch, file = import_torch(), io.BytesIO()
     torch.jit.save(make(), file)
     file.seek(0)
-    loaded: torch.nn.Module = _JIT.load(file, map_location="cpu")
-    return loaded.eval()
+    return torch.jit.load(file, map_location="cpu").eval()
 
 
-def _read(make: Callable[[], torch.nn.Module]) -> _Computation | None:
+def _read(make: Callable[[], Any]) -> _Computation | None:
     """Returns a frozen program; None if it cannot be compared."""
+    torch = import_torch()
     with contextlib.suppress(*_ERRORS, torch.jit.frontend.NotSupportedError), torch.no_grad():
         frozen: Any = torch.jit.freeze(make(), optimize_numerics=False)
         torch._C._jit_pass_remove_dropout(frozen._c)  # noqa: SLF001 - torch has no public function for it
@@ -173,9 +175,10 @@ def _are_equal(first: _Computation, second: _Computation) -> bool:
 def _is_same_constant(first: Any, second: Any) -> bool:
     if type(first) is not type(second):
         return False
+    torch = import_torch()
     if isinstance(first, torch.Tensor):
-        return first.dtype == second.dtype and torch.equal(first, second)
+        return bool(first.dtype == second.dtype and torch.equal(first, second))
     if isinstance(first, (list, tuple)):
         pairs = zip(first, second, strict=False)
         return len(first) == len(second) and all(_is_same_constant(*pair) for pair in pairs)
-    return isinstance(first, _PLAIN_TYPES) and repr(first) == repr(second)
+    return isinstance(first, (*_PLAIN_TYPES, torch.device, torch.dtype)) and repr(first) == repr(second)

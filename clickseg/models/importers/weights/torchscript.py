@@ -23,6 +23,7 @@ from clickseg.models.importers.weights.identification import (
     without_network_changes,
 )
 from clickseg.models.importers.weights.program_agreement import find_difference
+from clickseg.models.importers.weights.program_code import computes_the_same
 from clickseg.models.importers.weights.program_source import check_program_source, has_hooks
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class TorchScriptReader:
             ModelError: The archive cannot be loaded, is too large, or nothing describes how its network is used.
             LibraryError: torch is not installed.
         """
-        description = read_description(path)
+        description, file_notes = read_description(path, options)
         bundle = None if description or options.preset else self._read_bundle(path, options)
         program = _load_program(path)
         stated = description.get("network_def") or (bundle.network_def if bundle is not None else None)
@@ -94,7 +95,7 @@ class TorchScriptReader:
             network_def=identified.network_def if identified is not None else None,
             load_state=(lambda: identified.state) if identified is not None else None,
             script=path if identified is None else None,
-            notes=(*_network_notes(identified, reason), *notes),
+            notes=(*_network_notes(identified, reason), *file_notes, *notes),
             licence=bundle.licence if bundle is not None else "",
         )
 
@@ -157,8 +158,6 @@ def _identify(
 
 
 def _has_same_code(identified: Identified, program: torch.nn.Module) -> bool:
-    from clickseg.models.importers.weights.program_code import computes_the_same  # needs torch
-
     axes = identified.network_def.get("spatial_dims", 3)
     if identified.input_channels is None or not isinstance(axes, int):
         return False

@@ -11,6 +11,7 @@ import pytest
 
 from clickseg.core.errors import ModelError
 from clickseg.inference.engines.network import build_from_definition
+from clickseg.models.importers.registry import read_model
 from clickseg.models.importers.source_model import ImportOptions, Outcome, SourceModel
 from clickseg.models.importers.weights.checkpoint import CheckpointReader
 from clickseg.models.importers.weights.preset_list import load_presets
@@ -197,6 +198,71 @@ def test_weights_without_a_description_are_an_error_that_shows_what_to_write(tmp
     example = error.value.hint.partition("for example ")[2]
     (tmp_path / "weights.json").write_text(example)
     ModelSpec.model_validate(read(path).section)
+
+
+def test_a_json_file_without_axes_and_unit_has_assumptions(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    ct = {key: value for key, value in SECTION["inputs"][0].items() if key != "unit"}
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION | {"inputs": [ct], "grid": {"spacing_mm": [1, 1, 2]}}))
+
+    model = read(path)
+
+    assert {"grid.orientation", "inputs.0.unit"} <= set(outcomes(model, Outcome.ASSUMED))
+    assert model.section["grid"]["orientation"] == "RAS"
+    assert model.section["inputs"][0]["unit"] == "HU"
+
+
+def test_the_axes_of_the_series_are_an_assumption_unless_they_are_stated(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet(3).state_dict(), path)
+
+    assumed, stated = read(path, preset="deploy_livertumor"), read(path, preset="deploy_livertumor", stored_axes="LAS")
+
+    assert "--stored-axes" in outcomes(assumed, Outcome.ASSUMED)["grid.orientation"]
+    assert "grid.orientation" not in outcomes(stated, Outcome.ASSUMED)
+    assert stated.section["grid"]["orientation"] == "LAS"
+
+
+def test_with_a_preset_a_json_file_of_another_program_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    (tmp_path / "weights.json").write_text(json.dumps({"epochs": 100}))
+
+    assert "weights.json" in outcomes(read(path, preset="deploy_spleen"), Outcome.IGNORED)
+    with pytest.raises(ModelError, match=r"weights\.json: epochs: expected one of"):
+        read(path)
+
+
+def test_classes_can_be_a_list_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION | {"classes": ["spleen"]}))
+
+    spec = ModelSpec.model_validate(read(path).section)
+
+    assert [(each.name, each.channel) for each in spec.classes] == [("spleen", 1)]
+
+
+def test_a_preset_that_does_not_exist_is_reported_before_torch_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    with pytest.raises(ModelError, match="preset: expected one of deploy_livertumor"):
+        read(path, preset="deploy_spelen")
+
+
+@pytest.mark.parametrize(("unit", "message"), [("SUVbw", "CT with the unit HU, got SUVbw"), ("", "HU, got none")])
+def test_a_unit_that_the_modality_does_not_have_is_an_error(tmp_path: Path, unit: str, message: str) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    options = ImportOptions(preset="deploy_spleen", unit=unit)
+
+    with pytest.raises(ModelError, match=rf"model weights: inputs\.0\.unit: expected .*{message}"):
+        read_model(path, CheckpointReader(build_from_definition), options)
 
 
 def test_a_pet_model_without_a_unit_is_an_error(tmp_path: Path) -> None:
