@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clickseg.core.errors import ModelError
 from clickseg.models.importers.registry import FORMATS_TEXT, make_readers
 from clickseg.models.importers.source_model import Reader
+from clickseg.models.package import is_package
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +24,11 @@ def get_reader(path: Path) -> Reader:
     """Returns the reader of the model at a path.
 
     Raises:
-        ModelError: No reader recognizes it.
+        ModelError: No reader recognizes it, or it is a model package.
     """
     reader = find_reader(path)
+    if reader is None and is_package(path):
+        raise ModelError(f"{path}: is a model package already", hint="name it with -m; nothing must be imported")
     if reader is None:
         raise ModelError(f"{path}: expected {FORMATS_TEXT}", hint="docs/own-model.md describes the formats")
     return reader

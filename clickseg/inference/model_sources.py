@@ -154,6 +154,21 @@ def _is_data(path: Path) -> bool:
     return reader is not None and not reader.is_program
 
 
+def _check_has_other_than_programs(path: Path) -> None:
+    """Rejects a folder whose only models are programs.
+
+    Raises:
+        ModelError: It contains a program, and neither model packages nor other models.
+    """
+    children = sorted(path.iterdir()) if path.is_dir() and not has_packages(path) else []
+    program = next((child for child in children if find_reader(child) is not None), None)
+    if program is not None:
+        raise ModelError(
+            f"{path}: contains only a TorchScript program, which runs only if its file is named",
+            hint=f"name it: -m {program}",
+        )
+
+
 def find_source(location: ModelPath, name: str | None) -> Path | None:
     """Returns the model of another tool that a location stands for, if any.
 
@@ -162,7 +177,7 @@ def find_source(location: ModelPath, name: str | None) -> Path | None:
         name: The name of the model, if it is stated.
 
     Raises:
-        ModelError: The location contains several, and no name is given.
+        ModelError: The location contains several, and no name is given, or only programs.
     """
     path = location.path
     if not location.is_named or is_package(path):
@@ -173,6 +188,7 @@ def find_source(location: ModelPath, name: str | None) -> Path | None:
     if name is not None and name in sources:
         return sources[name]
     if not sources or has_packages(path):
+        _check_has_other_than_programs(path)
         return None
     if len(sources) > 1 and name is None:
         raise ModelError(

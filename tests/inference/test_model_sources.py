@@ -10,6 +10,7 @@ import pytest
 
 from clickseg import load_model, segment
 from clickseg.core.errors import ModelError, UsageError
+from clickseg.inference.model_readers import get_reader
 from clickseg.inference.model_sources import find_models
 from clickseg.models.find import ModelPath, model_paths
 from clickseg.models.importers.source_model import ImportOptions
@@ -128,12 +129,20 @@ def test_packages_in_a_folder_take_precedence_unless_the_other_model_is_named(tm
     assert find(tmp_path / "models", cache, "spleen") == ["spleen"]
 
 
-def test_a_program_in_a_folder_is_not_found(tmp_path: Path, cache: Path) -> None:
-    write_shifter(tmp_path / "models")
+def test_a_program_in_a_folder_is_an_error_that_says_to_name_it(tmp_path: Path, cache: Path) -> None:
+    program = write_shifter(tmp_path / "models")
 
-    with pytest.raises(ModelError, match="no model at"):
-        find(tmp_path / "models", cache)
-    assert find(tmp_path / "models" / "shifter.ts", cache) == ["shifter"]
+    with pytest.raises(ModelError, match="contains only a TorchScript program") as error:
+        load_model(tmp_path / "models")
+
+    assert error.value.hint == f"name it: -m {program}"
+
+
+def test_a_package_cannot_be_imported(tmp_path: Path, cache: Path) -> None:
+    package = load_model(write_shifter(tmp_path))
+
+    with pytest.raises(ModelError, match="is a model package already"):
+        get_reader(package.path)
 
 
 def test_a_folder_that_nobody_named_is_not_searched_for_models_of_other_tools(tmp_path: Path, cache: Path) -> None:
