@@ -105,7 +105,11 @@ def _apply(transform: Component, done: Postprocessing) -> Postprocessing:
     if not transform.is_of_monai:
         raise transform.error("a transform of the bundle's own code, which is not executed")
     keys = transform.texts("keys")
+    if not keys:
+        raise transform.error("expected keys, the names of results: transforms without them are not supported")
     if "pred" not in keys:
+        if transform.name not in (*_NOTHING_TO_DO, *_TRANSFORMS):
+            raise transform.error("transforms of this class are only supported with the key pred")
         return done.noted(transform, Outcome.IGNORED, "does not change the result")
     if transform.name in _NOTHING_TO_DO:
         if transform.name in ("CastToTyped", "EnsureTyped") and not done.decided:

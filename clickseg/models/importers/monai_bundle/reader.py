@@ -41,6 +41,7 @@ _REASONS: Mapping[str, str] = {
 }
 """Why keys of the configuration are ignored."""
 
+_IMAGE_KEY, _DEFAULT_IMAGE_KEY = "image_key", "image"
 _OTHER_REASON = "the network, its input and its output do not depend on it"
 
 
@@ -139,7 +140,9 @@ class _Source:
 def _describe(source: _Source, options: ImportOptions) -> SourceModel:
     """Returns the model without weights, licence, and notes about keys that were not used."""
     config = source.config
-    before = translate_preprocessing(read_transforms(config.resolve("preprocessing"), "preprocessing"))
+    before = translate_preprocessing(
+        read_transforms(config.resolve("preprocessing"), "preprocessing"), _image_key(config)
+    )
     image, channels, image_notes = bundle_metadata.read_image(source.metadata, options)
     transforms.check_image_count(channels, "metadata.json: network_data_format#inputs")
     network, network_notes = _translate_network(source)
@@ -162,6 +165,14 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
     return SourceModel(
         source.name, bundle_metadata.read_version(source.metadata), section, network, load_state=None, notes=notes
     )
+
+
+def _image_key(config: BundleConfig) -> str:
+    """Returns the key of the image that reaches the network: that of MONAI's evaluators, unless the bundle names it."""
+    stated = config.resolve(_IMAGE_KEY) if _IMAGE_KEY in config else _DEFAULT_IMAGE_KEY
+    if not isinstance(stated, str):
+        raise ModelError(f"{_IMAGE_KEY}: expected a text, got {stated!r:.80}")
+    return stated
 
 
 def _translate_network(source: _Source) -> tuple[dict[str, Any] | None, tuple[ImportNote, ...]]:

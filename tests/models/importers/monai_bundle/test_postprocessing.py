@@ -153,6 +153,8 @@ def test_the_largest_components_are_kept(arguments: dict[str, Any], before: bool
         ([fb.SOFTMAX, fb.SOFTMAX, fb.ARGMAX], "#1: Activationsd: expected either softmax or sigmoid, once"),
         ([LINEAR, LINEAR, fb.ARGMAX], "#1: Invertd: expected it once"),
         ([fb.ARGMAX, fb.result_transform("Lambdad", func="$lambda x: x")], "#1: Lambdad: this transform is not yet"),
+        ([fb.ARGMAX, {"_target_": "FillHoles"}], "#1: FillHoles: expected keys"),
+        ([fb.ARGMAX, {"_target_": "CopyItemsd", "keys": "label", "names": "pred"}], "only supported with the key pred"),
         ([fb.ARGMAX, fb.result_transform("FillHolesd")], "#1: FillHolesd: this transform is not yet supported"),
         ([fb.ARGMAX, fb.result_transform("scripts.own.Merge")], "the bundle's own code"),
         ([fb.ARGMAX, fb.result_transform("KeepLargestConnectedComponentd", applied_labels=[7])], "of classes, got 7"),

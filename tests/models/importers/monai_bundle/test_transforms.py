@@ -192,8 +192,57 @@ def test_what_cannot_be_expressed_is_one_error_that_names_it(transforms: list[An
         section(*transforms)
 
 
-def test_several_images_are_an_error() -> None:
-    config = fb.make_config(preprocessing=[{"_target_": "LoadImaged", "keys": ["artery", "vein"]}])
+DELETE_LABEL = {"_target_": "DeleteItemsd", "keys": "label"}
+BY_COPY = {"_target_": "CopyItemsd", "keys": "label", "names": "image"}
 
-    with pytest.raises(ModelError, match=r"#0: LoadImaged: loads the images artery, vein: .* not yet supported"):
+
+def preprocessing_section(*transforms: Any, **config: Any) -> dict[str, Any]:
+    """Returns the section of a bundle with exactly these transforms."""
+    content = fb.make_config(preprocessing=list(transforms), **config)
+    return dict(describe_bundle(content, fb.make_metadata(), ImportOptions(), "model").section)
+
+
+def test_transforms_of_labels_before_the_image_is_loaded_change_nothing() -> None:
+    others = [DELETE_LABEL, {"_target_": "LoadImaged", "keys": "label"}, {**fb.RAS, "keys": "label"}]
+
+    with_labels = preprocessing_section(*others, *fb.LOAD, fb.RAS, fb.SPACING, fb.RANGE)
+
+    assert with_labels == preprocessing_section(*fb.LOAD, fb.RAS, fb.SPACING, fb.RANGE)
+
+
+def test_the_image_may_have_another_key() -> None:
+    transforms = [*fb.LOAD, fb.RAS, fb.SPACING, fb.RANGE]
+
+    assert preprocessing_section(*transforms, image_key="ct") == preprocessing_section(*transforms)
+
+
+@pytest.mark.parametrize(
+    ("transforms", "message"),
+    [
+        (
+            [*fb.LOAD, {"_target_": "ScaleIntensityRange", "a_min": 0, "a_max": 1}],
+            "#2: ScaleIntensityRange: expected keys",
+        ),
+        ([*fb.LOAD, BY_COPY], "#2: CopyItemsd: .* may change the image"),
+        ([*fb.LOAD, {**DELETE_LABEL, "keys": ".*", "use_re": True}], "#2: DeleteItemsd: use_re: expected False"),
+        ([*fb.LOAD, {**DELETE_LABEL, "keys": "image"}], "#2: DeleteItemsd: deletes 'image'"),
+        ([*fb.LOAD, {"_target_": "SelectItemsd", "keys": "label"}], "#2: SelectItemsd: keys: expected also 'image'"),
+        ([*fb.LOAD, *fb.LOAD], "#2: LoadImaged: expected it once"),
+        ([fb.RAS, *fb.LOAD], "#0: Orientationd: expected LoadImaged of 'image' before it"),
+        (
+            [{"_target_": "LoadImaged", "keys": "ct"}, {**fb.RAS, "keys": "ct"}],
+            "expected LoadImaged of 'image', the image",
+        ),
+        ([], "expected LoadImaged of 'image'"),
+    ],
+)
+def test_transforms_that_may_change_or_omit_the_image_are_errors(transforms: list[Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        preprocessing_section(*transforms)
+
+
+def test_several_images_are_an_error() -> None:
+    config = fb.make_config(preprocessing=[{"_target_": "LoadImaged", "keys": ["image", "vein"]}])
+
+    with pytest.raises(ModelError, match=r"#0: LoadImaged: loads the images image, vein: .* not yet supported"):
         describe_bundle(config, fb.make_metadata(), ImportOptions(), "model")
