@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import torch
 
+STORED_AXES, UNIT, PRESET = "stored-axes", "unit", "preset"
+"""The names of the options about a source, besides its keys."""
+
 
 class Outcome(str, Enum):
     """What the import did with a key of the source."""
@@ -71,6 +74,8 @@ class SourceModel:
         metadata: What the source states about itself, by the names of a MONAI Bundle's ``metadata.json``: ``authors``,
             ``copyright``, ``data_source``, ``intended_use``, ``references`` and others.
         licence: The text of the model's licence; empty if the source has none.
+        used_options: The names of the options, and the keys of the source among the changes, that had an effect. All
+            others are errors.
     """
 
     name: str
@@ -82,6 +87,7 @@ class SourceModel:
     notes: tuple[ImportNote, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
+    used_options: frozenset[str] = frozenset()
 
 
 class Reader(Protocol):

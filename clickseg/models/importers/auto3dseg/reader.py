@@ -6,6 +6,7 @@ their numbers.
 
 from __future__ import annotations
 
+import copy
 import re
 import tempfile
 from collections.abc import Mapping
@@ -16,12 +17,20 @@ from typing import TYPE_CHECKING, Any
 from clickseg.core.errors import ModelError
 from clickseg.core.text import first_line
 from clickseg.models.importers.auto3dseg import labels_csv, model_archive
+from clickseg.models.importers.changes import source_changes
 from clickseg.models.importers.monai_bundle.components import Component
-from clickseg.models.importers.monai_bundle.config import BundleConfig, check_config
+from clickseg.models.importers.monai_bundle.config import BundleConfig, apply_changes, check_config
 from clickseg.models.importers.monai_bundle.network_definition import output_channels, translate_network
 from clickseg.models.importers.monai_bundle.transforms import NO_SCALING
 from clickseg.models.importers.sections import modality_and_unit
-from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
+from clickseg.models.importers.source_model import (
+    STORED_AXES,
+    UNIT,
+    ImportNote,
+    ImportOptions,
+    Outcome,
+    SourceModel,
+)
 from clickseg.models.importers.torch_files import find_state_dict, load_torch_file
 
 if TYPE_CHECKING:
@@ -33,6 +42,7 @@ MODEL, LABELS = "model.pt", "labels.csv"
 _OVERLAP = 0.625
 _MARGIN_VOX = 10
 _SPACING_TOLERANCE = [0.75, 1.25]
+_MODES_WITH_BOUNDS = ("range", "ct")
 _MODES_OF_VOLUME = ("meanstd", "mri", "meanstdtanh", "pet")
 """The modes that depend on all values of the image, which the script normalizes before it crops it."""
 
@@ -120,7 +130,7 @@ def _read_table(path: Path) -> bytes:
 
 
 def _describe(source: _Source, options: ImportOptions) -> SourceModel:
-    config = Component("config", "", BundleConfig({"config": source.config}, {}).resolve("config"))
+    config = Component("config", "", BundleConfig(_changed(source.config, options), {}).resolve("config"))
     _reject_unsupported(config)
     network, _ = translate_network(config.value("network", None), "config#network")
     channels = output_channels(network)
@@ -142,8 +152,39 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
     }
     state = source.state
     return SourceModel(
-        source.name, source.version, section, network, lambda: state, notes=_notes(config, options, unnamed)
+        source.name,
+        source.version,
+        section,
+        network,
+        lambda: state,
+        notes=_notes(config, options, unnamed),
+        used_options=_used_options(config, options),
     )
+
+
+def _changed(config: Mapping[str, Any], options: ImportOptions) -> dict[str, Any]:
+    """Returns the configuration under the key ``config``, with the changes of its keys, such as ``config#roi_size``."""
+    content: dict[str, Any] = {"config": copy.deepcopy(dict(config))}
+    changes = source_changes(options.changes)
+    apply_changes(content, {key: value for key, value in changes.items() if _config_key(key)})
+    return content
+
+
+def _used_options(config: Component, options: ImportOptions) -> frozenset[str]:
+    used = {UNIT, *(key for key in options.changes if _config_key(key) in _used_keys(config))}
+    return frozenset(used if config.flag("orientation_ras", default=False) else used | {STORED_AXES})
+
+
+def _used_keys(config: Component) -> set[str]:
+    """Returns the keys of the configuration that the script uses; bounds only in the modes that have them."""
+    omitted = set() if config.value("normalize_mode", None) in _MODES_WITH_BOUNDS else {"intensity_bounds"}
+    return {*_TRANSLATED} - omitted
+
+
+def _config_key(key: str) -> str:
+    """Returns the key in the configuration of a key such as ``config#roi_size``; empty for other keys."""
+    first, _, rest = key.replace("::", "#").partition("#")
+    return rest.partition("#")[0] if first == "config" else ""
 
 
 def _reject_unsupported(config: Component) -> None:

@@ -16,6 +16,7 @@ from clickseg.core.text import join_names
 from clickseg.core.validation import read_json
 from clickseg.models.importers.monai_bundle.expressions import MAX_ITEMS, REFERENCE, Function, evaluate
 from clickseg.models.importers.monai_bundle.yaml_files import read_yaml
+from clickseg.models.importers.used_options import similar_keys
 
 _MAX_DEPTH = 64
 _MAX_REFERENCES = 12
@@ -155,6 +156,11 @@ class BundleConfig:
         return text
 
 
+def top_key(key: str) -> str:
+    """Returns the first part of a key."""
+    return _SEPARATOR.split(key, maxsplit=1)[0]
+
+
 def apply_changes(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Replaces values of a configuration by their keys; an argument of a component may also be added.
 
@@ -192,7 +198,7 @@ def find_key(content: Any, key: str) -> Any:
 def _unknown_key(key: str, parent: Any) -> ModelError:
     names = sorted(parent) if isinstance(parent, dict) and len(parent) <= _MAX_SORTED else []
     known = f": expected one of {join_names(names, 12)}" if names else ""
-    return ModelError(f"{key}: the configuration of the bundle has no such key{known}")
+    return ModelError(f"{key}: the configuration of the bundle has no such key{known}", hint=similar_keys(key, names))
 
 
 def _is_disabled(value: Any) -> bool:

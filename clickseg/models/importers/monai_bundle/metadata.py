@@ -12,6 +12,9 @@ from clickseg.models.importers.sections import class_sections, modality_and_unit
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
 _FORMAT = "network_data_format"
+USED_KEYS = frozenset({_FORMAT, "version"})
+"""The keys of the metadata on which the translation depends."""
+
 _MAX_LICENCE_BYTES = 256 << 10
 _LICENCES = ("LICEN[CS]E*", "docs/*licen[cs]e*")
 _BACKGROUND = "background"

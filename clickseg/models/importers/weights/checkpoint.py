@@ -9,7 +9,13 @@ from typing import Any
 from clickseg.models.importers.archives import TORCH_SAVE, archive_kind
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
 from clickseg.models.importers.torch_files import find_state_dict, load_torch_file
-from clickseg.models.importers.weights.description import Channels, describe, description_path, read_description
+from clickseg.models.importers.weights.description import (
+    Channels,
+    describe,
+    description_path,
+    read_description,
+    used_options,
+)
 from clickseg.models.importers.weights.identification import NetworkBuilder, check_changes, identify
 
 _SUFFIXES = (".pt", ".pth", ".ckpt")
@@ -64,6 +70,7 @@ class CheckpointReader:
             network_def=found.network_def,
             load_state=lambda: found.state,
             notes=(*_ignored_keys(content, state), *found.notes, *notes),
+            used_options=used_options(section, options),
         )
 
 

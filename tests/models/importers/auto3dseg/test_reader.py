@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from clickseg.core.errors import ModelError
+from clickseg.core.errors import ModelError, UsageError
 from clickseg.models.importers.auto3dseg.reader import Auto3DSegReader
+from clickseg.models.importers.registry import read_model
 from clickseg.models.importers.source_model import ImportOptions, Outcome, SourceModel
 from clickseg.models.spec import ModelSpec
 
@@ -145,6 +146,37 @@ def test_missing_keys_are_the_defaults_of_the_script(tmp_path: Path) -> None:
     assert {note.key for note in model.notes if note.outcome is Outcome.ASSUMED} == {"crop", "grid.orientation"}
     assert read(path, stored_axes="LPS").section["grid"]["orientation"] == "LPS"
     assert "crop" not in read(make_zip(tmp_path / "n.zip", crop_foreground=False)).section
+
+
+def test_keys_of_the_configuration_are_changed(tmp_path: Path) -> None:
+    options = ImportOptions(changes={"config#roi_size": [32, 32, 64], "config::intensity_bounds#1": 100})
+
+    model = read_model(make_zip(tmp_path / "m.zip"), READER, options)
+
+    assert model.spec.window.roi == (32, 32, 64)
+    assert model.source.section["inputs"][0]["scaling"][0]["a_max"] == 100
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stored_axes": "LAS"}, "--stored-axes: has no effect on m "),
+        ({"preset": "sw_fastedit"}, "--preset: has no effect on m"),
+        ({"changes": {"windw.overlap": 0.3}}, "--set windw.overlap: has no effect on m"),
+        ({"changes": {"config#amp": False}}, "--set config#amp: has no effect on m"),
+        ({"changes": {"config": "inference"}}, "--set config: has no effect on m"),
+    ],
+)
+def test_options_without_effect_are_errors(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_model(make_zip(tmp_path / "m.zip"), READER, ImportOptions(**options))
+
+
+def test_bounds_have_no_effect_in_modes_that_take_statistics_of_the_image(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "m.zip", normalize_mode="meanstd")
+
+    with pytest.raises(UsageError, match="--set config#intensity_bounds: has no effect"):
+        read_model(path, READER, ImportOptions(changes={"config#intensity_bounds": [0, 1]}))
 
 
 def test_every_key_of_the_configuration_has_a_note(tmp_path: Path) -> None:
