@@ -171,7 +171,7 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
         read_transforms(config.resolve("postprocessing"), "postprocessing"), "postprocessing"
     )
     grid, grid_notes = transforms.grid_section(before, options)
-    classes, classes_note = _read_classes(source, network, after)
+    classes, classes_notes = _read_classes(source, network, after)
     section = {
         "inputs": [image | transforms.scaling_fields(before)],
         "grid": grid,
@@ -181,7 +181,7 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
         "classes": classes,
         **_result_fields(before, after, {entry["channel"]: entry["name"] for entry in classes}),
     }
-    notes = (*image_notes, *before.notes, *grid_notes, *network_notes, *window_notes, *after.notes, classes_note)
+    notes = (*image_notes, *before.notes, *grid_notes, *network_notes, *window_notes, *after.notes, *classes_notes)
     version = bundle_metadata.read_version(source.metadata)
     used = frozenset({UNIT, *([STORED_AXES] if before.orientation is None else [])})
     return SourceModel(source.name, version, section, network, load_state=None, notes=notes, used_options=used)
@@ -220,7 +220,7 @@ def _output_channels(source: _Source, network: Mapping[str, Any] | None) -> int:
 
 def _read_classes(
     source: _Source, network: Mapping[str, Any] | None, after: Postprocessing
-) -> tuple[list[dict[str, Any]], ImportNote]:
+) -> tuple[list[dict[str, Any]], tuple[ImportNote, ...]]:
     labels = None
     with suppress(ModelError):  # some bundles have the files of labels under this key
         labels = source.config.resolve("labels")
