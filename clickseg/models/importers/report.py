@@ -11,6 +11,7 @@ from clickseg.models.importers.source_model import ImportNote, Outcome
 
 _HEADINGS = {
     Outcome.ASSUMED: "Assumed, because the source does not state it",
+    Outcome.DIFFERENT: "Deliberately different from the original tool",
     Outcome.TRANSLATED: "Translated",
     Outcome.IGNORED: "Ignored",
 }

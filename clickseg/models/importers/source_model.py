@@ -21,6 +21,8 @@ class Outcome(str, Enum):
     TRANSLATED = "translated"
     IGNORED = "ignored"
     ASSUMED = "assumed"
+    DIFFERENT = "different"
+    """Deliberately not as the original tool, whose result would be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class ImportNote:
         key: The key, as the source writes it, such as ``preprocessing#transforms#2``; for an assumption, the field of
             the description or the option that sets it.
         outcome: What the import did.
-        text: What it was translated to, why it was ignored, or what was assumed and how to set it.
+        text: What it was translated to, why it was ignored, what was assumed and how to set it, or how the result
+            differs from that of the original tool.
     """
 
     key: str

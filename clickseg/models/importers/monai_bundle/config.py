@@ -131,10 +131,10 @@ class BundleConfig:
     def _value(self, raw: Any, where: str) -> Any:
         if isinstance(raw, dict):
             values = {name: self._value(item, f"{where}#{name}") for name, item in raw.items()}
-            return {name: value for name, value in values.items() if not _is_disabled(value)}
+            return {name: value for name, value in values.items() if not is_disabled(value)}
         if isinstance(raw, list | tuple):
             items = [self._value(item, f"{where}#{index}") for index, item in enumerate(raw)]
-            return [item for item in items if not _is_disabled(item)]
+            return [item for item in items if not is_disabled(item)]
         try:
             return self._text(raw, where) if isinstance(raw, str) else raw
         except ModelError as error:
@@ -201,7 +201,8 @@ def _unknown_key(key: str, parent: Any) -> ModelError:
     return ModelError(f"{key}: the configuration of the bundle has no such key{known}", hint=similar_keys(key, names))
 
 
-def _is_disabled(value: Any) -> bool:
+def is_disabled(value: Any) -> bool:
+    """Whether a value is a component that MONAI does not build."""
     disabled = value.get("_disabled_", False) if isinstance(value, dict) else False
     return disabled is True or (isinstance(disabled, str) and disabled.lower() == "true")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from clickseg.core.errors import ModelError
 from clickseg.core.text import join_names
-from clickseg.models.importers.sections import class_sections, modality_and_unit
+from clickseg.models.importers.sections import class_sections, modality_and_unit, unit_notes
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
 _FORMAT = "network_data_format"
@@ -20,6 +20,8 @@ _MAX_LICENCE_BYTES = 256 << 10
 _LICENCES = ("LICEN[CS]E*", "docs/*licen[cs]e*")
 _BACKGROUND = "background"
 _LABELS = "labels"
+_HOUNSFIELD = "hounsfield"
+"""The ``format`` of CT images in HU."""
 
 
 def read_version(metadata: Mapping[str, Any]) -> str:
@@ -54,6 +56,7 @@ def read_image(
     count = entry.get("num_channels")
     count = count if isinstance(count, int) and 0 < count <= 1024 else max(len(names), 1)
     notes = (
+        *(unit_notes(described, options) if entry.get("format") != _HOUNSFIELD else ()),
         ImportNote(where, Outcome.TRANSLATED, "inputs.modality, inputs.unit"),
         ImportNote("metadata.json", Outcome.IGNORED, "all but the version, modalities, and names of channels is text"),
     )

@@ -45,6 +45,7 @@ class Postprocessing:
         decided: How classes were decided: ``argmax`` or ``threshold``; empty before.
         inverted: How the result was brought to the source grid: ``linear`` or ``nearest``; empty before.
         interpolation: What was on the model grid when it was inverted.
+        is_resampled: Whether the model grid has another spacing than the source grid.
         keep: Which components are kept: the fields of ``postprocessing``, with ``labels`` in place of ``keep_classes``.
         notes: What was done with each transform.
     """
@@ -53,6 +54,7 @@ class Postprocessing:
     decided: Literal["argmax", "threshold", ""] = ""
     inverted: Literal["linear", "nearest", ""] = ""
     interpolation: Interpolation = "labels"
+    is_resampled: bool = True
     keep: Mapping[str, Any] | None = None
     notes: tuple[ImportNote, ...] = ()
 
@@ -61,17 +63,18 @@ class Postprocessing:
         return replace(self, notes=(*self.notes, ImportNote(transform.key, outcome, f"{transform.name}: {text}")))
 
 
-def translate_postprocessing(transforms: Sequence[Component], key: str) -> Postprocessing:
+def translate_postprocessing(transforms: Sequence[Component], key: str, *, is_resampled: bool) -> Postprocessing:
     """Returns what the transforms of a bundle amount to.
 
     Args:
         transforms: The transforms, in order.
         key: Their key, for messages.
+        is_resampled: Whether the preprocessing resamples images, so that results are interpolated.
 
     Raises:
         ModelError: A transform or one of its arguments cannot be expressed, or no transform decides the classes.
     """
-    done = Postprocessing()
+    done = Postprocessing(is_resampled=is_resampled)
     for transform in transforms:
         done = _apply(transform, done)
     if not done.decided:
@@ -157,10 +160,10 @@ def _invert(transform: Component, done: Postprocessing) -> Postprocessing:
     interpolation: Interpolation = "probabilities" if done.activation else "logits"
     if is_nearest or done.decided:  # the class of the nearest voxel is the same before and after the decision
         interpolation = "labels"
-    text = _LABELS_WERE_INTERPOLATED if done.decided and not is_nearest else f"interpolation: {interpolation}"
-    return replace(done, inverted="nearest" if is_nearest else "linear", interpolation=interpolation).noted(
-        transform, Outcome.TRANSLATED, text
-    )
+    done = replace(done, inverted="nearest" if is_nearest else "linear", interpolation=interpolation)
+    if done.decided and not is_nearest and done.is_resampled:
+        return done.noted(transform, Outcome.DIFFERENT, _LABELS_WERE_INTERPOLATED)
+    return done.noted(transform, Outcome.TRANSLATED, f"interpolation: {interpolation}")
 
 
 def _keep_largest(transform: Component, done: Postprocessing) -> Postprocessing:

@@ -168,7 +168,9 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
     network, network_notes = _translate_network(source)
     window, window_notes = translate_inferer(read_component(config.resolve("inferer"), "inferer"))
     after = translate_postprocessing(
-        read_transforms(config.resolve("postprocessing"), "postprocessing"), "postprocessing"
+        read_transforms(config.resolve("postprocessing"), "postprocessing"),
+        "postprocessing",
+        is_resampled=before.spacing_mm is not None,
     )
     grid, grid_notes = transforms.grid_section(before, options)
     classes, classes_notes = _read_classes(source, network, after)

@@ -17,7 +17,7 @@ from typing import Any
 
 from clickseg.core.errors import ModelError
 from clickseg.core.validation import read_json
-from clickseg.models.importers.sections import class_sections, modality_and_unit
+from clickseg.models.importers.sections import class_sections, modality_and_unit, unit_notes
 from clickseg.models.importers.source_model import (
     PRESET,
     STORED_AXES,
@@ -101,7 +101,7 @@ def describe(
         section, notes = dict(own), (ImportNote(where, Outcome.TRANSLATED, "all fields are those of this file"),)
     else:
         raise _undescribed(path, own, channels)
-    _set_unit_and_axes(section, options, where)
+    notes += _set_unit_and_axes(section, options, where)
     notes += _set_classes(section, channels)
     _check_channels(section, channels, f"preset {name}" if name else where)
     return section, notes
@@ -147,18 +147,25 @@ def _undescribed(path: Path, own: Mapping[str, Any], channels: Channels) -> Mode
     )
 
 
-def _set_unit_and_axes(section: dict[str, Any], options: ImportOptions, where: str) -> None:
+def _set_unit_and_axes(section: dict[str, Any], options: ImportOptions, where: str) -> tuple[ImportNote, ...]:
     """Sets the unit of each input that states none, and the axes of a grid that has those of the series."""
     inputs = section["inputs"]
     if not isinstance(inputs, Sequence) or not all(isinstance(each, Mapping) for each in inputs):
         raise ModelError(f"{where}: inputs: expected a list of objects, got {inputs!r:.60}")
-    section["inputs"] = [
+    described = [
         {**each, **_unit(each, options if number == 0 else ImportOptions(), f"{where}: inputs.{number}.modality")}
         for number, each in enumerate(inputs)
     ]
+    section["inputs"] = described
     grid = section["grid"]
     if options.stored_axes and isinstance(grid, Mapping) and grid.get("orientation") == "source":
         section["grid"] = {**grid, "orientation": options.stored_axes}
+    unstated = [number for number, each in enumerate(inputs) if "unit" not in each]
+    return tuple(
+        note
+        for number in unstated
+        for note in unit_notes(described[number], options if number == 0 else ImportOptions(), number)
+    )
 
 
 def _unit(image: Mapping[str, Any], options: ImportOptions, where: str) -> dict[str, str]:

@@ -143,7 +143,9 @@ def test_missing_keys_are_the_defaults_of_the_script(tmp_path: Path) -> None:
 
     assert model.section["grid"] == {"spacing_mm": ["source"] * 3, "orientation": "source"}
     assert "crop" in model.section
-    assert {note.key for note in model.notes if note.outcome is Outcome.ASSUMED} == {"crop", "grid.orientation"}
+    assert {note.key for note in model.notes if note.outcome is Outcome.ASSUMED} == {
+        *("crop", "grid.orientation", "inputs.0.unit"),
+    }
     assert read(path, stored_axes="LPS").section["grid"]["orientation"] == "LPS"
     assert "crop" not in read(make_zip(tmp_path / "n.zip", crop_foreground=False)).section
 
@@ -184,6 +186,33 @@ def test_every_key_of_the_configuration_has_a_note(tmp_path: Path) -> None:
 
     noted = {key.removeprefix("config#") for note in notes for key in note.key.split(", ")}
     assert noted >= set(make_config())
+
+
+def test_ignored_keys_are_those_that_the_script_does_not_use(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "m.zip", extra_modalities={}, normalize_mode="meanstd")
+
+    ignored = {key for note in read(path).notes if note.outcome is Outcome.IGNORED for key in note.key.split(", ")}
+
+    assert ignored == {"ckpt_path", "amp", "intensity_bounds"}
+
+
+@pytest.mark.parametrize("crop", [True, ...])
+def test_the_box_that_is_turned_is_a_difference_to_the_script(tmp_path: Path, crop: object) -> None:
+    turned = read(make_zip(tmp_path / "a.zip", crop_foreground=crop)).notes
+    not_turned = read(make_zip(tmp_path / "b.zip", crop_foreground=crop, orientation_ras=False)).notes
+
+    (note,) = (note for note in turned if note.outcome is Outcome.DIFFERENT)
+    assert "ClickSeg turns the box" in note.text
+    assert Outcome.DIFFERENT not in {note.outcome for note in not_turned}
+
+
+def test_columns_of_the_table_without_a_field_have_a_note(tmp_path: Path) -> None:
+    table = "LabelValue,Name,AnatomicRegionModifierSequence.CodeValue,empty\n1,kidney,24028007,\n2,tumour,,\n"
+
+    notes = read(make_zip(tmp_path / "m.zip", table)).notes
+
+    ignored = {note.key for note in notes if note.outcome is Outcome.IGNORED}
+    assert "labels.csv: AnatomicRegionModifierSequence.CodeValue" in ignored
 
 
 def test_the_whole_head_model_keeps_two_components(tmp_path: Path) -> None:

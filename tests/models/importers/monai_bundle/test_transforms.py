@@ -95,6 +95,19 @@ def test_the_image_on_the_model_grid_is_that_of_monai(transforms: list[dict[str,
     np.testing.assert_allclose(grid.affine, LPS_TO_RAS @ expected.affine.numpy(), atol=1e-4)
 
 
+def test_an_image_with_one_value_becomes_the_minimum_and_not_a_multiple_of_it() -> None:
+    """MONAI multiplies the value by the minimum: documented as a difference."""
+    volume = GEOMETRY.with_array(np.full(GEOMETRY.spatial_shape, 40, np.float32))
+    spec = ModelSpec.model_validate(section(fb.RAS, fb.SPACING, MINIMUM_MAXIMUM))
+    spec = spec.model_copy(update={"grid": resolve_grid(spec.grid, GEOMETRY)})
+
+    image = make_grid_image(volume, spec.inputs[0], spec, None)
+
+    theirs = preprocess_with_monai(volume, [fb.RAS, fb.SPACING, MINIMUM_MAXIMUM])
+    assert np.unique(image.crop(full_box(image.shape))) == [-1]
+    assert np.unique(theirs.numpy().round(3)) == [-40]
+
+
 def test_numbers_are_taken_from_the_bundle() -> None:
     assert scaling(fb.RANGE) == {"kind": "range", "a_min": -57, "a_max": 164}
     assert scaling(fb.transform("ScaleIntensityd")) == {"kind": "percentile", "lower": 0, "upper": 100}
