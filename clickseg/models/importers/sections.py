@@ -79,3 +79,17 @@ def unit_notes(image: Mapping[str, Any], options: ImportOptions, number: int = 0
         return ()
     text = "HU: the source does not state the unit of its CT images; state it with --unit"
     return (ImportNote(f"inputs.{number}.unit", Outcome.ASSUMED, text),)
+
+
+def axes_notes(subject: str, options: ImportOptions) -> tuple[ImportNote, ...]:
+    """Returns the assumption about the axes of images that are not turned.
+
+    Args:
+        subject: What does not turn them, such as ``the bundle``.
+        options: With the axes, if the user states them.
+    """
+    text = (
+        f"{subject} does not turn images: the network sees the axes of the series; if the training images were stored "
+        "with other axes, state them with --stored-axes, such as LPS"
+    )
+    return () if options.stored_axes else (ImportNote("grid.orientation", Outcome.ASSUMED, text),)

@@ -22,7 +22,7 @@ from clickseg.models.importers.monai_bundle.components import Component
 from clickseg.models.importers.monai_bundle.config import BundleConfig, apply_changes, check_config
 from clickseg.models.importers.monai_bundle.network_definition import output_channels, translate_network
 from clickseg.models.importers.monai_bundle.transforms import NO_SCALING
-from clickseg.models.importers.sections import modality_and_unit, unit_notes
+from clickseg.models.importers.sections import axes_notes, modality_and_unit, unit_notes
 from clickseg.models.importers.source_model import (
     STORED_AXES,
     UNIT,
@@ -286,12 +286,8 @@ def _notes(config: Component, options: ImportOptions, labels: labels_csv.Labels)
         notes.append(ImportNote("crop", Outcome.ASSUMED, "the default of the script of the extension"))
         if config.flag("orientation_ras", default=False):
             notes.append(ImportNote("crop", Outcome.DIFFERENT, _CROP_IS_TURNED))
-    if not config.flag("orientation_ras", default=False) and not options.stored_axes:
-        text = (
-            "the script does not turn images: the network sees the axes of the series; if the training images were "
-            "stored with other axes, state them with --stored-axes, such as LPS"
-        )
-        notes.append(ImportNote("grid.orientation", Outcome.ASSUMED, text))
+    if not config.flag("orientation_ras", default=False):
+        notes += axes_notes("the script", options)
     return tuple(notes)
 
 

@@ -9,20 +9,11 @@ from typing import Any, Literal
 from clickseg.core.errors import ModelError
 from clickseg.models.importers.monai_bundle.components import Component
 from clickseg.models.importers.monai_bundle.intensity_transforms import check_data_type
+from clickseg.models.importers.monai_bundle.neutral_transforms import NEUTRAL_FOR_RESULTS
 from clickseg.models.importers.source_model import ImportNote, Outcome
 
 Interpolation = Literal["logits", "probabilities", "labels"]
 
-_NOTHING_TO_DO = {
-    "CastToTyped": "the label map has the smallest suitable type",
-    "DeleteItemsd": "ClickSeg keeps no other items",
-    "EnsureTyped": "the label map has the smallest suitable type",
-    "Identityd": "it changes nothing",
-    "SaveImaged": "ClickSeg writes DICOM",
-    "SelectItemsd": "ClickSeg keeps no other items",
-    "ToDeviced": "the device is selected with --device",
-    "ToTensord": "the label map has the smallest suitable type",
-}
 _INVERT_ARGUMENTS = (
     *("keys", "transform", "orig_keys", "meta_keys", "orig_meta_keys", "meta_key_postfix", "nearest_interp"),
     *("to_tensor", "device", "post_func", "allow_missing_keys"),
@@ -111,13 +102,13 @@ def _apply(transform: Component, done: Postprocessing) -> Postprocessing:
     if not keys:
         raise transform.error("expected keys, the names of results: transforms without them are not supported")
     if "pred" not in keys:
-        if transform.name not in (*_NOTHING_TO_DO, *_TRANSFORMS):
+        if transform.name not in (*NEUTRAL_FOR_RESULTS, *_TRANSFORMS):
             raise transform.error("transforms of this class are only supported with the key pred")
         return done.noted(transform, Outcome.IGNORED, "does not change the result")
-    if transform.name in _NOTHING_TO_DO:
+    if transform.name in NEUTRAL_FOR_RESULTS:
         if transform.name in ("CastToTyped", "EnsureTyped") and not done.decided:
             check_data_type(transform)
-        return done.noted(transform, Outcome.IGNORED, _NOTHING_TO_DO[transform.name])
+        return done.noted(transform, Outcome.IGNORED, NEUTRAL_FOR_RESULTS[transform.name])
     translate = _TRANSFORMS.get(transform.name)
     if translate is None:
         raise transform.error("this transform is not yet supported", hint=f"supported are {', '.join(_TRANSFORMS)}")

@@ -11,24 +11,12 @@ from clickseg.core.text import join_names
 from clickseg.models.importers.monai_bundle.components import Component
 from clickseg.models.importers.monai_bundle.geometry_transforms import read_axes, read_margin, read_spacing
 from clickseg.models.importers.monai_bundle.intensity_transforms import INTENSITY_TRANSFORMS, Step, check_data_type
+from clickseg.models.importers.monai_bundle.neutral_transforms import NEUTRAL_FOR_IMAGES
+from clickseg.models.importers.sections import axes_notes
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
 NO_SCALING: Step = {"kind": "range", "a_min": 0, "a_max": 1, "clip": False}
 """The scaling of a model that sees the values of the images unchanged."""
-
-_NOTHING_TO_DO = {
-    "AddChanneld": "ClickSeg adds the channel",
-    "CastToTyped": "images are float32",
-    "DeleteItemsd": "ClickSeg keeps no other items",
-    "EnsureChannelFirstd": "ClickSeg adds the channel",
-    "EnsureTyped": "images are float32",
-    "Identityd": "it changes nothing",
-    "LoadImaged": "ClickSeg reads DICOM",
-    "SelectItemsd": "ClickSeg keeps no other items",
-    "ToDeviced": "the device is selected with --device",
-    "ToTensord": "images are float32",
-}
-"""Transforms that have no field, with the reason."""
 
 _ACT_ON_THEIR_KEYS = frozenset({"AsDiscreted", "LabelToMaskd", "MapLabelValued", "RemoveSmallObjectsd", "SpatialPadd"})
 """Transforms without a field that change only the items under their keys, so that those of labels are ignored."""
@@ -98,12 +86,7 @@ def grid_section(done: Preprocessing, options: ImportOptions) -> tuple[dict[str,
         grid["spacing_tolerance"] = list(done.spacing_tolerance)
     if done.orientation is not None:
         return grid | {"orientation": done.orientation}, ()
-    grid["orientation"] = options.stored_axes or "source"
-    text = (
-        "the bundle does not turn images: the network sees the axes of the series; if the training images were stored "
-        "with other axes, state them with --stored-axes, such as LPS"
-    )
-    return grid, () if options.stored_axes else (ImportNote("grid.orientation", Outcome.ASSUMED, text),)
+    return grid | {"orientation": options.stored_axes or "source"}, axes_notes("the bundle", options)
 
 
 def scaling_fields(done: Preprocessing) -> dict[str, Any]:
@@ -128,7 +111,7 @@ def _apply(transform: Component, done: Preprocessing) -> Preprocessing:
         return _load(transform, done)
     if not done.is_loaded:
         raise transform.error(f"expected LoadImaged of {done.image!r:.80} before it")
-    if transform.name in _NOTHING_TO_DO:
+    if transform.name in NEUTRAL_FOR_IMAGES:
         return _note_reading(transform, done)
     if transform.name in INTENSITY_TRANSFORMS:
         return _add_step(transform, INTENSITY_TRANSFORMS[transform.name](transform), done)
@@ -161,7 +144,9 @@ def _ignore_others(transform: Component, done: Preprocessing) -> Preprocessing:
         transform.expect("use_re", False)  # an expression could match the image
     elif transform.name == "SelectItemsd":
         raise transform.error(f"keys: expected also {done.image!r:.80}, the image that reaches the network")
-    elif transform.name not in (_ACT_ON_THEIR_KEYS | {*_NOTHING_TO_DO, *INTENSITY_TRANSFORMS, *_GEOMETRY_TRANSFORMS}):
+    elif transform.name not in (
+        _ACT_ON_THEIR_KEYS | {*NEUTRAL_FOR_IMAGES, *INTENSITY_TRANSFORMS, *_GEOMETRY_TRANSFORMS}
+    ):
         raise transform.error(
             f"transforms of this class with the keys {join_names(transform.texts('keys'))} {_ARE_UNKNOWN}"
         )
@@ -173,7 +158,7 @@ def _load(transform: Component, done: Preprocessing) -> Preprocessing:
         raise transform.error("expected it once")
     transform.check_arguments(_LOAD_ARGUMENTS)
     check_data_type(transform)
-    return replace(done, is_loaded=True).noted(transform, Outcome.IGNORED, _NOTHING_TO_DO[transform.name])
+    return replace(done, is_loaded=True).noted(transform, Outcome.IGNORED, NEUTRAL_FOR_IMAGES[transform.name])
 
 
 def _note_reading(transform: Component, done: Preprocessing) -> Preprocessing:
@@ -181,7 +166,7 @@ def _note_reading(transform: Component, done: Preprocessing) -> Preprocessing:
         raise transform.error(f"deletes {done.image!r:.80}, the image that reaches the network")
     if transform.name in ("CastToTyped", "EnsureTyped"):
         check_data_type(transform)
-    return done.noted(transform, Outcome.IGNORED, _NOTHING_TO_DO[transform.name])
+    return done.noted(transform, Outcome.IGNORED, NEUTRAL_FOR_IMAGES[transform.name])
 
 
 def _add_step(transform: Component, step: Step, done: Preprocessing) -> Preprocessing:

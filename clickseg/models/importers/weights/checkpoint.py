@@ -16,10 +16,9 @@ from clickseg.models.importers.weights.description import (
     read_description,
     used_options,
 )
-from clickseg.models.importers.weights.identification import NetworkBuilder, check_changes, identify
+from clickseg.models.importers.weights.identification import MAX_NOTES, NetworkBuilder, check_changes, identify
 
 _SUFFIXES = (".pt", ".pth", ".ckpt")
-_MAX_NOTES = 32
 
 
 class CheckpointReader:
@@ -80,4 +79,4 @@ def _ignored_keys(content: Any, state: Mapping[str, Any]) -> tuple[ImportNote, .
         return ()
     others = [key for key, value in content.items() if not (isinstance(value, Mapping) and set(value) == set(state))]
     text = "not a weight of the network: the state of the training"
-    return tuple(ImportNote(str(key)[:64], Outcome.IGNORED, text) for key in others[:_MAX_NOTES])
+    return tuple(ImportNote(str(key)[:64], Outcome.IGNORED, text) for key in others[:MAX_NOTES])
