@@ -37,6 +37,7 @@ docs: .venv-dev/.ready
 oracles: .venv-dev/.ready
 	$(DEV)/python -m pytest -n auto -m oracle
 	$(DEV)/python -m benchmarks monai_agreement
+	$(DEV)/python -m benchmarks foreign_models
 
 # The fast tests that need no torch, on each other supported Python that is installed, with the packages for a CPU.
 other-pythons: .venv-dev/.ready

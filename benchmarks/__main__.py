@@ -17,6 +17,7 @@ _BENCHMARKS = (
     "cold_start",
     "container",
     "cross_validation",
+    "foreign_models",
     "full_pipeline",
     "memory_growth",
     "monai_agreement",

@@ -23,6 +23,7 @@ from clickseg.core.text import format_count
 from clickseg.core.version import __version__
 from clickseg.dicom.series_files import SeriesFiles
 from clickseg.inference.case import CaseResult, WindowSummary
+from clickseg.inference.model_sources import log_assumptions
 from clickseg.inference.postprocess import Removal
 from clickseg.models.package import ModelPackage
 from clickseg.results.documents import Documents, Segment
@@ -51,8 +52,7 @@ class WrittenResult:
 
 def log_plan(plan: RunPlan) -> None:
     """Logs the assumptions about a translated model, the series that are segmented, and the input that is not used."""
-    for assumption in plan.package.assumptions:
-        logger.warning("model %s: assumed: %s", plan.package.name, assumption)
+    log_assumptions(plan.package)
     _log_cases(plan)
     _log_unused_input(plan)
 

@@ -17,6 +17,7 @@ from clickseg.core.progress import Progress
 from clickseg.inference.case import Case, CaseResult
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.kernels import KernelChoice
+from clickseg.inference.model_sources import log_assumptions
 from clickseg.session.options import SessionOptions
 from clickseg.session.record import read_session_inputs
 from clickseg.session.session import Change, Session
@@ -90,7 +91,9 @@ def refine(settings: RunSettings, folder: Path, make_step: MakeStep, progress: P
     inputs = read_session_inputs(folder)
     model = settings.model or inputs.model
     settings = replace(settings, model=model, series_uids=inputs.series_uids, clicks=(NO_CLICKS,))
-    return _run_in_session(_plan_one_series(settings), settings, folder, make_step, progress)
+    plan = _plan_one_series(settings)
+    log_assumptions(plan.package)
+    return _run_in_session(plan, settings, folder, make_step, progress)
 
 
 def _plan_one_series(settings: RunSettings) -> RunPlan:

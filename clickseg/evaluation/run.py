@@ -23,7 +23,7 @@ from clickseg.evaluation.report import SUMMARY_FILE, write_report
 from clickseg.evaluation.summary import Summary
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.kernels import KernelChoice
-from clickseg.inference.model_sources import find_models, is_model
+from clickseg.inference.model_sources import find_models, is_model, log_assumptions
 from clickseg.inference.runtime_settings import RuntimeSettings
 from clickseg.models.find import ModelPath
 from clickseg.models.importers.source_model import ImportOptions
@@ -95,6 +95,7 @@ def evaluate(settings: EvaluationSettings, progress: Progress) -> EvaluationResu
     """
     protocol = make_protocol(settings.protocol, settings.steps, settings.seed)
     package = _load_model(settings)
+    log_assumptions(package)
     class_names = _class_names(settings.truth_names, package)
     cases = _select_cases(find_model_cases(settings.data, package.spec), settings)
     logger.info("%s: model %s, protocol %s", format_count(len(cases), "case"), package.name, protocol.name)

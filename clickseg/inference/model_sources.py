@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,12 @@ from clickseg.inference.model_readers import find_reader
 from clickseg.inference.runtime_settings import default_runtime_settings
 from clickseg.inference.translation_cache import translate
 from clickseg.models.find import ModelPath, find_packages, has_packages, model_paths
+from clickseg.models.importers.options import parse_axes, parse_unit
+from clickseg.models.importers.registry import FILE_SUFFIXES
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import ModelPackage, is_package, package_name
+
+logger = logging.getLogger(__name__)
 
 
 def find_models(
@@ -43,6 +48,8 @@ def find_models(
         return (translate(source, options, cache),)
     with _permission_errors():
         packages = find_packages(paths, name)
+        if name is None:
+            _log_ignored_sources(packages, paths)
     if options != ImportOptions():
         raise UsageError(
             "--stored-axes, --unit, --preset and --set are only for models of other tools, but "
@@ -50,6 +57,19 @@ def find_models(
             hint=f"edit {packages[0].path / 'configs' / 'metadata.json'} instead",
         )
     return packages
+
+
+def log_assumptions(package: ModelPackage) -> None:
+    """Warns of what was assumed when the model of a run was translated."""
+    for assumption in package.assumptions:
+        logger.warning("model %s: assumed: %s", package.name, assumption)
+
+
+def _log_ignored_sources(packages: Sequence[ModelPackage], paths: Sequence[ModelPath]) -> None:
+    """Logs the models of other tools next to the packages that a run chooses from."""
+    used = next((place.path for place in paths if place.is_named and packages[0].path.parent == place.path), None)
+    if used is not None and (ignored := find_sources(used)):
+        logger.info("ignored: models of other tools in %s: %s; select one with --model", used, ", ".join(ignored))
 
 
 @contextlib.contextmanager
@@ -85,17 +105,18 @@ def load_model(
             package in ``./models`` or of a package that is shipped with ClickSeg. A string is a path if it contains a
             slash or if a model is at that path.
         stored_axes: For models of other tools: how the training images were stored, such as ``LPS``.
-        unit: For models of other tools: the unit of the first input: ``HU``, ``SUVbw`` or empty.
+        unit: For models of other tools: the unit of the first input: ``HU``, ``SUVbw`` or ``none``.
         preset: For files that contain only weights: the name of the preset.
         changes: For models of other tools: values by key, as for ``--set``.
 
     Raises:
         ModelError: No such model exists, the path contains several, or its metadata are invalid.
-        UsageError: The argument is neither a name nor a path.
+        UsageError: The argument is neither a name nor a path, or another argument has an invalid value.
     """
     path = to_path(name_or_path, "model")
-    options = ImportOptions(stored_axes, unit, preset, dict(changes or {}))
-    is_name = isinstance(name_or_path, str) and path.name == name_or_path and not is_model(path)
+    options = ImportOptions(parse_axes(stored_axes), parse_unit(unit or ""), preset, dict(changes or {}))
+    is_bare = isinstance(name_or_path, str) and path.name == name_or_path
+    is_name = is_bare and path.suffix.lower() not in FILE_SUFFIXES and not is_model(path)
     paths = model_paths(None, {}) if is_name else (ModelPath(path, is_required=True, is_named=True),)
     packages = find_models(
         paths, str(name_or_path) if is_name else None, options, default_runtime_settings(os.environ).cache

@@ -75,13 +75,18 @@ def find_packages(paths: Sequence[ModelPath], name: str | None = None) -> tuple[
         if package_paths:
             return _load_packages(package_paths, name)
         if location.is_required:
-            raise ModelError(
-                f"no model at {location.path}: expected a model package, a folder of model packages, {FORMATS_TEXT}",
-                hint="docs/own-model.md describes the formats; a model package has a clickseg section in "
-                "configs/metadata.json",
-            )
+            raise _no_model_error(location.path)
     raise ModelError(
         f"no model package in any of: {', '.join(str(location.path) for location in paths)}", hint="name one with -m"
+    )
+
+
+def _no_model_error(path: Path) -> ModelError:
+    if not path.exists():
+        return ModelError(f"no model at {path}: no such file or folder", hint="`clickseg models list` shows the models")
+    return ModelError(
+        f"no model at {path}: expected a model package, a folder of model packages, {FORMATS_TEXT}",
+        hint="docs/own-model.md describes the formats; a model package has a clickseg section in configs/metadata.json",
     )
 
 

@@ -44,7 +44,16 @@ def test_the_command_prints_assumptions_and_the_licence_and_the_package_contains
     for note in assumed:
         assert f"assumed: {note['key']}: {note['text']}" in result.stdout
         assert note["key"] in (tmp_path / "package/docs/README.md").read_text()
-    assert result.stdout.splitlines()[-3:] == ["licence:", "Apache License", f"package   {tmp_path / 'package'}"]
+    lines = result.stdout.splitlines()
+    assert lines[:2] == ["licence:", "Apache License"]
+    assert lines[-6:] == [
+        "model     spleen 0.5.9 (MONAI Bundle)",
+        "input     CT HU",
+        "grid      1.5 x 1.5 x 2 mm, axes source",
+        "classes   spleen",
+        "network   runs in OpenVINO on the CPU, in torch on a GPU",
+        f"package   {tmp_path / 'package'}",
+    ]
     assert (tmp_path / "package/LICENSE").read_text() == "Apache License\n"
 
 
@@ -101,3 +110,16 @@ def test_models_list_shows_a_model_of_another_tool(program: Path) -> None:
     result = run_clickseg("models", "list", "-m", program)
 
     assert (result.returncode, result.stdout) == (0, f"shifter: TorchScript, translated when it is used ({program})\n")
+
+
+def test_a_session_warns_of_assumptions_when_it_is_opened_and_refined(tmp_path: Path) -> None:
+    study, session = runs.write_input(tmp_path / "study"), tmp_path / "session"
+    bundle = write_runnable_bundle(tmp_path / "spleen", SPACING, RANGE)
+    options = ["-m", bundle, "-o", tmp_path / "out", "--session", session]
+
+    opened = run_clickseg("segment", study, *options, XDG_CACHE_HOME=str(tmp_path / "c"))
+    refined = run_clickseg("refine", study, *options, "--reset", XDG_CACHE_HOME=str(tmp_path / "c"))
+
+    assert (opened.returncode, refined.returncode) == (0, 0), (opened.stderr, refined.stderr)
+    assert "model spleen: assumed: " in opened.stderr
+    assert "model spleen: assumed: " in refined.stderr

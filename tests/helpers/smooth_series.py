@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter
 from tests.helpers import phantoms
 
 SHAPE = (36, 56, 64)
-RANGES = {"CT": (-300.0, 420.0, -1000.0), "MR": (100.0, 900.0, 0.0), "PT": (0.2, 9.0, 0.0)}
-"""The lowest and the highest value in the body, and the value outside, in the unit of each modality."""
+RANGES = {"CT": (-300.0, 420.0, -1000.0), "MR": (100.0, 900.0, 0.0), "PT": (900.0, 40_000.0, 0.0)}
+"""The lowest and the highest value in the body, and the value outside: HU, no unit, Bq/ml."""
 
 
 def smooth_volume(modality: str, shape: tuple[int, int, int] = SHAPE) -> hd.Volume:

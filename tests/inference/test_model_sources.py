@@ -156,3 +156,32 @@ def test_a_program_is_run_by_its_name_and_in_a_package_only_on_request(tmp_path:
 
     assert package.may_run_script
     assert not load_model(tmp_path / "copy").may_run_script
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stored_axes": "xyz"}, "stored-axes: expected one letter of each"),
+        ({"unit": "suv"}, "unit: expected HU, SUVbw"),
+    ],
+)
+def test_python_checks_what_is_stated_about_a_model(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_model("model.pt", **options)
+
+
+def test_a_file_that_does_not_exist_is_not_taken_for_the_name_of_a_model() -> None:
+    with pytest.raises(ModelError, match=r"no model at nowhere\.pt: no such file or folder"):
+        load_model("nowhere.pt")
+
+
+def test_models_of_other_tools_next_to_packages_are_not_ignored_silently(
+    tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs.write_model(tmp_path / "models")
+    write_runnable_bundle(tmp_path / "models" / "spleen")
+
+    with caplog.at_level("INFO", "clickseg"):
+        find(tmp_path / "models", cache)
+
+    assert f"ignored: models of other tools in {tmp_path / 'models'}: spleen; select one with --model" in caplog.text

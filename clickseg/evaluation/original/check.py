@@ -19,7 +19,7 @@ from clickseg.batch.settings import RunSettings
 from clickseg.core.arrays import LabelArray
 from clickseg.core.errors import ClickSegError, ModelError
 from clickseg.core.progress import Progress
-from clickseg.evaluation.original.image_file import write_image
+from clickseg.evaluation.original.image_file import in_itk_order, write_image
 from clickseg.inference.case import CaseResult
 from clickseg.models.package import ModelPackage
 
@@ -124,8 +124,7 @@ def _run_original(result: CaseResult, bundle: SourceBundle | None) -> LabelArray
     """
     import SimpleITK
 
-    volume = result.case.reference_series.volume.ensure_handedness("RIGHT_HANDED", flip_axis=0)
-    is_flipped = not np.allclose(volume.affine, result.case.reference_series.volume.affine)
+    volume, is_flipped = in_itk_order(result.case.reference_series.volume)
     with tempfile.TemporaryDirectory() as folder:
         image, labels = Path(folder, "image.nii.gz"), Path(folder, "labels.nii.gz")
         write_image(volume, image)

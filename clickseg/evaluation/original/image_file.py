@@ -14,6 +14,13 @@ from clickseg.core.arrays import FloatArray
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
+def in_itk_order(volume: hd.Volume) -> tuple[hd.Volume, bool]:
+    """Returns a volume [K, J, I] whose slices are in the direction of their normal, and whether they were reversed."""
+    # columns, rows and normal are right-handed: in the opposite order of axes, they are left-handed
+    ordered = volume.ensure_handedness("LEFT_HANDED", flip_axis=0)
+    return ordered, not np.allclose(ordered.affine, volume.affine)
+
+
 def write_image(volume: hd.Volume, path: Path) -> None:
     """Writes a volume [K, J, I] as NIfTI-2, whose affine matrix has 64 bits, with exactly perpendicular axes.
 

@@ -45,7 +45,7 @@ def make_evaluator(source: Path, image: Path, output: Path, changes: Mapping[str
     """Returns the evaluator of a bundle, with its weights, which writes its result into the output folder."""
     from monai.bundle import ConfigParser
 
-    parser = ConfigParser(_on_cpu(_read_config(source, changes)))
+    parser = ConfigParser(on_cpu(read_config(source, changes)))
     parser["bundle_root"] = str(source)
     parser["output_dir"] = str(output)
     parser["dataset"]["data"] = [{parser.get("image_key", "image"): str(image)}]
@@ -58,7 +58,7 @@ def make_evaluator(source: Path, image: Path, output: Path, changes: Mapping[str
     return evaluator
 
 
-def _read_config(source: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+def read_config(source: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the configuration of a bundle after changes; those of its metadata do not concern it."""
     import yaml
 
@@ -69,12 +69,12 @@ def _read_config(source: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _on_cpu(value: Any) -> Any:
+def on_cpu(value: Any) -> Any:
     """Returns a configuration without CUDA devices, and without arguments and readers that are not available."""
     if isinstance(value, dict):
-        return {key: _on_cpu(item) for key, item in value.items() if not _is_unavailable(key, item)}
+        return {key: on_cpu(item) for key, item in value.items() if not _is_unavailable(key, item)}
     if isinstance(value, list):
-        return [_on_cpu(item) for item in value]
+        return [on_cpu(item) for item in value]
     if isinstance(value, str):
         return value.replace("torch.device('cuda')", "torch.device('cpu')")
     return value

@@ -49,7 +49,7 @@ def import_model(source: Path, path: Path, options: ImportOptions) -> list[str]:
     model = read_model(source, get_reader(source), options)
     with new_folder(path) as folder:
         notes = write_package(model, folder)
-    return [*summary_lines(model, notes), f"package   {path}"]
+    return [*summary_lines(model, notes), f"network   {notes[-1].text}", f"package   {path}"]
 
 
 def write_package(model: ImportedModel, path: Path) -> tuple[ImportNote, ...]:
@@ -116,15 +116,14 @@ def _write_openvino(package: ModelPackage) -> ImportNote:
     try:
         export_openvino(package, may_compress=False)
     except ConversionError as error:
-        return ImportNote(_ENGINE_KEY, Outcome.IGNORED, f"runs in torch: {error}")
+        return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, f"runs only in torch: {error}")
     difference = _relative_difference(load_package(package.path))
     if difference <= _TOLERANCE:
         return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, "runs in OpenVINO on the CPU, in torch on a GPU")
     for name in (GRAPH, CONSTANTS):
         (package.path / "models" / name).unlink()
-    return ImportNote(
-        _ENGINE_KEY, Outcome.IGNORED, f"runs in torch: the logits of OpenVINO differ by {difference:.1%} of the largest"
-    )
+    text = f"runs only in torch: the logits of OpenVINO differ by {difference:.1%} of the largest"
+    return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, text)
 
 
 def _relative_difference(package: ModelPackage) -> float:

@@ -33,21 +33,31 @@ def read_import_options(options: Mapping[str, str | None], environ: Mapping[str,
         return option_value(name, options, environ) or ""
 
     return ImportOptions(
-        stored_axes=_parse_axes(value("stored-axes")),
-        unit=_parse_unit(value("unit")),
+        stored_axes=parse_axes(value("stored-axes")),
+        unit=parse_unit(value("unit")),
         preset=value("preset"),
         changes=dict(_parse_change(line) for line in value("set").split(CHANGE_SEPARATOR) if line.strip()),
     )
 
 
-def _parse_axes(value: str) -> str:
+def parse_axes(value: str) -> str:
+    """Returns axes in capitals; empty if not stated.
+
+    Raises:
+        UsageError: The value does not name each axis once.
+    """
     axes = value.upper()
     if axes and not _AXES.fullmatch(axes):
         raise UsageError(f"stored-axes: expected one letter of each of RL, AP and SI, such as LPS, got {value!r}")
     return axes
 
 
-def _parse_unit(value: str) -> str | None:
+def parse_unit(value: str) -> str | None:
+    """Returns a unit as a model describes it; None if not stated.
+
+    Raises:
+        UsageError: The unit is not known.
+    """
     if not value:
         return None
     if value.upper() not in _UNITS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from clickseg.core.errors import ModelError
@@ -37,6 +38,10 @@ def make_readers(build: NetworkBuilder) -> tuple[Reader, ...]:
         build: Builds a network, which proves that weights fit it.
     """
     return BundleReader(), Auto3DSegReader(), TorchScriptReader(build, describe_bundle), CheckpointReader(build)
+
+
+FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".ts", ".zip")
+"""The suffixes of models that are files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,15 @@ def read_model(path: Path, reader: Reader, options: ImportOptions) -> ImportedMo
     return ImportedModel(source, spec, reader.format, source_digest(path, reader, options))
 
 
+@cache
+def _translator_digest() -> str:
+    """Returns a SHA-256 of the readers: another version of them may translate a model differently."""
+    folder = Path(__file__).parent
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".json"))
+    digests = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+    return hashlib.sha256(json.dumps([__version__, digests]).encode()).hexdigest()
+
+
 def source_digest(path: Path, reader: Reader, options: ImportOptions) -> str:
     """Returns a SHA-256 of everything that the translation of a model depends on.
 
@@ -87,5 +101,10 @@ def source_digest(path: Path, reader: Reader, options: ImportOptions) -> str:
         files = {str(file.relative_to(path.parent)): file_sha256(file) for file in sorted(reader.files(path))}
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    depends_on = {"clickseg": __version__, "format": reader.format, "files": files, "options": asdict(options)}
+    depends_on = {
+        "translator": _translator_digest(),
+        "format": reader.format,
+        "files": files,
+        "options": asdict(options),
+    }
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from clickseg.core.text import escape_unprintable, format_count
+from clickseg.core.text import escape_unprintable, join_names
 from clickseg.models.importers.registry import ImportedModel
 from clickseg.models.importers.source_model import ImportNote, Outcome
+from clickseg.models.spec import GridSpec, ModelSpec
 
 _HEADINGS = {
     Outcome.ASSUMED: "Assumed, because the source does not state it",
@@ -15,6 +17,9 @@ _HEADINGS = {
     Outcome.TRANSLATED: "Translated",
     Outcome.IGNORED: "Ignored",
 }
+
+_TO_CHECK = (Outcome.ASSUMED, Outcome.DIFFERENT)
+_MAX_LICENCE_LINES, _MAX_CLASSES = 60, 8
 
 
 def import_entry(model: ImportedModel, notes: Sequence[ImportNote]) -> dict[str, Any]:
@@ -41,14 +46,28 @@ def import_report(model: ImportedModel, notes: Sequence[ImportNote]) -> str:
 
 
 def summary_lines(model: ImportedModel, notes: Sequence[ImportNote]) -> list[str]:
-    """Returns the lines for the terminal: each assumption and each ignored key, and the licence."""
-    shown = [note for note in notes if note.outcome is not Outcome.TRANSLATED]
-    count = len(notes) - len(shown)
+    """Returns the lines for the terminal: the licence, what the user should check, and what the model is."""
+    counts = Counter(note.outcome for note in notes)
+    licence = model.source.licence.splitlines()
     return [
-        f"{model.source.name} {model.source.version}: {model.format}, {format_count(count, 'key')} translated",
-        *(f"{note.outcome.value}: {note.key}: {note.text}" for note in shown),
-        *(["licence:", *model.source.licence.splitlines()] if model.source.licence else ["licence: not stated"]),
+        *(["licence:", *licence[:_MAX_LICENCE_LINES]] if licence else ["licence   not stated by the source"]),
+        *(["..."] if len(licence) > _MAX_LICENCE_LINES else []),
+        *(f"{note.outcome.value}: {note.key}: {note.text}" for note in notes if note.outcome in _TO_CHECK),
+        f"keys      {counts[Outcome.TRANSLATED]} translated, {counts[Outcome.IGNORED]} ignored: docs/README.md",
+        f"model     {model.source.name} {model.source.version} ({model.format})",
+        f"input     {_input_text(model.spec)}",
+        f"grid      {_grid_text(model.spec.grid)}",
+        f"classes   {join_names([spec.name for spec in model.spec.classes], _MAX_CLASSES)}",
     ]
+
+
+def _input_text(spec: ModelSpec) -> str:
+    return ", ".join(f"{image.modality} {image.unit}".strip() for image in spec.inputs)
+
+
+def _grid_text(grid: GridSpec) -> str:
+    lengths = " x ".join(length if isinstance(length, str) else f"{length:g}" for length in grid.spacing_mm)
+    return f"{lengths} mm, axes {grid.orientation}"
 
 
 def _escape(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clickseg.evaluation.original.image_file import exact_affine, write_image
+from clickseg.evaluation.original.image_file import exact_affine, in_itk_order, write_image
 from tests.helpers import phantoms
 from tests.helpers.oracles import MetaTensor, Spacing
 
@@ -44,3 +44,15 @@ def test_the_axes_are_perpendicular() -> None:
     axes = affine[:3, :3] / np.array(geometry.spacing)
     np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-14)
     np.testing.assert_allclose(affine, geometry.affine, atol=1e-8)
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_slices_are_in_the_direction_of_their_normal(is_reversed: bool) -> None:
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
+    volume = volume.flip_spatial(0) if is_reversed else volume
+
+    ordered, _ = in_itk_order(volume)
+
+    slices, rows, columns = (ordered.affine[:3, axis] for axis in range(3))
+    assert np.cross(columns, rows) @ slices > 0
+    assert in_itk_order(ordered)[1] is False
