@@ -27,6 +27,9 @@ from clickseg.models.spec import ModelSpec
 FORMATS_TEXT = "a MONAI Bundle, an Auto3DSeg zip, a checkpoint of torch, or a TorchScript file"
 """What ``-m`` accepts besides model packages."""
 
+_UNITS = {"CT": "HU", "PT": "SUVbw", "MR": ""}
+"""The unit of the images of each modality."""
+
 _MAX_NAME = 128
 """The largest length of the name of a model."""
 
@@ -79,6 +82,7 @@ def read_model(path: Path, reader: Reader, options: ImportOptions) -> ImportedMo
     check_used_options(source, options, reader.format)
     section = change_section(source.section, options.changes)
     spec = validate_record(ModelSpec, section, f"model {source.name}: translated from {reader.format}", ModelError)
+    _check_units(spec, source.name)
     return ImportedModel(source, spec, reader.format, source_digest(path, reader, options))
 
 
@@ -89,6 +93,15 @@ def _translator_digest() -> str:
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".json"))
     digests = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
     return hashlib.sha256(json.dumps([__version__, digests]).encode()).hexdigest()
+
+
+def _check_units(spec: ModelSpec, name: str) -> None:
+    """Rejects units that images of a modality do not have."""
+    for number, image in enumerate(spec.inputs):
+        for each in image.image_specs:
+            if each.unit != _UNITS[each.modality]:
+                expected = f"{each.modality} with the unit {_UNITS[each.modality] or 'none'}"
+                raise ModelError(f"model {name}: inputs.{number}.unit: expected {expected}, got {each.unit or 'none'}")
 
 
 def source_digest(path: Path, reader: Reader, options: ImportOptions) -> str:

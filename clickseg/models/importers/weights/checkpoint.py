@@ -56,7 +56,7 @@ class CheckpointReader:
             LibraryError: torch is not installed.
         """
         check_changes(options)
-        description = read_description(path)
+        description, file_notes = read_description(path, options)
         content = load_torch_file(path)
         state = find_state_dict(content, path.name)
         found = identify(state, description.get("network_def"), options, self._build, path.name)
@@ -68,7 +68,7 @@ class CheckpointReader:
             section=section,
             network_def=found.network_def,
             load_state=lambda: found.state,
-            notes=(*_ignored_keys(content, state), *found.notes, *notes),
+            notes=(*_ignored_keys(content, state), *found.notes, *file_notes, *notes),
             used_options=used_options(section, options),
         )
 

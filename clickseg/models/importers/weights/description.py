@@ -17,7 +17,7 @@ from typing import Any
 
 from clickseg.core.errors import ModelError
 from clickseg.core.validation import read_json
-from clickseg.models.importers.sections import class_sections, modality_and_unit, unit_notes
+from clickseg.models.importers.sections import class_sections, modality_and_unit
 from clickseg.models.importers.source_model import (
     PRESET,
     STORED_AXES,
@@ -33,6 +33,7 @@ from clickseg.models.spec import ModelSpec
 _OWN_FIELDS = ("preset", "network_def")
 _FIELDS = frozenset(ModelSpec.model_fields) - {"default", "weights"}
 _REQUIRED = ("inputs", "grid", "window", "activation")
+_DEFAULT_AXES = "RAS"
 
 _MAX_OUTPUT_CHANNELS = 1024
 """As in the section: ``ModelSpec.output_channels``."""
@@ -58,22 +59,31 @@ def description_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def read_description(path: Path) -> Mapping[str, Any]:
-    """Returns the content of the JSON file next to a file of weights; empty if it does not exist.
+def read_description(path: Path, options: ImportOptions) -> tuple[Mapping[str, Any], tuple[ImportNote, ...]]:
+    """Returns the content of the JSON file next to a file of weights, and notes; empty if it does not exist.
+
+    With a preset, a file without any field of a description is one of another program, and ignored.
 
     Raises:
-        ModelError: The file is not an object, or has an unknown field.
+        ModelError: The file is not an object or has an unknown field, or there is no such preset.
     """
     file = description_path(path)
+    if options.preset:
+        find_preset(options.preset)
     if not file.is_file():
-        return {}
+        return {}, ()
     content = read_json(file, ModelError)
+    known = _FIELDS | set(_OWN_FIELDS)
+    if options.preset and (not isinstance(content, dict) or known.isdisjoint(content)):
+        return {}, (ImportNote(file.name, Outcome.IGNORED, "it has no field of a description"),)
     if not isinstance(content, dict):
         raise ModelError(f"{file.name}: expected an object, got {content!r:.40}")
-    unknown = sorted(set(content) - _FIELDS - set(_OWN_FIELDS))
+    unknown = sorted(set(content) - known)
     if unknown:
-        raise ModelError(f"{file.name}: {unknown[0]}: expected one of {', '.join(sorted([*_FIELDS, *_OWN_FIELDS]))}")
-    return content
+        raise ModelError(f"{file.name}: {unknown[0]}: expected one of {', '.join(sorted(known))}")
+    if content.get("preset"):
+        find_preset(content["preset"])
+    return content, ()
 
 
 def describe(
@@ -101,7 +111,8 @@ def describe(
         section, notes = dict(own), (ImportNote(where, Outcome.TRANSLATED, "all fields are those of this file"),)
     else:
         raise _undescribed(path, own, channels)
-    notes += _set_unit_and_axes(section, options, where)
+    notes += _set_units(section, options, where)
+    notes += _set_axes(section, options)
     notes += _set_classes(section, channels)
     _check_channels(section, channels, f"preset {name}" if name else where)
     return section, notes
@@ -109,7 +120,8 @@ def describe(
 
 def used_options(section: Mapping[str, Any], options: ImportOptions) -> frozenset[str]:
     """Returns the options that a section of ``describe`` depends on, and the changes of arguments of the network."""
-    has_stated_axes = section["grid"].get("orientation") == options.stored_axes
+    grid = section["grid"]
+    has_stated_axes = isinstance(grid, Mapping) and grid.get("orientation") == options.stored_axes
     arguments = (f"network_def.{name}" for name in network_changes(options))
     return frozenset({PRESET, UNIT, *([STORED_AXES] if has_stated_axes else []), *arguments})
 
@@ -142,30 +154,49 @@ def _undescribed(path: Path, own: Mapping[str, Any], channels: Channels) -> Mode
         f"{path.name}: contains only the weights of {channels.network} with {counts}: expected also how it is used",
         hint=f"use --preset NAME (presets with these channels: {names}), or write {file}, for example "
         '{"inputs": [{"name": "image", "modality": "CT", "unit": "HU", "scaling": {"kind": "range", '
-        '"a_min": -175, "a_max": 250}}], "grid": {"spacing_mm": [1.5, 1.5, 2.0]}, "window": {"roi": [96, 96, 96]}, '
+        '"a_min": -175, "a_max": 250}}], "grid": {"spacing_mm": [1.5, 1.5, 2.0], "orientation": "RAS"}, '
+        '"window": {"roi": [96, 96, 96]}, '
         '"activation": "softmax"}',
     )
 
 
-def _set_unit_and_axes(section: dict[str, Any], options: ImportOptions, where: str) -> tuple[ImportNote, ...]:
-    """Sets the unit of each input that states none, and the axes of a grid that has those of the series."""
+def _set_units(section: dict[str, Any], options: ImportOptions, where: str) -> tuple[ImportNote, ...]:
+    """Sets the unit of each input that states none."""
     inputs = section["inputs"]
     if not isinstance(inputs, Sequence) or not all(isinstance(each, Mapping) for each in inputs):
         raise ModelError(f"{where}: inputs: expected a list of objects, got {inputs!r:.60}")
-    described = [
-        {**each, **_unit(each, options if number == 0 else ImportOptions(), f"{where}: inputs.{number}.modality")}
-        for number, each in enumerate(inputs)
-    ]
-    section["inputs"] = described
+    changed, notes = [], []
+    for number, each in enumerate(inputs):
+        own_options = options if number == 0 else ImportOptions()
+        unit = _unit(each, own_options, f"{where}: inputs.{number}.modality")
+        changed.append({**each, **unit})
+        if unit and own_options.unit is None and unit["unit"]:
+            notes.append(
+                ImportNote(f"inputs.{number}.unit", Outcome.ASSUMED, f"{unit['unit']}, as {where} states none")
+            )
+    section["inputs"] = changed
+    return tuple(notes)
+
+
+def _set_axes(section: dict[str, Any], options: ImportOptions) -> tuple[ImportNote, ...]:
+    """Sets the axes of a grid that states none, or that has those of the series."""
     grid = section["grid"]
-    if options.stored_axes and isinstance(grid, Mapping) and grid.get("orientation") == "source":
+    if not isinstance(grid, Mapping):  # an error of the section, which is checked later
+        return ()
+    if "orientation" not in grid:
+        section["grid"] = {**grid, "orientation": _DEFAULT_AXES}
+        text = f"{_DEFAULT_AXES}: other axes of the training images are stated as orientation of the grid"
+        return (ImportNote("grid.orientation", Outcome.ASSUMED, text),)
+    if grid["orientation"] != "source":
+        return ()
+    if options.stored_axes:
         section["grid"] = {**grid, "orientation": options.stored_axes}
-    unstated = [number for number, each in enumerate(inputs) if "unit" not in each]
-    return tuple(
-        note
-        for number in unstated
-        for note in unit_notes(described[number], options if number == 0 else ImportOptions(), number)
+        return ()
+    text = (
+        "images are not turned: the training images were stored as DICOM series are; if they were stored with other "
+        "axes, state them with --stored-axes, such as LPS"
     )
+    return (ImportNote("grid.orientation", Outcome.ASSUMED, text),)
 
 
 def _unit(image: Mapping[str, Any], options: ImportOptions, where: str) -> dict[str, str]:
@@ -179,12 +210,15 @@ def _set_classes(section: dict[str, Any], channels: Channels) -> tuple[ImportNot
     outputs = section.setdefault("output_channels", channels.outputs)
     if not isinstance(outputs, int) or not 1 <= outputs <= _MAX_OUTPUT_CHANNELS:
         raise ModelError(f"output_channels: expected a number from 1 to {_MAX_OUTPUT_CHANNELS}, got {outputs!r}")
+    first = 0 if section["activation"] == "sigmoid" else 1
+    classes = section.get("classes")
+    if isinstance(classes, list) and classes and all(isinstance(each, str) for each in classes):
+        section["classes"] = class_sections(classes, first_channel=first)
     if "classes" in section:
         return ()
-    first = 0 if section["activation"] == "sigmoid" else 1
     section["classes"] = class_sections([""] * (outputs - first), first_channel=first)
-    names = ", ".join(str(each["name"]) for each in section["classes"][:2])
-    return (ImportNote("classes", Outcome.ASSUMED, f"the names {names} ..: the source does not name its classes"),)
+    text = "the source does not name its classes: they are numbered by channel"
+    return (ImportNote("classes", Outcome.ASSUMED, text),)
 
 
 def _check_channels(section: Mapping[str, Any], channels: Channels, where: str) -> None:

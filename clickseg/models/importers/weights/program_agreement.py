@@ -1,4 +1,6 @@
-"""Compares a TorchScript program with a network of MONAI by its modules, without running the program.
+"""Tells how the modules of a TorchScript program differ from those of a network of MONAI, for messages.
+
+That the modules are the same does not prove that the program computes the same: see ``program_code``.
 
 A program contains the class of each module; a scripted one also its numbers, such as strides, a traced one does not.
 """
@@ -35,11 +37,6 @@ def find_difference(network: torch.nn.Module, program: torch.nn.Module, prefix: 
     return f"{others[0]}: the network has no such module" if others else ""
 
 
-def is_scripted(program: torch.nn.Module) -> bool:
-    """Whether a program contains the numbers of its modules, such as the strides of its convolutions."""
-    return any(hasattr(module, "stride") for module in program.modules())
-
-
 def _module_difference(expected: torch.nn.Module, found: Any) -> str:
     name = type(expected).__name__
     if found.original_name != name:
@@ -47,7 +44,8 @@ def _module_difference(expected: torch.nn.Module, found: Any) -> str:
     for attribute, value in vars(expected).items():
         if isinstance(value, (bool, int, float, tuple)) and attribute[0] != "_" and attribute not in _NOT_COMPARED:
             other = getattr(found, attribute, value)  # a traced program has no numbers
-            if _plain(other) != _plain(value):
+            is_plain = isinstance(other, (bool, int, float, tuple, list))  # comparing other objects may run the program
+            if not is_plain or _plain(other) != _plain(value):
                 return f"{attribute}: expected {value}, got {other}"
     return ""
 

@@ -28,7 +28,9 @@ from clickseg.models.importers.weights.identification import (
     network_changes,
     without_network_changes,
 )
-from clickseg.models.importers.weights.program_agreement import find_difference, is_scripted
+from clickseg.models.importers.weights.program_agreement import find_difference
+from clickseg.models.importers.weights.program_code import computes_the_same
+from clickseg.models.importers.weights.program_source import check_program_source, has_hooks
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +50,8 @@ _CONFIG, _METADATA = "inference.json", "metadata.json"
 class TorchScriptReader:
     """The reader of TorchScript archives, scripted or traced.
 
-    If the weights and the modules of the program are those of a network of MONAI, the network is used, and the program
-    is never run. The rest is described by the configuration that ``monai.bundle ckpt_export`` embeds, by a preset, or
+    If the weights and the code of the program are those of a network of MONAI, the network is used, and the program is
+    never run. The rest is described by the configuration that ``monai.bundle ckpt_export`` embeds, by a preset, or
     by a JSON file next to the archive.
     """
 
@@ -81,11 +83,11 @@ class TorchScriptReader:
             ModelError: The archive cannot be loaded, is too large, or nothing describes how its network is used.
             LibraryError: torch is not installed.
         """
-        description = read_description(path)
+        description, file_notes = read_description(path, options)
         bundle = None if description or options.preset else self._read_bundle(path, options)
         program = _load_program(path)
         stated = description.get("network_def") or (bundle.network_def if bundle is not None else None)
-        identified, reason = _identify(program, stated, options, self._build, path.name)
+        identified, reason = _identify(program, stated, options, self._build, path)
         if bundle is None:
             check_changes(options)
             channels = _channels(identified)
@@ -101,7 +103,7 @@ class TorchScriptReader:
             network_def=identified.network_def if identified is not None else None,
             load_state=(lambda: identified.state) if identified is not None else None,
             script=path if identified is None else None,
-            notes=(*_network_notes(program, identified, reason), *notes),
+            notes=(*_network_notes(identified, reason), *file_notes, *notes),
             licence=bundle.licence if bundle is not None else "",
             used_options=used if identified is not None else used - arguments,
         )
@@ -119,6 +121,7 @@ class TorchScriptReader:
 def _load_program(path: Path) -> torch.nn.Module:
     load: Callable[..., torch.nn.Module] = import_torch().jit.load
     check_content_size(path)
+    check_program_source(path)
     try:
         return load(str(path), map_location="cpu").eval()
     except _LOAD_ERRORS as error:
@@ -147,18 +150,27 @@ def _identify(
     stated: Mapping[str, Any] | None,
     options: ImportOptions,
     build: NetworkBuilder,
-    where: str,
+    path: Path,
 ) -> tuple[Identified | None, str]:
     """Returns the network of a program; None, and the reason, if the program must be run."""
     state = dict(program.state_dict())
     try:
-        identified = identify(state, stated, options, build, where)
+        identified = identify(state, stated, options, build, path.name)
     except ModelError as error:
         if network_changes(options):
             raise
         return None, str(error).partition("\n")[0]
     difference = find_difference(identified.built, program, identified.prefix)
+    if not difference and (has_hooks(path) or not _has_same_code(identified, program)):
+        difference = f"its code differs from that of {identified.network}"
     return (None, difference) if difference else (identified, "")
+
+
+def _has_same_code(identified: Identified, program: torch.nn.Module) -> bool:
+    axes = identified.network_def.get("spatial_dims", 3)
+    if identified.input_channels is None or not isinstance(axes, int):
+        return False
+    return computes_the_same(identified.built, program, identified.input_channels, axes)
 
 
 def _channels(identified: Identified | None) -> Channels:
@@ -167,14 +179,9 @@ def _channels(identified: Identified | None) -> Channels:
     return Channels(identified.network, identified.input_channels, identified.output_channels)
 
 
-def _network_notes(program: torch.nn.Module, identified: Identified | None, reason: str) -> tuple[ImportNote, ...]:
+def _network_notes(identified: Identified | None, reason: str) -> tuple[ImportNote, ...]:
     if identified is None:
         return (ImportNote("program", Outcome.TRANSLATED, f"the program is run, with torch: {reason}"),)
-    text = "not run: its weights and modules are those of the network"
-    notes = [ImportNote("program", Outcome.TRANSLATED, text)]
-    if identified.prefix:
-        wrapper = f"the program computes nothing before or after its part {identified.prefix.rstrip('.')}"
-        notes.append(ImportNote("program", Outcome.ASSUMED, wrapper))
-    proven = is_scripted(program)
-    notes += [note for note in identified.notes if not (proven and note.outcome is Outcome.ASSUMED)]
-    return tuple(notes)
+    text = "not run: its weights and its code are those of the network"
+    shown = (note for note in identified.notes if note.outcome is not Outcome.ASSUMED)  # the code shows the rest
+    return (ImportNote("program", Outcome.TRANSLATED, text), *shown)

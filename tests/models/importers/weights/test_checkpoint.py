@@ -11,8 +11,10 @@ import pytest
 
 from clickseg.core.errors import ModelError
 from clickseg.inference.engines.network import build_from_definition
+from clickseg.models.importers.registry import read_model
 from clickseg.models.importers.source_model import ImportOptions, Outcome, SourceModel
 from clickseg.models.importers.weights.checkpoint import CheckpointReader
+from clickseg.models.importers.weights.description import used_options
 from clickseg.models.importers.weights.preset_list import load_presets
 from clickseg.models.spec import ModelSpec
 from tests.helpers.oracles import nets, torch
@@ -81,6 +83,7 @@ def test_a_checkpoint_of_sw_fastedit_with_its_preset_is_a_complete_model(tmp_pat
     assert spec.grid.spacing_mm == (2.03642011, 2.03642011, 3.0)
     assert outcomes(model, Outcome.IGNORED) == {"trainer": "not a weight of the network: the state of the training"}
     assert set(outcomes(model, Outcome.ASSUMED)) == {
+        "network_def.strides",
         "network_def.norm_name",
         "network_def.act_name",
         "inputs",
@@ -171,6 +174,20 @@ def test_what_the_weights_do_not_show_can_be_changed(tmp_path: Path) -> None:
     assert set(outcomes(model, Outcome.ASSUMED)) == {"network_def.act"}
 
 
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (unet, "network_def.adn_ordering"),
+        (lambda: nets.SegResNetDS(init_filters=8, blocks_down=[1, 1], norm="batch"), "network_def.preprocess"),
+    ],
+)
+def test_arguments_that_shapes_do_not_show_are_assumptions(tmp_path: Path, make: Any, key: str) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(make().state_dict(), path)
+
+    assert key in outcomes(read(path, preset="deploy_spleen"), Outcome.ASSUMED)
+
+
 def test_weights_without_a_description_are_an_error_that_shows_what_to_write(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     torch.save(unet().state_dict(), path)
@@ -182,6 +199,71 @@ def test_weights_without_a_description_are_an_error_that_shows_what_to_write(tmp
     example = error.value.hint.partition("for example ")[2]
     (tmp_path / "weights.json").write_text(example)
     ModelSpec.model_validate(read(path).section)
+
+
+def test_a_json_file_without_axes_and_unit_has_assumptions(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    ct = {key: value for key, value in SECTION["inputs"][0].items() if key != "unit"}
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION | {"inputs": [ct], "grid": {"spacing_mm": [1, 1, 2]}}))
+
+    model = read(path)
+
+    assert {"grid.orientation", "inputs.0.unit"} <= set(outcomes(model, Outcome.ASSUMED))
+    assert model.section["grid"]["orientation"] == "RAS"
+    assert model.section["inputs"][0]["unit"] == "HU"
+
+
+def test_the_axes_of_the_series_are_an_assumption_unless_they_are_stated(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet(3).state_dict(), path)
+
+    assumed, stated = read(path, preset="deploy_livertumor"), read(path, preset="deploy_livertumor", stored_axes="LAS")
+
+    assert "--stored-axes" in outcomes(assumed, Outcome.ASSUMED)["grid.orientation"]
+    assert "grid.orientation" not in outcomes(stated, Outcome.ASSUMED)
+    assert stated.section["grid"]["orientation"] == "LAS"
+
+
+def test_with_a_preset_a_json_file_of_another_program_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    (tmp_path / "weights.json").write_text(json.dumps({"epochs": 100}))
+
+    assert "weights.json" in outcomes(read(path, preset="deploy_spleen"), Outcome.IGNORED)
+    with pytest.raises(ModelError, match=r"weights\.json: epochs: expected one of"):
+        read(path)
+
+
+def test_classes_can_be_a_list_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION | {"classes": ["spleen"]}))
+
+    spec = ModelSpec.model_validate(read(path).section)
+
+    assert [(each.name, each.channel) for each in spec.classes] == [("spleen", 1)]
+
+
+def test_a_preset_that_does_not_exist_is_reported_before_torch_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    with pytest.raises(ModelError, match="preset: expected one of deploy_livertumor"):
+        read(path, preset="deploy_spelen")
+
+
+@pytest.mark.parametrize(("unit", "message"), [("SUVbw", "CT with the unit HU, got SUVbw"), ("", "HU, got none")])
+def test_a_unit_that_the_modality_does_not_have_is_an_error(tmp_path: Path, unit: str, message: str) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    options = ImportOptions(preset="deploy_spleen", unit=unit)
+
+    with pytest.raises(ModelError, match=rf"model weights: inputs\.0\.unit: expected .*{message}"):
+        read_model(path, CheckpointReader(build_from_definition), options)
 
 
 def test_a_pet_model_without_a_unit_is_an_error(tmp_path: Path) -> None:
@@ -285,3 +367,7 @@ def test_a_checkpoint_is_recognized_without_torch(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "torch", None)
 
     assert CheckpointReader(build_from_definition).recognizes(path)
+
+
+def test_a_grid_that_is_no_object_uses_no_axes() -> None:
+    assert used_options({"grid": [1, 2]}, ImportOptions(stored_axes="LAS")) == {"preset", "unit"}

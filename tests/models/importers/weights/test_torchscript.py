@@ -36,6 +36,46 @@ class Wrapped(torch.nn.Module):
         return logits, logits.mean()
 
 
+class Honest(torch.nn.Module):
+    """A network in a module that computes nothing."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(windows)
+        return logits
+
+
+class Before(Honest):
+    """A network whose input is scaled."""
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(windows * 0.5)
+        return logits
+
+
+class After(Honest):
+    """A network whose classes are exchanged."""
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(windows)
+        return logits.flip([1])
+
+
+def same_name() -> torch.nn.Module:
+    """Returns UNet of another file, which exchanges the classes."""
+
+    class UNet(nets.UNet):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.model(x)
+            return logits.flip([1])
+
+    torch.manual_seed(3)
+    return UNet(3, 1, 2, [4, 8], [2], num_res_units=1, norm="batch")
+
+
 def unet(**arguments: Any) -> torch.nn.Module:
     torch.manual_seed(3)
     return nets.UNet(3, 1, 2, [4, 8], [2], **{"num_res_units": 1, "norm": "batch"} | arguments).eval()
@@ -89,21 +129,94 @@ def test_a_program_of_a_known_network_is_not_run(tmp_path: Path, traced: bool, m
     assert notes_of(model, Outcome.TRANSLATED)["program"].startswith("not run")
 
 
-def test_a_scripted_program_shows_what_weights_do_not(tmp_path: Path) -> None:
-    scripted = READER.read(save(unet(), tmp_path / "scripted.ts"), PRESET)
-    traced = READER.read(save(unet(), tmp_path / "traced.ts", traced=True), PRESET)
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_program_shows_what_weights_do_not(tmp_path: Path, traced: bool) -> None:
+    model = READER.read(save(unet(), tmp_path / "model.ts", traced=traced), PRESET)
 
-    assert notes_of(scripted, Outcome.ASSUMED) == {}
-    assert set(notes_of(traced, Outcome.ASSUMED)) == {"network_def.strides"}
+    assert notes_of(model, Outcome.ASSUMED) == {}
 
 
-def test_the_first_output_of_a_wrapped_network_is_that_of_the_network(tmp_path: Path) -> None:
-    path = save(Wrapped(unet()), tmp_path / "model.ts")
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("make", [lambda: unet(act="relu", dropout=0.1), lambda: unet(norm="instance")])
+def test_what_does_not_change_the_results_may_differ(tmp_path: Path, traced: bool, make: Any) -> None:
+    model = READER.read(save(make(), tmp_path / "model.ts", traced=traced), PRESET)
+
+    check_same_logits(model, make())
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_wrapped_network_that_returns_its_output_is_not_run(tmp_path: Path, traced: bool) -> None:
+    model = READER.read(save(Honest(unet()), tmp_path / "model.ts", traced=traced), PRESET)
+
+    check_same_logits(model, unet())
+    assert notes_of(model, Outcome.ASSUMED) == {}
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("make", [lambda: Before(unet()), lambda: After(unet()), lambda: Wrapped(unet()), same_name])
+def test_a_program_with_other_code_is_run(tmp_path: Path, traced: bool, make: Any) -> None:
+    path = save(make().eval(), tmp_path / "model.ts", traced=traced)
 
     model = READER.read(path, PRESET)
 
-    check_same_logits(model, unet())
-    assert notes_of(model, Outcome.ASSUMED)["program"].endswith("before or after its part network")
+    assert model.script == path
+    assert notes_of(model, Outcome.TRANSLATED)["program"].endswith("its code differs from that of UNet")
+
+
+def test_a_program_with_a_hook_is_run(tmp_path: Path) -> None:
+    def exchange(self: Any, windows: tuple[torch.Tensor], logits: torch.Tensor) -> torch.Tensor:
+        return logits.flip([1])
+
+    exchange.__annotations__.pop("self")
+    exchange.__annotations__ |= {"windows": tuple[torch.Tensor], "logits": torch.Tensor, "return": torch.Tensor}
+    network = unet()
+    network.register_forward_hook(exchange)
+    path = save(network, tmp_path / "model.ts")
+
+    assert READER.read(path, PRESET).script == path
+
+
+class Announced(torch.nn.Module):
+    """A module with code that runs when it is loaded."""
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[int, bool]:
+        return 1, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[int, bool]) -> None:
+        print("loaded")  # noqa: T201 - shows that it runs
+        self.training = state[1]
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return windows
+
+
+def test_code_that_would_run_at_loading_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = save(Announced().eval(), tmp_path / "model.ts")
+
+    with pytest.raises(ModelError, match=r"contains __setstate__, which torch would run at loading: it is not loaded"):
+        READER.read(path, PRESET)
+
+    assert "loaded" not in capfd.readouterr().out
+
+
+def test_a_default_value_that_is_computed_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "model.ts"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("data.pkl", "constants.pkl", "version"):
+            archive.writestr(f"model/{name}", b"3")
+        archive.writestr("model/code/__torch__.py", "def forward(x: int=torch.add(1, 2)) -> int:\n  return x\n")
+
+    with pytest.raises(ModelError, match=r"contains a default value that is computed, which torch would run"):
+        READER.read(path, PRESET)
+
+
+def test_a_traced_network_in_a_scripted_wrapper_is_compared(tmp_path: Path) -> None:
+    traced = torch.jit.trace(nets.UNet(3, 1, 2, [4, 8], [3]).eval(), torch.zeros(1, 1, 18, 18, 18))
+    path = save(Honest(traced), tmp_path / "model.ts")
+
+    assert READER.read(path, PRESET).script == path
 
 
 @pytest.mark.parametrize("traced", [False, True])

@@ -44,4 +44,6 @@ def dynunet(shapes: Shapes) -> Architecture:
         "trans_bias": "upsamples.0.transp_conv.conv.bias" in shapes,
         **({"deep_supervision": True, "deep_supr_num": heads} if heads else {}),
     }
-    return Architecture(definition, first[1], last[0], assumptions({"norm_name": norm, "act_name": act}))
+    stride = ("strides", "a stride of 1 of the first block: others have the same shapes")
+    layers = assumptions({"norm_name": norm, "act_name": act})
+    return Architecture(definition, first[1], last[0], (stride, *layers))

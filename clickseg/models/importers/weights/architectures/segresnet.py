@@ -64,7 +64,8 @@ def segresnet_ds(shapes: Shapes) -> Architecture:
         **_values(layers),
         **_resolution(shapes, depth),
     }
-    return Architecture(definition, first[1], last[0], assumptions(layers))
+    preprocess = ("preprocess", "none: a function before the first layer has no weights")
+    return Architecture(definition, first[1], last[0], (preprocess, *assumptions(layers)))
 
 
 def _resolution(shapes: Shapes, depth: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ _STRIDES_WITH_UNITS = (
     "strides of 2 where the residual convolution has the full kernel, else 1: a stride of other numbers has the same "
     "shapes"
 )
+_ORDER = ("adn_ordering", "NDA, normalization before activation: another order has the same shapes")
 _STRIDES_WITHOUT_UNITS = "strides of 2: a network without residual units has the same shapes for all strides"
 
 
@@ -46,7 +47,8 @@ def unet(shapes: Shapes) -> Architecture:
         "bias": f"{top}conv.bias" in shapes,
     }
     strides = ("strides", _STRIDES_WITH_UNITS if units else _STRIDES_WITHOUT_UNITS)
-    return Architecture(definition, down[0][1], up[0][1], (strides, *assumptions({"norm": norm, "act": act})))
+    layers = assumptions({"norm": norm, "act": act})
+    return Architecture(definition, down[0][1], up[0][1], (strides, _ORDER, *layers))
 
 
 def _level_prefixes(shapes: Shapes) -> Iterator[str]:
