@@ -74,7 +74,14 @@ def make_config(**changes: Any) -> dict[str, Any]:
 
 def make_metadata(**image: Any) -> dict[str, Any]:
     """Returns ``metadata.json`` of a CT model with one class, with changes of its image."""
-    described = {"type": "image", "modality": "CT", "num_channels": 1, "channel_def": {"0": "image"}, **image}
+    described = {
+        "type": "image",
+        "format": "hounsfield",
+        "modality": "CT",
+        "num_channels": 1,
+        "channel_def": {"0": "image"},
+        **image,
+    }
     classes = {"type": "image", "num_channels": 2, "channel_def": {"0": "background", "1": "spleen"}}
     return {"version": "0.5.9", "network_data_format": {"inputs": {"image": described}, "outputs": {"pred": classes}}}
 

@@ -18,6 +18,7 @@ from clickseg.models.importers.changes import change_section
 from clickseg.models.importers.monai_bundle.reader import BundleReader, describe_bundle
 from clickseg.models.importers.sections import printable_text
 from clickseg.models.importers.source_model import ImportOptions, Reader, SourceModel
+from clickseg.models.importers.used_options import check_used_options
 from clickseg.models.importers.weights.checkpoint import CheckpointReader
 from clickseg.models.importers.weights.identification import NetworkBuilder
 from clickseg.models.importers.weights.torchscript import TorchScriptReader
@@ -73,10 +74,12 @@ def read_model(path: Path, reader: Reader, options: ImportOptions) -> ImportedMo
 
     Raises:
         ModelError: The model cannot be expressed as a model package.
+        UsageError: An option has no effect on this model.
         LibraryError: A library that the format needs is not installed.
     """
     source = reader.read(path, options)
     source = replace(source, name=printable_text(escape_surrogates(source.name), _MAX_NAME) or "model")
+    check_used_options(source, options, reader.format)
     section = change_section(source.section, options.changes)
     spec = validate_record(ModelSpec, section, f"model {source.name}: translated from {reader.format}", ModelError)
     _check_units(spec, source.name)

@@ -13,11 +13,12 @@ from clickseg.models.spec import GridSpec, ModelSpec
 
 _HEADINGS = {
     Outcome.ASSUMED: "Assumed, because the source does not state it",
+    Outcome.DIFFERENT: "Deliberately different from the original tool",
     Outcome.TRANSLATED: "Translated",
     Outcome.IGNORED: "Ignored",
 }
 
-_TO_CHECK = (Outcome.ASSUMED,)
+_TO_CHECK = (Outcome.ASSUMED, Outcome.DIFFERENT)
 _MAX_LICENCE_LINES, _MAX_CLASSES = 60, 8
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clickseg.core.errors import ModelError
-from clickseg.models.importers.source_model import ImportOptions
+from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
 _MAX_NAME = 64
 _MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "PT": "PT", "PET": "PT"}
@@ -65,3 +65,31 @@ def modality_and_unit(modality: str, options: ImportOptions, where: str) -> dict
             hint="state it with --unit SUVbw, if the model was trained on standardized uptake values",
         )
     return {"modality": known, "unit": unit}
+
+
+def unit_notes(image: Mapping[str, Any], options: ImportOptions, number: int = 0) -> tuple[ImportNote, ...]:
+    """Returns the assumption about the unit of an input whose source does not state it; MR has no unit.
+
+    Args:
+        image: The input of the section, with the result of ``modality_and_unit``.
+        options: With the unit, if the user states it.
+        number: The position of the input.
+    """
+    if options.unit is not None or image["modality"] != "CT":
+        return ()
+    text = "HU: the source does not state the unit of its CT images; state it with --unit"
+    return (ImportNote(f"inputs.{number}.unit", Outcome.ASSUMED, text),)
+
+
+def axes_notes(subject: str, options: ImportOptions) -> tuple[ImportNote, ...]:
+    """Returns the assumption about the axes of images that are not turned.
+
+    Args:
+        subject: What does not turn them, such as ``the bundle``.
+        options: With the axes, if the user states them.
+    """
+    text = (
+        f"{subject} does not turn images: the network sees the axes of the series; if the training images were stored "
+        "with other axes, state them with --stored-axes, such as LPS"
+    )
+    return () if options.stored_axes else (ImportNote("grid.orientation", Outcome.ASSUMED, text),)

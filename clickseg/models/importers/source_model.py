@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import torch
 
+STORED_AXES, UNIT, PRESET = "stored-axes", "unit", "preset"
+"""The names of the options about a source, besides its keys."""
+
 
 class Outcome(str, Enum):
     """What the import did with a key of the source."""
@@ -18,6 +21,8 @@ class Outcome(str, Enum):
     TRANSLATED = "translated"
     IGNORED = "ignored"
     ASSUMED = "assumed"
+    DIFFERENT = "different"
+    """Deliberately not as the original tool, whose result would be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,8 @@ class ImportNote:
         key: The key, as the source writes it, such as ``preprocessing#transforms#2``; for an assumption, the field of
             the description or the option that sets it.
         outcome: What the import did.
-        text: What it was translated to, why it was ignored, or what was assumed and how to set it.
+        text: What it was translated to, why it was ignored, what was assumed and how to set it, or how the result
+            differs from that of the original tool.
     """
 
     key: str
@@ -71,6 +77,8 @@ class SourceModel:
         metadata: What the source states about itself, by the names of a MONAI Bundle's ``metadata.json``: ``authors``,
             ``copyright``, ``data_source``, ``intended_use``, ``references`` and others.
         licence: The text of the model's licence; empty if the source has none.
+        used_options: The names of the options, and the keys of the source among the changes, that had an effect. All
+            others are errors.
     """
 
     name: str
@@ -82,6 +90,7 @@ class SourceModel:
     notes: tuple[ImportNote, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
+    used_options: frozenset[str] = frozenset()
 
 
 class Reader(Protocol):

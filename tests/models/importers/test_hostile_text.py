@@ -66,7 +66,7 @@ def test_the_report_has_no_markdown_or_html_of_the_model() -> None:
     assert [row.count("|") for row in rows] == [0, 3]
     assert not [character for row in rows for character in "[]`<" if character in row]
     assert "# heading" not in [line.strip() for line in page.splitlines()]
-    assert len(summary_lines(model, notes)) == 3
+    assert len(summary_lines(model, notes)) == 6
 
 
 def test_the_name_of_a_translation_is_a_name_of_a_folder(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from clickseg.core.errors import ModelError
@@ -23,8 +24,23 @@ _CODES = {
 _PARTS = {"value": "CodeValue", "scheme": "CodingSchemeDesignator", "meaning": "CodeMeaning"}
 
 
-def read_classes(content: bytes, channels: int, where: str) -> tuple[list[dict[str, Any]], list[int]]:
-    """Returns the classes of the section, one for each channel but the background, and the channels without a row.
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The content of a table.
+
+    Attributes:
+        classes: The classes of the section, one for each channel but the background.
+        unnamed: The channels without a row.
+        ignored: The columns with values that classes do not have.
+    """
+
+    classes: list[dict[str, Any]]
+    unnamed: list[int]
+    ignored: list[str]
+
+
+def read_labels(content: bytes, channels: int, where: str) -> Labels:
+    """Returns what a table states.
 
     Args:
         content: The table.
@@ -41,7 +57,14 @@ def read_classes(content: bytes, channels: int, where: str) -> tuple[list[dict[s
     names = [rows.get(channel, {}).get("Name", "") for channel in range(1, channels)]
     sections = class_sections(names, first_channel=1)
     missing = [channel for channel in range(1, channels) if channel not in rows]
-    return [section | _codes(rows.get(section["channel"], {})) for section in sections], missing
+    classes = [section | _codes(rows.get(section["channel"], {})) for section in sections]
+    return Labels(classes, missing, _ignored_columns(rows))
+
+
+def _ignored_columns(rows: Mapping[int, Mapping[str, str]]) -> list[str]:
+    used = {"LabelValue", "Name", *(f"{column}.{name}" for column in _CODES.values() for name in _PARTS.values())}
+    filled = {column for row in rows.values() for column, value in row.items() if isinstance(value, str) and value}
+    return sorted(str(column) for column in filled - used)
 
 
 def _rows_by_label(content: bytes, where: str) -> dict[int, Mapping[str, str]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from clickseg.core.errors import ModelError
 from clickseg.core.text import first_line
+from clickseg.models.importers.archives import member_names
 
-_MAX_MEMBERS = 10_000
 _MAX_MODEL_BYTES = 4 << 30
 _MAX_RATIO = 100
 """The largest ratio of a member to its compressed size; weights hardly compress."""
@@ -27,18 +27,12 @@ def find_folder(path: Path, names: Sequence[str]) -> str | None:
         path: The zip file; None is also returned for a file of another format.
         names: The names of the files.
     """
-    try:
-        if not path.is_file():  # a pipe would wait for its writer
-            return None
-        with zipfile.ZipFile(path) as archive:
-            members = set(archive.namelist())
-    except _ERRORS:
-        return None
+    members = set(member_names(path) or ())
     folders = sorted(member.removesuffix(names[0]) for member in members if member.split("/")[-1] == names[0])
     usable = [
         folder for folder in folders if folder.count("/") <= 1 and all(folder + name in members for name in names)
     ]
-    return usable[0] if usable and len(members) <= _MAX_MEMBERS else None
+    return usable[0] if usable else None
 
 
 def read_member(path: Path, name: str, max_bytes: int) -> bytes:

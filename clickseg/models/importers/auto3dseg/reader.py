@@ -6,6 +6,7 @@ their numbers.
 
 from __future__ import annotations
 
+import copy
 import re
 import tempfile
 from collections.abc import Mapping
@@ -14,14 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
-from clickseg.core.text import first_line
+from clickseg.core.text import first_line, join_names
 from clickseg.models.importers.auto3dseg import labels_csv, model_archive
+from clickseg.models.importers.changes import source_changes
 from clickseg.models.importers.monai_bundle.components import Component
-from clickseg.models.importers.monai_bundle.config import BundleConfig, check_config
+from clickseg.models.importers.monai_bundle.config import BundleConfig, apply_changes, check_config
 from clickseg.models.importers.monai_bundle.network_definition import output_channels, translate_network
 from clickseg.models.importers.monai_bundle.transforms import NO_SCALING
-from clickseg.models.importers.sections import modality_and_unit
-from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
+from clickseg.models.importers.sections import axes_notes, modality_and_unit, unit_notes
+from clickseg.models.importers.source_model import (
+    STORED_AXES,
+    UNIT,
+    ImportNote,
+    ImportOptions,
+    Outcome,
+    SourceModel,
+)
 from clickseg.models.importers.torch_files import find_state_dict, load_torch_file
 
 if TYPE_CHECKING:
@@ -33,9 +42,14 @@ MODEL, LABELS = "model.pt", "labels.csv"
 _OVERLAP = 0.625
 _MARGIN_VOX = 10
 _SPACING_TOLERANCE = [0.75, 1.25]
+_MODES_WITH_BOUNDS = ("range", "ct")
 _MODES_OF_VOLUME = ("meanstd", "mri", "meanstdtanh", "pet")
 """The modes that depend on all values of the image, which the script normalizes before it crops it."""
 
+_CROP_IS_TURNED = (
+    "crop: the box of voxels above 0. The script of the extension finds it with the stored axes, but applies it to "
+    "turned ones, where it may cut off foreground; ClickSeg turns the box"
+)
 _VERSION = re.compile(r"^(.+)-v(\d+(?:\.\d+)*)$")
 _TRANSLATED: Mapping[str, str] = {
     "network": "network_def",
@@ -45,9 +59,9 @@ _TRANSLATED: Mapping[str, str] = {
     "roi_size": "window.roi; overlap 0.625 and Gaussian weights, as in the script of the extension",
     "resample_resolution": "grid.spacing_mm; an axis within 0.75 to 1.25 times keeps its spacing",
     "orientation_ras": "grid.orientation",
-    "crop_foreground": "crop: the box of voxels above 0. The script of the extension finds it with the stored axes, "
-    "but applies it to turned ones; ClickSeg turns the box",
+    "crop_foreground": "crop: the box of voxels above 0",
     "sigmoid": "activation",
+    "extra_modalities": "inputs: none besides the first",
 }
 
 
@@ -120,7 +134,7 @@ def _read_table(path: Path) -> bytes:
 
 
 def _describe(source: _Source, options: ImportOptions) -> SourceModel:
-    config = Component("config", "", BundleConfig({"config": source.config}, {}).resolve("config"))
+    config = Component("config", "", BundleConfig(_changed(source.config, options), {}).resolve("config"))
     _reject_unsupported(config)
     network, _ = translate_network(config.value("network", None), "config#network")
     channels = output_channels(network)
@@ -128,22 +142,53 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
         raise ModelError(f"config#network#out_channels: expected 2 to 1024, got {channels!r:.80}")
     if network.get("in_channels", 1) != 1:
         raise ModelError("config#network#in_channels: expected 1: models with several images are not yet supported")
-    classes, unnamed = labels_csv.read_classes(source.table, channels, LABELS)
+    labels = labels_csv.read_labels(source.table, channels, LABELS)
     section = {
         "inputs": [{"name": "image", **_modality(config, options), **_scaling(config)}],
         "grid": _grid(config, options),
         "window": {"roi": _roi(config), "overlap": _OVERLAP},
         "activation": "softmax",
         "output_channels": channels,
-        "classes": classes,
+        "classes": labels.classes,
         **_crop(config),
         "interpolation": "labels",
         **_postprocessing(source.name),
     }
     state = source.state
     return SourceModel(
-        source.name, source.version, section, network, lambda: state, notes=_notes(config, options, unnamed)
+        source.name,
+        source.version,
+        section,
+        network,
+        lambda: state,
+        notes=(*unit_notes(section["inputs"][0], options), *_notes(config, options, labels)),
+        used_options=_used_options(config, options),
     )
+
+
+def _changed(config: Mapping[str, Any], options: ImportOptions) -> dict[str, Any]:
+    """Returns the configuration under the key ``config``, with the changes of its keys, such as ``config#roi_size``."""
+    content: dict[str, Any] = {"config": copy.deepcopy(dict(config))}
+    changes = source_changes(options.changes)
+    apply_changes(content, {key: value for key, value in changes.items() if _config_key(key)})
+    return content
+
+
+def _used_options(config: Component, options: ImportOptions) -> frozenset[str]:
+    used = {UNIT, *(key for key in options.changes if _config_key(key) in _used_keys(config))}
+    return frozenset(used if config.flag("orientation_ras", default=False) else used | {STORED_AXES})
+
+
+def _used_keys(config: Component) -> set[str]:
+    """Returns the keys of the configuration that the script uses; bounds only in the modes that have them."""
+    omitted = set() if config.value("normalize_mode", None) in _MODES_WITH_BOUNDS else {"intensity_bounds"}
+    return {*_TRANSLATED} - omitted
+
+
+def _config_key(key: str) -> str:
+    """Returns the key in the configuration of a key such as ``config#roi_size``; empty for other keys."""
+    first, _, rest = key.replace("::", "#").partition("#")
+    return rest.partition("#")[0] if first == "config" else ""
 
 
 def _reject_unsupported(config: Component) -> None:
@@ -223,22 +268,30 @@ def _postprocessing(name: str) -> dict[str, Any]:
     return {"postprocessing": {"keep": "largest", "keep_count": 2, "connectivity": "full"}}
 
 
-def _notes(config: Component, options: ImportOptions, unnamed: list[int]) -> tuple[ImportNote, ...]:
-    translated = [key for key in _TRANSLATED if key in config.arguments]
-    ignored = [key for key in config.arguments if key not in _TRANSLATED]
-    notes = [ImportNote(f"config#{key}", Outcome.TRANSLATED, _TRANSLATED[key]) for key in translated]
+def _notes(config: Component, options: ImportOptions, labels: labels_csv.Labels) -> tuple[ImportNote, ...]:
+    used = _used_keys(config)
+    translated = [key for key in _TRANSLATED if key in config.arguments and key in used]
+    ignored = [key for key in config.arguments if key not in used]
+    notes = [ImportNote(f"config#{key}", *_outcome(key, config)) for key in translated]
     notes.append(ImportNote(LABELS, Outcome.TRANSLATED, "classes with their DICOM codes"))
     if ignored:
         notes.append(ImportNote(", ".join(ignored), Outcome.IGNORED, "the script of the extension does not use them"))
-    if unnamed:
-        numbers = ", ".join(str(channel) for channel in unnamed)
+    if labels.ignored:
+        text = "a class has no such code"
+        notes.append(ImportNote(f"{LABELS}: {join_names(labels.ignored, 12)}", Outcome.IGNORED, text))
+    if labels.unnamed:
+        numbers = ", ".join(str(channel) for channel in labels.unnamed)
         notes.append(ImportNote("classes", Outcome.ASSUMED, f"{LABELS} has no row for the labels {numbers}"))
     if "crop_foreground" not in config.arguments:
         notes.append(ImportNote("crop", Outcome.ASSUMED, "the default of the script of the extension"))
-    if not config.flag("orientation_ras", default=False) and not options.stored_axes:
-        text = (
-            "the script does not turn images: the network sees the axes of the series; if the training images were "
-            "stored with other axes, state them with --stored-axes, such as LPS"
-        )
-        notes.append(ImportNote("grid.orientation", Outcome.ASSUMED, text))
+        if config.flag("orientation_ras", default=False):
+            notes.append(ImportNote("crop", Outcome.DIFFERENT, _CROP_IS_TURNED))
+    if not config.flag("orientation_ras", default=False):
+        notes += axes_notes("the script", options)
     return tuple(notes)
+
+
+def _outcome(key: str, config: Component) -> tuple[Outcome, str]:
+    if key == "crop_foreground" and _crop(config) and config.flag("orientation_ras", default=False):
+        return Outcome.DIFFERENT, _CROP_IS_TURNED
+    return Outcome.TRANSLATED, _TRANSLATED[key]

@@ -16,6 +16,7 @@ from clickseg.core.text import join_names
 from clickseg.core.validation import read_json
 from clickseg.models.importers.monai_bundle.expressions import MAX_ITEMS, REFERENCE, Function, evaluate
 from clickseg.models.importers.monai_bundle.yaml_files import read_yaml
+from clickseg.models.importers.used_options import similar_keys
 
 _MAX_DEPTH = 64
 _MAX_REFERENCES = 12
@@ -130,10 +131,10 @@ class BundleConfig:
     def _value(self, raw: Any, where: str) -> Any:
         if isinstance(raw, dict):
             values = {name: self._value(item, f"{where}#{name}") for name, item in raw.items()}
-            return {name: value for name, value in values.items() if not _is_disabled(value)}
+            return {name: value for name, value in values.items() if not is_disabled(value)}
         if isinstance(raw, list | tuple):
             items = [self._value(item, f"{where}#{index}") for index, item in enumerate(raw)]
-            return [item for item in items if not _is_disabled(item)]
+            return [item for item in items if not is_disabled(item)]
         try:
             return self._text(raw, where) if isinstance(raw, str) else raw
         except ModelError as error:
@@ -153,6 +154,11 @@ class BundleConfig:
         if text.startswith("%"):
             raise ModelError(f"{where}: {text!r:.80}: macros (%) are not supported")
         return text
+
+
+def top_key(key: str) -> str:
+    """Returns the first part of a key."""
+    return _SEPARATOR.split(key, maxsplit=1)[0]
 
 
 def apply_changes(content: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -192,10 +198,11 @@ def find_key(content: Any, key: str) -> Any:
 def _unknown_key(key: str, parent: Any) -> ModelError:
     names = sorted(parent) if isinstance(parent, dict) and len(parent) <= _MAX_SORTED else []
     known = f": expected one of {join_names(names, 12)}" if names else ""
-    return ModelError(f"{key}: the configuration of the bundle has no such key{known}")
+    return ModelError(f"{key}: the configuration of the bundle has no such key{known}", hint=similar_keys(key, names))
 
 
-def _is_disabled(value: Any) -> bool:
+def is_disabled(value: Any) -> bool:
+    """Whether a value is a component that MONAI does not build."""
     disabled = value.get("_disabled_", False) if isinstance(value, dict) else False
     return disabled is True or (isinstance(disabled, str) and disabled.lower() == "true")
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from clickseg.core.errors import ModelError
 from clickseg.core.text import join_names
 from clickseg.models.importers.monai_bundle.components import read_component
-from clickseg.models.importers.monai_bundle.config import BundleConfig, Unsupported
+from clickseg.models.importers.monai_bundle.config import BundleConfig, Unsupported, is_disabled
 from clickseg.models.importers.monai_bundle.metadata import licence_files
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
@@ -70,7 +70,7 @@ def find_weights(config: BundleConfig, folder: Path) -> tuple[Path, ImportNote]:
     Raises:
         ModelError: The path cannot be determined, leads outside the bundle, or does not exist.
     """
-    key, text = _load_path(config)
+    key, text, is_enabled = _load_path(config)
     path = weights_inside(folder, text, key or "the weights")
     if not path.is_file():
         raise ModelError(
@@ -78,9 +78,13 @@ def find_weights(config: BundleConfig, folder: Path) -> tuple[Path, ImportNote]:
             hint="bundles in the repository of the MONAI Model Zoo have no weights: download the bundle, for example "
             "with `python -m monai.bundle download NAME`",
         )
-    if key:
-        return path, ImportNote(key, Outcome.TRANSLATED, f"weights: {path.name}")
-    return path, ImportNote("weights", Outcome.ASSUMED, f"the configuration has no CheckpointLoader: {text}")
+    if not key:
+        text = f"the configuration has no CheckpointLoader that is not disabled: {text}"
+        return path, ImportNote("weights", Outcome.ASSUMED, text)
+    if not is_enabled:
+        text = f"weights: {path.name}, although _disabled_ is an expression that is not evaluated"
+        return path, ImportNote(key, Outcome.ASSUMED, text)
+    return path, ImportNote(key, Outcome.TRANSLATED, f"weights: {path.name}")
 
 
 def weights_inside(folder: Path, text: str, where: str) -> Path:
@@ -118,18 +122,21 @@ def _is_complete(stem: str) -> bool:
     return (stem == _DEFAULT or stem.startswith(f"{_DEFAULT}_")) and not stem.endswith(_OVERLAY)
 
 
-def _load_path(config: BundleConfig) -> tuple[str, str]:
-    """Returns the key and the value of the path of the weights; an empty key for the usual path."""
+def _load_path(config: BundleConfig) -> tuple[str, str, bool]:
+    """Returns the key and the value of the path of the weights, and whether its loader is enabled for certain.
+
+    An empty key is that of the usual path.
+    """
     candidates = {"checkpointloader": config.resolve("checkpointloader")} if "checkpointloader" in config else {}
     handlers = config.resolve("handlers") if "handlers" in config else []
     if isinstance(handlers, list):
         candidates |= {f"handlers#{index}": handler for index, handler in enumerate(handlers)}
     for key, value in candidates.items():
-        if isinstance(value, dict) and not isinstance(value.get("_target_"), Unsupported):
+        if isinstance(value, dict) and not isinstance(value.get("_target_"), Unsupported) and not is_disabled(value):
             component = read_component(value, key)
             if component.name == "CheckpointLoader":
                 path = component.value("load_path", None)
                 if not isinstance(path, str):
                     raise component.error(f"load_path: expected a text, got {path!r:.80}")
-                return f"{key}#load_path", path
-    return "", _DEFAULT_WEIGHTS
+                return f"{key}#load_path", path, not isinstance(value.get("_disabled_"), Unsupported)
+    return "", _DEFAULT_WEIGHTS, True

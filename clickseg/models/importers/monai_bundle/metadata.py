@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clickseg.core.errors import ModelError
-from clickseg.models.importers.sections import class_sections, modality_and_unit
+from clickseg.core.text import join_names
+from clickseg.models.importers.sections import class_sections, modality_and_unit, unit_notes
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
 _FORMAT = "network_data_format"
+USED_KEYS = frozenset({_FORMAT, "version"})
+"""The keys of the metadata on which the translation depends."""
+
 _MAX_LICENCE_BYTES = 256 << 10
 _LICENCES = ("LICEN[CS]E*", "docs/*licen[cs]e*")
 _BACKGROUND = "background"
+_LABELS = "labels"
+_HOUNSFIELD = "hounsfield"
+"""The ``format`` of CT images in HU."""
 
 
 def read_version(metadata: Mapping[str, Any]) -> str:
@@ -49,6 +56,7 @@ def read_image(
     count = entry.get("num_channels")
     count = count if isinstance(count, int) and 0 < count <= 1024 else max(len(names), 1)
     notes = (
+        *(unit_notes(described, options) if entry.get("format") != _HOUNSFIELD else ()),
         ImportNote(where, Outcome.TRANSLATED, "inputs.modality, inputs.unit"),
         ImportNote("metadata.json", Outcome.IGNORED, "all but the version, modalities, and names of channels is text"),
     )
@@ -58,7 +66,7 @@ def read_image(
 
 def read_classes(
     metadata: Mapping[str, Any], labels: Any, channels: int, activation: str
-) -> tuple[list[dict[str, Any]], ImportNote]:
+) -> tuple[list[dict[str, Any]], tuple[ImportNote, ...]]:
     """Returns the classes of the section, and where their names are from.
 
     Args:
@@ -67,22 +75,73 @@ def read_classes(
             ignored.
         channels: The number of output channels.
         activation: ``softmax``, whose channel 0 is background, or ``sigmoid``.
+
+    Raises:
+        ModelError: The names contradict the channels.
     """
-    outputs = list(_channel_formats(metadata, "outputs").values())
-    entry = outputs[0] if outputs else {}
+    output, entry = next(iter(_channel_formats(metadata, "outputs").items()), ("pred", {}))
     candidates = {
-        f"{_FORMAT}#outputs#channel_def": _names(entry.get("channel_def")),
-        f"{_FORMAT}#outputs#label_def": _names(entry.get("label_def")),
-        "labels": _names(_inverse(labels)),
+        f"{_FORMAT}#outputs#{output}#channel_def": _names(entry.get("channel_def")),
+        f"{_FORMAT}#outputs#{output}#label_def": _names(entry.get("label_def")),
+        _LABELS: _names(_inverse(labels)),
     }
     key = next((key for key, names in candidates.items() if names), "")
     names = candidates.get(key, {})
     is_background = names.get(0, "").casefold() == _BACKGROUND
     first = 1 if activation == "softmax" or (is_background and channels > 1) else 0
-    sections = class_sections([names.get(channel, "") for channel in range(first, channels)], first_channel=first)
-    if key:
-        return sections, ImportNote(key, Outcome.TRANSLATED, "classes")
-    return sections, ImportNote("classes", Outcome.ASSUMED, "the bundle does not name its classes: numbered by channel")
+    if not key:
+        text = "the bundle does not name its classes: numbered by channel"
+        return class_sections([""] * (channels - first), first_channel=first), (
+            ImportNote("classes", Outcome.ASSUMED, text),
+        )
+    chosen, dropped = _names_of_classes(names, range(first, channels), key)
+    sections = class_sections([chosen.get(channel, "") for channel in range(first, channels)], first_channel=first)
+    return sections, (ImportNote(key, Outcome.TRANSLATED, "classes"), *_name_notes(chosen, dropped, sections))
+
+
+def _names_of_classes(names: Mapping[int, str], channels: range, key: str) -> tuple[dict[int, str], list[str]]:
+    """Returns the names of the channels with a class, and the names that no class has.
+
+    Args:
+        names: The names of channels, or of labels, as the bundle states them.
+        channels: The channels that have a class.
+        key: The key of the names, for messages.
+
+    Raises:
+        ModelError: The names contradict the channels.
+    """
+    is_background = names.get(0, "").casefold() == _BACKGROUND
+    if is_background and channels == range(1):  # a label map: 0 is background, 1 is the only channel
+        if set(names) != {0, 1}:
+            raise _contradiction(key, names, 0, "the only channel is a class, not the background")
+        return {0: names[1]}, [names[0]]
+    if 0 in names and not is_background and channels.start == 1 and max(names) == channels.stop - 2:
+        raise _contradiction(key, names, 1, f"of {channels.stop} channels, channel 0 is background")
+    chosen = {channel: name for channel, name in names.items() if channel in channels}
+    return chosen, [
+        name for channel, name in names.items() if channel not in channels and not (channel == 0 and is_background)
+    ]
+
+
+def _contradiction(key: str, names: Mapping[int, str], first: int, reason: str) -> ModelError:
+    got = ", ".join(f"{channel}: {name}" for channel, name in sorted(names.items())[:4])
+    where, example = ("", f'{{"NAME": {first}}}') if key == _LABELS else ("metadata.json: ", f'{{"{first}": "NAME"}}')
+    return ModelError(
+        f"{where}{key}: {reason}; got the names {got[:200]!r}", hint=f"state them: --set '{key}={example}'"
+    )
+
+
+def _name_notes(
+    chosen: Mapping[int, str], dropped: Sequence[str], sections: Sequence[Mapping[str, Any]]
+) -> tuple[ImportNote, ...]:
+    """Returns the assumptions about the names: those without a class, and the classes without a name."""
+    texts = []
+    if dropped:
+        texts.append(f"the network has no class for the names {join_names(dropped, 12)}")
+    unnamed = [str(section["channel"]) for section in sections if section["channel"] not in chosen]
+    if unnamed:
+        texts.append(f"the bundle does not name the channels {join_names(unnamed, 12)}: numbered")
+    return tuple(ImportNote("classes", Outcome.ASSUMED, text) for text in texts)
 
 
 def output_channel_count(metadata: Mapping[str, Any]) -> int | None:

@@ -9,20 +9,11 @@ from typing import Any, Literal
 from clickseg.core.errors import ModelError
 from clickseg.models.importers.monai_bundle.components import Component
 from clickseg.models.importers.monai_bundle.intensity_transforms import check_data_type
+from clickseg.models.importers.monai_bundle.neutral_transforms import NEUTRAL_FOR_RESULTS
 from clickseg.models.importers.source_model import ImportNote, Outcome
 
 Interpolation = Literal["logits", "probabilities", "labels"]
 
-_NOTHING_TO_DO = {
-    "CastToTyped": "the label map has the smallest suitable type",
-    "DeleteItemsd": "ClickSeg keeps no other items",
-    "EnsureTyped": "the label map has the smallest suitable type",
-    "Identityd": "it changes nothing",
-    "SaveImaged": "ClickSeg writes DICOM",
-    "SelectItemsd": "ClickSeg keeps no other items",
-    "ToDeviced": "the device is selected with --device",
-    "ToTensord": "the label map has the smallest suitable type",
-}
 _INVERT_ARGUMENTS = (
     *("keys", "transform", "orig_keys", "meta_keys", "orig_meta_keys", "meta_key_postfix", "nearest_interp"),
     *("to_tensor", "device", "post_func", "allow_missing_keys"),
@@ -45,6 +36,7 @@ class Postprocessing:
         decided: How classes were decided: ``argmax`` or ``threshold``; empty before.
         inverted: How the result was brought to the source grid: ``linear`` or ``nearest``; empty before.
         interpolation: What was on the model grid when it was inverted.
+        is_resampled: Whether the model grid has another spacing than the source grid.
         keep: Which components are kept: the fields of ``postprocessing``, with ``labels`` in place of ``keep_classes``.
         notes: What was done with each transform.
     """
@@ -53,6 +45,7 @@ class Postprocessing:
     decided: Literal["argmax", "threshold", ""] = ""
     inverted: Literal["linear", "nearest", ""] = ""
     interpolation: Interpolation = "labels"
+    is_resampled: bool = True
     keep: Mapping[str, Any] | None = None
     notes: tuple[ImportNote, ...] = ()
 
@@ -61,17 +54,18 @@ class Postprocessing:
         return replace(self, notes=(*self.notes, ImportNote(transform.key, outcome, f"{transform.name}: {text}")))
 
 
-def translate_postprocessing(transforms: Sequence[Component], key: str) -> Postprocessing:
+def translate_postprocessing(transforms: Sequence[Component], key: str, *, is_resampled: bool) -> Postprocessing:
     """Returns what the transforms of a bundle amount to.
 
     Args:
         transforms: The transforms, in order.
         key: Their key, for messages.
+        is_resampled: Whether the preprocessing resamples images, so that results are interpolated.
 
     Raises:
         ModelError: A transform or one of its arguments cannot be expressed, or no transform decides the classes.
     """
-    done = Postprocessing()
+    done = Postprocessing(is_resampled=is_resampled)
     for transform in transforms:
         done = _apply(transform, done)
     if not done.decided:
@@ -105,12 +99,16 @@ def _apply(transform: Component, done: Postprocessing) -> Postprocessing:
     if not transform.is_of_monai:
         raise transform.error("a transform of the bundle's own code, which is not executed")
     keys = transform.texts("keys")
+    if not keys:
+        raise transform.error("expected keys, the names of results: transforms without them are not supported")
     if "pred" not in keys:
+        if transform.name not in (*NEUTRAL_FOR_RESULTS, *_TRANSFORMS):
+            raise transform.error("transforms of this class are only supported with the key pred")
         return done.noted(transform, Outcome.IGNORED, "does not change the result")
-    if transform.name in _NOTHING_TO_DO:
+    if transform.name in NEUTRAL_FOR_RESULTS:
         if transform.name in ("CastToTyped", "EnsureTyped") and not done.decided:
             check_data_type(transform)
-        return done.noted(transform, Outcome.IGNORED, _NOTHING_TO_DO[transform.name])
+        return done.noted(transform, Outcome.IGNORED, NEUTRAL_FOR_RESULTS[transform.name])
     translate = _TRANSFORMS.get(transform.name)
     if translate is None:
         raise transform.error("this transform is not yet supported", hint=f"supported are {', '.join(_TRANSFORMS)}")
@@ -153,10 +151,10 @@ def _invert(transform: Component, done: Postprocessing) -> Postprocessing:
     interpolation: Interpolation = "probabilities" if done.activation else "logits"
     if is_nearest or done.decided:  # the class of the nearest voxel is the same before and after the decision
         interpolation = "labels"
-    text = _LABELS_WERE_INTERPOLATED if done.decided and not is_nearest else f"interpolation: {interpolation}"
-    return replace(done, inverted="nearest" if is_nearest else "linear", interpolation=interpolation).noted(
-        transform, Outcome.TRANSLATED, text
-    )
+    done = replace(done, inverted="nearest" if is_nearest else "linear", interpolation=interpolation)
+    if done.decided and not is_nearest and done.is_resampled:
+        return done.noted(transform, Outcome.DIFFERENT, _LABELS_WERE_INTERPOLATED)
+    return done.noted(transform, Outcome.TRANSLATED, f"interpolation: {interpolation}")
 
 
 def _keep_largest(transform: Component, done: Postprocessing) -> Postprocessing:

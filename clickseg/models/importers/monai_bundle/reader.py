@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
 from clickseg.core.validation import read_json
+from clickseg.models.importers.changes import source_changes
 from clickseg.models.importers.monai_bundle import files as bundle_files
 from clickseg.models.importers.monai_bundle import metadata as bundle_metadata
 from clickseg.models.importers.monai_bundle import transforms
 from clickseg.models.importers.monai_bundle.components import read_component, read_transforms
-from clickseg.models.importers.monai_bundle.config import BundleConfig, apply_changes, check_config, load_config
+from clickseg.models.importers.monai_bundle.config import (
+    BundleConfig,
+    apply_changes,
+    check_config,
+    load_config,
+    top_key,
+)
 from clickseg.models.importers.monai_bundle.network_definition import output_channels, translate_network
 from clickseg.models.importers.monai_bundle.postprocessing import (
     Postprocessing,
@@ -25,9 +32,15 @@ from clickseg.models.importers.monai_bundle.postprocessing import (
 )
 from clickseg.models.importers.monai_bundle.transforms import Preprocessing, translate_preprocessing
 from clickseg.models.importers.monai_bundle.window import translate_inferer
-from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
+from clickseg.models.importers.source_model import (
+    STORED_AXES,
+    UNIT,
+    ImportNote,
+    ImportOptions,
+    Outcome,
+    SourceModel,
+)
 from clickseg.models.importers.torch_files import find_state_dict, load_torch_file
-from clickseg.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +54,8 @@ _REASONS: Mapping[str, str] = {
 }
 """Why keys of the configuration are ignored."""
 
+_ROOT_KEY = "bundle_root"
+_IMAGE_KEY, _DEFAULT_IMAGE_KEY = "image_key", "image"
 _OTHER_REASON = "the network, its input and its output do not depend on it"
 
 
@@ -79,16 +94,18 @@ class BundleReader:
         content, metadata = _changed(
             load_config(config_path), load_config(bundle_files.metadata_path(path)), options.changes
         )
-        config = BundleConfig(content | {"bundle_root": "."}, functions)
+        config = BundleConfig(content | {_ROOT_KEY: "."}, functions)
         source = _Source(path.resolve().name, config, metadata, needs_network=True)
         model = _describe(source, options)
         weights, weights_note = bundle_files.find_weights(config, path)
         notes = (config_note, *model.notes, weights_note, *_ignored_keys(config))
+        used_keys = {bundle_files.CONFIG_KEY, top_key(weights_note.key)}
         return replace(
             model,
             load_state=partial(_load_state, weights),
             notes=notes,
             licence=bundle_metadata.read_licence(path),
+            used_options=model.used_options | _used_changes(config, options, used_keys),
         )
 
 
@@ -116,7 +133,11 @@ def describe_bundle(
     )
     bundle_config = BundleConfig(content, {"torch.from_numpy": lambda array: array})
     model = _describe(_Source(name, bundle_config, changed_metadata, needs_network=False), options)
-    return replace(model, notes=(*model.notes, *_ignored_keys(bundle_config)))
+    return replace(
+        model,
+        notes=(*model.notes, *_ignored_keys(bundle_config)),
+        used_options=model.used_options | _used_changes(bundle_config, options, set()),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +160,20 @@ class _Source:
 def _describe(source: _Source, options: ImportOptions) -> SourceModel:
     """Returns the model without weights, licence, and notes about keys that were not used."""
     config = source.config
-    before = translate_preprocessing(read_transforms(config.resolve("preprocessing"), "preprocessing"))
+    before = translate_preprocessing(
+        read_transforms(config.resolve("preprocessing"), "preprocessing"), _image_key(config)
+    )
     image, channels, image_notes = bundle_metadata.read_image(source.metadata, options)
     transforms.check_image_count(channels, "metadata.json: network_data_format#inputs")
     network, network_notes = _translate_network(source)
     window, window_notes = translate_inferer(read_component(config.resolve("inferer"), "inferer"))
     after = translate_postprocessing(
-        read_transforms(config.resolve("postprocessing"), "postprocessing"), "postprocessing"
+        read_transforms(config.resolve("postprocessing"), "postprocessing"),
+        "postprocessing",
+        is_resampled=before.spacing_mm is not None,
     )
     grid, grid_notes = transforms.grid_section(before, options)
-    classes, classes_note = _read_classes(source, network, after)
+    classes, classes_notes = _read_classes(source, network, after)
     section = {
         "inputs": [image | transforms.scaling_fields(before)],
         "grid": grid,
@@ -158,10 +183,18 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
         "classes": classes,
         **_result_fields(before, after, {entry["channel"]: entry["name"] for entry in classes}),
     }
-    notes = (*image_notes, *before.notes, *grid_notes, *network_notes, *window_notes, *after.notes, classes_note)
-    return SourceModel(
-        source.name, bundle_metadata.read_version(source.metadata), section, network, load_state=None, notes=notes
-    )
+    notes = (*image_notes, *before.notes, *grid_notes, *network_notes, *window_notes, *after.notes, *classes_notes)
+    version = bundle_metadata.read_version(source.metadata)
+    used = frozenset({UNIT, *([STORED_AXES] if before.orientation is None else [])})
+    return SourceModel(source.name, version, section, network, load_state=None, notes=notes, used_options=used)
+
+
+def _image_key(config: BundleConfig) -> str:
+    """Returns the key of the image that reaches the network: that of MONAI's evaluators, unless the bundle names it."""
+    stated = config.resolve(_IMAGE_KEY) if _IMAGE_KEY in config else _DEFAULT_IMAGE_KEY
+    if not isinstance(stated, str):
+        raise ModelError(f"{_IMAGE_KEY}: expected a text, got {stated!r:.80}")
+    return stated
 
 
 def _translate_network(source: _Source) -> tuple[dict[str, Any] | None, tuple[ImportNote, ...]]:
@@ -189,7 +222,7 @@ def _output_channels(source: _Source, network: Mapping[str, Any] | None) -> int:
 
 def _read_classes(
     source: _Source, network: Mapping[str, Any] | None, after: Postprocessing
-) -> tuple[list[dict[str, Any]], ImportNote]:
+) -> tuple[list[dict[str, Any]], tuple[ImportNote, ...]]:
     labels = None
     with suppress(ModelError):  # some bundles have the files of labels under this key
         labels = source.config.resolve("labels")
@@ -217,15 +250,24 @@ def _changed(
     content: dict[str, Any], metadata: dict[str, Any], changes: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Applies the changes that have keys of the source; those with fields of the section are applied later."""
-    own = {
-        key: value
-        for key, value in changes.items()
-        if key != bundle_files.CONFIG_KEY and ("#" in key or key.split(".")[0] not in ModelSpec.model_fields)
-    }
-    in_metadata = {key for key in own if key.split("#")[0] in metadata and key.split("#")[0] not in content}
+    own = {key: value for key, value in source_changes(changes).items() if key != bundle_files.CONFIG_KEY}
+    in_metadata = {key for key in own if top_key(key) in metadata and top_key(key) not in content}
     apply_changes(metadata, {key: value for key, value in own.items() if key in in_metadata})
     apply_changes(content, {key: value for key, value in own.items() if key not in in_metadata})
     return content, metadata
+
+
+def _used_changes(config: BundleConfig, options: ImportOptions, others: set[str]) -> frozenset[str]:
+    """Returns the keys among the changes on which the translation depends.
+
+    Args:
+        config: The configuration, after all keys that are needed were resolved.
+        options: The changes.
+        others: Keys at the top that were used in another way.
+    """
+    used = {key for key in config.keys if config.is_used(key) and key not in _REASONS}
+    used = (used - {_ROOT_KEY}) | others | (bundle_metadata.USED_KEYS - set(config.keys))
+    return frozenset(key for key in source_changes(options.changes) if top_key(key) in used)
 
 
 def _ignored_keys(config: BundleConfig) -> tuple[ImportNote, ...]:

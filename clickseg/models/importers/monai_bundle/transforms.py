@@ -11,29 +11,21 @@ from clickseg.core.text import join_names
 from clickseg.models.importers.monai_bundle.components import Component
 from clickseg.models.importers.monai_bundle.geometry_transforms import read_axes, read_margin, read_spacing
 from clickseg.models.importers.monai_bundle.intensity_transforms import INTENSITY_TRANSFORMS, Step, check_data_type
+from clickseg.models.importers.monai_bundle.neutral_transforms import NEUTRAL_FOR_IMAGES
+from clickseg.models.importers.sections import axes_notes
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
 NO_SCALING: Step = {"kind": "range", "a_min": 0, "a_max": 1, "clip": False}
 """The scaling of a model that sees the values of the images unchanged."""
 
-_NOTHING_TO_DO = {
-    "AddChanneld": "ClickSeg adds the channel",
-    "CastToTyped": "images are float32",
-    "DeleteItemsd": "ClickSeg keeps no other items",
-    "EnsureChannelFirstd": "ClickSeg adds the channel",
-    "EnsureTyped": "images are float32",
-    "Identityd": "it changes nothing",
-    "LoadImaged": "ClickSeg reads DICOM",
-    "SelectItemsd": "ClickSeg keeps no other items",
-    "ToDeviced": "the device is selected with --device",
-    "ToTensord": "images are float32",
-}
-"""Transforms that have no field, with the reason."""
+_ACT_ON_THEIR_KEYS = frozenset({"AsDiscreted", "LabelToMaskd", "MapLabelValued", "RemoveSmallObjectsd", "SpatialPadd"})
+"""Transforms without a field that change only the items under their keys, so that those of labels are ignored."""
 
 _LOAD_ARGUMENTS = (
     *("keys", "reader", "dtype", "meta_keys", "meta_key_postfix", "overwriting", "image_only", "ensure_channel_first"),
     *("simple_keys", "prune_meta_pattern", "prune_meta_sep", "allow_missing_keys", "expanduser"),
 )
+_ARE_UNKNOWN = "are not supported, because they may change the image"
 _ONE_IMAGE = "models with several images are not yet supported"
 
 
@@ -42,7 +34,8 @@ class Preprocessing:
     """What the transforms so far amount to.
 
     Attributes:
-        image: The key of the image; empty before the first transform.
+        image: The key of the image that reaches the network.
+        is_loaded: Whether the image was loaded.
         orientation: The axes of the model grid; None if no transform turned the image.
         spacing_mm: The spacing of the model grid; None if no transform resampled the image.
         spacing_tolerance: The factors of the spacing within which an axis keeps its own.
@@ -52,7 +45,8 @@ class Preprocessing:
         notes: What was done with each transform.
     """
 
-    image: str = ""
+    image: str
+    is_loaded: bool = False
     orientation: str | None = None
     spacing_mm: tuple[float | str, ...] | None = None
     spacing_tolerance: tuple[float, float] | None = None
@@ -66,15 +60,22 @@ class Preprocessing:
         return replace(self, notes=(*self.notes, ImportNote(transform.key, outcome, f"{transform.name}: {text}")))
 
 
-def translate_preprocessing(transforms: Sequence[Component]) -> Preprocessing:
+def translate_preprocessing(transforms: Sequence[Component], image: str) -> Preprocessing:
     """Returns what the transforms of a bundle amount to.
 
+    Args:
+        transforms: The transforms, in order.
+        image: The key of the image that reaches the network.
+
     Raises:
-        ModelError: A transform or one of its arguments cannot be expressed; the message names it.
+        ModelError: A transform or one of its arguments cannot be expressed, or no transform loads the image; the
+            message names it.
     """
-    done = Preprocessing()
+    done = Preprocessing(image)
     for transform in transforms:
         done = _apply(transform, done)
+    if not done.is_loaded:
+        raise ModelError(f"preprocessing: expected LoadImaged of {image!r:.80}, the image that reaches the network")
     return done
 
 
@@ -85,12 +86,7 @@ def grid_section(done: Preprocessing, options: ImportOptions) -> tuple[dict[str,
         grid["spacing_tolerance"] = list(done.spacing_tolerance)
     if done.orientation is not None:
         return grid | {"orientation": done.orientation}, ()
-    grid["orientation"] = options.stored_axes or "source"
-    text = (
-        "the bundle does not turn images: the network sees the axes of the series; if the training images were stored "
-        "with other axes, state them with --stored-axes, such as LPS"
-    )
-    return grid, () if options.stored_axes else (ImportNote("grid.orientation", Outcome.ASSUMED, text),)
+    return grid | {"orientation": options.stored_axes or "source"}, axes_notes("the bundle", options)
 
 
 def scaling_fields(done: Preprocessing) -> dict[str, Any]:
@@ -108,16 +104,14 @@ def crop_section(done: Preprocessing) -> dict[str, Any] | None:
 
 
 def _apply(transform: Component, done: Preprocessing) -> Preprocessing:
-    if not transform.is_of_monai:
-        raise transform.error("a transform of the bundle's own code, which is not executed")
-    keys = transform.texts("keys")
-    if transform.name == "LoadImaged" and len(keys) > 1:
-        raise transform.error(f"loads the images {join_names(keys)}: {_ONE_IMAGE}")
-    if not done.image and keys:
-        done = replace(done, image=keys[0])
+    keys = _read_keys(transform)
     if done.image not in keys:
-        return done.noted(transform, Outcome.IGNORED, f"does not change the image {done.image}")
-    if transform.name in _NOTHING_TO_DO:
+        return _ignore_others(transform, done)
+    if transform.name == "LoadImaged":
+        return _load(transform, done)
+    if not done.is_loaded:
+        raise transform.error(f"expected LoadImaged of {done.image!r:.80} before it")
+    if transform.name in NEUTRAL_FOR_IMAGES:
         return _note_reading(transform, done)
     if transform.name in INTENSITY_TRANSFORMS:
         return _add_step(transform, INTENSITY_TRANSFORMS[transform.name](transform), done)
@@ -128,12 +122,51 @@ def _apply(transform: Component, done: Preprocessing) -> Preprocessing:
     return translate(transform, done)
 
 
-def _note_reading(transform: Component, done: Preprocessing) -> Preprocessing:
+def _read_keys(transform: Component) -> tuple[str, ...]:
+    """Returns the keys of the items that a transform of MONAI changes."""
+    if not transform.is_of_monai:
+        raise transform.error("a transform of the bundle's own code, which is not executed")
+    keys = transform.texts("keys")
+    if not keys:
+        raise transform.error(f"expected keys, the names of images: transforms without them {_ARE_UNKNOWN}")
+    if transform.name == "LoadImaged" and len(keys) > 1:
+        raise transform.error(f"loads the images {join_names(keys)}: {_ONE_IMAGE}")
+    return keys
+
+
+def _ignore_others(transform: Component, done: Preprocessing) -> Preprocessing:
+    """Ignores a transform of other items, such as labels, if it cannot change the image."""
+    text = f"does not change the image {done.image}"
     if transform.name == "LoadImaged":
         transform.check_arguments(_LOAD_ARGUMENTS)
-    if transform.name in ("CastToTyped", "EnsureTyped", "LoadImaged"):
+    elif transform.name == "DeleteItemsd":
+        transform.check_arguments(("keys", "sep", "use_re"))
+        transform.expect("use_re", False)  # an expression could match the image
+    elif transform.name == "SelectItemsd":
+        raise transform.error(f"keys: expected also {done.image!r:.80}, the image that reaches the network")
+    elif transform.name not in (
+        _ACT_ON_THEIR_KEYS | {*NEUTRAL_FOR_IMAGES, *INTENSITY_TRANSFORMS, *_GEOMETRY_TRANSFORMS}
+    ):
+        raise transform.error(
+            f"transforms of this class with the keys {join_names(transform.texts('keys'))} {_ARE_UNKNOWN}"
+        )
+    return done.noted(transform, Outcome.IGNORED, text)
+
+
+def _load(transform: Component, done: Preprocessing) -> Preprocessing:
+    if done.is_loaded:
+        raise transform.error("expected it once")
+    transform.check_arguments(_LOAD_ARGUMENTS)
+    check_data_type(transform)
+    return replace(done, is_loaded=True).noted(transform, Outcome.IGNORED, NEUTRAL_FOR_IMAGES[transform.name])
+
+
+def _note_reading(transform: Component, done: Preprocessing) -> Preprocessing:
+    if transform.name == "DeleteItemsd":
+        raise transform.error(f"deletes {done.image!r:.80}, the image that reaches the network")
+    if transform.name in ("CastToTyped", "EnsureTyped"):
         check_data_type(transform)
-    return done.noted(transform, Outcome.IGNORED, _NOTHING_TO_DO[transform.name])
+    return done.noted(transform, Outcome.IGNORED, NEUTRAL_FOR_IMAGES[transform.name])
 
 
 def _add_step(transform: Component, step: Step, done: Preprocessing) -> Preprocessing:

@@ -9,11 +9,16 @@ from typing import Any
 from clickseg.models.importers.archives import TORCH_SAVE, archive_kind
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
 from clickseg.models.importers.torch_files import find_state_dict, load_torch_file
-from clickseg.models.importers.weights.description import Channels, describe, description_path, read_description
-from clickseg.models.importers.weights.identification import NetworkBuilder, check_changes, identify
+from clickseg.models.importers.weights.description import (
+    Channels,
+    describe,
+    description_path,
+    read_description,
+    used_options,
+)
+from clickseg.models.importers.weights.identification import MAX_NOTES, NetworkBuilder, check_changes, identify
 
 _SUFFIXES = (".pt", ".pth", ".ckpt")
-_MAX_NOTES = 32
 
 
 class CheckpointReader:
@@ -64,6 +69,7 @@ class CheckpointReader:
             network_def=found.network_def,
             load_state=lambda: found.state,
             notes=(*_ignored_keys(content, state), *found.notes, *file_notes, *notes),
+            used_options=used_options(section, options),
         )
 
 
@@ -73,4 +79,4 @@ def _ignored_keys(content: Any, state: Mapping[str, Any]) -> tuple[ImportNote, .
         return ()
     others = [key for key, value in content.items() if not (isinstance(value, Mapping) and set(value) == set(state))]
     text = "not a weight of the network: the state of the training"
-    return tuple(ImportNote(str(key)[:64], Outcome.IGNORED, text) for key in others[:_MAX_NOTES])
+    return tuple(ImportNote(str(key)[:64], Outcome.IGNORED, text) for key in others[:MAX_NOTES])

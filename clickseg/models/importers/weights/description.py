@@ -18,7 +18,15 @@ from typing import Any
 from clickseg.core.errors import ModelError
 from clickseg.core.validation import read_json
 from clickseg.models.importers.sections import class_sections, modality_and_unit
-from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
+from clickseg.models.importers.source_model import (
+    PRESET,
+    STORED_AXES,
+    UNIT,
+    ImportNote,
+    ImportOptions,
+    Outcome,
+)
+from clickseg.models.importers.weights.identification import network_changes
 from clickseg.models.importers.weights.preset_list import Preset, count_input_channels, find_preset, load_presets
 from clickseg.models.spec import ModelSpec
 
@@ -108,6 +116,14 @@ def describe(
     notes += _set_classes(section, channels)
     _check_channels(section, channels, f"preset {name}" if name else where)
     return section, notes
+
+
+def used_options(section: Mapping[str, Any], options: ImportOptions) -> frozenset[str]:
+    """Returns the options that a section of ``describe`` depends on, and the changes of arguments of the network."""
+    grid = section["grid"]
+    has_stated_axes = isinstance(grid, Mapping) and grid.get("orientation") == options.stored_axes
+    arguments = (f"network_def.{name}" for name in network_changes(options))
+    return frozenset({PRESET, UNIT, *([STORED_AXES] if has_stated_axes else []), *arguments})
 
 
 def _fields_for(preset: Preset, channels: Channels) -> dict[str, Any]:

@@ -20,7 +20,9 @@ NetworkBuilder = Callable[[Mapping[str, Any], str], "torch.nn.Module"]
 """Builds the network of a ``network_def``; the second argument is its place, for messages. Raises ``ModelError``."""
 
 _NETWORK_KEY = "network_def"
-_MAX_NOTES = 32
+MAX_NOTES = 32
+"""The largest number of notes about keys that are not weights."""
+
 _CHANNEL_ARGUMENTS = {"inputs": ("in_channels",), "outputs": ("out_channels", "num_classes")}
 
 
@@ -83,7 +85,7 @@ def identify(
     remaining = [note for note in notes if note.key.removeprefix(_NETWORK_KEY + ".") not in changes]
     others = [name for name in state if not name.startswith(prefix)]
     text = f"not a weight of the network: its name does not begin with {prefix}"
-    remaining += [ImportNote(name[:64], Outcome.IGNORED, text) for name in others[:_MAX_NOTES]]
+    remaining += [ImportNote(name[:64], Outcome.IGNORED, text) for name in others[:MAX_NOTES]]
     return Identified(definition, built, own, prefix, channels["inputs"], channels["outputs"], tuple(remaining))
 
 

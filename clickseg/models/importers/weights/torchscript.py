@@ -13,7 +13,13 @@ from clickseg.core.validation import MAX_JSON_BYTES, parse_json
 from clickseg.models.importers.archives import TORCH_SCRIPT, archive_kind, check_content_size
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome, SourceModel
 from clickseg.models.importers.torch_files import import_torch
-from clickseg.models.importers.weights.description import Channels, describe, description_path, read_description
+from clickseg.models.importers.weights.description import (
+    Channels,
+    describe,
+    description_path,
+    read_description,
+    used_options,
+)
 from clickseg.models.importers.weights.identification import (
     Identified,
     NetworkBuilder,
@@ -88,6 +94,8 @@ class TorchScriptReader:
             section, notes = describe(path, description, channels, options)
         else:
             section, notes = dict(bundle.section), bundle.notes
+        arguments = {f"network_def.{name}" for name in network_changes(options)}
+        used = used_options(section, options) if bundle is None else bundle.used_options | arguments
         return SourceModel(
             name=bundle.name if bundle is not None else path.stem,
             version=bundle.version if bundle is not None else "0",
@@ -97,6 +105,7 @@ class TorchScriptReader:
             script=path if identified is None else None,
             notes=(*_network_notes(identified, reason), *file_notes, *notes),
             licence=bundle.licence if bundle is not None else "",
+            used_options=used if identified is not None else used - arguments,
         )
 
     def _read_bundle(self, path: Path, options: ImportOptions) -> SourceModel | None:

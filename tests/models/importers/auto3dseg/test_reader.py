@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from clickseg.core.errors import ModelError
+from clickseg.core.errors import ModelError, UsageError
 from clickseg.models.importers.auto3dseg.reader import Auto3DSegReader
+from clickseg.models.importers.registry import read_model
 from clickseg.models.importers.source_model import ImportOptions, Outcome, SourceModel
 from clickseg.models.spec import ModelSpec
 
@@ -142,9 +143,42 @@ def test_missing_keys_are_the_defaults_of_the_script(tmp_path: Path) -> None:
 
     assert model.section["grid"] == {"spacing_mm": ["source"] * 3, "orientation": "source"}
     assert "crop" in model.section
-    assert {note.key for note in model.notes if note.outcome is Outcome.ASSUMED} == {"crop", "grid.orientation"}
+    assert {note.key for note in model.notes if note.outcome is Outcome.ASSUMED} == {
+        *("crop", "grid.orientation", "inputs.0.unit"),
+    }
     assert read(path, stored_axes="LPS").section["grid"]["orientation"] == "LPS"
     assert "crop" not in read(make_zip(tmp_path / "n.zip", crop_foreground=False)).section
+
+
+def test_keys_of_the_configuration_are_changed(tmp_path: Path) -> None:
+    options = ImportOptions(changes={"config#roi_size": [32, 32, 64], "config::intensity_bounds#1": 100})
+
+    model = read_model(make_zip(tmp_path / "m.zip"), READER, options)
+
+    assert model.spec.window.roi == (32, 32, 64)
+    assert model.source.section["inputs"][0]["scaling"][0]["a_max"] == 100
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stored_axes": "LAS"}, "--stored-axes: has no effect on m "),
+        ({"preset": "sw_fastedit"}, "--preset: has no effect on m"),
+        ({"changes": {"windw.overlap": 0.3}}, "--set windw.overlap: has no effect on m"),
+        ({"changes": {"config#amp": False}}, "--set config#amp: has no effect on m"),
+        ({"changes": {"config": "inference"}}, "--set config: has no effect on m"),
+    ],
+)
+def test_options_without_effect_are_errors(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_model(make_zip(tmp_path / "m.zip"), READER, ImportOptions(**options))
+
+
+def test_bounds_have_no_effect_in_modes_that_take_statistics_of_the_image(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "m.zip", normalize_mode="meanstd")
+
+    with pytest.raises(UsageError, match="--set config#intensity_bounds: has no effect"):
+        read_model(path, READER, ImportOptions(changes={"config#intensity_bounds": [0, 1]}))
 
 
 def test_every_key_of_the_configuration_has_a_note(tmp_path: Path) -> None:
@@ -152,6 +186,33 @@ def test_every_key_of_the_configuration_has_a_note(tmp_path: Path) -> None:
 
     noted = {key.removeprefix("config#") for note in notes for key in note.key.split(", ")}
     assert noted >= set(make_config())
+
+
+def test_ignored_keys_are_those_that_the_script_does_not_use(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "m.zip", extra_modalities={}, normalize_mode="meanstd")
+
+    ignored = {key for note in read(path).notes if note.outcome is Outcome.IGNORED for key in note.key.split(", ")}
+
+    assert ignored == {"ckpt_path", "amp", "intensity_bounds"}
+
+
+@pytest.mark.parametrize("crop", [True, ...])
+def test_the_box_that_is_turned_is_a_difference_to_the_script(tmp_path: Path, crop: object) -> None:
+    turned = read(make_zip(tmp_path / "a.zip", crop_foreground=crop)).notes
+    not_turned = read(make_zip(tmp_path / "b.zip", crop_foreground=crop, orientation_ras=False)).notes
+
+    (note,) = (note for note in turned if note.outcome is Outcome.DIFFERENT)
+    assert "ClickSeg turns the box" in note.text
+    assert Outcome.DIFFERENT not in {note.outcome for note in not_turned}
+
+
+def test_columns_of_the_table_without_a_field_have_a_note(tmp_path: Path) -> None:
+    table = "LabelValue,Name,AnatomicRegionModifierSequence.CodeValue,empty\n1,kidney,24028007,\n2,tumour,,\n"
+
+    notes = read(make_zip(tmp_path / "m.zip", table)).notes
+
+    ignored = {note.key for note in notes if note.outcome is Outcome.IGNORED}
+    assert "labels.csv: AnatomicRegionModifierSequence.CodeValue" in ignored
 
 
 def test_the_whole_head_model_keeps_two_components(tmp_path: Path) -> None:

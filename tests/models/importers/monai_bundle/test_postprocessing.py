@@ -13,7 +13,7 @@ from clickseg.core.errors import ModelError
 from clickseg.inference.orientation import reorientation_to
 from clickseg.inference.resample import model_geometry
 from clickseg.models.importers.monai_bundle.reader import describe_bundle
-from clickseg.models.importers.source_model import ImportOptions, SourceModel
+from clickseg.models.importers.source_model import ImportOptions, Outcome, SourceModel
 from clickseg.models.spec import ModelSpec
 from tests.helpers import foreign_bundles as fb
 from tests.helpers import phantoms
@@ -108,12 +108,14 @@ def test_interpolated_labels_are_not_copied_and_a_note_gives_the_reason() -> Non
 
     assert model.section["interpolation"] == "labels"
     (note,) = (note for note in model.notes if note.key == "postprocessing#transforms#2")
+    assert note.outcome is Outcome.DIFFERENT
     assert "class 1" in note.text
 
 
 def test_without_resampling_nothing_is_interpolated() -> None:
     model = describe(fb.ARGMAX, fb.result_transform("KeepLargestConnectedComponentd"), LINEAR, preprocessing=[fb.RAS])
 
+    assert Outcome.DIFFERENT not in {note.outcome for note in model.notes}
     assert "interpolation" not in model.section
     assert model.section["postprocessing"] == {"keep": "largest", "connectivity": "full"}
 
@@ -153,6 +155,8 @@ def test_the_largest_components_are_kept(arguments: dict[str, Any], before: bool
         ([fb.SOFTMAX, fb.SOFTMAX, fb.ARGMAX], "#1: Activationsd: expected either softmax or sigmoid, once"),
         ([LINEAR, LINEAR, fb.ARGMAX], "#1: Invertd: expected it once"),
         ([fb.ARGMAX, fb.result_transform("Lambdad", func="$lambda x: x")], "#1: Lambdad: this transform is not yet"),
+        ([fb.ARGMAX, {"_target_": "FillHoles"}], "#1: FillHoles: expected keys"),
+        ([fb.ARGMAX, {"_target_": "CopyItemsd", "keys": "label", "names": "pred"}], "only supported with the key pred"),
         ([fb.ARGMAX, fb.result_transform("FillHolesd")], "#1: FillHolesd: this transform is not yet supported"),
         ([fb.ARGMAX, fb.result_transform("scripts.own.Merge")], "the bundle's own code"),
         ([fb.ARGMAX, fb.result_transform("KeepLargestConnectedComponentd", applied_labels=[7])], "of classes, got 7"),

@@ -113,6 +113,33 @@ def test_all_files_of_a_bundle_are_named(tmp_path: Path) -> None:
     assert read(folder).licence == "LICENSE:\n\nApache License\n\ndata_license.txt:\n\nof the data"
 
 
+def test_the_unit_of_ct_is_an_assumption_unless_it_is_stated(tmp_path: Path) -> None:
+    stated = read(fb.write_bundle(tmp_path / "a"))
+    unstated = fb.write_bundle(tmp_path / "b", None, fb.make_metadata(format="magnitude"))
+
+    key = "inputs.0.unit"
+    assert key not in [note.key for note in stated.notes]
+    assert [note.outcome for note in read(unstated).notes if note.key == key] == [Outcome.ASSUMED]
+    assert key not in [note.key for note in read(unstated, unit="HU").notes]
+
+
+def test_a_disabled_loader_of_weights_is_not_used_and_an_unknown_state_is_an_assumption(tmp_path: Path) -> None:
+    loader = {"_target_": "CheckpointLoader", "load_path": "models/other.pt"}
+    configs = {state: fb.make_config(checkpointloader={**loader, "_disabled_": state}) for state in (True, "$os.x()")}
+    folders = [fb.write_bundle(tmp_path / str(number), config) for number, config in enumerate(configs.values())]
+    for folder in folders:
+        torch.save({"other": torch.zeros(1)}, folder / "models" / "other.pt")
+
+    disabled, unknown = (read(folder) for folder in folders)
+
+    assert disabled.load_state is not None
+    assert set(disabled.load_state()) == set(fb.STATE)
+    assert unknown.load_state is not None
+    assert set(unknown.load_state()) == {"other"}
+    assumed = [[note.key for note in model.notes if note.outcome is Outcome.ASSUMED] for model in (disabled, unknown)]
+    assert assumed == [["weights"], ["checkpointloader#load_path"]]
+
+
 def test_one_of_several_configurations_is_selected(tmp_path: Path) -> None:
     for name, overlap in (("inference_a.json", 0.1), ("inference_b.yaml", 0.2)):
         inferer = {"_target_": "SlidingWindowInferer", "roi_size": 32, "overlap": overlap}

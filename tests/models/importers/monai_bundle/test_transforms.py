@@ -95,6 +95,19 @@ def test_the_image_on_the_model_grid_is_that_of_monai(transforms: list[dict[str,
     np.testing.assert_allclose(grid.affine, LPS_TO_RAS @ expected.affine.numpy(), atol=1e-4)
 
 
+def test_an_image_with_one_value_becomes_the_minimum_and_not_a_multiple_of_it() -> None:
+    """MONAI multiplies the value by the minimum: documented as a difference."""
+    volume = GEOMETRY.with_array(np.full(GEOMETRY.spatial_shape, 40, np.float32))
+    spec = ModelSpec.model_validate(section(fb.RAS, fb.SPACING, MINIMUM_MAXIMUM))
+    spec = spec.model_copy(update={"grid": resolve_grid(spec.grid, GEOMETRY)})
+
+    image = make_grid_image(volume, spec.inputs[0], spec, None)
+
+    theirs = preprocess_with_monai(volume, [fb.RAS, fb.SPACING, MINIMUM_MAXIMUM])
+    assert np.unique(image.crop(full_box(image.shape))) == [-1]
+    assert np.unique(theirs.numpy().round(3)) == [-40]
+
+
 def test_numbers_are_taken_from_the_bundle() -> None:
     assert scaling(fb.RANGE) == {"kind": "range", "a_min": -57, "a_max": 164}
     assert scaling(fb.transform("ScaleIntensityd")) == {"kind": "percentile", "lower": 0, "upper": 100}
@@ -192,8 +205,57 @@ def test_what_cannot_be_expressed_is_one_error_that_names_it(transforms: list[An
         section(*transforms)
 
 
-def test_several_images_are_an_error() -> None:
-    config = fb.make_config(preprocessing=[{"_target_": "LoadImaged", "keys": ["artery", "vein"]}])
+DELETE_LABEL = {"_target_": "DeleteItemsd", "keys": "label"}
+BY_COPY = {"_target_": "CopyItemsd", "keys": "label", "names": "image"}
 
-    with pytest.raises(ModelError, match=r"#0: LoadImaged: loads the images artery, vein: .* not yet supported"):
+
+def preprocessing_section(*transforms: Any, **config: Any) -> dict[str, Any]:
+    """Returns the section of a bundle with exactly these transforms."""
+    content = fb.make_config(preprocessing=list(transforms), **config)
+    return dict(describe_bundle(content, fb.make_metadata(), ImportOptions(), "model").section)
+
+
+def test_transforms_of_labels_before_the_image_is_loaded_change_nothing() -> None:
+    others = [DELETE_LABEL, {"_target_": "LoadImaged", "keys": "label"}, {**fb.RAS, "keys": "label"}]
+
+    with_labels = preprocessing_section(*others, *fb.LOAD, fb.RAS, fb.SPACING, fb.RANGE)
+
+    assert with_labels == preprocessing_section(*fb.LOAD, fb.RAS, fb.SPACING, fb.RANGE)
+
+
+def test_the_image_may_have_another_key() -> None:
+    transforms = [*fb.LOAD, fb.RAS, fb.SPACING, fb.RANGE]
+
+    assert preprocessing_section(*transforms, image_key="ct") == preprocessing_section(*transforms)
+
+
+@pytest.mark.parametrize(
+    ("transforms", "message"),
+    [
+        (
+            [*fb.LOAD, {"_target_": "ScaleIntensityRange", "a_min": 0, "a_max": 1}],
+            "#2: ScaleIntensityRange: expected keys",
+        ),
+        ([*fb.LOAD, BY_COPY], "#2: CopyItemsd: .* may change the image"),
+        ([*fb.LOAD, {**DELETE_LABEL, "keys": ".*", "use_re": True}], "#2: DeleteItemsd: use_re: expected False"),
+        ([*fb.LOAD, {**DELETE_LABEL, "keys": "image"}], "#2: DeleteItemsd: deletes 'image'"),
+        ([*fb.LOAD, {"_target_": "SelectItemsd", "keys": "label"}], "#2: SelectItemsd: keys: expected also 'image'"),
+        ([*fb.LOAD, *fb.LOAD], "#2: LoadImaged: expected it once"),
+        ([fb.RAS, *fb.LOAD], "#0: Orientationd: expected LoadImaged of 'image' before it"),
+        (
+            [{"_target_": "LoadImaged", "keys": "ct"}, {**fb.RAS, "keys": "ct"}],
+            "expected LoadImaged of 'image', the image",
+        ),
+        ([], "expected LoadImaged of 'image'"),
+    ],
+)
+def test_transforms_that_may_change_or_omit_the_image_are_errors(transforms: list[Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        preprocessing_section(*transforms)
+
+
+def test_several_images_are_an_error() -> None:
+    config = fb.make_config(preprocessing=[{"_target_": "LoadImaged", "keys": ["image", "vein"]}])
+
+    with pytest.raises(ModelError, match=r"#0: LoadImaged: loads the images image, vein: .* not yet supported"):
         describe_bundle(config, fb.make_metadata(), ImportOptions(), "model")

@@ -14,6 +14,7 @@ from clickseg.inference.engines.network import build_from_definition
 from clickseg.models.importers.registry import read_model
 from clickseg.models.importers.source_model import ImportOptions, Outcome, SourceModel
 from clickseg.models.importers.weights.checkpoint import CheckpointReader
+from clickseg.models.importers.weights.description import used_options
 from clickseg.models.importers.weights.preset_list import load_presets
 from clickseg.models.spec import ModelSpec
 from tests.helpers.oracles import nets, torch
@@ -366,3 +367,7 @@ def test_a_checkpoint_is_recognized_without_torch(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "torch", None)
 
     assert CheckpointReader(build_from_definition).recognizes(path)
+
+
+def test_a_grid_that_is_no_object_uses_no_axes() -> None:
+    assert used_options({"grid": [1, 2]}, ImportOptions(stored_axes="LAS")) == {"preset", "unit"}
