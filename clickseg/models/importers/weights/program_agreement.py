@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 _WITHOUT_EFFECT = ("AlphaDropout", "Dropout", "Dropout2d", "Dropout3d", "Identity")
-_NOT_COMPARED = ("dropout", "dropout_prob", "inplace", "training")
+_NOT_COMPARED = ("dropout", "dropout_prob", "inplace", "p", "training")
 """Attributes that do not change what a network computes in evaluation mode."""
 
 

@@ -25,6 +25,9 @@ _TRACED_VOX = 64
 _NOT_COMPARED = ("prim::CallFunction", "prim::CallMethod", "prim::CreateObject", "prim::GetAttr", "prim::SetAttr")
 """Steps that freezing leaves only where it cannot tell what they do."""
 
+_WARNING_NUMBER = "warn_id"
+"""An attribute of steps that warn: torch counts the warnings of a process."""
+
 _PLAIN_TYPES = (bool, float, int, str, type(None))
 
 
@@ -142,7 +145,8 @@ class _Reading:
     def _step(self, node: Any) -> tuple[Any, ...]:
         if node.kind() in _NOT_COMPARED:
             raise _IncomparableError(node.kind())
-        attributes = tuple((name, str(getattr(node, node.kindOf(name))(name))) for name in node.attributeNames())
+        names = [name for name in node.attributeNames() if name != _WARNING_NUMBER]
+        attributes = tuple((name, str(getattr(node, node.kindOf(name))(name))) for name in names)
         inputs = tuple(self._source(value) for value in node.inputs())
         blocks = tuple(self._block(block) for block in node.blocks())
         self._add_results(node.outputs())
