@@ -84,7 +84,7 @@ def test_a_program_in_a_folder_of_the_environment_is_not_loaded(tmp_path: Path, 
     foreign_programs.write_shifter(tmp_path / "models")
     paths = model_paths(None, {variable: str(tmp_path / "models")})[:1]
 
-    with pytest.raises(ModelError, match="no model"):
+    with pytest.raises(ModelError, match="contains only a TorchScript program"):
         find_models(paths, None, ImportOptions(), tmp_path / "cache")
 
     assert not (tmp_path / "cache").exists()
