@@ -27,6 +27,9 @@ from clickseg.models.spec import ModelSpec
 FORMATS_TEXT = "a MONAI Bundle, an Auto3DSeg zip, a checkpoint of torch, or a TorchScript file"
 """What ``-m`` accepts besides model packages."""
 
+FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".ts", ".zip")
+"""The suffixes of models that are files."""
+
 _UNITS = {"CT": "HU", "PT": "SUVbw", "MR": ""}
 """The unit of the images of each modality."""
 
@@ -43,10 +46,6 @@ def make_readers(build: NetworkBuilder) -> tuple[Reader, ...]:
     return BundleReader(), Auto3DSegReader(), TorchScriptReader(build, describe_bundle), CheckpointReader(build)
 
 
-FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".ts", ".zip")
-"""The suffixes of models that are files."""
-
-
 @dataclass(frozen=True, slots=True)
 class ImportedModel:
     """A model of another tool, translated.
@@ -55,7 +54,7 @@ class ImportedModel:
         source: The model, as its reader describes it.
         spec: The validated description, without digests of weights.
         format: The name of the source's format.
-        digest: The SHA-256 of the source, of what the user states about it, and of the version of ClickSeg.
+        digest: The SHA-256 of the source, of what the user states about it, and of the readers.
     """
 
     source: SourceModel
