@@ -1,0 +1,132 @@
+"""The images that a network takes, and how their values are scaled."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from clickseg.core.validation import StrictModel
+from clickseg.models.spec.fields import omit_if
+
+
+class RangeScaling(StrictModel):
+    """Maps values from ``a_min``..``a_max`` to ``b_min``..``b_max`` (MONAI ``ScaleIntensityRange``)."""
+
+    kind: Literal["range"]
+    a_min: float
+    a_max: float
+    b_min: float = 0.0
+    b_max: float = 1.0
+    clip: bool = True
+
+
+class SquareRootScaling(StrictModel):
+    """Clips values to ``minimum`` (at least 0) and ``maximum``, and takes the square root."""
+
+    kind: Literal["square_root"]
+    minimum: Annotated[float, Field(ge=0)] = 0.0
+    maximum: float
+
+
+class PercentileScaling(StrictModel):
+    """Maps the percentiles ``lower`` and ``upper`` of the volume to ``b_min`` and ``b_max``."""
+
+    kind: Literal["percentile"]
+    lower: Annotated[float, Field(ge=0, le=100)]
+    upper: Annotated[float, Field(ge=0, le=100)]
+    b_min: float = 0.0
+    b_max: float = 1.0
+    clip: bool = True
+
+
+class ZScoreScaling(StrictModel):
+    """Unit variance, over all voxels or over the nonzero ones, and zero mean (MONAI ``NormalizeIntensity``) or minimum.
+
+    ``centre`` is what becomes 0: the mean, or the minimum.
+    """
+
+    kind: Literal["zscore"]
+    nonzero: bool = False
+    centre: Annotated[Literal["mean", "minimum"], omit_if("mean")] = "mean"
+
+
+class SigmoidScaling(StrictModel):
+    """The logistic function of each value."""
+
+    kind: Literal["sigmoid"]
+
+
+class TanhScaling(StrictModel):
+    """``factor * tanh(value / factor)``: close to the value near 0, and between ``-factor`` and ``factor``."""
+
+    kind: Literal["tanh"]
+    factor: Annotated[float, Field(gt=0)] = 1.0
+
+
+class GaussianSmoothing(StrictModel):
+    """Smooths the image on the model grid by a Gaussian of ``sigma_vox`` voxels (MONAI ``GaussianSmooth``)."""
+
+    kind: Literal["gaussian"]
+    sigma_vox: Annotated[float, Field(gt=0, le=8)]
+
+
+PointwiseScaling = RangeScaling | SquareRootScaling | PercentileScaling | ZScoreScaling | SigmoidScaling | TanhScaling
+"""A scaling that changes each value by itself."""
+
+Scaling = Annotated[PointwiseScaling | GaussianSmoothing, Field(discriminator="kind")]
+
+
+class ImageSpec(StrictModel):
+    """The modality and unit of an image, and how its values are scaled for the network.
+
+    ``scaling`` is one step, or a list of steps that are applied in order: on the model grid, or with
+    ``scale_before_resampling`` on the source grid.
+    """
+
+    modality: Literal["CT", "MR", "PT"]
+    unit: Literal["HU", "SUVbw", ""]
+    scaling: Scaling | Annotated[tuple[Scaling, ...], Field(min_length=1)]
+    scale_before_resampling: Annotated[bool, omit_if(False)] = False
+
+    @property
+    def scaling_steps(self) -> tuple[PointwiseScaling | GaussianSmoothing, ...]:
+        """The steps of the scaling, in order."""
+        return self.scaling if isinstance(self.scaling, tuple) else (self.scaling,)
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Self:
+        if self.scale_before_resampling and any(isinstance(step, GaussianSmoothing) for step in self.scaling_steps):
+            raise ValueError("scaling: gaussian smooths on the model grid: expected scale_before_resampling false")
+        return self
+
+
+class AlternativeSpec(ImageSpec):
+    """Another modality that the series may have.
+
+    ``min_value``, in the unit of this modality, replaces ``min_value`` of the postprocessing: SUV has no meaning in CT.
+    """
+
+    min_value: float | None = None
+
+
+class InputSpec(ImageSpec):
+    """One image channel of the network.
+
+    The result refers to the series of the first input; the others are resampled to its grid. If a model has only one
+    input, this may have ``alternatives``: a series of any of these modalities is segmented, each separately.
+    """
+
+    name: str
+    alternatives: tuple[AlternativeSpec, ...] = ()
+
+    @property
+    def image_specs(self) -> tuple[ImageSpec, ...]:
+        """The specifications of the accepted images, one for each modality."""
+        return (self, *self.alternatives)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The accepted modalities of its series."""
+        return tuple(image.modality for image in self.image_specs)
