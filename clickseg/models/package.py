@@ -13,6 +13,7 @@ from typing_extensions import Self
 from clickseg.core.errors import ModelError
 from clickseg.core.files import file_sha256
 from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json, validate_record
+from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.spec import GridSpec, ModelSpec
 
 TORCHSCRIPT = "model.ts"
@@ -44,6 +45,7 @@ class ModelPackage:
         version: The version in its metadata.
         spec: The ``clickseg`` section of its metadata.
         assumptions: What was assumed when a model of another tool was translated, because its source does not state it.
+        import_options: What the user stated about a model of another tool that this run translated; None for a package.
         may_run_script: Whether its TorchScript program is run without ``--engine torch``: the user named its file.
     """
 
@@ -52,6 +54,7 @@ class ModelPackage:
     version: str
     spec: ModelSpec
     assumptions: tuple[str, ...] = ()
+    import_options: ImportOptions | None = None
     may_run_script: bool = False
 
     @property
