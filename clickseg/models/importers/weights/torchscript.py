@@ -86,7 +86,7 @@ class TorchScriptReader:
         description, file_notes = read_description(path, options)
         bundle = None if description or options.preset else self._read_bundle(path, options)
         program = _load_program(path)
-        stated = description.get("network_def") or (bundle.network_def if bundle is not None else None)
+        stated = description.get("network_def") if bundle is None else bundle.network_def
         identified, reason = _identify(program, stated, options, self._build, path)
         if bundle is None:
             check_changes(options)

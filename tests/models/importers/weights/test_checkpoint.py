@@ -262,8 +262,39 @@ def test_a_unit_that_the_modality_does_not_have_is_an_error(tmp_path: Path, unit
     torch.save(unet().state_dict(), path)
     options = ImportOptions(preset="deploy_spleen", unit=unit)
 
-    with pytest.raises(ModelError, match=rf"model weights: inputs\.0\.unit: expected .*{message}"):
+    with pytest.raises(ModelError, match=rf"^--unit: expected .*{message}"):
         read_model(path, CheckpointReader(build_from_definition), options)
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ({}, {"preset": "sw_fastedit"}),
+        ({"preset": "sw_fastedit"}, {}),
+        (SECTION | {"inputs": [{"name": "pet", "modality": "PET", "scaling": {"kind": "zscore"}}]}, {}),
+    ],
+)
+def test_a_unit_that_pet_does_not_have_is_reported_before_torch_is_loaded(
+    tmp_path: Path, content: dict[str, Any], options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    if content:
+        (tmp_path / "weights.json").write_text(json.dumps(content))
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    with pytest.raises(ModelError, match=r"^--unit: expected PT with the unit SUVbw, got HU"):
+        read(path, unit="HU", **options)
+
+
+def test_a_unit_is_that_of_the_changed_modality(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    options = ImportOptions(preset="deploy_spleen", unit="SUVbw", changes={"inputs.0.modality": "PT"})
+
+    image = read_model(path, CheckpointReader(build_from_definition), options).spec.inputs[0]
+
+    assert (image.modality, image.unit) == ("PT", "SUVbw")
 
 
 def test_a_pet_model_without_a_unit_is_an_error(tmp_path: Path) -> None:
@@ -303,6 +334,40 @@ def test_a_description_that_does_not_fit_is_an_error(tmp_path: Path, content: ob
 
     with pytest.raises(ModelError, match=message):
         read(path)
+
+
+WRONG = [None, True, 7, -1.5, "x", "", [], {}, [7], ["x", "x", "x"], [None], {"x": 7}, [[]], [{}]]
+WRONG_VALUES: dict[str, list[Any]] = {
+    "preset": [each for each in WRONG if each != ""],
+    "network_def": [*WRONG, {"_target_": 7}],
+    "inputs": [*WRONG, [{"modality": 7}], [{"modality": ["CT"]}], [{"modality": "CT", "unit": {}}]],
+    "grid": WRONG,
+    "window": WRONG,
+    "activation": WRONG,
+    "output_channels": [each for each in WRONG if each != 7],
+    "classes": [*WRONG, ["x", 7]],
+    "guidance": [*(each for each in WRONG if each is not None), {"channels": 7}, {"channels": {}, "previous_mask": 7}],
+    "crop": [each for each in WRONG if each is not None],
+    "mirror_axes": [each for each in WRONG if each != []],
+    "interpolation": WRONG,
+    "postprocessing": [each for each in WRONG if each != {}],
+}
+
+
+def test_all_keys_of_a_description_are_checked() -> None:
+    assert {*WRONG_VALUES, "default", "weights"} == {*ModelSpec.model_fields, "preset", "network_def"}
+
+
+@pytest.mark.parametrize("key", WRONG_VALUES)
+def test_a_key_with_a_value_of_another_type_is_one_error_that_names_it(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+
+    for value in WRONG_VALUES[key]:
+        (tmp_path / "weights.json").write_text(json.dumps(SECTION | {key: value}))
+        with pytest.raises(ModelError) as caught:
+            read_model(path, CheckpointReader(build_from_definition), ImportOptions())
+        assert key in str(caught.value), (value, str(caught.value))
 
 
 @pytest.mark.parametrize("key", ["network.norm", "network_def", "grids.spacing_mm", "network_def.norms"])
