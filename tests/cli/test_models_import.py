@@ -11,7 +11,7 @@ import pytest
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.session.record import Record, SessionInputs
 from tests.helpers import runs
-from tests.helpers.foreign_bundles import RANGE, SPACING, write_runnable_bundle
+from tests.helpers.foreign_bundles import ARGMAX, RANGE, RAS, SPACING, invert, write_runnable_bundle
 from tests.helpers.foreign_programs import write_shifter
 from tests.helpers.runs import run_clickseg
 
@@ -70,6 +70,19 @@ def test_a_run_warns_of_assumptions_and_reports_them(tmp_path: Path) -> None:
     assert report["model"]["name"] == "spleen"
     assert report["model"]["assumptions"]
     assert all(f"model spleen: assumed: {text}" in result.stderr for text in report["model"]["assumptions"])
+
+
+def test_a_run_reports_how_the_model_differs_from_the_original_tool(tmp_path: Path) -> None:
+    bundle = write_runnable_bundle(tmp_path / "spleen", RAS, SPACING, RANGE)
+    path = bundle / "configs/inference.json"
+    labels_are_interpolated = {"_target_": "Compose", "transforms": [ARGMAX, invert(nearest=False)]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"postprocessing": labels_are_interpolated}))
+
+    result = run_clickseg("segment", runs.write_input(tmp_path / "study"), "-m", bundle, "-o", tmp_path / "out")
+
+    assert result.returncode == 0, result.stderr
+    (difference,) = json.loads((tmp_path / "out/report.json").read_text())["model"]["differences"]
+    assert difference.startswith("postprocessing#transforms#1: ")
 
 
 def test_fields_are_set_on_the_command_line(program: Path, tmp_path: Path) -> None:
