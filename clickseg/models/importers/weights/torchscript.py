@@ -29,7 +29,7 @@ from clickseg.models.importers.weights.identification import (
     without_network_changes,
 )
 from clickseg.models.importers.weights.program_agreement import find_difference
-from clickseg.models.importers.weights.program_code import computes_the_same
+from clickseg.models.importers.weights.program_code import computes_the_same, traced_sizes
 from clickseg.models.importers.weights.program_source import check_program_source, has_hooks
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ def _has_same_code(identified: Identified, program: torch.nn.Module) -> bool:
     axes = identified.network_def.get("spatial_dims", 3)
     if identified.input_channels is None or not isinstance(axes, int):
         return False
-    return computes_the_same(identified.built, program, identified.input_channels, axes)
+    sizes = traced_sizes(identified.network_def, axes)
+    return computes_the_same(identified.built, program, identified.input_channels, sizes)
 
 
 def _channels(identified: Identified | None) -> Channels:

@@ -137,11 +137,31 @@ def test_a_program_shows_what_weights_do_not(tmp_path: Path, traced: bool) -> No
 
 
 @pytest.mark.parametrize("traced", [False, True])
-@pytest.mark.parametrize("make", [lambda: unet(act="relu", dropout=0.1), lambda: unet(norm="instance")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: unet(act="relu", dropout=0.1),
+        lambda: unet(act=("relu", {"inplace": True})),
+        lambda: unet(norm="instance"),
+    ],
+)
 def test_what_does_not_change_the_results_may_differ(tmp_path: Path, traced: bool, make: Any) -> None:
     model = READER.read(save(make(), tmp_path / "model.ts", traced=traced), PRESET)
 
     check_same_logits(model, make())
+
+
+@pytest.mark.parametrize("wrapper", [Honest, After])
+def test_a_trace_of_a_network_with_one_window_is_compared_at_this_window(tmp_path: Path, wrapper: Any) -> None:
+    torch.manual_seed(3)
+    sizes = {"feature_size": 4, "hidden_size": 12, "mlp_dim": 12, "num_heads": 12}
+    network = wrapper(nets.UNETR(1, 2, img_size=(32, 32, 32), **sizes)).eval()
+    path = tmp_path / "model.ts"
+    torch.jit.trace(network, torch.zeros(1, 1, 32, 32, 32), check_trace=False).save(str(path))
+
+    model = READER.read(path, PRESET)
+
+    assert (model.script is None) is (wrapper is Honest)
 
 
 @pytest.mark.parametrize("traced", [False, True])
