@@ -5,6 +5,8 @@ The JSON file has the name of the weights, ``NAME.json``. It contains fields of 
 - ``preset``: the name of a preset. The fields of the file replace those of the preset; of objects, only their fields.
 - ``network_def``: the network, for weights whose shapes do not show it.
 
+``classes`` can also be a list of names, one for each channel.
+
 Without a preset, these fields are needed: ``inputs``, ``grid``, ``window`` and ``activation``.
 """
 
@@ -234,6 +236,12 @@ def _set_classes(section: dict[str, Any], channels: Channels) -> tuple[ImportNot
     first = 0 if section["activation"] == "sigmoid" else 1
     classes = section.get("classes")
     if isinstance(classes, list) and classes and all(isinstance(each, str) for each in classes):
+        if len(classes) != outputs - first:
+            after = "" if first == 0 else " after the background"
+            raise ModelError(
+                f"classes: expected a name for each of the {outputs - first} channels{after}, got {len(classes)}",
+                hint='for some channels only, write objects: {"name": "liver", "channel": 1}',
+            )
         section["classes"] = class_sections(classes, first_channel=first)
     if "classes" in section:
         return ()

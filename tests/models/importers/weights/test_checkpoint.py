@@ -17,7 +17,9 @@ from clickseg.models.importers.weights.checkpoint import CheckpointReader
 from clickseg.models.importers.weights.description import used_options
 from clickseg.models.importers.weights.preset_list import load_presets
 from clickseg.models.spec import ModelSpec
+from tests.helpers.doc_examples import code_blocks
 from tests.helpers.oracles import nets, torch
+from tests.helpers.runs import REPOSITORY
 
 SECTION: dict[str, Any] = {
     "inputs": [
@@ -243,6 +245,41 @@ def test_classes_can_be_a_list_of_names(tmp_path: Path) -> None:
     spec = ModelSpec.model_validate(read(path).section)
 
     assert [(each.name, each.channel) for each in spec.classes] == [("spleen", 1)]
+
+
+def test_the_examples_of_files_next_to_weights_name_the_classes_in_the_order_of_the_channels(tmp_path: Path) -> None:
+    objects, names = code_blocks(REPOSITORY / "docs/own-model.md", "json")
+    named = {}
+    for name, example, outputs in (("objects", objects, 2), ("names", names, 4)):
+        torch.save(unet(outputs).state_dict(), tmp_path / f"{name}.pt")
+        (tmp_path / f"{name}.json").write_text(example)
+        spec = ModelSpec.model_validate(read(tmp_path / f"{name}.pt").section)
+        named[name] = [(each.name, each.channel) for each in spec.classes]
+
+    assert named == {"objects": [("liver", 1)], "names": [("liver", 1), ("spleen", 2), ("pancreas", 3)]}
+
+
+def test_with_sigmoid_the_first_name_is_that_of_channel_0_and_a_repeated_name_gets_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet(3).state_dict(), path)
+    names = {"activation": "sigmoid", "classes": ["spleen", "", "Spleen"]}
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION | names))
+
+    spec = ModelSpec.model_validate(read(path).section)
+
+    assert [(each.name, each.channel) for each in spec.classes] == [("spleen", 0), ("class 1", 1), ("Spleen 2", 2)]
+
+
+@pytest.mark.parametrize(("names", "got"), [(["liver"], 1), (["liver", "spleen", "pancreas"], 3)])
+def test_a_number_of_names_that_is_not_that_of_the_channels_is_an_error(
+    tmp_path: Path, names: list[str], got: int
+) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet(3).state_dict(), path)
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION | {"classes": names}))
+
+    with pytest.raises(ModelError, match=rf"classes: expected a name for each of the 2 channels after .*, got {got}"):
+        read(path)
 
 
 def test_a_preset_that_does_not_exist_is_reported_before_torch_is_loaded(
