@@ -61,6 +61,12 @@ def description_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
+def described_files(path: Path) -> tuple[Path, ...]:
+    """Returns a file of weights, and the JSON file next to it if it exists."""
+    description = description_path(path)
+    return (path, description) if description.is_file() else (path,)
+
+
 def read_description(path: Path, options: ImportOptions) -> tuple[Mapping[str, Any], tuple[ImportNote, ...]]:
     """Returns the content of the JSON file next to a file of weights, and notes; empty if it does not exist.
 

@@ -16,7 +16,7 @@ from clickseg.models.importers.torch_files import import_torch
 from clickseg.models.importers.weights.description import (
     Channels,
     describe,
-    description_path,
+    described_files,
     read_description,
     used_options,
 )
@@ -73,8 +73,7 @@ class TorchScriptReader:
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """Returns the archive, and the JSON file next to it if it exists."""
-        description = description_path(path)
-        return (path, description) if description.is_file() else (path,)
+        return described_files(path)
 
     def read(self, path: Path, options: ImportOptions) -> SourceModel:
         """Reads a model.

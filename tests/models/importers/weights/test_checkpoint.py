@@ -20,6 +20,7 @@ from clickseg.models.spec import ModelSpec
 from tests.helpers.doc_examples import code_blocks
 from tests.helpers.oracles import nets, torch
 from tests.helpers.runs import REPOSITORY
+from tests.helpers.source_models import check_same_logits, texts_of_notes
 
 SECTION: dict[str, Any] = {
     "inputs": [
@@ -57,19 +58,6 @@ def read(path: Path, **options: Any) -> SourceModel:
     return CheckpointReader(build_from_definition).read(path, ImportOptions(**options))
 
 
-def check_same_logits(model: SourceModel, network: torch.nn.Module, windows: torch.Tensor) -> None:
-    assert model.network_def is not None
-    assert model.load_state is not None
-    same = build_from_definition(json.loads(json.dumps(model.network_def)), "network_def").eval()
-    same.load_state_dict(model.load_state(), strict=True)
-    with torch.no_grad():
-        assert torch.equal(same(windows), network(windows))
-
-
-def outcomes(model: SourceModel, outcome: Outcome) -> dict[str, str]:
-    return {note.key: note.text for note in model.notes if note.outcome is outcome}
-
-
 def test_a_checkpoint_of_sw_fastedit_with_its_preset_is_a_complete_model(tmp_path: Path) -> None:
     path = tmp_path / "151_best_0.8534.pt"
     trainer = {"epoch_length": 401, "iteration": 401 * 580, "rng_states": None}
@@ -83,8 +71,10 @@ def test_a_checkpoint_of_sw_fastedit_with_its_preset_is_a_complete_model(tmp_pat
     assert spec.inputs[0].unit == "SUVbw"
     assert spec.input_channels == 3
     assert spec.grid.spacing_mm == (2.03642011, 2.03642011, 3.0)
-    assert outcomes(model, Outcome.IGNORED) == {"trainer": "not a weight of the network: the state of the training"}
-    assert set(outcomes(model, Outcome.ASSUMED)) == {
+    assert texts_of_notes(model, Outcome.IGNORED) == {
+        "trainer": "not a weight of the network: the state of the training"
+    }
+    assert set(texts_of_notes(model, Outcome.ASSUMED)) == {
         "network_def.strides",
         "network_def.norm_name",
         "network_def.act_name",
@@ -118,7 +108,7 @@ def test_weights_of_a_loss_next_to_those_of_the_network_are_ignored(tmp_path: Pa
     model = read(path, preset="deploy_spleen")
 
     check_same_logits(model, unet(), torch.rand(1, 1, 16, 16, 16))
-    assert set(outcomes(model, Outcome.IGNORED)) == {"epoch", "loss.weight"}
+    assert set(texts_of_notes(model, Outcome.IGNORED)) == {"epoch", "loss.weight"}
 
 
 def test_a_json_file_next_to_the_weights_describes_the_rest(tmp_path: Path) -> None:
@@ -132,7 +122,7 @@ def test_a_json_file_next_to_the_weights_describes_the_rest(tmp_path: Path) -> N
     assert spec.grid.orientation == "LPS"
     assert spec.output_channels == 3
     assert [(each.name, each.channel) for each in spec.classes] == [("class 1", 1), ("class 2", 2)]
-    assert "classes" in outcomes(model, Outcome.ASSUMED)
+    assert "classes" in texts_of_notes(model, Outcome.ASSUMED)
     assert CheckpointReader(build_from_definition).files(path) == (path, tmp_path / "weights.json")
 
 
@@ -173,7 +163,7 @@ def test_what_the_weights_do_not_show_can_be_changed(tmp_path: Path) -> None:
     model = read(path, preset="deploy_spleen", changes={"network_def.norm": norm, "window.overlap": 0.1})
 
     check_same_logits(model, network, torch.rand(1, 1, 16, 16, 16))
-    assert set(outcomes(model, Outcome.ASSUMED)) == {"network_def.act"}
+    assert set(texts_of_notes(model, Outcome.ASSUMED)) == {"network_def.act"}
 
 
 @pytest.mark.parametrize(
@@ -187,7 +177,7 @@ def test_arguments_that_shapes_do_not_show_are_assumptions(tmp_path: Path, make:
     path = tmp_path / "weights.pt"
     torch.save(make().state_dict(), path)
 
-    assert key in outcomes(read(path, preset="deploy_spleen"), Outcome.ASSUMED)
+    assert key in texts_of_notes(read(path, preset="deploy_spleen"), Outcome.ASSUMED)
 
 
 def test_weights_without_a_description_are_an_error_that_shows_what_to_write(tmp_path: Path) -> None:
@@ -211,7 +201,7 @@ def test_a_json_file_without_axes_and_unit_has_assumptions(tmp_path: Path) -> No
 
     model = read(path)
 
-    assert {"grid.orientation", "inputs.0.unit"} <= set(outcomes(model, Outcome.ASSUMED))
+    assert {"grid.orientation", "inputs.0.unit"} <= set(texts_of_notes(model, Outcome.ASSUMED))
     assert model.section["grid"]["orientation"] == "RAS"
     assert model.section["inputs"][0]["unit"] == "HU"
 
@@ -222,8 +212,8 @@ def test_the_axes_of_the_series_are_an_assumption_unless_they_are_stated(tmp_pat
 
     assumed, stated = read(path, preset="deploy_livertumor"), read(path, preset="deploy_livertumor", stored_axes="LAS")
 
-    assert "--stored-axes" in outcomes(assumed, Outcome.ASSUMED)["grid.orientation"]
-    assert "grid.orientation" not in outcomes(stated, Outcome.ASSUMED)
+    assert "--stored-axes" in texts_of_notes(assumed, Outcome.ASSUMED)["grid.orientation"]
+    assert "grid.orientation" not in texts_of_notes(stated, Outcome.ASSUMED)
     assert stated.section["grid"]["orientation"] == "LAS"
 
 
@@ -232,7 +222,7 @@ def test_with_a_preset_a_json_file_of_another_program_is_ignored(tmp_path: Path)
     torch.save(unet().state_dict(), path)
     (tmp_path / "weights.json").write_text(json.dumps({"epochs": 100}))
 
-    assert "weights.json" in outcomes(read(path, preset="deploy_spleen"), Outcome.IGNORED)
+    assert "weights.json" in texts_of_notes(read(path, preset="deploy_spleen"), Outcome.IGNORED)
     with pytest.raises(ModelError, match=r"weights\.json: epochs: expected one of"):
         read(path)
 
