@@ -81,7 +81,13 @@ class ModelGrid:
             LinearWeights.at_coordinates(axis_coordinates, count)
             for axis_coordinates, count in zip(coordinates, self.resampled.spatial_shape, strict=True)
         ]
-        nearest = [weights.round_to_nearest() for weights in linear]
+        if spec.grid.alignment == "edges":
+            nearest = [
+                LinearWeights.at_nearest(axis_coordinates, count)
+                for axis_coordinates, count in zip(coordinates, self.resampled.spatial_shape, strict=True)
+            ]
+        else:
+            nearest = [weights.round_to_nearest() for weights in linear]
         has_half = spec.interpolation == "probabilities" and spec.activation == "sigmoid"
         deciding = nearest if has_half or spec.interpolation == "labels" else linear
         i, j, k = (weights.range_inside(axis_part) for weights, axis_part in zip(deciding, self.box, strict=True))

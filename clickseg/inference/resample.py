@@ -1,8 +1,8 @@
 """Resamples from the source grid to the model grid: permutes and flips axes, and interpolates linearly along each.
 
-The model grid shares the axes and the first voxel centre of the source, as with MONAI's ``Orientation`` and
-``Spacing``. Therefore nothing is rotated, and interpolation is done along one axis at a time. Coordinates are absolute
-indices: a part of a result has the same bytes whether it is computed alone or with the entire volume.
+The model grid shares the axes of the source, and its first voxel centre or its edges (``alignment``). Therefore nothing
+is rotated, and interpolation is done along one axis at a time. Coordinates are absolute indices: a part of a result has
+the same bytes whether it is computed alone or with the entire volume.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from clickseg.core.arrays import Box, Float32Array, FloatArray, IndexArray
 from clickseg.core.device import HOST, Device
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
+from clickseg.inference.alignment import axis_coordinates, grid_axes, model_axis
 from clickseg.inference.orientation import reorientation_to, stored_orientation
 from clickseg.models.spec import GridSpec
 
@@ -32,28 +33,32 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
         grid: The spacing and orientation of the model.
 
     Returns:
-        A grid with the source's axes, flipped and permuted. Its first voxel centre is that of the oriented source, and
-        its shape is the one that MONAI's ``Spacing`` gives.
+        A grid with the source's axes, flipped and permuted. Its shape, spacing and first voxel centre are those of
+        MONAI's ``Spacing``; with the alignment ``edges``, those of nnU-Net.
 
     Raises:
         ModelError: The grid has more than ``MAX_GRID_VOXELS`` voxels, because the model's voxels are very small.
     """
     oriented = reorientation_to(source, grid.orientation).apply(source)
-    shape = [
-        int(np.round((count - 1) * spacing / model_spacing + 1))
-        for count, spacing, model_spacing in zip(
-            oriented.spatial_shape, oriented.spacing, grid.resolved_spacing_mm, strict=True
-        )
+    source_axes = grid_axes(oriented)
+    axes = [
+        model_axis(axis, wanted_mm, grid.alignment)
+        for axis, wanted_mm in zip(source_axes, grid.resolved_spacing_mm, strict=True)
     ]
+    shape = [axis.count for axis in axes]
     if math.prod(shape) > MAX_GRID_VOXELS:
         raise ModelError(
             f"the model grid has {' x '.join(str(count) for count in shape)} voxels of {grid.spacing_mm} mm: expected "
             f"at most {MAX_GRID_VOXELS} voxels"
         )
+    first = [
+        axis_coordinates(axis, source_axis, grid.alignment)[0]
+        for axis, source_axis in zip(axes, source_axes, strict=True)
+    ]
     return hd.VolumeGeometry.from_components(
         shape,
-        spacing=grid.resolved_spacing_mm,
-        position=oriented.position,
+        spacing=[axis.spacing_mm for axis in axes],
+        position=oriented.map_indices_to_reference(np.array([first]))[0].tolist() if any(first) else oriented.position,
         direction=oriented.direction.tolist(),
         coordinate_system="PATIENT",
         frame_of_reference_uid=source.frame_of_reference_uid,
@@ -84,8 +89,8 @@ def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid
     """Returns, for each axis of the oriented source grid, the coordinates of its voxel centres as model indices."""
     oriented = reorientation_to(source, grid.orientation).apply(source)
     return tuple(
-        np.arange(count) * float(spacing / model_spacing)
-        for count, spacing, model_spacing in zip(oriented.spatial_shape, oriented.spacing, model.spacing, strict=True)
+        axis_coordinates(axis, model_axis, grid.alignment)
+        for axis, model_axis in zip(grid_axes(oriented), grid_axes(model), strict=True)
     )
 
 
@@ -101,14 +106,12 @@ class ResampledImage:
         i, j, k = (int(count) for count in geometry.spatial_shape)
         self.shape = (i, j, k)
         reorientation = reorientation_to(volume, grid.orientation)
-        source_spacing = reorientation.apply(volume.get_geometry()).spacing
+        source_axes = grid_axes(reorientation.apply(volume.get_geometry()))
         self._volume, self._grid, self._device = volume, grid, device
         self._array: Float32Array = reorientation.view(device.put(volume.array))
         self._axis_weights = [
-            LinearWeights.at_coordinates(np.arange(count) * float(model_step / source_step), source_count)
-            for count, model_step, source_step, source_count in zip(
-                self.shape, geometry.spacing, source_spacing, self._array.shape, strict=True
-            )
+            LinearWeights.at_coordinates(axis_coordinates(axis, source_axis, grid.alignment), source_axis.count)
+            for axis, source_axis in zip(grid_axes(geometry), source_axes, strict=True)
         ]
 
     def to_device(self, device: Device) -> ResampledImage:
@@ -169,6 +172,19 @@ class LinearWeights(NamedTuple):
         inside = np.clip(coordinates, 0, count - 1)
         lower = inside.astype(np.intp)
         return cls(lower, np.minimum(lower + 1, count - 1), (inside - lower).astype(np.float32))
+
+    @classmethod
+    def at_nearest(cls, coordinates: FloatArray, count: int) -> LinearWeights:
+        """Returns weights for the index that is nearest to each coordinate; halfway between two, the upper one.
+
+        This is the rule of SciPy and scikit-image.
+
+        Args:
+            coordinates: The coordinates, as indices of the axis.
+            count: The number of values along the axis.
+        """
+        nearest = np.floor(np.clip(coordinates, 0, count - 1) + 0.5).astype(np.intp)
+        return cls(nearest, nearest, np.zeros(len(nearest), np.float32))
 
     def round_to_nearest(self) -> LinearWeights:
         """Returns weights of 0 and 1, for the nearest neighbour; halfway between two, the even one, as in torch."""

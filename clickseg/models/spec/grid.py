@@ -21,11 +21,16 @@ class GridSpec(StrictModel):
     An axis with the spacing ``source`` keeps that of the series, and so does an axis whose spacing in the series is
     within ``spacing_tolerance``, two factors of ``spacing_mm``. With the orientation ``source``, the axes are those of
     the series: columns, rows, and slices in the direction of their normal, as ITK stores them.
+
+    With the ``alignment`` ``first_voxel``, the first voxel centres of source and model grid coincide, as in MONAI's
+    ``Spacing``. With ``edges``, the outer edges of the first and last voxels coincide, as in scikit-image's ``resize``
+    and nnU-Net: the number of voxels is rounded, and the spacing is the extent divided by this number.
     """
 
     spacing_mm: tuple[GridSpacing, GridSpacing, GridSpacing]
     spacing_tolerance: Annotated[tuple[PositiveFactor, PositiveFactor] | None, omit_if(None)] = None
     orientation: Annotated[str, Field(pattern=r"^([RLAPSI]{3}|source)$")] = "RAS"
+    alignment: Annotated[Literal["first_voxel", "edges"], omit_if("first_voxel")] = "first_voxel"
 
     @property
     def depends_on_source(self) -> bool:
