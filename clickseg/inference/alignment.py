@@ -8,6 +8,7 @@ of voxels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +70,22 @@ def axis_coordinates(axis: GridAxis, other: GridAxis, alignment: Alignment) -> F
     if alignment == "first_voxel":
         return np.arange(axis.count) * float(axis.spacing_mm / other.spacing_mm)
     return (np.arange(axis.count) + 0.5) * (other.count / axis.count) - 0.5
+
+
+def separate_axis(above: float | None, *spacings_mm: Sequence[float]) -> int | None:
+    """Returns the axis along which the nearest slice is taken, because the slices of a grid are thick; None if none is.
+
+    Args:
+        above: The ratio of the largest and the smallest spacing above which slices are thick; None for never.
+        spacings_mm: The spacings of grids. The first grid with a larger ratio decides; if two of its axes have the
+            largest spacing, it has no slices.
+    """
+    for spacing_mm in spacings_mm:
+        largest = max(spacing_mm)
+        if above is not None and largest / min(spacing_mm) > above * (1 + _SPACING_NOISE):
+            coarse = [axis for axis, length in enumerate(spacing_mm) if length >= largest * (1 - _SPACING_NOISE)]
+            return coarse[0] if len(coarse) == 1 else None
+    return None
 
 
 def _round_half_to_even(value: float) -> int:

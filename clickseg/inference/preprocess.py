@@ -19,8 +19,9 @@ from clickseg.inference.foreground import CroppedImage, crop_box, crop_volumes, 
 from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.model_input import GridImage, InMemoryImage, ModelInput, ScaledImage
 from clickseg.inference.smoothing import SmoothedImage
+from clickseg.inference.spline import make_spline_image
 from clickseg.models.package import ModelPackage
-from clickseg.models.spec import CropSpec, GaussianSmoothing, ImageSpec, ModelSpec
+from clickseg.models.spec import CropSpec, GaussianSmoothing, GridSpec, ImageSpec, ModelSpec
 
 _PLANES_PER_BLOCK = 16
 """Number of planes per block when the scaling depends on all values of a volume."""
@@ -70,7 +71,7 @@ def preprocess(case: Case) -> PreprocessedCase:
     volumes, source_box = _make_volumes(case)
     resampled = resample.model_geometry(volumes[0].get_geometry(), spec.grid)
     images = [
-        _resample(volume, spec, None if series is case.reference_series else resampled)
+        _resample(volume, spec.grid, None if series is case.reference_series else resampled)
         for volume, series in zip(volumes, case.series, strict=True)
     ]
     images, box = _make_images(images, spec)
@@ -137,7 +138,7 @@ def make_grid_image(
         geometry: The model grid, to which the volume is resampled by its position in the patient; None for the
             reference series, which is resampled along its own axes.
     """
-    image = _resample(_scale_volume(volume, image_spec), model, geometry)
+    image = _resample(_scale_volume(volume, image_spec), model.grid, geometry)
     return image if image_spec.scale_before_resampling else _scale_image(image, image_spec)
 
 
@@ -149,9 +150,9 @@ def _scale_volume(volume: hd.Volume, spec: ImageSpec) -> hd.Volume:
     return volume.with_array(scaled.crop(full_box(scaled.shape)))
 
 
-def _resample(volume: hd.Volume, model: ModelSpec, geometry: hd.VolumeGeometry | None) -> GridImage:
+def _resample(volume: hd.Volume, grid: GridSpec, geometry: hd.VolumeGeometry | None) -> GridImage:
     if geometry is None:
-        return resample.ResampledImage(volume, model.grid)
+        return make_spline_image(volume, grid) if grid.image_order == 3 else resample.ResampledImage(volume, grid)
     return InMemoryImage(resample.resample_to_geometry(volume, geometry))
 
 

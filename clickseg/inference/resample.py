@@ -17,7 +17,7 @@ from clickseg.core.arrays import Box, Float32Array, FloatArray, IndexArray
 from clickseg.core.device import HOST, Device
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
-from clickseg.inference.alignment import axis_coordinates, grid_axes, model_axis
+from clickseg.inference.alignment import axis_coordinates, grid_axes, model_axis, separate_axis
 from clickseg.inference.orientation import reorientation_to, stored_orientation
 from clickseg.models.spec import GridSpec
 
@@ -85,6 +85,18 @@ def resolve_grid(grid: GridSpec, source: hd.VolumeGeometry) -> GridSpec:
     return grid.model_copy(update=changes)
 
 
+def image_separate_axis(source: hd.VolumeGeometry, grid: GridSpec) -> int | None:
+    """Returns the axis of the model grid along which an image is resampled separately: see ``separate_axis``."""
+    own_mm = reorientation_to(source, grid.orientation).apply(source).spacing
+    return separate_axis(grid.separate_axis_above, own_mm, grid.resolved_spacing_mm)
+
+
+def labels_separate_axis(source: hd.VolumeGeometry, grid: GridSpec) -> int | None:
+    """Returns the axis along which logits are resampled separately: as in nnU-Net, the model grid decides first."""
+    own_mm = reorientation_to(source, grid.orientation).apply(source).spacing
+    return separate_axis(grid.separate_axis_above, grid.resolved_spacing_mm, own_mm)
+
+
 def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[FloatArray, ...]:
     """Returns, for each axis of the oriented source grid, the coordinates of its voxel centres as model indices."""
     oriented = reorientation_to(source, grid.orientation).apply(source)
@@ -94,24 +106,39 @@ def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid
     )
 
 
+def model_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[FloatArray, ...]:
+    """Returns, for each axis of the model grid, the coordinates of its voxel centres as indices of the source.
+
+    Args:
+        source: The source grid.
+        model: The model grid that covers it.
+        grid: The orientation and alignment of the model grid.
+    """
+    oriented = reorientation_to(source, grid.orientation).apply(source)
+    return tuple(
+        axis_coordinates(axis, source_axis, grid.alignment)
+        for axis, source_axis in zip(grid_axes(model), grid_axes(oriented), strict=True)
+    )
+
+
 class ResampledImage:
-    """A volume on the model grid; only the planes that are read are resampled.
+    """A volume on the model grid, interpolated linearly; only the planes that are read are resampled.
 
     Attributes:
         shape: The shape of the model grid [I, J, K].
     """
 
     def __init__(self, volume: hd.Volume, grid: GridSpec, device: Device = HOST) -> None:
-        geometry = model_geometry(volume.get_geometry(), grid)
+        source = volume.get_geometry()
+        geometry = model_geometry(source, grid)
         i, j, k = (int(count) for count in geometry.spatial_shape)
         self.shape = (i, j, k)
-        reorientation = reorientation_to(volume, grid.orientation)
-        source_axes = grid_axes(reorientation.apply(volume.get_geometry()))
         self._volume, self._grid, self._device = volume, grid, device
-        self._array: Float32Array = reorientation.view(device.put(volume.array))
+        self._array: Float32Array = reorientation_to(volume, grid.orientation).view(device.put(volume.array))
+        coordinates, separate = model_coordinates(source, geometry, grid), image_separate_axis(source, grid)
         self._axis_weights = [
-            LinearWeights.at_coordinates(axis_coordinates(axis, source_axis, grid.alignment), source_axis.count)
-            for axis, source_axis in zip(grid_axes(geometry), source_axes, strict=True)
+            (LinearWeights.at_nearest if axis == separate else LinearWeights.at_coordinates)(points, count)
+            for axis, (points, count) in enumerate(zip(coordinates, self._array.shape, strict=True))
         ]
 
     def to_device(self, device: Device) -> ResampledImage:
@@ -250,10 +277,10 @@ def interpolate(array: Float32Array, axis: int, weights: LinearWeights, device: 
         return array
     lower, upper, weight = weights.to_device(device)
     weight = weight.reshape([-1 if index == axis else 1 for index in range(array.ndim)])
-    return lerp(_take_along_axis(array, axis, lower), _take_along_axis(array, axis, upper), weight)
+    return lerp(take_along_axis(array, axis, lower), take_along_axis(array, axis, upper), weight)
 
 
-def _take_along_axis(array: Float32Array, axis: int, indices: IndexArray) -> Float32Array:
+def take_along_axis(array: Float32Array, axis: int, indices: IndexArray) -> Float32Array:
     """Returns the values at some indices of an axis; ``np.take`` would first copy an array with permuted axes."""
     selection: tuple[slice | IndexArray, ...] = (*[slice(None)] * axis, indices)
     values: Float32Array = array[selection]

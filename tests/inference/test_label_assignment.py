@@ -29,7 +29,7 @@ KERNELS: tuple[Kernels, ...] = (NumpyKernels(), CompiledKernels(2))
 shapes = st.tuples(*[st.integers(1, 14)] * 3)
 rois = st.tuples(*[st.integers(2, 8)] * 3)
 spacings = st.tuples(*[st.sampled_from([0.7, 1.0, 1.9, 3.1])] * 3)
-alignments = st.sampled_from([{}, {"alignment": "edges"}])
+alignments = st.sampled_from([{}, {"alignment": "edges"}, {"alignment": "edges", "separate_axis_above": 1.5}])
 
 
 class DictionaryStore:
