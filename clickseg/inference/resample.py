@@ -24,6 +24,9 @@ from clickseg.models.spec import GridSpec
 MAX_GRID_VOXELS = 1 << 31
 """The largest model grid that is accepted, in voxels."""
 
+_SAME_VOXEL = 1e-3
+"""Coordinates on two grids that differ by less, in voxels, are the same."""
+
 
 def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeometry:
     """Returns the model grid [I, J, K] that covers a source grid.
@@ -173,6 +176,14 @@ def resample_to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Floa
     )
     array: Float32Array = SimpleITK.GetArrayFromImage(resampled)
     return array
+
+
+def bring_to_grid(volume: hd.Volume, geometry: hd.VolumeGeometry) -> hd.Volume:
+    """Returns a volume on another grid; its values stay the same if the grids differ by less than ``_SAME_VOXEL``."""
+    corners = np.array([np.zeros(3), *np.diag(geometry.spatial_shape)])
+    index = volume.map_reference_to_indices(geometry.map_indices_to_reference(corners))
+    is_same = volume.spatial_shape == geometry.spatial_shape and np.abs(index - corners).max() < _SAME_VOXEL
+    return geometry.with_array(volume.array if is_same else resample_to_geometry(volume, geometry))
 
 
 class LinearWeights(NamedTuple):

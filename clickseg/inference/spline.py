@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import highdicom as hd
 import numpy as np
-from scipy import ndimage
 
 from clickseg.core.arrays import Box, Float32Array, FloatArray, IndexArray, Triple
 from clickseg.core.device import HOST, Device
@@ -222,6 +221,8 @@ def _blocks(lines: Float32Array, axis: int) -> Iterator[Float32Array]:
 
 def _filter_lines(lines: Float32Array, axis: int) -> None:
     """Replaces values by coefficients along an axis, which has a margin without values on both sides."""
+    from scipy import ndimage
+
     before, count = (slice(None),) * axis, lines.shape[axis]
     inner = lines[(*before, slice(_MARGIN, count - _MARGIN))]
     padding = [(_PADDING, _PADDING) if number == axis else (0, 0) for number in range(lines.ndim)]

@@ -14,7 +14,7 @@ from skimage.transform import resize
 from clickseg.core.arrays import full_box
 from clickseg.inference.model_input import GridImage
 from clickseg.inference.orientation import reorientation_to
-from clickseg.inference.preprocess import make_grid_image
+from clickseg.inference.preprocess import make_images
 from clickseg.inference.resample import model_geometry
 from clickseg.inference.spline import make_spline_image
 from clickseg.models.spec import GridSpec, ModelSpec
@@ -130,9 +130,11 @@ def test_thick_slices_are_resampled_separately(
 
 
 def make_image(volume: hd.Volume, grid: GridSpec) -> GridImage:
-    spec = ModelSpec.model_validate(phantoms.metadata(grid=grid.model_dump(mode="json")))
-    image = spec.inputs[0].model_copy(update={"scaling": ()})
-    return make_grid_image(volume, image, spec, None)
+    identity = {"kind": "range", "a_min": 0, "a_max": 1, "clip": False}
+    ct = {"name": "ct", "modality": "CT", "unit": "HU", "scaling": identity}
+    spec = ModelSpec.model_validate(phantoms.metadata(inputs=[ct], grid=grid.model_dump(mode="json")))
+    (image,), _ = make_images([volume], spec)
+    return image
 
 
 @pytest.mark.parametrize(

@@ -76,10 +76,10 @@ class GridSpec(StrictModel):
 class CropSpec(StrictModel):
     """The box of the volume that the network sees; outside it, everything is background (MONAI ``CropForeground``).
 
-    It is the bounding box of the voxels of the first input that are above 0, or not 0: in its unit, or after its
-    scaling; on the source grid, before resampling, or on the model grid. ``margin_vox`` widens it, at most to the
-    complete volume. With values of the source, the crop comes before the scaling, which then depends on the box only;
-    with the ``statistics`` of the volume, the complete source volume is scaled, and then cropped.
+    It is the bounding box of the voxels that are above 0, or not 0, in the first input, or in any of the ``inputs``: in
+    its unit, or after its scaling; on the source grid, before resampling, or on the model grid. ``margin_vox`` widens
+    it, at most to the complete volume. With values of the source, the crop comes before the scaling, which then depends
+    on the box only; with the ``statistics`` of the volume, the complete source volume is scaled, and then cropped.
     """
 
     voxels: Literal["positive", "nonzero"]
@@ -87,3 +87,4 @@ class CropSpec(StrictModel):
     grid: Literal["source", "model"]
     margin_vox: Annotated[int, Field(ge=0, le=1024)] = 0
     statistics: Annotated[Literal["box", "volume"], omit_if("box")] = "box"
+    inputs: Annotated[Literal["first", "any"], omit_if("first")] = "first"
