@@ -13,8 +13,9 @@ import numpy as np
 
 from clickseg.core.arrays import Box, FloatArray, Mask, full_box
 from clickseg.core.label_map import LabelMap
+from clickseg.inference.linear import LinearWeights
 from clickseg.inference.orientation import reorientation_to
-from clickseg.inference.resample import LinearWeights, labels_separate_axis, source_coordinates
+from clickseg.inference.resample import labels_separate_axis, source_coordinates
 from clickseg.models.spec import ModelSpec
 
 AnyGrid = TypeVar("AnyGrid", hd.VolumeGeometry, hd.Volume)

@@ -27,7 +27,7 @@ from clickseg.inference.foreground import (
 from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.model_input import GridImage, InMemoryImage, ModelInput, ScaledImage
 from clickseg.inference.smoothing import SmoothedImage
-from clickseg.inference.spline import make_spline_image
+from clickseg.inference.spline_image import make_spline_image
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import CropSpec, GaussianSmoothing, GridSpec, ImageSpec, ModelSpec, ZScoreScaling
 

@@ -13,15 +13,10 @@ from skimage.transform import resize
 from clickseg.clicks.click import Click, Polarity
 from clickseg.inference.alignment import GridAxis, axis_coordinates, model_axis
 from clickseg.inference.guidance import rasterize_clicks
+from clickseg.inference.linear import LinearWeights
 from clickseg.inference.model_grid import ModelGrid, crop_grid
 from clickseg.inference.orientation import reorientation_to
-from clickseg.inference.resample import (
-    LinearWeights,
-    ResampledImage,
-    model_geometry,
-    resolve_grid,
-    source_coordinates,
-)
+from clickseg.inference.resample import ResampledImage, model_geometry, resolve_grid, source_coordinates
 from clickseg.models.spec import GridSpec, ModelSpec
 from tests.helpers import phantoms
 from tests.helpers.inference import full_image, label_map_from_logits

@@ -16,7 +16,7 @@ from clickseg.inference.model_input import GridImage
 from clickseg.inference.orientation import reorientation_to
 from clickseg.inference.preprocess import make_images
 from clickseg.inference.resample import model_geometry
-from clickseg.inference.spline import make_spline_image
+from clickseg.inference.spline_image import make_spline_image
 from clickseg.models.spec import GridSpec, ModelSpec
 from tests.helpers import phantoms
 from tests.helpers.fake_device import FakeDevice, FakeDeviceArray
