@@ -96,7 +96,7 @@ class SplineImage:
     def _axes_by_reduction(self) -> list[int]:
         """Returns the axes, first the one that reduces the number of values most; the same for every box."""
         ratios = [count / size for count, size in zip(self.shape, self.coefficients.shape, strict=True)]
-        return sorted(range(3), key=lambda axis: (isinstance(self.weights[axis], CubicWeights), ratios[axis]))
+        return sorted(range(3), key=ratios.__getitem__)
 
 
 def make_spline_image(volume: hd.Volume, grid: GridSpec) -> SplineImage:
