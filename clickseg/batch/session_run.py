@@ -90,7 +90,10 @@ def refine(settings: RunSettings, folder: Path, make_step: MakeStep, progress: P
     """
     inputs = read_session_inputs(folder)
     model = settings.model or inputs.model
-    settings = replace(settings, model=model, series_uids=inputs.series_uids, clicks=(NO_CLICKS,))
+    uids = inputs.series_uids
+    are_inputs = 1 < len(uids) == len(set(uids))  # two volumes of one series have the same UID
+    settings = replace(settings, model=model, series_uids=uids, clicks=(NO_CLICKS,))
+    settings = replace(settings, input_uids=uids if are_inputs else ())
     plan = _plan_one_series(settings)
     log_assumptions(plan.package)
     return _run_in_session(plan, settings, folder, make_step, progress)
