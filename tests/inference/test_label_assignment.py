@@ -52,11 +52,14 @@ def make_spec(
     roi: tuple[int, ...], grid: dict[str, object], activation: str, interpolation: str = "logits"
 ) -> ModelSpec:
     first = 1 if activation == "softmax" else 0
+    decision = {"activation": activation}
+    if activation == "overwrite":
+        decision = {"activation": "sigmoid", "overwrite": True}
     return ModelSpec.model_validate(
         phantoms.metadata(
             window={"roi": roi, "overlap": 0.4},
             grid=grid | {"orientation": "SAR"},
-            activation=activation,
+            **decision,
             output_channels=3,
             classes=[phantoms.organ(f"c{channel}", channel) for channel in range(first, 3)],
             interpolation=interpolation,
@@ -74,7 +77,9 @@ def position_dependent_logits(batch: np.ndarray) -> np.ndarray:
     shapes,
     rois,
     st.tuples(spacings, alignments),
-    st.tuples(st.sampled_from(["softmax", "sigmoid"]), st.sampled_from(["logits", "probabilities", "labels"])),
+    st.tuples(
+        st.sampled_from(["softmax", "sigmoid", "overwrite"]), st.sampled_from(["logits", "probabilities", "labels"])
+    ),
     st.booleans(),
     st.booleans(),
     st.integers(0, 10_000),

@@ -100,8 +100,8 @@ def compare_with_original(
 
 def _compare(result: CaseResult, bundle: SourceBundle | None) -> Comparison:
     spec, original = result.case.package.spec, _run_original(result, bundle)
-    shape, is_overlapping = result.labels.array.shape[:3], result.labels.is_overlapping
-    channels = spec.output_channels if is_overlapping else 1
+    shape, has_masks = result.labels.array.shape[:3], spec.activation == "sigmoid"
+    channels = spec.output_channels if has_masks else 1
     if original.shape != (channels, *shape):
         raise ModelError(
             f"model {result.case.package.name}: the original pipeline gives labels {list(original.shape)}, expected "
@@ -110,7 +110,7 @@ def _compare(result: CaseResult, bundle: SourceBundle | None) -> Comparison:
     dice, is_equal = {}, np.ones(shape, dtype=bool)
     for number, class_spec in enumerate(spec.classes, 1):
         ours = result.labels.mask(number)
-        theirs = original[class_spec.channel] > 0 if is_overlapping else original[0] == class_spec.channel
+        theirs = original[class_spec.channel] > 0 if has_masks else original[0] == class_spec.channel
         is_equal &= ours == theirs
         if total := int(ours.sum()) + int(theirs.sum()):
             dice[class_spec.name] = float(2 * (ours & theirs).sum() / total)
@@ -120,7 +120,7 @@ def _compare(result: CaseResult, bundle: SourceBundle | None) -> Comparison:
 def _run_original(result: CaseResult, bundle: SourceBundle | None) -> LabelArray:
     """Returns the labels of the original pipeline [C, K, J, I] on the grid of the reference series.
 
-    They are numbers of logit channels; for classes that overlap, one mask for each logit channel.
+    They are numbers of logit channels; with sigmoid, one mask for each logit channel.
     """
     import SimpleITK
 

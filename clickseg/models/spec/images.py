@@ -10,6 +10,8 @@ from typing_extensions import Self
 from clickseg.core.validation import StrictModel
 from clickseg.models.spec.fields import omit_if
 
+DescriptionPattern = Annotated[str, Field(min_length=1, max_length=256)]
+
 
 class RangeScaling(StrictModel):
     """Maps values from ``a_min``..``a_max`` to ``b_min``..``b_max`` (MONAI ``ScaleIntensityRange``)."""
@@ -129,10 +131,14 @@ class InputSpec(ImageSpec):
 
     The result refers to the series of the first input; the others are resampled to its grid. If a model has only one
     input, this may have ``alternatives``: a series of any of these modalities is segmented, each separately.
+
+    ``descriptions`` tell the series of several inputs of one modality apart: patterns of the Series Description with
+    ``*``, ``?``, ``[..]`` and ``{a,b}``; those that begin with ``!`` exclude.
     """
 
     name: str
     alternatives: tuple[AlternativeSpec, ...] = ()
+    descriptions: Annotated[tuple[DescriptionPattern, ...], Field(max_length=64), omit_if(())] = ()
 
     @property
     def image_specs(self) -> tuple[ImageSpec, ...]:

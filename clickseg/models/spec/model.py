@@ -29,7 +29,8 @@ class ModelSpec(StrictModel):
     ``crop`` is the part of the volume that the network sees. ``mirror_axes`` are axes of the model grid (0, 1, 2 for I,
     J, K): logits are the mean over a window and its mirror images along all combinations of these axes, as in nnU-Net.
     ``interpolation`` is what is interpolated from the model grid to the source grid: logits or probabilities linearly,
-    or the labels of the model grid, each source voxel the label of the nearest voxel.
+    or the labels of the model grid, each source voxel the label of the nearest voxel. With ``overwrite``, the classes
+    of a sigmoid model exclude each other: a voxel has the last of the classes above 0, in their order.
     """
 
     default: bool = False
@@ -38,6 +39,7 @@ class ModelSpec(StrictModel):
     window: WindowSpec
     guidance: GuidanceSpec | None = None
     activation: Literal["softmax", "sigmoid"]
+    overwrite: Annotated[bool, omit_if(False)] = False
     output_channels: Annotated[int, Field(ge=1, le=1024)]
     classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
     crop: Annotated[CropSpec | None, omit_if(None)] = None
@@ -51,6 +53,11 @@ class ModelSpec(StrictModel):
         """The number of image, click and mask channels, which are in this order."""
         clicks = len(self.guidance.channels) if self.guidance else 0
         return len(self.inputs) + clicks + len(self.previous_mask)
+
+    @property
+    def has_overlapping_classes(self) -> bool:
+        """Whether a voxel can belong to several classes."""
+        return self.activation == "sigmoid" and not self.overwrite
 
     @property
     def previous_mask(self) -> tuple[MaskChannel, ...]:
@@ -96,6 +103,12 @@ class ModelSpec(StrictModel):
         orders = {image.scale_before_resampling for entry in self.inputs for image in entry.image_specs}
         if self.depends_on_foreground and len(orders) > 1:
             raise ValueError("zscore.foreground: expected the same scale_before_resampling for all inputs, got both")
+        return self
+
+    @model_validator(mode="after")
+    def _check_overwrite(self) -> Self:
+        if self.overwrite and self.activation != "sigmoid":
+            raise ValueError(f"overwrite: expected activation sigmoid, got {self.activation}")
         return self
 
     @model_validator(mode="after")
