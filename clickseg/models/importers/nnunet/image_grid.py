@@ -13,7 +13,7 @@ from clickseg.models.importers.source_model import ImportNote, ImportOptions, Ou
 _READERS_AS_STORED = ("SimpleITKIO", "NibabelIO")
 _READER_TURNING = "NibabelIOWithReorient"
 _TURNED_AXES = "RAS"
-_ASSUMED_AXES = "LPS"
+DEFAULT_AXES = "LPS"
 """The axes of axial DICOM series, as SimpleITK stores them."""
 
 _OVERLAP = 0.5
@@ -52,7 +52,7 @@ def grid_section(plans: Plans, options: ImportOptions) -> dict[str, Any]:
     Raises:
         ModelError: The images are read, or resampled, in a way that is not supported.
     """
-    stored = _TURNED_AXES if turns_images(plans) else options.stored_axes or _ASSUMED_AXES
+    stored = _TURNED_AXES if turns_images(plans) else options.stored_axes or DEFAULT_AXES
     axes = stored[::-1]
     order, ratio = _resampling(plans, "resampling_fn_data")
     logits_order, logits_ratio = _resampling(plans, "resampling_fn_probabilities")
@@ -89,7 +89,7 @@ def grid_notes(plans: Plans, options: ImportOptions) -> tuple[ImportNote, ...]:
     if not turns_images(plans) and not options.stored_axes:
         text = (
             f"{plans.image_reader_writer} does not turn images, and the model does not state how the training images "
-            f"were stored: assumed {_ASSUMED_AXES}, as axial DICOM series; NIfTI files are often RAS or LAS: state "
+            f"were stored: assumed {DEFAULT_AXES}, as axial DICOM series; NIfTI files are often RAS or LAS: state "
             "their axes with --stored-axes"
         )
         notes.append(ImportNote("grid.orientation", Outcome.ASSUMED, text))

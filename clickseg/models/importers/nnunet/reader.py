@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
-from clickseg.core.text import join_names
 from clickseg.models.importers.changes import source_changes
 from clickseg.models.importers.monai_bundle.metadata import read_licence
 from clickseg.models.importers.nnunet import checkpoints as nnunet_checkpoints
 from clickseg.models.importers.nnunet import model_files
 from clickseg.models.importers.nnunet.architecture import network_definition
 from clickseg.models.importers.nnunet.checkpoints import Checkpoint
+from clickseg.models.importers.nnunet.choices import CHOICES, choose
 from clickseg.models.importers.nnunet.dataset import DATASET, Dataset, read_dataset
 from clickseg.models.importers.nnunet.image_grid import grid_section, turns_images, window_section
 from clickseg.models.importers.nnunet.images import input_sections
-from clickseg.models.importers.nnunet.model_files import CHECKPOINT, ModelFiles
+from clickseg.models.importers.nnunet.model_files import ModelFiles
 from clickseg.models.importers.nnunet.notes import model_notes
 from clickseg.models.importers.nnunet.plans import PLANS, Plans, read_plans
 from clickseg.models.importers.source_model import STORED_AXES, UNIT, ImportOptions, SourceModel
@@ -29,13 +28,12 @@ from clickseg.models.importers.weights.identification import NetworkBuilder
 if TYPE_CHECKING:
     import torch
 
-_FOLDS, _CONFIGURATION, _CHECKPOINT, _CHANNELS = "folds", "configuration", "checkpoint", "channel_names"
-"""The keys with which ``--set`` chooses what nnU-Net's command has options for, and changes names of channels."""
+_CHANNELS = "channel_names"
+"""The key with which ``--set`` changes names of channels, such as ``channel_names#1``."""
 
 _FILES_OF_NNINTERACTIVE = ("inference_info.json", "inference_session_class.json")
 _PREPROCESSOR, _LABEL_MANAGER = "DefaultPreprocessor", "LabelManager"
 _MEAN = "MeanOfNetworks"
-_MAX_FOLDS = 32
 
 
 class NnUNetReader:
@@ -67,20 +65,20 @@ class NnUNetReader:
             ModelError: The model cannot be expressed as a model package; the message names the key.
             LibraryError: torch is not installed.
         """
-        files = model_files.choose_model(path, _text_change(options, _CONFIGURATION))
+        choice = choose(path, options)
+        files = choice.files
         _reject_other_tools(files)
         dataset = read_dataset(_changed_dataset(files.read_json(DATASET), options))
-        folds, checkpoint_name = _choose_checkpoints(files, options)
         loaded = {
             fold: nnunet_checkpoints.read_checkpoint(
-                files.load_checkpoint(fold, checkpoint_name), f"fold_{fold}/{checkpoint_name}"
+                files.load_checkpoint(fold, choice.checkpoint), f"fold_{fold}/{choice.checkpoint}"
             )
-            for fold in folds
+            for fold in choice.folds
         }
         first = next(iter(loaded.values()))
         plans = read_plans(files.read_json(PLANS), first.configuration or files.configuration)
         _reject_other_classes(plans)
-        return self._describe(_Source(files, dataset, plans, loaded, checkpoint_name), options)
+        return self._describe(_Source(files, dataset, plans, loaded, choice.checkpoint), options)
 
     def _describe(self, source: _Source, options: ImportOptions) -> SourceModel:
         inputs, input_notes = input_sections(source.dataset, source.plans, options)
@@ -171,43 +169,6 @@ def _changed_dataset(content: Any, options: ImportOptions) -> Any:
     return changed
 
 
-def _choose_checkpoints(files: ModelFiles, options: ImportOptions) -> tuple[tuple[str, ...], str]:
-    """Returns the folds that are used, and the name of their checkpoints: as nnU-Net, all folds but ``fold_all``."""
-    name = _text_change(options, _CHECKPOINT) or CHECKPOINT
-    available = [fold for fold, names in files.checkpoints.items() if name in names]
-    wanted = _stated_folds(options)
-    chosen = wanted or [fold for fold in available if fold != "all"] or available
-    missing = [fold for fold in chosen if fold not in available]
-    if missing or not 1 <= len(chosen) <= _MAX_FOLDS:
-        others = join_names(sorted({each for names in files.checkpoints.values() for each in names}), 12)
-        raise ModelError(
-            f"{files.name}: expected {name[:80]} in fold_{missing[0][:40] if missing else '0'}; got it in the folds "
-            f"{join_names(available, 12) or 'none'}",
-            hint=f"select other folds with --set folds=0,1, or another of the checkpoints {others} with --set "
-            f"{_CHECKPOINT}=NAME",
-        )
-    return tuple(chosen), name
-
-
-def _stated_folds(options: ImportOptions) -> list[str]:
-    """Returns the folds that the user states: ``0``, ``0,1``, ``[0, 1]`` or ``all``."""
-    stated = options.changes.get(_FOLDS)
-    if stated is None:
-        return []
-    items = stated if isinstance(stated, list) else re.split(r"[,\s]+", str(stated).strip())
-    folds = list(dict.fromkeys(str(item) for item in items))
-    if not folds or not all(re.fullmatch(r"all|\d{1,3}", fold) for fold in folds):
-        raise ModelError(f"folds: expected numbers such as 0,1, or all; got {stated!r:.80}")
-    return folds
-
-
-def _text_change(options: ImportOptions, key: str) -> str | None:
-    value = options.changes.get(key)
-    if value is not None and not isinstance(value, str):
-        raise ModelError(f"{key}: expected a name, got {value!r:.80}")
-    return value
-
-
 def _output_fields(dataset: Dataset) -> dict[str, Any]:
     labels = dataset.labels
     return {
@@ -225,5 +186,5 @@ def _crop_section(inputs: int) -> dict[str, Any]:
 
 
 def _used_options(plans: Plans, inputs: int) -> frozenset[str]:
-    used = {UNIT, _FOLDS, _CONFIGURATION, _CHECKPOINT, *(f"{_CHANNELS}#{channel}" for channel in range(inputs))}
+    used = {UNIT, *CHOICES, *(f"{_CHANNELS}#{channel}" for channel in range(inputs))}
     return frozenset(used if turns_images(plans) else used | {STORED_AXES})
