@@ -17,7 +17,7 @@ from clickseg.models.importers.auto3dseg.reader import Auto3DSegReader
 from clickseg.models.importers.changes import change_section
 from clickseg.models.importers.monai_bundle.reader import BundleReader, describe_bundle
 from clickseg.models.importers.nnunet.reader import NnUNetReader
-from clickseg.models.importers.sections import printable_text
+from clickseg.models.importers.sections import check_unit, printable_text
 from clickseg.models.importers.source_model import ImportOptions, Reader, SourceModel
 from clickseg.models.importers.used_options import check_used_options
 from clickseg.models.importers.weights.checkpoint import CheckpointReader
@@ -32,9 +32,6 @@ FORMATS_TEXT = (
 
 FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".ts", ".zip")
 """The suffixes of models that are files."""
-
-_UNITS = {"CT": "HU", "PT": "SUVbw", "MR": ""}
-"""The unit of the images of each modality."""
 
 _MAX_NAME = 128
 """The largest length of the name of a model."""
@@ -107,9 +104,7 @@ def _check_units(spec: ModelSpec, name: str) -> None:
     """Rejects units that images of a modality do not have."""
     for number, image in enumerate(spec.inputs):
         for each in image.image_specs:
-            if each.unit != _UNITS[each.modality]:
-                expected = f"{each.modality} with the unit {_UNITS[each.modality] or 'none'}"
-                raise ModelError(f"model {name}: inputs.{number}.unit: expected {expected}, got {each.unit or 'none'}")
+            check_unit(each.modality, each.unit, f"model {name}: inputs.{number}.unit")
 
 
 def source_digest(path: Path, reader: Reader, options: ImportOptions) -> str:
