@@ -88,7 +88,7 @@ def main() -> None:
     """Runs the request in the first argument."""
     os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # as its authors ran it
     request = json.loads(sys.argv[1])
-    run(Path(request["source"]), Path(request["image"]), Path(request["labels"]), request["changes"])
+    run(Path(request["source"]), Path(request["images"][0]), Path(request["labels"]), request["changes"])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from clickseg.core.version import __version__
 from clickseg.models.importers.auto3dseg.reader import Auto3DSegReader
 from clickseg.models.importers.changes import change_section
 from clickseg.models.importers.monai_bundle.reader import BundleReader, describe_bundle
+from clickseg.models.importers.nnunet.reader import NnUNetReader
 from clickseg.models.importers.sections import check_unit, printable_text
 from clickseg.models.importers.source_model import ImportOptions, Reader, SourceModel
 from clickseg.models.importers.used_options import check_used_options
@@ -24,7 +25,9 @@ from clickseg.models.importers.weights.identification import NetworkBuilder
 from clickseg.models.importers.weights.torchscript import TorchScriptReader
 from clickseg.models.spec import ModelSpec
 
-FORMATS_TEXT = "a MONAI Bundle, an Auto3DSeg zip, a checkpoint of torch, or a TorchScript file"
+FORMATS_TEXT = (
+    "a MONAI Bundle, an Auto3DSeg zip, a trained model of nnU-Net, a checkpoint of torch, or a TorchScript file"
+)
 """What ``-m`` accepts besides model packages."""
 
 FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".ts", ".zip")
@@ -40,7 +43,13 @@ def make_readers(build: NetworkBuilder) -> tuple[Reader, ...]:
     Args:
         build: Builds a network, which proves that weights fit it.
     """
-    return BundleReader(), Auto3DSegReader(), TorchScriptReader(build, describe_bundle), CheckpointReader(build)
+    return (
+        BundleReader(),
+        Auto3DSegReader(),
+        NnUNetReader(build),
+        TorchScriptReader(build, describe_bundle),
+        CheckpointReader(build),
+    )
 
 
 @dataclass(frozen=True, slots=True)
