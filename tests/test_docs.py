@@ -17,6 +17,7 @@ import pytest
 from pydicom.datadict import keyword_dict
 
 from clickseg import __version__
+from clickseg.batch.description_patterns import match_specificity
 from clickseg.cli.parser import parse_arguments
 from clickseg.cli.run_options import OPTIONS
 from clickseg.clicks.formats.clicks_json import parse_clicks_json
@@ -238,10 +239,13 @@ def test_every_field_of_a_model_package_is_documented() -> None:
 
 
 def test_the_examples_of_a_crop_a_model_input_and_a_network_are_valid() -> None:
-    crop, image, network = code_blocks(REPOSITORY / "docs/model-packages.md", "json")
+    crop, image, described, network = code_blocks(REPOSITORY / "docs/model-packages.md", "json")
 
     assert CropSpec.model_validate(json.loads(crop)).margin_vox == 10
     assert InputSpec.model_validate(json.loads(image)).modalities == ("PT", "CT", "MR")
+    lengths = [match_specificity(entry["descriptions"], "Ax T1 MPRAGE POST") for entry in json.loads(described)]
+    assert [InputSpec.model_validate(entry).name for entry in json.loads(described)] == ["T1c", "T1"]
+    assert lengths == [10, 6]
     assert build_from_definition(json.loads(network), "network_def").num_depths == 2
 
 

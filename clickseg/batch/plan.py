@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clickseg.batch.click_assignment import assign_clicks, find_click_reports
+from clickseg.batch.input_roles import SeriesChoice, needs_roles
 from clickseg.batch.selection import InputSeries, SkippedSeries, match_inputs, select_references, series_keys
 from clickseg.batch.settings import RunSettings
 from clickseg.clicks.click import Clicks, has_foreground_click
@@ -94,16 +95,20 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
             series has one.
         ModelError: No model fits, or several do.
         MemoryLimitError: No series fits into memory.
-        UsageError: The requested encoding cannot represent the result of the model.
+        UsageError: The requested encoding cannot represent the result of the model, or the model lacks a named input.
     """
     scan_result = scan(settings.input)
-    scan_result.check_undamaged(settings.series_uids)
+    input_uids = _uids_of_inputs(settings)
+    scan_result.check_undamaged((*settings.series_uids, *input_uids))
     regular, rejected = check_all_series(scan_result, settings.repairs)
+    if input_uids:
+        select_series(regular, rejected, input_uids, scan_result)  # reports those that are missing or rejected
     wanted = select_series(regular, rejected, settings.series_uids, scan_result)
     package = _choose_package(settings, wanted, regular)
     check_encoding(package.spec, settings.segmentation_type)
     is_named = bool(settings.series_uids)
-    inputs, incomplete = match_inputs(select_references(wanted, package, is_named=is_named), regular, wanted, package)
+    references = select_references(wanted, package, is_named=is_named)
+    inputs, incomplete = match_inputs(SeriesChoice(references, regular, wanted, settings.input_uids), package)
     found_clicks = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
     _check_clicked_series_not_rejected(found_clicks, rejected)
     assigned = assign_clicks(inputs, found_clicks, find_click_reports(scan_result.instances))
@@ -120,9 +125,7 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
     skipped = [*irregular, *incomplete, *unclicked, *too_large]
     handled = {series.files.first_file_name for series in skipped}.union(*map(series_keys, inputs))
     unused = [
-        _skip_unused(series, package, is_named=is_named)
-        for series in regular
-        if series.files.first_file_name not in handled
+        _skip_unused(series, package, settings) for series in regular if series.files.first_file_name not in handled
     ]
     return RunPlan(package, tuple(cases), (*skipped, *unused), assigned.ignored, dict(scan_result.ignored))
 
@@ -217,9 +220,19 @@ def _check_memory(case: PlannedCase, package: ModelPackage, memory: Memory) -> N
     memory.check_available(needed, f"{' and '.join(' x '.join(map(str, shape)) for shape in shapes)} voxels")
 
 
-def _skip_unused(series: SeriesGeometry, package: ModelPackage, *, is_named: bool) -> SkippedSeries:
+def _uids_of_inputs(settings: RunSettings) -> tuple[str, ...]:
+    uids = settings.input_uids
+    return uids if isinstance(uids, tuple) else tuple(uids.values())
+
+
+def _skip_unused(series: SeriesGeometry, package: ModelPackage, settings: RunSettings) -> SkippedSeries:
     """Returns a series that the run does not use, with the reason."""
-    if series.files.modality in package.modalities:
+    inputs = package.spec.inputs
+    is_described = needs_roles(package.spec, settings.input_uids) or bool(inputs[0].descriptions)
+    if is_described and any(series.files.modality in entry.modalities for entry in inputs):
+        reason = f"not chosen as an input of model {package.name}"
+    elif series.files.modality in package.modalities:
+        is_named = bool(settings.series_uids)
         reason = "not selected with --series" if is_named else "not corrected for attenuation, but another series is"
     else:
         reason = f"model {package.name} is for {package.modalities_text}"

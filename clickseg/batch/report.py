@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from clickseg.batch.input_roles import needs_roles
 from clickseg.batch.plan import RunPlan
 from clickseg.batch.settings import RunSettings
 from clickseg.batch.steps import Outcome
@@ -84,7 +85,7 @@ def series_entry(outcome: Outcome[WrittenResult], settings: RunSettings) -> dict
         **entry,
         "files": dict(outcome.value.file_names),
         "segments": [_segment_entry(segment, result, settings) for segment in documents.segments],
-        "inputs": _input_entries(result),
+        "inputs": [*_input_entries(result)],
         "clicks": _clicks_entry(result.case.clicks),
         "engine": dict(result.prediction.engine),
         "weights": {weights.path.name: weights.sha256 for weights in result.prediction.weights},
@@ -125,9 +126,12 @@ def _series_identifiers(files: SeriesFiles) -> dict[str, Any]:
     }
 
 
-def _input_entries(result: CaseResult) -> list[dict[str, Any]]:
-    return [
-        {
+def _input_entries(result: CaseResult) -> Iterator[dict[str, Any]]:
+    """Yields the entry of each input series, with the name of the input if there are several."""
+    inputs = result.case.package.spec.inputs
+    for entry, series in zip(inputs, result.case.series, strict=True):
+        yield {
+            **({"name": entry.name} if len(inputs) > 1 else {}),
             "series_instance_uid": series.files.series_uid,
             "modality": series.files.modality,
             "unit": series.unit,
@@ -136,8 +140,6 @@ def _input_entries(result: CaseResult) -> list[dict[str, Any]]:
             "spacing_mm": [round(float(value), 6) for value in series.volume.spacing],
             "repairs": list(series.files.applied_repairs),
         }
-        for series in result.case.series
-    ]
 
 
 def _clicks_entry(clicks: Clicks) -> dict[str, Any]:
@@ -201,6 +203,10 @@ def _log_cases(plan: RunPlan) -> None:
         clicks = _describe_clicks(case.clicks)
         files = case.series_files
         logger.info("%s series in %s: model %s, %s", files.modality, files.folder, plan.package.name, clicks)
+        if needs_roles(plan.package.spec, ()):
+            named = zip(plan.package.spec.inputs, case.series, strict=True)
+            folders = ", ".join(f"{entry.name} in {series.files.folder}" for entry, series in named)
+            logger.info("inputs of model %s: %s", plan.package.name, folders)
         for repair in files.applied_repairs:
             logger.warning("%s series in %s: %s", files.modality, files.folder, repair)
         if not has_foreground_click(case.clicks.points) and plan.package.spec.postprocessing.keep == "clicked":

@@ -122,6 +122,7 @@ def segment(
     *,
     clicks: PathLike | Click | Sequence[PathLike] | Sequence[Click] | None = None,
     model: PathLike | ModelPackage | None = None,
+    input_series: Mapping[str, str] | None = None,
     device: str = "auto",
 ) -> Results:
     """Segments series, guided by clicks; the results are those of ``clickseg segment``.
@@ -133,6 +134,7 @@ def segment(
         clicks: Paths of one or several click files, or clicks in LPS mm; an empty sequence for no clicks. None for the
             click file in the input folder, or else for each series the newest DICOM SR with clicks.
         model: A model, its name or its path, as for ``load_model``. None for the model that fits the series.
+        input_series: For a folder and a model with several images: Series Instance UIDs by the name of the input.
         device: Where the model runs: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Returns:
@@ -147,8 +149,10 @@ def segment(
     click_sources = _click_sources(clicks)
     if isinstance(input, str | os.PathLike):
         settings = _default_settings(to_path(input, "input"), output, device)
-        settings = replace(settings, model=package, clicks=click_sources)
+        settings = replace(settings, model=package, clicks=click_sources, input_uids=dict(input_series or {}))
         plan = make_plan(settings)
+    elif input_series:
+        raise UsageError("input_series: expected a folder: series in memory are in the order of the inputs")
     else:
         series = to_items(input, SeriesVolume, "input")
         if not series:

@@ -6,6 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from clickseg.batch.input_roles import (
+    SeriesChoice,
+    assign_roles,
+    described_references,
+    has_first_input,
+    named_inputs,
+    needs_roles,
+)
 from clickseg.core.errors import ClickSegError, InputError, ModelError
 from clickseg.dicom.series import SeriesGeometry, has_required_corrections
 from clickseg.dicom.series_files import SeriesFiles, format_series_list
@@ -63,36 +71,51 @@ def series_keys(series: Iterable[SeriesGeometry]) -> set[str]:
     return {geometry.files.first_file_name for geometry in series}
 
 
-def match_inputs(
-    references: Sequence[SeriesGeometry],
-    regular: Sequence[SeriesGeometry],
-    wanted: Sequence[SeriesGeometry],
-    package: ModelPackage,
-) -> tuple[list[InputSeries], list[SkippedSeries]]:
+def match_inputs(choice: SeriesChoice, package: ModelPackage) -> tuple[list[InputSeries], list[SkippedSeries]]:
     """Finds the series for each input of the model.
 
     Args:
-        references: The series to segment.
-        regular: All series of the input that form a regular volume.
-        wanted: The series that the user named, or all.
+        choice: The series to choose from.
         package: The model.
 
     Returns:
         The input series of each reference, and the references for which an input is missing.
 
     Raises:
-        InputError: An input is missing for every reference.
+        InputError: An input is missing for every reference, or it cannot be decided which series is which input.
+        UsageError: Series that the user named for inputs cannot be these inputs.
     """
+    if needs_roles(package.spec, choice.input_uids):
+        return _match_roles(choice, package)
     inputs: list[InputSeries] = []
     incomplete: list[SkippedSeries] = []
-    for reference in references:
+    for reference in described_references(choice.references, package.spec):
         try:
-            inputs.append(_find_inputs(reference, regular, wanted, package))
+            inputs.append(_find_inputs(reference, choice.regular, choice.wanted, package))
         except InputError as error:
             incomplete.append(SkippedSeries(reference.files, error, is_error=True))
     if not inputs:
         raise incomplete[0].reason
     return inputs, incomplete
+
+
+def _match_roles(choice: SeriesChoice, package: ModelPackage) -> tuple[list[InputSeries], list[SkippedSeries]]:
+    """Finds the inputs in each frame of reference with a series to segment, or in that of the named series."""
+    named = named_inputs(choice, package)
+    candidates = list(named.values()) or choice.references
+    frames = dict.fromkeys(series.files.frame_of_reference_uid for series in candidates)
+    inputs: list[InputSeries] = []
+    incomplete: list[tuple[int, SkippedSeries]] = []
+    for part in map(choice.in_frame, frames):
+        try:
+            inputs.append(assign_roles(part, named, package))
+        except InputError as error:
+            reference = (part.references or part.regular)[0].files
+            skipped = SkippedSeries(reference, error, is_error=has_first_input(part, package))
+            incomplete.append((len(part.regular), skipped))
+    if not inputs:
+        raise max(incomplete, key=lambda each: each[0])[1].reason
+    return inputs, [skipped for _, skipped in incomplete]
 
 
 def _find_inputs(

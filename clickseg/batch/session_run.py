@@ -91,9 +91,11 @@ def refine(settings: RunSettings, folder: Path, make_step: MakeStep, progress: P
         ClickSegError: The series cannot be segmented, or the results cannot be written.
     """
     inputs = read_session_inputs(folder)
-    settings = replace(
-        settings, model=settings.model or inputs.model, series_uids=inputs.series_uids, clicks=(NO_CLICKS,)
-    )
+    model = settings.model or inputs.model
+    uids = inputs.series_uids
+    are_inputs = 1 < len(uids) == len(set(uids))  # two volumes of one series have the same UID
+    settings = replace(settings, model=model, series_uids=uids, clicks=(NO_CLICKS,))
+    settings = replace(settings, input_uids=uids if are_inputs else ())
     plan = _plan_one_series(_with_import_options(settings, inputs))
     log_assumptions(plan.package)
     return _run_in_session(plan, settings, folder, make_step, progress)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from clickseg.batch.input_roles import InputUids
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.grand_challenge import CoordinateSystem
 from clickseg.core.clock import read_clock
+from clickseg.core.errors import UsageError
 from clickseg.core.options import option_value, parse_choice, parse_switch
 from clickseg.dicom.repairs import Repairs
 from clickseg.inference.runtime_settings import RuntimeSettings, read_runtime_settings
@@ -34,6 +36,7 @@ class RunSettings:
         clicks: Paths of click files, or ``none``; empty to search the input folder. Or clicks in memory.
         clicks_frame: The coordinate system of click files that do not define it.
         series_uids: The Series Instance UIDs to segment; empty for all series.
+        input_uids: The Series Instance UIDs of inputs of the model, by name; or of all inputs, in order.
         repairs: The repairs allowed for irregular series.
         segmentation_type: The encoding of the SEG.
         postprocessing: Whether the model package's postprocessing is applied.
@@ -51,6 +54,7 @@ class RunSettings:
     clicks: tuple[str, ...] | Clicks
     clicks_frame: CoordinateSystem
     series_uids: tuple[str, ...]
+    input_uids: InputUids
     repairs: Repairs
     segmentation_type: SegmentationType
     postprocessing: bool
@@ -92,6 +96,7 @@ def read_settings(
         clicks=tuple(path for path in (value("clicks") or "").split(os.pathsep) if path),
         clicks_frame=parse_choice(CoordinateSystem, value("clicks-frame") or "voxel", "clicks-frame"),
         series_uids=_split_list(value("series")),
+        input_uids=_parse_input_uids(value("input")),
         repairs=Repairs.parse(_split_list(value("repair"))),
         segmentation_type=parse_choice(
             SegmentationType, (value("segmentation-type") or "BINARY").upper(), "segmentation-type"
@@ -106,3 +111,18 @@ def read_settings(
 
 def _split_list(value: str | None) -> tuple[str, ...]:
     return tuple(item.strip() for item in (value or "").split(",") if item.strip())
+
+
+def _parse_input_uids(value: str | None) -> dict[str, str]:
+    """Returns the UIDs of ``NAME=UID,NAME=UID`` by name.
+
+    Raises:
+        UsageError: An entry is not of this form, or a name is used twice.
+    """
+    uids: dict[str, str] = {}
+    for entry in _split_list(value):
+        name, separator, uid = (part.strip() for part in entry.rpartition("="))
+        if not separator or not name or not uid or name in uids:
+            raise UsageError(f"input: expected NAME=UID for each input once, got {entry!r:.120}")
+        uids[name] = uid
+    return uids

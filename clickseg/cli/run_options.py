@@ -26,6 +26,8 @@ OPTIONS = {
     "(default: the click file in DIR, else the newest DICOM SR with clicks)",
     "clicks-frame": "coordinates in click files that do not define them: voxel (indices) or lps (mm) (default: voxel)",
     "series": "Series Instance UIDs to use, comma-separated (default: all series that fit the model)",
+    "input": "series of an input of the model: name of the input and Series Instance UID; repeat the option for "
+    "several inputs (default: by modality and description)",
     "engine": "inference engine: auto, openvino, torch, or the experimental tensorrt "
     "(default: auto: torch on CUDA, else openvino)",
     "device": "device of the network: auto, cpu, cuda or cuda:N; N counts from 0 (default: auto)",
@@ -55,12 +57,13 @@ OPTIONS = {
 _FLAGS = {"nifti": "on", "statistics": "on"}
 """Options that are flags on the command line, and the value that a flag stands for."""
 
-_REPEATABLE = {"clicks": os.pathsep, "repair": ",", "series": ",", "set": CHANGE_SEPARATOR}
+_REPEATABLE = {"clicks": os.pathsep, "input": ",", "repair": ",", "series": ",", "set": CHANGE_SEPARATOR}
 """Options that can be repeated, and the separator of their values in a single value."""
 
 _METAVARS = {
     "clicks": "FILE",
     "clicks-frame": "FRAME",
+    "input": "NAME=UID",
     "memory-limit": "SIZE",
     "model": "NAME",
     "mirroring": "on|off",
@@ -72,12 +75,15 @@ _METAVARS = {
 }
 """The placeholders of option values in the help, if not the option's name in capitals."""
 
+_DESTINATIONS = {"input": "input_series"}
+"""The attributes of options whose name is that of another argument."""
+
 VARIABLES_HELP = "An option marked [VARIABLE] can also be set with this environment variable."
 
 
 def run_options(arguments: argparse.Namespace) -> dict[str, str | None]:
     """Returns the options of a run by name, each as a single value; None if an option was not given."""
-    options: dict[str, Any] = {name: getattr(arguments, name.replace("-", "_"), None) for name in OPTIONS}
+    options: dict[str, Any] = {name: getattr(arguments, _destination(name), None) for name in OPTIONS}
     joined = {name: sep.join(options[name]) for name, sep in _REPEATABLE.items() if options[name] is not None}
     return {**options, **joined}
 
@@ -112,6 +118,10 @@ def add_options(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
             parser.add_argument(f"--{name}", action="store_const", const=_FLAGS[name], help=text)
         elif name in _REPEATABLE:
             text = f"{OPTIONS[name]} [{environment_variable(name)}]"
-            parser.add_argument(f"--{name}", action="append", metavar=metavar, help=text)
+            parser.add_argument(f"--{name}", action="append", dest=_destination(name), metavar=metavar, help=text)
         else:
             parser.add_argument(f"--{name}", metavar=metavar, help=f"{OPTIONS[name]} [{environment_variable(name)}]")
+
+
+def _destination(name: str) -> str:
+    return _DESTINATIONS.get(name, name.replace("-", "_"))

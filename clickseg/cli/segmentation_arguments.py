@@ -8,7 +8,7 @@ from pathlib import Path
 from clickseg.cli.argument_types import parse_path
 from clickseg.cli.run_options import OPTIONS, REPAIRS, add_models_option, add_run_options
 
-_FIXED_IN_SESSION = ("clicks", "clicks-frame", "series")
+_FIXED_IN_SESSION = ("clicks", "clicks-frame", "input", "series")
 """Options of a run that are fixed when a session is opened; ``refine`` does not have them."""
 
 _DICOM_HELP = "folder of DICOM files (searched recursively), or a single file"

@@ -44,6 +44,7 @@ TEXT_KEYWORDS = (
     "PatientID",
     "PatientName",
     "PhotometricInterpretation",
+    "ProtocolName",
     "SOPClassUID",
     "SOPInstanceUID",
     "SeriesDescription",

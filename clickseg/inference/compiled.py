@@ -106,6 +106,15 @@ class CompiledKernels:
             bits.shape[0] * bits.shape[1], partial(self._loops.threshold, bits, planes, *interpolation, first_bit)
         )
 
+    def overwrite(
+        self, labels: LabelArray, planes: Float32Array, interpolation: TrilinearWeights, class_numbers: LabelArray
+    ) -> None:
+        """See ``Kernels``."""
+        self._run_in_threads(
+            labels.shape[0] * labels.shape[1],
+            partial(self._loops.overwrite, labels, planes, *interpolation, class_numbers),
+        )
+
     def _run_in_threads(self, count: int, run: Callable[[int, int], Any]) -> list[Any]:
         """Runs a loop over ``count`` lines, with an equal range (first, stop) for each thread."""
         bounds = [count * number // self._threads for number in range(self._threads + 1)]

@@ -100,6 +100,19 @@ class Kernels(Protocol):
         """
         ...
 
+    def overwrite(
+        self, labels: LabelArray, planes: Float32Array, interpolation: TrilinearWeights, class_numbers: LabelArray
+    ) -> None:
+        """Assigns the class of the last channel whose logit is above 0 to each voxel of source planes.
+
+        Args:
+            labels: Class numbers [N, R, S]; changed where a logit is above 0.
+            planes: Logits on the model grid [M, C, P, Q].
+            interpolation: The weights of the N x R x S source voxels between the voxels of ``planes``.
+            class_numbers: The class number of each channel.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NumpyKernels:
@@ -152,6 +165,14 @@ class NumpyKernels:
         for block, logits in _interpolated_blocks(planes, interpolation):
             for bit, values in enumerate(np.moveaxis(logits, 1, 0), first_bit):
                 bits[block, ..., bit // 8] |= (values > 0).astype(np.uint8) << np.uint8(bit % 8)
+
+    def overwrite(
+        self, labels: LabelArray, planes: Float32Array, interpolation: TrilinearWeights, class_numbers: LabelArray
+    ) -> None:
+        """See ``Kernels``."""
+        for block, logits in _interpolated_blocks(planes, interpolation):
+            for number, values in zip(class_numbers, np.moveaxis(logits, 1, 0), strict=True):
+                labels[block] = np.where(values > 0, number, labels[block])
 
 
 def _interpolated_blocks(planes: Float32Array, interpolation: TrilinearWeights) -> Iterator[tuple[slice, Float32Array]]:

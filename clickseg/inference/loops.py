@@ -29,6 +29,7 @@ class Loops(NamedTuple):
     divide_rows: Callable[..., bool]
     argmax: Callable[..., None]
     threshold: Callable[..., None]
+    overwrite: Callable[..., None]
 
 
 def compile_loops(*, use_cache: bool) -> Loops:
@@ -61,6 +62,10 @@ def compile_loops(*, use_cache: bool) -> Loops:
             ),
         ),
         threshold=compile_loop(_threshold, (uint8[:, :, :, ::1], volumes, *interpolation, int64, *lines)),
+        overwrite=compile_loop(
+            _overwrite,
+            *((numbers[:, :, ::1], volumes, *interpolation, numbers[::1], *lines) for numbers in (uint8, uint16)),
+        ),
     )
 
 
@@ -156,6 +161,20 @@ def _threshold(bits, planes, across, rows, columns, first_bit, first, stop):
             for s in range(len(lower)):
                 if _lerp(values[lower[s]], values[upper[s]], weights[s]) > 0:
                     bits[n, r, s, byte] |= bit
+
+
+def _overwrite(labels, planes, across, rows, columns, numbers, first, stop):
+    buffered, buffer, row = _row_buffers(planes)
+    lower, upper, weights = columns
+    for line in range(first, stop):
+        n, r = line // len(rows[0]), line % len(rows[0])
+        _interpolate_row(buffered, buffer, row, planes, across, n, rows, r)
+        labels_row = labels[n, r]
+        for c in range(len(row)):
+            values, number = row[c], numbers[c]
+            for s in range(len(lower)):
+                if _lerp(values[lower[s]], values[upper[s]], weights[s]) > 0:
+                    labels_row[s] = number
 
 
 @register_jitable

@@ -43,7 +43,7 @@ def check_encoding(spec: ModelSpec, segmentation_type: SegmentationType) -> None
     Raises:
         UsageError: LABELMAP is requested for classes that overlap.
     """
-    if spec.activation == "sigmoid" and segmentation_type is SegmentationType.LABELMAP:
+    if spec.has_overlapping_classes and segmentation_type is SegmentationType.LABELMAP:
         raise UsageError(
             "segmentation-type: LABELMAP cannot represent classes that overlap", hint="use BINARY for this model"
         )

@@ -38,6 +38,7 @@ def test_every_option_is_read_from_the_environment() -> None:
         "CLICKSEG_CLICKS": "c.json",
         "CLICKSEG_CLICKS_FRAME": "lps",
         "CLICKSEG_SERIES": "1.2, 3.4",
+        "CLICKSEG_INPUT": "T1 c=1.2, FLAIR=3.4",
         "CLICKSEG_ENGINE": "torch",
         "CLICKSEG_DEVICE": "cuda:1",
         "CLICKSEG_PRECISION": "bf16",
@@ -59,6 +60,7 @@ def test_every_option_is_read_from_the_environment() -> None:
 
     assert {environment_variable(name) for name in OPTIONS} == set(environ)
     assert (settings.model, settings.clicks, settings.series_uids) == ("m", ("c.json",), ("1.2", "3.4"))
+    assert settings.input_uids == {"T1 c": "1.2", "FLAIR": "3.4"}
     assert settings.repairs == Repairs(resample=True, volume=2)
     assert settings.segmentation_type is SegmentationType.LABELMAP
     assert (settings.postprocessing, settings.nifti, settings.statistics) == (False, True, True)

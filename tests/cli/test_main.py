@@ -135,6 +135,37 @@ def test_an_empty_result_is_valid(tmp_path: Path, models: Path, dciodvfy: str) -
     assert json.loads((out / "report.json").read_text())["series"][0]["segments"] == []
 
 
+@pytest.mark.parametrize("encoding", ["BINARY", "LABELMAP"])
+def test_classes_that_overwrite_each_other_are_one_label_map_in_seg_and_nifti(tmp_path: Path, encoding: str) -> None:
+    section = phantoms.metadata(
+        activation="sigmoid",
+        overwrite=True,
+        output_channels=3,
+        classes=[phantoms.organ("all", 1), phantoms.organ("hook", 2)],
+        grid={"spacing_mm": runs.GRID_SPACING_MM, "orientation": "RAS"},
+    )
+    phantoms.write_linear_model(tmp_path / "m", section, weights=[[0], [0], [1]], bias=[9, 1, 0])
+    study, out = runs.write_input(tmp_path / "in"), tmp_path / "out"
+
+    result = run_clickseg("segment", study, "-o", out, "-m", tmp_path / "m", "--nifti", "--segmentation-type", encoding)
+
+    assert result.returncode == 0, result.stderr
+    series = phantoms.read(study / "CT")
+    expected = np.where(runs.expected_labels(), 2, 1)
+    image = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(find_only(out, ".nii.gz"))))
+    assert sorted(np.unique(image)) == [1, 2]
+    assert np.count_nonzero(image == 2) == runs.expected_labels().sum()
+    (seg,) = (path for path in out.glob("*.dcm") if "SegmentSequence" in dcmread(path))
+    pixels = hd.seg.segread(seg).get_pixels_by_source_instance(
+        [plane.instance.text("SOPInstanceUID") for plane in series.stack.planes],
+        combine_segments=True,
+        ignore_spatial_locations=True,
+    )
+    np.testing.assert_array_equal(pixels, expected)
+    segments = json.loads((out / "report.json").read_text())["series"][0]["segments"]
+    assert [segment["label"] for segment in segments] == ["all", "hook"]
+
+
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_the_nifti_file_has_the_label_map_in_patient_coordinates(tmp_path: Path, activation: str) -> None:
     first_channel = 1 if activation == "softmax" else 0

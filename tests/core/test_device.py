@@ -72,12 +72,14 @@ def run_inference(device: Device, case: PreprocessedCase, engine: Engine, folder
     return _infer_on_device(device, case, engine, no_progress, KernelChoice(), Memory(1 << 40, folder))
 
 
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize(
+    "decision", [{}, {"activation": "sigmoid"}, {"activation": "sigmoid", "overwrite": True}], ids=str
+)
 @pytest.mark.parametrize("changes", [RESAMPLED, {}, RESAMPLED | CROPPED, RESAMPLED | ON_MODEL_GRID, MIRRORED], ids=str)
 def test_arrays_stay_on_the_device_until_the_label_map_is_computed(
-    tmp_path: Path, activation: str, changes: dict[str, object]
+    tmp_path: Path, decision: dict[str, object], changes: dict[str, object]
 ) -> None:
-    case, engine = prepare_case(tmp_path, activation=activation, **changes)
+    case, engine = prepare_case(tmp_path, **decision, **changes)
 
     on_device = run_inference(FakeDevice(), case, DeviceEngine(engine), tmp_path)
 

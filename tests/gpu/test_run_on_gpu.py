@@ -38,12 +38,13 @@ SIGMOID = TWO_CLASSES | {
     "output_channels": 2,
     "classes": [phantoms.organ("hook", 0), phantoms.organ("other", 1)],
 }
+OVERWRITE = SIGMOID | {"overwrite": True}
 
 
-@pytest.fixture(params=["one class", "two classes", "sigmoid"])
+@pytest.fixture(params=["one class", "two classes", "sigmoid", "overwrite"])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> PreprocessedCase:
     """A CT with clicks, and a network with random weights whose windows overlap."""
-    changes = {"one class": {}, "two classes": TWO_CLASSES, "sigmoid": SIGMOID}[request.param]
+    changes = {"one class": {}, "two classes": TWO_CLASSES, "sigmoid": SIGMOID, "overwrite": OVERWRITE}[request.param]
     section = model_description(**changes)
     package = make_package(tmp_path / "unet", NETWORK | {"out_channels": section["output_channels"]}, section)
     series = phantoms.read(runs.write_input(tmp_path / "in") / "CT")

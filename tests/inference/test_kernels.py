@@ -74,7 +74,7 @@ def test_slab_and_disk_stitching_equal_blending_the_entire_volume_at_once(
     st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 13)] * 3), st.integers(1, 11), st.integers(0, 99)
 )
 @settings(max_examples=60, deadline=None)
-def test_compiled_argmax_and_threshold_equal_numpy(
+def test_compiled_argmax_threshold_and_overwrite_equal_numpy(
     shape: tuple[int, ...], source_shape: tuple[int, ...], channels: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -94,7 +94,9 @@ def test_compiled_argmax_and_threshold_equal_numpy(
             kernels.argmax(highest, labels, planes[:, half:].copy(), neighbours, numbers[half:])
         bits = np.zeros((*source_shape, 2), np.uint8)
         kernels.threshold(bits, planes, neighbours, 3)
-        results.append((highest.tobytes(), labels.tobytes(), bits.tobytes()))
+        overwritten = np.zeros(source_shape, np.uint16)
+        kernels.overwrite(overwritten, planes, neighbours, 300 + numbers.astype(np.uint16))
+        results.append((highest.tobytes(), labels.tobytes(), bits.tobytes(), overwritten.tobytes()))
 
     assert results[0] == results[1] == results[2]
 
@@ -108,6 +110,19 @@ def test_interpolation_at_grid_points_returns_their_values() -> None:
 
     np.testing.assert_array_equal(highest, planes.max(axis=1))
     np.testing.assert_array_equal(labels, planes.argmax(axis=1) + 7)
+
+
+@pytest.mark.parametrize("kernels", [NUMPY, COMPILED[0]])
+def test_the_last_channel_above_0_overwrites_the_earlier_ones(kernels: Kernels) -> None:
+    planes = np.random.default_rng(3).normal(size=(4, 3, 5, 6)).astype(np.float32)
+    planes[0, 1, 2, 3] = 0
+    at_voxels = TrilinearWeights(*(LinearWeights.at_coordinates(np.arange(n, dtype=float), n) for n in (4, 5, 6)))
+    labels = np.zeros((4, 5, 6), np.uint8)
+
+    kernels.overwrite(labels, planes, at_voxels, np.array([7, 9, 8], np.uint8))
+
+    expected = np.select([planes[:, 2] > 0, planes[:, 1] > 0, planes[:, 0] > 0], [8, 9, 7], 0)
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_loops_are_compiled_once_and_only_for_large_jobs() -> None:

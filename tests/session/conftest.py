@@ -38,6 +38,7 @@ TWO_PREVIOUS_MASKS = [{"takes": ["c1"]}, {"takes": ["hook", "c1"]}]
 MODEL_CHANGES: dict[str, dict[str, object]] = {
     "softmax": {},
     "sigmoid": SIGMOID,
+    "overwrite": SIGMOID | {"overwrite": True, "guidance": phantoms.GUIDANCE | {"channels": CHANNELS_OF_TWO_LABELS}},
     "two labels": SIGMOID | {"guidance": phantoms.GUIDANCE | {"channels": CHANNELS_OF_TWO_LABELS}},
     "clicked": {"postprocessing": {"keep": "clicked", "min_value": -100.0, "min_volume_ml": 0.05}},
     "mirrored": {

@@ -32,7 +32,7 @@ from tests.helpers.full_run import segment_series
 from tests.helpers.sessions import click_at, position_in
 
 LOGIT_STORES = ("memory", "scratch", "disk", "null")
-MODELS = ("softmax", "sigmoid", "two labels", "clicked", "mirrored", "refining", "refining both")
+MODELS = ("softmax", "sigmoid", "overwrite", "two labels", "clicked", "mirrored", "refining", "refining both")
 POLARITIES = (Polarity.FOREGROUND, Polarity.BACKGROUND)
 STEPS = st.lists(
     st.one_of(

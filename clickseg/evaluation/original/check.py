@@ -25,6 +25,7 @@ from clickseg.models.importers.nnunet.choices import Choice
 from clickseg.models.importers.nnunet.image_grid import DEFAULT_AXES
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import ModelPackage
+from clickseg.models.spec import ModelSpec
 
 _RUN_BUNDLE = "clickseg.evaluation.original.run_bundle"
 _RUN_DESCRIBED = "clickseg.evaluation.original.run_described"
@@ -101,6 +102,20 @@ def comparable_package(package: ModelPackage) -> tuple[ModelPackage, tuple[str, 
     return replace(package, spec=spec), tuple(name for name, is_missing in missing.items() if is_missing)
 
 
+def fields_without_monai(spec: ModelSpec) -> list[str]:
+    """Returns the fields of a model with values for which MONAI has no transform and no inferer."""
+    grid, inputs = spec.grid, spec.inputs
+    is_used = {
+        "window.placement even": spec.window.placement == "even",
+        "window.mode nnunet": spec.window.mode == "nnunet",
+        "grid.alignment edges": grid.alignment == "edges",
+        "zscore.foreground": spec.depends_on_foreground,
+        "heads": bool(spec.heads),
+        "inputs.further_scalings": any(entry.further_scalings for entry in inputs),
+    }
+    return [name for name, used in is_used.items() if used]
+
+
 def compare_with_original(
     original: OriginalPipeline | None, settings: RunSettings, progress: Progress
 ) -> Iterator[Comparison]:
@@ -121,9 +136,9 @@ def compare_with_original(
         raise ModelError(
             f"model {plan.package.name}: only models with one input can be checked, got {len(plan.package.spec.inputs)}"
         )
-    if original is None and not plan.package.spec.window.is_monai:
+    if original is None and (fields := fields_without_monai(plan.package.spec)):
         raise ModelError(
-            f"model {plan.package.name}: cannot be checked: MONAI has no windows with placement even or mode nnunet",
+            f"model {plan.package.name}: cannot be checked: MONAI has no {', '.join(fields)}",
             hint="name the model of nnU-Net from which it was translated with --source",
         )
     for outcome in segment_cases(plan, settings, progress):
@@ -134,8 +149,8 @@ def compare_with_original(
 
 def _compare(result: CaseResult, pipeline: OriginalPipeline | None) -> Comparison:
     spec, original = result.case.package.spec, _run_original(result, pipeline)
-    shape, is_overlapping = result.labels.array.shape[:3], result.labels.is_overlapping
-    channels = spec.output_channels if is_overlapping else 1
+    shape, has_masks = result.labels.array.shape[:3], spec.activation == "sigmoid"
+    channels = spec.output_channels if has_masks else 1
     if original.shape != (channels, *shape):
         raise ModelError(
             f"model {result.case.package.name}: the original pipeline gives labels {list(original.shape)}, expected "
@@ -144,7 +159,7 @@ def _compare(result: CaseResult, pipeline: OriginalPipeline | None) -> Compariso
     dice, is_equal = {}, np.ones(shape, dtype=bool)
     for number, class_spec in enumerate(spec.classes, 1):
         ours = result.labels.mask(number)
-        theirs = original[class_spec.channel] > 0 if is_overlapping else original[0] == class_spec.channel
+        theirs = original[class_spec.channel] > 0 if has_masks else original[0] == class_spec.channel
         is_equal &= ours == theirs
         if total := int(ours.sum()) + int(theirs.sum()):
             dice[class_spec.name] = float(2 * (ours & theirs).sum() / total)
@@ -154,7 +169,7 @@ def _compare(result: CaseResult, pipeline: OriginalPipeline | None) -> Compariso
 def _run_original(result: CaseResult, pipeline: OriginalPipeline | None) -> LabelArray:
     """Returns the labels of the original pipeline [C, K, J, I] on the grid of the reference series.
 
-    They are numbers of logit channels; for classes that overlap, one mask for each logit channel.
+    They are numbers of logit channels; with sigmoid, one mask for each logit channel.
     """
     import SimpleITK
 

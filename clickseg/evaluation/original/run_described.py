@@ -3,7 +3,7 @@
     python -m clickseg.evaluation.original.run_described REQUEST
 
 It does as the package describes, without clicks, and shares only the network with ClickSeg. The labels that are written
-are numbers of logit channels; for classes that overlap, one mask for each logit channel. Of the postprocessing, only
+are numbers of logit channels; with sigmoid, one mask for each logit channel. Of the postprocessing, only
 ``keep: largest`` is applied.
 """
 
@@ -169,14 +169,25 @@ def postprocessing_transforms(spec: ModelSpec, preprocessing: Any) -> list[Any]:
     decision = transforms.AsDiscreted(_LABELS, argmax=is_softmax, threshold=None if is_softmax else 0.5)
     is_nearest = spec.interpolation == "labels"
     inversion = transforms.Invertd(_LABELS, preprocessing, orig_keys=_IMAGE, nearest_interp=is_nearest)
-    keeping = transforms.Lambdad(_LABELS, lambda labels: _keep_largest(labels, spec))
+    rules = transforms.Lambdad(_LABELS, lambda labels: _keep_largest(_overwrite(labels, spec), spec))
     if spec.interpolation == "logits":
-        return [inversion, activation, decision, keeping]
+        return [inversion, activation, decision, rules]
     if spec.interpolation == "probabilities":
-        return [activation, inversion, decision, keeping]
+        return [activation, inversion, decision, rules]
     if spec.postprocessing.grid == "model":
-        return [activation, decision, keeping, inversion]
-    return [activation, decision, inversion, keeping]
+        return [activation, decision, rules, inversion]
+    return [activation, decision, inversion, rules]
+
+
+def _overwrite(labels: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
+    """Removes the voxels of each class that belong to a later one, if classes overwrite each other."""
+    if not spec.overwrite:
+        return labels
+    kept, channels = labels.clone(), [class_spec.channel for class_spec in spec.classes]
+    for number, channel in enumerate(channels):
+        for later in channels[number + 1 :]:
+            kept[channel][labels[later] > 0] = 0
+    return kept
 
 
 def _keep_largest(labels: torch.Tensor, spec: ModelSpec) -> torch.Tensor:

@@ -14,6 +14,7 @@ from clickseg.inference.engines.allocation import check_allocation
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 from clickseg.inference.engines.dints import build_dints
 from clickseg.inference.engines.mean_of_networks import MeanOfNetworks
+from clickseg.inference.engines.networks_side_by_side import NetworksSideBySide
 from clickseg.inference.engines.unets import make_plain_conv_unet, make_residual_encoder_unet
 from clickseg.models.package import INFERENCE_CONFIG, ModelPackage
 
@@ -69,7 +70,10 @@ _NNUNET_NETWORKS: Mapping[str, Callable[[Mapping[str, Any], str], _Constructor]]
 MEAN_OF_NETWORKS = "MeanOfNetworks"
 """The name of the mean of several networks, in ``_target_``."""
 
-_OTHERS_TEXT = f"{', '.join(_NNUNET_NETWORKS)} or {MEAN_OF_NETWORKS}"
+NETWORKS_SIDE_BY_SIDE = "NetworksSideBySide"
+"""The name of several networks with one output after the other, in ``_target_``."""
+
+_OTHERS_TEXT = f"{', '.join(_NNUNET_NETWORKS)}, {MEAN_OF_NETWORKS} or {NETWORKS_SIDE_BY_SIDE}"
 _MAX_MEMBERS = 32
 
 _FORBIDDEN_ARGUMENTS = ("pretrained", "use_hyena", "hyena_stages")
@@ -79,9 +83,9 @@ _FORBIDDEN_ARGUMENTS = ("pretrained", "use_hyena", "hyena_stages")
 def build_network(package: ModelPackage) -> torch.nn.Module:
     """Returns the network that ``network_def`` defines, with random weights.
 
-    Only listed classes of ``monai.networks.nets``, the networks of nnU-Net and their mean are built, and only from
-    plain JSON values: expressions (``$``), references (``@``, ``%``), ``_requires_`` and nested ``_target_`` are
-    rejected. Only two networks have a nested one: DiNTS ``TopologyInstance``, and the mean that of its members.
+    Only listed classes of ``monai.networks.nets``, the networks of nnU-Net, their mean and networks side by side are
+    built, and only from plain JSON values: expressions (``$``), references (``@``, ``%``), ``_requires_`` and nested
+    ``_target_`` are rejected, except for DiNTS ``TopologyInstance`` and the members of the last two.
     ``_target_`` is the full name of MONAI's class, or the name without its modules.
 
     Raises:
@@ -124,6 +128,8 @@ def _constructor(definition: Any, where: str) -> _Constructor:
     arguments = {key: value for key, value in definition.items() if key != "_target_"}
     if target == MEAN_OF_NETWORKS:
         return _mean_constructor(arguments, where)
+    if target == NETWORKS_SIDE_BY_SIDE:
+        return _side_by_side_constructor(arguments, where)
     if target in _NNUNET_NETWORKS:
         return _NNUNET_NETWORKS[target](arguments, where)
     make = _network_maker(target, where)
@@ -138,10 +144,27 @@ def _mean_constructor(arguments: dict[str, Any], where: str) -> _Constructor:
     is_number = isinstance(count, int) and not isinstance(count, bool)
     if set(arguments) != {"count", "network"} or not is_number or not 1 <= count <= _MAX_MEMBERS:
         raise ModelError(f"{where}: {MEAN_OF_NETWORKS}: expected network, and count from 1 to {_MAX_MEMBERS}")
-    if isinstance(network, dict) and network.get("_target_") == MEAN_OF_NETWORKS:
-        raise ModelError(f"{where}.network: expected another network than {MEAN_OF_NETWORKS}")
+    _reject_targets(network, (MEAN_OF_NETWORKS, NETWORKS_SIDE_BY_SIDE), f"{where}.network")
     construct = _constructor(network, f"{where}.network")
     return lambda: MeanOfNetworks([construct() for _ in range(count)])
+
+
+def _side_by_side_constructor(arguments: dict[str, Any], where: str) -> _Constructor:
+    """Returns the constructor of networks side by side, with the definitions in ``networks``."""
+    networks: Any = arguments.get("networks")
+    if set(arguments) != {"networks"} or not isinstance(networks, list) or not 1 <= len(networks) <= _MAX_MEMBERS:
+        raise ModelError(f"{where}: {NETWORKS_SIDE_BY_SIDE}: expected a list of 1 to {_MAX_MEMBERS} networks")
+    constructors = []
+    for number, network in enumerate(networks):
+        _reject_targets(network, (NETWORKS_SIDE_BY_SIDE,), f"{where}.networks.{number}")
+        constructors.append(_constructor(network, f"{where}.networks.{number}"))
+    return lambda: NetworksSideBySide([construct() for construct in constructors])
+
+
+def _reject_targets(network: Any, targets: tuple[str, ...], where: str) -> None:
+    """Rejects networks that contain networks deeper than the project needs."""
+    if isinstance(network, dict) and network.get("_target_") in targets:
+        raise ModelError(f"{where}: expected another network than {' or '.join(targets)}")
 
 
 def _network_maker(target: str, where: str) -> Callable[[dict[str, Any]], torch.nn.Module]:

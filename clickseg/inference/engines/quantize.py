@@ -91,6 +91,12 @@ def _compare_with_f32(package: ModelPackage, windows: Sequence[Float32Array]) ->
 def _class_masks(logits: Float32Array, spec: ModelSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """Returns the mask of each class in a window [classes, I, J, K], from its logits [O, I, J, K]."""
     if spec.activation == "sigmoid":
-        return np.stack([logits[class_spec.channel] > 0 for class_spec in spec.classes])
-    channel = logits.argmax(axis=0)
+        masks = np.stack([logits[class_spec.channel] > 0 for class_spec in spec.classes])
+        if spec.overwrite:  # a class is only where no later one is
+            masks[:-1] &= ~np.logical_or.accumulate(masks[:0:-1])[::-1]
+        return masks
+    channel = np.zeros(logits.shape[1:], np.intp)
+    for head in spec.head_channels:
+        highest = logits[head].argmax(axis=0)
+        channel = np.where(highest > 0, highest + head.start, channel)
     return np.stack([channel == class_spec.channel for class_spec in spec.classes])

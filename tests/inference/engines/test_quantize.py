@@ -6,6 +6,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clickseg.batch.settings import read_settings
@@ -13,8 +14,9 @@ from clickseg.cli import models_export
 from clickseg.cli.models_export import calibration_windows
 from clickseg.core.errors import EngineError, InputError, ModelError
 from clickseg.inference.engines.export import export_openvino
-from clickseg.inference.engines.quantize import quantize
+from clickseg.inference.engines.quantize import _class_masks, quantize
 from clickseg.models.package import load_package
+from clickseg.models.spec import ModelSpec
 from tests.helpers import phantoms, runs
 from tests.helpers.networks import NETWORK, make_package
 from tests.helpers.runs import run_clickseg
@@ -45,6 +47,21 @@ def test_weights_are_calibrated_on_series_and_run(tmp_path: Path, model: Path) -
     entry = json.loads((tmp_path / "out" / "report.json").read_text())["series"][0]
     assert entry["engine"]["precision"] == "int8"
     assert set(entry["weights"]) == {"model_int8.bin", "model_int8.xml"}
+
+
+@pytest.mark.parametrize("changes", [{}, {"overwrite": True}])
+def test_masks_of_a_sigmoid_model_overlap_unless_classes_overwrite_each_other(changes: dict[str, bool]) -> None:
+    classes = [phantoms.organ(name, channel) for name, channel in (("a", 2), ("b", 0), ("c", 1))]
+    section = phantoms.metadata(activation="sigmoid", output_channels=3, classes=classes, **changes)
+    logits = np.random.default_rng(2).normal(size=(3, 4, 5, 6)).astype(np.float32)
+
+    a, b, c = _class_masks(logits, ModelSpec.model_validate(section))
+
+    expected = [logits[2] > 0, logits[0] > 0, logits[1] > 0]
+    if changes:
+        labels = np.select(expected[::-1], [3, 2, 1], 0)
+        expected = [labels == number for number in (1, 2, 3)]
+    np.testing.assert_array_equal([a, b, c], expected)
 
 
 def test_without_int8_weights_the_error_tells_how_to_make_them(tmp_path: Path, model: Path) -> None:

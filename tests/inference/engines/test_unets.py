@@ -211,6 +211,38 @@ def test_the_mean_of_networks_is_the_mean_of_their_logits() -> None:
         torch.testing.assert_close(mean(make_windows()), expected)
 
 
+def test_networks_side_by_side_see_their_own_channels_and_have_their_outputs_one_after_the_other() -> None:
+    networks = [{**PLAIN, "num_classes": 3}, RESIDUAL]
+    joined = build({"_target_": "NetworksSideBySide", "networks": networks})
+    windows, logits = torch.cat([make_windows(), make_windows() + 1], dim=1), []
+    for number, definition in enumerate(networks):
+        member, prefix = build(definition), f"members.{number}.network."
+        state = {name.removeprefix(prefix): x for name, x in joined.state_dict().items() if name.startswith(prefix)}
+        member.load_state_dict(state, strict=True)
+        with torch.no_grad():
+            logits.append(member(make_windows() + number))
+
+    with torch.no_grad():
+        torch.testing.assert_close(joined(windows), torch.cat(logits, dim=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"networks": []}, "expected a list of 1 to 32 networks"),
+        ({"networks": PLAIN}, "expected a list"),
+        ({"more": 1}, "expected a list"),
+        ({"networks": [{"_target_": "NetworksSideBySide", "networks": [PLAIN]}]}, r"networks\.0: expected another"),
+        ({"networks": [PLAIN, {"_target_": "os.system"}]}, r"networks\.1\._target_: expected"),
+    ],
+)
+def test_networks_side_by_side_that_are_none_are_one_error(changes: dict[str, Any], message: str) -> None:
+    definition = {"_target_": "NetworksSideBySide", "networks": [PLAIN], **changes}
+
+    with pytest.raises(ModelError, match=message):
+        build_from_definition(definition, "network_def")
+
+
 def test_the_main_outputs_of_members_are_averaged() -> None:
     member = {"_target_": "SegResNetDS", "init_filters": 8, "blocks_down": [1, 1, 1], "dsdepth": 2}
     mean = build({"_target_": "MeanOfNetworks", "count": 2, "network": member}).train()  # all outputs only in training
@@ -229,7 +261,7 @@ def test_the_main_outputs_of_members_are_averaged() -> None:
             {"network": {"_target_": "MeanOfNetworks", "count": 2, "network": PLAIN}},
             r"network_def\.network: expected an",
         ),
-        ({"network": {"_target_": "os.system"}}, r"network_def\.network\._target_: expected .* or MeanOfNetworks"),
+        ({"network": {"_target_": "os.system"}}, r"network_def\.network\._target_: expected .* or NetworksSideBySide"),
         ({"network": {**PLAIN, "n_stages": 99}}, r"network_def\.network: n_stages"),
         ({"network": {**PLAIN, "features_per_stage": [6000] * 3}, "count": 32}, "expected a network of at most"),
         ({"network": None}, r"network_def\.network: expected an object with _target_"),
