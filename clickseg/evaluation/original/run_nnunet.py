@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,17 @@ def run(request: Mapping[str, Any]) -> None:
     """
     import SimpleITK
 
-    reference = SimpleITK.ReadImage(request["images"][0])
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         model = _model_folder(request, folder)
-        images = [
-            _write_turned(Path(image), folder / f"{_INPUT}_{channel:04d}.nii.gz", request["axes"])
-            for channel, image in enumerate(request["images"])
-        ]
+        volumes = [_read_image(Path(path), folder) for path in request["images"]]
+        images = [folder / f"{_INPUT}_{channel:04d}.nii.gz" for channel in range(len(volumes))]
+        for volume, image in zip(volumes, images, strict=True):  # axes are the closest to the stated ones
+            SimpleITK.WriteImage(SimpleITK.DICOMOrient(volume, request["axes"]), str(image))
         _predict(request, model, images, folder / _OUTPUT)
         labels = SimpleITK.ReadImage(str(folder / f"{_OUTPUT}.nii.gz"))
         values = json.loads((model / "dataset.json").read_text()).get("regions_class_order")
-    turned = SimpleITK.Resample(labels, reference, SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor)
+    turned = SimpleITK.Resample(labels, volumes[0], SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor)
     array = SimpleITK.GetArrayFromImage(turned).astype(np.int16)
     masks = array if values is None else np.stack([array == value for value in values]).astype(np.int16)
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(masks), request["labels"])
@@ -64,12 +63,16 @@ def _model_folder(request: Mapping[str, Any], temporary: Path) -> Path:
     return Path(temporary, request["folder"])
 
 
-def _write_turned(image: Path, path: Path, axes: str) -> Path:
-    """Writes an image whose axes are flipped and permuted to the closest to some, such as LPS; returns its path."""
+def _read_image(path: Path, folder: Path) -> Any:
+    """Reads a NIfTI-2 file by SimpleITK, which reads only NIfTI-1."""
+    import nibabel
     import SimpleITK
 
-    SimpleITK.WriteImage(SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(image)), axes), str(path))
-    return path
+    image: Any = nibabel.load(path)
+    copy = folder / "nifti1.nii.gz"
+    make_image: Callable[..., Any] = nibabel.Nifti1Image
+    nibabel.save(make_image(np.asarray(image.dataobj), image.affine), copy)
+    return SimpleITK.ReadImage(str(copy))
 
 
 def _predict(request: Mapping[str, Any], model: Path, images: Sequence[Path], output: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from clickseg.core.errors import ModelError
 from clickseg.models.importers.nnunet.dataset import DATASET, Dataset
 from clickseg.models.importers.nnunet.intensities import CT, UNIT_FREE, channel_scaling, normalization
 from clickseg.models.importers.nnunet.plans import Plans
+from clickseg.models.importers.roles import role_descriptions
 from clickseg.models.importers.sections import modality_and_unit, printable_text, unit_notes
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
@@ -41,7 +42,15 @@ def input_sections(
         scaling = {"scaling": channel_scaling(plans, channel), "scale_before_resampling": True}
         sections.append({"name": _unique_name(name, channel, sections), **image, **scaling})
         notes += image_notes
-    return sections, tuple(notes)
+    return [_told_apart(section, sections, dataset) for section in sections], tuple(notes)
+
+
+def _told_apart(section: dict[str, Any], sections: Sequence[Mapping[str, Any]], dataset: Dataset) -> dict[str, Any]:
+    """Returns an input with patterns of series descriptions by its name, if another one has the same modality."""
+    same = [number for number, other in enumerate(sections) if other["modality"] == section["modality"]]
+    own = next(number for number in same if sections[number] is section)
+    patterns = role_descriptions(dataset.channel_names[own]) if len(same) > 1 else []
+    return section | ({"descriptions": patterns} if patterns else {})
 
 
 def _read_image(

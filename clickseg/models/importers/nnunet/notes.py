@@ -75,7 +75,9 @@ def _plans_notes(plans: Plans) -> tuple[ImportNote, ...]:
 
 def _dataset_notes(dataset: Dataset) -> tuple[ImportNote, ...]:
     notes = [
-        ImportNote(f"{DATASET}: {dataset.channel_key}", Outcome.TRANSLATED, "inputs: name, modality and unit"),
+        ImportNote(
+            f"{DATASET}: {dataset.channel_key}", Outcome.TRANSLATED, "inputs: name, modality, unit, descriptions"
+        ),
         ImportNote(f"{DATASET}: labels", Outcome.TRANSLATED, "classes"),
     ]
     if dataset.labels.are_regions:

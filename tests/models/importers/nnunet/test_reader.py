@@ -126,7 +126,7 @@ def test_folds_are_chosen_as_in_nnunet(tmp_path: Path, stated: Any, expected: li
     states = {fold: nn.make_state(definition, seed) for seed, fold in enumerate(("0", "2", "10", "all"))}
     folder = nn.write_model(tmp_path / "m", folds={fold: nn.make_checkpoint(state) for fold, state in states.items()})
 
-    model = read(folder, changes={} if stated is None else {"folds": stated})
+    model = read_model(folder, READER, ImportOptions(changes={} if stated is None else {"folds": stated})).source
 
     assert model.load_state is not None
     first = [
@@ -377,6 +377,16 @@ def test_modality_and_unit_are_found_by_the_names_of_channels(
 
     assert [(image["modality"], image["unit"]) for image in model.section["inputs"]] == expected
     assert ("inputs" in model.section["crop"]) == (inputs > 1)
+
+
+def test_images_of_one_modality_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    names = ["T1", "FLAIR", "CT", "image"]
+    plans = nn.make_plans(nn.make_configuration(4, normalization_schemes=["ZScoreNormalization"] * 4), 4)
+
+    inputs = read(nn.write_model(tmp_path / "m", plans, nn.make_dataset(names))).section["inputs"]
+
+    assert ["descriptions" in image for image in inputs] == [True, True, False, False]
+    assert "*{flair,dark fluid,darkfluid}*" in inputs[1]["descriptions"]
 
 
 def test_the_names_of_channels_are_changed(tmp_path: Path) -> None:
