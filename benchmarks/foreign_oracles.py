@@ -177,6 +177,17 @@ def embedded_pipeline() -> Pipeline:
     return Pipeline(before, SlidingWindowInferer((48, 48, 32), 1, overlap=0.5), by_probabilities)
 
 
+def run_module(module: str, *arguments: str) -> None:
+    """Runs a module of Python in a process of its own.
+
+    Raises:
+        RuntimeError: It fails.
+    """
+    ended = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"{module}: {ended.stderr.strip().splitlines()[-1]}")
+
+
 def run_auto3dseg(script: Path, model: Path, image: Path, result: Path) -> None:
     """Runs the script of the extension MONAIAuto3DSeg, on the CPU.
 

@@ -28,6 +28,7 @@ class FitSettings:
         roi: The size of the windows.
         clicks: Whether the channels after the image are balls of clicks: the first sets class 1, the second class 0.
         overlapping: Whether each logit channel has a threshold of its own, instead of a band.
+        inputs: The number of images; labels follow their weighted mean, the last has the largest weight.
         steps: The number of steps.
     """
 
@@ -37,6 +38,7 @@ class FitSettings:
     roi: tuple[int, int, int] = (24, 24, 24)
     clicks: bool = False
     overlapping: bool = False
+    inputs: int = 1
     steps: int = 40
 
 
@@ -46,10 +48,12 @@ def fit(network: torch.nn.Module, settings: FitSettings) -> torch.nn.Module:
     network.train()
     with _one_thread():
         for _ in range(settings.steps):
-            level = _smooth_values(settings.roi)
+            levels = torch.stack([_smooth_values(settings.roi) for _ in range(settings.inputs)])
+            weights = torch.arange(1, settings.inputs + 1).reshape(-1, 1, 1, 1)
+            level = (levels * weights).sum(0) / weights.sum()
             balls = torch.stack([_ball(settings.roi), _ball(settings.roi)]) if settings.clicks else None
-            image = settings.low + (settings.high - settings.low) * level
-            channels = image[None, None] if balls is None else torch.cat([image[None, None], balls[None]], 1)
+            images = (settings.low + (settings.high - settings.low) * levels)[None]
+            channels = images if balls is None else torch.cat([images, balls[None]], 1)
             logits = network(channels)
             loss = _loss(logits[0] if isinstance(logits, Sequence) else logits, level, balls, settings)
             optimizer.zero_grad()

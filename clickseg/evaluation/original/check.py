@@ -130,7 +130,12 @@ def _run_original(result: CaseResult, bundle: SourceBundle | None) -> LabelArray
         write_image(volume, image)
         package, files = result.case.package, {"image": str(image), "labels": str(labels)}
         if bundle is not None:
-            request = {**files, "source": str(bundle.path.resolve()), "changes": dict(bundle.changes)}
+            request = {
+                "images": [str(image)],
+                "labels": str(labels),
+                "source": str(bundle.path.resolve()),
+                "changes": dict(bundle.changes),
+            }
             _run_module(_RUN_BUNDLE, request, package.name)
         else:
             modality = package.spec.inputs[0].modality
