@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,8 +49,13 @@ _MODES = (
     fitted_files.NormalizeMode("meanstd", "mri", -1.5, 2.5),
     fitted_files.NormalizeMode("pet", "pet", 0.5, 1),
 )
-_CLASS_NUMBERS = {"brats": {2: 1, 1: 2, 4: 3}, "cect": {3: 1, 2: 2, 1: 3}}
-"""The class numbers of ClickSeg by the labels of bundles that merge masks: in the order in which they overwrite."""
+_BAR_OF_SEVERAL_IMAGES = 99.9
+_CLASS_NUMBERS = {
+    "brats": {2: 1, 1: 2, 4: 3},
+    "cect": {3: 1, 2: 2, 1: 3},
+    "auto3dseg brats": {2: 1, 1: 2, 3: 3},
+}
+"""The class numbers of ClickSeg by the labels of models that merge masks: in the order in which they overwrite."""
 
 _PROGRAM: dict[str, Any] = {
     "inputs": [
@@ -126,11 +131,12 @@ def run(_: Path) -> None:
         folder = Path(temporary)
         series = {name: write_smooth_series(folder / name, name) for name in ("CT", "MR", "PT")}
         bench = _Bench(folder, series)
-        rows = [
-            row
-            for make_rows in (_bundle_rows, _several_images_rows, _auto3dseg_rows, _program_rows, _checkpoint_rows)
-            for row in make_rows(bench)
-        ]
+        makers = (
+            *(_bundle_rows, _several_images_rows),
+            *(_auto3dseg_rows, _auto3dseg_of_several_images_rows),
+            *(_program_rows, _checkpoint_rows),
+        )
+        rows = [row for make_rows in makers for row in make_rows(bench)]
     publish("foreign_models", "Labels of models of other tools compared with those of these tools, f32", rows)
 
 
@@ -193,24 +199,39 @@ def _auto3dseg_rows(bench: _Bench) -> Iterator[Row]:
         model = fitted_files.write_auto3dseg(bench.folder / f"{mode.name}-v1.0.0.zip", mode)
         modality = {"ct": "CT", "mri": "MR", "pet": "PT"}[mode.modality]
         package = bench.package(model, unit="SUVbw" if modality == "PT" else None)
-        theirs = _run_auto3dseg(bench, Path(script), model, modality)
+        volumes = [in_itk_order(bench.read(modality).volume)[0]]
+        theirs = _run_auto3dseg(bench, Path(script), model, volumes)
         names = (f"normalize_mode {mode.name}", "Auto3DSeg zip", "the script of the extension, image stored in RAS")
         yield _compare(names, bench.labels(package, modality), theirs)
 
 
-def _run_auto3dseg(bench: _Bench, script: Path, model: Path, modality: str) -> LabelArray:
-    """Returns the labels of the script [K, J, I]; it gets the image with axes that it does not have to turn."""
-    volume, _ = in_itk_order(bench.read(modality).volume)
-    turned = volume.to_patient_orientation("SAR")
-    image, result = bench.folder / "image.nrrd", bench.folder / "result.nrrd"
-    written = to_sitk(turned)
-    written.SetDirection((exact_affine(turned)[:3, :3] / turned.spacing)[:, ::-1].ravel().tolist())
-    SimpleITK.WriteImage(written, str(image))
+def _auto3dseg_of_several_images_rows(bench: _Bench) -> Iterator[Row]:
+    script = os.environ.get("CLICKSEG_AUTO3DSEG_SCRIPT")
+    for name, images, has_masks in (("two", 2, False), ("brats", 4, True)) if script else ():
+        mode = fitted_files.NormalizeMode("meanstd", "mri", -1.5, 2.5)
+        model = fitted_files.write_auto3dseg(bench.folder / f"{name}-v1.0.0.zip", mode, images, has_masks=has_masks)
+        package = bench.package(model)
+        theirs = _run_auto3dseg(bench, Path(script or ""), model, bench.volumes("MR", images))
+        if has_masks:
+            theirs = _renumber(theirs, _CLASS_NUMBERS["auto3dseg brats"])
+        names = (f"{name} (recipe), {images} images", "Auto3DSeg zip", "the script of the extension, images in RAS")
+        yield _compare(names, bench.labels_of(package, "MR"), theirs, _BAR_OF_SEVERAL_IMAGES)
+
+
+def _run_auto3dseg(bench: _Bench, script: Path, model: Path, volumes: Sequence[hd.Volume]) -> LabelArray:
+    """Returns the labels of the script [K, J, I]; it gets the images with axes that it does not have to turn."""
+    images, result = [], bench.folder / "result.nrrd"
+    for number, volume in enumerate(volumes):
+        turned = volume.to_patient_orientation("SAR")
+        written = to_sitk(turned)
+        written.SetDirection((exact_affine(turned)[:3, :3] / turned.spacing)[:, ::-1].ravel().tolist())
+        images.append(bench.folder / f"image{number}.nrrd")
+        SimpleITK.WriteImage(written, str(images[-1]))
     with zipfile.ZipFile(model) as archive:
         archive.extract("model.pt", bench.folder / model.stem)
-    oracles.run_auto3dseg(script, bench.folder / model.stem / "model.pt", image, result)
+    oracles.run_auto3dseg(script, bench.folder / model.stem / "model.pt", images, result)
     labels = turned.with_array(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(result))))
-    return labels.to_patient_orientation(volume.get_closest_patient_orientation()).array
+    return labels.to_patient_orientation(volumes[0].get_closest_patient_orientation()).array
 
 
 def _checkpoint_rows(bench: _Bench) -> Iterator[Row]:

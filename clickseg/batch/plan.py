@@ -118,7 +118,9 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
         cases, unclicked = _split_cases(
             cases, lambda case: _check_has_foreground_click(case, package), is_error=is_named
         )
-    cases, too_large = _split_cases(cases, lambda case: _check_memory(case, settings.runtime.memory), is_error=True)
+    cases, too_large = _split_cases(
+        cases, lambda case: _check_memory(case, package, settings.runtime.memory), is_error=True
+    )
     irregular = [SkippedSeries(series.files, series.error, is_error=False) for series in rejected]
     skipped = [*irregular, *incomplete, *unclicked, *too_large]
     handled = {series.files.first_file_name for series in skipped}.union(*map(series_keys, inputs))
@@ -147,7 +149,7 @@ def plan_series(series: InputSeries, settings: RunSettings) -> RunPlan:
     assigned = assign_clicks([series], find_clicks(settings.clicks, settings.input, settings.clicks_frame), ())
     case = PlannedCase(series, assigned.clicks[0])
     _check_has_foreground_click(case, package)
-    _check_memory(case, settings.runtime.memory)
+    _check_memory(case, package, settings.runtime.memory)
     return RunPlan(package, (case,), (), assigned.ignored, {})
 
 
@@ -204,14 +206,17 @@ def _check_has_foreground_click(case: PlannedCase, package: ModelPackage) -> Non
         )
 
 
-def _check_memory(case: PlannedCase, memory: Memory) -> None:
+def _check_memory(case: PlannedCase, package: ModelPackage, memory: Memory) -> None:
     """Rejects volumes that do not fit into memory together with the label map. It reads headers only.
 
-    A run needs more than that: ``StitchingChoice`` plans the rest once the network is loaded.
+    Splines are counted as a copy of each complete volume, because a crop is not known before values are read. A run
+    needs more than that: ``StitchingChoice`` plans the rest once the network is loaded.
     """
     shapes = [series.stack.geometry.spatial_shape for series in case.series]
     unread = [shape for shape, series in zip(shapes, case.series, strict=True) if not isinstance(series, SeriesVolume)]
-    needed = sum(math.prod(shape) for shape in unread) * _BYTES_PER_VALUE + math.prod(shapes[0]) * _BYTES_PER_LABEL
+    copied = shapes if package.spec.grid.image_order == 3 else []
+    values = sum(math.prod(shape) for shape in [*unread, *copied])
+    needed = values * _BYTES_PER_VALUE + math.prod(shapes[0]) * _BYTES_PER_LABEL
     memory.check_available(needed, f"{' and '.join(' x '.join(map(str, shape)) for shape in shapes)} voxels")
 
 

@@ -32,8 +32,8 @@ from clickseg.core.arrays import Box, Float32Array, LabelArray, Triple
 from clickseg.core.cache import CacheEntry
 from clickseg.core.owned_files import has_file_owners, is_trusted_file
 from clickseg.inference import loops
+from clickseg.inference.linear import TrilinearWeights
 from clickseg.inference.loops import Loops, compile_loops
-from clickseg.inference.resample import TrilinearWeights
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from clickseg.core.arrays import Box, Float32Array, LabelArray, Triple
 from clickseg.core.machine import processor_count
-from clickseg.inference.resample import TrilinearWeights, lerp
+from clickseg.inference.linear import TrilinearWeights, lerp
 
 _MIN_ADDITION_COUNT_TO_COMPILE = 1 << 27
 """The number of additions of a logit from which compiling saves more time than it needs."""

@@ -12,9 +12,9 @@ from clickseg.core.device import HOST, Device
 from clickseg.core.label_map import LabelMap
 from clickseg.core.memory import Memory
 from clickseg.inference.kernels import Kernels
+from clickseg.inference.linear import TrilinearWeights
 from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.orientation import reorientation_to
-from clickseg.inference.resample import TrilinearWeights
 from clickseg.inference.stitching import FLOAT_BYTES, PlaneBlock
 from clickseg.models.spec import ModelSpec
 

@@ -14,7 +14,7 @@ from numba import float32, int64, uint8, uint16
 from numba.extending import register_jitable
 
 from clickseg.core.interruption import defer_interruption
-from clickseg.inference.resample import LinearWeights
+from clickseg.inference.linear import LinearWeights
 
 _EXPONENT = np.int32(0x7F800000)
 """The exponent of a float32; all of its bits are set if the value is not a finite number (IEEE 754)."""

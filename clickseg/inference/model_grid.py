@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import highdicom as hd
 import numpy as np
 
-from clickseg.core.arrays import Box, Mask, full_box
+from clickseg.core.arrays import Box, FloatArray, Mask, full_box
 from clickseg.core.label_map import LabelMap
+from clickseg.inference.linear import LinearWeights
 from clickseg.inference.orientation import reorientation_to
-from clickseg.inference.resample import LinearWeights, source_coordinates
+from clickseg.inference.resample import labels_separate_axis, source_coordinates
 from clickseg.models.spec import ModelSpec
 
 AnyGrid = TypeVar("AnyGrid", hd.VolumeGeometry, hd.Volume)
@@ -77,11 +78,7 @@ class ModelGrid:
         """
         part = crop_grid(self.source, self.source_box)
         coordinates = source_coordinates(part, self.resampled, spec.grid)
-        linear = [
-            LinearWeights.at_coordinates(axis_coordinates, count)
-            for axis_coordinates, count in zip(coordinates, self.resampled.spatial_shape, strict=True)
-        ]
-        nearest = [weights.round_to_nearest() for weights in linear]
+        linear, nearest = self._weights(coordinates, part, spec)
         has_half = spec.interpolation == "probabilities" and spec.activation == "sigmoid"
         deciding = nearest if has_half or spec.interpolation == "labels" else linear
         i, j, k = (weights.range_inside(axis_part) for weights, axis_part in zip(deciding, self.box, strict=True))
@@ -91,6 +88,24 @@ class ModelGrid:
             for weights, axis_range, axis_part in zip(chosen, (i, j, k), self.box, strict=True)
         )
         return SourceSampling((i, j, k), (weights_i, weights_j, weights_k))
+
+    def _weights(
+        self, coordinates: tuple[FloatArray, ...], part: hd.VolumeGeometry, spec: ModelSpec
+    ) -> tuple[list[LinearWeights], list[LinearWeights]]:
+        """Returns the weights of the voxels of the grid for each axis of a source grid: linear, and for the nearest.
+
+        With the alignment ``edges``, halfway between two voxels the upper one is the nearest, as in SciPy; along a
+        separate axis, the linear weights are those for the nearest.
+        """
+        counts = self.resampled.spatial_shape
+        linear = [LinearWeights.at_coordinates(points, n) for points, n in zip(coordinates, counts, strict=True)]
+        if spec.grid.alignment == "first_voxel":
+            return linear, [weights.round_to_nearest() for weights in linear]
+        nearest = [LinearWeights.at_nearest(points, n) for points, n in zip(coordinates, counts, strict=True)]
+        separate = labels_separate_axis(part, spec.grid)
+        if separate is not None:
+            linear[separate] = nearest[separate]
+        return linear, nearest
 
     def nearest_labels_mask(self, mask: Mask, spec: ModelSpec) -> Mask:
         """Returns the source voxels [K, J, I] whose label is taken from a voxel of a mask on the model grid.

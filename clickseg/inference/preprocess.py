@@ -8,22 +8,28 @@ from functools import partial
 import highdicom as hd
 
 from clickseg.clicks.click import Clicks, ClickSequence
-from clickseg.core.arrays import Box, Float32Array, IndexArray, full_box, replace_axis_range
+from clickseg.core.arrays import Box, Float32Array, IndexArray, Mask, full_box
 from clickseg.core.errors import ModelError
 from clickseg.dicom.predecessor import Predecessor
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import guidance, intensity, resample
 from clickseg.inference.case import Case, PreprocessedCase
 from clickseg.inference.click_binding import bind_clicks
-from clickseg.inference.foreground import CroppedImage, crop_box, crop_volumes, foreground_box
+from clickseg.inference.foreground import (
+    CroppedImage,
+    ForegroundImage,
+    crop_box,
+    crop_volumes,
+    foreground_box,
+    foreground_mask,
+    plane_blocks,
+)
 from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.model_input import GridImage, InMemoryImage, ModelInput, ScaledImage
 from clickseg.inference.smoothing import SmoothedImage
+from clickseg.inference.spline_image import make_spline_image
 from clickseg.models.package import ModelPackage
-from clickseg.models.spec import CropSpec, GaussianSmoothing, ImageSpec, ModelSpec
-
-_PLANES_PER_BLOCK = 16
-"""Number of planes per block when the scaling depends on all values of a volume."""
+from clickseg.models.spec import CropSpec, GaussianSmoothing, GridSpec, ImageSpec, ModelSpec, ZScoreScaling
 
 
 def make_case(
@@ -66,15 +72,8 @@ def preprocess(case: Case) -> PreprocessedCase:
         ClickError: No voxel of a click's ball is on the model grid.
         InputError: The first input has no voxel that the crop of the model chooses.
     """
-    spec, source = case.package.spec, case.reference_series.volume.get_geometry()
-    volumes, source_box = _make_volumes(case)
-    resampled = resample.model_geometry(volumes[0].get_geometry(), spec.grid)
-    images = [
-        _resample(volume, spec, None if series is case.reference_series else resampled)
-        for volume, series in zip(volumes, case.series, strict=True)
-    ]
-    images, box = _make_images(images, spec)
-    grid = ModelGrid(source, source_box, resampled, box)
+    spec = case.package.spec
+    images, grid = make_images([series.volume for series in case.series], spec)
     return PreprocessedCase(case, ModelInput(tuple(images), rasterize(case.clicks.points, grid, spec)), grid)
 
 
@@ -85,16 +84,41 @@ def rasterize(points: ClickSequence, grid: ModelGrid, spec: ModelSpec) -> tuple[
     return guidance.rasterize_clicks(points, grid.geometry, spec.guidance, is_cropped=grid.is_cropped)
 
 
-def _make_volumes(case: Case) -> tuple[list[hd.Volume], Box]:
+def make_images(volumes: Sequence[hd.Volume], spec: ModelSpec) -> tuple[list[GridImage], ModelGrid]:
+    """Returns the image of each input of a model, as the network sees it, and the model grid.
+
+    Args:
+        volumes: The volume [K, J, I] of each input, in its unit, that of the reference series first.
+        spec: The model, configured for the modality of the first input.
+
+    Raises:
+        InputError: The inputs have no voxel that the crop of the model chooses.
+    """
+    source, is_common = volumes[0].get_geometry(), spec.has_common_grid
+    are_aligned = [is_common or resample.has_same_grid(volume, source) for volume in volumes]
+    volumes = [
+        resample.bring_to_grid(volume, source) if number and is_aligned else volume
+        for number, (volume, is_aligned) in enumerate(zip(volumes, are_aligned, strict=True))
+    ]
+    volumes, source_box = _prepare_volumes(volumes, spec)
+    resampled = resample.model_geometry(volumes[0].get_geometry(), spec.grid)
+    images = [
+        _resample(volume, spec.grid, None if is_aligned else resampled)
+        for volume, is_aligned in zip(volumes, are_aligned, strict=True)
+    ]
+    images, box = _prepare_images(images, spec)
+    return images, ModelGrid(source, source_box, resampled, box)
+
+
+def _prepare_volumes(volumes: Sequence[hd.Volume], spec: ModelSpec) -> tuple[list[hd.Volume], Box]:
     """Returns the volumes that are resampled, cropped and scaled if the model does so before, and their box."""
-    spec, volumes = case.package.spec, [series.volume for series in case.series]
     crop = spec.crop if spec.crop and spec.crop.grid == "source" else None
     if crop is None:
         return _scale_volumes(volumes, spec), full_box(volumes[0].spatial_shape)
     if crop.values == "scaled":
         volumes = _scale_volumes(volumes, spec)
-        return crop_volumes(volumes, crop_box(volumes[0], crop))
-    box = crop_box(volumes[0], crop)
+        return crop_volumes(volumes, crop_box(volumes, crop))
+    box = crop_box(volumes, crop)
     if crop.statistics == "volume":
         return crop_volumes(_scale_volumes(volumes, spec), box)
     volumes, box = crop_volumes(volumes, box)
@@ -102,64 +126,54 @@ def _make_volumes(case: Case) -> tuple[list[hd.Volume], Box]:
 
 
 def _scale_volumes(volumes: Sequence[hd.Volume], spec: ModelSpec) -> list[hd.Volume]:
-    return [_scale_volume(volume, image_spec) for volume, image_spec in zip(volumes, spec.inputs, strict=True)]
+    """Returns the volumes that are resampled: scaled if the model scales before resampling."""
+    images = _scale_images([InMemoryImage(volume.array) for volume in volumes], spec, before=True)
+    return [
+        volume.with_array(image.crop(full_box(image.shape))) if image_spec.scale_before_resampling else volume
+        for volume, image, image_spec in zip(volumes, images, spec.inputs, strict=True)
+    ]
 
 
-def _make_images(images: Sequence[GridImage], spec: ModelSpec) -> tuple[list[GridImage], Box]:
+def _prepare_images(images: Sequence[GridImage], spec: ModelSpec) -> tuple[list[GridImage], Box]:
     """Returns resampled images as the network sees them, cropped and scaled, and their box on the model grid."""
     crop = spec.crop if spec.crop and spec.crop.grid == "model" else None
     box = full_box(images[0].shape)
     if crop and crop.values == "source":
         images, box = _crop_images(images, crop)
-    images = [
-        image if image_spec.scale_before_resampling else _scale_image(image, image_spec)
-        for image, image_spec in zip(images, spec.inputs, strict=True)
-    ]
+    images = _scale_images(images, spec, before=False)
     if crop and crop.values == "scaled":
         images, box = _crop_images(images, crop)
     return images, box
 
 
 def _crop_images(images: Sequence[GridImage], crop: CropSpec) -> tuple[list[GridImage], Box]:
-    box = foreground_box(images[0], crop)
+    box = foreground_box(images, crop)
     return [CroppedImage(image, box) for image in images], box
 
 
-def make_grid_image(
-    volume: hd.Volume, image_spec: ImageSpec, model: ModelSpec, geometry: hd.VolumeGeometry | None
-) -> GridImage:
-    """Returns a volume on the model grid, scaled before or after resampling.
-
-    Args:
-        volume: The volume, in its unit.
-        image_spec: How its values are scaled.
-        model: The model.
-        geometry: The model grid, to which the volume is resampled by its position in the patient; None for the
-            reference series, which is resampled along its own axes.
-    """
-    image = _resample(_scale_volume(volume, image_spec), model, geometry)
-    return image if image_spec.scale_before_resampling else _scale_image(image, image_spec)
-
-
-def _scale_volume(volume: hd.Volume, spec: ImageSpec) -> hd.Volume:
-    """Returns the volume that is resampled: scaled if the model scales before resampling."""
-    if not spec.scale_before_resampling:
-        return volume
-    scaled = _scale_image(InMemoryImage(volume.array), spec)
-    return volume.with_array(scaled.crop(full_box(scaled.shape)))
-
-
-def _resample(volume: hd.Volume, model: ModelSpec, geometry: hd.VolumeGeometry | None) -> GridImage:
+def _resample(volume: hd.Volume, grid: GridSpec, geometry: hd.VolumeGeometry | None) -> GridImage:
     if geometry is None:
-        return resample.ResampledImage(volume, model.grid)
+        return make_spline_image(volume, grid) if grid.image_order == 3 else resample.ResampledImage(volume, grid)
     return InMemoryImage(resample.resample_to_geometry(volume, geometry))
 
 
-def _scale_image(image: GridImage, spec: ImageSpec) -> GridImage:
-    """Returns an image after the steps of its scaling."""
+def _scale_images(images: Sequence[GridImage], spec: ModelSpec, *, before: bool) -> list[GridImage]:
+    """Returns the images of all inputs; those that the model scales before, or after resampling, are scaled."""
+    scaled = [image_spec.scale_before_resampling is before for image_spec in spec.inputs]
+    mask = foreground_mask(images) if spec.depends_on_foreground and any(scaled) else None
+    return [
+        _scale_image(image, image_spec, mask) if is_scaled else image
+        for image, image_spec, is_scaled in zip(images, spec.inputs, scaled, strict=True)
+    ]
+
+
+def _scale_image(image: GridImage, spec: ImageSpec, mask: Mask | None) -> GridImage:
+    """Returns an image after the steps of its scaling; the mask is the foreground, if a step depends on it."""
     for step in spec.scaling_steps:
         if isinstance(step, GaussianSmoothing):
             image = SmoothedImage(image, step.sigma_vox)
+        elif mask is not None and isinstance(step, ZScoreScaling) and step.foreground:
+            image = ForegroundImage(image, mask, intensity.fit_scaler(step, partial(_foreground_values, image, mask)))
         else:
             image = ScaledImage(image, intensity.fit_scaler(step, partial(_blocks, image)))
     return image
@@ -167,6 +181,9 @@ def _scale_image(image: GridImage, spec: ImageSpec) -> GridImage:
 
 def _blocks(image: GridImage) -> Iterator[Float32Array]:
     """Yields the values of an image in blocks of planes."""
-    for first in range(0, image.shape[0], _PLANES_PER_BLOCK):
-        stop = min(first + _PLANES_PER_BLOCK, image.shape[0])
-        yield image.crop(replace_axis_range(full_box(image.shape), 0, slice(first, stop)))
+    return map(image.crop, plane_blocks(image.shape))
+
+
+def _foreground_values(image: GridImage, mask: Mask) -> Iterator[Float32Array]:
+    """Yields the values of an image in the foreground, in blocks of planes."""
+    return (image.crop(block)[mask[block]] for block in plane_blocks(image.shape))

@@ -1,27 +1,31 @@
 """Resamples from the source grid to the model grid: permutes and flips axes, and interpolates linearly along each.
 
-The model grid shares the axes and the first voxel centre of the source, as with MONAI's ``Orientation`` and
-``Spacing``. Therefore nothing is rotated, and interpolation is done along one axis at a time. Coordinates are absolute
-indices: a part of a result has the same bytes whether it is computed alone or with the entire volume.
+The model grid shares the axes of the source, and its first voxel centre or its edges (``alignment``). Therefore nothing
+is rotated, and interpolation is done along one axis at a time. Coordinates are absolute indices: a part of a result has
+the same bytes whether it is computed alone or with the entire volume.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import highdicom as hd
 import numpy as np
 
-from clickseg.core.arrays import Box, Float32Array, FloatArray, IndexArray
+from clickseg.core.arrays import Box, Float32Array, FloatArray
 from clickseg.core.device import HOST, Device
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
+from clickseg.inference.alignment import axis_coordinates, grid_axes, model_axis, separate_axis
+from clickseg.inference.linear import LinearWeights, interpolate
 from clickseg.inference.orientation import reorientation_to, stored_orientation
 from clickseg.models.spec import GridSpec
 
 MAX_GRID_VOXELS = 1 << 31
 """The largest model grid that is accepted, in voxels."""
+
+_SAME_VOXEL = 1e-3
+"""Coordinates on two grids that differ by less, in voxels, are the same."""
 
 
 def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeometry:
@@ -32,28 +36,32 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
         grid: The spacing and orientation of the model.
 
     Returns:
-        A grid with the source's axes, flipped and permuted. Its first voxel centre is that of the oriented source, and
-        its shape is the one that MONAI's ``Spacing`` gives.
+        A grid with the source's axes, flipped and permuted. Its shape, spacing and first voxel centre are those of
+        MONAI's ``Spacing``; with the alignment ``edges``, those of nnU-Net.
 
     Raises:
         ModelError: The grid has more than ``MAX_GRID_VOXELS`` voxels, because the model's voxels are very small.
     """
     oriented = reorientation_to(source, grid.orientation).apply(source)
-    shape = [
-        int(np.round((count - 1) * spacing / model_spacing + 1))
-        for count, spacing, model_spacing in zip(
-            oriented.spatial_shape, oriented.spacing, grid.resolved_spacing_mm, strict=True
-        )
+    source_axes = grid_axes(oriented)
+    axes = [
+        model_axis(axis, wanted_mm, grid.alignment)
+        for axis, wanted_mm in zip(source_axes, grid.resolved_spacing_mm, strict=True)
     ]
+    shape = [axis.count for axis in axes]
     if math.prod(shape) > MAX_GRID_VOXELS:
         raise ModelError(
             f"the model grid has {' x '.join(str(count) for count in shape)} voxels of {grid.spacing_mm} mm: expected "
             f"at most {MAX_GRID_VOXELS} voxels"
         )
+    first = [
+        axis_coordinates(axis, source_axis, grid.alignment)[0]
+        for axis, source_axis in zip(axes, source_axes, strict=True)
+    ]
     return hd.VolumeGeometry.from_components(
         shape,
-        spacing=grid.resolved_spacing_mm,
-        position=oriented.position,
+        spacing=[axis.spacing_mm for axis in axes],
+        position=oriented.map_indices_to_reference(np.array([first]))[0].tolist() if any(first) else oriented.position,
         direction=oriented.direction.tolist(),
         coordinate_system="PATIENT",
         frame_of_reference_uid=source.frame_of_reference_uid,
@@ -80,35 +88,60 @@ def resolve_grid(grid: GridSpec, source: hd.VolumeGeometry) -> GridSpec:
     return grid.model_copy(update=changes)
 
 
+def image_separate_axis(source: hd.VolumeGeometry, grid: GridSpec) -> int | None:
+    """Returns the axis of the model grid along which an image is resampled separately: see ``separate_axis``."""
+    own_mm = reorientation_to(source, grid.orientation).apply(source).spacing
+    return separate_axis(grid.separate_axis_above, own_mm, grid.resolved_spacing_mm)
+
+
+def labels_separate_axis(source: hd.VolumeGeometry, grid: GridSpec) -> int | None:
+    """Returns the axis along which logits are resampled separately: as in nnU-Net, the model grid decides first."""
+    own_mm = reorientation_to(source, grid.orientation).apply(source).spacing
+    return separate_axis(grid.separate_axis_above, grid.resolved_spacing_mm, own_mm)
+
+
 def source_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[FloatArray, ...]:
     """Returns, for each axis of the oriented source grid, the coordinates of its voxel centres as model indices."""
     oriented = reorientation_to(source, grid.orientation).apply(source)
     return tuple(
-        np.arange(count) * float(spacing / model_spacing)
-        for count, spacing, model_spacing in zip(oriented.spatial_shape, oriented.spacing, model.spacing, strict=True)
+        axis_coordinates(axis, model_axis, grid.alignment)
+        for axis, model_axis in zip(grid_axes(oriented), grid_axes(model), strict=True)
+    )
+
+
+def model_coordinates(source: hd.VolumeGeometry, model: hd.VolumeGeometry, grid: GridSpec) -> tuple[FloatArray, ...]:
+    """Returns, for each axis of the model grid, the coordinates of its voxel centres as indices of the source.
+
+    Args:
+        source: The source grid.
+        model: The model grid that covers it.
+        grid: The orientation and alignment of the model grid.
+    """
+    oriented = reorientation_to(source, grid.orientation).apply(source)
+    return tuple(
+        axis_coordinates(axis, source_axis, grid.alignment)
+        for axis, source_axis in zip(grid_axes(model), grid_axes(oriented), strict=True)
     )
 
 
 class ResampledImage:
-    """A volume on the model grid; only the planes that are read are resampled.
+    """A volume on the model grid, interpolated linearly; only the planes that are read are resampled.
 
     Attributes:
         shape: The shape of the model grid [I, J, K].
     """
 
     def __init__(self, volume: hd.Volume, grid: GridSpec, device: Device = HOST) -> None:
-        geometry = model_geometry(volume.get_geometry(), grid)
+        source = volume.get_geometry()
+        geometry = model_geometry(source, grid)
         i, j, k = (int(count) for count in geometry.spatial_shape)
         self.shape = (i, j, k)
-        reorientation = reorientation_to(volume, grid.orientation)
-        source_spacing = reorientation.apply(volume.get_geometry()).spacing
         self._volume, self._grid, self._device = volume, grid, device
-        self._array: Float32Array = reorientation.view(device.put(volume.array))
+        self._array: Float32Array = reorientation_to(volume, grid.orientation).view(device.put(volume.array))
+        coordinates, separate = model_coordinates(source, geometry, grid), image_separate_axis(source, grid)
         self._axis_weights = [
-            LinearWeights.at_coordinates(np.arange(count) * float(model_step / source_step), source_count)
-            for count, model_step, source_step, source_count in zip(
-                self.shape, geometry.spacing, source_spacing, self._array.shape, strict=True
-            )
+            (LinearWeights.at_nearest if axis == separate else LinearWeights.at_coordinates)(points, count)
+            for axis, (points, count) in enumerate(zip(coordinates, self._array.shape, strict=True))
         ]
 
     def to_device(self, device: Device) -> ResampledImage:
@@ -145,106 +178,14 @@ def resample_to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Floa
     return array
 
 
-class LinearWeights(NamedTuple):
-    """Weights of linear interpolation along one axis: each coordinate is between two neighbours.
-
-    Attributes:
-        lower: Index of the lower neighbour.
-        upper: Index of the upper neighbour.
-        weight: Weight of the upper neighbour, float32; the lower neighbour has 1 - weight.
-    """
-
-    lower: IndexArray
-    upper: IndexArray
-    weight: Float32Array
-
-    @classmethod
-    def at_coordinates(cls, coordinates: FloatArray, count: int) -> LinearWeights:
-        """Returns the weights for coordinates along an axis; beyond its ends the outermost value is used.
-
-        Args:
-            coordinates: The coordinates, as indices of the axis.
-            count: The number of values along the axis.
-        """
-        inside = np.clip(coordinates, 0, count - 1)
-        lower = inside.astype(np.intp)
-        return cls(lower, np.minimum(lower + 1, count - 1), (inside - lower).astype(np.float32))
-
-    def round_to_nearest(self) -> LinearWeights:
-        """Returns weights of 0 and 1, for the nearest neighbour; halfway between two, the even one, as in torch."""
-        is_upper = (self.weight > 0.5) | ((self.weight == 0.5) & (self.lower % 2 == 1))
-        return LinearWeights(self.lower, self.upper, is_upper.astype(np.float32))
-
-    def range_touching(self, part: slice) -> slice:
-        """Returns the range of coordinates with a neighbour in a part of the axis; coordinates must be ascending."""
-        return slice(
-            int(np.searchsorted(self.upper, part.start, side="left")),
-            int(np.searchsorted(self.lower, part.stop, side="left")),
-        )
-
-    def range_inside(self, part: slice) -> slice:
-        """Returns the range of coordinates that depend on a value in a part of the axis."""
-        lower_inside = (part.start <= self.lower) & (self.lower < part.stop) & (self.weight < 1)
-        upper_inside = (part.start <= self.upper) & (self.upper < part.stop) & (self.weight > 0)
-        inside = np.flatnonzero(lower_inside | upper_inside)
-        return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
-
-    def clip_to(self, part: slice) -> LinearWeights:
-        """Returns weights of the values in a part of the axis; beyond its ends the outermost value is used."""
-        lower, upper = (np.clip(index, part.start, part.stop - 1) - part.start for index in (self.lower, self.upper))
-        return LinearWeights(lower, upper, self.weight)
-
-    def to_device(self, device: Device) -> LinearWeights:
-        """Returns the weights on a device."""
-        return LinearWeights(device.put(self.lower), device.put(self.upper), device.put(self.weight))
-
-    def select(self, part: slice, origin: int) -> LinearWeights:
-        """Returns the weights of a range of coordinates, with neighbour indices relative to an origin."""
-        return LinearWeights(self.lower[part] - origin, self.upper[part] - origin, self.weight[part])
+def bring_to_grid(volume: hd.Volume, geometry: hd.VolumeGeometry) -> hd.Volume:
+    """Returns a volume on another grid; its values stay the same if the grids differ by less than ``_SAME_VOXEL``."""
+    is_same = has_same_grid(volume, geometry)
+    return geometry.with_array(volume.array if is_same else resample_to_geometry(volume, geometry))
 
 
-class TrilinearWeights(NamedTuple):
-    """Weights of linear interpolation along three axes: source voxels [N, R, S] between model voxels [M, P, Q].
-
-    Attributes:
-        planes: The weights of the N source planes between the M model planes.
-        rows: The weights of the R source rows between the P model rows.
-        columns: The weights of the S source columns between the Q model columns.
-    """
-
-    planes: LinearWeights
-    rows: LinearWeights
-    columns: LinearWeights
-
-
-def interpolate(array: Float32Array, axis: int, weights: LinearWeights, device: Device = HOST) -> Float32Array:
-    """Interpolates linearly along one axis.
-
-    Args:
-        array: Values of any shape, on the device.
-        axis: The axis.
-        weights: The weights along the axis, on the host.
-        device: The device of the values.
-
-    Returns:
-        The values, with an entry for each coordinate along the axis; the array itself if the coordinates are exactly
-        its indices.
-    """
-    if np.array_equal(weights.lower, np.arange(array.shape[axis])) and not weights.weight.any():
-        return array
-    lower, upper, weight = weights.to_device(device)
-    weight = weight.reshape([-1 if index == axis else 1 for index in range(array.ndim)])
-    return lerp(_take_along_axis(array, axis, lower), _take_along_axis(array, axis, upper), weight)
-
-
-def _take_along_axis(array: Float32Array, axis: int, indices: IndexArray) -> Float32Array:
-    """Returns the values at some indices of an axis; ``np.take`` would first copy an array with permuted axes."""
-    selection: tuple[slice | IndexArray, ...] = (*[slice(None)] * axis, indices)
-    values: Float32Array = array[selection]
-    return values
-
-
-def lerp(lower: Float32Array, upper: Float32Array, weight: Float32Array | np.float32) -> Float32Array:
-    """Returns ``lower * (1 - weight) + upper * weight``, each step rounded to float32."""
-    result: Float32Array = lower * (np.float32(1) - weight) + upper * weight
-    return result
+def has_same_grid(volume: hd.Volume, geometry: hd.VolumeGeometry) -> bool:
+    """Whether the voxels of a volume are at the positions of a grid, except for rounding errors."""
+    corners = np.array([np.zeros(3), *np.diag(geometry.spatial_shape)])
+    index = volume.map_reference_to_indices(geometry.map_indices_to_reference(corners))
+    return volume.spatial_shape == geometry.spatial_shape and bool(np.abs(index - corners).max() < _SAME_VOXEL)

@@ -18,7 +18,7 @@ from clickseg.datasets.case import CaseFiles, LabelledCase
 from clickseg.datasets.read import read_case
 from clickseg.datasets.regions import resolve_class_names
 from clickseg.inference import resample
-from clickseg.inference.preprocess import make_grid_image
+from clickseg.inference.preprocess import make_images
 from clickseg.models.spec import ModelSpec
 from clickseg.training.config import TrainingConfig
 
@@ -85,15 +85,9 @@ def resample_case(case: LabelledCase, spec: ModelSpec) -> GridCase:
         raise InputError(
             f"case {case.name}: ground truth: expected class numbers 0 to {len(spec.classes)}, got {highest}"
         )
-    geometry = resample.model_geometry(case.images[0].volume.get_geometry(), spec.grid)
-    images = [_resample_image(case, index, geometry, spec) for index in range(len(case.images))]
-    return GridCase(case.name, case.images[0].modality, np.stack(images), _resample_truth(case.truth, spec))
-
-
-def _resample_image(case: LabelledCase, index: int, geometry: hd.VolumeGeometry, spec: ModelSpec) -> Float32Array:
-    volume = case.images[index].volume
-    image = make_grid_image(volume, spec.inputs[index], spec, geometry if index else None)
-    return image.crop(full_box(image.shape))
+    images, _ = make_images([image.volume for image in case.images], spec)
+    arrays = [image.crop(full_box(image.shape)) for image in images]
+    return GridCase(case.name, case.images[0].modality, np.stack(arrays), _resample_truth(case.truth, spec))
 
 
 def _resample_truth(truth: hd.Volume, spec: ModelSpec) -> LabelArray:

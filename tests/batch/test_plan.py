@@ -31,11 +31,12 @@ def add_series(folder: Path, modality: str, name: str = "test") -> Path:
     return phantoms.write(folder / f"{modality}_{name}", VOLUME, modality, name)
 
 
-def model_with_inputs(folder: Path, *inputs: str, name: str = "model") -> Path:
+def model_with_inputs(folder: Path, *inputs: str, name: str = "model", **changes: object) -> Path:
     """A folder with one model, with one input for each modality."""
     units = {"CT": "HU", "PT": "SUVbw", "MR": ""}
     specs = [{"name": m.lower(), "modality": m, "unit": units[m], "scaling": phantoms.RANGE} for m in inputs]
-    phantoms.write_package(folder / "models" / name, phantoms.metadata(inputs=specs, guidance=phantoms.GUIDANCE))
+    section = phantoms.metadata(inputs=specs, guidance=phantoms.GUIDANCE, **changes)
+    phantoms.write_package(folder / "models" / name, section)
     return folder / "models"
 
 
@@ -443,6 +444,19 @@ def test_too_little_memory_for_any_series_is_an_error_before_one_is_read(
 
     with pytest.raises(MemoryLimitError, match="memory: expected at least"):
         plan_run(tmp_path, model_with_inputs(tmp_path, "CT"))
+
+
+def test_the_coefficients_of_cubic_images_need_the_memory_of_a_second_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_series(tmp_path / "in", "CT")
+    model = model_with_inputs(tmp_path, "CT", grid={"spacing_mm": [2, 2, 2], "alignment": "edges", "image_order": 3})
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * 9)
+    assert plan_run(tmp_path, model).cases
+
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * 9 - 1)
+    with pytest.raises(MemoryLimitError, match="memory: expected at least"):
+        plan_run(tmp_path, model)
 
 
 def test_a_model_that_requires_clicks_is_not_run_on_series_without_clicks(tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def test_the_box_is_the_bounding_box_that_monai_finds(
     array[tuple(np.transpose(voxels) % np.array(shape)[:, None])] = value
     crop = CropSpec(voxels="positive" if value > 0 else "nonzero", values="source", grid="source", margin_vox=margin)
 
-    box = foreground_box(InMemoryImage(array), crop)
+    box = foreground_box([InMemoryImage(array)], crop)
 
     monai = CropForeground(select_fn=lambda values: values != 0, margin=margin, allow_smaller=True)
     starts, stops = monai.compute_bounding_box(torch.from_numpy(array)[None])
@@ -261,7 +261,7 @@ def test_other_inputs_are_cropped_to_the_same_region() -> None:
     other = phantoms.distinct_volume(first.get_geometry())
     shifted = phantoms.distinct_volume(first.get_geometry().pad([(2, 0), (1, 1), (0, 3)]))
 
-    (_, same, moved), box = crop_volumes([first, other, shifted], crop_box(first, CropSpec.model_validate(SOURCE)))
+    (_, same, moved), box = crop_volumes([first, other, shifted], crop_box([first], CropSpec.model_validate(SOURCE)))
 
     assert [part.stop - part.start for part in box] == list(first[box].spatial_shape)
     np.testing.assert_array_equal(same.array, other.array[box])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from clickseg.inference.compiled import CompiledKernels
 from clickseg.inference.kernels import KernelChoice, Kernels, NumpyKernels
-from clickseg.inference.resample import LinearWeights, TrilinearWeights
+from clickseg.inference.linear import LinearWeights, TrilinearWeights
 from clickseg.inference.stitching import DiskStitching, SlabStitching, StitchingFactory, collect_volume
 from clickseg.inference.windows import WindowGrid, importance_map
 from clickseg.models.spec import WindowSpec

@@ -29,6 +29,7 @@ KERNELS: tuple[Kernels, ...] = (NumpyKernels(), CompiledKernels(2))
 shapes = st.tuples(*[st.integers(1, 14)] * 3)
 rois = st.tuples(*[st.integers(2, 8)] * 3)
 spacings = st.tuples(*[st.sampled_from([0.7, 1.0, 1.9, 3.1])] * 3)
+alignments = st.sampled_from([{}, {"alignment": "edges"}, {"alignment": "edges", "separate_axis_above": 1.5}])
 
 
 class DictionaryStore:
@@ -48,7 +49,7 @@ class DictionaryStore:
 
 
 def make_spec(
-    roi: tuple[int, ...], spacing_mm: tuple[float, ...], activation: str, interpolation: str = "logits"
+    roi: tuple[int, ...], grid: dict[str, object], activation: str, interpolation: str = "logits"
 ) -> ModelSpec:
     first = 1 if activation == "softmax" else 0
     decision = {"activation": activation}
@@ -57,7 +58,7 @@ def make_spec(
     return ModelSpec.model_validate(
         phantoms.metadata(
             window={"roi": roi, "overlap": 0.4},
-            grid={"spacing_mm": spacing_mm, "orientation": "SAR"},
+            grid=grid | {"orientation": "SAR"},
             **decision,
             output_channels=3,
             classes=[phantoms.organ(f"c{channel}", channel) for channel in range(first, 3)],
@@ -75,7 +76,7 @@ def position_dependent_logits(batch: np.ndarray) -> np.ndarray:
 @given(
     shapes,
     rois,
-    spacings,
+    st.tuples(spacings, alignments),
     st.tuples(
         st.sampled_from(["softmax", "sigmoid", "overwrite"]), st.sampled_from(["logits", "probabilities", "labels"])
     ),
@@ -83,18 +84,20 @@ def position_dependent_logits(batch: np.ndarray) -> np.ndarray:
     st.booleans(),
     st.integers(0, 10_000),
 )
-@example((2, 1, 2), (2, 2, 2), (0.7, 0.7, 0.7), ("softmax", "logits"), False, True, 336)  # no source voxel in the box
+@example(
+    (2, 1, 2), (2, 2, 2), ((0.7, 0.7, 0.7), {}), ("softmax", "logits"), False, True, 336
+)  # no source voxel in the box
 @settings(max_examples=60, deadline=None)
 def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_a_full_run(
     shape: tuple[int, ...],
     roi: tuple[int, ...],
-    spacing_mm: tuple[float, ...],
+    spacing: tuple[tuple[float, ...], dict[str, object]],
     labelling: tuple[str, str],
     stores_logits: bool,
     is_cropped: bool,
     seed: int,
 ) -> None:
-    spec = make_spec(roi, spacing_mm, *labelling)
+    spec = make_spec(roi, {"spacing_mm": spacing[0]} | spacing[1], *labelling)
     source = phantoms.oblique_geometry(shape, axes=np.eye(3)[:, [1, 2, 0]])
     rng = np.random.default_rng(seed)
     grid = make_cropped_grid(source, spec, rng) if is_cropped else make_grid(source, spec)

@@ -12,11 +12,10 @@ from pydantic import ValidationError
 
 from clickseg.core.errors import ModelError
 from clickseg.core.sitk import to_sitk
+from clickseg.inference.linear import LinearWeights, interpolate
 from clickseg.inference.orientation import reorientation_to
 from clickseg.inference.resample import (
-    LinearWeights,
     ResampledImage,
-    interpolate,
     model_geometry,
     resample_to_geometry,
     resolve_grid,

@@ -11,7 +11,7 @@ from clickseg.clicks.click import Clicks
 from clickseg.core.arrays import full_box, replace_axis_range
 from clickseg.core.errors import ModelError
 from clickseg.inference.model_input import InMemoryImage
-from clickseg.inference.preprocess import make_case, make_grid_image, preprocess
+from clickseg.inference.preprocess import make_case, make_images, preprocess
 from clickseg.inference.smoothing import SmoothedImage
 from clickseg.models.package import load_package
 from clickseg.models.spec import ModelSpec
@@ -26,7 +26,7 @@ def scale(values: np.ndarray, steps: object, **changes: object) -> np.ndarray:
     grid = {"spacing_mm": [0.9, 1.7, 3.1], "orientation": "LPI"}
     spec = ModelSpec.model_validate(phantoms.metadata(inputs=[image], grid=grid))
     volume = phantoms.oblique_geometry(values.shape, axes=np.eye(3)).with_array(values)
-    grid_image = make_grid_image(volume, spec.inputs[0], spec, None)
+    (grid_image,), _ = make_images([volume], spec)
     return grid_image.crop(full_box(grid_image.shape)).T
 
 

@@ -35,9 +35,10 @@ def series(tmp_path: Path) -> SeriesVolume:
     return load_volume(check_series(candidate, Repairs()))
 
 
-@pytest.fixture
-def fine_config() -> TrainingConfig:
-    return read_config(["pet_lesion"], [*SMALL, "model.grid.spacing_mm=[0.7, 1.1, 1.9]"])
+@pytest.fixture(params=["first_voxel", "edges"])
+def fine_config(request: pytest.FixtureRequest) -> TrainingConfig:
+    changes = ["model.grid.spacing_mm=[0.7, 1.1, 1.9]", f"model.grid.alignment={request.param}"]
+    return read_config(["pet_lesion"], [*SMALL, *changes])
 
 
 def make_labelled_case(series: SeriesVolume) -> LabelledCase:
@@ -74,9 +75,10 @@ def test_the_ground_truth_agrees_with_itk(series: SeriesVolume, fine_config: Tra
 
     grid_case = resample_case(case, fine_config.model)
 
-    expected = _resampled(case.truth, fine_config) > 0.5
+    fraction = _resampled(case.truth, fine_config)
+    expected, is_tie = fraction > 0.5, np.isclose(fraction, 0.5)
     assert 0 < expected.sum() < expected.size
-    assert np.count_nonzero(grid_case.truth.astype(bool) != expected) <= 0.002 * expected.sum()
+    assert np.count_nonzero((grid_case.truth.astype(bool) != expected) & ~is_tie) <= 0.002 * expected.sum()
 
 
 def test_a_class_that_the_model_does_not_have_is_rejected(series: SeriesVolume, fine_config: TrainingConfig) -> None:

@@ -21,11 +21,22 @@ class GridSpec(StrictModel):
     An axis with the spacing ``source`` keeps that of the series, and so does an axis whose spacing in the series is
     within ``spacing_tolerance``, two factors of ``spacing_mm``. With the orientation ``source``, the axes are those of
     the series: columns, rows, and slices in the direction of their normal, as ITK stores them.
+
+    With the ``alignment`` ``first_voxel``, the first voxel centres of source and model grid coincide, as in MONAI's
+    ``Spacing``. With ``edges``, the outer edges of the first and last voxels coincide, as in scikit-image's ``resize``
+    and nnU-Net: the number of voxels is rounded, and the spacing is the extent divided by this number.
+
+    ``image_order`` is the order of interpolation of images: linear or cubic B-splines. If the ratio of the largest and
+    the smallest spacing, of the series or else of the model, is above ``separate_axis_above``, the slices of images and
+    logits are resampled in two dimensions, and of these slices the nearest is taken, as in nnU-Net.
     """
 
     spacing_mm: tuple[GridSpacing, GridSpacing, GridSpacing]
     spacing_tolerance: Annotated[tuple[PositiveFactor, PositiveFactor] | None, omit_if(None)] = None
     orientation: Annotated[str, Field(pattern=r"^([RLAPSI]{3}|source)$")] = "RAS"
+    alignment: Annotated[Literal["first_voxel", "edges"], omit_if("first_voxel")] = "first_voxel"
+    image_order: Annotated[Literal[1, 3], omit_if(1)] = 1
+    separate_axis_above: Annotated[Annotated[float, Field(gt=1)] | None, omit_if(None)] = None
 
     @property
     def depends_on_source(self) -> bool:
@@ -52,14 +63,23 @@ class GridSpec(StrictModel):
             raise ValueError(f"spacing_tolerance: expected factors around 1, got {list(self.spacing_tolerance)}")
         return self
 
+    @model_validator(mode="after")
+    def _check_alignment(self) -> Self:
+        if self.alignment == "first_voxel" and (self.image_order != 1 or self.separate_axis_above is not None):
+            raise ValueError(
+                "image_order 3 and separate_axis_above: expected the alignment edges, got first_voxel: they are those "
+                "of nnU-Net"
+            )
+        return self
+
 
 class CropSpec(StrictModel):
     """The box of the volume that the network sees; outside it, everything is background (MONAI ``CropForeground``).
 
-    It is the bounding box of the voxels of the first input that are above 0, or not 0: in its unit, or after its
-    scaling; on the source grid, before resampling, or on the model grid. ``margin_vox`` widens it, at most to the
-    complete volume. With values of the source, the crop comes before the scaling, which then depends on the box only;
-    with the ``statistics`` of the volume, the complete source volume is scaled, and then cropped.
+    It is the bounding box of the voxels that are above 0, or not 0, in the first input, or in any of the ``inputs``: in
+    its unit, or after its scaling; on the source grid, before resampling, or on the model grid. ``margin_vox`` widens
+    it, at most to the complete volume. With values of the source, the crop comes before the scaling, which then depends
+    on the box only; with the ``statistics`` of the volume, the complete source volume is scaled, and then cropped.
     """
 
     voxels: Literal["positive", "nonzero"]
@@ -67,3 +87,4 @@ class CropSpec(StrictModel):
     grid: Literal["source", "model"]
     margin_vox: Annotated[int, Field(ge=0, le=1024)] = 0
     statistics: Annotated[Literal["box", "volume"], omit_if("box")] = "box"
+    inputs: Annotated[Literal["first", "any"], omit_if("first")] = "first"

@@ -46,12 +46,20 @@ class PercentileScaling(StrictModel):
 class ZScoreScaling(StrictModel):
     """Unit variance, over all voxels or over the nonzero ones, and zero mean (MONAI ``NormalizeIntensity``) or minimum.
 
-    ``centre`` is what becomes 0: the mean, or the minimum.
+    ``centre`` is what becomes 0: the mean, or the minimum. With ``foreground``, the voxels are those where any input of
+    the model, in its unit, is not 0, and the holes between them; voxels outside keep their value (nnU-Net).
     """
 
     kind: Literal["zscore"]
     nonzero: bool = False
     centre: Annotated[Literal["mean", "minimum"], omit_if("mean")] = "mean"
+    foreground: Annotated[bool, omit_if(False)] = False
+
+    @model_validator(mode="after")
+    def _check_voxels(self) -> Self:
+        if self.nonzero and self.foreground:
+            raise ValueError("zscore: expected only one of nonzero and foreground, got both")
+        return self
 
 
 class SigmoidScaling(StrictModel):
@@ -96,6 +104,11 @@ class ImageSpec(StrictModel):
     def scaling_steps(self) -> tuple[PointwiseScaling | GaussianSmoothing, ...]:
         """The steps of the scaling, in order."""
         return self.scaling if isinstance(self.scaling, tuple) else (self.scaling,)
+
+    @property
+    def depends_on_foreground(self) -> bool:
+        """Whether its scaling depends on the foreground of all inputs."""
+        return any(isinstance(step, ZScoreScaling) and step.foreground for step in self.scaling_steps)
 
     @model_validator(mode="after")
     def _check_steps(self) -> Self:

@@ -64,6 +64,17 @@ class ModelSpec(StrictModel):
         """The channels with the result before the last click."""
         return self.guidance.previous_mask if self.guidance else ()
 
+    @property
+    def has_common_grid(self) -> bool:
+        """Whether all inputs are brought to the grid of the first one before anything else, as nnU-Net expects them."""
+        crops_by_all = self.crop is not None and self.crop.inputs == "any"
+        return self.grid.alignment == "edges" or crops_by_all or self.depends_on_foreground
+
+    @property
+    def depends_on_foreground(self) -> bool:
+        """Whether the scaling of an input depends on the foreground of all inputs."""
+        return any(image.depends_on_foreground for entry in self.inputs for image in entry.image_specs)
+
     def for_modality(self, modality: str) -> Self:
         """Returns the settings for series of one modality, without alternatives.
 
@@ -91,6 +102,13 @@ class ModelSpec(StrictModel):
     def _check_overwrite(self) -> Self:
         if self.overwrite and self.activation != "sigmoid":
             raise ValueError(f"overwrite: expected activation sigmoid, got {self.activation}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_foreground(self) -> Self:
+        orders = {image.scale_before_resampling for entry in self.inputs for image in entry.image_specs}
+        if self.depends_on_foreground and len(orders) > 1:
+            raise ValueError("zscore.foreground: expected the same scale_before_resampling for all inputs, got both")
         return self
 
     @model_validator(mode="after")

@@ -211,7 +211,7 @@ def _merge(transform: Component, done: Postprocessing, merge: LabelMerge) -> Pos
     pairs = ", ".join(
         f"{value} of channel {channel}" for channel, value in zip(merge.channels or (), merge.values, strict=False)
     )
-    text = "overwrite: the classes in the reverse order" + (f"; the labels {pairs} are numbered anew" if pairs else "")
+    text = "overwrite: the classes in the reverse order" + (f"; the labels {pairs} get other numbers" if pairs else "")
     return replace(done, merge=merge).noted(transform, Outcome.TRANSLATED, text)
 
 

@@ -36,7 +36,7 @@ class Preprocessing:
 
     Attributes:
         image: The key of the image that reaches the network.
-        parts: The images that become its channels; empty if it is loaded as it is.
+        parts: The images that become its channels; empty if it is loaded as one image.
         channels: The number of its channels.
         is_joined: Whether the parts were joined.
         is_loaded: Whether the image was loaded.

@@ -19,10 +19,10 @@ from tests.helpers.fitted_bundles import JOINING, RECIPES_OF_SEVERAL_IMAGES
 def write_bundle(folder: Path, program: str = JOINING, **join: Any) -> Path:
     """Writes a bundle with three images, and a program that joins them and merges its masks."""
     recipe = RECIPES_OF_SEVERAL_IMAGES["cect"]
-    transforms = [dict(item) for item in (*recipe.loading, *recipe.preprocessing)]
-    for item in transforms:
-        if item["_target_"].startswith("scripts"):
-            item |= join
+    transforms = [
+        {**item, **join} if item["_target_"].startswith("scripts") else dict(item)
+        for item in (*recipe.loading, *recipe.preprocessing)
+    ]
     config = fb.make_config(
         network_def=dict(recipe.network), preprocessing=transforms, postprocessing=list(recipe.postprocessing)
     )

@@ -135,7 +135,7 @@ def test_merged_masks_are_classes_that_overwrite_each_other(transforms: list[Any
         0.002 if interpolation != "labels" else 0.01  # ties
     )
     (note,) = (note for note in model.notes if note.key == f"postprocessing#transforms#{len(transforms)}")
-    assert "the labels 4 of channel 1, 2 of channel 2 are numbered anew" in note.text
+    assert "the labels 4 of channel 1, 2 of channel 2 get other numbers" in note.text
 
 
 def test_the_largest_of_sigmoids_is_the_largest_of_logits() -> None:
@@ -204,7 +204,10 @@ def test_the_largest_components_are_kept(arguments: dict[str, Any], before: bool
         ([fb.ARGMAX, merge("1 if x else 0")], "contains Lambda, which is not supported"),
         ([fb.ARGMAX, merge(FIRST_OF_TWO)], "Lambdad: expected it once, after AsDiscreted with threshold"),
         ([SIGMOID, THRESHOLD, merge(FIRST_OF_TWO), merge(FIRST_OF_TWO)], "#3: Lambdad: expected it once"),
-        ([SIGMOID, THRESHOLD, merge("torch.where(x[[7]] > 0, 1, 0)")], r"to merge channels of classes, got channel \[7\]"),
+        (
+            [SIGMOID, THRESHOLD, merge("torch.where(x[[7]] > 0, 1, 0)")],
+            r"to merge channels of classes, got channel \[7\]",
+        ),
         ([SIGMOID, THRESHOLD, fb.result_transform("scripts.mine.Merge")], "a transform of the bundle's own code"),
         ([fb.ARGMAX, {"_target_": "FillHoles"}], "#1: FillHoles: expected keys"),
         ([fb.ARGMAX, {"_target_": "CopyItemsd", "keys": "label", "names": "pred"}], "only supported with the key pred"),

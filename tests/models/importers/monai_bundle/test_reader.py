@@ -275,7 +275,11 @@ def test_names_of_classes_may_be_in_the_configuration_or_missing(tmp_path: Path)
 @pytest.mark.parametrize(
     ("config", "metadata", "message"),
     [
-        ({}, {"num_channels": 4}, "network_def#in_channels: expected 4, the number of channels in metadata.json, got 1"),
+        (
+            {},
+            {"num_channels": 4},
+            "network_def#in_channels: expected 4, the number of channels in metadata.json, got 1",
+        ),
         ({}, {"modality": "US"}, "expected the modality CT, MR or PET, got 'US'"),
         ({}, {"modality": 1}, "expected CT, MR or PET, got 1"),
         ({}, {"modality": "PT"}, "the unit of the PET images is not stated"),

@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 
 from clickseg.core.arrays import full_box
 from clickseg.core.errors import ModelError
-from clickseg.inference.preprocess import make_grid_image
+from clickseg.inference.preprocess import make_images
 from clickseg.inference.resample import model_geometry, resolve_grid
 from clickseg.models.importers.monai_bundle.reader import describe_bundle
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
@@ -88,7 +88,7 @@ def test_the_image_on_the_model_grid_is_that_of_monai(transforms: list[dict[str,
     spec = ModelSpec.model_validate(section(*transforms))
 
     spec = spec.model_copy(update={"grid": resolve_grid(spec.grid, volume.get_geometry())})
-    image = make_grid_image(volume, spec.inputs[0], spec, None)
+    (image,), _ = make_images([volume], spec)
     expected = preprocess_with_monai(volume, transforms)
     grid = model_geometry(volume.get_geometry(), spec.grid)
     np.testing.assert_allclose(image.crop(full_box(image.shape)), expected[0].numpy(), atol=2e-3)
@@ -101,7 +101,7 @@ def test_an_image_with_one_value_becomes_the_minimum_and_not_a_multiple_of_it() 
     spec = ModelSpec.model_validate(section(fb.RAS, fb.SPACING, MINIMUM_MAXIMUM))
     spec = spec.model_copy(update={"grid": resolve_grid(spec.grid, GEOMETRY)})
 
-    image = make_grid_image(volume, spec.inputs[0], spec, None)
+    (image,), _ = make_images([volume], spec)
 
     theirs = preprocess_with_monai(volume, [fb.RAS, fb.SPACING, MINIMUM_MAXIMUM])
     assert np.unique(image.crop(full_box(image.shape))) == [-1]
@@ -289,10 +289,13 @@ def test_the_channels_of_one_image_are_inputs_with_their_names() -> None:
 @pytest.mark.parametrize(
     ("transforms", "message"),
     [
-        ([LOAD_BOTH, {**fb.RAS, "keys": "vein"}, JOIN], "#1: Orientationd: keys: expected all of the images artery, vein"),
+        (
+            [LOAD_BOTH, {**fb.RAS, "keys": "vein"}, JOIN],
+            "#1: Orientationd: keys: expected all of the images artery, vein",
+        ),
         ([LOAD_BOTH, JOIN, {**ZSCORE, "channel_wise": False}], "NormalizeIntensityd: expected channel_wise true"),
         ([fb.LOAD[0], fb.transform("ScaleIntensityd")], "ScaleIntensityd: expected channel_wise true"),
-        ([LOAD_BOTH, {**JOIN, "keys": [*KEYS, "late"]}], "keys: expected 2 images, one for each channel, got 3"),
+        ([LOAD_BOTH, {**JOIN, "keys": [*KEYS, "late"]}], "keys: expected 2 images, the channels of the network, got 3"),
         ([LOAD_BOTH, {**JOIN, "dim": 1}], "ConcatItemsd: dim: expected 0, got 1"),
         ([JOIN, LOAD_BOTH], "#0: ConcatItemsd: expected it once, after LoadImaged"),
         ([LOAD_BOTH, JOIN, {**JOIN, "name": "vein"}], "#2: ConcatItemsd: replaces an image"),
