@@ -28,7 +28,7 @@ from clickseg.core.arrays import LabelArray
 from clickseg.core.progress import no_progress
 from clickseg.core.sitk import to_sitk
 from clickseg.dicom.volume import SeriesVolume
-from clickseg.evaluation.original.check import SourceBundle, compare_with_original
+from clickseg.evaluation.original.check import bundle_pipeline, compare_with_original
 from clickseg.evaluation.original.image_file import exact_affine, in_itk_order, write_image
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
@@ -157,7 +157,7 @@ def _bundle_row(bench: _Bench, model: Path, oracle: str, changes: Mapping[str, A
     series = bench.series[RECIPES[model.name].modality]
     settings = read_settings(series, bench.folder / "out", None, options, os.environ)
     settings = replace(settings, model=bench.package(model, changes=dict(changes)))
-    (found,) = compare_with_original(SourceBundle(model, changes), settings, no_progress)
+    (found,) = compare_with_original(bundle_pipeline(model, changes), settings, no_progress)
     file_format = "MONAI Bundle, YAML" if RECIPES[model.name].is_yaml else "MONAI Bundle, JSON"
     return _row((f"{model.name} (recipe)", file_format, oracle), 100 * found.equal, min(found.dice.values()), bar)
 

@@ -113,8 +113,7 @@ def run_report(entries: Sequence[Mapping[str, Any]], plan: RunPlan, settings: Ru
 
 
 def _model_entry(package: ModelPackage) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": package.name, "version": package.version}
-    return {**entry, "assumptions": list(package.assumptions)} if package.assumptions else entry
+    return {"name": package.name, "version": package.version, **package.import_notes}
 
 
 def _series_identifiers(files: SeriesFiles) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from clickseg.core.progress import Progress
 from clickseg.inference.case import Case, CaseResult
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.kernels import KernelChoice
-from clickseg.inference.model_sources import log_assumptions
+from clickseg.inference.model_sources import is_translated, log_assumptions
+from clickseg.models.importers.options import resume_options
+from clickseg.models.package import ModelPackage
 from clickseg.session.options import SessionOptions
-from clickseg.session.record import read_session_inputs
+from clickseg.session.record import SessionInputs, read_session_inputs
 from clickseg.session.session import Change, Session
 
 MakeStep = Callable[[Session, Case], Change | None]
@@ -80,7 +82,7 @@ def refine(settings: RunSettings, folder: Path, make_step: MakeStep, progress: P
     """Resumes a session, makes one step, and writes the result.
 
     Args:
-        settings: The settings. Series and model are those of the session.
+        settings: The settings. Series, model and what was stated about it are those of the session.
         folder: The session's folder.
         make_step: Makes the step.
         progress: Called after each window.
@@ -94,9 +96,17 @@ def refine(settings: RunSettings, folder: Path, make_step: MakeStep, progress: P
     are_inputs = 1 < len(uids) == len(set(uids))  # two volumes of one series have the same UID
     settings = replace(settings, model=model, series_uids=uids, clicks=(NO_CLICKS,))
     settings = replace(settings, input_uids=uids if are_inputs else ())
-    plan = _plan_one_series(settings)
+    plan = _plan_one_series(_with_import_options(settings, inputs))
     log_assumptions(plan.package)
     return _run_in_session(plan, settings, folder, make_step, progress)
+
+
+def _with_import_options(settings: RunSettings, inputs: SessionInputs) -> RunSettings:
+    """Returns settings with what the user stated about the model of another tool when the session was opened."""
+    model, stored = settings.model, inputs.import_options
+    if stored is None or isinstance(model, ModelPackage) or not is_translated(settings.models, model):
+        return settings
+    return replace(settings, import_options=resume_options(settings.import_options, stored))
 
 
 def _plan_one_series(settings: RunSettings) -> RunPlan:

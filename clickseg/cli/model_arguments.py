@@ -49,7 +49,7 @@ def add_models_export(parser: argparse.ArgumentParser) -> None:
 
 def add_models_import(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``clickseg models import``."""
-    source_help = "model of another tool: MONAI Bundle, Auto3DSeg zip, checkpoint or TorchScript file"
+    source_help = "model of another tool: MONAI Bundle, Auto3DSeg zip, model of nnU-Net, checkpoint or TorchScript file"
     parser.add_argument("source", type=parse_path, metavar="SOURCE", help=source_help)
     output_help = "folder of the model package; new or empty"
     parser.add_argument(
@@ -63,8 +63,13 @@ def add_models_check(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", type=parse_path, metavar="DIR", help="model package, or model of another tool")
     add("--data", type=parse_path, required=True, metavar="STUDY", help="folder of DICOM series that the model fits")
-    source_help = "MONAI Bundle that the package was translated from: its own configuration is run, which executes "
-    add("--source", type=parse_path, metavar="BUNDLE", help=source_help + "its expressions: only for trusted bundles")
+    source_help = "MONAI Bundle or model of nnU-Net that the package was translated from: it is run by its own tool, "
+    add(
+        "--source",
+        type=parse_path,
+        metavar="SOURCE",
+        help=source_help + "which executes what it contains: only for trusted models",
+    )
     least_help = "percentage of voxels with the same label below which the command fails (default: 99.9)"
     add("--least", type=float, default=99.9, metavar="PERCENT", help=least_help)
     add_options(parser, ("series", "repair", "engine", "cache", "memory-limit", *SOURCE_OPTIONS))

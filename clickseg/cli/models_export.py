@@ -148,7 +148,7 @@ def _iterate_windows(settings: RunSettings) -> Iterator[tuple[Float32Array, bool
         inputs = _replay_clicks(case, settings.runtime) if spec.previous_mask else case.inputs
         for channels in SlidingWindow(inputs, spec).window_inputs():
             if constant_channel_values(channels) is None:
-                yield channels, bool(channels[len(spec.inputs) :].any())
+                yield channels, bool(channels[spec.image_channels :].any())
 
 
 def _replay_clicks(case: PreprocessedCase, settings: RuntimeSettings) -> ModelInput:

@@ -123,7 +123,7 @@ def _facts(evaluator: Evaluator, dataset: EvaluatedDataset, clock: datetime) -> 
             "name": package.name,
             "version": package.version,
             "weights": {file.path.name: file.sha256 for file in engine.weights},
-            **({"assumptions": list(package.assumptions)} if package.assumptions else {}),
+            **package.import_notes,
         },
         "engine": dict(engine.describe()),
         "protocol": {
@@ -143,7 +143,7 @@ def _page_facts(facts: Mapping[str, Any], cases: int, failed: int) -> dict[str, 
     model, protocol = facts["model"], facts["protocol"]
     return {
         "model": f"{model['name']} {model['version']}",
-        **({"assumed": "; ".join(model["assumptions"])} if "assumptions" in model else {}),
+        **{kind: "; ".join(model[kind]) for kind in ("assumptions", "differences") if kind in model},
         **{f"SHA-256 of {name}": digest for name, digest in model["weights"].items()},
         "cases": f"{cases}{f', and {failed} failed' if failed else ''}",
         "SHA-256 of the cases": facts["data_sha256"],

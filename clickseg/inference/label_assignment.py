@@ -53,7 +53,8 @@ def label_logit_channels(spec: ModelSpec) -> int:
 class LabelAssigner:
     """Assigns a label to each voxel of the source grid, while the planes of the model grid are computed.
 
-    A softmax model gives each voxel the class of the highest logit (argmax; ties: the first channel), a sigmoid model
+    A softmax model gives each voxel the class of the highest logit (argmax; ties: the first channel), of several heads
+    the class of the last that is not background; a sigmoid model
     each class whose logit is above 0, or with ``overwrite`` only the last of these classes. Logits are interpolated
     linearly: across the planes, then along rows, then along columns; instead, the model may interpolate probabilities,
     or take the label of the nearest voxel.
@@ -145,10 +146,22 @@ class LabelAssigner:
             bits = labels[..., np.newaxis] if _is_binary(self._spec) else labels  # class number 1 is bit 0
             self._kernels.threshold(bits, logits, interpolation, 0)
         else:
-            highest = self._device.zeros(shape, np.float32)
-            highest.fill(-np.inf)
-            self._kernels.argmax(highest, labels, logits, interpolation, self._class_numbers)
+            for head in self._spec.head_channels:
+                self._assign_head(labels, logits, interpolation, head)
         return labels
+
+    def _assign_head(
+        self, labels: LabelArray, logits: Float32Array, interpolation: TrilinearWeights, head: slice
+    ) -> None:
+        """Assigns the classes of one softmax output, over those of the outputs before."""
+        highest = self._device.zeros(labels.shape, np.float32)
+        highest.fill(-np.inf)
+        of_head = self._device.zeros(labels.shape, labels.dtype) if head.start else labels
+        channels = logits[:, head].copy() if self._spec.heads else logits
+        self._kernels.argmax(highest, of_head, channels, interpolation, self._class_numbers[head])
+        if of_head is not labels:
+            is_class = of_head > 0
+            labels[is_class] = of_head[is_class]
 
 
 def make_assigners(
@@ -171,7 +184,7 @@ def make_assigners(
 
 
 def _is_binary(spec: ModelSpec) -> bool:
-    return spec.activation == "softmax" and spec.output_channels == _BINARY_CHANNELS
+    return spec.activation == "softmax" and not spec.heads and spec.output_channels == _BINARY_CHANNELS
 
 
 def _to_scores(logits: Float32Array, spec: ModelSpec) -> Float32Array:
@@ -179,8 +192,10 @@ def _to_scores(logits: Float32Array, spec: ModelSpec) -> Float32Array:
     if spec.activation == "sigmoid" or _is_binary(spec):  # softmax of two logits is the sigmoid of their difference
         scores: Float32Array = np.float32(1) / (np.float32(1) + np.exp(-logits)) - np.float32(0.5)
         return scores
-    exponentials = np.exp(logits - logits.max(axis=1)[:, np.newaxis])
-    probabilities: Float32Array = exponentials / exponentials.sum(axis=1)[:, np.newaxis]
+    probabilities = logits.copy()
+    for head in spec.head_channels:
+        exponentials = np.exp(logits[:, head] - logits[:, head].max(axis=1)[:, np.newaxis])
+        probabilities[:, head] = exponentials / exponentials.sum(axis=1)[:, np.newaxis]
     return probabilities
 
 

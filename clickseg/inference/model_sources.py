@@ -59,6 +59,12 @@ def find_models(
     return packages
 
 
+def is_translated(paths: Sequence[ModelPath], name: str | None) -> bool:
+    """Whether ``find_models`` returns a model of another tool."""
+    with _permission_errors():
+        return _first_source(paths, name) is not None
+
+
 def log_assumptions(package: ModelPackage) -> None:
     """Warns of what was assumed when the model of a run was translated."""
     for assumption in package.assumptions:

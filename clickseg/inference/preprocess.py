@@ -29,7 +29,7 @@ from clickseg.inference.model_input import GridImage, InMemoryImage, ModelInput,
 from clickseg.inference.smoothing import SmoothedImage
 from clickseg.inference.spline_image import make_spline_image
 from clickseg.models.package import ModelPackage
-from clickseg.models.spec import CropSpec, GaussianSmoothing, GridSpec, ImageSpec, ModelSpec, ZScoreScaling
+from clickseg.models.spec import CropSpec, GaussianSmoothing, GridSpec, ModelSpec, PointwiseScaling, ZScoreScaling
 
 
 def make_case(
@@ -158,18 +158,21 @@ def _resample(volume: hd.Volume, grid: GridSpec, geometry: hd.VolumeGeometry | N
 
 
 def _scale_images(images: Sequence[GridImage], spec: ModelSpec, *, before: bool) -> list[GridImage]:
-    """Returns the images of all inputs; those that the model scales before, or after resampling, are scaled."""
+    """Returns the image channels; those that the model scales before, or after resampling, are scaled."""
     scaled = [image_spec.scale_before_resampling is before for image_spec in spec.inputs]
     mask = foreground_mask(images) if spec.depends_on_foreground and any(scaled) else None
     return [
-        _scale_image(image, image_spec, mask) if is_scaled else image
+        _scale_image(image, steps, mask) if is_scaled else image
         for image, image_spec, is_scaled in zip(images, spec.inputs, scaled, strict=True)
+        for steps in image_spec.channel_scalings[: None if is_scaled else 1]
     ]
 
 
-def _scale_image(image: GridImage, spec: ImageSpec, mask: Mask | None) -> GridImage:
-    """Returns an image after the steps of its scaling; the mask is the foreground, if a step depends on it."""
-    for step in spec.scaling_steps:
+def _scale_image(
+    image: GridImage, steps: Sequence[PointwiseScaling | GaussianSmoothing], mask: Mask | None
+) -> GridImage:
+    """Returns an image after the steps of a scaling; the mask is the foreground, if a step depends on it."""
+    for step in steps:
         if isinstance(step, GaussianSmoothing):
             image = SmoothedImage(image, step.sigma_vox)
         elif mask is not None and isinstance(step, ZScoreScaling) and step.foreground:

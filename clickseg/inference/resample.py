@@ -1,8 +1,8 @@
 """Resamples from the source grid to the model grid: permutes and flips axes, and interpolates linearly along each.
 
-The model grid shares the axes of the source, and its first voxel centre or its edges (``alignment``). Therefore nothing
-is rotated, and interpolation is done along one axis at a time. Coordinates are absolute indices: a part of a result has
-the same bytes whether it is computed alone or with the entire volume.
+The model grid shares the axes of the source, and its first voxel centre, edges or end voxels (``alignment``). Therefore
+nothing is rotated, and interpolation is done along one axis at a time. Coordinates are absolute indices: a part of a
+result has the same bytes whether it is computed alone or with the entire volume.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
 
     Returns:
         A grid with the source's axes, flipped and permuted. Its shape, spacing and first voxel centre are those of
-        MONAI's ``Spacing``; with the alignment ``edges``, those of nnU-Net.
+        MONAI's ``Spacing``; with the alignment ``edges`` those of nnU-Net, with ``end_voxels`` of SciPy's ``zoom``.
 
     Raises:
         ModelError: The grid has more than ``MAX_GRID_VOXELS`` voxels, because the model's voxels are very small.

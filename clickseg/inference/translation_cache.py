@@ -59,7 +59,7 @@ def translate(path: Path, options: ImportOptions, cache: Path | None) -> ModelPa
             if not _is_complete(package):  # else another process has translated it in the meantime
                 _write_translation(path, options, package)
     loaded = load_package(package)
-    return replace(loaded, may_run_script=path.is_file())
+    return replace(loaded, import_options=options, may_run_script=path.is_file())
 
 
 def _folder_name(path: Path) -> str:

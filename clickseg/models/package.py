@@ -13,6 +13,7 @@ from typing_extensions import Self
 from clickseg.core.errors import ModelError
 from clickseg.core.files import file_sha256
 from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json, validate_record
+from clickseg.models.importers.source_model import ImportOptions, Outcome
 from clickseg.models.spec import GridSpec, ModelSpec
 
 TORCHSCRIPT = "model.ts"
@@ -44,6 +45,8 @@ class ModelPackage:
         version: The version in its metadata.
         spec: The ``clickseg`` section of its metadata.
         assumptions: What was assumed when a model of another tool was translated, because its source does not state it.
+        differences: How a translated model deliberately differs from the original tool.
+        import_options: What the user stated about a model of another tool that this run translated; None for a package.
         may_run_script: Whether its TorchScript program is run without ``--engine torch``: the user named its file.
     """
 
@@ -52,6 +55,8 @@ class ModelPackage:
     version: str
     spec: ModelSpec
     assumptions: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+    import_options: ImportOptions | None = None
     may_run_script: bool = False
 
     @property
@@ -63,6 +68,12 @@ class ModelPackage:
     def modalities_text(self) -> str:
         """The modalities of all inputs as text: ``PT + CT`` if the model needs both, ``PT or CT`` for either."""
         return " + ".join(" or ".join(image.modalities) for image in self.spec.inputs)
+
+    @property
+    def import_notes(self) -> dict[str, list[str]]:
+        """What users of a translated model should know, for reports; only the kinds of notes that it has."""
+        notes = {"assumptions": self.assumptions, "differences": self.differences}
+        return {kind: list(texts) for kind, texts in notes.items() if texts}
 
     def for_modality(self, modality: str) -> Self:
         """Returns the package with the settings for one of its modalities."""
@@ -128,16 +139,22 @@ def load_package(path: Path) -> ModelPackage:
         raise ModelError(f"model {name}: its metadata contain no {_SECTION} section")
     spec = validate_record(ModelSpec, metadata[_SECTION], f"model {name}: metadata.json: {_SECTION}", ModelError)
     return ModelPackage(
-        name, path, str(metadata.get("version", "0")), spec, _read_assumptions(metadata), may_run_script=path.is_file()
+        name,
+        path,
+        str(metadata.get("version", "0")),
+        spec,
+        assumptions=_read_notes(metadata, Outcome.ASSUMED),
+        differences=_read_notes(metadata, Outcome.DIFFERENT),
+        may_run_script=path.is_file(),
     )
 
 
-def _read_assumptions(metadata: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the assumptions of a translated model; it has none if its metadata were edited beyond recognition."""
+def _read_notes(metadata: dict[str, Any], outcome: Outcome) -> tuple[str, ...]:
+    """Returns notes about a translated model; it has none if its metadata were edited beyond recognition."""
     section = metadata.get(IMPORT_SECTION)
     notes = section.get("notes") if isinstance(section, dict) else None
     entries = [note for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
-    return tuple(f"{note.get('key')}: {note.get('text')}" for note in entries if note.get("outcome") == "assumed")
+    return tuple(f"{note.get('key')}: {note.get('text')}" for note in entries if note.get("outcome") == outcome.value)
 
 
 def _read_metadata(path: Path) -> Any:

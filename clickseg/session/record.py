@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 from typing_extensions import Self
 
 from clickseg.clicks.click import Click, Polarity
@@ -23,6 +23,7 @@ from clickseg.core.version import __version__
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.case import Case
 from clickseg.inference.engines.engine import Engine
+from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import INFERENCE_CONFIG
 from clickseg.session.history import Action, History, Step
 
@@ -40,6 +41,7 @@ class SessionInputs:
 
     Attributes:
         model: The name of the model package.
+        import_options: What the user stated about the model of another tool; None if the model is a package.
         series_uids: The Series Instance UIDs of the input series.
         fingerprint: Everything that the bytes of the result depend on, except for the clicks.
     """
@@ -47,6 +49,7 @@ class SessionInputs:
     model: str
     series_uids: tuple[str, ...]
     fingerprint: Mapping[str, str | int]
+    import_options: ImportOptions | None = None
 
     @property
     def digest(self) -> bytes:
@@ -77,9 +80,17 @@ class _StepEntry(StrictModel):
         return self
 
 
+class _ImportOptionsEntry(StrictModel):
+    stored_axes: str = ""
+    unit: str | None = None
+    preset: str = ""
+    changes: dict[str, JsonValue] = Field(default_factory=dict)
+
+
 class _SessionFile(StrictModel):
     version: Literal[2]
     model: str
+    import_options: _ImportOptionsEntry | None = None
     series_instance_uids: tuple[str, ...]
     fingerprint: dict[str, str | int]
     steps: tuple[_StepEntry, ...] = Field(max_length=MAX_STEPS)
@@ -89,7 +100,7 @@ class Record:
     """The record of one session. A lock excludes other processes while it is open.
 
     Attributes:
-        inputs: The series, model and engine of the session.
+        inputs: The series, model and engine of the session, with the options that it was opened with.
     """
 
     def __init__(self, folder: Path, inputs: SessionInputs) -> None:
@@ -132,6 +143,7 @@ class Record:
         content = {
             "version": _FORMAT_VERSION,
             "model": self.inputs.model,
+            **_options_to_json(self.inputs.import_options),
             "series_instance_uids": self.inputs.series_uids,
             "fingerprint": dict(self.inputs.fingerprint),
             "steps": [_step_to_json(step) for step in history.steps],
@@ -158,6 +170,8 @@ class Record:
     def _read(self) -> History:
         file = _read_file(self._folder)
         _check_fingerprint(self._folder, file.fingerprint, self.inputs.fingerprint)
+        if file.import_options is not None:  # kept if the session is resumed with the translated package
+            self.inputs = replace(self.inputs, import_options=_options_from_entry(file.import_options))
         try:
             return History().with_steps(*map(_step_from_entry, file.steps))
         except ClickError as error:
@@ -175,7 +189,8 @@ def read_session_inputs(folder: Path) -> SessionInputs:
             f"{folder}: expected a session, found no {SESSION_FILE}", hint="open one with clickseg segment --session"
         )
     file = _read_file(folder)
-    return SessionInputs(file.model, file.series_instance_uids, file.fingerprint)
+    options = _options_from_entry(file.import_options) if file.import_options is not None else None
+    return SessionInputs(file.model, file.series_instance_uids, file.fingerprint, options)
 
 
 def session_inputs(case: Case, engine: Engine) -> SessionInputs:
@@ -192,7 +207,8 @@ def session_inputs(case: Case, engine: Engine) -> SessionInputs:
         **{name if name == "engine" else f"engine {name}": value for name, value in engine.describe().items()},
         **{f"series {number}": _series_sha256(series) for number, series in enumerate(case.series, 1)},
     }
-    return SessionInputs(package.name, tuple(series.files.series_uid for series in case.series), fingerprint)
+    series_uids = tuple(series.files.series_uid for series in case.series)
+    return SessionInputs(package.name, series_uids, fingerprint, package.import_options)
 
 
 def _check_fingerprint(folder: Path, stored: Mapping[str, str | int], present: Mapping[str, str | int]) -> None:
@@ -253,6 +269,18 @@ def _series_sha256(series: SeriesVolume) -> str:
     digest.update(np.ascontiguousarray(volume.affine, dtype="<f8").tobytes())
     digest.update(json.dumps([series.files.series_uid, volume.frame_of_reference_uid, series.unit]).encode())
     return digest.hexdigest()
+
+
+def _options_to_json(options: ImportOptions | None) -> dict[str, Any]:
+    """Returns the entry about a model of another tool, with the options that are stated; a package has no entry."""
+    if options is None:
+        return {}
+    default = asdict(ImportOptions())
+    return {"import_options": {key: value for key, value in asdict(options).items() if value != default[key]}}
+
+
+def _options_from_entry(entry: _ImportOptionsEntry) -> ImportOptions:
+    return ImportOptions(entry.stored_axes, entry.unit, entry.preset, entry.changes)
 
 
 def _step_to_json(step: Step) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def test_options_of_a_translation_are_errors_for_a_package(option: list[str], se
     result = run_clickseg("models", "check", package, "--data", series, "--source", bundle, *option)
 
     assert result.returncode == 2
-    assert "with --source, expected --set only with keys of the bundle" in result.stderr
+    assert "with --source, expected --set only with keys of the source" in result.stderr
 
 
 def test_the_source_of_a_package_must_be_a_bundle(series: Path, tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
+from clickseg.models.importers.source_model import ImportOptions
+from clickseg.session.record import Record, SessionInputs
 from tests.helpers import runs
-from tests.helpers.foreign_bundles import RANGE, SPACING, write_runnable_bundle
+from tests.helpers.foreign_bundles import ARGMAX, RANGE, RAS, SPACING, invert, write_runnable_bundle
 from tests.helpers.foreign_programs import write_shifter
 from tests.helpers.runs import run_clickseg
 
@@ -69,6 +72,19 @@ def test_a_run_warns_of_assumptions_and_reports_them(tmp_path: Path) -> None:
     assert all(f"model spleen: assumed: {text}" in result.stderr for text in report["model"]["assumptions"])
 
 
+def test_a_run_reports_how_the_model_differs_from_the_original_tool(tmp_path: Path) -> None:
+    bundle = write_runnable_bundle(tmp_path / "spleen", RAS, SPACING, RANGE)
+    path = bundle / "configs/inference.json"
+    labels_are_interpolated = {"_target_": "Compose", "transforms": [ARGMAX, invert(nearest=False)]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"postprocessing": labels_are_interpolated}))
+
+    result = run_clickseg("segment", runs.write_input(tmp_path / "study"), "-m", bundle, "-o", tmp_path / "out")
+
+    assert result.returncode == 0, result.stderr
+    (difference,) = json.loads((tmp_path / "out/report.json").read_text())["model"]["differences"]
+    assert difference.startswith("postprocessing#transforms#1: ")
+
+
 def test_fields_are_set_on_the_command_line(program: Path, tmp_path: Path) -> None:
     changes = ["--set", "window.overlap=0.5", "--set", "classes.0.name=tumour", "--stored-axes", "ras"]
 
@@ -110,6 +126,55 @@ def test_models_list_shows_a_model_of_another_tool(program: Path) -> None:
     result = run_clickseg("models", "list", "-m", program)
 
     assert (result.returncode, result.stdout) == (0, f"shifter: TorchScript, translated when it is used ({program})\n")
+
+
+def test_refine_reuses_what_was_stated_about_the_model_of_a_session(program: Path, tmp_path: Path) -> None:
+    study, session, package = runs.write_input(tmp_path / "study"), tmp_path / "session", tmp_path / program.stem
+    options = ["--stored-axes", "ras", "--set", "window.overlap=0.5", "--set", "classes.0.name=tumour"]
+
+    def run(command: str, model: Path, *arguments: str) -> CompletedProcess[str]:
+        places = ["-m", model, "-o", tmp_path / "out", "--session", session]
+        return run_clickseg(command, study, *places, *arguments, XDG_CACHE_HOME=str(tmp_path / "c"))
+
+    opened = run("segment", program, *options)
+    imported = run_clickseg("models", "import", program, "-o", package, *options)
+    record = json.loads((session / "session.json").read_text())
+    refined = [
+        run("refine", program),
+        run("refine", program, "--stored-axes", "RAS", "--set", "window.overlap=0.50"),
+        run("refine", package, "--reset"),
+        run("refine", program, "--reset"),
+    ]
+
+    assert [result.returncode for result in (opened, imported, *refined)] == [0] * 6, [r.stderr for r in refined]
+    stated = {"stored_axes": "RAS", "changes": {"window.overlap": 0.5, "classes.0.name": "tumour"}}
+    assert record["import_options"] == stated
+    assert json.loads((session / "session.json").read_text())["import_options"] == stated
+    assert "classes.0.name" not in refined[0].stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--stored-axes", "LAS"], '--stored-axes: the session was opened with "RAS", got "LAS"'),
+        (["--set", "window.overlap=0.5"], "--set window.overlap: the session was opened with 0.25, got 0.5"),
+        (["--preset", "deploy_spleen"], "--preset: the session was opened without it"),
+        (["--unit", "none"], "--unit: the session was opened without it"),
+        (["--set", "guidance=null"], "--set guidance: the session was opened without it"),
+    ],
+)
+def test_an_option_that_differs_from_that_of_the_session_is_one_error(
+    tmp_path: Path, option: list[str], message: str
+) -> None:
+    stored = ImportOptions(stored_axes="RAS", changes={"window.overlap": 0.25})
+    Record(tmp_path / "session", SessionInputs("shifter", ("1.2.3",), {}, stored)).close()
+    program = write_shifter(tmp_path / "models")
+    places = ["-m", program, "-o", tmp_path / "out", "--session", tmp_path / "session"]
+
+    result = run_clickseg("refine", runs.write_input(tmp_path / "study"), *places, *option)
+
+    assert result.returncode == 2
+    assert runs.error_lines(result.stderr)[0] == f"error: {message}"
 
 
 def test_a_session_warns_of_assumptions_when_it_is_opened_and_refined(tmp_path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.networks.nets import DynUNet, SegResNetDS, UNet
 
+from tests.helpers.auto3dseg_files import write_auto3dseg_zip
 from tests.helpers.foreign_bundles import RANGE, RAS, make_config, transform, write_bundle
 
 _LABELS = """LabelValue,Name,SegmentedPropertyCategoryCodeSequence.CodingSchemeDesignator,\
@@ -93,11 +92,8 @@ def _write_zip(path: Path) -> None:
         "crop_foreground": True,
         "sigmoid": False,
     }
-    content = BytesIO()
-    torch.save({"config": config, "state_dict": SegResNetDS(spatial_dims=3, **network).state_dict()}, content)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("model.pt", content.getvalue())
-        archive.writestr("labels.csv", _LABELS)
+    state = SegResNetDS(spatial_dims=3, **network).state_dict()
+    write_auto3dseg_zip(path, {"config": config, "state_dict": state}, _LABELS)
 
 
 def _sw_fastedit() -> torch.nn.Module:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tests.helpers.auto3dseg_files import write_auto3dseg_zip
 from tests.helpers.fitted_networks import FitSettings, fit
 from tests.helpers.foreign_bundles import make_config, make_metadata
 
@@ -66,13 +65,11 @@ def write_auto3dseg(path: Path, mode: NormalizeMode, images: int = 1, *, has_mas
         "sigmoid": has_masks,
         "extra_modalities": {f"image{number}": mode.name for number in range(2, images + 1)},
     }
-    content, header = io.BytesIO(), [f"SegmentedPropertyTypeCodeSequence.{code}" for code in CODES]
-    torch.save({"config": config, "state_dict": network.state_dict(), "epoch": 1, "best_metric": 0.9}, content)
+    header = [f"SegmentedPropertyTypeCodeSequence.{code}" for code in CODES]
     rows = ["1,spleen,SCT,78961009,Spleen", "2,liver,SCT,10200004,Liver", "3,kidney,SCT,64033007,Kidney"]
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("model.pt", content.getvalue())
-        archive.writestr("labels.csv", "\n".join([",".join(["LabelValue", "Name", *header]), *rows]) + "\n")
-    return path
+    table = "\n".join([",".join(["LabelValue", "Name", *header]), *rows]) + "\n"
+    checkpoint = {"config": config, "state_dict": network.state_dict(), "epoch": 1, "best_metric": 0.9}
+    return write_auto3dseg_zip(path, checkpoint, table)
 
 
 def fitted_sw_fastedit(steps: int = 30) -> torch.nn.Module:

@@ -14,7 +14,7 @@ from clickseg.inference.model_readers import get_reader
 from clickseg.models.importers.registry import read_model
 from clickseg.models.importers.source_model import ImportOptions
 
-MODEL_TARGETS = ("MONAI Bundle", "Auto3DSeg", "checkpoint", "TorchScript")
+MODEL_TARGETS = ("MONAI Bundle", "Auto3DSeg", "nnU-Net", "checkpoint", "TorchScript")
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 Seeds = dict[str, bytes]
@@ -26,6 +26,7 @@ def make_model_targets(folder: Path) -> dict[str, tuple[Seeds, Reads]]:
     return {
         "MONAI Bundle": _bundle(folder / "bundle"),
         "Auto3DSeg": _auto3dseg(),
+        "nnU-Net": _nnunet(folder / "nnunet"),
         "checkpoint": _checkpoint(folder / "checkpoint"),
         "TorchScript": _torchscript(folder / "torchscript"),
     }
@@ -77,6 +78,29 @@ def _auto3dseg() -> tuple[Seeds, Reads]:
         _read(path.with_name("x.zip"))
 
     return seeds, read
+
+
+def _nnunet(folder: Path) -> tuple[Seeds, Reads]:
+    from tests.helpers.nnunet_models import IDENTIFIER, write_model, zip_model
+
+    model = write_model(folder / "Dataset001_Test" / IDENTIFIER)
+    exported = zip_model(folder / "x.zip", model).read_bytes()
+    checkpoint = model / "fold_0" / "checkpoint_final.pth"
+    seeds = {name: (model / name).read_bytes() for name in ("plans.json", "dataset.json")}
+    seeds |= {"checkpoint_final.pth": checkpoint.read_bytes(), "data.pkl": _member(checkpoint.read_bytes())}
+
+    def read(path: Path) -> None:
+        if path.suffix == ".zip":
+            _read(path)
+            return
+        copy = shutil.copytree(model, path.parent / IDENTIFIER)
+        if path.suffix == ".pkl":
+            (copy / "fold_0" / checkpoint.name).write_bytes(_replaced(checkpoint.read_bytes(), path))
+        else:
+            shutil.copy(path, copy / ("fold_0" if path.suffix == ".pth" else ".") / path.name)
+        _read(copy)
+
+    return seeds | {"x.zip": exported}, read
 
 
 def _checkpoint(folder: Path) -> tuple[Seeds, Reads]:

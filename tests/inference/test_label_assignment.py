@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import highdicom as hd
 import numpy as np
@@ -32,6 +33,15 @@ spacings = st.tuples(*[st.sampled_from([0.7, 1.0, 1.9, 3.1])] * 3)
 alignments = st.sampled_from([{}, {"alignment": "edges"}, {"alignment": "edges", "separate_axis_above": 1.5}])
 
 
+DECISIONS: dict[str, tuple[dict[str, object], list[int]]] = {
+    "softmax": ({"activation": "softmax"}, [1, 2]),
+    "sigmoid": ({"activation": "sigmoid"}, [0, 1, 2]),
+    "overwrite": ({"activation": "sigmoid", "overwrite": True}, [0, 1, 2]),
+    "heads": ({"activation": "softmax", "heads": [2, 3]}, [1, 3, 4]),
+}
+"""How labels are decided from logits, and the channels of the classes."""
+
+
 class DictionaryStore:
     """The logits of windows, by first voxel."""
 
@@ -51,35 +61,34 @@ class DictionaryStore:
 def make_spec(
     roi: tuple[int, ...], grid: dict[str, object], activation: str, interpolation: str = "logits"
 ) -> ModelSpec:
-    first = 1 if activation == "softmax" else 0
-    decision = {"activation": activation}
-    if activation == "overwrite":
-        decision = {"activation": "sigmoid", "overwrite": True}
+    decision, channels = DECISIONS[activation]
     return ModelSpec.model_validate(
         phantoms.metadata(
             window={"roi": roi, "overlap": 0.4},
             grid=grid | {"orientation": "SAR"},
             **decision,
-            output_channels=3,
-            classes=[phantoms.organ(f"c{channel}", channel) for channel in range(first, 3)],
+            output_channels=5 if "heads" in decision else 3,
+            classes=[phantoms.organ(f"c{channel}", channel) for channel in channels],
             interpolation=interpolation,
         )
     )
 
 
-def position_dependent_logits(batch: np.ndarray) -> np.ndarray:
+def position_dependent_logits(batch: np.ndarray, channels: int) -> np.ndarray:
     """Logits that also depend on the position in the window."""
     ramp = np.linspace(0, 1, batch[0, 0].size, dtype=np.float32).reshape(batch[0, 0].shape)
-    return np.concatenate([batch, batch * ramp - 1, ramp - batch], axis=1)
+    return np.concatenate([batch, batch * ramp - 1, ramp - batch, ramp + batch, 1 - batch][:channels], axis=1)
+
+
+def make_network(spec: ModelSpec) -> FakeNetwork:
+    return FakeNetwork(partial(position_dependent_logits, channels=spec.output_channels))
 
 
 @given(
     shapes,
     rois,
     st.tuples(spacings, alignments),
-    st.tuples(
-        st.sampled_from(["softmax", "sigmoid", "overwrite"]), st.sampled_from(["logits", "probabilities", "labels"])
-    ),
+    st.tuples(st.sampled_from(sorted(DECISIONS)), st.sampled_from(["logits", "probabilities", "labels"])),
     st.booleans(),
     st.booleans(),
     st.integers(0, 10_000),
@@ -119,7 +128,11 @@ def test_after_a_change_only_the_affected_windows_are_run_and_the_result_equals_
     before = assigner.label_map().array.copy()
     labelled_again = assigner.begin_update(box, changed)
     for planes in window.blended_planes(
-        FakeNetwork(position_dependent_logits), kernels, no_progress, SlabStitching, box
+        make_network(spec),
+        kernels,
+        no_progress,
+        SlabStitching,
+        box,
     ):
         assigner.update(planes)
 
@@ -157,7 +170,7 @@ def run_all_windows(
     assigner: LabelAssigner, image: np.ndarray, spec: ModelSpec, kernels: Kernels, store: DictionaryStore
 ) -> None:
     window = SlidingWindow(ModelInput((InMemoryImage(image),), ()), spec, store)
-    for planes in window.blended_planes(FakeNetwork(position_dependent_logits), kernels, no_progress):
+    for planes in window.blended_planes(make_network(spec), kernels, no_progress):
         assigner.update(planes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from monai.transforms import GaussianSmooth, NormalizeIntensity, ScaleIntensity
+from monai.transforms import GaussianSmooth, NormalizeIntensity, ScaleIntensity, ScaleIntensityRange
 
 from clickseg.clicks.click import Clicks
 from clickseg.core.arrays import full_box, replace_axis_range
@@ -79,9 +79,33 @@ def test_scaling_before_resampling_differs_from_scaling_afterwards_at_edges(tmp_
     assert images[0].mean() == pytest.approx(images[1].mean(), abs=0.05)
 
 
+def test_each_further_scaling_is_a_channel_with_the_same_image() -> None:
+    values = np.random.default_rng(0).normal(50, 80, (9, 8, 7)).astype(np.float32)
+    windows = [(-160, 240), (-1000, 400), (20, 60)]
+    scalings = [{"kind": "range", "a_min": low, "a_max": high} for low, high in windows]
+    ct = {"name": "ct", "modality": "CT", "unit": "HU", "scaling": scalings[0], "further_scalings": scalings[1:]}
+    mask = {"name": "other", "modality": "CT", "unit": "HU", "scaling": MIN_MAX}
+    spec = ModelSpec.model_validate(
+        phantoms.metadata(inputs=[ct, mask], grid={"spacing_mm": [0.9, 1.7, 3.1], "orientation": "LPI"})
+    )
+    volume = phantoms.oblique_geometry(values.shape, axes=np.eye(3)).with_array(values)
+
+    images, _ = make_images([volume, volume.with_array(values[::-1].copy())], spec)
+
+    assert len(images) == spec.image_channels == spec.input_channels == 4
+    for image, (low, high) in zip(images, windows, strict=False):
+        expected = ScaleIntensityRange(low, high, 0, 1, clip=True)(torch.from_numpy(values)).numpy()
+        np.testing.assert_allclose(image.crop(full_box(image.shape)).T, expected, atol=1e-6)
+    others = ScaleIntensity(minv=-1, maxv=1)(torch.from_numpy(values[::-1].copy())).numpy()
+    np.testing.assert_allclose(images[3].crop(full_box(images[3].shape)).T, others, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"further_scalings": [MIN_MAX], "scale_before_resampling": True}, "expected no alternatives"),
+        ({"further_scalings": [{"kind": "zscore", "foreground": True}]}, "expected no zscore with foreground"),
+        ({"further_scalings": [{"kind": "magic"}]}, "magic"),
         ({"scaling": []}, "scaling"),
         ({"scaling": [{"kind": "magic"}]}, "magic"),
         ({"scaling": {"kind": "gaussian", "sigma_vox": 1}, "scale_before_resampling": True}, "on the model grid"),

@@ -292,6 +292,39 @@ def test_with_overwrite_a_voxel_has_the_last_class_above_one_half_in_the_order_o
     np.testing.assert_array_equal(labels.array[sure], expected[sure])
 
 
+@pytest.mark.parametrize("interpolation", ["logits", "probabilities", "labels"])
+def test_of_several_heads_a_voxel_has_the_class_of_the_last_that_is_not_background(interpolation: str) -> None:
+    section = phantoms.metadata(
+        activation="softmax",
+        heads=[3, 2],
+        output_channels=5,
+        grid={"spacing_mm": [1.3, 2.1, 1.7], "orientation": "PIR"},
+        classes=[phantoms.organ("a", 2), phantoms.organ("b", 4), phantoms.organ("c", 1)],
+        interpolation=interpolation,
+    )
+    spec = ModelSpec.model_validate(section)
+    source = phantoms.oblique_geometry((17, 11, 13))
+    model_grid = model_geometry(source, spec.grid)
+    logits = np.random.default_rng(5).normal(size=(5, *model_grid.spatial_shape)).astype(np.float32)
+
+    labels = label_map_from_logits(logits, model_grid, source, spec)
+
+    voxels = np.indices(source.spatial_shape).reshape(3, -1).T
+    coordinates = model_grid.map_reference_to_indices(source.map_indices_to_reference(voxels)).T
+    scores = logits.astype(np.float64)
+    if interpolation == "probabilities":
+        scores = np.concatenate([softmax(scores[:3], axis=0), softmax(scores[3:], axis=0)])
+    order = 0 if interpolation == "labels" else 1
+    values = np.stack([map_coordinates(channel, coordinates, order=order, mode="nearest") for channel in scores])
+    first, second = values[:3].argmax(axis=0), values[3:].argmax(axis=0)
+    expected = np.where(second == 1, 2, np.select([first == 1, first == 2], [3, 1], 0))
+    ordered = np.sort(values[:3], axis=0)
+    sure = (np.abs(values[4] - values[3]) > 1e-4) & (ordered[2] - ordered[1] > 1e-4)
+    assert not labels.is_overlapping
+    assert sure.mean() > 0.99
+    np.testing.assert_array_equal(labels.array.ravel()[sure], expected[sure])
+
+
 @pytest.mark.parametrize(("activation", "channels"), [("softmax", 2), ("softmax", 4), ("sigmoid", 3)])
 def test_where_two_classes_meet_probabilities_and_logits_differ(activation: str, channels: int) -> None:
     """One voxel is surely foreground, its neighbour weakly background: the border is nearer to one of them."""

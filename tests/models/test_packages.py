@@ -48,6 +48,15 @@ def write_package(folder: Path, name: str, modality: str = "CT", **changes: obje
         ({"grid": {"spacing_mm": [1, 1, 1], "orientation": "RLS"}}, "one letter of each of RL, AP and SI, got RLS"),
         ({"activation": "relu"}, "activation"),
         ({"overwrite": True}, "overwrite: expected activation sigmoid, got softmax"),
+        (
+            {"heads": [2, 3], "output_channels": 4},
+            r"heads: .* the sum 4, got softmax and \[2, 3\]",
+        ),
+        ({"heads": [2, 2], "output_channels": 4, "activation": "sigmoid"}, "heads: expected activation softmax"),
+        (
+            {"heads": [2, 2], "output_channels": 4, "classes": [phantoms.organ("a", 2)]},
+            "a has the first channel of a head, which is its background",
+        ),
         ({"inputs": [phantoms.metadata()["inputs"][0] | {"descriptions": [""]}]}, r"inputs\.0\.descriptions\.0"),
         ({"classes": [phantoms.organ("a", 0)]}, "expected different channels from 1 to 1, got"),
         ({"classes": [phantoms.organ("a", 2)]}, "expected different channels from 1 to 1, got"),
@@ -105,6 +114,16 @@ def test_fields_of_nnunet_are_written_only_if_they_are_used(tmp_path: Path) -> N
     assert not {"placement", "mode", "mirror_axes"} & {*plain, *plain["window"]}  # UIDs and sessions stay the same
     assert (written["window"]["placement"], written["window"]["mode"]) == ("even", "nnunet")
     assert written["mirror_axes"] == [0, 2]
+
+
+def test_heads_and_further_scalings_are_written_only_if_they_are_used(tmp_path: Path) -> None:
+    (entry,) = phantoms.metadata()["inputs"]
+    changes = {"heads": [2, 3], "output_channels": 5, "inputs": [entry | {"further_scalings": [entry["scaling"]]}]}
+    plain = load_package(write_package(tmp_path, "plain")).spec.model_dump(mode="json")
+    written = load_package(phantoms.write_package(tmp_path / "changed", phantoms.metadata(**changes))).spec.model_dump()
+
+    assert ("heads" in plain, "further_scalings" in plain["inputs"][0]) == (False, False)
+    assert (written["heads"], len(written["inputs"][0]["further_scalings"])) == ((2, 3), 1)
 
 
 def test_overwrite_and_descriptions_are_written_only_if_they_are_used(tmp_path: Path) -> None:

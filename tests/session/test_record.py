@@ -22,6 +22,7 @@ from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Engine, Precision
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
+from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import ModelPackage
 from clickseg.session.record import MAX_STEPS, SESSION_FILE, read_session_inputs
 from clickseg.session.session import Session
@@ -185,6 +186,20 @@ def test_only_one_process_at_a_time_opens_a_session(
         pytest.raises(SessionError, match="in use by another process"),
     ):
         Session(series, package, engine=engine, folder=tmp_path / "s")
+
+
+def test_only_a_session_with_a_model_of_another_tool_stores_options(
+    series: SeriesVolume, package: ModelPackage, engine: Engine, tmp_path: Path
+) -> None:
+    options = ImportOptions(unit="", preset="sw_fastedit", changes={"window.roi": [8, 8, 8]})
+    translated = replace(package, import_options=options)
+    Session(series, package, engine=engine, folder=tmp_path / "package").close()
+    Session(series, translated, engine=engine, folder=tmp_path / "translated").close()
+
+    content = json.loads((tmp_path / "package" / SESSION_FILE).read_text())
+    assert list(content) == ["version", "model", "series_instance_uids", "fingerprint", "steps"]
+    assert read_session_inputs(tmp_path / "package").import_options is None
+    assert read_session_inputs(tmp_path / "translated").import_options == options
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"version": 2, "fingerprint": {}, "steps": []}', "[1"])

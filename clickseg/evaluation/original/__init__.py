@@ -1,1 +1,1 @@
-"""Runs a model by MONAI itself, in a process of its own, to compare its labels with those of ClickSeg."""
+"""Runs a model by its own tool, in a process of its own, to compare its labels with those of ClickSeg."""

@@ -208,7 +208,7 @@ def _keep_largest(labels: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
 def main(arguments: Sequence[str]) -> None:
     """Runs the request in the first argument."""
     request = json.loads(arguments[1])
-    run(Path(request["source"]), Path(request["image"]), Path(request["labels"]), request["modality"])
+    run(Path(request["source"]), Path(request["images"][0]), Path(request["labels"]), request["modality"])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,9 @@ from clickseg.core.validation import read_json
 from clickseg.inference.engines.allocation import check_allocation
 from clickseg.inference.engines.cuda_runtime import load_cuda_runtime
 from clickseg.inference.engines.dints import build_dints
+from clickseg.inference.engines.mean_of_networks import MeanOfNetworks
+from clickseg.inference.engines.networks_side_by_side import NetworksSideBySide
+from clickseg.inference.engines.unets import make_plain_conv_unet, make_residual_encoder_unet
 from clickseg.models.package import INFERENCE_CONFIG, ModelPackage
 
 _BUILD_ERRORS = (
@@ -56,6 +59,23 @@ Not listed: FlexibleUNet and HoVerNet download weights; Quicknat and HoVerNet ar
 SegResNetDS2 need prompts, HyenaNDUNETR a library for GPUs; RegUNet, LocalNet, GlobalNet and VoxelMorph register images.
 """
 
+_Constructor = Callable[[], torch.nn.Module]
+
+_NNUNET_NETWORKS: Mapping[str, Callable[[Mapping[str, Any], str], _Constructor]] = {
+    "PlainConvUNet": make_plain_conv_unet,
+    "ResidualEncoderUNet": make_residual_encoder_unet,
+}
+"""The networks of nnU-Net, with the functions that check their arguments."""
+
+MEAN_OF_NETWORKS = "MeanOfNetworks"
+"""The name of the mean of several networks, in ``_target_``."""
+
+NETWORKS_SIDE_BY_SIDE = "NetworksSideBySide"
+"""The name of several networks with one output after the other, in ``_target_``."""
+
+_OTHERS_TEXT = f"{', '.join(_NNUNET_NETWORKS)}, {MEAN_OF_NETWORKS} or {NETWORKS_SIDE_BY_SIDE}"
+_MAX_MEMBERS = 32
+
 _FORBIDDEN_ARGUMENTS = ("pretrained", "use_hyena", "hyena_stages")
 """AHNet would download weights, and SwinUNETR would import a library for GPUs."""
 
@@ -63,9 +83,10 @@ _FORBIDDEN_ARGUMENTS = ("pretrained", "use_hyena", "hyena_stages")
 def build_network(package: ModelPackage) -> torch.nn.Module:
     """Returns the network that ``network_def`` defines, with random weights.
 
-    Only listed classes of ``monai.networks.nets`` are built, and only from plain JSON values: expressions (``$``),
-    references (``@``, ``%``), ``_requires_`` and nested ``_target_`` are rejected. Only DiNTS has a nested one:
-    ``TopologyInstance``. ``_target_`` is the full name of the class, or the name without its modules.
+    Only listed classes of ``monai.networks.nets``, the networks of nnU-Net, their mean and networks side by side are
+    built, and only from plain JSON values: expressions (``$``), references (``@``, ``%``), ``_requires_`` and nested
+    ``_target_`` are rejected, except for DiNTS ``TopologyInstance`` and the members of the last two.
+    ``_target_`` is the full name of MONAI's class, or the name without its modules.
 
     Raises:
         ModelError: ``network_def`` is missing, names another class, has arguments that the class does not accept, or
@@ -87,14 +108,10 @@ def build_from_definition(definition: Any, where: str) -> torch.nn.Module:
     Raises:
         ModelError: As for ``build_network``.
     """
-    if not isinstance(definition, dict) or not isinstance(definition.get("_target_"), str):
-        raise ModelError(f"{where}: expected an object with _target_, got {definition!r}")
-    arguments = {key: value for key, value in definition.items() if key != "_target_"}
-    make = _network_maker(definition["_target_"], where)
-    _check_arguments(arguments, where, has_space=make is build_dints)
+    construct = _constructor(definition, where)
     try:
-        check_allocation(lambda: make(arguments), where)
-        return make(arguments)
+        check_allocation(construct, where)
+        return construct()
     except ModelError:
         raise
     except ImportError as error:
@@ -103,15 +120,65 @@ def build_from_definition(definition: Any, where: str) -> torch.nn.Module:
         raise ModelError(f"{where}: {definition['_target_']} cannot be built: {first_line(error)}") from error
 
 
+def _constructor(definition: Any, where: str) -> _Constructor:
+    """Returns the function that makes the network of a definition, whose arguments are checked before."""
+    if not isinstance(definition, dict) or not isinstance(definition.get("_target_"), str):
+        raise ModelError(f"{where}: expected an object with _target_, got {definition!r}")
+    target = definition["_target_"]
+    arguments = {key: value for key, value in definition.items() if key != "_target_"}
+    if target == MEAN_OF_NETWORKS:
+        return _mean_constructor(arguments, where)
+    if target == NETWORKS_SIDE_BY_SIDE:
+        return _side_by_side_constructor(arguments, where)
+    if target in _NNUNET_NETWORKS:
+        return _NNUNET_NETWORKS[target](arguments, where)
+    make = _network_maker(target, where)
+    _check_arguments(arguments, where, has_space=make is build_dints)
+    return lambda: make(arguments)
+
+
+def _mean_constructor(arguments: dict[str, Any], where: str) -> _Constructor:
+    """Returns the constructor of the mean of ``count`` networks with the definition ``network``."""
+    network: Any = arguments.get("network")
+    count: Any = arguments.get("count")
+    is_number = isinstance(count, int) and not isinstance(count, bool)
+    if set(arguments) != {"count", "network"} or not is_number or not 1 <= count <= _MAX_MEMBERS:
+        raise ModelError(f"{where}: {MEAN_OF_NETWORKS}: expected network, and count from 1 to {_MAX_MEMBERS}")
+    _reject_targets(network, (MEAN_OF_NETWORKS, NETWORKS_SIDE_BY_SIDE), f"{where}.network")
+    construct = _constructor(network, f"{where}.network")
+    return lambda: MeanOfNetworks([construct() for _ in range(count)])
+
+
+def _side_by_side_constructor(arguments: dict[str, Any], where: str) -> _Constructor:
+    """Returns the constructor of networks side by side, with the definitions in ``networks``."""
+    networks: Any = arguments.get("networks")
+    if set(arguments) != {"networks"} or not isinstance(networks, list) or not 1 <= len(networks) <= _MAX_MEMBERS:
+        raise ModelError(f"{where}: {NETWORKS_SIDE_BY_SIDE}: expected a list of 1 to {_MAX_MEMBERS} networks")
+    constructors = []
+    for number, network in enumerate(networks):
+        _reject_targets(network, (NETWORKS_SIDE_BY_SIDE,), f"{where}.networks.{number}")
+        constructors.append(_constructor(network, f"{where}.networks.{number}"))
+    return lambda: NetworksSideBySide([construct() for construct in constructors])
+
+
+def _reject_targets(network: Any, targets: tuple[str, ...], where: str) -> None:
+    """Rejects networks that contain networks deeper than the project needs."""
+    if isinstance(network, dict) and network.get("_target_") in targets:
+        raise ModelError(f"{where}: expected another network than {' or '.join(targets)}")
+
+
 def _network_maker(target: str, where: str) -> Callable[[dict[str, Any]], torch.nn.Module]:
-    """Returns the function that makes a network from its arguments."""
+    """Returns the function that makes a network of MONAI from its arguments."""
     load_cuda_runtime()
     import monai.networks.nets as nets
 
     name = target.rpartition(".")[2]
     network: Callable[..., torch.nn.Module] | None = getattr(nets, name, None) if name in _NETWORKS else None
     if network is None or target not in (name, _NAMESPACE + name, f"{network.__module__}.{name}"):
-        raise ModelError(f"{where}._target_: expected {_NAMESPACE}X, X one of {', '.join(_NETWORKS)}; got {target!r}")
+        raise ModelError(
+            f"{where}._target_: expected {_NAMESPACE}X, X one of {', '.join(_NETWORKS)}; or {_OTHERS_TEXT}; "
+            f"got {target!r}"
+        )
     return build_dints if name == "DiNTS" else lambda arguments: network(**arguments)
 
 

@@ -15,6 +15,7 @@ from clickseg.core.errors import EngineError
 from clickseg.core.machine import processor_count
 from clickseg.core.text import format_count
 from clickseg.inference.engines.engine import Precision
+from clickseg.inference.engines.normalization import make_normalization_accurate
 from clickseg.models.package import ModelPackage, WeightsFile
 
 GRAPH, CONSTANTS = "model.xml", "model.bin"
@@ -88,12 +89,15 @@ class OpenVinoEngine:
         def compile_network() -> ov.CompiledModel:
             network = core.read_model(str(graph.path), str(constants.path))
             network.reshape([self.batch, spec.input_channels, *spec.window.roi])
+            if self.precision == Precision.F32.value:
+                make_normalization_accurate(network)
             return core.compile_model(network, "CPU", options)
 
         depends_on = {
             "weights": [file.sha256 for file in self.weights],
             "roi": spec.window.roi,
             "build": ov.__version__,
+            "normalization": "sums of rows",
         }
         entry = CacheEntry(
             cache, "openvino", {**options, **self.describe(), **depends_on, "inputs": spec.input_channels}, ".blob"

@@ -95,5 +95,8 @@ def _class_masks(logits: Float32Array, spec: ModelSpec) -> np.ndarray[tuple[int,
         if spec.overwrite:  # a class is only where no later one is
             masks[:-1] &= ~np.logical_or.accumulate(masks[:0:-1])[::-1]
         return masks
-    channel = logits.argmax(axis=0)
+    channel = np.zeros(logits.shape[1:], np.intp)
+    for head in spec.head_channels:
+        highest = logits[head].argmax(axis=0)
+        channel = np.where(highest > 0, highest + head.start, channel)
     return np.stack([channel == class_spec.channel for class_spec in spec.classes])

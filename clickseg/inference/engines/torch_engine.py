@@ -150,18 +150,23 @@ def has_bf16_instructions() -> bool:
 
 
 def memory_layout(network: torch.nn.Module, device: str, precision: Precision) -> torch.memory_format:
-    """Returns the memory layout in which a network is faster.
+    """Returns the memory layout in which a network is faster, and accurate.
 
-    Convolutions are faster with channels last on the CPU, and on GPUs with less precision than f32. torch computes
-    instance normalization with channels first, so each of its tensors would be converted twice: a network with such
-    normalizations would be no faster, or slower.
-    TorchScript keeps channels first, because it may use tensor views that are invalid in the other layout.
+    Convolutions are faster with channels last on the CPU, and on GPUs with less precision than f32, with exceptions:
+
+    - torch computes instance normalization with channels first, so each of its tensors would be converted twice: a
+      network with such normalizations would be no faster, or slower.
+    - On the CPU, torch computes group normalization with channels last from the mean of squares. Where a channel varies
+      by 1 % of its mean, the relative error is 1e-2; with channels first it is 7e-6 (torch 2.13).
+    - TorchScript may use tensor views that are invalid with channels last.
     """
-    is_channels_first = isinstance(network, torch.jit.ScriptModule) or any(
-        isinstance(module, torch.nn.InstanceNorm3d) for module in network.modules()
-    )
+    modules = tuple(network.modules())
     is_faster = device == "cpu" or precision is not Precision.F32
-    return torch.channels_last_3d if is_faster and not is_channels_first else torch.contiguous_format
+    is_slower = any(isinstance(module, torch.nn.InstanceNorm3d) for module in modules)
+    is_inaccurate = device == "cpu" and any(isinstance(module, torch.nn.GroupNorm) for module in modules)
+    is_script = isinstance(network, torch.jit.ScriptModule)
+    use_channels_last = is_faster and not (is_slower or is_inaccurate or is_script)
+    return torch.channels_last_3d if use_channels_last else torch.contiguous_format
 
 
 def set_memory_layout(network: torch.nn.Module, layout: torch.memory_format) -> None:

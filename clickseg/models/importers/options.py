@@ -9,11 +9,14 @@ from typing import Any
 
 from clickseg.core.errors import UsageError
 from clickseg.core.options import option_value
-from clickseg.models.importers.source_model import ImportOptions
+from clickseg.models.importers.source_model import PRESET, STORED_AXES, UNIT, ImportOptions
 
 CHANGE_SEPARATOR = "\n"
 """Separates several changes in one value, because JSON contains commas."""
 
+_RESUME_HINT = (
+    "omit the option: the session uses those that it was opened with; or begin a new session in another folder"
+)
 _UNITS = {"HU": "HU", "SUVBW": "SUVbw", "NONE": ""}
 _AXES = re.compile(r"(?=.*[RL])(?=.*[AP])(?=.*[SI])[RLAPSI]{3}")
 
@@ -38,6 +41,34 @@ def read_import_options(options: Mapping[str, str | None], environ: Mapping[str,
         preset=value("preset"),
         changes=dict(_parse_change(line) for line in value("set").split(CHANGE_SEPARATOR) if line.strip()),
     )
+
+
+def resume_options(stated: ImportOptions, stored: ImportOptions) -> ImportOptions:
+    """Returns the options that a session was opened with; those that are stated again must be the same.
+
+    Args:
+        stated: What the user states now.
+        stored: What the user stated when the session was opened.
+
+    Raises:
+        UsageError: An option differs.
+    """
+    before = _stated_values(stored)
+    for name, value in _stated_values(stated).items():
+        if name not in before:
+            raise UsageError(f"{name}: the session was opened without it", hint=_RESUME_HINT)
+        if before[name] != value:
+            was, now = json.dumps(before[name]), json.dumps(value)
+            raise UsageError(f"{name}: the session was opened with {was}, got {now}", hint=_RESUME_HINT)
+    return stored
+
+
+def _stated_values(options: ImportOptions) -> dict[str, Any]:
+    """Returns the stated values by the option that states them."""
+    axes = {f"--{STORED_AXES}": options.stored_axes} if options.stored_axes else {}
+    unit = {f"--{UNIT}": options.unit or "none"} if options.unit is not None else {}
+    preset = {f"--{PRESET}": options.preset} if options.preset else {}
+    return {**axes, **unit, **preset, **{f"--set {key}": value for key, value in options.changes.items()}}
 
 
 def parse_axes(value: str) -> str:

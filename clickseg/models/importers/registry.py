@@ -16,7 +16,8 @@ from clickseg.core.version import __version__
 from clickseg.models.importers.auto3dseg.reader import Auto3DSegReader
 from clickseg.models.importers.changes import change_section
 from clickseg.models.importers.monai_bundle.reader import BundleReader, describe_bundle
-from clickseg.models.importers.sections import printable_text
+from clickseg.models.importers.nnunet.reader import NnUNetReader
+from clickseg.models.importers.sections import check_unit, printable_text
 from clickseg.models.importers.source_model import ImportOptions, Reader, SourceModel
 from clickseg.models.importers.used_options import check_used_options
 from clickseg.models.importers.weights.checkpoint import CheckpointReader
@@ -24,14 +25,13 @@ from clickseg.models.importers.weights.identification import NetworkBuilder
 from clickseg.models.importers.weights.torchscript import TorchScriptReader
 from clickseg.models.spec import ModelSpec
 
-FORMATS_TEXT = "a MONAI Bundle, an Auto3DSeg zip, a checkpoint of torch, or a TorchScript file"
+FORMATS_TEXT = (
+    "a MONAI Bundle, an Auto3DSeg zip, a trained model of nnU-Net, a checkpoint of torch, or a TorchScript file"
+)
 """What ``-m`` accepts besides model packages."""
 
 FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".ts", ".zip")
 """The suffixes of models that are files."""
-
-_UNITS = {"CT": "HU", "PT": "SUVbw", "MR": ""}
-"""The unit of the images of each modality."""
 
 _MAX_NAME = 128
 """The largest length of the name of a model."""
@@ -43,7 +43,13 @@ def make_readers(build: NetworkBuilder) -> tuple[Reader, ...]:
     Args:
         build: Builds a network, which proves that weights fit it.
     """
-    return BundleReader(), Auto3DSegReader(), TorchScriptReader(build, describe_bundle), CheckpointReader(build)
+    return (
+        BundleReader(),
+        Auto3DSegReader(),
+        NnUNetReader(build),
+        TorchScriptReader(build, describe_bundle),
+        CheckpointReader(build),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +104,7 @@ def _check_units(spec: ModelSpec, name: str) -> None:
     """Rejects units that images of a modality do not have."""
     for number, image in enumerate(spec.inputs):
         for each in image.image_specs:
-            if each.unit != _UNITS[each.modality]:
-                expected = f"{each.modality} with the unit {_UNITS[each.modality] or 'none'}"
-                raise ModelError(f"model {name}: inputs.{number}.unit: expected {expected}, got {each.unit or 'none'}")
+            check_unit(each.modality, each.unit, f"model {name}: inputs.{number}.unit")
 
 
 def source_digest(path: Path, reader: Reader, options: ImportOptions) -> str:

@@ -11,7 +11,8 @@ from clickseg.models.importers.source_model import ImportNote, ImportOptions, Ou
 
 _MAX_NAME = 64
 _MODALITIES = {"CT": "CT", "MR": "MR", "MRI": "MR", "PT": "PT", "PET": "PT"}
-_UNITS = {"CT": "HU", "MR": ""}
+_UNITS = {"CT": "HU", "PT": "SUVbw", "MR": ""}
+"""The unit of the images of each modality."""
 
 
 def class_sections(names: Sequence[str], *, first_channel: int) -> list[dict[str, Any]]:
@@ -77,13 +78,28 @@ def modality_and_unit(modality: str, options: ImportOptions, where: str) -> dict
     known = _MODALITIES.get(modality.strip().upper())
     if known is None:
         raise ModelError(f"{where}: expected the modality CT, MR or PET, got {modality!r}")
-    unit = options.unit if options.unit is not None else _UNITS.get(known)
-    if unit is None:
+    if options.unit is None and known == "PT":
         raise ModelError(
             f"{where}: the unit of the PET images is not stated",
             hint="state it with --unit SUVbw, if the model was trained on standardized uptake values",
         )
-    return {"modality": known, "unit": unit}
+    return {"modality": known, "unit": _UNITS[known] if options.unit is None else options.unit}
+
+
+def check_unit(modality: str, unit: str, where: str) -> None:
+    """Rejects a unit that images of a modality do not have.
+
+    Args:
+        modality: CT, MR or PT.
+        unit: The unit; empty for none.
+        where: What states the unit, for messages.
+
+    Raises:
+        ModelError: Images of this modality have another unit.
+    """
+    expected = _UNITS[modality]
+    if unit != expected:
+        raise ModelError(f"{where}: expected {modality} with the unit {expected or 'none'}, got {unit or 'none'}")
 
 
 def unit_notes(image: Mapping[str, Any], options: ImportOptions, number: int = 0) -> tuple[ImportNote, ...]:

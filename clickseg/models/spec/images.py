@@ -88,6 +88,10 @@ PointwiseScaling = RangeScaling | SquareRootScaling | PercentileScaling | ZScore
 Scaling = Annotated[PointwiseScaling | GaussianSmoothing, Field(discriminator="kind")]
 
 
+Scalings = Scaling | Annotated[tuple[Scaling, ...], Field(min_length=1)]
+"""One step, or several that are applied in order."""
+
+
 class ImageSpec(StrictModel):
     """The modality and unit of an image, and how its values are scaled for the network.
 
@@ -97,13 +101,13 @@ class ImageSpec(StrictModel):
 
     modality: Literal["CT", "MR", "PT"]
     unit: Literal["HU", "SUVbw", ""]
-    scaling: Scaling | Annotated[tuple[Scaling, ...], Field(min_length=1)]
+    scaling: Scalings
     scale_before_resampling: Annotated[bool, omit_if(False)] = False
 
     @property
     def scaling_steps(self) -> tuple[PointwiseScaling | GaussianSmoothing, ...]:
         """The steps of the scaling, in order."""
-        return self.scaling if isinstance(self.scaling, tuple) else (self.scaling,)
+        return _steps(self.scaling)
 
     @property
     def depends_on_foreground(self) -> bool:
@@ -134,11 +138,15 @@ class InputSpec(ImageSpec):
 
     ``descriptions`` tell the series of several inputs of one modality apart: patterns of the Series Description with
     ``*``, ``?``, ``[..]`` and ``{a,b}``; those that begin with ``!`` exclude.
+
+    Each of the ``further_scalings`` adds a channel with the same image in another scaling, after the channel of this
+    input.
     """
 
     name: str
     alternatives: tuple[AlternativeSpec, ...] = ()
     descriptions: Annotated[tuple[DescriptionPattern, ...], Field(max_length=64), omit_if(())] = ()
+    further_scalings: Annotated[tuple[Scalings, ...], Field(max_length=32), omit_if(())] = ()
 
     @property
     def image_specs(self) -> tuple[ImageSpec, ...]:
@@ -149,3 +157,21 @@ class InputSpec(ImageSpec):
     def modalities(self) -> tuple[str, ...]:
         """The accepted modalities of its series."""
         return tuple(image.modality for image in self.image_specs)
+
+    @property
+    def channel_scalings(self) -> tuple[tuple[PointwiseScaling | GaussianSmoothing, ...], ...]:
+        """The steps of the scaling of each channel."""
+        return (self.scaling_steps, *(_steps(scaling) for scaling in self.further_scalings))
+
+    @model_validator(mode="after")
+    def _check_further_scalings(self) -> Self:
+        if self.further_scalings and (self.alternatives or self.scale_before_resampling):
+            raise ValueError("further_scalings: expected no alternatives, and scale_before_resampling false")
+        further = [step for steps in self.channel_scalings[1:] for step in steps]
+        if any(isinstance(step, ZScoreScaling) and step.foreground for step in further):
+            raise ValueError("further_scalings: expected no zscore with foreground")
+        return self
+
+
+def _steps(scaling: Scalings) -> tuple[PointwiseScaling | GaussianSmoothing, ...]:
+    return scaling if isinstance(scaling, tuple) else (scaling,)

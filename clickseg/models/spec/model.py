@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -30,7 +31,9 @@ class ModelSpec(StrictModel):
     J, K): logits are the mean over a window and its mirror images along all combinations of these axes, as in nnU-Net.
     ``interpolation`` is what is interpolated from the model grid to the source grid: logits or probabilities linearly,
     or the labels of the model grid, each source voxel the label of the nearest voxel. With ``overwrite``, the classes
-    of a sigmoid model exclude each other: a voxel has the last of the classes above 0, in their order.
+    of a sigmoid model exclude each other: a voxel has the last of the classes above 0, in their order. ``heads`` are
+    the numbers of channels of several softmax outputs, each with background in its first channel: a voxel has the class
+    of the last head that is not background there.
     """
 
     default: bool = False
@@ -41,6 +44,7 @@ class ModelSpec(StrictModel):
     activation: Literal["softmax", "sigmoid"]
     overwrite: Annotated[bool, omit_if(False)] = False
     output_channels: Annotated[int, Field(ge=1, le=1024)]
+    heads: Annotated[tuple[Annotated[int, Field(ge=2)], ...], omit_if(())] = ()
     classes: Annotated[tuple[ClassSpec, ...], Field(min_length=1)]
     crop: Annotated[CropSpec | None, omit_if(None)] = None
     mirror_axes: Annotated[tuple[Literal[0, 1, 2], ...], omit_if(())] = ()
@@ -52,7 +56,18 @@ class ModelSpec(StrictModel):
     def input_channels(self) -> int:
         """The number of image, click and mask channels, which are in this order."""
         clicks = len(self.guidance.channels) if self.guidance else 0
-        return len(self.inputs) + clicks + len(self.previous_mask)
+        return self.image_channels + clicks + len(self.previous_mask)
+
+    @property
+    def image_channels(self) -> int:
+        """The number of image channels; an input has one for each of its scalings."""
+        return sum(1 + len(entry.further_scalings) for entry in self.inputs)
+
+    @property
+    def head_channels(self) -> tuple[slice, ...]:
+        """The channels of each softmax output."""
+        stops = list(accumulate(self.heads or (self.output_channels,)))
+        return tuple(slice(start, stop) for start, stop in pairwise([0, *stops]))
 
     @property
     def has_overlapping_classes(self) -> bool:
@@ -68,7 +83,7 @@ class ModelSpec(StrictModel):
     def has_common_grid(self) -> bool:
         """Whether all inputs are brought to the grid of the first one before anything else, as nnU-Net expects them."""
         crops_by_all = self.crop is not None and self.crop.inputs == "any"
-        return self.grid.alignment == "edges" or crops_by_all or self.depends_on_foreground
+        return self.grid.alignment != "first_voxel" or crops_by_all or self.depends_on_foreground
 
     @property
     def depends_on_foreground(self) -> bool:
@@ -99,16 +114,31 @@ class ModelSpec(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _check_foreground(self) -> Self:
+        orders = {image.scale_before_resampling for entry in self.inputs for image in entry.image_specs}
+        if self.depends_on_foreground and len(orders) > 1:
+            raise ValueError("zscore.foreground: expected the same scale_before_resampling for all inputs, got both")
+        return self
+
+    @model_validator(mode="after")
     def _check_overwrite(self) -> Self:
         if self.overwrite and self.activation != "sigmoid":
             raise ValueError(f"overwrite: expected activation sigmoid, got {self.activation}")
         return self
 
     @model_validator(mode="after")
-    def _check_foreground(self) -> Self:
-        orders = {image.scale_before_resampling for entry in self.inputs for image in entry.image_specs}
-        if self.depends_on_foreground and len(orders) > 1:
-            raise ValueError("zscore.foreground: expected the same scale_before_resampling for all inputs, got both")
+    def _check_heads(self) -> Self:
+        if not self.heads:
+            return self
+        if self.activation != "softmax" or sum(self.heads) != self.output_channels:
+            raise ValueError(
+                f"heads: expected activation softmax, and numbers of channels with the sum {self.output_channels}, "
+                f"got {self.activation} and {list(self.heads)}"
+            )
+        backgrounds = {head.start for head in self.head_channels}
+        wrong = [spec.name for spec in self.classes if spec.channel in backgrounds]
+        if wrong:
+            raise ValueError(f"classes.channel: {wrong[0]} has the first channel of a head, which is its background")
         return self
 
     @model_validator(mode="after")

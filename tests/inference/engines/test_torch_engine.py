@@ -1,4 +1,4 @@
-"""The memory layout channels last: which networks use it, and that the logits are the same."""
+"""The memory layout channels last: which networks use it, and that the logits are the same and accurate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH = np.random.default_rng(0).normal(size=(1, 3, 8, 8, 8)).astype(np.float32)
     "network",
     [
         NETWORK | {"norm": "batch"},
-        {"_target_": "monai.networks.nets.SegResNet", "in_channels": 3, "out_channels": 2},
+        {"_target_": "monai.networks.nets.SegResNet", "in_channels": 3, "out_channels": 2, "norm": "batch"},
         {"_target_": "monai.networks.nets.SegResNetDS", "spatial_dims": 3, "in_channels": 3, "out_channels": 2}
         | {"init_filters": 8, "blocks_down": [1, 2]},
         {"_target_": "monai.networks.nets.HighResNet", "in_channels": 3, "out_channels": 2},
@@ -45,6 +45,8 @@ def test_the_logits_do_not_depend_on_the_memory_layout(tmp_path: Path, network: 
 @pytest.mark.parametrize(
     ("norm", "device", "precision", "layout"),
     [
+        (("group", {"num_groups": 2}), "cpu", Precision.F32, torch.contiguous_format),
+        (("group", {"num_groups": 2}), "cuda", Precision.F16, torch.channels_last_3d),
         ("batch", "cpu", Precision.F32, torch.channels_last_3d),
         ("batch", "cuda", Precision.F16, torch.channels_last_3d),
         ("batch", "cuda", Precision.F32, torch.contiguous_format),
@@ -53,7 +55,7 @@ def test_the_logits_do_not_depend_on_the_memory_layout(tmp_path: Path, network: 
     ],
 )
 def test_the_layout_depends_on_network_device_and_precision(
-    norm: str, device: str, precision: Precision, layout: object
+    norm: object, device: str, precision: Precision, layout: object
 ) -> None:
     assert memory_layout(nets.UNet(**UNET, norm=norm), device, precision) is layout
 

@@ -20,6 +20,7 @@ from clickseg.models.find import model_paths
 from clickseg.models.importers.source_model import ImportOptions
 from tests.helpers import foreign_bundles as fb
 from tests.helpers import hostile_files as hf
+from tests.helpers import nnunet_models as nn
 from tests.helpers.oracles import torch
 
 CONFIG: dict[str, Any] = {
@@ -90,6 +91,17 @@ def in_a_zip_of_auto3dseg(folder: Path, content: Any) -> Path:
     return write_auto3dseg(folder / "x.zip", **{"model.pt": save({"config": CONFIG, "state_dict": content})})
 
 
+def in_a_fold_of_nnunet(folder: Path, content: Any) -> Path:
+    model = nn.write_model(folder / "Dataset001_x" / nn.IDENTIFIER)
+    checkpoint = nn.make_checkpoint({}, network_weights=content)
+    (model / "fold_0" / "checkpoint_final.pth").write_bytes(save(checkpoint))
+    return model
+
+
+def in_a_zip_of_nnunet(folder: Path, content: Any) -> Path:
+    return nn.zip_model(folder / "x.zip", in_a_fold_of_nnunet(folder, content))
+
+
 def in_the_weights_of_a_bundle(folder: Path, content: Any) -> Path:
     bundle = fb.write_bundle(folder / "x")
     (bundle / "models" / "model.pt").write_bytes(save(content))
@@ -109,6 +121,8 @@ PLACES = (
     in_a_legacy_checkpoint,
     in_a_pickle,
     in_a_zip_of_auto3dseg,
+    in_a_fold_of_nnunet,
+    in_a_zip_of_nnunet,
     in_the_weights_of_a_bundle,
     in_the_architecture_of_a_bundle,
 )
@@ -159,7 +173,9 @@ def test_a_bundle_with_only_a_torchscript_program_is_an_error(tmp_path: Path) ->
     ],
     ids=["fewer values than the shape", "without values", "sparse", "quantized"],
 )
-@pytest.mark.parametrize("place", [in_a_checkpoint, in_the_weights_of_a_bundle, in_a_zip_of_auto3dseg])
+@pytest.mark.parametrize(
+    "place", [in_a_checkpoint, in_the_weights_of_a_bundle, in_a_zip_of_auto3dseg, in_a_fold_of_nnunet]
+)
 def test_tensors_without_their_values_are_errors(tmp_path: Path, tensor: Callable[[], Any], place: Place) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -12,7 +12,7 @@ from clickseg.models.importers.torch_files import find_state_dict, load_torch_fi
 from clickseg.models.importers.weights.description import (
     Channels,
     describe,
-    description_path,
+    described_files,
     read_description,
     used_options,
 )
@@ -45,8 +45,7 @@ class CheckpointReader:
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """Returns the checkpoint, and the JSON file next to it if it exists."""
-        description = description_path(path)
-        return (path, description) if description.is_file() else (path,)
+        return described_files(path)
 
     def read(self, path: Path, options: ImportOptions) -> SourceModel:
         """Reads a model.

@@ -5,19 +5,21 @@ The JSON file has the name of the weights, ``NAME.json``. It contains fields of 
 - ``preset``: the name of a preset. The fields of the file replace those of the preset; of objects, only their fields.
 - ``network_def``: the network, for weights whose shapes do not show it.
 
+``classes`` can also be a list of names, one for each channel.
+
 Without a preset, these fields are needed: ``inputs``, ``grid``, ``window`` and ``activation``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clickseg.core.errors import ModelError
 from clickseg.core.validation import read_json
-from clickseg.models.importers.sections import class_sections, modality_and_unit
+from clickseg.models.importers.sections import check_unit, class_sections, modality_and_unit
 from clickseg.models.importers.source_model import (
     PRESET,
     STORED_AXES,
@@ -59,17 +61,31 @@ def description_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
+def described_files(path: Path) -> tuple[Path, ...]:
+    """Returns a file of weights, and the JSON file next to it if it exists."""
+    description = description_path(path)
+    return (path, description) if description.is_file() else (path,)
+
+
 def read_description(path: Path, options: ImportOptions) -> tuple[Mapping[str, Any], tuple[ImportNote, ...]]:
     """Returns the content of the JSON file next to a file of weights, and notes; empty if it does not exist.
 
     With a preset, a file without any field of a description is one of another program, and ignored.
 
     Raises:
-        ModelError: The file is not an object or has an unknown field, or there is no such preset.
+        ModelError: The file is not an object or has an unknown field, there is no such preset, or the stated unit is
+            not that of its first input.
     """
-    file = description_path(path)
-    if options.preset:
-        find_preset(options.preset)
+    content, notes = _read_file(description_path(path), options)
+    name = options.preset or content.get("preset")
+    preset = find_preset(name) if name else None
+    inputs = content.get("inputs", preset.section["inputs"] if preset else None)
+    _check_stated_unit(inputs, options, description_path(path).name)
+    return content, notes
+
+
+def _read_file(file: Path, options: ImportOptions) -> tuple[Mapping[str, Any], tuple[ImportNote, ...]]:
+    """Returns the content of a JSON file, and notes; empty if it does not exist, or is one of another program."""
     if not file.is_file():
         return {}, ()
     content = read_json(file, ModelError)
@@ -81,9 +97,22 @@ def read_description(path: Path, options: ImportOptions) -> tuple[Mapping[str, A
     unknown = sorted(set(content) - known)
     if unknown:
         raise ModelError(f"{file.name}: {unknown[0]}: expected one of {', '.join(sorted(known))}")
-    if content.get("preset"):
-        find_preset(content["preset"])
+    if "preset" in content and not isinstance(content["preset"], str):
+        raise ModelError(f"{file.name}: preset: expected the name of a preset, got {content['preset']!r:.40}")
+    if "network_def" in content and not isinstance(content["network_def"], Mapping):
+        got = f"{content['network_def']!r:.40}"
+        raise ModelError(f"{file.name}: network_def: expected an object with _target_, got {got}")
     return content, ()
+
+
+def _check_stated_unit(inputs: object, options: ImportOptions, where: str) -> None:
+    """Rejects a unit that the first input does not have before the weights are read; ``--set`` may change the input."""
+    first = inputs[0] if isinstance(inputs, list) and inputs else None
+    modality = first.get("modality") if isinstance(first, Mapping) else None
+    is_changed = any(key.partition(".")[0] == "inputs" for key in options.changes)
+    if options.unit is not None and isinstance(modality, str) and not is_changed:
+        image = modality_and_unit(modality, options, f"{where}: inputs.0.modality")
+        check_unit(image["modality"], options.unit, "--unit")
 
 
 def describe(
@@ -163,7 +192,7 @@ def _undescribed(path: Path, own: Mapping[str, Any], channels: Channels) -> Mode
 def _set_units(section: dict[str, Any], options: ImportOptions, where: str) -> tuple[ImportNote, ...]:
     """Sets the unit of each input that states none."""
     inputs = section["inputs"]
-    if not isinstance(inputs, Sequence) or not all(isinstance(each, Mapping) for each in inputs):
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(each, Mapping) for each in inputs):
         raise ModelError(f"{where}: inputs: expected a list of objects, got {inputs!r:.60}")
     changed, notes = [], []
     for number, each in enumerate(inputs):
@@ -208,11 +237,17 @@ def _unit(image: Mapping[str, Any], options: ImportOptions, where: str) -> dict[
 def _set_classes(section: dict[str, Any], channels: Channels) -> tuple[ImportNote, ...]:
     """Sets the number of output channels and the classes, where they are not stated."""
     outputs = section.setdefault("output_channels", channels.outputs)
-    if not isinstance(outputs, int) or not 1 <= outputs <= _MAX_OUTPUT_CHANNELS:
+    if type(outputs) is not int or not 1 <= outputs <= _MAX_OUTPUT_CHANNELS:
         raise ModelError(f"output_channels: expected a number from 1 to {_MAX_OUTPUT_CHANNELS}, got {outputs!r}")
     first = 0 if section["activation"] == "sigmoid" else 1
     classes = section.get("classes")
     if isinstance(classes, list) and classes and all(isinstance(each, str) for each in classes):
+        if len(classes) != outputs - first:
+            after = "" if first == 0 else " after the background"
+            raise ModelError(
+                f"classes: expected a name for each of the {outputs - first} channels{after}, got {len(classes)}",
+                hint='for some channels only, write objects: {"name": "liver", "channel": 1}',
+            )
         section["classes"] = class_sections(classes, first_channel=first)
     if "classes" in section:
         return ()

@@ -71,7 +71,8 @@ def count_input_channels(section: Mapping[str, Any]) -> int:
     """Returns the number of image, click and mask channels of a section."""
     guidance = section.get("guidance")
     fields = guidance if isinstance(guidance, Mapping) else {}
-    return len(section["inputs"]) + len(fields.get("channels", ())) + len(fields.get("previous_mask", ()))
+    channels = (section["inputs"], fields.get("channels"), fields.get("previous_mask"))
+    return sum(len(each) for each in channels if isinstance(each, list))  # others are errors of the section
 
 
 def _parse(name: str, content: Mapping[str, Any]) -> Preset:

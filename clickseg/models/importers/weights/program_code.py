@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,17 @@ from clickseg.models.importers.torch_files import import_torch
 if TYPE_CHECKING:
     import torch
 
-_TRACED_VOX = 64
-"""The length of each axis of the example that the network is traced with: half of it five times is 2 voxels."""
+_TRACED_VOX = (16, 32, 64)
+"""Lengths of the axes of the example that the network is traced with: half of 64 five times is 2 voxels.
+
+The smallest that the network accepts is fastest. For some networks the steps depend on it: then the largest is tried.
+"""
+
+_MAX_TRACED_VOXELS = 128**3
+"""The largest image to trace a network with that accepts only one size."""
+
+_TRACED_CONVOLUTION = "aten::_convolution"
+"""How a trace records a convolution; scripted code calls it by another name."""
 
 _NOT_COMPARED = ("prim::CallFunction", "prim::CallMethod", "prim::CreateObject", "prim::GetAttr", "prim::SetAttr")
 """Steps that freezing leaves only where it cannot tell what they do."""
@@ -46,33 +56,80 @@ class _Computation:
     steps: tuple[Any, ...]
     constants: tuple[Any, ...]
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of all steps; the name of a step that computes in place ends with ``_``."""
+        return list(_kinds(self.steps))
 
-def computes_the_same(network: torch.nn.Module, program: torch.nn.Module, channels: int, axes: int) -> bool:
+
+def computes_the_same(
+    network: torch.nn.Module, program: torch.nn.Module, channels: int, sizes: Sequence[Sequence[int]]
+) -> bool:
     """Whether a program certainly computes what a network computes; False also if this cannot be shown.
 
     Args:
         network: The network with its weights; it is not changed.
         program: The program, in evaluation mode.
         channels: The number of input channels.
-        axes: The number of axes of an image.
+        sizes: Sizes of images to trace the network with, from the smallest to the largest: see ``traced_sizes``.
     """
-    torch = import_torch()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, on the code of MONAI
         found = _read(lambda: program)
         if found is None:
             return False
-        example = torch.zeros(1, channels, *[_TRACED_VOX] * axes)
-        makers: tuple[Callable[[], Any], ...] = (
-            lambda: torch.jit.script(network),
-            lambda: torch.jit.trace(network, example, check_trace=False),
-        )
-        for make in makers:
-            for _ in _inplace_forms(network.eval()):
-                expected = _read(partial(_reload_made, make))
-                if expected is not None and _are_equal(expected, found):
-                    return True
+        checks = [partial(_is_scripted, network, found), partial(_is_traced, network, found, channels, sizes)]
+        if _TRACED_CONVOLUTION in found.kinds:
+            checks.reverse()  # the more probable one is first
+        return any(check() for check in checks)
+
+
+def traced_sizes(network_def: Mapping[str, Any], axes: int) -> list[list[int]]:
+    """Returns the sizes of images to trace a network with: its own if it has one and is not too large, else cubes."""
+    stated = network_def.get("img_size")
+    if stated is None:
+        return [[length] * axes for length in _TRACED_VOX]
+    own = [stated] * axes if isinstance(stated, int) else list(stated)
+    return [own] if math.prod(own) <= _MAX_TRACED_VOXELS else []
+
+
+def _is_scripted(network: torch.nn.Module, found: _Computation) -> bool:
+    return _is_made(network, lambda: import_torch().jit.script(network), found)
+
+
+def _is_traced(network: torch.nn.Module, found: _Computation, channels: int, sizes: Sequence[Sequence[int]]) -> bool:
+    """Whether a program is a trace of a network, with the smallest image that it accepts, or with the largest."""
+    torch = import_torch()
+    examples = [torch.zeros(1, channels, *size) for size in sizes]
+    accepted = next(([example] for example in examples[:-1] if _accepts(network, example)), [])
+    makers = (partial(torch.jit.trace, network, example, check_trace=False) for example in (*accepted, *examples[-1:]))
+    return any(_is_made(network, make, found) for make in makers)
+
+
+def _accepts(network: torch.nn.Module, example: torch.Tensor) -> bool:
+    """Whether a network can be run on an image: running it is faster than a trace that fails."""
+    with contextlib.suppress(*_ERRORS), import_torch().no_grad():
+        network.eval()(example)
+        return True
     return False
+
+
+def _is_made(network: torch.nn.Module, make: Callable[[], Any], found: _Computation) -> bool:
+    """Whether a program is what is made of a network."""
+    for _ in _inplace_forms(network.eval()):
+        expected = _read(partial(_reload_made, make))
+        if expected is None:
+            return False
+        if _are_equal(expected, found):
+            return True
+        if not _differ_in_form(expected.kinds, found.kinds):
+            return False
+    return False
+
+
+def _differ_in_form(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether kinds of steps differ only in what is computed in place."""
+    return first != second and [kind.rstrip("_") for kind in first] == [kind.rstrip("_") for kind in second]
 
 
 def _inplace_forms(network: torch.nn.Module) -> Iterator[None]:
@@ -110,6 +167,14 @@ def _read(make: Callable[[], Any]) -> _Computation | None:
         torch._C._jit_pass_remove_dropout(frozen._c)  # noqa: SLF001 - torch has no public function for it
         return _Reading().read(frozen.graph)
     return None
+
+
+def _kinds(block: tuple[Any, ...]) -> Iterator[str]:
+    _, steps, _ = block
+    for kind, _, _, _, blocks, _ in steps:
+        yield kind
+        for inner in blocks:
+            yield from _kinds(inner)
 
 
 class _Reading:

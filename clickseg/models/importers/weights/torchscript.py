@@ -16,7 +16,7 @@ from clickseg.models.importers.torch_files import import_torch
 from clickseg.models.importers.weights.description import (
     Channels,
     describe,
-    description_path,
+    described_files,
     read_description,
     used_options,
 )
@@ -29,7 +29,7 @@ from clickseg.models.importers.weights.identification import (
     without_network_changes,
 )
 from clickseg.models.importers.weights.program_agreement import find_difference
-from clickseg.models.importers.weights.program_code import computes_the_same
+from clickseg.models.importers.weights.program_code import computes_the_same, traced_sizes
 from clickseg.models.importers.weights.program_source import check_program_source, has_hooks
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ class TorchScriptReader:
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """Returns the archive, and the JSON file next to it if it exists."""
-        description = description_path(path)
-        return (path, description) if description.is_file() else (path,)
+        return described_files(path)
 
     def read(self, path: Path, options: ImportOptions) -> SourceModel:
         """Reads a model.
@@ -86,7 +85,7 @@ class TorchScriptReader:
         description, file_notes = read_description(path, options)
         bundle = None if description or options.preset else self._read_bundle(path, options)
         program = _load_program(path)
-        stated = description.get("network_def") or (bundle.network_def if bundle is not None else None)
+        stated = description.get("network_def") if bundle is None else bundle.network_def
         identified, reason = _identify(program, stated, options, self._build, path)
         if bundle is None:
             check_changes(options)
@@ -170,7 +169,8 @@ def _has_same_code(identified: Identified, program: torch.nn.Module) -> bool:
     axes = identified.network_def.get("spatial_dims", 3)
     if identified.input_channels is None or not isinstance(axes, int):
         return False
-    return computes_the_same(identified.built, program, identified.input_channels, axes)
+    sizes = traced_sizes(identified.network_def, axes)
+    return computes_the_same(identified.built, program, identified.input_channels, sizes)
 
 
 def _channels(identified: Identified | None) -> Channels:

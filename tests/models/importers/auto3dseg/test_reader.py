@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from clickseg.models.importers.auto3dseg.reader import Auto3DSegReader
 from clickseg.models.importers.registry import read_model
 from clickseg.models.importers.source_model import ImportOptions, Outcome, SourceModel
 from clickseg.models.spec import ModelSpec
+from tests.helpers.auto3dseg_files import write_auto3dseg_zip
 
 READER = Auto3DSegReader()
 STATE = {"weight": torch.ones(3)}
@@ -46,12 +46,8 @@ def make_config(**changes: Any) -> dict[str, Any]:
 
 
 def make_zip(path: Path, table: str = TABLE, *, folder: str = "", **changes: Any) -> Path:
-    content = io.BytesIO()
-    torch.save({"config": make_config(**changes), "state_dict": STATE, "best_metric": np.float64(0.9)}, content)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{folder}model.pt", content.getvalue())
-        archive.writestr(f"{folder}labels.csv", table)
-    return path
+    checkpoint = {"config": make_config(**changes), "state_dict": STATE, "best_metric": np.float64(0.9)}
+    return write_auto3dseg_zip(path, checkpoint, table, folder=folder)
 
 
 def network(images: Any, outputs: int = 3) -> dict[str, Any]:

@@ -17,7 +17,10 @@ from clickseg.models.importers.weights.checkpoint import CheckpointReader
 from clickseg.models.importers.weights.description import used_options
 from clickseg.models.importers.weights.preset_list import load_presets
 from clickseg.models.spec import ModelSpec
+from tests.helpers.doc_examples import code_blocks
 from tests.helpers.oracles import nets, torch
+from tests.helpers.runs import REPOSITORY
+from tests.helpers.source_models import check_same_logits, texts_of_notes
 
 SECTION: dict[str, Any] = {
     "inputs": [
@@ -55,19 +58,6 @@ def read(path: Path, **options: Any) -> SourceModel:
     return CheckpointReader(build_from_definition).read(path, ImportOptions(**options))
 
 
-def check_same_logits(model: SourceModel, network: torch.nn.Module, windows: torch.Tensor) -> None:
-    assert model.network_def is not None
-    assert model.load_state is not None
-    same = build_from_definition(json.loads(json.dumps(model.network_def)), "network_def").eval()
-    same.load_state_dict(model.load_state(), strict=True)
-    with torch.no_grad():
-        assert torch.equal(same(windows), network(windows))
-
-
-def outcomes(model: SourceModel, outcome: Outcome) -> dict[str, str]:
-    return {note.key: note.text for note in model.notes if note.outcome is outcome}
-
-
 def test_a_checkpoint_of_sw_fastedit_with_its_preset_is_a_complete_model(tmp_path: Path) -> None:
     path = tmp_path / "151_best_0.8534.pt"
     trainer = {"epoch_length": 401, "iteration": 401 * 580, "rng_states": None}
@@ -81,8 +71,10 @@ def test_a_checkpoint_of_sw_fastedit_with_its_preset_is_a_complete_model(tmp_pat
     assert spec.inputs[0].unit == "SUVbw"
     assert spec.input_channels == 3
     assert spec.grid.spacing_mm == (2.03642011, 2.03642011, 3.0)
-    assert outcomes(model, Outcome.IGNORED) == {"trainer": "not a weight of the network: the state of the training"}
-    assert set(outcomes(model, Outcome.ASSUMED)) == {
+    assert texts_of_notes(model, Outcome.IGNORED) == {
+        "trainer": "not a weight of the network: the state of the training"
+    }
+    assert set(texts_of_notes(model, Outcome.ASSUMED)) == {
         "network_def.strides",
         "network_def.norm_name",
         "network_def.act_name",
@@ -116,7 +108,7 @@ def test_weights_of_a_loss_next_to_those_of_the_network_are_ignored(tmp_path: Pa
     model = read(path, preset="deploy_spleen")
 
     check_same_logits(model, unet(), torch.rand(1, 1, 16, 16, 16))
-    assert set(outcomes(model, Outcome.IGNORED)) == {"epoch", "loss.weight"}
+    assert set(texts_of_notes(model, Outcome.IGNORED)) == {"epoch", "loss.weight"}
 
 
 def test_a_json_file_next_to_the_weights_describes_the_rest(tmp_path: Path) -> None:
@@ -130,7 +122,7 @@ def test_a_json_file_next_to_the_weights_describes_the_rest(tmp_path: Path) -> N
     assert spec.grid.orientation == "LPS"
     assert spec.output_channels == 3
     assert [(each.name, each.channel) for each in spec.classes] == [("class 1", 1), ("class 2", 2)]
-    assert "classes" in outcomes(model, Outcome.ASSUMED)
+    assert "classes" in texts_of_notes(model, Outcome.ASSUMED)
     assert CheckpointReader(build_from_definition).files(path) == (path, tmp_path / "weights.json")
 
 
@@ -171,7 +163,7 @@ def test_what_the_weights_do_not_show_can_be_changed(tmp_path: Path) -> None:
     model = read(path, preset="deploy_spleen", changes={"network_def.norm": norm, "window.overlap": 0.1})
 
     check_same_logits(model, network, torch.rand(1, 1, 16, 16, 16))
-    assert set(outcomes(model, Outcome.ASSUMED)) == {"network_def.act"}
+    assert set(texts_of_notes(model, Outcome.ASSUMED)) == {"network_def.act"}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +177,7 @@ def test_arguments_that_shapes_do_not_show_are_assumptions(tmp_path: Path, make:
     path = tmp_path / "weights.pt"
     torch.save(make().state_dict(), path)
 
-    assert key in outcomes(read(path, preset="deploy_spleen"), Outcome.ASSUMED)
+    assert key in texts_of_notes(read(path, preset="deploy_spleen"), Outcome.ASSUMED)
 
 
 def test_weights_without_a_description_are_an_error_that_shows_what_to_write(tmp_path: Path) -> None:
@@ -209,7 +201,7 @@ def test_a_json_file_without_axes_and_unit_has_assumptions(tmp_path: Path) -> No
 
     model = read(path)
 
-    assert {"grid.orientation", "inputs.0.unit"} <= set(outcomes(model, Outcome.ASSUMED))
+    assert {"grid.orientation", "inputs.0.unit"} <= set(texts_of_notes(model, Outcome.ASSUMED))
     assert model.section["grid"]["orientation"] == "RAS"
     assert model.section["inputs"][0]["unit"] == "HU"
 
@@ -220,8 +212,8 @@ def test_the_axes_of_the_series_are_an_assumption_unless_they_are_stated(tmp_pat
 
     assumed, stated = read(path, preset="deploy_livertumor"), read(path, preset="deploy_livertumor", stored_axes="LAS")
 
-    assert "--stored-axes" in outcomes(assumed, Outcome.ASSUMED)["grid.orientation"]
-    assert "grid.orientation" not in outcomes(stated, Outcome.ASSUMED)
+    assert "--stored-axes" in texts_of_notes(assumed, Outcome.ASSUMED)["grid.orientation"]
+    assert "grid.orientation" not in texts_of_notes(stated, Outcome.ASSUMED)
     assert stated.section["grid"]["orientation"] == "LAS"
 
 
@@ -230,7 +222,7 @@ def test_with_a_preset_a_json_file_of_another_program_is_ignored(tmp_path: Path)
     torch.save(unet().state_dict(), path)
     (tmp_path / "weights.json").write_text(json.dumps({"epochs": 100}))
 
-    assert "weights.json" in outcomes(read(path, preset="deploy_spleen"), Outcome.IGNORED)
+    assert "weights.json" in texts_of_notes(read(path, preset="deploy_spleen"), Outcome.IGNORED)
     with pytest.raises(ModelError, match=r"weights\.json: epochs: expected one of"):
         read(path)
 
@@ -243,6 +235,41 @@ def test_classes_can_be_a_list_of_names(tmp_path: Path) -> None:
     spec = ModelSpec.model_validate(read(path).section)
 
     assert [(each.name, each.channel) for each in spec.classes] == [("spleen", 1)]
+
+
+def test_the_examples_of_files_next_to_weights_name_the_classes_in_the_order_of_the_channels(tmp_path: Path) -> None:
+    objects, names = code_blocks(REPOSITORY / "docs/own-model.md", "json")
+    named = {}
+    for name, example, outputs in (("objects", objects, 2), ("names", names, 4)):
+        torch.save(unet(outputs).state_dict(), tmp_path / f"{name}.pt")
+        (tmp_path / f"{name}.json").write_text(example)
+        spec = ModelSpec.model_validate(read(tmp_path / f"{name}.pt").section)
+        named[name] = [(each.name, each.channel) for each in spec.classes]
+
+    assert named == {"objects": [("liver", 1)], "names": [("liver", 1), ("spleen", 2), ("pancreas", 3)]}
+
+
+def test_with_sigmoid_the_first_name_is_that_of_channel_0_and_a_repeated_name_gets_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet(3).state_dict(), path)
+    names = {"activation": "sigmoid", "classes": ["spleen", "", "Spleen"]}
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION | names))
+
+    spec = ModelSpec.model_validate(read(path).section)
+
+    assert [(each.name, each.channel) for each in spec.classes] == [("spleen", 0), ("class 1", 1), ("Spleen 2", 2)]
+
+
+@pytest.mark.parametrize(("names", "got"), [(["liver"], 1), (["liver", "spleen", "pancreas"], 3)])
+def test_a_number_of_names_that_is_not_that_of_the_channels_is_an_error(
+    tmp_path: Path, names: list[str], got: int
+) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet(3).state_dict(), path)
+    (tmp_path / "weights.json").write_text(json.dumps(SECTION | {"classes": names}))
+
+    with pytest.raises(ModelError, match=rf"classes: expected a name for each of the 2 channels after .*, got {got}"):
+        read(path)
 
 
 def test_a_preset_that_does_not_exist_is_reported_before_torch_is_loaded(
@@ -262,8 +289,39 @@ def test_a_unit_that_the_modality_does_not_have_is_an_error(tmp_path: Path, unit
     torch.save(unet().state_dict(), path)
     options = ImportOptions(preset="deploy_spleen", unit=unit)
 
-    with pytest.raises(ModelError, match=rf"model weights: inputs\.0\.unit: expected .*{message}"):
+    with pytest.raises(ModelError, match=rf"^--unit: expected .*{message}"):
         read_model(path, CheckpointReader(build_from_definition), options)
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        ({}, {"preset": "sw_fastedit"}),
+        ({"preset": "sw_fastedit"}, {}),
+        (SECTION | {"inputs": [{"name": "pet", "modality": "PET", "scaling": {"kind": "zscore"}}]}, {}),
+    ],
+)
+def test_a_unit_that_pet_does_not_have_is_reported_before_torch_is_loaded(
+    tmp_path: Path, content: dict[str, Any], options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    if content:
+        (tmp_path / "weights.json").write_text(json.dumps(content))
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    with pytest.raises(ModelError, match=r"^--unit: expected PT with the unit SUVbw, got HU"):
+        read(path, unit="HU", **options)
+
+
+def test_a_unit_is_that_of_the_changed_modality(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+    options = ImportOptions(preset="deploy_spleen", unit="SUVbw", changes={"inputs.0.modality": "PT"})
+
+    image = read_model(path, CheckpointReader(build_from_definition), options).spec.inputs[0]
+
+    assert (image.modality, image.unit) == ("PT", "SUVbw")
 
 
 def test_a_pet_model_without_a_unit_is_an_error(tmp_path: Path) -> None:
@@ -303,6 +361,40 @@ def test_a_description_that_does_not_fit_is_an_error(tmp_path: Path, content: ob
 
     with pytest.raises(ModelError, match=message):
         read(path)
+
+
+WRONG = [None, True, 7, -1.5, "x", "", [], {}, [7], ["x", "x", "x"], [None], {"x": 7}, [[]], [{}]]
+WRONG_VALUES: dict[str, list[Any]] = {
+    "preset": [each for each in WRONG if each != ""],
+    "network_def": [*WRONG, {"_target_": 7}],
+    "inputs": [*WRONG, [{"modality": 7}], [{"modality": ["CT"]}], [{"modality": "CT", "unit": {}}]],
+    "grid": WRONG,
+    "window": WRONG,
+    "activation": WRONG,
+    "output_channels": [each for each in WRONG if each != 7],
+    "classes": [*WRONG, ["x", 7]],
+    "guidance": [*(each for each in WRONG if each is not None), {"channels": 7}, {"channels": {}, "previous_mask": 7}],
+    "crop": [each for each in WRONG if each is not None],
+    "mirror_axes": [each for each in WRONG if each != []],
+    "interpolation": WRONG,
+    "postprocessing": [each for each in WRONG if each != {}],
+}
+
+
+def test_all_keys_of_a_description_are_checked() -> None:
+    assert {*WRONG_VALUES, "default", "weights"} == {*ModelSpec.model_fields, "preset", "network_def"}
+
+
+@pytest.mark.parametrize("key", WRONG_VALUES)
+def test_a_key_with_a_value_of_another_type_is_one_error_that_names_it(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(unet().state_dict(), path)
+
+    for value in WRONG_VALUES[key]:
+        (tmp_path / "weights.json").write_text(json.dumps(SECTION | {key: value}))
+        with pytest.raises(ModelError) as caught:
+            read_model(path, CheckpointReader(build_from_definition), ImportOptions())
+        assert key in str(caught.value), (value, str(caught.value))
 
 
 @pytest.mark.parametrize("key", ["network.norm", "network_def", "grids.spacing_mm", "network_def.norms"])

@@ -18,9 +18,11 @@ from clickseg.models.importers.weights.checkpoint import CheckpointReader
 from clickseg.models.importers.weights.torchscript import TorchScriptReader
 from clickseg.models.spec import ModelSpec
 from tests.helpers.oracles import nets, torch
+from tests.helpers.source_models import check_same_logits, texts_of_notes
 
 READER = TorchScriptReader(build_from_definition)
 PRESET = ImportOptions(preset="deploy_spleen")
+WINDOWS = torch.rand(1, 1, 16, 16, 16)
 
 
 class Wrapped(torch.nn.Module):
@@ -99,20 +101,6 @@ def save(network: torch.nn.Module, path: Path, *, traced: bool = False, **embedd
     return path
 
 
-def check_same_logits(model: SourceModel, network: torch.nn.Module) -> None:
-    assert model.script is None
-    assert model.load_state is not None
-    same = build_from_definition(json.loads(json.dumps(model.network_def)), "network_def").eval()
-    same.load_state_dict(model.load_state(), strict=True)
-    windows = torch.rand(1, 1, 16, 16, 16)
-    with torch.no_grad():
-        assert torch.equal(same(windows), network(windows))
-
-
-def notes_of(model: SourceModel, outcome: Outcome) -> dict[str, str]:
-    return {note.key: note.text for note in model.notes if note.outcome is outcome}
-
-
 @pytest.mark.filterwarnings("ignore:The TorchScript type system:UserWarning")  # DynUNet
 @pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize("make", [unet, segresnet, dynunet])
@@ -124,32 +112,52 @@ def test_a_program_of_a_known_network_is_not_run(tmp_path: Path, traced: bool, m
     assert not CheckpointReader(build_from_definition).recognizes(path)
     model = READER.read(path, PRESET)
 
-    check_same_logits(model, make())
+    check_same_logits(model, make(), WINDOWS)
     ModelSpec.model_validate(model.section)
-    assert notes_of(model, Outcome.TRANSLATED)["program"].startswith("not run")
+    assert texts_of_notes(model, Outcome.TRANSLATED)["program"].startswith("not run")
 
 
 @pytest.mark.parametrize("traced", [False, True])
 def test_a_program_shows_what_weights_do_not(tmp_path: Path, traced: bool) -> None:
     model = READER.read(save(unet(), tmp_path / "model.ts", traced=traced), PRESET)
 
-    assert notes_of(model, Outcome.ASSUMED) == {}
+    assert texts_of_notes(model, Outcome.ASSUMED) == {}
 
 
 @pytest.mark.parametrize("traced", [False, True])
-@pytest.mark.parametrize("make", [lambda: unet(act="relu", dropout=0.1), lambda: unet(norm="instance")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: unet(act="relu", dropout=0.1),
+        lambda: unet(act=("relu", {"inplace": True})),
+        lambda: unet(norm="instance"),
+    ],
+)
 def test_what_does_not_change_the_results_may_differ(tmp_path: Path, traced: bool, make: Any) -> None:
     model = READER.read(save(make(), tmp_path / "model.ts", traced=traced), PRESET)
 
-    check_same_logits(model, make())
+    check_same_logits(model, make(), WINDOWS)
+
+
+@pytest.mark.parametrize("wrapper", [Honest, After])
+def test_a_trace_of_a_network_with_one_window_is_compared_at_this_window(tmp_path: Path, wrapper: Any) -> None:
+    torch.manual_seed(3)
+    sizes = {"feature_size": 4, "hidden_size": 12, "mlp_dim": 12, "num_heads": 12}
+    network = wrapper(nets.UNETR(1, 2, img_size=(32, 32, 32), **sizes)).eval()
+    path = tmp_path / "model.ts"
+    torch.jit.trace(network, torch.zeros(1, 1, 32, 32, 32), check_trace=False).save(str(path))
+
+    model = READER.read(path, PRESET)
+
+    assert (model.script is None) is (wrapper is Honest)
 
 
 @pytest.mark.parametrize("traced", [False, True])
 def test_a_wrapped_network_that_returns_its_output_is_not_run(tmp_path: Path, traced: bool) -> None:
     model = READER.read(save(Honest(unet()), tmp_path / "model.ts", traced=traced), PRESET)
 
-    check_same_logits(model, unet())
-    assert notes_of(model, Outcome.ASSUMED) == {}
+    check_same_logits(model, unet(), WINDOWS)
+    assert texts_of_notes(model, Outcome.ASSUMED) == {}
 
 
 @pytest.mark.parametrize("traced", [False, True])
@@ -160,7 +168,7 @@ def test_a_program_with_other_code_is_run(tmp_path: Path, traced: bool, make: An
     model = READER.read(path, PRESET)
 
     assert model.script == path
-    assert notes_of(model, Outcome.TRANSLATED)["program"].endswith("its code differs from that of UNet")
+    assert texts_of_notes(model, Outcome.TRANSLATED)["program"].endswith("its code differs from that of UNet")
 
 
 def test_a_program_with_a_hook_is_run(tmp_path: Path) -> None:
@@ -238,7 +246,7 @@ def test_the_program_is_run_if_it_may_be_another_network(
     assert model.script == path
     assert model.network_def is None
     assert model.load_state is None
-    assert reason in notes_of(model, Outcome.TRANSLATED)["program"]
+    assert reason in texts_of_notes(model, Outcome.TRANSLATED)["program"]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +260,7 @@ def test_the_numbers_of_a_scripted_program_are_compared(tmp_path: Path, network:
     model = READER.read(save(network.eval(), tmp_path / "model.ts"), PRESET)
 
     assert model.script is not None
-    assert reason in notes_of(model, Outcome.TRANSLATED)["program"]
+    assert reason in texts_of_notes(model, Outcome.TRANSLATED)["program"]
 
 
 def test_a_frozen_program_is_run(tmp_path: Path) -> None:
@@ -278,7 +286,7 @@ def test_an_embedded_configuration_describes_the_model(tmp_path: Path) -> None:
 
     assert asked == [config, metadata, {"preprocessing#transforms#0": {}}, "model"]
     assert (model.name, model.version, model.licence) == ("Spleen", "0.5.3", "Apache-2.0")
-    check_same_logits(model, unet())
+    check_same_logits(model, unet(), WINDOWS)
 
 
 def test_a_json_file_next_to_the_archive_describes_a_program(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Reads trained models of nnU-Net, version 2."""
