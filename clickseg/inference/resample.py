@@ -180,7 +180,12 @@ def resample_to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Floa
 
 def bring_to_grid(volume: hd.Volume, geometry: hd.VolumeGeometry) -> hd.Volume:
     """Returns a volume on another grid; its values stay the same if the grids differ by less than ``_SAME_VOXEL``."""
+    is_same = has_same_grid(volume, geometry)
+    return geometry.with_array(volume.array if is_same else resample_to_geometry(volume, geometry))
+
+
+def has_same_grid(volume: hd.Volume, geometry: hd.VolumeGeometry) -> bool:
+    """Whether the voxels of a volume are at the positions of a grid, except for rounding errors."""
     corners = np.array([np.zeros(3), *np.diag(geometry.spatial_shape)])
     index = volume.map_reference_to_indices(geometry.map_indices_to_reference(corners))
-    is_same = volume.spatial_shape == geometry.spatial_shape and np.abs(index - corners).max() < _SAME_VOXEL
-    return geometry.with_array(volume.array if is_same else resample_to_geometry(volume, geometry))
+    return volume.spatial_shape == geometry.spatial_shape and bool(np.abs(index - corners).max() < _SAME_VOXEL)

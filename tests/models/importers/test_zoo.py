@@ -80,8 +80,6 @@ BUNDLES = [
     Bundle("multi_organ_segmentation"),
 ]
 OTHERS = {
-    "brats_mri_segmentation": "models with several images are not yet supported",
-    "renalStructures_CECT_segmentation": "models with several images are not yet supported",
     "spleen_deepedit_annotation": "a transform of the bundle's own code, which is not executed",
     "ventricular_short_axis_3label": "networks for slices are not yet supported",
     "renalStructures_UNEST_segmentation": "the network is defined by the bundle's own code, which is not executed",
