@@ -20,5 +20,5 @@ def test_a_model_with_windows_of_nnunet_is_an_error(monkeypatch: pytest.MonkeyPa
     plan = SimpleNamespace(package=SimpleNamespace(name="organs", spec=spec))
     monkeypatch.setattr("clickseg.evaluation.original.check.make_plan", lambda _: plan)
 
-    with pytest.raises(ModelError, match=r"model organs: cannot be checked: MONAI has no window\.placement even"):
+    with pytest.raises(ModelError, match=r"model organs: cannot be checked: MONAI has no window\."):
         next(compare_with_original(None, SimpleNamespace(), no_progress))  # type: ignore[arg-type]
