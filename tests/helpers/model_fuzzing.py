@@ -14,8 +14,10 @@ from clickseg.inference.model_readers import get_reader
 from clickseg.models.importers.registry import read_model
 from clickseg.models.importers.source_model import ImportOptions
 
-MODEL_TARGETS = ("MONAI Bundle", "Auto3DSeg", "nnU-Net", "checkpoint", "TorchScript")
+MODEL_TARGETS = ("MONAI Bundle", "Auto3DSeg", "nnU-Net", "TotalSegmentator", "checkpoint", "TorchScript")
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+_CHECKPOINT = "fold_0/checkpoint_final.pth"
 
 Seeds = dict[str, bytes]
 Reads = Callable[[Path], object]
@@ -27,14 +29,15 @@ def make_model_targets(folder: Path) -> dict[str, tuple[Seeds, Reads]]:
         "MONAI Bundle": _bundle(folder / "bundle"),
         "Auto3DSeg": _auto3dseg(),
         "nnU-Net": _nnunet(folder / "nnunet"),
+        "TotalSegmentator": _totalsegmentator(folder / "results"),
         "checkpoint": _checkpoint(folder / "checkpoint"),
         "TorchScript": _torchscript(folder / "torchscript"),
     }
 
 
-def _read(path: Path) -> None:
+def _read(path: Path, preset: str = "") -> None:
     """Reads a model and its weights."""
-    model = read_model(path, get_reader(path), ImportOptions())
+    model = read_model(path, get_reader(path), ImportOptions(preset=preset))
     if model.source.load_state is not None:
         model.source.load_state()
 
@@ -85,22 +88,47 @@ def _nnunet(folder: Path) -> tuple[Seeds, Reads]:
 
     model = write_model(folder / "Dataset001_Test" / IDENTIFIER)
     exported = zip_model(folder / "x.zip", model).read_bytes()
-    checkpoint = model / "fold_0" / "checkpoint_final.pth"
-    seeds = {name: (model / name).read_bytes() for name in ("plans.json", "dataset.json")}
-    seeds |= {"checkpoint_final.pth": checkpoint.read_bytes(), "data.pkl": _member(checkpoint.read_bytes())}
 
     def read(path: Path) -> None:
         if path.suffix == ".zip":
             _read(path)
             return
         copy = shutil.copytree(model, path.parent / IDENTIFIER)
-        if path.suffix == ".pkl":
-            (copy / "fold_0" / checkpoint.name).write_bytes(_replaced(checkpoint.read_bytes(), path))
-        else:
-            shutil.copy(path, copy / ("fold_0" if path.suffix == ".pth" else ".") / path.name)
+        _replace_file_of_nnunet(copy, path)
         _read(copy)
 
-    return seeds | {"x.zip": exported}, read
+    return _nnunet_files(model) | {"x.zip": exported}, read
+
+
+def _totalsegmentator(folder: Path) -> tuple[Seeds, Reads]:
+    """The five datasets of a task, of which one is mutated."""
+    from tests.helpers.totalsegmentator_models import NAMES, PARTS, write_datasets
+
+    write_datasets(folder, PARTS)
+    (model,) = (folder / NAMES[292]).iterdir()
+
+    def read(path: Path) -> None:
+        copy = shutil.copytree(folder, path.parent / "results")
+        _replace_file_of_nnunet(copy / model.relative_to(folder), path)
+        _read(copy, "total")
+
+    return _nnunet_files(model), read
+
+
+def _nnunet_files(model: Path) -> Seeds:
+    """Returns the files of a model of nnU-Net, and the pickle in its checkpoint."""
+    checkpoint = (model / _CHECKPOINT).read_bytes()
+    files = {name: (model / name).read_bytes() for name in ("plans.json", "dataset.json")}
+    return files | {Path(_CHECKPOINT).name: checkpoint, "data.pkl": _member(checkpoint)}
+
+
+def _replace_file_of_nnunet(model: Path, path: Path) -> None:
+    """Replaces the file of a model of nnU-Net that has the name of another file, or the pickle in its checkpoint."""
+    checkpoint = model / _CHECKPOINT
+    if path.suffix == ".pkl":
+        checkpoint.write_bytes(_replaced(checkpoint.read_bytes(), path))
+    else:
+        shutil.copy(path, checkpoint if path.suffix == ".pth" else model / path.name)
 
 
 def _checkpoint(folder: Path) -> tuple[Seeds, Reads]:

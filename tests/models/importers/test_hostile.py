@@ -21,6 +21,7 @@ from clickseg.models.importers.source_model import ImportOptions
 from tests.helpers import foreign_bundles as fb
 from tests.helpers import hostile_files as hf
 from tests.helpers import nnunet_models as nn
+from tests.helpers import totalsegmentator_models as ts
 from tests.helpers.oracles import torch
 
 CONFIG: dict[str, Any] = {
@@ -102,6 +103,13 @@ def in_a_zip_of_nnunet(folder: Path, content: Any) -> Path:
     return nn.zip_model(folder / "x.zip", in_a_fold_of_nnunet(folder, content))
 
 
+def in_a_dataset_of_totalsegmentator(folder: Path, content: Any) -> Path:
+    (model,) = ts.write_dataset(folder / "results", 297).iterdir()
+    checkpoint = nn.make_checkpoint({}, network_weights=content)
+    (model / "fold_0" / "checkpoint_final.pth").write_bytes(save(checkpoint))
+    return folder / "results"
+
+
 def in_the_weights_of_a_bundle(folder: Path, content: Any) -> Path:
     bundle = fb.write_bundle(folder / "x")
     (bundle / "models" / "model.pt").write_bytes(save(content))
@@ -123,6 +131,7 @@ PLACES = (
     in_a_zip_of_auto3dseg,
     in_a_fold_of_nnunet,
     in_a_zip_of_nnunet,
+    in_a_dataset_of_totalsegmentator,
     in_the_weights_of_a_bundle,
     in_the_architecture_of_a_bundle,
 )
@@ -147,7 +156,7 @@ def test_a_program_of_torchscript_in_place_of_weights_is_not_loaded(tmp_path: Pa
     if path.suffix == ".zip":
         write_auto3dseg(path, **{"model.pt": script.getvalue()})
     elif path.is_dir():
-        for file in path.rglob("*.pt"):
+        for file in (*path.rglob("*.pt"), *path.rglob("*.pth")):
             file.write_bytes(script.getvalue())
     else:
         pytest.skip("a file that the user names is run")
@@ -174,7 +183,14 @@ def test_a_bundle_with_only_a_torchscript_program_is_an_error(tmp_path: Path) ->
     ids=["fewer values than the shape", "without values", "sparse", "quantized"],
 )
 @pytest.mark.parametrize(
-    "place", [in_a_checkpoint, in_the_weights_of_a_bundle, in_a_zip_of_auto3dseg, in_a_fold_of_nnunet]
+    "place",
+    [
+        in_a_checkpoint,
+        in_the_weights_of_a_bundle,
+        in_a_zip_of_auto3dseg,
+        in_a_fold_of_nnunet,
+        in_a_dataset_of_totalsegmentator,
+    ],
 )
 def test_tensors_without_their_values_are_errors(tmp_path: Path, tensor: Callable[[], Any], place: Place) -> None:
     with warnings.catch_warnings():

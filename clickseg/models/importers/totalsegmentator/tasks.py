@@ -121,7 +121,7 @@ def _text(complete: list[Task]) -> str:
 
 def _dataset_number(path: Path) -> int | None:
     """Returns the number of a dataset with a trained model; None for other folders, and for datasets of other tasks."""
-    match = _DATASET.fullmatch(path.resolve().name)
+    match = _DATASET.fullmatch(path.resolve().name) if path.is_dir() else None  # not links that refer to each other
     number = int(match.group(1)) if match else None
     is_known = any(number in task.datasets for task in TASKS)
     return number if is_known and model_files.is_model(path) else None
