@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.helpers import images, runs
 from tests.helpers.containers import run_arguments, run_docker
+from tests.helpers.example_nnunet import write_example_model
 from tests.helpers.foreign_bundles import write_runnable_bundle
 
 
@@ -27,12 +31,13 @@ def test_a_model_that_is_not_translated_is_one_error(cpu_image: str, out: Path, 
     assert json.loads((out / "metadata.json").read_text())["exception"] == "LibraryError"
 
 
+@pytest.mark.parametrize("write_model", [write_runnable_bundle, write_example_model], ids=["MONAI Bundle", "nnU-Net"])
 def test_an_imported_package_runs_and_writes_the_same_bytes_as_outside(
-    cpu_image: str, out: Path, tmp_path: Path
+    cpu_image: str, out: Path, tmp_path: Path, write_model: Callable[[Path], Path]
 ) -> None:
     series, models = runs.write_input(tmp_path / "in"), tmp_path / "models"
-    bundle = write_runnable_bundle(tmp_path / "spleen")
-    imported = runs.run_clickseg("models", "import", bundle, "-o", models / "spleen")
+    source = write_model(tmp_path / "Dataset001_Spleen")
+    imported = runs.run_clickseg("models", "import", source, "-o", models / "spleen")
     images.make_readable_by_all(tmp_path)
     mount = f"{models}:/opt/holoscan/models:ro"
 
