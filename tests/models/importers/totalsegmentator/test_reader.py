@@ -89,7 +89,7 @@ def test_the_fast_tasks_are_one_model(tmp_path: Path, number: int, preset: str, 
 
     assert (spec.heads, spec.image_channels, spec.interpolation) == ((), 1, "labels")
     assert spec.grid.spacing_mm == (spacing_mm,) * 3
-    assert (spec.grid.orientation, spec.grid.alignment, spec.grid.image_order) == ("SAR", "end_voxels", 3)
+    assert (spec.grid.orientation, spec.grid.alignment, spec.grid.image_order) == ("SAR", "end_voxels", 1)
     assert [entry.name for entry in spec.classes] == list(ts.CLASSES[number])
 
 
