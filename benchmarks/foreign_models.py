@@ -6,14 +6,16 @@ and pynrrd. Without it, its rows are left out.
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import highdicom as hd
 import numpy as np
 import SimpleITK
 import torch
@@ -35,9 +37,10 @@ from clickseg.inference.translation_cache import translate
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import ModelPackage
 from tests.helpers import fitted_files, phantoms
-from tests.helpers.fitted_bundles import RECIPES, write_fitted_bundle
+from tests.helpers.described_series import write_described_series
+from tests.helpers.fitted_bundles import RECIPES, RECIPES_OF_SEVERAL_IMAGES, write_fitted_bundle
 from tests.helpers.full_run import segment_series
-from tests.helpers.smooth_series import write_smooth_series
+from tests.helpers.smooth_series import smooth_volume, write_smooth_series
 
 _BAR, _BAR_WITH_CLICKS = 99.99, 100.0
 _LPS_TO_RAS = np.array([-1, -1, 1])
@@ -46,6 +49,14 @@ _MODES = (
     fitted_files.NormalizeMode("meanstd", "mri", -1.5, 2.5),
     fitted_files.NormalizeMode("pet", "pet", 0.5, 1),
 )
+_BAR_OF_SEVERAL_IMAGES = 99.9
+_CLASS_NUMBERS = {
+    "brats": {2: 1, 1: 2, 4: 3},
+    "cect": {3: 1, 2: 2, 1: 3},
+    "auto3dseg brats": {2: 1, 1: 2, 3: 3},
+}
+"""The class numbers of ClickSeg by the labels of models that merge masks: in the order in which they overwrite."""
+
 _PROGRAM: dict[str, Any] = {
     "inputs": [
         {"name": "ct", "modality": "CT", "unit": "HU", "scaling": {"kind": "range", "a_min": -57, "a_max": 164}}
@@ -86,6 +97,25 @@ class _Bench:
         """Returns a model as a package."""
         return translate(model, ImportOptions(**options), self.folder / "cache")
 
+    def series_of(self, modality: str, count: int) -> list[SeriesVolume]:
+        """Reads several series of one modality on the same grid, in the order of the inputs."""
+        folder = self.folder / f"{count}_{modality}"
+        if not folder.is_dir():
+            volumes = [(f"image {n}", smooth_volume(modality, seed=11 + n)) for n in range(1, count + 1)]
+            write_described_series(folder, volumes, modality)
+        return [phantoms.read(each) for each in sorted(folder.iterdir())]
+
+    def volumes(self, modality: str, count: int) -> list[hd.Volume]:
+        """Returns the volumes of these series in the order of ITK."""
+        return [in_itk_order(series.volume)[0] for series in self.series_of(modality, count)]
+
+    def labels_of(self, package: ModelPackage, modality: str) -> LabelArray:
+        """Returns the labels of ClickSeg in f32 for a model with several images, on the grid of the first."""
+        series = self.series_of(modality, len(package.spec.inputs))
+        engine = make_engine(package, RuntimeSettings(Runtime.AUTO, "cpu", Precision.F32))
+        labels = segment_series(series, Clicks(), package, engine).labels.array
+        return in_itk_order(series[0].volume.with_array(labels))[0].array
+
     def labels(
         self, package: ModelPackage, modality: str, clicks: Clicks | None = None, runtime: Runtime = Runtime.AUTO
     ) -> LabelArray:
@@ -101,11 +131,12 @@ def run(_: Path) -> None:
         folder = Path(temporary)
         series = {name: write_smooth_series(folder / name, name) for name in ("CT", "MR", "PT")}
         bench = _Bench(folder, series)
-        rows = [
-            row
-            for make_rows in (_bundle_rows, _auto3dseg_rows, _program_rows, _checkpoint_rows)
-            for row in make_rows(bench)
-        ]
+        makers = (
+            *(_bundle_rows, _several_images_rows),
+            *(_auto3dseg_rows, _auto3dseg_of_several_images_rows),
+            *(_program_rows, _checkpoint_rows),
+        )
+        rows = [row for make_rows in makers for row in make_rows(bench)]
     publish("foreign_models", "Labels of models of other tools compared with those of these tools, f32", rows)
 
 
@@ -131,6 +162,34 @@ def _bundle_row(bench: _Bench, model: Path, oracle: str, changes: Mapping[str, A
     return _row((f"{model.name} (recipe)", file_format, oracle), 100 * found.equal, min(found.dice.values()), bar)
 
 
+def _several_images_rows(bench: _Bench) -> Iterator[Row]:
+    for name, recipe in RECIPES_OF_SEVERAL_IMAGES.items():
+        model = write_fitted_bundle(bench.folder / name, recipe)
+        package, result = bench.package(model), bench.folder / f"{name}_result.nii.gz"
+        volumes = bench.volumes(recipe.modality, len(package.spec.inputs))
+        images = [bench.folder / f"{name}_{number}.nii.gz" for number in range(len(volumes))]
+        for volume, image in zip(volumes, images, strict=True):
+            write_image(volume, image)
+        request = {
+            "images": [str(image) for image in images],
+            "labels": str(result),
+            "source": str(model),
+            "changes": {},
+        }
+        oracles.run_module("clickseg.evaluation.original.run_bundle", json.dumps(request))
+        theirs = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(result)))
+        names = (f"{name} (recipe), {len(images)} images", "MONAI Bundle, JSON", "the bundle, run by MONAI")
+        yield _compare(names, bench.labels_of(package, recipe.modality), _renumber(theirs, _CLASS_NUMBERS[name]))
+
+
+def _renumber(labels: LabelArray, numbers: Mapping[int, int]) -> LabelArray:
+    """Returns a label map with the class numbers of ClickSeg."""
+    renumbered: LabelArray = np.zeros(labels.shape, np.int64)
+    for value, number in numbers.items():
+        renumbered[np.rint(labels) == value] = number
+    return renumbered
+
+
 def _auto3dseg_rows(bench: _Bench) -> Iterator[Row]:
     script = os.environ.get("CLICKSEG_AUTO3DSEG_SCRIPT")
     if not script:
@@ -140,24 +199,39 @@ def _auto3dseg_rows(bench: _Bench) -> Iterator[Row]:
         model = fitted_files.write_auto3dseg(bench.folder / f"{mode.name}-v1.0.0.zip", mode)
         modality = {"ct": "CT", "mri": "MR", "pet": "PT"}[mode.modality]
         package = bench.package(model, unit="SUVbw" if modality == "PT" else None)
-        theirs = _run_auto3dseg(bench, Path(script), model, modality)
+        volumes = [in_itk_order(bench.read(modality).volume)[0]]
+        theirs = _run_auto3dseg(bench, Path(script), model, volumes)
         names = (f"normalize_mode {mode.name}", "Auto3DSeg zip", "the script of the extension, image stored in RAS")
         yield _compare(names, bench.labels(package, modality), theirs)
 
 
-def _run_auto3dseg(bench: _Bench, script: Path, model: Path, modality: str) -> LabelArray:
-    """Returns the labels of the script [K, J, I]; it gets the image with axes that it does not have to turn."""
-    volume, _ = in_itk_order(bench.read(modality).volume)
-    turned = volume.to_patient_orientation("SAR")
-    image, result = bench.folder / "image.nrrd", bench.folder / "result.nrrd"
-    written = to_sitk(turned)
-    written.SetDirection((exact_affine(turned)[:3, :3] / turned.spacing)[:, ::-1].ravel().tolist())
-    SimpleITK.WriteImage(written, str(image))
+def _auto3dseg_of_several_images_rows(bench: _Bench) -> Iterator[Row]:
+    script = os.environ.get("CLICKSEG_AUTO3DSEG_SCRIPT")
+    for name, images, has_masks in (("two", 2, False), ("brats", 4, True)) if script else ():
+        mode = fitted_files.NormalizeMode("meanstd", "mri", -1.5, 2.5)
+        model = fitted_files.write_auto3dseg(bench.folder / f"{name}-v1.0.0.zip", mode, images, has_masks=has_masks)
+        package = bench.package(model)
+        theirs = _run_auto3dseg(bench, Path(script or ""), model, bench.volumes("MR", images))
+        if has_masks:
+            theirs = _renumber(theirs, _CLASS_NUMBERS["auto3dseg brats"])
+        names = (f"{name} (recipe), {images} images", "Auto3DSeg zip", "the script of the extension, images in RAS")
+        yield _compare(names, bench.labels_of(package, "MR"), theirs, _BAR_OF_SEVERAL_IMAGES)
+
+
+def _run_auto3dseg(bench: _Bench, script: Path, model: Path, volumes: Sequence[hd.Volume]) -> LabelArray:
+    """Returns the labels of the script [K, J, I]; it gets the images with axes that it does not have to turn."""
+    images, result = [], bench.folder / "result.nrrd"
+    for number, volume in enumerate(volumes):
+        turned = volume.to_patient_orientation("SAR")
+        written = to_sitk(turned)
+        written.SetDirection((exact_affine(turned)[:3, :3] / turned.spacing)[:, ::-1].ravel().tolist())
+        images.append(bench.folder / f"image{number}.nrrd")
+        SimpleITK.WriteImage(written, str(images[-1]))
     with zipfile.ZipFile(model) as archive:
         archive.extract("model.pt", bench.folder / model.stem)
-    oracles.run_auto3dseg(script, bench.folder / model.stem / "model.pt", image, result)
+    oracles.run_auto3dseg(script, bench.folder / model.stem / "model.pt", images, result)
     labels = turned.with_array(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(result))))
-    return labels.to_patient_orientation(volume.get_closest_patient_orientation()).array
+    return labels.to_patient_orientation(volumes[0].get_closest_patient_orientation()).array
 
 
 def _checkpoint_rows(bench: _Bench) -> Iterator[Row]:

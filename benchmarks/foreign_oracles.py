@@ -177,19 +177,32 @@ def embedded_pipeline() -> Pipeline:
     return Pipeline(before, SlidingWindowInferer((48, 48, 32), 1, overlap=0.5), by_probabilities)
 
 
-def run_auto3dseg(script: Path, model: Path, image: Path, result: Path) -> None:
+def run_module(module: str, *arguments: str) -> None:
+    """Runs a module of Python in a process of its own.
+
+    Raises:
+        RuntimeError: It fails.
+    """
+    ended = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"{module}: {ended.stderr.strip().splitlines()[-1]}")
+
+
+def run_auto3dseg(script: Path, model: Path, images: Sequence[Path], result: Path) -> None:
     """Runs the script of the extension MONAIAuto3DSeg, on the CPU.
 
     Args:
         script: ``auto3dseg_segresnet_inference.py`` of the extension.
         model: ``model.pt``, extracted.
-        image: The image, as NRRD.
+        images: The images, as NRRD.
         result: The file that is written.
 
     Raises:
         RuntimeError: The script fails.
     """
-    command = [sys.executable, script, "--model_file", model, "--image_file", image, "--result_file", result]
+    options = ("--image_file", "--image_file_2", "--image_file_3", "--image_file_4")
+    files = [word for pair in zip(options, images, strict=False) for word in pair]
+    command = [sys.executable, script, "--model_file", model, *files, "--result_file", result]
     ended = subprocess.run(
         [str(word) for word in command],
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},

@@ -1,8 +1,8 @@
 """The axes of the model grid along those of the source grid: number of voxels, spacing, and coordinates.
 
 With the alignment ``first_voxel`` (MONAI's ``Spacing``), the first voxel centres coincide. With ``edges`` (``resize``
-of scikit-image, nnU-Net), the outer edges of the first and last voxels coincide: coordinates depend only on the numbers
-of voxels.
+of scikit-image, nnU-Net), the outer edges of the first and last voxels coincide, with ``end_voxels`` (``zoom`` of
+SciPy, TotalSegmentator) the centres of the first and last voxels: coordinates depend only on the numbers of voxels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from clickseg.core.arrays import FloatArray
 
-Alignment = Literal["first_voxel", "edges"]
+Alignment = Literal["first_voxel", "edges", "end_voxels"]
 
 _SPACING_NOISE = 2e-6
 """The relative error of a spacing that is computed from direction cosines with 6 decimals."""
@@ -51,12 +51,15 @@ def model_axis(source: GridAxis, wanted_mm: float, alignment: Alignment) -> Grid
         alignment: What coincides.
 
     Returns:
-        The axis; with ``edges`` its spacing is the extent of the source divided by the number of voxels.
+        The axis; with ``edges`` and ``end_voxels`` its spacing follows from the extent and the number of voxels.
     """
     if alignment == "first_voxel":
         return GridAxis(int(np.round((source.count - 1) * source.spacing_mm / wanted_mm + 1)), wanted_mm)
     count = max(_round_half_to_even(source.spacing_mm / wanted_mm * source.count), 1)
-    return GridAxis(count, source.count * source.spacing_mm / count)
+    if alignment == "edges":
+        return GridAxis(count, source.count * source.spacing_mm / count)
+    has_extent = source.count > 1 and count > 1
+    return GridAxis(count, (source.count - 1) * source.spacing_mm / (count - 1) if has_extent else wanted_mm)
 
 
 def axis_coordinates(axis: GridAxis, other: GridAxis, alignment: Alignment) -> FloatArray:
@@ -64,11 +67,13 @@ def axis_coordinates(axis: GridAxis, other: GridAxis, alignment: Alignment) -> F
 
     Args:
         axis: The axis whose voxels are located.
-        other: An axis of the same direction, for ``edges`` of the same extent.
+        other: An axis of the same direction, for ``edges`` and ``end_voxels`` of the same extent.
         alignment: What coincides.
     """
     if alignment == "first_voxel":
         return np.arange(axis.count) * float(axis.spacing_mm / other.spacing_mm)
+    if alignment == "end_voxels":
+        return np.arange(axis.count) * ((other.count - 1) / max(axis.count - 1, 1))
     return (np.arange(axis.count) + 0.5) * (other.count / axis.count) - 0.5
 
 

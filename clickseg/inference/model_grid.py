@@ -94,8 +94,8 @@ class ModelGrid:
     ) -> tuple[list[LinearWeights], list[LinearWeights]]:
         """Returns the weights of the voxels of the grid for each axis of a source grid: linear, and for the nearest.
 
-        With the alignment ``edges``, halfway between two voxels the upper one is the nearest, as in SciPy; along a
-        separate axis, the linear weights are those for the nearest.
+        With another alignment than ``first_voxel``, halfway between two voxels the upper one is the nearest, as in
+        SciPy; along a separate axis, the linear weights are those for the nearest.
         """
         counts = self.resampled.spatial_shape
         linear = [LinearWeights.at_coordinates(points, n) for points, n in zip(coordinates, counts, strict=True)]

@@ -95,13 +95,16 @@ def make_images(volumes: Sequence[hd.Volume], spec: ModelSpec) -> tuple[list[Gri
         InputError: The inputs have no voxel that the crop of the model chooses.
     """
     source, is_common = volumes[0].get_geometry(), spec.has_common_grid
-    if is_common:
-        volumes = [volumes[0], *(resample.bring_to_grid(volume, source) for volume in volumes[1:])]
+    are_aligned = [is_common or resample.has_same_grid(volume, source) for volume in volumes]
+    volumes = [
+        resample.bring_to_grid(volume, source) if number and is_aligned else volume
+        for number, (volume, is_aligned) in enumerate(zip(volumes, are_aligned, strict=True))
+    ]
     volumes, source_box = _prepare_volumes(volumes, spec)
     resampled = resample.model_geometry(volumes[0].get_geometry(), spec.grid)
     images = [
-        _resample(volume, spec.grid, None if number == 0 or is_common else resampled)
-        for number, volume in enumerate(volumes)
+        _resample(volume, spec.grid, None if is_aligned else resampled)
+        for volume, is_aligned in zip(volumes, are_aligned, strict=True)
     ]
     images, box = _prepare_images(images, spec)
     return images, ModelGrid(source, source_box, resampled, box)

@@ -1,8 +1,8 @@
 """Resamples from the source grid to the model grid: permutes and flips axes, and interpolates linearly along each.
 
-The model grid shares the axes of the source, and its first voxel centre or its edges (``alignment``). Therefore nothing
-is rotated, and interpolation is done along one axis at a time. Coordinates are absolute indices: a part of a result has
-the same bytes whether it is computed alone or with the entire volume.
+The model grid shares the axes of the source, and its first voxel centre, edges or end voxels (``alignment``). Therefore
+nothing is rotated, and interpolation is done along one axis at a time. Coordinates are absolute indices: a part of a
+result has the same bytes whether it is computed alone or with the entire volume.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def model_geometry(source: hd.VolumeGeometry, grid: GridSpec) -> hd.VolumeGeomet
 
     Returns:
         A grid with the source's axes, flipped and permuted. Its shape, spacing and first voxel centre are those of
-        MONAI's ``Spacing``; with the alignment ``edges``, those of nnU-Net.
+        MONAI's ``Spacing``; with the alignment ``edges`` those of nnU-Net, with ``end_voxels`` of SciPy's ``zoom``.
 
     Raises:
         ModelError: The grid has more than ``MAX_GRID_VOXELS`` voxels, because the model's voxels are very small.
@@ -180,7 +180,12 @@ def resample_to_geometry(volume: hd.Volume, geometry: hd.VolumeGeometry) -> Floa
 
 def bring_to_grid(volume: hd.Volume, geometry: hd.VolumeGeometry) -> hd.Volume:
     """Returns a volume on another grid; its values stay the same if the grids differ by less than ``_SAME_VOXEL``."""
+    is_same = has_same_grid(volume, geometry)
+    return geometry.with_array(volume.array if is_same else resample_to_geometry(volume, geometry))
+
+
+def has_same_grid(volume: hd.Volume, geometry: hd.VolumeGeometry) -> bool:
+    """Whether the voxels of a volume are at the positions of a grid, except for rounding errors."""
     corners = np.array([np.zeros(3), *np.diag(geometry.spatial_shape)])
     index = volume.map_reference_to_indices(geometry.map_indices_to_reference(corners))
-    is_same = volume.spatial_shape == geometry.spatial_shape and np.abs(index - corners).max() < _SAME_VOXEL
-    return geometry.with_array(volume.array if is_same else resample_to_geometry(volume, geometry))
+    return volume.spatial_shape == geometry.spatial_shape and bool(np.abs(index - corners).max() < _SAME_VOXEL)

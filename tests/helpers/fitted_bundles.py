@@ -49,6 +49,9 @@ class Recipe:
         names: The names of its classes, background first.
         fit: What its network is fitted to.
         modality: The modality of the image.
+        inputs: The names of its images, if there are several.
+        loading: The transforms that load the image.
+        scripts: Its own program, ``scripts/joining.py``.
         others: Other keys of its configuration.
         is_yaml: Whether the configuration is YAML.
     """
@@ -60,6 +63,9 @@ class Recipe:
     names: tuple[str, ...]
     fit: FitSettings
     modality: str = "CT"
+    inputs: tuple[str, ...] = ()
+    loading: tuple[Any, ...] = LOAD
+    scripts: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
     is_yaml: bool = False
 
@@ -192,11 +198,99 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+_KEYS = ["artery", "vein", "excret"]
+_SIGMOID = result_transform("Activationsd", sigmoid=True)
+_THRESHOLD = result_transform("AsDiscreted", threshold=0.5)
+_MERGE = "$lambda x: torch.where(x[[2]] > 0, 4, torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"
+_SEGRESNET: dict[str, Any] = {"_target_": "SegResNet", "init_filters": 8, "blocks_down": [1, 2, 2], "blocks_up": [1, 1]}
+
+
+def _phases(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"_target_": name, "keys": _KEYS, **arguments}
+
+
+JOINING = '''"""Transforms of a bundle's own."""
+
+import torch
+from monai.transforms import InvertibleTransform, MapTransform
+
+
+class Join(MapTransform, InvertibleTransform):
+    """Puts several images into the channels of one."""
+
+    def __init__(self, keys_merge, keys_out):
+        super().__init__(keys_merge)
+        self.out = keys_out
+
+    def __call__(self, data):
+        given = dict(data)
+        joined = torch.cat([torch.as_tensor(given[key]) for key in self.keys])
+        given[self.out] = given[self.keys[0]].clone().__class__(joined, meta=given[self.keys[0]].meta)
+        return given
+
+    def inverse(self, data):
+        return data
+
+
+class FirstWins(MapTransform):
+    """Makes a label map of channels 0 or 1: the first channel that is set counts; channel 0 is background."""
+
+    def __call__(self, data):
+        given = dict(data)
+        for key in self.keys:
+            pred = given[key]
+            labels = torch.zeros_like(pred[:1])
+            for channel in range(pred.shape[0] - 1, 0, -1):
+                labels[0][pred[channel] > 0] = channel
+            given[key] = labels
+        return given
+'''
+"""The program of a bundle that joins its images, and merges its masks."""
+
+RECIPES_OF_SEVERAL_IMAGES: dict[str, Recipe] = {
+    "brats": Recipe(
+        network={**_SEGRESNET, "in_channels": 4, "out_channels": 3, "dropout_prob": 0.2},
+        loading=(transform("LoadImaged", image_only=False),),
+        preprocessing=(transform("NormalizeIntensityd", nonzero=True, channel_wise=True),),
+        inferer={"roi_size": [64, 64, 32], "sw_batch_size": 1, "overlap": 0.5},
+        postprocessing=(
+            *(_SIGMOID, invert(nearest=False), _THRESHOLD),
+            result_transform("Lambdad", func=_MERGE),
+        ),
+        names=("Tumor core", "Whole tumor", "Enhancing tumor"),
+        fit=FitSettings(3, low=-1.5, high=2.5, overlapping=True, inputs=4, steps=120),
+        modality="MR",
+        inputs=("T1c", "T1", "T2", "FLAIR"),
+    ),
+    "cect": Recipe(
+        network={**_SEGRESNET, "in_channels": 3, "out_channels": 4, "upsample_mode": "deconv", "norm_name": "group"},
+        loading=(_phases("LoadImaged", image_only=False), _phases("EnsureChannelFirstd")),
+        preprocessing=(
+            _phases("Orientationd", axcodes="LPS"),
+            _phases("Spacingd", pixdim=[3.0, 3.0, 3.0], mode="bilinear"),
+            {"_target_": "scripts.joining.Join", "keys_merge": _KEYS, "keys_out": "image"},
+            transform("ScaleIntensityRanged", a_min=-300, a_max=420, b_min=0.0, b_max=1.0, clip=True),
+            transform("EnsureTyped"),
+        ),
+        inferer={"roi_size": [32, 32, 32], "sw_batch_size": 4, "overlap": 0.25},
+        postprocessing=(
+            {**invert(nearest=False), "orig_keys": "artery"},
+            *(_SIGMOID, _THRESHOLD),
+            result_transform("scripts.joining.FirstWins"),
+        ),
+        names=("background", "artery", "vein", "neoplasm"),
+        fit=FitSettings(4, overlapping=True, inputs=3, steps=120),
+        inputs=("image", "", ""),
+        scripts=JOINING,
+    ),
+}
+
+
 def write_fitted_bundle(folder: Path, recipe: Recipe) -> Path:
     """Writes a bundle with fitted weights; returns its folder."""
     config = make_config(
         network_def=dict(recipe.network),
-        preprocessing={"_target_": "Compose", "transforms": [*LOAD, *recipe.preprocessing]},
+        preprocessing={"_target_": "Compose", "transforms": [*recipe.loading, *recipe.preprocessing]},
         inferer={"_target_": "SlidingWindowInferer", **recipe.inferer},
         postprocessing={"_target_": "Compose", "transforms": [*recipe.postprocessing, SAVE]},
         dataset={"_target_": "Dataset", "data": "$[{'image': i} for i in @datalist]", "transform": "@preprocessing"},
@@ -212,10 +306,16 @@ def write_fitted_bundle(folder: Path, recipe: Recipe) -> Path:
         },
         **recipe.others,
     )
-    metadata = make_metadata(modality=recipe.modality)
+    channels = {str(number): name for number, name in enumerate(recipe.inputs)}
+    images = {"num_channels": len(channels), "channel_def": channels} if channels else {}
+    metadata = make_metadata(modality=recipe.modality, **images)
     channels = {str(number): name for number, name in enumerate(recipe.names)}
     metadata["network_data_format"]["outputs"]["pred"] |= {"num_channels": len(channels), "channel_def": channels}
     write_bundle(folder, config, metadata, name="inference.yaml" if recipe.is_yaml else "inference.json")
+    if recipe.scripts:
+        (folder / "scripts").mkdir()
+        (folder / "scripts" / "__init__.py").touch()
+        (folder / "scripts" / "joining.py").write_text(recipe.scripts)
     if "dints_space" in config:
         torch.save(_architecture(recipe.others["dints_space"]), folder / "models" / "search_code.pt")
     torch.manual_seed(7)

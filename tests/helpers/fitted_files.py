@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,24 @@ class NormalizeMode:
     high: float
 
 
-def write_auto3dseg(path: Path, mode: NormalizeMode) -> Path:
-    """Writes a model of MONAIAuto3DSeg with three classes; returns the zip file."""
+def write_auto3dseg(path: Path, mode: NormalizeMode, images: int = 1, *, has_masks: bool = False) -> Path:
+    """Writes a model of MONAIAuto3DSeg with three classes; returns the zip file.
+
+    Args:
+        path: The zip file.
+        mode: How all images are normalized.
+        images: The number of images.
+        has_masks: Whether the classes are masks, as those of BraTS.
+    """
     from monai.networks.nets import SegResNetDS
 
     torch.manual_seed(SEED)
-    network = fit(SegResNetDS(spatial_dims=3, dsdepth=2, **_SEGRESNET_DS), FitSettings(4, mode.low, mode.high))
+    layers = {**_SEGRESNET_DS, "in_channels": images, "out_channels": 3 if has_masks else 4}
+    settings = FitSettings(layers["out_channels"], mode.low, mode.high, overlapping=has_masks, inputs=images)
+    settings = settings if images == 1 else replace(settings, steps=120)
+    network = fit(SegResNetDS(spatial_dims=3, dsdepth=2, **layers), settings)
     config = {
-        "network": {"_target_": "SegResNetDS", "dsdepth": 2, **_SEGRESNET_DS},
+        "network": {"_target_": "SegResNetDS", "dsdepth": 2, **layers},
         "modality": mode.modality,
         "normalize_mode": mode.name,
         "intensity_bounds": [-250.0, 250.0],
@@ -52,7 +62,8 @@ def write_auto3dseg(path: Path, mode: NormalizeMode) -> Path:
         "resample_resolution": [3.1, 3.1, 3.1],
         "crop_foreground": True,
         "orientation_ras": True,
-        "sigmoid": False,
+        "sigmoid": has_masks,
+        "extra_modalities": {f"image{number}": mode.name for number in range(2, images + 1)},
     }
     header = [f"SegmentedPropertyTypeCodeSequence.{code}" for code in CODES]
     rows = ["1,spleen,SCT,78961009,Spleen", "2,liver,SCT,10200004,Liver", "3,kidney,SCT,64033007,Kidney"]

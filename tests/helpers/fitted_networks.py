@@ -28,6 +28,8 @@ class FitSettings:
         roi: The size of the windows.
         clicks: Whether the channels after the image are balls of clicks: the first sets class 1, the second class 0.
         overlapping: Whether each logit channel has a threshold of its own, instead of a band.
+        inputs: The number of images. Bands follow their weighted mean, the last has the largest weight; thresholds
+            are those of different images.
         steps: The number of steps.
     """
 
@@ -37,6 +39,7 @@ class FitSettings:
     roi: tuple[int, int, int] = (24, 24, 24)
     clicks: bool = False
     overlapping: bool = False
+    inputs: int = 1
     steps: int = 40
 
 
@@ -46,10 +49,11 @@ def fit(network: torch.nn.Module, settings: FitSettings) -> torch.nn.Module:
     network.train()
     with _one_thread():
         for _ in range(settings.steps):
-            level = _smooth_values(settings.roi)
+            levels = torch.stack([_smooth_values(settings.roi) for _ in range(settings.inputs)])
+            level = _level_of_classes(levels, settings)
             balls = torch.stack([_ball(settings.roi), _ball(settings.roi)]) if settings.clicks else None
-            image = settings.low + (settings.high - settings.low) * level
-            channels = image[None, None] if balls is None else torch.cat([image[None, None], balls[None]], 1)
+            images = (settings.low + (settings.high - settings.low) * levels)[None]
+            channels = images if balls is None else torch.cat([images, balls[None]], 1)
             logits = network(channels)
             loss = _loss(logits[0] if isinstance(logits, Sequence) else logits, level, balls, settings)
             optimizer.zero_grad()
@@ -72,7 +76,7 @@ def _one_thread() -> Iterator[None]:
 def _loss(logits: torch.Tensor, level: torch.Tensor, balls: torch.Tensor | None, settings: FitSettings) -> torch.Tensor:
     if settings.overlapping:
         thresholds = (torch.arange(settings.outputs) + 1) / (settings.outputs + 1)
-        target = (level[None] > thresholds[:, None, None, None]).float()
+        target = (level > thresholds[:, None, None, None]).float()
         return torch.nn.functional.binary_cross_entropy_with_logits(logits[0], target)
     bands = min(settings.outputs, _MAX_BANDS)
     classes = (level * bands).long().clamp(max=bands - 1)
@@ -80,6 +84,16 @@ def _loss(logits: torch.Tensor, level: torch.Tensor, balls: torch.Tensor | None,
         classes[balls[0] > 0] = 1
         classes[balls[1] > 0] = 0
     return torch.nn.functional.cross_entropy(logits, classes[None])
+
+
+def _level_of_classes(levels: torch.Tensor, settings: FitSettings) -> torch.Tensor:
+    """Returns the values that classes follow [I, J, K], or [C, I, J, K] if they overlap."""
+    if settings.overlapping:
+        return torch.stack([levels[channel % settings.inputs] for channel in range(settings.outputs)])
+    if settings.inputs == 1:
+        return levels[0]
+    mean = (levels * torch.arange(1, settings.inputs + 1).reshape(-1, 1, 1, 1)).sum(0)
+    return (mean - mean.min()) / (mean.max() - mean.min())
 
 
 def _smooth_values(roi: tuple[int, int, int]) -> torch.Tensor:

@@ -19,10 +19,10 @@ RANGES = {"CT": (-300.0, 420.0, -1000.0), "MR": (100.0, 900.0, 0.0), "PT": (900.
 """The lowest and the highest value in the body, and the value outside: HU, no unit, Bq/ml."""
 
 
-def smooth_volume(modality: str, shape: tuple[int, int, int] = SHAPE) -> hd.Volume:
+def smooth_volume(modality: str, shape: tuple[int, int, int] = SHAPE, seed: int = 11) -> hd.Volume:
     """Returns a volume [K, J, I]: smooth values in a body that lacks a corner, and one value outside."""
     geometry = phantoms.oblique_geometry(shape, pixel_spacing=(1.91, 1.7969), slice_spacing=3.07)
-    noise = gaussian_filter(np.random.default_rng(11).normal(size=shape), 2.5)
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2.5)
     level = (noise - noise.min()) / (noise.max() - noise.min())
     low, high, outside = RANGES[modality]
     array = np.full(shape, outside)

@@ -104,14 +104,13 @@ def comparable_package(package: ModelPackage) -> tuple[ModelPackage, tuple[str, 
 
 def fields_without_monai(spec: ModelSpec) -> list[str]:
     """Returns the fields of a model with values for which MONAI has no transform and no inferer."""
-    grid, inputs = spec.grid, spec.inputs
     is_used = {
         "window.placement even": spec.window.placement == "even",
         "window.mode nnunet": spec.window.mode == "nnunet",
-        "grid.alignment edges": grid.alignment == "edges",
+        f"grid.alignment {spec.grid.alignment}": spec.grid.alignment != "first_voxel",
         "zscore.foreground": spec.depends_on_foreground,
         "heads": bool(spec.heads),
-        "inputs.further_scalings": any(entry.further_scalings for entry in inputs),
+        "inputs.further_scalings": any(entry.further_scalings for entry in spec.inputs),
     }
     return [name for name, used in is_used.items() if used]
 

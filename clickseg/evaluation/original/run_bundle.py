@@ -1,4 +1,4 @@
-"""Runs a MONAI Bundle by its own configuration on one NIfTI file, on the CPU.
+"""Runs a MONAI Bundle by its own configuration on NIfTI files, on the CPU.
 
     python -m clickseg.evaluation.original.run_bundle REQUEST
 
@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +26,29 @@ _REMOVED_ARGUMENTS = ("img_size", "data_root_dir")
 """``img_size`` left SwinUNETR in MONAI 1.5; ``data_root_dir`` of SaveImaged needs the folder of the authors."""
 
 
-def run(source: Path, image: Path, labels: Path, changes: Mapping[str, Any]) -> None:
-    """Runs a bundle, and writes the labels as NIfTI on the grid of the image.
+def run(source: Path, images: Sequence[Path], labels: Path, changes: Mapping[str, Any]) -> None:
+    """Runs a bundle, and writes the labels as NIfTI on the grid of the first image.
 
     Args:
         source: The bundle.
-        image: The image.
+        images: The image, or one for each input.
         labels: The file that is written.
         changes: Values by keys of the bundle.
     """
     with tempfile.TemporaryDirectory() as output:
-        make_evaluator(source, image, Path(output), changes).run()
+        make_evaluator(source, images, Path(output), changes).run()
         written = max(Path(output).rglob("*.nii*"), key=lambda path: path.stat().st_mtime)
         shutil.copy(written, labels)
 
 
-def make_evaluator(source: Path, image: Path, output: Path, changes: Mapping[str, Any]) -> Any:
+def make_evaluator(source: Path, images: Sequence[Path], output: Path, changes: Mapping[str, Any]) -> Any:
     """Returns the evaluator of a bundle, with its weights, which writes its result into the output folder."""
     from monai.bundle import ConfigParser
 
     parser = ConfigParser(on_cpu(read_config(source, changes)))
     parser["bundle_root"] = str(source)
     parser["output_dir"] = str(output)
-    parser["dataset"]["data"] = [{parser.get("image_key", "image"): str(image)}]
+    parser["dataset"]["data"] = [_data_item(parser, [str(image) for image in images])]
     parser["dataloader"].update({"num_workers": 0, "shuffle": False})
     parser["evaluator"]["amp"] = False
     sys.path.insert(0, str(source))  # transforms of the bundle itself
@@ -56,6 +56,14 @@ def make_evaluator(source: Path, image: Path, output: Path, changes: Mapping[str
     if "checkpointloader" in parser.get():
         parser.get_parsed_content("checkpointloader")(evaluator)
     return evaluator
+
+
+def _data_item(parser: Any, images: list[str]) -> dict[str, Any]:
+    """Returns the item of the dataset: images that are loaded under keys of their own, or as channels of one."""
+    loaded = parser.get("preprocessing")["transforms"][0].get("keys")
+    if len(images) > 1 and isinstance(loaded, list) and len(loaded) == len(images):
+        return dict(zip(loaded, images, strict=True))
+    return {parser.get("image_key", "image"): images if len(images) > 1 else images[0]}
 
 
 def read_config(source: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +96,8 @@ def main() -> None:
     """Runs the request in the first argument."""
     os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # as its authors ran it
     request = json.loads(sys.argv[1])
-    run(Path(request["source"]), Path(request["images"][0]), Path(request["labels"]), request["changes"])
+    images = [Path(image) for image in request["images"]]
+    run(Path(request["source"]), images, Path(request["labels"]), request["changes"])
 
 
 if __name__ == "__main__":

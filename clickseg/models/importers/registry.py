@@ -19,6 +19,7 @@ from clickseg.models.importers.monai_bundle.reader import BundleReader, describe
 from clickseg.models.importers.nnunet.reader import NnUNetReader
 from clickseg.models.importers.sections import check_unit, printable_text
 from clickseg.models.importers.source_model import ImportOptions, Reader, SourceModel
+from clickseg.models.importers.totalsegmentator.reader import TotalSegmentatorReader
 from clickseg.models.importers.used_options import check_used_options
 from clickseg.models.importers.weights.checkpoint import CheckpointReader
 from clickseg.models.importers.weights.identification import NetworkBuilder
@@ -26,7 +27,8 @@ from clickseg.models.importers.weights.torchscript import TorchScriptReader
 from clickseg.models.spec import ModelSpec
 
 FORMATS_TEXT = (
-    "a MONAI Bundle, an Auto3DSeg zip, a trained model of nnU-Net, a checkpoint of torch, or a TorchScript file"
+    "a MONAI Bundle, an Auto3DSeg zip, a trained model of nnU-Net, models of TotalSegmentator, a checkpoint of torch, "
+    "or a TorchScript file"
 )
 """What ``-m`` accepts besides model packages."""
 
@@ -46,6 +48,7 @@ def make_readers(build: NetworkBuilder) -> tuple[Reader, ...]:
     return (
         BundleReader(),
         Auto3DSegReader(),
+        TotalSegmentatorReader(build),
         NnUNetReader(build),
         TorchScriptReader(build, describe_bundle),
         CheckpointReader(build),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clickseg.core.errors import ModelError
+from clickseg.models.importers.roles import role_descriptions
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
 _MAX_NAME = 64
@@ -30,6 +31,24 @@ def class_sections(names: Sequence[str], *, first_channel: int) -> list[dict[str
             unique = f"{unique[: _MAX_NAME - 8]} {channel}"
         used.add(unique.casefold())
         sections.append({"name": unique, "channel": channel})
+    return sections
+
+
+def input_sections(names: Sequence[str], fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the ``inputs`` of the section of a model with several images, with descriptions by their names.
+
+    Args:
+        names: The names as the source writes them. Names that are empty or used twice get their number.
+        fields: The other fields, which all inputs have.
+    """
+    sections: list[dict[str, Any]] = []
+    used: set[str] = set()
+    for number, name in enumerate(names, 1):
+        cleaned = printable_text(name.replace(",", " ").replace("=", " "), _MAX_NAME)
+        unique = cleaned if cleaned and cleaned not in used else f"image {number}"
+        used.add(unique)
+        descriptions = role_descriptions(cleaned)
+        sections.append({**fields, "name": unique, **({"descriptions": descriptions} if descriptions else {})})
     return sections
 
 

@@ -24,7 +24,8 @@ class GridSpec(StrictModel):
 
     With the ``alignment`` ``first_voxel``, the first voxel centres of source and model grid coincide, as in MONAI's
     ``Spacing``. With ``edges``, the outer edges of the first and last voxels coincide, as in scikit-image's ``resize``
-    and nnU-Net: the number of voxels is rounded, and the spacing is the extent divided by this number.
+    and nnU-Net: the number of voxels is rounded, and the spacing is the extent divided by this number. With
+    ``end_voxels``, the centres of the first and last voxels coincide, as in SciPy's ``zoom`` and TotalSegmentator.
 
     ``image_order`` is the order of interpolation of images: linear or cubic B-splines. If the ratio of the largest and
     the smallest spacing, of the series or else of the model, is above ``separate_axis_above``, the slices of images and
@@ -34,7 +35,7 @@ class GridSpec(StrictModel):
     spacing_mm: tuple[GridSpacing, GridSpacing, GridSpacing]
     spacing_tolerance: Annotated[tuple[PositiveFactor, PositiveFactor] | None, omit_if(None)] = None
     orientation: Annotated[str, Field(pattern=r"^([RLAPSI]{3}|source)$")] = "RAS"
-    alignment: Annotated[Literal["first_voxel", "edges"], omit_if("first_voxel")] = "first_voxel"
+    alignment: Annotated[Literal["first_voxel", "edges", "end_voxels"], omit_if("first_voxel")] = "first_voxel"
     image_order: Annotated[Literal[1, 3], omit_if(1)] = 1
     separate_axis_above: Annotated[Annotated[float, Field(gt=1)] | None, omit_if(None)] = None
 
@@ -65,11 +66,10 @@ class GridSpec(StrictModel):
 
     @model_validator(mode="after")
     def _check_alignment(self) -> Self:
-        if self.alignment == "first_voxel" and (self.image_order != 1 or self.separate_axis_above is not None):
-            raise ValueError(
-                "image_order 3 and separate_axis_above: expected the alignment edges, got first_voxel: they are those "
-                "of nnU-Net"
-            )
+        if self.alignment == "first_voxel" and self.image_order != 1:
+            raise ValueError("image_order 3: expected the alignment edges or end_voxels, got first_voxel")
+        if self.alignment != "edges" and self.separate_axis_above is not None:
+            raise ValueError(f"separate_axis_above: expected the alignment edges, as nnU-Net, got {self.alignment}")
         return self
 
 

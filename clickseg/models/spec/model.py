@@ -83,7 +83,7 @@ class ModelSpec(StrictModel):
     def has_common_grid(self) -> bool:
         """Whether all inputs are brought to the grid of the first one before anything else, as nnU-Net expects them."""
         crops_by_all = self.crop is not None and self.crop.inputs == "any"
-        return self.grid.alignment == "edges" or crops_by_all or self.depends_on_foreground
+        return self.grid.alignment != "first_voxel" or crops_by_all or self.depends_on_foreground
 
     @property
     def depends_on_foreground(self) -> bool:

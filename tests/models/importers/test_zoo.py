@@ -80,15 +80,13 @@ BUNDLES = [
     Bundle("multi_organ_segmentation"),
 ]
 OTHERS = {
-    "brats_mri_segmentation": "models with several images are not yet supported",
-    "renalStructures_CECT_segmentation": "models with several images are not yet supported",
     "spleen_deepedit_annotation": "a transform of the bundle's own code, which is not executed",
     "ventricular_short_axis_3label": "networks for slices are not yet supported",
     "renalStructures_UNEST_segmentation": "the network is defined by the bundle's own code, which is not executed",
     "wholeBrainSeg_Large_UNEST_segmentation": "the network is defined by the bundle's own code, which is not executed",
     "vista3d": "VistaPreTransformd: this transform is not yet supported",
-    "lung_nodule_ct_detection": "LoadImaged: the argument affine_lps_to_ras is not supported",
-    "brats_mri_generative_diffusion": "preprocessing: the configuration of the bundle has no such key",
+    "lung_nodule_ct_detection": "preprocessing#transforms#1: LoadImaged: expected it once",
+    "brats_mri_generative_diffusion": "network_data_format#inputs: expected one image, got none",
 }
 """Bundles that cannot be expressed, and the reason that the error names."""
 

@@ -10,19 +10,19 @@ import copy
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
 from clickseg.core.text import first_line, join_names
 from clickseg.models.importers.auto3dseg import labels_csv, model_archive
+from clickseg.models.importers.auto3dseg.inputs import image_count, inputs_notes, is_brats, read_inputs, uses_bounds
 from clickseg.models.importers.changes import source_changes
 from clickseg.models.importers.monai_bundle.components import Component
 from clickseg.models.importers.monai_bundle.config import BundleConfig, apply_changes, check_config
 from clickseg.models.importers.monai_bundle.network_definition import output_channels, translate_network
-from clickseg.models.importers.monai_bundle.transforms import NO_SCALING
-from clickseg.models.importers.sections import axes_notes, modality_and_unit, unit_notes
+from clickseg.models.importers.sections import axes_notes, unit_notes
 from clickseg.models.importers.source_model import (
     STORED_AXES,
     UNIT,
@@ -42,7 +42,9 @@ MODEL, LABELS = "model.pt", "labels.csv"
 _OVERLAP = 0.625
 _MARGIN_VOX = 10
 _SPACING_TOLERANCE = [0.75, 1.25]
-_MODES_WITH_BOUNDS = ("range", "ct")
+_BRATS_LABELS = (2, 1, 3)
+"""The label of each channel of models of BraTS, in the order in which they overwrite each other."""
+
 _MODES_OF_VOLUME = ("meanstd", "mri", "meanstdtanh", "pet")
 """The modes that depend on all values of the image, which the script normalizes before it crops it."""
 
@@ -135,22 +137,21 @@ def _read_table(path: Path) -> bytes:
 
 def _describe(source: _Source, options: ImportOptions) -> SourceModel:
     config = Component("config", "", BundleConfig(_changed(source.config, options), {}).resolve("config"))
-    _reject_unsupported(config)
     network, _ = translate_network(config.value("network", None), "config#network")
     channels = output_channels(network)
-    if channels is None or not 2 <= channels <= 1024:
-        raise ModelError(f"config#network#out_channels: expected 2 to 1024, got {channels!r:.80}")
-    if network.get("in_channels", 1) != 1:
-        raise ModelError("config#network#in_channels: expected 1: models with several images are not yet supported")
-    labels = labels_csv.read_labels(source.table, channels, LABELS)
+    fewest = 1 if config.flag("sigmoid", default=False) else 2
+    if channels is None or not fewest <= channels <= 1024:
+        raise ModelError(f"config#network#out_channels: expected {fewest} to 1024, got {channels!r:.80}")
+    images = image_count(config, network, source.name)
+    labels = _read_classes(source, config, channels)
     section = {
-        "inputs": [{"name": "image", **_modality(config, options), **_scaling(config)}],
+        "inputs": read_inputs(config, images, source.name, options),
         "grid": _grid(config, options),
         "window": {"roi": _roi(config), "overlap": _OVERLAP},
-        "activation": "softmax",
+        **_activation(config, channels),
         "output_channels": channels,
         "classes": labels.classes,
-        **_crop(config),
+        **_crop(config, images, source.name),
         "interpolation": "labels",
         **_postprocessing(source.name),
     }
@@ -161,8 +162,12 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
         section,
         network,
         lambda: state,
-        notes=(*unit_notes(section["inputs"][0], options), *_notes(config, options, labels)),
-        used_options=_used_options(config, options),
+        notes=(
+            *unit_notes(section["inputs"][0], options),
+            *inputs_notes(source.name, images),
+            *_notes(_Described(config, source.name, images), options, labels),
+        ),
+        used_options=_used_options(config, source.name, options),
     )
 
 
@@ -174,15 +179,15 @@ def _changed(config: Mapping[str, Any], options: ImportOptions) -> dict[str, Any
     return content
 
 
-def _used_options(config: Component, options: ImportOptions) -> frozenset[str]:
-    used = {UNIT, *(key for key in options.changes if _config_key(key) in _used_keys(config))}
+def _used_options(config: Component, name: str, options: ImportOptions) -> frozenset[str]:
+    used = {UNIT, *(key for key in options.changes if _config_key(key) in _used_keys(config, name))}
     return frozenset(used if config.flag("orientation_ras", default=False) else used | {STORED_AXES})
 
 
-def _used_keys(config: Component) -> set[str]:
+def _used_keys(config: Component, name: str) -> set[str]:
     """Returns the keys of the configuration that the script uses; bounds only in the modes that have them."""
-    omitted = set() if config.value("normalize_mode", None) in _MODES_WITH_BOUNDS else {"intensity_bounds"}
-    return {*_TRANSLATED} - omitted
+    omitted = set() if uses_bounds(config, name) else {"intensity_bounds"}
+    return {*_TRANSLATED} - omitted - ({"extra_modalities"} if is_brats(name) else set())
 
 
 def _config_key(key: str) -> str:
@@ -191,49 +196,32 @@ def _config_key(key: str) -> str:
     return rest.partition("#")[0] if first == "config" else ""
 
 
-def _reject_unsupported(config: Component) -> None:
-    if config.flag("sigmoid", default=False):
-        raise ModelError("config#sigmoid: models whose classes overlap are not yet supported: expected false")
-    if config.value("extra_modalities", None):
-        raise ModelError("config#extra_modalities: models with several images are not yet supported")
+def _read_classes(source: _Source, config: Component, channels: int) -> labels_csv.Labels:
+    """Returns the classes: of a label map, or of the masks that the script merges.
+
+    Of BraTS, channel 0 is label 2 (the whole tumour), which label 1 of channel 1 overwrites, and this label 3 of
+    channel 2. Of other masks, the script uses channel 0.
+    """
+    if not config.flag("sigmoid", default=False):
+        if is_brats(source.name):
+            raise ModelError("config#sigmoid: expected true: the script of the extension merges masks of BraTS")
+        return labels_csv.read_labels(source.table, channels, LABELS)
+    label_of_channel = _BRATS_LABELS if is_brats(source.name) else (1,)
+    if channels != len(label_of_channel):
+        raise ModelError(
+            f"config#sigmoid: expected {len(label_of_channel)} output channels, got {channels}: of masks, the script "
+            "of the extension uses three if the name of the model contains brats, else one"
+        )
+    labels = labels_csv.read_labels(source.table, channels + 1, LABELS)
+    by_label = {entry["channel"]: entry for entry in labels.classes}
+    classes = [by_label[label] | {"channel": channel} for channel, label in enumerate(label_of_channel)]
+    return replace(labels, classes=classes)
 
 
-def _modality(config: Component, options: ImportOptions) -> dict[str, str]:
-    modality = config.value("modality", None)
-    if not isinstance(modality, str):
-        raise ModelError(f"config#modality: expected ct, mri or pet, got {modality!r:.80}")
-    return modality_and_unit(modality, options, "config#modality")
-
-
-def _scaling(config: Component) -> dict[str, Any]:
-    """Returns the scaling of the mode, which the script applies to the complete image before it resamples it."""
-    mode = config.value("normalize_mode", None)
-    match mode:
-        case "range" | "ct":
-            steps = [_bounds_step(config), {"kind": "sigmoid"}]
-        case "meanstd" | "mri":
-            steps = [{"kind": "zscore", "nonzero": True}]
-        case "meanstdtanh":
-            steps = [{"kind": "zscore", "nonzero": True}, {"kind": "tanh", "factor": 3}]
-        case "pet":
-            steps = [{"kind": "zscore", "centre": "minimum"}, {"kind": "sigmoid"}]
-        case "none":
-            steps = [NO_SCALING]
-        case _:
-            raise ModelError(
-                f"config#normalize_mode: expected range, ct, meanstd, mri, meanstdtanh, pet or none, got {mode!r:.80}"
-            )
-    return {"scaling": steps[0] if len(steps) == 1 else steps, "scale_before_resampling": True}
-
-
-def _bounds_step(config: Component) -> dict[str, Any]:
-    bounds = config.value("intensity_bounds", None)
-    if not isinstance(bounds, list) or len(bounds) != 2:
-        raise ModelError(f"config#intensity_bounds: expected two numbers, got {bounds!r:.80}")
-    low, high = (Component("config", "intensity_bounds", {"bound": bound}).number("bound") for bound in bounds)
-    if not low < high:
-        raise ModelError(f"config#intensity_bounds: expected a smaller and a larger number, got {bounds}")
-    return {"kind": "range", "a_min": low, "a_max": high, "b_min": -1, "clip": False}
+def _activation(config: Component, channels: int) -> dict[str, Any]:
+    if not config.flag("sigmoid", default=False):
+        return {"activation": "softmax"}
+    return {"activation": "sigmoid", **({"overwrite": True} if channels > 1 else {})}
 
 
 def _grid(config: Component, options: ImportOptions) -> dict[str, Any]:
@@ -252,10 +240,18 @@ def _roi(config: Component) -> list[int]:
     return [int(size) for size in roi]
 
 
-def _crop(config: Component) -> dict[str, Any]:
+def _crop(config: Component, images: int, name: str) -> dict[str, Any]:
+    """Returns the field ``crop``: of one image before its normalization, of several after that of the first.
+
+    Of BraTS, the images are turned and cropped before anything else, to the foreground of all of them.
+    """
     if not config.flag("crop_foreground", default=True):
         return {}
     crop = {"voxels": "positive", "values": "source", "grid": "source", "margin_vox": _MARGIN_VOX}
+    if is_brats(name):
+        return {"crop": crop | ({"inputs": "any"} if images > 1 else {})}
+    if images > 1:
+        return {"crop": crop | {"values": "scaled"}}
     if config.value("normalize_mode", None) in _MODES_OF_VOLUME:
         crop["statistics"] = "volume"
     return {"crop": crop}
@@ -268,11 +264,26 @@ def _postprocessing(name: str) -> dict[str, Any]:
     return {"postprocessing": {"keep": "largest", "keep_count": 2, "connectivity": "full"}}
 
 
-def _notes(config: Component, options: ImportOptions, labels: labels_csv.Labels) -> tuple[ImportNote, ...]:
-    used = _used_keys(config)
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """A configuration, with the name of its model and the number of its images."""
+
+    config: Component
+    name: str
+    images: int
+
+    @property
+    def is_crop_turned(self) -> bool:
+        """Whether the script turns the image after it found its foreground."""
+        is_turned = self.config.flag("orientation_ras", default=False)
+        return is_turned and bool(_crop(self.config, self.images, self.name)) and not is_brats(self.name)
+
+
+def _notes(source: _Described, options: ImportOptions, labels: labels_csv.Labels) -> tuple[ImportNote, ...]:
+    config, used = source.config, _used_keys(source.config, source.name)
     translated = [key for key in _TRANSLATED if key in config.arguments and key in used]
     ignored = [key for key in config.arguments if key not in used]
-    notes = [ImportNote(f"config#{key}", *_outcome(key, config)) for key in translated]
+    notes = [ImportNote(f"config#{key}", *_outcome(key, source)) for key in translated]
     notes.append(ImportNote(LABELS, Outcome.TRANSLATED, "classes with their DICOM codes"))
     if ignored:
         notes.append(ImportNote(", ".join(ignored), Outcome.IGNORED, "the script of the extension does not use them"))
@@ -284,14 +295,16 @@ def _notes(config: Component, options: ImportOptions, labels: labels_csv.Labels)
         notes.append(ImportNote("classes", Outcome.ASSUMED, f"{LABELS} has no row for the labels {numbers}"))
     if "crop_foreground" not in config.arguments:
         notes.append(ImportNote("crop", Outcome.ASSUMED, "the default of the script of the extension"))
-        if config.flag("orientation_ras", default=False):
+        if source.is_crop_turned:
             notes.append(ImportNote("crop", Outcome.DIFFERENT, _CROP_IS_TURNED))
     if not config.flag("orientation_ras", default=False):
         notes += axes_notes("the script", options)
     return tuple(notes)
 
 
-def _outcome(key: str, config: Component) -> tuple[Outcome, str]:
-    if key == "crop_foreground" and _crop(config) and config.flag("orientation_ras", default=False):
+def _outcome(key: str, source: _Described) -> tuple[Outcome, str]:
+    if key == "crop_foreground" and source.is_crop_turned:
         return Outcome.DIFFERENT, _CROP_IS_TURNED
+    if key == "extra_modalities" and source.images > 1:
+        return Outcome.TRANSLATED, "inputs.scaling of the images after the first"
     return Outcome.TRANSLATED, _TRANSLATED[key]

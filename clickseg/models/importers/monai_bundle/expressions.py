@@ -1,8 +1,8 @@
 """Evaluates the expressions in configurations of MONAI Bundles without executing them.
 
 An expression is parsed as Python, and its syntax tree is evaluated construct by construct: references (``@id``),
-literals, lists, ``+``, conditions, subscripts, ``len``, and a table of constants. All other constructs
-are errors.
+literals, lists, ``+``, conditions, subscripts, ``len``, and a table of constants. A function that merges masks to a
+label map becomes a ``LabelMerge``. All other constructs are errors.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clickseg.core.errors import ModelError
+from clickseg.models.importers.monai_bundle.label_merges import read_merge
 
 REFERENCE = re.compile(r"@(\w+(?:(?:#|::)\w+)*)")
 """A reference to another key: ``@key``, ``@key#subkey``, ``@key::0``."""
@@ -124,6 +125,8 @@ class _Evaluator:
                 return self.value(body if self._condition(test, depth) else otherwise, depth)
             case ast.Subscript(value=container, slice=index):
                 return self._item(self.value(container, depth), self.value(index, depth))
+            case ast.Lambda() if merge := read_merge(node):
+                return merge
             case _:
                 raise self.error(f"contains {type(node).__name__}, which is not supported")
 

@@ -38,7 +38,8 @@ def inference_configs(folder: Path) -> tuple[Path, ...]:
 def all_files(folder: Path) -> tuple[Path, ...]:
     """Returns the files that the translation of a bundle may depend on."""
     weights = sorted(path for path in folder.rglob("*") if path.suffix in _WEIGHTS_SUFFIXES and path.is_file())
-    return (metadata_path(folder), *inference_configs(folder), *weights, *licence_files(folder))
+    programs = sorted(path for path in (folder / "scripts").glob("*.py") if path.is_file())
+    return (metadata_path(folder), *inference_configs(folder), *weights, *programs, *licence_files(folder))
 
 
 def choose_config(folder: Path, options: ImportOptions) -> tuple[Path, ImportNote]:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from clickseg.core.errors import ModelError
 from clickseg.models.importers.monai_bundle.components import Component
 from clickseg.models.importers.monai_bundle.intensity_transforms import check_data_type
+from clickseg.models.importers.monai_bundle.known_programs import CHANNEL_MERGE
+from clickseg.models.importers.monai_bundle.label_merges import FIRST_CHANNEL_WINS, LabelMerge
 from clickseg.models.importers.monai_bundle.neutral_transforms import NEUTRAL_FOR_RESULTS
 from clickseg.models.importers.source_model import ImportNote, Outcome
 
@@ -37,6 +39,8 @@ class Postprocessing:
         inverted: How the result was brought to the source grid: ``linear`` or ``nearest``; empty before.
         interpolation: What was on the model grid when it was inverted.
         is_resampled: Whether the model grid has another spacing than the source grid.
+        references: The images to whose grid the result may be brought; empty for any.
+        merge: Which class counts where several are above the threshold.
         keep: Which components are kept: the fields of ``postprocessing``, with ``labels`` in place of ``keep_classes``.
         notes: What was done with each transform.
     """
@@ -46,6 +50,8 @@ class Postprocessing:
     inverted: Literal["linear", "nearest", ""] = ""
     interpolation: Interpolation = "labels"
     is_resampled: bool = True
+    references: tuple[str, ...] = ()
+    merge: LabelMerge | None = None
     keep: Mapping[str, Any] | None = None
     notes: tuple[ImportNote, ...] = ()
 
@@ -54,18 +60,21 @@ class Postprocessing:
         return replace(self, notes=(*self.notes, ImportNote(transform.key, outcome, f"{transform.name}: {text}")))
 
 
-def translate_postprocessing(transforms: Sequence[Component], key: str, *, is_resampled: bool) -> Postprocessing:
+def translate_postprocessing(
+    transforms: Sequence[Component], key: str, *, is_resampled: bool, references: tuple[str, ...] = ()
+) -> Postprocessing:
     """Returns what the transforms of a bundle amount to.
 
     Args:
         transforms: The transforms, in order.
         key: Their key, for messages.
         is_resampled: Whether the preprocessing resamples images, so that results are interpolated.
+        references: The images to whose grid the result may be brought; empty for any.
 
     Raises:
         ModelError: A transform or one of its arguments cannot be expressed, or no transform decides the classes.
     """
-    done = Postprocessing(is_resampled=is_resampled)
+    done = Postprocessing(is_resampled=is_resampled, references=references)
     for transform in transforms:
         done = _apply(transform, done)
     if not done.decided:
@@ -134,8 +143,10 @@ def _decide(transform: Component, done: Postprocessing) -> Postprocessing:
     if done.decided or argmax == (threshold is not None):
         raise transform.error("expected either argmax or threshold, once")
     if argmax:
-        if done.activation == "sigmoid":
-            raise transform.error("argmax after sigmoid is not supported: expected threshold 0.5")
+        if done.activation == "sigmoid" and done.interpolation == "probabilities" and done.is_resampled:
+            raise transform.error(
+                "argmax of interpolated sigmoids is not supported: expected threshold 0.5, or softmax"
+            )
         return replace(done, decided="argmax").noted(transform, Outcome.TRANSLATED, "activation: softmax")
     if done.activation != "sigmoid" or threshold != 0.5:
         raise transform.error(f"threshold: expected 0.5 after sigmoid, got {threshold}")
@@ -147,6 +158,9 @@ def _invert(transform: Component, done: Postprocessing) -> Postprocessing:
     transform.expect("post_func", None)
     if done.inverted:
         raise transform.error("expected it once")
+    references = transform.texts("orig_keys")
+    if done.references and references and not set(references) <= {*done.references}:
+        raise transform.error(f"orig_keys: expected {done.references[-1]!r:.80}, the first image, got {references}")
     is_nearest = transform.flag("nearest_interp", default=True)
     interpolation: Interpolation = "probabilities" if done.activation else "logits"
     if is_nearest or done.decided:  # the class of the nearest voxel is the same before and after the decision
@@ -177,9 +191,35 @@ def _keep_largest(transform: Component, done: Postprocessing) -> Postprocessing:
     return replace(done, keep=keep).noted(transform, Outcome.TRANSLATED, "postprocessing.keep")
 
 
+def _merge_by_function(transform: Component, done: Postprocessing) -> Postprocessing:
+    transform.check_arguments(("keys", "func", "inv_func", "track_meta", "overwrite", "allow_missing_keys"))
+    transform.expect("overwrite", True)
+    merge = transform.value("func", None)
+    if not isinstance(merge, LabelMerge):
+        raise transform.error("func: expected a function that merges masks with torch.where")
+    return _merge(transform, done, merge)
+
+
+def _merge_channels(transform: Component, done: Postprocessing) -> Postprocessing:
+    transform.check_arguments(("keys", "allow_missing_keys"))
+    return _merge(transform, done, FIRST_CHANNEL_WINS)
+
+
+def _merge(transform: Component, done: Postprocessing, merge: LabelMerge) -> Postprocessing:
+    if done.decided != "threshold" or done.merge is not None:
+        raise transform.error("expected it once, after AsDiscreted with threshold")
+    pairs = ", ".join(
+        f"{value} of channel {channel}" for channel, value in zip(merge.channels or (), merge.values, strict=False)
+    )
+    text = "overwrite: the classes in the reverse order" + (f"; the labels {pairs} get other numbers" if pairs else "")
+    return replace(done, merge=merge).noted(transform, Outcome.TRANSLATED, text)
+
+
 _TRANSFORMS: Mapping[str, Callable[[Component, Postprocessing], Postprocessing]] = {
     "Activationsd": _activate,
     "AsDiscreted": _decide,
     "Invertd": _invert,
     "KeepLargestConnectedComponentd": _keep_largest,
+    "Lambdad": _merge_by_function,
+    CHANNEL_MERGE: _merge_channels,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,8 @@ from clickseg.models.importers.monai_bundle.config import (
     load_config,
     top_key,
 )
+from clickseg.models.importers.monai_bundle.known_programs import replace_known_programs
+from clickseg.models.importers.monai_bundle.label_merges import LabelMerge
 from clickseg.models.importers.monai_bundle.network_definition import output_channels, translate_network
 from clickseg.models.importers.monai_bundle.postprocessing import (
     Postprocessing,
@@ -32,6 +34,7 @@ from clickseg.models.importers.monai_bundle.postprocessing import (
 )
 from clickseg.models.importers.monai_bundle.transforms import Preprocessing, translate_preprocessing
 from clickseg.models.importers.monai_bundle.window import translate_inferer
+from clickseg.models.importers.sections import input_sections
 from clickseg.models.importers.source_model import (
     STORED_AXES,
     UNIT,
@@ -94,11 +97,12 @@ class BundleReader:
         content, metadata = _changed(
             load_config(config_path), load_config(bundle_files.metadata_path(path)), options.changes
         )
+        content, program_notes = replace_known_programs(content, path)
         config = BundleConfig(content | {_ROOT_KEY: "."}, functions)
         source = _Source(path.resolve().name, config, metadata, needs_network=True)
         model = _describe(source, options)
         weights, weights_note = bundle_files.find_weights(config, path)
-        notes = (config_note, *model.notes, weights_note, *_ignored_keys(config))
+        notes = (config_note, *program_notes, *model.notes, weights_note, *_ignored_keys(config))
         used_keys = {bundle_files.CONFIG_KEY, top_key(weights_note.key)}
         return replace(
             model,
@@ -160,25 +164,26 @@ class _Source:
 def _describe(source: _Source, options: ImportOptions) -> SourceModel:
     """Returns the model without weights, licence, and notes about keys that were not used."""
     config = source.config
-    before = translate_preprocessing(
-        read_transforms(config.resolve("preprocessing"), "preprocessing"), _image_key(config)
-    )
     image, channels, image_notes = bundle_metadata.read_image(source.metadata, options)
-    transforms.check_image_count(channels, "metadata.json: network_data_format#inputs")
-    network, network_notes = _translate_network(source)
+    before = translate_preprocessing(
+        read_transforms(config.resolve("preprocessing"), "preprocessing"), _image_key(config), len(channels)
+    )
+    network, network_notes = _translate_network(source, len(channels))
     window, window_notes = translate_inferer(read_component(config.resolve("inferer"), "inferer"))
     after = translate_postprocessing(
         read_transforms(config.resolve("postprocessing"), "postprocessing"),
         "postprocessing",
         is_resampled=before.spacing_mm is not None,
+        references=(before.image, *before.parts[:1]) if before.parts else (),
     )
     grid, grid_notes = transforms.grid_section(before, options)
     classes, classes_notes = _read_classes(source, network, after)
     section = {
-        "inputs": [image | transforms.scaling_fields(before)],
+        "inputs": _inputs(image, list(before.parts) or channels, transforms.scaling_fields(before)),
         "grid": grid,
         "window": window,
         "activation": "softmax" if after.decided == "argmax" else "sigmoid",
+        **({"overwrite": True} if after.merge else {}),
         "output_channels": _output_channels(source, network),
         "classes": classes,
         **_result_fields(before, after, {entry["channel"]: entry["name"] for entry in classes}),
@@ -189,6 +194,13 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
     return SourceModel(source.name, version, section, network, load_state=None, notes=notes, used_options=used)
 
 
+def _inputs(image: Mapping[str, Any], names: Sequence[str], scaling: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the inputs: the only image, or one for each channel, told apart by their descriptions."""
+    if len(names) == 1:
+        return [{**image, **scaling}]
+    return input_sections(names, {**image, **scaling})
+
+
 def _image_key(config: BundleConfig) -> str:
     """Returns the key of the image that reaches the network: that of MONAI's evaluators, unless the bundle names it."""
     stated = config.resolve(_IMAGE_KEY) if _IMAGE_KEY in config else _DEFAULT_IMAGE_KEY
@@ -197,17 +209,17 @@ def _image_key(config: BundleConfig) -> str:
     return stated
 
 
-def _translate_network(source: _Source) -> tuple[dict[str, Any] | None, tuple[ImportNote, ...]]:
+def _translate_network(source: _Source, images: int) -> tuple[dict[str, Any] | None, tuple[ImportNote, ...]]:
     try:
         definition, notes = translate_network(source.config.resolve("network_def"), "network_def")
     except ModelError as error:
         if source.needs_network:
             raise
         return None, (ImportNote("network_def", Outcome.IGNORED, f"the TorchScript program is run: {error}"),)
-    if definition.get("in_channels", 1) != 1:
-        count = definition["in_channels"]
+    count = definition.get("in_channels", 1)
+    if count != images:
         raise ModelError(
-            f"network_def#in_channels: expected 1, got {count!r:.80}: several images are not yet supported"
+            f"network_def#in_channels: expected {images}, the number of channels in metadata.json, got {count!r:.80}"
         )
     return definition, notes
 
@@ -230,7 +242,18 @@ def _read_classes(
     channels = _output_channels(source, network)
     if activation == "softmax" and channels < 2:
         raise ModelError("postprocessing: argmax of one channel: expected AsDiscreted with threshold")
-    return bundle_metadata.read_classes(source.metadata, labels, channels, activation)
+    classes, notes = bundle_metadata.read_classes(source.metadata, labels, channels, activation)
+    return (classes if after.merge is None else _in_order_of_merge(classes, after.merge)), notes
+
+
+def _in_order_of_merge(classes: Sequence[dict[str, Any]], merge: LabelMerge) -> list[dict[str, Any]]:
+    """Returns the classes of a merge, the first of which overwrites all others: in reverse order."""
+    by_channel = {entry["channel"]: entry for entry in classes}
+    channels = sorted(set(by_channel) - {0}) if merge.channels is None else merge.channels
+    unknown = [channel for channel in channels if channel not in by_channel]
+    if unknown or not channels:
+        raise ModelError(f"postprocessing: expected to merge channels of classes, got channel {unknown[0:1]}")
+    return [by_channel[channel] for channel in reversed(channels)]
 
 
 def _result_fields(before: Preprocessing, after: Postprocessing, names: Mapping[int, str]) -> dict[str, Any]:

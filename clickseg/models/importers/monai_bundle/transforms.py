@@ -26,7 +26,8 @@ _LOAD_ARGUMENTS = (
     *("simple_keys", "prune_meta_pattern", "prune_meta_sep", "allow_missing_keys", "expanduser"),
 )
 _ARE_UNKNOWN = "are not supported, because they may change the image"
-_ONE_IMAGE = "models with several images are not yet supported"
+_OF_ALL_VALUES = ("percentile", "zscore")
+"""The kinds of scaling that depend on all values of an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Preprocessing:
 
     Attributes:
         image: The key of the image that reaches the network.
+        parts: The images that become its channels; empty if it is loaded as one image.
+        channels: The number of its channels.
+        is_joined: Whether the parts were joined.
         is_loaded: Whether the image was loaded.
         orientation: The axes of the model grid; None if no transform turned the image.
         spacing_mm: The spacing of the model grid; None if no transform resampled the image.
@@ -46,6 +50,9 @@ class Preprocessing:
     """
 
     image: str
+    parts: tuple[str, ...] = ()
+    channels: int = 1
+    is_joined: bool = False
     is_loaded: bool = False
     orientation: str | None = None
     spacing_mm: tuple[float | str, ...] | None = None
@@ -55,26 +62,32 @@ class Preprocessing:
     crop: Mapping[str, Any] | None = None
     notes: tuple[ImportNote, ...] = ()
 
+    @property
+    def current(self) -> tuple[str, ...]:
+        """The keys of the images that reach the network, at this point: the parts, or the image."""
+        return self.parts if self.parts and not self.is_joined else (self.image,)
+
     def noted(self, transform: Component, outcome: Outcome, text: str) -> Preprocessing:
         """Returns the same with a note about a transform."""
         return replace(self, notes=(*self.notes, ImportNote(transform.key, outcome, f"{transform.name}: {text}")))
 
 
-def translate_preprocessing(transforms: Sequence[Component], image: str) -> Preprocessing:
+def translate_preprocessing(transforms: Sequence[Component], image: str, channels: int = 1) -> Preprocessing:
     """Returns what the transforms of a bundle amount to.
 
     Args:
         transforms: The transforms, in order.
         image: The key of the image that reaches the network.
+        channels: The number of its channels.
 
     Raises:
         ModelError: A transform or one of its arguments cannot be expressed, or no transform loads the image; the
             message names it.
     """
-    done = Preprocessing(image)
+    done = Preprocessing(image, _find_parts(transforms, image, channels), channels)
     for transform in transforms:
         done = _apply(transform, done)
-    if not done.is_loaded:
+    if not done.is_loaded or (done.parts and not done.is_joined):
         raise ModelError(f"preprocessing: expected LoadImaged of {image!r:.80}, the image that reaches the network")
     return done
 
@@ -105,8 +118,17 @@ def crop_section(done: Preprocessing) -> dict[str, Any] | None:
 
 def _apply(transform: Component, done: Preprocessing) -> Preprocessing:
     keys = _read_keys(transform)
-    if done.image not in keys:
+    if transform.name == "ConcatItemsd":
+        return _join(transform, done)
+    found = {*done.current} & {*keys}
+    if not found:
         return _ignore_others(transform, done)
+    if len(found) < len(done.current):
+        raise transform.error(f"keys: expected all of the images {join_names(done.current)}, or none")
+    return _apply_to_images(transform, done)
+
+
+def _apply_to_images(transform: Component, done: Preprocessing) -> Preprocessing:
     if transform.name == "LoadImaged":
         return _load(transform, done)
     if not done.is_loaded:
@@ -129,9 +151,32 @@ def _read_keys(transform: Component) -> tuple[str, ...]:
     keys = transform.texts("keys")
     if not keys:
         raise transform.error(f"expected keys, the names of images: transforms without them {_ARE_UNKNOWN}")
-    if transform.name == "LoadImaged" and len(keys) > 1:
-        raise transform.error(f"loads the images {join_names(keys)}: {_ONE_IMAGE}")
     return keys
+
+
+def _find_parts(transforms: Sequence[Component], image: str, channels: int) -> tuple[str, ...]:
+    """Returns the images that are joined to the image that reaches the network."""
+    for transform in transforms:
+        if transform.name == "ConcatItemsd" and transform.is_of_monai and transform.value("name", None) == image:
+            parts = transform.texts("keys")
+            if len(parts) != channels or len(set(parts)) != channels:
+                raise transform.error(
+                    f"keys: expected {channels} images, the channels of the network, got {len(parts)}"
+                )
+            return parts
+    return ()
+
+
+def _join(transform: Component, done: Preprocessing) -> Preprocessing:
+    transform.check_arguments(("keys", "name", "dim", "allow_missing_keys"))
+    transform.expect("dim", 0)
+    if transform.value("name", None) != done.image:
+        if transform.value("name", None) in done.parts:
+            raise transform.error("replaces an image: expected an image that is loaded")
+        return done.noted(transform, Outcome.IGNORED, f"does not change the image {done.image}")
+    if done.is_joined or not done.is_loaded:
+        raise transform.error("expected it once, after LoadImaged")
+    return replace(done, is_joined=True).noted(transform, Outcome.TRANSLATED, "inputs")
 
 
 def _ignore_others(transform: Component, done: Preprocessing) -> Preprocessing:
@@ -174,6 +219,9 @@ def _add_step(transform: Component, step: Step, done: Preprocessing) -> Preproce
         raise transform.error("expected all scalings before Spacingd, or all after it")
     if done.crop is not None and done.crop["values"] == "scaled":
         raise transform.error("expected all scalings before CropForegroundd, or all after it")
+    has_channels = done.channels > 1 and len(done.current) == 1
+    if has_channels and step["kind"] in _OF_ALL_VALUES and not transform.flag("channel_wise", default=False):
+        raise transform.error("expected channel_wise true: each image has its own scaling")
     return replace(done, steps=(*done.steps, step)).noted(
         transform, Outcome.TRANSLATED, f"inputs.scaling: {step['kind']}"
     )
@@ -196,14 +244,19 @@ def _resample(transform: Component, done: Preprocessing) -> Preprocessing:
 def _crop(transform: Component, done: Preprocessing) -> Preprocessing:
     if done.crop is not None:
         raise transform.error("expected it once")
-    if transform.value("source_key", done.image) != done.image:
-        raise transform.error(f"source_key: expected {done.image!r}: {_ONE_IMAGE}")
+    source = transform.value("source_key", None)
+    if source not in (done.image, *done.parts[:1]):
+        raise transform.error(f"source_key: expected {done.image!r:.80}, the image that reaches the network")
+    if done.parts and source == done.image and not done.is_joined:
+        raise transform.error(f"source_key: {done.image!r:.80} does not exist yet")
     margin = read_margin(transform)
+    is_any = done.channels > 1 and source == done.image and transform.value("channel_indices", None) is None
     crop: dict[str, Any] = {
         "voxels": "positive",
         "values": "scaled" if done.steps else "source",
         "grid": "source" if done.spacing_mm is None else "model",
         **({"margin_vox": margin} if margin else {}),
+        **({"inputs": "any"} if is_any else {}),
     }
     return replace(done, crop=crop).noted(transform, Outcome.TRANSLATED, "crop")
 
@@ -213,13 +266,3 @@ _GEOMETRY_TRANSFORMS: Mapping[str, Callable[[Component, Preprocessing], Preproce
     "Orientationd": _turn,
     "Spacingd": _resample,
 }
-
-
-def check_image_count(names: Sequence[str], where: str) -> None:
-    """Checks that a model has one image channel.
-
-    Raises:
-        ModelError: It has several.
-    """
-    if len(names) != 1:
-        raise ModelError(f"{where}: expected one image channel, got {len(names)} ({join_names(names)}): {_ONE_IMAGE}")

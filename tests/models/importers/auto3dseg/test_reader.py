@@ -50,6 +50,10 @@ def make_zip(path: Path, table: str = TABLE, *, folder: str = "", **changes: Any
     return write_auto3dseg_zip(path, checkpoint, table, folder=folder)
 
 
+def network(images: Any, outputs: int = 3) -> dict[str, Any]:
+    return {"_target_": "SegResNetDS", "init_filters": 8, "in_channels": images, "out_channels": outputs}
+
+
 def read(path: Path, **options: Any) -> SourceModel:
     return READER.read(path, ImportOptions(**options))
 
@@ -224,12 +228,79 @@ def test_channels_without_a_row_are_numbered(tmp_path: Path) -> None:
     assert "no row for the labels 1" in model.notes[-1].text
 
 
+BRATS = {
+    "modality": "mri",
+    "normalize_mode": "meanstd",
+    "network": network(4),
+    "extra_modalities": {"image2": "ct"},  # the script does not use it
+    "sigmoid": True,
+}
+BRATS_TABLE = f"{HEADER}\n" + "".join(f"{n},{name},{CATEGORY},{KIDNEY}\n" for n, name in ((1, "a"), (2, "b"), (3, "c")))
+
+
+def test_a_model_of_brats_has_four_described_inputs_and_classes_that_overwrite_each_other(tmp_path: Path) -> None:
+    model = read(make_zip(tmp_path / "brats-gli-v1.0.0.zip", BRATS_TABLE, **BRATS))
+
+    section = model.section
+    assert [entry["name"] for entry in section["inputs"]] == ["T2F", "T1C", "T1N", "T2W"]
+    assert all(entry["scaling"] == {"kind": "zscore", "nonzero": True} for entry in section["inputs"])
+    assert not any("scale_before_resampling" in entry for entry in section["inputs"])
+    assert (section["activation"], section["overwrite"], section["interpolation"]) == ("sigmoid", True, "labels")
+    assert [(entry["name"], entry["channel"]) for entry in section["classes"]] == [("b", 0), ("a", 1), ("c", 2)]
+    crop = {"voxels": "positive", "values": "source", "grid": "source", "margin_vox": 10, "inputs": "any"}
+    assert section["crop"] == crop
+    assert ("inputs", Outcome.ASSUMED) in {(note.key, note.outcome) for note in model.notes}
+    assert Outcome.DIFFERENT not in {note.outcome for note in model.notes}  # it turns the images before the crop
+    (ignored,) = (note.key for note in model.notes if note.outcome is Outcome.IGNORED)
+    assert "extra_modalities" in ignored
+    ModelSpec.model_validate({**section, "weights": {}})
+
+
+def test_a_model_with_two_images_normalizes_each_and_crops_to_the_normalized_first(tmp_path: Path) -> None:
+    changes = {"modality": "mri", "network": network(2), "extra_modalities": {"adc": "meanstd"}}
+
+    model = read(make_zip(tmp_path / "m.zip", **changes))
+
+    first, second = model.section["inputs"]
+    assert (first["name"], "descriptions" in first, second["name"]) == ("image", False, "adc")
+    assert [step["kind"] for step in first["scaling"]] == ["range", "sigmoid"]
+    assert second["scaling"] == {"kind": "zscore", "nonzero": True}
+    assert first["scale_before_resampling"] is second["scale_before_resampling"] is True
+    assert model.section["crop"] == {"voxels": "positive", "values": "scaled", "grid": "source", "margin_vox": 10}
+    assert "name their series with --input" in " ".join(note.text for note in model.notes)
+    ModelSpec.model_validate({**model.section, "weights": {}})
+
+
+def test_of_other_masks_the_only_channel_is_label_1(tmp_path: Path) -> None:
+    model = read(make_zip(tmp_path / "m.zip", f"{HEADER}\n1,tumour\n", network=network(1, 1), sigmoid=True))
+
+    assert model.section["classes"] == [{"name": "tumour", "channel": 0}]
+    assert (model.section["activation"], "overwrite" in model.section) == ("sigmoid", False)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sigmoid": True}, "config#sigmoid: .* not yet supported"),
-        ({"extra_modalities": {"image2": "mri"}}, "config#extra_modalities: .* not yet supported"),
-        ({"network": {"_target_": "SegResNetDS", "in_channels": 4, "out_channels": 3}}, "in_channels: expected 1"),
+        ({"sigmoid": False}, "config#sigmoid: expected true: the script of the extension merges masks of BraTS"),
+        ({"network": network(4, 4)}, "config#sigmoid: expected 3 output channels, got 4"),
+        ({"normalize_mode": "pet"}, "config#normalize_mode: pet of several images together is not supported"),
+    ],
+)
+def test_a_model_of_brats_that_the_script_does_not_merge_is_an_error(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        read(make_zip(tmp_path / "brats.zip", BRATS_TABLE, **BRATS | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sigmoid": True}, r"config#sigmoid: expected 1 output channels, got \d: of masks, the script .* uses three"),
+        ({"extra_modalities": {"image2": "mri"}}, "extra_modalities: expected 0, as the network has 1 channels, got 1"),
+        ({"network": network(4)}, "config#extra_modalities: expected 3, as the network has 4 channels, got 0"),
+        ({"network": network("4")}, "config#network#in_channels: expected 1 to 8, got '4'"),
+        ({"network": network(2), "extra_modalities": {"image2": "odd"}}, "config#normalize_mode: .* got 'odd'"),
         ({"network": {"_target_": "os.system", "command": "true"}}, "config#network: os.system"),
         ({"network": {"_target_": "SegResNetDS", "out_channels": "$__import__('os')"}}, "the expression"),
         ({"network": None}, "config#network: expected an object with _target_"),

@@ -28,6 +28,13 @@ THRESHOLD = fb.result_transform("AsDiscreted", threshold=0.5)
 LINEAR, NEAREST = fb.invert(nearest=False), fb.invert(nearest=True)
 
 
+FIRST_OF_TWO = "torch.where(x[[1]] > 0, 4, torch.where(x[[2]] > 0, 2, 0))"
+
+
+def merge(body: str) -> dict[str, Any]:
+    return fb.result_transform("Lambdad", func=f"$lambda x: {body}")
+
+
 def describe(*transforms: Any, channels: int = 3, preprocessing: Any = (fb.RAS, SPACING)) -> SourceModel:
     """Returns the description of a bundle with these transforms of the result."""
     config = fb.make_config(
@@ -103,6 +110,45 @@ def test_overlapping_classes_are_those_of_a_threshold(transforms: list[dict[str,
     assert [entry["channel"] for entry in section["classes"]] == [0]
 
 
+@pytest.mark.parametrize(
+    ("transforms", "interpolation"),
+    [
+        ([SIGMOID, LINEAR, THRESHOLD], "probabilities"),
+        ([LINEAR, SIGMOID, THRESHOLD], "logits"),
+        ([SIGMOID, THRESHOLD, NEAREST], "labels"),
+    ],
+)
+def test_merged_masks_are_classes_that_overwrite_each_other(transforms: list[Any], interpolation: str) -> None:
+    model = describe(*transforms, merge(FIRST_OF_TWO))
+    spec = ModelSpec.model_validate(model.section)
+    logits = random_logits(3)
+
+    ours = label_map_from_logits(logits, model_geometry(GEOMETRY, spec.grid), GEOMETRY, spec).array
+
+    config = [*transforms, {**merge(FIRST_OF_TWO), "func": f"$lambda x: __import__('torch').{FIRST_OF_TWO[6:]}"}]
+    config[-1]["func"] = config[-1]["func"].replace(" torch.", " __import__('torch').")
+    theirs = labels_of_monai(logits, config)[0]
+    assert (spec.overwrite, spec.interpolation) == (True, interpolation)
+    assert [entry.channel for entry in spec.classes] == [2, 1]
+    assert sorted(np.unique(theirs)) == [0, 2, 4]
+    assert np.mean(ours != np.select([theirs == 2, theirs == 4], [1, 2], 0)) <= (
+        0.002 if interpolation != "labels" else 0.01  # ties
+    )
+    (note,) = (note for note in model.notes if note.key == f"postprocessing#transforms#{len(transforms)}")
+    assert "the labels 4 of channel 1, 2 of channel 2 get other numbers" in note.text
+
+
+def test_the_largest_of_sigmoids_is_the_largest_of_logits() -> None:
+    model = describe(LINEAR, SIGMOID, fb.ARGMAX)
+    spec = ModelSpec.model_validate(model.section)
+    logits = random_logits(3)
+
+    ours = label_map_from_logits(logits, model_geometry(GEOMETRY, spec.grid), GEOMETRY, spec).array
+
+    assert (spec.activation, spec.interpolation) == ("softmax", "logits")
+    assert np.mean(ours != labels_of_monai(logits, [LINEAR, SIGMOID, fb.ARGMAX])[0]) <= 0.002
+
+
 def test_interpolated_labels_are_not_copied_and_a_note_gives_the_reason() -> None:
     model = describe(fb.SOFTMAX, fb.ARGMAX, LINEAR)
 
@@ -150,11 +196,19 @@ def test_the_largest_components_are_kept(arguments: dict[str, Any], before: bool
             [SIGMOID, fb.result_transform("AsDiscreted", threshold=0.4)],
             "threshold: expected 0.5 after sigmoid, got 0.4",
         ),
-        ([SIGMOID, fb.ARGMAX], "argmax after sigmoid is not supported"),
+        ([SIGMOID, LINEAR, fb.ARGMAX], "argmax of interpolated sigmoids is not supported"),
         ([fb.result_transform("AsDiscreted", argmax=True, to_onehot=3)], "to_onehot: expected None, got 3"),
         ([fb.SOFTMAX, fb.SOFTMAX, fb.ARGMAX], "#1: Activationsd: expected either softmax or sigmoid, once"),
         ([LINEAR, LINEAR, fb.ARGMAX], "#1: Invertd: expected it once"),
-        ([fb.ARGMAX, fb.result_transform("Lambdad", func="$lambda x: x")], "#1: Lambdad: this transform is not yet"),
+        ([fb.ARGMAX, fb.result_transform("Lambdad", func="$lambda x: x")], "contains Lambda, which is not supported"),
+        ([fb.ARGMAX, merge("1 if x else 0")], "contains Lambda, which is not supported"),
+        ([fb.ARGMAX, merge(FIRST_OF_TWO)], "Lambdad: expected it once, after AsDiscreted with threshold"),
+        ([SIGMOID, THRESHOLD, merge(FIRST_OF_TWO), merge(FIRST_OF_TWO)], "#3: Lambdad: expected it once"),
+        (
+            [SIGMOID, THRESHOLD, merge("torch.where(x[[7]] > 0, 1, 0)")],
+            r"to merge channels of classes, got channel \[7\]",
+        ),
+        ([SIGMOID, THRESHOLD, fb.result_transform("scripts.mine.Merge")], "a transform of the bundle's own code"),
         ([fb.ARGMAX, {"_target_": "FillHoles"}], "#1: FillHoles: expected keys"),
         ([fb.ARGMAX, {"_target_": "CopyItemsd", "keys": "label", "names": "pred"}], "only supported with the key pred"),
         ([fb.ARGMAX, fb.result_transform("FillHolesd")], "#1: FillHolesd: this transform is not yet supported"),

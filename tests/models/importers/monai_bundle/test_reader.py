@@ -275,11 +275,15 @@ def test_names_of_classes_may_be_in_the_configuration_or_missing(tmp_path: Path)
 @pytest.mark.parametrize(
     ("config", "metadata", "message"),
     [
-        ({}, {"num_channels": 4, "channel_def": {"0": "T1", "1": "T2"}}, "expected one image channel, got 4 .T1, T2"),
+        (
+            {},
+            {"num_channels": 4},
+            "network_def#in_channels: expected 4, the number of channels in metadata.json, got 1",
+        ),
         ({}, {"modality": "US"}, "expected the modality CT, MR or PET, got 'US'"),
         ({}, {"modality": 1}, "expected CT, MR or PET, got 1"),
         ({}, {"modality": "PT"}, "the unit of the PET images is not stated"),
-        ({"network_def": {"_target_": "UNet", "in_channels": 3}}, {}, "network_def#in_channels: expected 1, got 3"),
+        ({"network_def": {"_target_": "UNet", "in_channels": 3}}, {}, "network_def#in_channels: expected 1, .* got 3"),
         ({"network_def": "$monai.networks.nets.vista3d132(in_channels=1)"}, {}, "^network_def: the expression"),
         ({"network_def": {"_target_": "UNet", "out_channels": 1}}, {}, "argmax of one channel"),
         ({"network_def": {"_target_": "UNet", "out_channels": 10**9}}, {}, "expected the number of channels"),

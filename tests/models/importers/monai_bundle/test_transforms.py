@@ -254,8 +254,58 @@ def test_transforms_that_may_change_or_omit_the_image_are_errors(transforms: lis
         preprocessing_section(*transforms)
 
 
-def test_several_images_are_an_error() -> None:
-    config = fb.make_config(preprocessing=[{"_target_": "LoadImaged", "keys": ["image", "vein"]}])
+KEYS = ["artery", "vein"]
+LOAD_BOTH = {"_target_": "LoadImaged", "keys": KEYS}
+JOIN = {"_target_": "ConcatItemsd", "keys": KEYS, "name": "image"}
 
-    with pytest.raises(ModelError, match=r"#0: LoadImaged: loads the images image, vein: .* not yet supported"):
-        describe_bundle(config, fb.make_metadata(), ImportOptions(), "model")
+
+def inputs_of(*transforms: Any, **image: Any) -> list[dict[str, Any]]:
+    """Returns the inputs of a bundle with two images."""
+    config = fb.make_config(preprocessing={"_target_": "Compose", "transforms": list(transforms)})
+    config["network_def"]["in_channels"] = 2
+    metadata = fb.make_metadata(**{"num_channels": 2, "channel_def": {"0": "image"}, **image})
+    return list(describe_bundle(config, metadata, ImportOptions(), "model").section["inputs"])
+
+
+def test_images_that_are_joined_are_inputs_with_the_names_of_their_keys() -> None:
+    artery, vein = inputs_of(LOAD_BOTH, {**fb.RAS, "keys": KEYS}, {**ZSCORE, "keys": KEYS}, JOIN, fb.RANGE)
+
+    assert (artery["name"], vein["name"]) == ("artery", "vein")
+    assert "*{arter,corticomed}*" in artery["descriptions"]
+    assert [step["kind"] for step in artery["scaling"]] == ["zscore", "range"]
+    assert artery["scaling"] == vein["scaling"]
+
+
+def test_the_channels_of_one_image_are_inputs_with_their_names() -> None:
+    normalize = {**ZSCORE, "nonzero": True, "channel_wise": True}
+
+    first, second = inputs_of(fb.LOAD[0], normalize, channel_def={"0": "T1c", "1": "T1c"}, modality="MRI")
+
+    assert (first["name"], second["name"]) == ("T1c", "image 2")
+    assert first["scaling"] == {"kind": "zscore", "nonzero": True}
+    assert first["descriptions"] == second["descriptions"]
+
+
+@pytest.mark.parametrize(
+    ("transforms", "message"),
+    [
+        (
+            [LOAD_BOTH, {**fb.RAS, "keys": "vein"}, JOIN],
+            "#1: Orientationd: keys: expected all of the images artery, vein",
+        ),
+        ([LOAD_BOTH, JOIN, {**ZSCORE, "channel_wise": False}], "NormalizeIntensityd: expected channel_wise true"),
+        ([fb.LOAD[0], fb.transform("ScaleIntensityd")], "ScaleIntensityd: expected channel_wise true"),
+        ([LOAD_BOTH, {**JOIN, "keys": [*KEYS, "late"]}], "keys: expected 2 images, the channels of the network, got 3"),
+        ([LOAD_BOTH, {**JOIN, "dim": 1}], "ConcatItemsd: dim: expected 0, got 1"),
+        ([JOIN, LOAD_BOTH], "#0: ConcatItemsd: expected it once, after LoadImaged"),
+        ([LOAD_BOTH, JOIN, {**JOIN, "name": "vein"}], "#2: ConcatItemsd: replaces an image"),
+        (
+            [LOAD_BOTH, JOIN, fb.transform("CropForegroundd", source_key="vein")],
+            "source_key: expected 'image', the image that reaches",
+        ),
+        ([LOAD_BOTH, {"_target_": "scripts.own.Join", "keys_merge": KEYS, "keys_out": "image"}], "own code"),
+    ],
+)
+def test_several_images_that_cannot_be_expressed_are_an_error(transforms: list[Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        inputs_of(*transforms)

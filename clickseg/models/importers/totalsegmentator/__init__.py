@@ -1,0 +1,1 @@
+"""Reads the models of TotalSegmentator in the folders in which it downloads them."""
