@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from clickseg.inference.engines.network import build_from_definition
+from tests.helpers.fitted_networks import FitSettings, fit
 
 IDENTIFIER = "nnUNetTrainer__nnUNetPlans__3d_fullres"
 INTENSITIES = {"mean": 50.0, "std": 100.0, "percentile_00_5": -150.0, "percentile_99_5": 250.0, "max": 3000.0}
@@ -61,6 +62,7 @@ def make_configuration(inputs: int = 1, **changes: Any) -> dict[str, Any]:
         "resampling_fn_data": "resample_data_or_seg_to_shape",
         "resampling_fn_seg": "resample_data_or_seg_to_shape",
         "resampling_fn_data_kwargs": RESAMPLING,
+        "resampling_fn_seg_kwargs": RESAMPLING | {"is_seg": True, "order": 1},
         "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
         "resampling_fn_probabilities_kwargs": RESAMPLING | {"order": 1},
         "architecture": make_architecture(),
@@ -81,6 +83,8 @@ def make_plans(configuration: Mapping[str, Any] | None = None, inputs: int = 1, 
         "label_manager": "LabelManager",
         "foreground_intensity_properties_per_channel": {str(channel): INTENSITIES for channel in range(inputs)},
     } | changes
+    forward: Any = plans["transpose_forward"]
+    plans["transpose_backward"] = [forward.index(axis) if axis in forward else 0 for axis in range(3)]
     return copy.deepcopy({key: value for key, value in plans.items() if value is not ...})
 
 
@@ -177,3 +181,14 @@ def zip_model(path: Path, folder: Path) -> Path:
         for file in sorted(folder.rglob("*")):
             archive.write(file, file.relative_to(folder.parent.parent))
     return path
+
+
+def make_fitted_state(definition: Mapping[str, Any], settings: FitSettings, seed: int = 0) -> dict[str, Any]:
+    """Returns fitted weights; of several inputs, those after the first change the logits only a little."""
+    torch.manual_seed(seed)
+    inputs = definition["input_channels"]
+    network = fit(build_from_definition({**definition, "input_channels": 1}, "test"), settings)
+    first = next(name for name in network.state_dict() if name.endswith("conv.weight"))
+    state = dict(network.state_dict())
+    state[first] = torch.cat([state[first], *[state[first] * 0.05] * (inputs - 1)], 1)
+    return with_aliases(state)

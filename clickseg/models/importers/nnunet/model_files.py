@@ -102,7 +102,7 @@ def choose_model(path: Path, configuration: str | None) -> ModelFiles:
     """Returns the model at a path, or that of one configuration.
 
     Raises:
-        ModelError: There is none, or more than one.
+        ModelError: It has no model, or more than one.
     """
     models = find_models(path)
     chosen = [model for model in models if configuration in (None, model.configuration)]
