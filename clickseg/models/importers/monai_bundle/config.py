@@ -89,6 +89,13 @@ class BundleConfig:
         """Whether a key at the top was resolved so far, itself or a part of it."""
         return key in self._used
 
+    def unresolved(self, key: str) -> Any:
+        """Returns the value of a key, with references and expressions in it; None if it does not exist."""
+        try:
+            return find_key(self._content, key)
+        except ModelError:
+            return None
+
     def resolve(self, key: str) -> Any:
         """Returns the value of a key, such as ``preprocessing#transforms``.
 
