@@ -27,6 +27,9 @@ from clickseg.models.spec import ModelSpec
 FORMATS_TEXT = "a MONAI Bundle, an Auto3DSeg zip, a checkpoint of torch, or a TorchScript file"
 """What ``-m`` accepts besides model packages."""
 
+ZIP_HINT = "a MONAI Bundle is a folder: unpack the zip file, and name the folder"
+"""What to do with a zip file of another format; that of MONAIAuto3DSeg is read as a zip file."""
+
 FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".ts", ".zip")
 """The suffixes of models that are files."""
 
