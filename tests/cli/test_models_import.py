@@ -122,6 +122,20 @@ def test_a_path_without_a_model_is_one_error(tmp_path: Path) -> None:
     assert runs.error_lines(result.stderr)[0].startswith(f"error: {tmp_path}: expected a MONAI Bundle, ")
 
 
+def test_a_folder_of_programs_only_is_an_error_of_models_list_that_says_to_name_one(program: Path) -> None:
+    result = run_clickseg("models", "-m", program.parent, "list")
+
+    assert result.returncode == 1
+    assert runs.error_lines(result.stderr)[1] == f"hint: name it: -m {program}"
+
+
+def test_a_model_of_another_tool_cannot_be_exported(tmp_path: Path) -> None:
+    result = run_clickseg("models", "export", write_runnable_bundle(tmp_path / "bundle"))
+
+    assert result.returncode == 1
+    assert "`clickseg models import`" in runs.error_lines(result.stderr)[1]
+
+
 def test_models_list_shows_a_model_of_another_tool(program: Path) -> None:
     result = run_clickseg("models", "list", "-m", program)
 
