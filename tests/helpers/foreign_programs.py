@@ -38,10 +38,24 @@ class Shifter(torch.nn.Module):
         return torch.cat([torch.zeros_like(shifted), shifted - 0.5], dim=1)
 
 
-def write_shifter(folder: Path, name: str = "shifter", **changes: Any) -> Path:
+class Probabilities(torch.nn.Module):
+    """The shifter with its activation inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Shifter()
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """Returns probabilities [B, 2, I, J, K] of windows [B, 1, I, J, K]."""
+        return torch.softmax(self.network(windows), dim=1)
+
+
+def write_shifter(
+    folder: Path, name: str = "shifter", *, network: torch.nn.Module | None = None, **changes: Any
+) -> Path:
     """Writes a scripted program, and the JSON file that describes it; returns the program."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.ts"
-    torch.jit.script(Shifter().eval()).save(str(path))
+    torch.jit.script((network or Shifter()).eval()).save(str(path))
     path.with_suffix(".json").write_text(json.dumps({**DESCRIPTION, **changes}))
     return path
