@@ -12,7 +12,7 @@ from clickseg.models.importers.source_model import ImportOptions
 from clickseg.session.record import Record, SessionInputs
 from tests.helpers import runs
 from tests.helpers.foreign_bundles import ARGMAX, RANGE, RAS, SPACING, invert, write_runnable_bundle
-from tests.helpers.foreign_programs import Probabilities, write_shifter
+from tests.helpers.foreign_programs import OnlyTorch, Probabilities, write_shifter
 from tests.helpers.runs import run_clickseg
 
 
@@ -129,6 +129,15 @@ def test_a_program_that_returns_probabilities_is_an_assumption_and_with_sigmoid_
     assert rejected.returncode == 1
     assert "expected logits, because sigmoid is applied to them" in runs.error_lines(rejected.stderr)[0]
     assert not (tmp_path / "other").exists()
+
+
+def test_the_command_names_the_option_that_runs_a_program_which_openvino_cannot_run(tmp_path: Path) -> None:
+    program = write_shifter(tmp_path, network=OnlyTorch())
+
+    result = run_clickseg("models", "import", program, "-o", tmp_path / "package")
+
+    assert result.returncode == 0, result.stderr
+    assert "network   runs only in torch (with --engine torch, because it is a program): " in result.stdout
 
 
 def test_a_program_that_returns_logits_has_no_such_assumption(program: Path, tmp_path: Path) -> None:

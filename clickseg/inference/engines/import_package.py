@@ -144,14 +144,20 @@ def _write_openvino(package: ModelPackage) -> ImportNote:
     try:
         export_openvino(package, may_compress=False)
     except ConversionError as error:
-        return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, f"runs only in torch: {error}")
+        return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, f"{_only_torch(package)}: {error}")
     difference = _relative_difference(_load(package.path, package.name))
     if difference <= _TOLERANCE:
         return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, "runs in OpenVINO on the CPU, in torch on a GPU")
     for name in (GRAPH, CONSTANTS):
         (package.path / "models" / name).unlink()
-    text = f"runs only in torch: the logits of OpenVINO differ by {difference:.1%} of the largest"
+    text = f"{_only_torch(package)}: the logits of OpenVINO differ by {difference:.1%} of the largest"
     return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, text)
+
+
+def _only_torch(package: ModelPackage) -> str:
+    """Returns how a network runs that OpenVINO cannot run; programs in packages are run only on request."""
+    option = " (with --engine torch, because it is a program)" if package.has_weights(TORCHSCRIPT) else ""
+    return f"runs only in torch{option}"
 
 
 def _load(path: Path, name: str) -> ModelPackage:
