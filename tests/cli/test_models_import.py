@@ -12,7 +12,7 @@ from clickseg.models.importers.source_model import ImportOptions
 from clickseg.session.record import Record, SessionInputs
 from tests.helpers import runs
 from tests.helpers.foreign_bundles import ARGMAX, RANGE, RAS, SPACING, invert, write_runnable_bundle
-from tests.helpers.foreign_programs import write_shifter
+from tests.helpers.foreign_programs import OnlyTorch, Probabilities, write_shifter
 from tests.helpers.runs import run_clickseg
 
 
@@ -102,6 +102,48 @@ def test_an_unknown_field_is_an_error_and_nothing_is_written(program: Path, tmp_
     assert result.returncode == 1
     assert runs.error_lines(result.stderr)[0].endswith("window.stride: unknown field")
     assert not (tmp_path / "package").exists()
+
+
+def test_an_error_about_the_network_names_the_model_and_nothing_is_written(tmp_path: Path) -> None:
+    bundle = write_runnable_bundle(tmp_path / "spleen_ct")
+    change = ("--set", "network_def#channels=[8, 8]")
+
+    result = run_clickseg("models", "import", bundle, "-o", tmp_path / "package", *change)
+
+    assert result.returncode == 1
+    (error,) = runs.error_lines(result.stderr)
+    assert error.startswith("error: model spleen_ct: model.pt does not fit network_def: size mismatch for ")
+    assert [path.name for path in tmp_path.iterdir()] == ["spleen_ct"]
+
+
+def test_a_program_that_returns_probabilities_is_an_assumption_and_with_sigmoid_an_error(tmp_path: Path) -> None:
+    softmax = write_shifter(tmp_path, "softmax", network=Probabilities())
+    sigmoid = write_shifter(
+        tmp_path, "sigmoid", network=Probabilities(), activation="sigmoid", classes=[{"name": "hook", "channel": 1}]
+    )
+
+    accepted = run_clickseg("models", "import", softmax, "-o", tmp_path / "package")
+    rejected = run_clickseg("models", "import", sigmoid, "-o", tmp_path / "other")
+
+    assert "assumed: activation: the outputs of the program for a random window are all between 0" in accepted.stdout
+    assert rejected.returncode == 1
+    assert "expected logits, because sigmoid is applied to them" in runs.error_lines(rejected.stderr)[0]
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_command_names_the_option_that_runs_a_program_which_openvino_cannot_run(tmp_path: Path) -> None:
+    program = write_shifter(tmp_path, network=OnlyTorch())
+
+    result = run_clickseg("models", "import", program, "-o", tmp_path / "package")
+
+    assert result.returncode == 0, result.stderr
+    assert "network   runs only in torch (with --engine torch, because it is a program): " in result.stdout
+
+
+def test_a_program_that_returns_logits_has_no_such_assumption(program: Path, tmp_path: Path) -> None:
+    result = run_clickseg("models", "import", program, "-o", tmp_path / "package")
+
+    assert "assumed: activation" not in result.stdout
 
 
 def test_an_existing_package_is_not_replaced(program: Path, tmp_path: Path) -> None:
