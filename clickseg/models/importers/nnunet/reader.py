@@ -16,7 +16,7 @@ from clickseg.models.importers.nnunet import model_files
 from clickseg.models.importers.nnunet.architecture import network_definition
 from clickseg.models.importers.nnunet.checkpoints import Checkpoint
 from clickseg.models.importers.nnunet.choices import CHOICES, choose
-from clickseg.models.importers.nnunet.dataset import DATASET, Dataset, read_dataset
+from clickseg.models.importers.nnunet.dataset import CHANNEL_KEYS, DATASET, Dataset, read_dataset
 from clickseg.models.importers.nnunet.image_grid import grid_section, turns_images, window_section
 from clickseg.models.importers.nnunet.images import input_sections
 from clickseg.models.importers.nnunet.model_files import ModelFiles
@@ -113,7 +113,7 @@ class NnUNetReader:
         """Returns the weights of each fold, which all fit the network."""
         network = self._build(definition, f"{source.plans.where}: architecture")
         for fold, checkpoint in source.loaded.items():
-            nnunet_checkpoints.check_fit(network, checkpoint.state, f"fold_{fold}/{source.checkpoint_name}")
+            nnunet_checkpoints.check_fit(network, checkpoint, f"fold_{fold}/{source.checkpoint_name}")
         return {fold: checkpoint.state for fold, checkpoint in source.loaded.items()}
 
 
@@ -161,9 +161,9 @@ def _reject_other_classes(plans: Plans) -> None:
 def _changed_dataset(content: Any, options: ImportOptions) -> Any:
     """Returns the dataset with other names of channels, such as ``channel_names#1``."""
     changed = copy.deepcopy(content)
+    known = next((changed[key] for key in CHANNEL_KEYS if key in changed), None) if isinstance(changed, dict) else None
     for key, value in source_changes(options.changes).items():
         names, _, channel = key.partition("#")
-        known = changed.get(_CHANNELS) if isinstance(changed, dict) else None
         if names == _CHANNELS and isinstance(known, dict) and channel in known:
             known[channel] = value
     return changed
