@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
 from clickseg.models.importers.changes import source_changes
-from clickseg.models.importers.monai_bundle.metadata import read_licence
+from clickseg.models.importers.monai_bundle.metadata import licence_files, read_licence
 from clickseg.models.importers.nnunet import checkpoints as nnunet_checkpoints
 from clickseg.models.importers.nnunet import model_files
 from clickseg.models.importers.nnunet.architecture import network_definition
@@ -55,8 +55,9 @@ class NnUNetReader:
         return model_files.is_model(path)
 
     def files(self, path: Path) -> tuple[Path, ...]:
-        """Returns the zip file, or dataset, plans and checkpoints."""
-        return model_files.all_files(path)
+        """Returns the zip file, or dataset, plans, checkpoints and licences."""
+        folders = [model.path for model in model_files.find_models(path) if not model.folder]
+        return (*model_files.all_files(path), *(file for folder in folders for file in licence_files(folder)))
 
     def read(self, path: Path, options: ImportOptions) -> SourceModel:
         """Reads a model.

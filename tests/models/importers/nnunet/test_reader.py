@@ -70,6 +70,14 @@ def test_a_model_becomes_a_section(tmp_path: Path) -> None:
     assert model.network_def == nn.network_of(nn.make_plans(), 1, 3)
 
 
+def test_the_licence_is_that_in_the_folder(tmp_path: Path) -> None:
+    folder = nn.write_model(tmp_path / nn.IDENTIFIER)
+    (folder / "LICENSE").write_text("CC BY-NC-SA 4.0\n")
+
+    assert read(folder).licence == "CC BY-NC-SA 4.0"
+    assert folder / "LICENSE" in READER.files(folder)
+
+
 def test_the_weights_are_those_of_the_checkpoint_without_the_names_that_repeat_them(tmp_path: Path) -> None:
     definition = nn.network_of(nn.make_plans(), 1, 3)
     state = nn.make_state(definition, seed=4)
