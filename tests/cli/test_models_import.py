@@ -10,6 +10,7 @@ import pytest
 
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.session.record import Record, SessionInputs
+from tests.helpers import nnunet_models as nn
 from tests.helpers import runs
 from tests.helpers.foreign_bundles import ARGMAX, RANGE, RAS, SPACING, invert, write_runnable_bundle
 from tests.helpers.foreign_programs import OnlyTorch, Probabilities, write_shifter
@@ -34,6 +35,31 @@ def test_the_package_runs_as_the_source_does_and_gives_the_same_labels(program: 
     assert [imported.returncode, *(result.returncode for result in results)] == [0, 0, 0], imported.stderr
     (first,), (second,) = ([path.read_bytes() for path in (tmp_path / out).glob("*.nii.gz")] for out in ("a", "b"))
     assert first == second
+
+
+@pytest.mark.slow
+def test_the_folds_of_nnunet_become_one_network(tmp_path: Path) -> None:
+    study, plans = runs.write_input(tmp_path / "study"), nn.make_plans()
+    states = {str(fold): nn.make_state(nn.network_of(plans, 1, 3), fold) for fold in range(2)}
+    folds = {fold: nn.make_checkpoint(state) for fold, state in states.items()}
+    source = nn.write_model(tmp_path / "Dataset007_Abdomen" / nn.IDENTIFIER, plans, folds=folds).parent
+
+    result = run_clickseg("models", "import", source, "-o", tmp_path / "package")
+    segmented = [
+        run_clickseg("segment", study, "-m", tmp_path / "package", "-o", tmp_path / "a", "--nifti", "--clicks", "none"),
+        run_clickseg("segment", study, "-m", source, "-o", tmp_path / "b", "--nifti", "--clicks", "none"),
+    ]
+
+    assert result.stdout.splitlines()[-6:-1] == [
+        "model     Dataset007_Abdomen 0 (nnU-Net)",
+        "input     CT HU",
+        "grid      3 x 1.5 x 1.25 mm, axes SPL",
+        "classes   spleen, liver",
+        "network   runs in OpenVINO on the CPU, in torch on a GPU",
+    ]
+    assert [run.returncode for run in segmented] == [0, 0], segmented[0].stderr
+    first, second = ([path.read_bytes() for path in (tmp_path / out).glob("*.nii.gz")] for out in ("a", "b"))
+    assert first == second != []
 
 
 def test_the_command_prints_assumptions_and_the_licence_and_the_package_contains_them(tmp_path: Path) -> None:
