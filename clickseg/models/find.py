@@ -126,7 +126,10 @@ def _load_packages(paths: Sequence[Path], name: str | None) -> tuple[ModelPackag
     """Loads all packages, or only the one with a name."""
     chosen = [path for path in paths if name in (None, package_name(path))]
     if not chosen:
-        raise ModelError(f"no model {name!r}: expected one of {', '.join(package_name(path) for path in paths)}")
+        raise ModelError(
+            f"no model {name!r}: expected one of {', '.join(package_name(path) for path in paths)}",
+            hint="name the path of a model in another place with -m",
+        )
     return tuple(load_package(path) for path in chosen)
 
 
