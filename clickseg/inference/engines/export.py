@@ -89,7 +89,8 @@ def _convert(network: torch.nn.Module, name: str, spec: ModelSpec) -> ov.Model:
     example = torch.zeros(1, spec.input_channels, *spec.window.roi)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # the size of windows does not change
+            # the size of windows does not change
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             converted = ov.convert_model(traceable, example_input=example, input=list(example.shape))
     except _CONVERTER_ERRORS as error:
         raise ConversionError(
