@@ -171,12 +171,14 @@ def _notes(choice: Choice, parts: Sequence[SourceModel]) -> tuple[ImportNote, ..
         ),
     )
     own_keys = ("grid.orientation", "resampling_fn", "inference_allowed_mirroring_axes")
+    different = {note.text: note for part in parts for note in part.notes if note.outcome is Outcome.DIFFERENT}
     return (
         *(ImportNote(key, outcome, text) for key, outcome, text in own),
+        *different.values(),
         *(
             ImportNote(f"{folder.name}: {note.key}", note.outcome, note.text)
             for folder, part in zip(choice.folders, parts, strict=True)
             for note in part.notes
-            if not any(key in note.key for key in own_keys)
+            if note.text not in different and not any(key in note.key for key in own_keys)
         ),
     )
