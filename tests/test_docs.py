@@ -26,10 +26,11 @@ from clickseg.core.options import environment_variable
 from clickseg.datasets.phantom import write_study
 from clickseg.dicom.repairs import REPAIR_NAMES
 from clickseg.inference.engines.network import build_from_definition
-from clickseg.models.spec import AlternativeSpec, CropSpec, InputSpec, ModelSpec, PostprocessingSpec
+from clickseg.models.spec import AlternativeSpec, ClassSpec, CropSpec, InputSpec, ModelSpec, PostprocessingSpec
 from tests.helpers import runs
 from tests.helpers.doc_examples import PAGES, code_blocks, console_examples, every_page
 from tests.helpers.example_models import write_example_models
+from tests.helpers.example_nnunet import write_nnunet_folders
 from tests.helpers.runs import REPOSITORY
 
 
@@ -138,13 +139,15 @@ def demo(tmp_path: Path) -> Path:
     ids=lambda page: page.relative_to(REPOSITORY).as_posix(),
 )
 def test_the_console_examples_of_a_page_run_in_order_and_print_what_the_page_shows(page: Path, demo: Path) -> None:
-    if page.name == "own-model.md":
-        write_example_models(demo)
+    write_models = {"own-model.md": write_example_models, "from-nnunet.md": write_nnunet_folders}.get(page.name)
+    if write_models:
+        write_models(demo)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
     for example in filter(lambda example: example.can_run, console_examples(page)):
         if example.is_clickseg and example.words[1] != "exec":  # exec replaces the process
-            result = runs.run_clickseg(*example.words[1:], cwd=demo)
+            words = [re.sub(r"^~", str(demo), word) for word in example.words]
+            result = runs.run_clickseg(*words[1:], cwd=demo)
         else:
             result = runs.run_process(["sh", "-c", example.command], demo, PATH=path)
 
@@ -252,6 +255,12 @@ def test_the_examples_of_a_crop_a_model_input_and_a_network_are_valid() -> None:
 def test_every_field_of_crop_and_postprocessing_is_documented() -> None:
     for name in {**CropSpec.model_fields, **PostprocessingSpec.model_fields}:
         assert f"| `{name}` |" in text("docs/model-packages.md")
+
+
+def test_the_example_of_a_class_with_codes_is_valid() -> None:
+    (example,) = code_blocks(REPOSITORY / "docs/from-nnunet.md", "json")
+
+    assert ClassSpec.model_validate(json.loads(example)).name == "Splenic lesion"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/clicks.md"])

@@ -47,7 +47,8 @@ OPTIONS = {
     "stored-axes": "for models of other tools: axes of the training images, such as LPS or RAS, if the model does not "
     "turn images to fixed axes (default: those of DICOM)",
     "unit": "for models of other tools: unit of the first input: HU, SUVbw or none (default: HU for CT, none for MR)",
-    "preset": "for files that contain only weights: description of the model (docs/own-model.md lists them)",
+    "preset": "for files that contain only weights: description of the model (docs/own-model.md lists them); "
+    "for TotalSegmentator: total, fast or fastest",
     "set": "for models of other tools: change a value of the description or of the source, such as "
     "window.overlap=0.25; can be repeated",
     "statistics": "add mean, standard deviation, minimum and maximum of each segment to report.json (default: off)",

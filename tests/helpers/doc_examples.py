@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import textwrap
@@ -22,6 +23,9 @@ EXTERNAL_PROGRAMS = {"curl", "docker", "kubectl", "make", "pip", "torchrun", "sc
 
 LONG_COMMANDS = {"package", "run", "train", "evaluate"}
 """Commands of ``clickseg`` that need a container program, or hours."""
+
+_HAS_NNUNET = importlib.util.find_spec("nnunetv2") is not None
+"""Whether ``clickseg models check`` can run folders of nnU-Net, whose names contain ``Dataset``."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 
@@ -51,6 +55,8 @@ class ConsoleExample:
         """Whether the command runs on any machine, within a minute."""
         program, *arguments = (word for word in self.words if not re.match(r"[A-Z_]+=", word))
         if program == "clickseg":
+            if arguments[:2] == ["models", "check"] and "Dataset" in arguments[2]:
+                return _HAS_NNUNET
             return arguments[0] not in LONG_COMMANDS and "tensorrt" not in arguments
         return program not in EXTERNAL_PROGRAMS and arguments[:2] != ["-m", "benchmarks"]
 

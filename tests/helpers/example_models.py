@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from monai.networks.nets import DynUNet, SegResNetDS, UNet
 
 from tests.helpers.auto3dseg_files import write_auto3dseg_zip
+from tests.helpers.example_nnunet import write_brain_study, write_example_model, write_totalsegmentator_folder
+from tests.helpers.fitted_bundles import RECIPES_OF_SEVERAL_IMAGES, write_fitted_bundle
 from tests.helpers.foreign_bundles import RANGE, RAS, make_config, transform, write_bundle
 
 _LABELS = """LabelValue,Name,SegmentedPropertyCategoryCodeSequence.CodingSchemeDesignator,\
@@ -23,10 +26,17 @@ _ROI = [64, 64, 32]
 
 
 def write_example_models(folder: Path) -> None:
-    """Writes a MONAI Bundle, a model of MONAIAuto3DSeg, a checkpoint and a TorchScript file."""
+    """Writes two MONAI Bundles, a model of MONAIAuto3DSeg, a checkpoint and a TorchScript file.
+
+    Also writes models of nnU-Net and TotalSegmentator, and the study of the brain for the second bundle.
+    """
     torch.manual_seed(4)
     _write_spleen_bundle(folder / "spleen_ct_segmentation")
+    _write_brats_bundle(folder / "brats_mri_segmentation")
+    write_brain_study(folder / "brain")
     _write_zip(folder / "organs-v1.0.0.zip")
+    write_example_model(folder / "Dataset009_Spleen")
+    write_totalsegmentator_folder(folder, [297])
     torch.save({"trainer": {"iteration": 1}, "net": _sw_fastedit().state_dict()}, folder / "pet.pt")
     _write_program(folder / "spleen.ts")
 
@@ -44,6 +54,11 @@ def _write_spleen_bundle(folder: Path) -> None:
     )
     write_bundle(folder, config)
     torch.save(UNet(**_UNET).state_dict(), folder / "models" / "model.pt")
+
+
+def _write_brats_bundle(folder: Path) -> None:
+    recipe = RECIPES_OF_SEVERAL_IMAGES["brats"]
+    write_fitted_bundle(folder, replace(recipe, fit=replace(recipe.fit, steps=1)))
 
 
 def _evaluation() -> dict[str, Any]:

@@ -21,7 +21,7 @@ _HINTS = {
     STORED_AXES: "the model turns images to axes of its own: omit the option, or change them with --set "
     "grid.orientation=LPS",
     UNIT: "change it with --set inputs.0.unit=HU",
-    PRESET: "presets are for files that contain only weights: omit the option",
+    PRESET: "presets are for files that contain only weights, and for TotalSegmentator: omit the option",
 }
 
 
