@@ -21,12 +21,13 @@ from clickseg.evaluation.original.check import (
     compare_with_original,
     nnunet_pipeline,
 )
+from clickseg.inference.model_readers import find_reader
 from clickseg.inference.model_sources import find_models
 from clickseg.models.find import ModelPath
 from clickseg.models.importers.changes import source_changes
 from clickseg.models.importers.monai_bundle.reader import BundleReader
 from clickseg.models.importers.nnunet.choices import choose
-from clickseg.models.importers.nnunet.model_files import is_model as is_nnunet
+from clickseg.models.importers.nnunet.reader import NnUNetReader
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import ModelPackage
 
@@ -79,7 +80,8 @@ def _find_nnunet(model: Path, source: Path | None) -> Path | None:
     Raises:
         LibraryError: nnU-Net is not installed.
     """
-    path = next((path for path in (source, model) if path is not None and is_nnunet(path)), None)
+    paths = (path for path in (source, model) if path is not None)
+    path = next((path for path in paths if isinstance(find_reader(path), NnUNetReader)), None)
     if path is not None and importlib.util.find_spec("nnunetv2") is None:
         raise LibraryError(
             "models of nnU-Net can only be checked with nnU-Net, which is not installed", hint="pip install nnunetv2"

@@ -7,7 +7,7 @@ import os
 
 from clickseg.cli.terminal import print_lines, report_errors
 from clickseg.inference.model_readers import find_reader
-from clickseg.inference.model_sources import named_sources
+from clickseg.inference.model_sources import check_has_other_than_programs, named_sources
 from clickseg.models.find import has_packages, list_packages, model_paths
 
 
@@ -20,6 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_lines([f"{name}: {reader.format if reader else ''}, translated when it is used ({path})"])
     if sources and not has_packages(paths[0].path):
         return 0
+    if not sources:
+        check_has_other_than_programs(paths)
     packages, errors = list_packages(paths)
     for package in packages:
         labels = ", ".join(" or ".join((label.name, *label.aliases)) for label in package.spec.classes)

@@ -41,7 +41,7 @@ OPTIONS = {
     "mirroring": "for models with mirror axes: run the network on the mirror images of each window too: on or off "
     "(default: on)",
     "nifti": "also write the label map as NIfTI (default: off)",
-    "cache": "folder for compiled networks (default: ~/.cache/clickseg)",
+    "cache": "folder for compiled networks and translated models (default: ~/.cache/clickseg)",
     "memory-limit": "maximum memory of the run, such as 8G or 512M "
     "(default: free memory of the machine, or the limit of the container)",
     "stored-axes": "for models of other tools: axes of the training images, such as LPS or RAS, if the model does not "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
-from clickseg.models.importers.registry import FORMATS_TEXT, make_readers
+from clickseg.models.importers.registry import FORMATS_TEXT, ZIP_HINT, make_readers
 from clickseg.models.importers.source_model import Reader
 from clickseg.models.package import is_package
 
@@ -30,8 +30,26 @@ def get_reader(path: Path) -> Reader:
     if reader is None and is_package(path):
         raise ModelError(f"{path}: is a model package already", hint="name it with -m; nothing must be imported")
     if reader is None:
-        raise ModelError(f"{path}: expected {FORMATS_TEXT}", hint="docs/own-model.md describes the formats")
+        raise _no_model_error(path)
     return reader
+
+
+def _no_model_error(path: Path) -> ModelError:
+    """Returns the error about a path without a model; its hint names a model in the folder, if there is one."""
+    if not path.exists():
+        return ModelError(f"{path}: no such file or folder")
+    try:
+        children = sorted(path.iterdir()) if path.is_dir() else []
+    except PermissionError as error:
+        return ModelError(f"{path}: cannot be read: {error.strerror}")
+    model = next((child for child in children if find_reader(child) is not None), None)
+    if model is not None:
+        hint = f"name the model in it: {model}"
+    elif path.suffix.lower() == ".zip":
+        hint = ZIP_HINT
+    else:
+        hint = "docs/own-model.md describes the formats"
+    return ModelError(f"{path}: expected {FORMATS_TEXT}", hint=hint)
 
 
 def _build_network(definition: Mapping[str, Any], where: str) -> torch.nn.Module:

@@ -15,7 +15,7 @@ from clickseg.inference.model_readers import find_reader
 from clickseg.inference.runtime_settings import default_runtime_settings
 from clickseg.inference.translation_cache import translate
 from clickseg.models.find import ModelPath, find_packages, has_packages, model_paths
-from clickseg.models.importers.options import parse_axes, parse_unit
+from clickseg.models.importers.options import parse_axes, parse_changes, parse_preset, parse_unit
 from clickseg.models.importers.registry import FILE_SUFFIXES
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.models.package import ModelPackage, is_package, package_name
@@ -120,7 +120,9 @@ def load_model(
         UsageError: The argument is neither a name nor a path, or another argument has an invalid value.
     """
     path = to_path(name_or_path, "model")
-    options = ImportOptions(parse_axes(stored_axes), parse_unit(unit or ""), preset, dict(changes or {}))
+    options = ImportOptions(
+        parse_axes(stored_axes), parse_unit(unit or ""), parse_preset(preset), parse_changes(changes or {})
+    )
     is_bare = isinstance(name_or_path, str) and path.name == name_or_path
     is_name = is_bare and path.suffix.lower() not in FILE_SUFFIXES and not is_model(path)
     paths = model_paths(None, {}) if is_name else (ModelPath(path, is_required=True, is_named=True),)
@@ -158,6 +160,17 @@ def _is_data(path: Path) -> bool:
     """Whether a path is a model of another tool that is no program."""
     reader = find_reader(path)
     return reader is not None and not reader.is_program
+
+
+def check_has_other_than_programs(paths: Sequence[ModelPath]) -> None:
+    """Rejects a folder that the user names and whose only models are programs.
+
+    Raises:
+        ModelError: It contains a program, and neither model packages nor other models.
+    """
+    if paths[0].is_named:
+        with _permission_errors():
+            _check_has_other_than_programs(paths[0].path)
 
 
 def _check_has_other_than_programs(path: Path) -> None:

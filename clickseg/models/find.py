@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickseg.core.errors import ModelError
-from clickseg.models.importers.registry import FORMATS_TEXT
+from clickseg.models.importers.registry import FORMATS_TEXT, ZIP_HINT
 from clickseg.models.package import METADATA, ModelPackage, is_package, load_package, package_name
 
 _PYTHON_PACKAGE = Path(__file__).resolve().parents[1]
@@ -84,9 +84,10 @@ def find_packages(paths: Sequence[ModelPath], name: str | None = None) -> tuple[
 def _no_model_error(path: Path) -> ModelError:
     if not path.exists():
         return ModelError(f"no model at {path}: no such file or folder", hint="`clickseg models list` shows the models")
+    hint = "docs/own-model.md describes the formats; a model package has a clickseg section in configs/metadata.json"
     return ModelError(
         f"no model at {path}: expected a model package, a folder of model packages, {FORMATS_TEXT}",
-        hint="docs/own-model.md describes the formats; a model package has a clickseg section in configs/metadata.json",
+        hint=ZIP_HINT if path.suffix.lower() == ".zip" else hint,
     )
 
 
@@ -125,7 +126,10 @@ def _load_packages(paths: Sequence[Path], name: str | None) -> tuple[ModelPackag
     """Loads all packages, or only the one with a name."""
     chosen = [path for path in paths if name in (None, package_name(path))]
     if not chosen:
-        raise ModelError(f"no model {name!r}: expected one of {', '.join(package_name(path) for path in paths)}")
+        raise ModelError(
+            f"no model {name!r}: expected one of {', '.join(package_name(path) for path in paths)}",
+            hint="name the path of a model in another place with -m",
+        )
     return tuple(load_package(path) for path in chosen)
 
 

@@ -136,7 +136,10 @@ def load_package(path: Path) -> ModelPackage:
     name = package_name(path)
     metadata = _read_metadata(path) if path.is_dir() else _read_embedded_metadata(path)
     if not isinstance(metadata, dict) or _SECTION not in metadata:
-        raise ModelError(f"model {name}: its metadata contain no {_SECTION} section")
+        raise ModelError(
+            f"model {name}: its metadata contain no {_SECTION} section",
+            hint="models of other tools are translated with `clickseg models import`",
+        )
     spec = validate_record(ModelSpec, metadata[_SECTION], f"model {name}: metadata.json: {_SECTION}", ModelError)
     return ModelPackage(
         name,

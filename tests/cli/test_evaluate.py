@@ -297,7 +297,9 @@ def test_an_unknown_model_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixt
     code = run_evaluate("other", write_data(tmp_path / "data"), "-o", tmp_path / "report", "-m", models)
 
     assert code == 1
-    assert capsys.readouterr().err == "error: no model 'other': expected one of finder\n"
+    assert capsys.readouterr().err == (
+        "error: no model 'other': expected one of finder\nhint: name the path of a model in another place with -m\n"
+    )
 
 
 @pytest.mark.usefixtures("clean_environ")

@@ -10,9 +10,10 @@ import pytest
 
 from clickseg.models.importers.source_model import ImportOptions
 from clickseg.session.record import Record, SessionInputs
+from tests.helpers import nnunet_models as nn
 from tests.helpers import runs
 from tests.helpers.foreign_bundles import ARGMAX, RANGE, RAS, SPACING, invert, write_runnable_bundle
-from tests.helpers.foreign_programs import write_shifter
+from tests.helpers.foreign_programs import OnlyTorch, Probabilities, write_shifter
 from tests.helpers.runs import run_clickseg
 
 
@@ -34,6 +35,31 @@ def test_the_package_runs_as_the_source_does_and_gives_the_same_labels(program: 
     assert [imported.returncode, *(result.returncode for result in results)] == [0, 0, 0], imported.stderr
     (first,), (second,) = ([path.read_bytes() for path in (tmp_path / out).glob("*.nii.gz")] for out in ("a", "b"))
     assert first == second
+
+
+@pytest.mark.slow
+def test_the_folds_of_nnunet_become_one_network(tmp_path: Path) -> None:
+    study, plans = runs.write_input(tmp_path / "study"), nn.make_plans()
+    states = {str(fold): nn.make_state(nn.network_of(plans, 1, 3), fold) for fold in range(2)}
+    folds = {fold: nn.make_checkpoint(state) for fold, state in states.items()}
+    source = nn.write_model(tmp_path / "Dataset007_Abdomen" / nn.IDENTIFIER, plans, folds=folds).parent
+
+    result = run_clickseg("models", "import", source, "-o", tmp_path / "package")
+    segmented = [
+        run_clickseg("segment", study, "-m", tmp_path / "package", "-o", tmp_path / "a", "--nifti", "--clicks", "none"),
+        run_clickseg("segment", study, "-m", source, "-o", tmp_path / "b", "--nifti", "--clicks", "none"),
+    ]
+
+    assert result.stdout.splitlines()[-6:-1] == [
+        "model     Dataset007_Abdomen 0 (nnU-Net)",
+        "input     CT HU",
+        "grid      3 x 1.5 x 1.25 mm, axes SPL",
+        "classes   spleen, liver",
+        "network   runs in OpenVINO on the CPU, in torch on a GPU",
+    ]
+    assert [run.returncode for run in segmented] == [0, 0], segmented[0].stderr
+    first, second = ([path.read_bytes() for path in (tmp_path / out).glob("*.nii.gz")] for out in ("a", "b"))
+    assert first == second != []
 
 
 def test_the_command_prints_assumptions_and_the_licence_and_the_package_contains_them(tmp_path: Path) -> None:
@@ -104,6 +130,48 @@ def test_an_unknown_field_is_an_error_and_nothing_is_written(program: Path, tmp_
     assert not (tmp_path / "package").exists()
 
 
+def test_an_error_about_the_network_names_the_model_and_nothing_is_written(tmp_path: Path) -> None:
+    bundle = write_runnable_bundle(tmp_path / "spleen_ct")
+    change = ("--set", "network_def#channels=[8, 8]")
+
+    result = run_clickseg("models", "import", bundle, "-o", tmp_path / "package", *change)
+
+    assert result.returncode == 1
+    (error,) = runs.error_lines(result.stderr)
+    assert error.startswith("error: model spleen_ct: model.pt does not fit network_def: size mismatch for ")
+    assert [path.name for path in tmp_path.iterdir()] == ["spleen_ct"]
+
+
+def test_a_program_that_returns_probabilities_is_an_assumption_and_with_sigmoid_an_error(tmp_path: Path) -> None:
+    softmax = write_shifter(tmp_path, "softmax", network=Probabilities())
+    sigmoid = write_shifter(
+        tmp_path, "sigmoid", network=Probabilities(), activation="sigmoid", classes=[{"name": "hook", "channel": 1}]
+    )
+
+    accepted = run_clickseg("models", "import", softmax, "-o", tmp_path / "package")
+    rejected = run_clickseg("models", "import", sigmoid, "-o", tmp_path / "other")
+
+    assert "assumed: activation: the outputs of the program for a random window are all between 0" in accepted.stdout
+    assert rejected.returncode == 1
+    assert "expected logits, because sigmoid is applied to them" in runs.error_lines(rejected.stderr)[0]
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_command_names_the_option_that_runs_a_program_which_openvino_cannot_run(tmp_path: Path) -> None:
+    program = write_shifter(tmp_path, network=OnlyTorch())
+
+    result = run_clickseg("models", "import", program, "-o", tmp_path / "package")
+
+    assert result.returncode == 0, result.stderr
+    assert "network   runs only in torch (with --engine torch, because it is a program): " in result.stdout
+
+
+def test_a_program_that_returns_logits_has_no_such_assumption(program: Path, tmp_path: Path) -> None:
+    result = run_clickseg("models", "import", program, "-o", tmp_path / "package")
+
+    assert "assumed: activation" not in result.stdout
+
+
 def test_an_existing_package_is_not_replaced(program: Path, tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "mine").write_text("x")
@@ -120,6 +188,20 @@ def test_a_path_without_a_model_is_one_error(tmp_path: Path) -> None:
 
     assert result.returncode == 1
     assert runs.error_lines(result.stderr)[0].startswith(f"error: {tmp_path}: expected a MONAI Bundle, ")
+
+
+def test_a_folder_of_programs_only_is_an_error_of_models_list_that_says_to_name_one(program: Path) -> None:
+    result = run_clickseg("models", "-m", program.parent, "list")
+
+    assert result.returncode == 1
+    assert runs.error_lines(result.stderr)[1] == f"hint: name it: -m {program}"
+
+
+def test_a_model_of_another_tool_cannot_be_exported(tmp_path: Path) -> None:
+    result = run_clickseg("models", "export", write_runnable_bundle(tmp_path / "bundle"))
+
+    assert result.returncode == 1
+    assert "`clickseg models import`" in runs.error_lines(result.stderr)[1]
 
 
 def test_models_list_shows_a_model_of_another_tool(program: Path) -> None:

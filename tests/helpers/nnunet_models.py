@@ -83,6 +83,8 @@ def make_plans(configuration: Mapping[str, Any] | None = None, inputs: int = 1, 
         "label_manager": "LabelManager",
         "foreground_intensity_properties_per_channel": {str(channel): INTENSITIES for channel in range(inputs)},
     } | changes
+    forward: Any = plans["transpose_forward"]
+    plans["transpose_backward"] = [forward.index(axis) if axis in forward else 0 for axis in range(3)]
     return copy.deepcopy({key: value for key, value in plans.items() if value is not ...})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +146,24 @@ def test_a_package_cannot_be_imported(tmp_path: Path, cache: Path) -> None:
         get_reader(package.path)
 
 
+def test_the_error_about_a_path_without_a_model_names_what_can_be_imported(tmp_path: Path) -> None:
+    bundle = write_runnable_bundle(tmp_path / "above" / "spleen")
+    archive = shutil.make_archive(str(tmp_path / "bundle"), "zip", bundle)
+
+    with pytest.raises(ModelError, match="missing: no such file or folder"):
+        get_reader(tmp_path / "missing")
+    with pytest.raises(ModelError, match="expected a MONAI Bundle") as above:
+        get_reader(tmp_path / "above")
+    with pytest.raises(ModelError, match="expected a MONAI Bundle") as zipped:
+        get_reader(Path(archive))
+    with pytest.raises(ModelError, match="no model at") as run:
+        load_model(archive)
+
+    assert above.value.hint == f"name the model in it: {bundle}"
+    assert "unpack the zip file" in str(zipped.value.hint)
+    assert run.value.hint == zipped.value.hint
+
+
 def test_a_folder_that_nobody_named_is_not_searched_for_models_of_other_tools(tmp_path: Path, cache: Path) -> None:
     write_runnable_bundle(tmp_path / "models" / "spleen")
 
@@ -172,9 +191,16 @@ def test_a_program_is_run_by_its_name_and_in_a_package_only_on_request(tmp_path:
     [
         ({"stored_axes": "xyz"}, "stored-axes: expected one letter of each"),
         ({"unit": "suv"}, "unit: expected HU, SUVbw"),
+        ({"unit": 3}, "unit: expected a text, got 3"),
+        ({"preset": 3}, "preset: expected a text, got 3"),
+        ({"stored_axes": ("L", "P", "S")}, "stored-axes: expected a text"),
+        ({"changes": ["window.overlap"]}, "changes: expected values by key"),
+        ({"changes": {1: 2}}, "changes: expected values by key"),
+        ({"changes": {"window.overlap": float("nan")}}, "changes: window.overlap: expected a value of JSON"),
+        ({"changes": {"window.overlap": Path("a")}}, "changes: window.overlap: expected a value of JSON"),
     ],
 )
-def test_python_checks_what_is_stated_about_a_model(options: dict[str, str], message: str) -> None:
+def test_python_checks_what_is_stated_about_a_model(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_model("model.pt", **options)
 

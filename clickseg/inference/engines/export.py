@@ -8,6 +8,7 @@ loading reports an error.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +88,10 @@ def _convert(network: torch.nn.Module, name: str, spec: ModelSpec) -> ov.Model:
     traceable = torch.jit.freeze(network) if is_script else MainOutput(network).eval()
     example = torch.zeros(1, spec.input_channels, *spec.window.roi)
     try:
-        converted = ov.convert_model(traceable, example_input=example, input=list(example.shape))
+        with warnings.catch_warnings():
+            # the size of windows does not change
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            converted = ov.convert_model(traceable, example_input=example, input=list(example.shape))
     except _CONVERTER_ERRORS as error:
         raise ConversionError(
             f"model {name}: OpenVINO cannot convert the network: {first_line(error)}", hint="use --engine torch"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clickseg.core.errors import ConversionError, OutputError
+from clickseg.core.arrays import Float32Array
+from clickseg.core.errors import ConversionError, ModelError, OutputError
 from clickseg.core.files import file_sha256, write_bytes
 from clickseg.core.new_folder import new_folder
 from clickseg.core.text import first_line
@@ -68,7 +70,7 @@ def write_package(model: ImportedModel, path: Path) -> tuple[ImportNote, ...]:
     Raises:
         EngineError: The weights do not fit the network, or it does not run.
         LibraryError: torch is not installed.
-        ModelError: The network cannot be built.
+        ModelError: The network cannot be built, or a program returns probabilities where logits are needed.
         OutputError: A file cannot be written.
     """
     try:
@@ -82,7 +84,9 @@ def write_package(model: ImportedModel, path: Path) -> tuple[ImportNote, ...]:
         write_bytes(path / "LICENSE", f"{model.source.licence}\n".encode())
     _write_torch_weights(model, path / "models")
     _write_metadata(model, model.source.notes, path)
-    notes = (*model.source.notes, _write_openvino(load_package(path)))
+    package = _load(path, model.source.name)
+    checked = () if model.source.script is None else _check_logits(package)
+    notes = (*model.source.notes, *checked, _write_openvino(package))
     _write_metadata(model, notes, path)
     write_bytes(path / "docs" / "README.md", import_report(model, notes).encode())
     return notes
@@ -114,31 +118,67 @@ def _write_torch_weights(model: ImportedModel, folder: Path) -> None:
         raise OutputError(f"{folder / name}: cannot be written: {first_line(error)}") from error
 
 
+def _check_logits(package: ModelPackage) -> tuple[ImportNote, ...]:
+    """Returns a note if the output of a program looks like probabilities, because it contains softmax.
+
+    Raises:
+        ModelError: It looks like probabilities, and sigmoid is applied to it: each voxel would be foreground.
+    """
+    engine = make_plain_engine(package, RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
+    logits = np.array(engine.infer(_random_window(package)))
+    engine.close()
+    if logits.min() < 0 or logits.max() > 1:
+        return ()
+    found = "the outputs of the program for a random window are all between 0 and 1, as probabilities are"
+    if package.spec.activation == "sigmoid":
+        raise ModelError(
+            f"model {package.name}: activation: {found}: expected logits, because sigmoid is applied to them",
+            hint="export the network without its last sigmoid",
+        )
+    text = f"{found}: if it contains softmax, export the network without it, or use --set interpolation=logits"
+    return (ImportNote("activation", Outcome.ASSUMED, text),)
+
+
 def _write_openvino(package: ModelPackage) -> ImportNote:
     """Writes the weights for OpenVINO if it computes the same logits as torch; returns how the network runs."""
     try:
         export_openvino(package, may_compress=False)
     except ConversionError as error:
-        return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, f"runs only in torch: {error}")
-    difference = _relative_difference(load_package(package.path))
+        return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, f"{_only_torch(package)}: {error}")
+    difference = _relative_difference(_load(package.path, package.name))
     if difference <= _TOLERANCE:
         return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, "runs in OpenVINO on the CPU, in torch on a GPU")
     for name in (GRAPH, CONSTANTS):
         (package.path / "models" / name).unlink()
-    text = f"runs only in torch: the logits of OpenVINO differ by {difference:.1%} of the largest"
+    text = f"{_only_torch(package)}: the logits of OpenVINO differ by {difference:.1%} of the largest"
     return ImportNote(_ENGINE_KEY, Outcome.TRANSLATED, text)
+
+
+def _only_torch(package: ModelPackage) -> str:
+    """Returns how a network runs that OpenVINO cannot run; programs in packages are run only on request."""
+    option = " (with --engine torch, because it is a program)" if package.has_weights(TORCHSCRIPT) else ""
+    return f"runs only in torch{option}"
+
+
+def _load(path: Path, name: str) -> ModelPackage:
+    """Returns the package with the name of the model, for messages: its folder has a temporary name."""
+    return replace(load_package(path), name=name)
 
 
 def _relative_difference(package: ModelPackage) -> float:
     """Returns the largest difference between logits of OpenVINO and torch, as a share of the largest logit."""
-    shape = (1, package.spec.input_channels, *package.spec.window.roi)
-    window = np.random.default_rng(0).random(shape, dtype=np.float32)
-    logits = []
+    window, logits = _random_window(package), []
     for runtime in (Runtime.TORCH, Runtime.OPENVINO):
         engine = make_plain_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32))
         logits.append(np.array(engine.infer(window)))
         engine.close()
     return float(np.abs(logits[1] - logits[0]).max() / max(np.abs(logits[0]).max(), np.finfo(np.float32).tiny))
+
+
+def _random_window(package: ModelPackage) -> Float32Array:
+    """Returns a window [1, C, I, J, K] with values from 0 to 1."""
+    shape = (1, package.spec.input_channels, *package.spec.window.roi)
+    return np.random.default_rng(0).random(shape, dtype=np.float32)
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

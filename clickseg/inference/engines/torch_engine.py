@@ -190,9 +190,15 @@ def load_network(package: ModelPackage) -> torch.nn.Module:
         network.load_state_dict(state.get("model", state) if isinstance(state, dict) else state, strict=True)
     except _LOAD_ERRORS as error:
         is_unsafe = isinstance(error, pickle.UnpicklingError)  # its own message suggests to load the file anyway
-        reason = "it contains objects other than tensors" if is_unsafe else first_line(error)
+        reason = "it contains objects other than tensors" if is_unsafe else _load_reason(error)
         raise EngineError(f"model {package.name}: {STATE_DICT} does not fit network_def: {reason}") from error
     return network
+
+
+def _load_reason(error: Exception) -> str:
+    """Returns why weights cannot be loaded: torch lists the names of weights after a line that is always the same."""
+    first, *details = [line.strip() for line in str(error).splitlines()] or [""]
+    return details[0] if details and first.startswith("Error(s) in loading state_dict") else first_line(error)
 
 
 def _load_script(package: ModelPackage) -> torch.nn.Module:

@@ -77,7 +77,7 @@ def parse_axes(value: str) -> str:
     Raises:
         UsageError: The value does not name each axis once.
     """
-    axes = value.upper()
+    axes = _text(value, STORED_AXES).upper()
     if axes and not _AXES.fullmatch(axes):
         raise UsageError(f"stored-axes: expected one letter of each of RL, AP and SI, such as LPS, got {value!r}")
     return axes
@@ -89,11 +89,44 @@ def parse_unit(value: str) -> str | None:
     Raises:
         UsageError: The unit is not known.
     """
-    if not value:
+    if not _text(value, UNIT):
         return None
     if value.upper() not in _UNITS:
         raise UsageError(f"unit: expected HU, SUVbw or none, got {value!r}")
     return _UNITS[value.upper()]
+
+
+def parse_preset(value: str) -> str:
+    """Returns the name of a preset; empty if not stated.
+
+    Raises:
+        UsageError: The value is not a text.
+    """
+    return _text(value, PRESET)
+
+
+def parse_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns changes as JSON values.
+
+    Raises:
+        UsageError: The changes are not a mapping, a key is not a text, or a value is not JSON.
+    """
+    if not isinstance(changes, Mapping) or not all(isinstance(key, str) for key in changes):
+        raise UsageError(f"changes: expected values by key, such as {{'window.overlap': 0.25}}, got {changes!r:.80}")
+    return {key: _json_value(value, key) for key, value in changes.items()}
+
+
+def _json_value(value: Any, key: str) -> Any:
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"changes: {key}: expected a value of JSON, got {value!r:.80}") from error
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{name}: expected a text, got {value!r:.80}")
+    return value
 
 
 def _parse_change(text: str) -> tuple[str, Any]:

@@ -32,6 +32,9 @@ FORMATS_TEXT = (
 )
 """What ``-m`` accepts besides model packages."""
 
+ZIP_HINT = "a MONAI Bundle is a folder: unpack the zip file, and name the folder"
+"""What to do with a zip file of another format; that of MONAIAuto3DSeg is read as a zip file."""
+
 FILE_SUFFIXES = (".ckpt", ".pt", ".pth", ".ts", ".zip")
 """The suffixes of models that are files."""
 

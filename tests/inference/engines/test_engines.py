@@ -230,7 +230,7 @@ def test_weights_of_another_network_are_an_error(tmp_path: Path) -> None:
     section = json.loads((package.path / "configs" / "metadata.json").read_text())["clickseg"]
     phantoms.write_package(package.path, section, NETWORK | {"channels": [4, 16]})
 
-    with pytest.raises(EngineError, match=r"model\.pt does not fit network_def"):
+    with pytest.raises(EngineError, match=r"model\.pt does not fit network_def: size mismatch for "):
         make_engine(load_package(package.path), RuntimeSettings(Runtime.TORCH, "cpu", Precision.F32))
 
 

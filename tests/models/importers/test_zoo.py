@@ -6,6 +6,7 @@ directory. ``CLICKSEG_ZOO_RESULTS`` names a JSON file to which the agreement is 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -21,9 +22,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.inferers import SlidingWindowInferer
 
 from clickseg.clicks.click import Clicks
-from clickseg.core.arrays import Float32Array
+from clickseg.core.arrays import Float32Array, full_box
 from clickseg.core.errors import ModelError
 from clickseg.core.progress import no_progress
 from clickseg.dicom.volume import SeriesVolume
@@ -85,8 +87,8 @@ OTHERS = {
     "renalStructures_UNEST_segmentation": "the network is defined by the bundle's own code, which is not executed",
     "wholeBrainSeg_Large_UNEST_segmentation": "the network is defined by the bundle's own code, which is not executed",
     "vista3d": "VistaPreTransformd: this transform is not yet supported",
-    "lung_nodule_ct_detection": "LoadImaged: the argument affine_lps_to_ras is not supported",
-    "brats_mri_generative_diffusion": "preprocessing: the configuration of the bundle has no such key",
+    "lung_nodule_ct_detection": "preprocessing#transforms#1: LoadImaged: expected it once",
+    "brats_mri_generative_diffusion": "network_data_format#inputs: expected one image, got none",
 }
 """Bundles that cannot be expressed, and the reason that the error names."""
 
@@ -201,6 +203,48 @@ def record(bundle: Bundle, shape: tuple[int, ...], error: float) -> None:
             "relative L2 error": float(f"{error:.2g}"),
         }
         Path(path).write_text(json.dumps(content, indent=2) + "\n")
+
+
+@pytest.mark.parametrize("runtime", [Runtime.TORCH, Runtime.OPENVINO])
+def test_unest_as_torchscript_has_the_labels_of_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+) -> None:
+    """The network of this bundle is its own code: its authors can save it as a program."""
+    pytest.importorskip("einops", reason="the network of the bundle imports einops")
+    monkeypatch.syspath_prepend(extract("renalStructures_UNEST_segmentation", tmp_path))
+    torch.manual_seed(0)
+    network = importlib.import_module("scripts.networks.unest").UNesT(in_channels=1, out_channels=4).eval()
+    program = write_program(tmp_path / "unest.pt", network)
+    series = phantoms.read(write_smooth_series(tmp_path / "series", "CT", SHAPE))
+    package = load_model(program)
+    inputs = preprocess(make_case([series], Clicks(), package)).inputs
+
+    engine = make_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32))
+    blocks = SlidingWindow(inputs, package.spec).blended_planes(engine, KernelChoice()(1), no_progress)
+    ours = collect_volume(blocks, SlidingWindow(inputs, package.spec).grid.axis)
+
+    image = torch.from_numpy(inputs.crop_images(full_box(inputs.shape)))[None]
+    with torch.no_grad():
+        theirs = SlidingWindowInferer(package.spec.window.roi, overlap=0.5, mode="gaussian")(image, network)[0].numpy()
+    error = float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+    assert np.mean(ours.argmax(axis=0) == theirs.argmax(axis=0)) >= 0.9999
+    assert error <= 1e-4
+
+
+def write_program(path: Path, network: torch.nn.Module) -> Path:
+    """Writes a traced program, and the JSON file next to it."""
+    with torch.no_grad():
+        torch.jit.trace(network, torch.zeros(1, 1, 96, 96, 96)).save(path)
+    scaling = {"kind": "range", "a_min": -175, "a_max": 250}
+    description = {
+        "inputs": [{"name": "ct", "modality": "CT", "unit": "HU", "scaling": scaling}],
+        "grid": {"spacing_mm": [1, 1, 1], "orientation": "RAS"},
+        "window": {"roi": [96, 96, 96]},
+        "activation": "softmax",
+        "output_channels": 4,
+    }
+    path.with_suffix(".json").write_text(json.dumps(description))
+    return path
 
 
 @pytest.mark.parametrize("name", OTHERS)

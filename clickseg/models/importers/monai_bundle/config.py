@@ -89,6 +89,13 @@ class BundleConfig:
         """Whether a key at the top was resolved so far, itself or a part of it."""
         return key in self._used
 
+    def unresolved(self, key: str) -> Any:
+        """Returns the value of a key, with references and expressions in it; None if it does not exist."""
+        try:
+            return find_key(self._content, key)
+        except ModelError:
+            return None
+
     def resolve(self, key: str) -> Any:
         """Returns the value of a key, such as ``preprocessing#transforms``.
 
@@ -198,7 +205,11 @@ def find_key(content: Any, key: str) -> Any:
 def _unknown_key(key: str, parent: Any) -> ModelError:
     names = sorted(parent) if isinstance(parent, dict) and len(parent) <= _MAX_SORTED else []
     known = f": expected one of {join_names(names, 12)}" if names else ""
-    return ModelError(f"{key}: the configuration of the bundle has no such key{known}", hint=similar_keys(key, names))
+    with_separators = re.sub(r"\.(?=\w)", "#", key)
+    hint = similar_keys(key, names)
+    if with_separators != key and top_key(with_separators) in names:
+        hint = f"parts of keys of a bundle are separated by #: {with_separators}"
+    return ModelError(f"{key}: the configuration of the bundle has no such key{known}", hint=hint)
 
 
 def is_disabled(value: Any) -> bool:

@@ -27,6 +27,7 @@ _LABELS_WERE_INTERPOLATED = (
     "interpolation labels, nearest: the bundle interpolates label numbers linearly, so that a voxel between the "
     "classes 0 and 2 becomes class 1; ClickSeg does not copy this"
 )
+_NOT_INVERTED = "interpolation labels: without Invertd the result stays on the model grid; ClickSeg takes the nearest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def translate_postprocessing(
         done = _apply(transform, done)
     if not done.decided:
         raise ModelError(f"{key}: expected AsDiscreted with argmax or threshold: nothing decides the classes")
+    if is_resampled and not done.inverted:
+        return replace(done, notes=(*done.notes, ImportNote(key, Outcome.TRANSLATED, _NOT_INVERTED)))
     return done
 
 

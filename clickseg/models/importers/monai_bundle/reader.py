@@ -34,6 +34,7 @@ from clickseg.models.importers.monai_bundle.postprocessing import (
 )
 from clickseg.models.importers.monai_bundle.transforms import Preprocessing, translate_preprocessing
 from clickseg.models.importers.monai_bundle.window import translate_inferer
+from clickseg.models.importers.monai_bundle.workflow import CHECKED_KEYS, check_workflow, weights_key
 from clickseg.models.importers.sections import input_sections
 from clickseg.models.importers.source_model import (
     STORED_AXES,
@@ -104,9 +105,10 @@ class BundleReader:
         weights, weights_note = bundle_files.find_weights(config, path)
         notes = (config_note, *program_notes, *model.notes, weights_note, *_ignored_keys(config))
         used_keys = {bundle_files.CONFIG_KEY, top_key(weights_note.key)}
+        state_key = weights_key(config, weights_note.key.removesuffix("#load_path"))
         return replace(
             model,
-            load_state=partial(_load_state, weights),
+            load_state=partial(_load_state, weights, state_key),
             notes=notes,
             licence=bundle_metadata.read_licence(path),
             used_options=model.used_options | _used_changes(config, options, used_keys),
@@ -176,6 +178,7 @@ def _describe(source: _Source, options: ImportOptions) -> SourceModel:
         is_resampled=before.spacing_mm is not None,
         references=(before.image, *before.parts[:1]) if before.parts else (),
     )
+    check_workflow(config)
     grid, grid_notes = transforms.grid_section(before, options)
     classes, classes_notes = _read_classes(source, network, after)
     section = {
@@ -290,7 +293,9 @@ def _used_changes(config: BundleConfig, options: ImportOptions, others: set[str]
     """
     used = {key for key in config.keys if config.is_used(key) and key not in _REASONS}
     used = (used - {_ROOT_KEY}) | others | (bundle_metadata.USED_KEYS - set(config.keys))
-    return frozenset(key for key in source_changes(options.changes) if top_key(key) in used)
+    return frozenset(
+        key for key in source_changes(options.changes) if top_key(key) in used or key.replace("::", "#") in CHECKED_KEYS
+    )
 
 
 def _ignored_keys(config: BundleConfig) -> tuple[ImportNote, ...]:
@@ -303,5 +308,9 @@ def _ignored_keys(config: BundleConfig) -> tuple[ImportNote, ...]:
     )
 
 
-def _load_state(path: Path) -> dict[str, torch.Tensor]:
-    return find_state_dict(load_torch_file(path), path.name)
+def _load_state(path: Path, key: str) -> dict[str, torch.Tensor]:
+    """Returns the weights under a key, as MONAI loads them; those of the file if it has no such key."""
+    content = load_torch_file(path)
+    if key and isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+        return find_state_dict(content[key], f"{path.name}: {key}")
+    return find_state_dict(content, path.name)

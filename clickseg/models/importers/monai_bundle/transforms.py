@@ -8,7 +8,7 @@ from typing import Any
 
 from clickseg.core.errors import ModelError
 from clickseg.core.text import join_names
-from clickseg.models.importers.monai_bundle.components import Component
+from clickseg.models.importers.monai_bundle.components import Component, read_component
 from clickseg.models.importers.monai_bundle.geometry_transforms import read_axes, read_margin, read_spacing
 from clickseg.models.importers.monai_bundle.intensity_transforms import INTENSITY_TRANSFORMS, Step, check_data_type
 from clickseg.models.importers.monai_bundle.neutral_transforms import NEUTRAL_FOR_IMAGES
@@ -203,7 +203,18 @@ def _load(transform: Component, done: Preprocessing) -> Preprocessing:
         raise transform.error("expected it once")
     transform.check_arguments(_LOAD_ARGUMENTS)
     check_data_type(transform)
+    _check_reader(transform)
     return replace(done, is_loaded=True).noted(transform, Outcome.IGNORED, NEUTRAL_FOR_IMAGES[transform.name])
+
+
+def _check_reader(transform: Component) -> None:
+    """Rejects readers with arguments: they could turn or rescale the image."""
+    value = transform.value("reader", None)
+    for reader in value if isinstance(value, list) else [value]:
+        if isinstance(reader, dict):
+            read_component(reader, f"{transform.key}#reader").check_arguments(())
+        elif reader is not None and not isinstance(reader, str):
+            raise transform.error(f"reader: expected the name of a reader, got {reader!r:.80}")
 
 
 def _note_reading(transform: Component, done: Preprocessing) -> Preprocessing:

@@ -65,25 +65,27 @@ def read_checkpoint(content: Any, where: str) -> Checkpoint:
     )
 
 
-def check_fit(network: torch.nn.Module, state: Mapping[str, torch.Tensor], where: str) -> None:
+def check_fit(network: torch.nn.Module, checkpoint: Checkpoint, where: str) -> None:
     """Rejects weights that are not those of a network.
 
     Args:
         network: The network of the plans.
-        state: The weights.
+        checkpoint: The checkpoint with the weights.
         where: The file, for messages.
 
     Raises:
         ModelError: A weight is missing, unknown, or has another shape.
     """
-    check_weights(state, where)
+    check_weights(checkpoint.state, where)
     expected = {name: tuple(values.shape) for name, values in network.state_dict().items()}
-    got = {name: tuple(values.shape) for name, values in state.items()}
+    got = {name: tuple(values.shape) for name, values in checkpoint.state.items()}
     for name in sorted({*expected, *got}):
         if expected.get(name) != got.get(name):
             raise ModelError(
                 f"{where}: the weights do not fit {type(network).__name__} of the plans: {name[:80]}: expected "
-                f"{_shape_text(expected.get(name))}, got {_shape_text(got.get(name))}"
+                f"{_shape_text(expected.get(name))}, got {_shape_text(got.get(name))}",
+                hint=f"the trainer {checkpoint.trainer[:80]} may build another network than that of the plans; only "
+                "networks of the plans are supported",
             )
 
 

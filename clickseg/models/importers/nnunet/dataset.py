@@ -13,6 +13,8 @@ from clickseg.models.importers.nnunet.plans import Record
 from clickseg.models.importers.sections import class_sections
 
 DATASET = "dataset.json"
+CHANNEL_KEYS = ("channel_names", "modality")
+"""The key of the names of channels, and its old name."""
 
 _BACKGROUND, _IGNORE = "background", "ignore"
 _MAX_LABEL, _MAX_CHANNELS = 1023, 64
@@ -23,7 +25,7 @@ _Names = Annotated[dict[str, str], Field(min_length=1, max_length=_MAX_CHANNELS)
 
 
 class _Dataset(Record):
-    """The parts of ``dataset.json`` that are used; ``modality`` is the old name of ``channel_names``."""
+    """The parts of ``dataset.json`` that are used."""
 
     channel_names: _Names | None = None
     modality: _Names | None = None
@@ -70,7 +72,7 @@ def read_dataset(content: Any) -> Dataset:
         ModelError: A value is missing, or contradicts another.
     """
     dataset = validate_record(_Dataset, content, DATASET, ModelError)
-    key = "channel_names" if dataset.channel_names is not None else "modality"
+    key = CHANNEL_KEYS[0] if dataset.channel_names is not None else CHANNEL_KEYS[1]
     names = dataset.channel_names or dataset.modality
     if names is None:
         raise ModelError(f"{DATASET}: channel_names: missing")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
 from clickseg.models.importers.changes import source_changes
-from clickseg.models.importers.monai_bundle.metadata import read_licence
+from clickseg.models.importers.monai_bundle.metadata import licence_files, read_licence
 from clickseg.models.importers.nnunet import checkpoints as nnunet_checkpoints
 from clickseg.models.importers.nnunet import model_files
 from clickseg.models.importers.nnunet.architecture import network_definition
 from clickseg.models.importers.nnunet.checkpoints import Checkpoint
 from clickseg.models.importers.nnunet.choices import CHOICES, choose
-from clickseg.models.importers.nnunet.dataset import DATASET, Dataset, read_dataset
+from clickseg.models.importers.nnunet.dataset import CHANNEL_KEYS, DATASET, Dataset, read_dataset
 from clickseg.models.importers.nnunet.image_grid import grid_section, turns_images, window_section
 from clickseg.models.importers.nnunet.images import input_sections
 from clickseg.models.importers.nnunet.model_files import ModelFiles
@@ -55,8 +55,9 @@ class NnUNetReader:
         return model_files.is_model(path)
 
     def files(self, path: Path) -> tuple[Path, ...]:
-        """Returns the zip file, or dataset, plans and checkpoints."""
-        return model_files.all_files(path)
+        """Returns the zip file, or dataset, plans, checkpoints and licences."""
+        folders = [model.path for model in model_files.find_models(path) if not model.folder]
+        return (*model_files.all_files(path), *(file for folder in folders for file in licence_files(folder)))
 
     def read(self, path: Path, options: ImportOptions) -> SourceModel:
         """Reads a model.
@@ -113,7 +114,7 @@ class NnUNetReader:
         """Returns the weights of each fold, which all fit the network."""
         network = self._build(definition, f"{source.plans.where}: architecture")
         for fold, checkpoint in source.loaded.items():
-            nnunet_checkpoints.check_fit(network, checkpoint.state, f"fold_{fold}/{source.checkpoint_name}")
+            nnunet_checkpoints.check_fit(network, checkpoint, f"fold_{fold}/{source.checkpoint_name}")
         return {fold: checkpoint.state for fold, checkpoint in source.loaded.items()}
 
 
@@ -161,9 +162,9 @@ def _reject_other_classes(plans: Plans) -> None:
 def _changed_dataset(content: Any, options: ImportOptions) -> Any:
     """Returns the dataset with other names of channels, such as ``channel_names#1``."""
     changed = copy.deepcopy(content)
+    known = next((changed[key] for key in CHANNEL_KEYS if key in changed), None) if isinstance(changed, dict) else None
     for key, value in source_changes(options.changes).items():
         names, _, channel = key.partition("#")
-        known = changed.get(_CHANNELS) if isinstance(changed, dict) else None
         if names == _CHANNELS and isinstance(known, dict) and channel in known:
             known[channel] = value
     return changed

@@ -116,7 +116,6 @@ def _unite(parts: Sequence[SourceModel], choice: Choice) -> dict[str, Any]:
             "spacing_mm": [choice.task.spacing_mm] * 3,
             "orientation": first["grid"]["orientation"],
             "alignment": "end_voxels",
-            "image_order": 3,
         },
         "window": first["window"] | {"overlap": choice.task.overlap},
         "crop": first["crop"] | {"grid": "model"},
@@ -161,23 +160,25 @@ def _notes(choice: Choice, parts: Sequence[SourceModel]) -> tuple[ImportNote, ..
             Outcome.TRANSLATED,
             f"{task.name}: {numbers}; a later one overwrites the labels of others",
         ),
-        ("resample", Outcome.TRANSLATED, f"grid: {task.spacing_mm} mm, cubic; labels return to the nearest voxel"),
+        ("resample", Outcome.TRANSLATED, f"grid: {task.spacing_mm} mm, linear; labels return to the nearest voxel"),
         ("step_size", Outcome.TRANSLATED, f"window.overlap: {task.overlap}"),
         ("inference_allowed_mirroring_axes", Outcome.IGNORED, "TotalSegmentator runs its models without mirroring"),
         (
             "resample",
             Outcome.DIFFERENT,
-            "TotalSegmentator rounds the resampled image to integers, and mirrors it at its borders; ClickSeg keeps "
-            "fractions, repeats the outermost values, and keeps values in the range of the image",
+            "TotalSegmentator rounds the resampled image to integers; versions before 2.16 resample it by cubic "
+            "splines, as --set grid.image_order=3",
         ),
     )
     own_keys = ("grid.orientation", "resampling_fn", "inference_allowed_mirroring_axes")
+    different = {note.text: note for part in parts for note in part.notes if note.outcome is Outcome.DIFFERENT}
     return (
         *(ImportNote(key, outcome, text) for key, outcome, text in own),
+        *different.values(),
         *(
             ImportNote(f"{folder.name}: {note.key}", note.outcome, note.text)
             for folder, part in zip(choice.folders, parts, strict=True)
             for note in part.notes
-            if not any(key in note.key for key in own_keys)
+            if note.text not in different and not any(key in note.key for key in own_keys)
         ),
     )

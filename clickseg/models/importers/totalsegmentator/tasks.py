@@ -92,7 +92,7 @@ def choose(path: Path, name: str) -> Choice:
     complete = [task for task in TASKS if set(task.datasets) <= set(found)]
     chosen = [task for task in TASKS if task.name == name] if name else complete
     if len(chosen) != 1:
-        numbers = join_names([str(number) for number in sorted(found)])
+        numbers = join_names([str(number) for number in sorted(found)], 9)
         raise ModelError(
             f"{path.name}: expected the datasets of one task, got {numbers}: {_text(complete)}",
             hint=f"select a task with --preset {chosen[0].name}" if chosen else None,

@@ -76,6 +76,29 @@ def _ignored_keys(content: Any, state: Mapping[str, Any]) -> tuple[ImportNote, .
     """Returns a note for each part of a checkpoint that is not the state dict."""
     if not isinstance(content, Mapping) or set(content) == set(state):
         return ()
-    others = [key for key, value in content.items() if not (isinstance(value, Mapping) and set(value) == set(state))]
-    text = "not a weight of the network: the state of the training"
-    return tuple(ImportNote(str(key)[:64], Outcome.IGNORED, text) for key in others[:MAX_NOTES])
+    others = [key for key, value in content.items() if not _is_state(value, state)]
+    return tuple(_ignored_key(str(key)[:64], content[key], state) for key in others[:MAX_NOTES])
+
+
+def _is_state(value: Any, state: Mapping[str, Any]) -> bool:
+    """Whether a part of a checkpoint is the state dict, and not another one with the same names."""
+    return (
+        isinstance(value, Mapping)
+        and set(value) == set(state)
+        and all(value[name] is weights for name, weights in state.items())
+    )
+
+
+def _ignored_key(key: str, value: Any, state: Mapping[str, Any]) -> ImportNote:
+    """Returns the note about a part; of other weights of the same network, such as their mean, the user must know."""
+    if isinstance(value, Mapping) and _shapes(value) == _shapes(state):
+        text = (
+            "the file also contains these weights of the same network; used are the others. To use these, save them "
+            "alone, as a file of their own"
+        )
+        return ImportNote(key, Outcome.ASSUMED, text)
+    return ImportNote(key, Outcome.IGNORED, "not a weight of the network: the state of the training")
+
+
+def _shapes(state: Mapping[Any, Any]) -> list[Any]:
+    return sorted(str(tuple(getattr(values, "shape", ()))) for values in state.values())

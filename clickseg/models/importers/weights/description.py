@@ -96,7 +96,7 @@ def _read_file(file: Path, options: ImportOptions) -> tuple[Mapping[str, Any], t
         raise ModelError(f"{file.name}: expected an object, got {content!r:.40}")
     unknown = sorted(set(content) - known)
     if unknown:
-        raise ModelError(f"{file.name}: {unknown[0]}: expected one of {', '.join(sorted(known))}")
+        raise ModelError(f"{file.name}: {unknown[0]}: unknown field: expected one of {', '.join(sorted(known))}")
     if "preset" in content and not isinstance(content["preset"], str):
         raise ModelError(f"{file.name}: preset: expected the name of a preset, got {content['preset']!r:.40}")
     if "network_def" in content and not isinstance(content["network_def"], Mapping):
@@ -135,7 +135,7 @@ def describe(
     if name:
         preset = find_preset(name)
         section = _merge(_fields_for(preset, channels), own)
-        notes = _preset_notes(preset, own)
+        notes = _preset_notes(preset, own, channels)
     elif all(field in own for field in _REQUIRED):
         section, notes = dict(own), (ImportNote(where, Outcome.TRANSLATED, "all fields are those of this file"),)
     else:
@@ -162,10 +162,13 @@ def _fields_for(preset: Preset, channels: Channels) -> dict[str, Any]:
     return {field: value for field, value in preset.section.items() if field not in omitted}
 
 
-def _preset_notes(preset: Preset, own: Mapping[str, Any]) -> tuple[ImportNote, ...]:
+def _preset_notes(preset: Preset, own: Mapping[str, Any], channels: Channels) -> tuple[ImportNote, ...]:
+    text = f"{preset.name} describes a model with {preset.network}, but the file contains {channels.network}"
+    is_other = preset.network not in ("", channels.network) and channels.inputs is not None
     assumed = ((field, text) for field, text in preset.assumed.items() if field not in own)
     return (
         ImportNote("preset", Outcome.TRANSLATED, f"{preset.name}: {preset.description}"),
+        *([ImportNote("preset", Outcome.ASSUMED, text)] if is_other else []),
         *(ImportNote(field, Outcome.ASSUMED, text) for field, text in assumed),
     )
 

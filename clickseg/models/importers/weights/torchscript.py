@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,6 +45,7 @@ weights; its ``network_def`` is None if the network cannot be expressed.
 
 _SUFFIXES = (".ts", ".zip", ".pt")
 _LOAD_ERRORS = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+_SEPARATOR = re.compile(r"\.|#|::")
 _CONFIG, _METADATA = "inference.json", "metadata.json"
 
 
@@ -93,7 +95,7 @@ class TorchScriptReader:
             section, notes = describe(path, description, channels, options)
         else:
             section, notes = dict(bundle.section), bundle.notes
-        arguments = {f"network_def.{name}" for name in network_changes(options)}
+        arguments = {key for key in options.changes if _SEPARATOR.split(key)[0] == "network_def"}
         used = used_options(section, options) if bundle is None else bundle.used_options | arguments
         return SourceModel(
             name=bundle.name if bundle is not None else path.stem,

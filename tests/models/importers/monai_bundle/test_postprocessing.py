@@ -226,3 +226,11 @@ def test_what_cannot_be_expressed_is_one_error_that_names_it(transforms: list[An
 def test_the_phantom_is_turned_by_the_model_grid() -> None:
     """Otherwise the comparisons with MONAI would not test the orientation."""
     assert reorientation_to(GEOMETRY, "RAS").apply(GEOMETRY).spatial_shape != GEOMETRY.spatial_shape
+
+
+def test_a_result_that_is_not_inverted_is_noted() -> None:
+    notes = {note.text for note in describe(fb.ARGMAX).notes} - {
+        note.text for note in describe(LINEAR, fb.ARGMAX).notes
+    }
+
+    assert any("without Invertd the result stays on the model grid" in text for text in notes)

@@ -174,6 +174,9 @@ def test_changes_of_source_keys_are_applied_before_the_translation(tmp_path: Pat
     assert section["inputs"][0]["modality"] == "MR"
     with pytest.raises(ModelError, match="lowres: the configuration of the bundle has no such key"):
         read(folder, changes={"lowres": True})
+    with pytest.raises(ModelError, match=r"network_def\.norm: .* no such key") as caught:
+        read(folder, changes={"network_def.norm": "batch"})
+    assert caught.value.hint == "parts of keys of a bundle are separated by #: network_def#norm"
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,31 @@ def test_an_image_with_one_value_becomes_the_minimum_and_not_a_multiple_of_it() 
     assert np.unique(theirs.numpy().round(3)) == [-40]
 
 
+@pytest.mark.parametrize("reader", ["ITKReader", None, ["ITKReader", "NibabelReader"], {"_target_": "ITKReader"}])
+def test_readers_without_arguments_are_ignored(reader: Any) -> None:
+    load = fb.transform("LoadImaged", reader=reader)
+    config = fb.make_config(preprocessing=[load, fb.RAS])
+
+    model = describe_bundle(config, fb.make_metadata(), ImportOptions(), "model")
+
+    assert model.section["grid"]["orientation"] == "RAS"
+
+
+@pytest.mark.parametrize(
+    ("reader", "message"),
+    [
+        ({"_target_": "NibabelReader", "as_closest_canonical": True}, "the argument as_closest_canonical"),
+        ([{"_target_": "ITKReader", "reverse_indexing": True}], "the argument reverse_indexing"),
+        ("$@make_reader()", "preprocessing#0"),
+    ],
+)
+def test_readers_that_may_turn_images_are_errors(reader: Any, message: str) -> None:
+    config = fb.make_config(preprocessing=[fb.transform("LoadImaged", reader=reader), fb.RAS])
+
+    with pytest.raises(ModelError, match=message):
+        describe_bundle(config, fb.make_metadata(), ImportOptions(), "model")
+
+
 def test_numbers_are_taken_from_the_bundle() -> None:
     assert scaling(fb.RANGE) == {"kind": "range", "a_min": -57, "a_max": 164}
     assert scaling(fb.transform("ScaleIntensityd")) == {"kind": "percentile", "lower": 0, "upper": 100}

@@ -70,6 +70,14 @@ def test_a_model_becomes_a_section(tmp_path: Path) -> None:
     assert model.network_def == nn.network_of(nn.make_plans(), 1, 3)
 
 
+def test_the_licence_is_that_in_the_folder(tmp_path: Path) -> None:
+    folder = nn.write_model(tmp_path / nn.IDENTIFIER)
+    (folder / "LICENSE").write_text("CC BY-NC-SA 4.0\n")
+
+    assert read(folder).licence == "CC BY-NC-SA 4.0"
+    assert folder / "LICENSE" in READER.files(folder)
+
+
 def test_the_weights_are_those_of_the_checkpoint_without_the_names_that_repeat_them(tmp_path: Path) -> None:
     definition = nn.network_of(nn.make_plans(), 1, 3)
     state = nn.make_state(definition, seed=4)
@@ -405,6 +413,7 @@ def test_modality_is_the_old_name_of_channel_names(tmp_path: Path) -> None:
     (folder / "dataset.json").write_text(json.dumps(dataset))
 
     assert read(folder).section["inputs"][0]["name"] == "MRI"
+    assert read(folder, changes={"channel_names#0": "CT"}).section["inputs"][0]["modality"] == "CT"
 
 
 def test_the_trainer_with_batch_normalization_changes_the_network(tmp_path: Path) -> None:
@@ -413,6 +422,15 @@ def test_the_trainer_with_batch_normalization_changes_the_network(tmp_path: Path
     checkpoint = nn.make_checkpoint(nn.make_state(definition), trainer_name="nnUNetTrainerBN")
 
     assert read(nn.write_model(tmp_path / "m", folds={"0": checkpoint})).network_def == definition
+
+
+def test_a_trainer_with_another_network_is_named_where_the_weights_do_not_fit(tmp_path: Path) -> None:
+    state = nn.make_state(nn.network_of(nn.make_plans(), 1, 3) | {"features_per_stage": [4, 8]})
+    folds = {"0": nn.make_checkpoint(state, trainer_name="nnUNetTrainerUmamba")}
+
+    with pytest.raises(ModelError, match="the weights do not fit PlainConvUNet of the plans") as caught:
+        read(nn.write_model(tmp_path / "m", folds=folds))
+    assert "nnUNetTrainerUmamba may build another network" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_the_fast_tasks_are_one_model(tmp_path: Path, number: int, preset: str, 
 
     assert (spec.heads, spec.image_channels, spec.interpolation) == ((), 1, "labels")
     assert spec.grid.spacing_mm == (spacing_mm,) * 3
-    assert (spec.grid.orientation, spec.grid.alignment, spec.grid.image_order) == ("SAR", "end_voxels", 3)
+    assert (spec.grid.orientation, spec.grid.alignment, spec.grid.image_order) == ("SAR", "end_voxels", 1)
     assert [entry.name for entry in spec.classes] == list(ts.CLASSES[number])
 
 
@@ -163,3 +163,13 @@ def test_differences_are_noted_and_options_without_effect_are_errors(tmp_path: P
     assert not [note for note in notes if note.outcome is Outcome.ASSUMED]
     with pytest.raises(UsageError, match="--stored-axes: has no effect on totalsegmentator_fastest"):
         read_spec(folder, ImportOptions(stored_axes="LPS"))
+
+
+def test_what_differs_for_all_models_is_noted_once(tmp_path: Path) -> None:
+    folder = ts.write_datasets(tmp_path / "results", ts.PARTS)
+    reader = find_reader(folder)
+    assert reader is not None
+
+    notes = reader.read(folder, TOTAL).notes
+
+    assert sum("in f16" in note.text for note in notes) == 1

@@ -111,6 +111,31 @@ def test_weights_of_a_loss_next_to_those_of_the_network_are_ignored(tmp_path: Pa
     assert set(texts_of_notes(model, Outcome.IGNORED)) == {"epoch", "loss.weight"}
 
 
+def test_other_weights_of_the_same_network_are_an_assumption(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    mean = {name: values * 0 for name, values in unet().state_dict().items()}
+    torch.save({"ema": mean, "state_dict": unet().state_dict(), "epoch": 3}, path)
+
+    model = read(path, preset="deploy_spleen")
+
+    check_same_logits(model, unet(), torch.rand(1, 1, 16, 16, 16))
+    assert "also contains these weights" in texts_of_notes(model, Outcome.ASSUMED)["ema"]
+    assert set(texts_of_notes(model, Outcome.IGNORED)) == {"epoch"}
+
+
+def test_a_preset_of_another_network_is_an_assumption(tmp_path: Path) -> None:
+    paths = [tmp_path / "unet.pt", tmp_path / "segresnet.pt"]
+    torch.save(unet().state_dict(), paths[0])
+    torch.save(nets.SegResNet(3, init_filters=8, out_channels=2).state_dict(), paths[1])
+
+    same, other = (read(path, preset="deploy_spleen") for path in paths)
+
+    assert "preset" not in texts_of_notes(same, Outcome.ASSUMED)
+    assert texts_of_notes(other, Outcome.ASSUMED)["preset"] == (
+        "deploy_spleen describes a model with UNet, but the file contains SegResNet"
+    )
+
+
 def test_a_json_file_next_to_the_weights_describes_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     torch.save(unet(3).state_dict(), path)
@@ -163,7 +188,7 @@ def test_what_the_weights_do_not_show_can_be_changed(tmp_path: Path) -> None:
     model = read(path, preset="deploy_spleen", changes={"network_def.norm": norm, "window.overlap": 0.1})
 
     check_same_logits(model, network, torch.rand(1, 1, 16, 16, 16))
-    assert set(texts_of_notes(model, Outcome.ASSUMED)) == {"network_def.act"}
+    assert set(texts_of_notes(model, Outcome.ASSUMED)) == {"network_def.act", "preset"}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +248,7 @@ def test_with_a_preset_a_json_file_of_another_program_is_ignored(tmp_path: Path)
     (tmp_path / "weights.json").write_text(json.dumps({"epochs": 100}))
 
     assert "weights.json" in texts_of_notes(read(path, preset="deploy_spleen"), Outcome.IGNORED)
-    with pytest.raises(ModelError, match=r"weights\.json: epochs: expected one of"):
+    with pytest.raises(ModelError, match=r"weights\.json: epochs: unknown field: expected one of"):
         read(path)
 
 
@@ -346,7 +371,7 @@ def test_a_pet_model_without_a_unit_is_an_error(tmp_path: Path) -> None:
             {"preset": "deploy_unetr"},
             "preset deploy_unetr: expected 2 output channels, as UNet in the file",
         ),
-        ({"windows": {}}, r"weights\.json: windows: expected one of activation"),
+        ({"windows": {}}, r"weights\.json: windows: unknown field: expected one of activation"),
         ({"window": {}}, r"weights\.json: expected preset, or also inputs, grid, activation"),
         ([], r"weights\.json: expected an object"),
         (SECTION | {"inputs": {}}, r"weights\.json: inputs: expected a list of objects"),

@@ -289,6 +289,19 @@ def test_an_embedded_configuration_describes_the_model(tmp_path: Path) -> None:
     check_same_logits(model, unet(), WINDOWS)
 
 
+@pytest.mark.parametrize("key", ["network_def#norm", "network_def::norm"])
+def test_a_change_of_the_network_has_no_effect_on_a_program_that_is_run(tmp_path: Path, key: str) -> None:
+    path = save(Before(unet()), tmp_path / "model.ts", metadata={}, inference={})
+    section = READER.read(path, PRESET).section
+    bundle = SourceModel("model", "0", section, None, None, used_options=frozenset({key, "inferer#overlap"}))
+    reader = TorchScriptReader(build_from_definition, lambda *_: bundle)
+
+    model = reader.read(path, ImportOptions(changes={key: "batch", "inferer#overlap": 0.1}))
+
+    assert model.script == path
+    assert model.used_options == {"inferer#overlap"}
+
+
 def test_a_json_file_next_to_the_archive_describes_a_program(tmp_path: Path) -> None:
     path = save(torch.nn.Conv3d(1, 3, 3, padding=1), tmp_path / "model.ts")
     fields = dict(READER.read(path, PRESET).section)
