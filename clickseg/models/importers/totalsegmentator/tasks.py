@@ -63,12 +63,21 @@ def find_datasets(path: Path) -> Mapping[int, Path]:
     if (number := _dataset_number(path)) is not None:
         return {number: path}
     for place in _PLACES:
-        folder = path / place
-        children = sorted(child for child in folder.iterdir() if child.is_dir()) if folder.is_dir() else []
+        children = _folders_in(path / place)
         found = {number: child for child in children if (number := _dataset_number(child)) is not None}
         if found and all(child.name.startswith("Dataset") for child in children):
             return found
     return {}
+
+
+def _other_models(path: Path) -> list[str]:
+    """Returns the names of the folders next to the datasets that contain other trained models of nnU-Net."""
+    children = [child for place in _PLACES for child in _folders_in(path / place)]
+    return [child.name for child in children if _dataset_number(child) is None and model_files.is_model(child)]
+
+
+def _folders_in(path: Path) -> list[Path]:
+    return sorted(child for child in path.iterdir() if child.is_dir()) if path.is_dir() else []
 
 
 def choose(path: Path, name: str) -> Choice:
@@ -89,6 +98,11 @@ def choose(path: Path, name: str) -> Choice:
         )
     if _dataset_number(path) is not None:
         return _choose_one(path, next(iter(found)), name)
+    if not name and (others := _other_models(path)):
+        raise ModelError(
+            f"{path.name}: contains models of TotalSegmentator, and others: {join_names(others)}",
+            hint="select a task with --preset total, or name the folder of another model",
+        )
     complete = [task for task in TASKS if set(task.datasets) <= set(found)]
     chosen = [task for task in TASKS if task.name == name] if name else complete
     if len(chosen) != 1:

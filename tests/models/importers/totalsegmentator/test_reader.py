@@ -22,6 +22,7 @@ from clickseg.models.importers.source_model import ImportOptions, Outcome
 from clickseg.models.importers.totalsegmentator.reader import load_class_names
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import ModelSpec
+from tests.helpers import nnunet_models as nn
 from tests.helpers import phantoms
 from tests.helpers import totalsegmentator_models as ts
 from tests.helpers.full_run import segment_series
@@ -173,3 +174,12 @@ def test_what_differs_for_all_models_is_noted_once(tmp_path: Path) -> None:
     notes = reader.read(folder, TOTAL).notes
 
     assert sum("in f16" in note.text for note in notes) == 1
+
+
+def test_next_to_other_models_the_task_must_be_named(tmp_path: Path) -> None:
+    folder = ts.write_datasets(tmp_path / "nnUNet_results", [298])
+    nn.write_model(folder / "Dataset007_Abdomen" / nn.IDENTIFIER)
+
+    with pytest.raises(ModelError, match="models of TotalSegmentator, and others: Dataset007_Abdomen"):
+        read_spec(folder)
+    assert [entry.name for entry in read_spec(folder, ImportOptions(preset="fastest")).classes] == ["spleen", "liver"]
