@@ -31,12 +31,14 @@ class SeriesChoice:
         regular: All series of the input that are regular volumes.
         wanted: The series that the user named with ``--series``, or all.
         input_uids: The series that the user named for an input.
+        elsewhere: The number of regular volumes in other frames of reference.
     """
 
     references: Sequence[SeriesGeometry]
     regular: Sequence[SeriesGeometry]
     wanted: Sequence[SeriesGeometry]
     input_uids: InputUids = ()
+    elsewhere: int = 0
 
     def in_frame(self, frame_of_reference_uid: str) -> SeriesChoice:
         """Returns the choice among the series of one frame of reference."""
@@ -44,7 +46,7 @@ class SeriesChoice:
             [each for each in series if each.files.frame_of_reference_uid == frame_of_reference_uid]
             for series in (self.references, self.regular, self.wanted)
         )
-        return SeriesChoice(references, regular, wanted, self.input_uids)
+        return SeriesChoice(references, regular, wanted, self.input_uids, len(self.regular) - len(regular))
 
 
 def needs_roles(spec: ModelSpec, input_uids: InputUids) -> bool:
@@ -137,23 +139,28 @@ def has_first_input(choice: SeriesChoice, package: ModelPackage) -> bool:
 def _series_by_input(
     choice: SeriesChoice, free: Sequence[SeriesGeometry], numbers: Iterable[int], inputs: Sequence[InputSpec]
 ) -> dict[int, list[SeriesGeometry]]:
-    """Returns the series that belong to each input; of several, those that the user named with ``--series``."""
-    ranks: dict[int, dict[str, int]] = {}
-    acceptable = {number: _acceptable(choice, free, number, inputs[number]) for number in numbers}
-    for number, accepted in acceptable.items():
-        lengths = {
-            _key(each): match_specificity(inputs[number].descriptions, describe(each.files)) for each in accepted
-        }
-        ranks[number] = {key: length for key, length in lengths.items() if length is not None}
+    """Returns the series that belong to some inputs; of several, those that the user named with ``--series``.
+
+    Patterns of the other inputs count too: a series that another input describes better does not belong to these.
+    """
+    ranks = [_specificities(entry, free) for entry in inputs]
     best: dict[str, int] = {}
-    for found in ranks.values():
+    for found in ranks:
         best |= {key: max(length, best.get(key, 0)) for key, length in found.items()}
     belonging = {}
-    for number, accepted in acceptable.items():
+    for number in numbers:
+        accepted = _acceptable(choice, free, number, inputs[number])
         own = [series for series in accepted if ranks[number].get(_key(series)) == best.get(_key(series), -1)]
         is_only = not any({*other.modalities} & {*inputs[number].modalities} for other in _others(inputs, number))
         belonging[number] = _prefer_wanted(own or (accepted if is_only else []), choice.wanted)
     return belonging
+
+
+def _specificities(entry: InputSpec, free: Sequence[SeriesGeometry]) -> dict[str, int]:
+    """Returns how specific the patterns of an input are for each series of its modality that they match."""
+    suitable = [series for series in free if series.files.modality in entry.modalities]
+    lengths = {_key(each): match_specificity(entry.descriptions, describe(each.files)) for each in suitable}
+    return {key: length for key, length in lengths.items() if length is not None}
 
 
 def _acceptable(
@@ -202,15 +209,22 @@ def _undecided(
         wants = f"{' or '.join(inputs[number].modalities)}, {_format_patterns(inputs[number])}"
         uids = join_names([series.files.series_uid for series in candidates], 4)
         texts.append(f"{inputs[number].name} ({wants}) matches {uids or 'none'}")
-    example = choice.regular[0].files.series_uid if choice.regular else "UID"
-    first = next(iter(open_inputs.values()))
-    example = first[0].files.series_uid if first else example
-    name = inputs[next(iter(open_inputs))].name
+    others = f". Series in other frames of reference do not count: {choice.elsewhere}" if choice.elsewhere else ""
     return InputError(
         f"model {package.name}: cannot decide which series is which input: {'; '.join(texts)}. "
-        f"Found: {join_names(found, _MAX_LISTED)}",
-        hint=f"name the series of each input, such as --input '{name}={example}'",
+        f"Found: {join_names(found, _MAX_LISTED)}{others}",
+        hint=_hint(choice, inputs, open_inputs),
     )
+
+
+def _hint(
+    choice: SeriesChoice, inputs: Sequence[InputSpec], open_inputs: Mapping[int, Sequence[SeriesGeometry]]
+) -> str:
+    if open_inputs.get(0) == [] and len(choice.wanted) < len(choice.regular):
+        return f"--series must contain the series of the first input, {inputs[0].name}; --input names those of others"
+    number, candidates = next(iter(open_inputs.items()))
+    example = candidates[0].files.series_uid if candidates else "UID"
+    return f"name the series of each input, such as --input '{inputs[number].name}={example}'"
 
 
 def _format_series(series: SeriesGeometry) -> str:
