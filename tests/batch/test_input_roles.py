@@ -158,7 +158,7 @@ def test_the_error_suggests_only_a_series_that_the_input_may_have(tmp_path: Path
 def test_a_choice_without_the_first_input_is_an_error_that_names_it(tmp_path: Path) -> None:
     write_study(tmp_path, "Ax T1", "Ax T1 +C", "T2", "FLAIR")
 
-    with pytest.raises(InputError, match="T1c .* matches none") as caught:
+    with pytest.raises(InputError, match=r"T1c .* matches none") as caught:
         plan_run(tmp_path, brain_model(tmp_path), series=described_uid(3))
 
     assert "--series must contain the series of the first input, T1c" in (caught.value.hint or "")
