@@ -209,13 +209,16 @@ def _check_has_foreground_click(case: PlannedCase, package: ModelPackage) -> Non
 def _check_memory(case: PlannedCase, package: ModelPackage, memory: Memory) -> None:
     """Rejects volumes that do not fit into memory together with the label map. It reads headers only.
 
-    Splines are counted as a copy of each complete volume, because a crop is not known before values are read. A run
-    needs more than that: ``StitchingChoice`` plans the rest once the network is loaded.
+    Splines, and volumes that are scaled before resampling, are counted as copies of complete volumes, because a crop is
+    not known before values are read. A run needs more than that: ``StitchingChoice`` plans the rest once the network is
+    loaded.
     """
+    inputs = package.spec.inputs
     shapes = [series.stack.geometry.spatial_shape for series in case.series]
     unread = [shape for shape, series in zip(shapes, case.series, strict=True) if not isinstance(series, SeriesVolume)]
     copied = shapes if package.spec.grid.image_order == 3 else []
-    values = sum(math.prod(shape) for shape in [*unread, *copied])
+    scaled = [shape for shape, image in zip(shapes, inputs, strict=False) if image.scale_before_resampling]
+    values = sum(math.prod(shape) for shape in [*unread, *copied, *scaled])
     needed = values * _BYTES_PER_VALUE + math.prod(shapes[0]) * _BYTES_PER_LABEL
     memory.check_available(needed, f"{' and '.join(' x '.join(map(str, shape)) for shape in shapes)} voxels")
 

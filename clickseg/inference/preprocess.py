@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import highdicom as hd
+import numpy as np
 
 from clickseg.clicks.click import Clicks, ClickSequence
 from clickseg.core.arrays import Box, Float32Array, IndexArray, Mask, full_box
@@ -129,9 +130,17 @@ def _scale_volumes(volumes: Sequence[hd.Volume], spec: ModelSpec) -> list[hd.Vol
     """Returns the volumes that are resampled: scaled if the model scales before resampling."""
     images = _scale_images([InMemoryImage(volume.array) for volume in volumes], spec, before=True)
     return [
-        volume.with_array(image.crop(full_box(image.shape))) if image_spec.scale_before_resampling else volume
+        volume.with_array(_read_by_blocks(image)) if image_spec.scale_before_resampling else volume
         for volume, image, image_spec in zip(volumes, images, spec.inputs, strict=True)
     ]
+
+
+def _read_by_blocks(image: GridImage) -> Float32Array:
+    """Returns all values of an image; temporary memory of its scaling is that of some planes."""
+    values = np.empty(image.shape, np.float32)
+    for block in plane_blocks(image.shape):
+        values[block] = image.crop(block)
+    return values
 
 
 def _prepare_images(images: Sequence[GridImage], spec: ModelSpec) -> tuple[list[GridImage], Box]:
