@@ -10,7 +10,7 @@ import numpy as np
 
 from clickseg.clicks.click import Clicks, ClickSequence
 from clickseg.core.arrays import Box, Float32Array, IndexArray, Mask, full_box
-from clickseg.core.errors import ModelError
+from clickseg.core.errors import InputError, ModelError
 from clickseg.dicom.predecessor import Predecessor
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import guidance, intensity, resample
@@ -46,6 +46,7 @@ def make_case(
 
     Raises:
         ClickError: A click does not fit the series or the model.
+        InputError: The series are not in one frame of reference.
         ModelError: A series has another modality or unit, or the number of series differs from the model's inputs.
     """
     if len(series) != len(package.spec.inputs):
@@ -59,6 +60,10 @@ def make_case(
         if got not in expected:
             raise ModelError(f"model {package.name}: input {spec.name}: expected {' or '.join(expected)}, got {got}")
     reference = series[0]
+    frames = {volume.volume.frame_of_reference_uid for volume in series} - {None}
+    if len(frames) > 1:
+        got = ", ".join(sorted(map(str, frames)))
+        raise InputError(f"model {package.name}: expected series in one frame of reference, got {got}")
     geometry = reference.volume.get_geometry()
     bound = bind_clicks(clicks, package.spec, geometry, reference.files.series_uid)
     for_modality = package.for_modality(reference.files.modality)
