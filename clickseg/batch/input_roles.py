@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from clickseg.batch.description_patterns import describe, match_specificity
+from clickseg.batch.series_choice import InputUids, SeriesChoice, is_among, series_key
+from clickseg.batch.undecided_inputs import undecided_error
 from clickseg.core.errors import InputError, UsageError
-from clickseg.core.text import escape_unprintable, format_count, join_names
 from clickseg.dicom.series import SeriesGeometry, has_required_corrections
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import InputSpec, ModelSpec
 
 _OPTION = "input"
-_MAX_LISTED = 12
-
-InputUids = Mapping[str, str] | tuple[str, ...]
-"""Series Instance UIDs by the name of an input; or one for each input in order, as a session stores them."""
 
 Numbered = Mapping[int, SeriesGeometry]
 """Series by the number of the input, from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesChoice:
-    """The series that can be inputs of a model.
-
-    Attributes:
-        references: The series that can be the first input.
-        regular: All series of the input that are regular volumes.
-        wanted: The series that the user named with ``--series``, or all.
-        input_uids: The series that the user named for an input.
-        elsewhere: The number of regular volumes in other frames of reference.
-    """
-
-    references: Sequence[SeriesGeometry]
-    regular: Sequence[SeriesGeometry]
-    wanted: Sequence[SeriesGeometry]
-    input_uids: InputUids = ()
-    elsewhere: int = 0
-
-    def in_frame(self, frame_of_reference_uid: str) -> SeriesChoice:
-        """Returns the choice among the series of one frame of reference."""
-        references, regular, wanted = (
-            [each for each in series if each.files.frame_of_reference_uid == frame_of_reference_uid]
-            for series in (self.references, self.regular, self.wanted)
-        )
-        return SeriesChoice(references, regular, wanted, self.input_uids, len(self.regular) - len(regular))
 
 
 def needs_roles(spec: ModelSpec, input_uids: InputUids) -> bool:
@@ -113,20 +82,20 @@ def assign_roles(choice: SeriesChoice, named: Numbered, package: ModelPackage) -
         InputError: It cannot be decided which series is which input; the message lists the series and the inputs.
     """
     inputs = package.spec.inputs
-    free = [series for series in choice.regular if not _is_among(series, named.values())]
+    free = [series for series in choice.regular if not is_among(series, named.values())]
     belonging = _series_by_input(choice, free, [n for n in range(len(inputs)) if n not in named], inputs)
     decided, open_inputs = {**named}, {**belonging}
     while singles := {number: found[0] for number, found in open_inputs.items() if len(found) == 1}:
-        if len({_key(series) for series in singles.values()}) < len(singles):
+        if len({series_key(series) for series in singles.values()}) < len(singles):
             break
         decided |= singles
         open_inputs = {
-            number: [series for series in found if not _is_among(series, singles.values())]
+            number: [series for series in found if not is_among(series, singles.values())]
             for number, found in open_inputs.items()
             if number not in singles
         }
     if open_inputs:
-        raise _undecided(choice, package, {number: belonging[number] for number in open_inputs})
+        raise undecided_error(choice, package, {number: belonging[number] for number in open_inputs})
     return tuple(decided[number] for number in range(len(inputs)))
 
 
@@ -150,7 +119,9 @@ def _series_by_input(
     belonging = {}
     for number in numbers:
         accepted = _acceptable(choice, free, number, inputs[number])
-        own = [series for series in accepted if ranks[number].get(_key(series)) == best.get(_key(series), -1)]
+        own = [
+            series for series in accepted if ranks[number].get(series_key(series)) == best.get(series_key(series), -1)
+        ]
         is_only = not any({*other.modalities} & {*inputs[number].modalities} for other in _others(inputs, number))
         belonging[number] = _prefer_wanted(own or (accepted if is_only else []), choice.wanted)
     return belonging
@@ -159,7 +130,7 @@ def _series_by_input(
 def _specificities(entry: InputSpec, free: Sequence[SeriesGeometry]) -> dict[str, int]:
     """Returns how specific the patterns of an input are for each series of its modality that they match."""
     suitable = [series for series in free if series.files.modality in entry.modalities]
-    lengths = {_key(each): match_specificity(entry.descriptions, describe(each.files)) for each in suitable}
+    lengths = {series_key(each): match_specificity(entry.descriptions, describe(each.files)) for each in suitable}
     return {key: length for key, length in lengths.items() if length is not None}
 
 
@@ -169,14 +140,14 @@ def _acceptable(
     """Returns the series whose modality and corrections an input accepts."""
     suitable = [series for series in free if series.files.modality in entry.modalities]
     if number == 0:
-        return [series for series in suitable if _is_among(series, choice.references)]
+        return [series for series in suitable if is_among(series, choice.references)]
     return [series for series in suitable if has_required_corrections(series)]
 
 
 def _prefer_wanted(found: list[SeriesGeometry], wanted: Sequence[SeriesGeometry]) -> list[SeriesGeometry]:
     if len(found) < 2:
         return found
-    return [series for series in found if _is_among(series, wanted)] or found
+    return [series for series in found if is_among(series, wanted)] or found
 
 
 def _others(inputs: Sequence[InputSpec], number: int) -> list[InputSpec]:
@@ -196,51 +167,3 @@ def _check_modality(entry: InputSpec, series: SeriesGeometry) -> None:
             f"{_OPTION}: {entry.name}: expected a series with the modality {' or '.join(entry.modalities)}, got "
             f"{series.files}"
         )
-
-
-def _undecided(
-    choice: SeriesChoice, package: ModelPackage, open_inputs: Mapping[int, Sequence[SeriesGeometry]]
-) -> InputError:
-    inputs = package.spec.inputs
-    modalities = {modality for entry in inputs for modality in entry.modalities}
-    found = [_format_series(series) for series in choice.regular if series.files.modality in modalities]
-    texts = []
-    for number, candidates in open_inputs.items():
-        wants = f"{' or '.join(inputs[number].modalities)}, {_format_patterns(inputs[number])}"
-        uids = join_names([series.files.series_uid for series in candidates], 4)
-        texts.append(f"{inputs[number].name} ({wants}) matches {uids or 'none'}")
-    others = f". Series in other frames of reference do not count: {choice.elsewhere}" if choice.elsewhere else ""
-    return InputError(
-        f"model {package.name}: cannot decide which series is which input: {'; '.join(texts)}. "
-        f"Found: {join_names(found, _MAX_LISTED)}{others}",
-        hint=_hint(choice, inputs, open_inputs),
-    )
-
-
-def _hint(
-    choice: SeriesChoice, inputs: Sequence[InputSpec], open_inputs: Mapping[int, Sequence[SeriesGeometry]]
-) -> str:
-    if open_inputs.get(0) == [] and len(choice.wanted) < len(choice.regular):
-        return f"--series must contain the series of the first input, {inputs[0].name}; --input names those of others"
-    number, candidates = next(iter(open_inputs.items()))
-    example = candidates[0].files.series_uid if candidates else "UID"
-    return f"name the series of each input, such as --input '{inputs[number].name}={example}'"
-
-
-def _format_series(series: SeriesGeometry) -> str:
-    description = escape_unprintable(describe(series.files))[:64]
-    images = format_count(len(series.stack.planes), "image")
-    return f"{series.files.series_uid} ({series.files.modality}, {description or 'no description'}, {images})"
-
-
-def _format_patterns(entry: InputSpec) -> str:
-    patterns = [pattern for pattern in entry.descriptions if not pattern.startswith("!")]
-    return f"described as {join_names(patterns, 2)}" if patterns else "any description"
-
-
-def _is_among(series: SeriesGeometry, others: Iterable[SeriesGeometry]) -> bool:
-    return _key(series) in {_key(other) for other in others}
-
-
-def _key(series: SeriesGeometry) -> str:
-    return series.files.first_file_name

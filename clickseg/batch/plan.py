@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clickseg.batch.click_assignment import assign_clicks, find_click_reports
-from clickseg.batch.input_roles import SeriesChoice, needs_roles
-from clickseg.batch.selection import InputSeries, SkippedSeries, match_inputs, select_references, series_keys
+from clickseg.batch.input_roles import needs_roles
+from clickseg.batch.selection import InputSeries, SkippedSeries, match_inputs, select_references
+from clickseg.batch.series_choice import SeriesChoice, series_keys
 from clickseg.batch.settings import RunSettings
 from clickseg.clicks.click import Clicks, has_foreground_click
 from clickseg.clicks.find import FoundClicks, find_clicks
