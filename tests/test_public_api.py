@@ -273,6 +273,9 @@ def test_a_hint_is_shown_below_a_traceback() -> None:
         ({"output": 5}, UsageError, "output: expected a path, got int"),
         ({"device": None}, UsageError, "device: expected str, got NoneType"),
         ({"model": 5}, UsageError, "model: expected a path, got int"),
+        ({"input_series": "T1=1.2"}, UsageError, "input_series: expected Mapping, got str"),
+        ({"input_series": {"T1": 5}}, UsageError, "input_series: T1: expected str, got int"),
+        ({"input_series": {1: "1.2"}}, UsageError, "input_series: name: expected str, got int"),
     ],
 )
 def test_an_invalid_argument_is_rejected_and_no_file_is_written(
