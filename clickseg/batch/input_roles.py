@@ -25,10 +25,10 @@ def needs_roles(spec: ModelSpec, input_uids: InputUids) -> bool:
     return bool(input_uids) or len(set(modalities)) < len(modalities) or are_described
 
 
-def described_references(references: Sequence[SeriesGeometry], spec: ModelSpec) -> Sequence[SeriesGeometry]:
-    """Returns the series that the only input of a model describes; all if it describes none."""
-    patterns = spec.inputs[0].descriptions
-    if not patterns or len(spec.inputs) > 1:
+def described_references(choice: SeriesChoice, spec: ModelSpec) -> Sequence[SeriesGeometry]:
+    """Returns the series that the only input of a model describes; all if it describes none, or with ``--series``."""
+    patterns, references = spec.inputs[0].descriptions, choice.references
+    if not patterns or len(spec.inputs) > 1 or choice.is_named:
         return references
     described = [series for series in references if match_specificity(patterns, describe(series.files)) is not None]
     return described or references

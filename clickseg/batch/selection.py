@@ -84,7 +84,7 @@ def match_inputs(choice: SeriesChoice, package: ModelPackage) -> tuple[list[Inpu
         return _match_roles(choice, package)
     inputs: list[InputSeries] = []
     incomplete: list[SkippedSeries] = []
-    for reference in described_references(choice.references, package.spec):
+    for reference in described_references(choice, package.spec):
         try:
             inputs.append(_find_inputs(reference, choice.regular, choice.wanted, package))
         except InputError as error:

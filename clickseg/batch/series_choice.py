@@ -20,6 +20,7 @@ class SeriesChoice:
         regular: All series of the input that are regular volumes.
         wanted: The series that the user named with ``--series``, or all.
         input_uids: The series that the user named for an input.
+        is_named: Whether the user named series with ``--series``.
         elsewhere: The number of regular volumes in other frames of reference.
     """
 
@@ -27,6 +28,7 @@ class SeriesChoice:
     regular: Sequence[SeriesGeometry]
     wanted: Sequence[SeriesGeometry]
     input_uids: InputUids = ()
+    is_named: bool = False
     elsewhere: int = 0
 
     def in_frame(self, frame_of_reference_uid: str) -> SeriesChoice:
@@ -35,7 +37,8 @@ class SeriesChoice:
             [each for each in series if each.files.frame_of_reference_uid == frame_of_reference_uid]
             for series in (self.references, self.regular, self.wanted)
         )
-        return SeriesChoice(references, regular, wanted, self.input_uids, len(self.regular) - len(regular))
+        elsewhere = len(self.regular) - len(regular)
+        return SeriesChoice(references, regular, wanted, self.input_uids, self.is_named, elsewhere)
 
 
 def series_key(series: SeriesGeometry) -> str:

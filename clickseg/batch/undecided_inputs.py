@@ -44,7 +44,7 @@ def undecided_error(
 def _hint(
     choice: SeriesChoice, inputs: Sequence[InputSpec], open_inputs: Mapping[int, Sequence[SeriesGeometry]]
 ) -> str:
-    if open_inputs.get(0) == [] and len(choice.wanted) < len(choice.regular):
+    if open_inputs.get(0) == [] and choice.is_named:
         return f"--series must contain the series of the first input, {inputs[0].name}; --input names those of others"
     number, candidates = next(iter(open_inputs.items()))
     example = candidates[0].files.series_uid if candidates else "UID"

@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from clickseg.batch.plan import RunPlan, make_plan
+from clickseg.batch.report import log_plan
 from clickseg.batch.settings import read_settings
 from clickseg.core.errors import InputError, UsageError
 from clickseg.models.importers.roles import role_descriptions
@@ -219,13 +221,29 @@ def test_a_series_that_cannot_be_the_named_input_is_an_error(
     assert message in str(caught.value)
 
 
+def test_inputs_of_several_studies_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_study(tmp_path, "Ax T1", "T2")
+    for path in (tmp_path / "in" / "MR_test_2").iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.StudyInstanceUID = f"{dataset.StudyInstanceUID}.1"
+        dataset.save_as(path)
+
+    log_plan(plan_run(tmp_path, write_model(tmp_path, {"T1": ["*t1*"], "T2": ["*t2*"]})))
+
+    assert "the inputs of model brain are series of 2 studies" in caplog.text
+
+
 def test_a_model_with_one_input_segments_the_series_that_it_describes_else_all(tmp_path: Path) -> None:
     write_study(tmp_path, "T1", "T2 ax", "T2 sag")
 
     described = plan_run(tmp_path, write_model(tmp_path, {"image": ["*t2*"]}))
     others = plan_run(tmp_path, write_model(tmp_path, {"image": ["*adc*"]}))
     named = plan_run(tmp_path, write_model(tmp_path, {"image": ["*t2*"]}), input=f"image={described_uid(1)}")
+    selected = plan_run(
+        tmp_path, write_model(tmp_path, {"image": ["*t2*"]}), series=f"{described_uid(1)},{described_uid(3)}"
+    )
 
+    assert sorted(series_numbers(selected)) == [[1], [3]]
     assert sorted(series_numbers(described)) == [[2], [3]]
     assert sorted(series_numbers(others)) == [[1], [2], [3]]
     assert series_numbers(named) == [[1]]
