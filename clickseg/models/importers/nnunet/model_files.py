@@ -12,8 +12,8 @@ from typing import Any
 from clickseg.core.errors import ModelError
 from clickseg.core.text import join_names
 from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json
+from clickseg.models.importers.archive_members import extract_member, read_member
 from clickseg.models.importers.archives import member_names
-from clickseg.models.importers.auto3dseg.model_archive import extract_member, read_member
 from clickseg.models.importers.nnunet.dataset import DATASET
 from clickseg.models.importers.nnunet.plans import PLANS
 from clickseg.models.importers.torch_files import load_torch_file
