@@ -24,6 +24,7 @@ from clickseg.clicks.formats.clicks_json import write_clicks_json
 from clickseg.core.errors import ClickError, EngineError, InputError, ModelError, SeriesError, SessionError, UsageError
 from clickseg.inference.case import PreprocessedCase
 from tests.helpers import phantoms, runs
+from tests.helpers.described_series import write_described_series
 
 REPOSITORY = Path(__file__).parents[1]
 INSIDE = runs.click(9, 11, 13)
@@ -272,6 +273,9 @@ def test_a_hint_is_shown_below_a_traceback() -> None:
         ({"output": 5}, UsageError, "output: expected a path, got int"),
         ({"device": None}, UsageError, "device: expected str, got NoneType"),
         ({"model": 5}, UsageError, "model: expected a path, got int"),
+        ({"input_series": "T1=1.2"}, UsageError, "input_series: expected Mapping, got str"),
+        ({"input_series": {"T1": 5}}, UsageError, "input_series: T1: expected str, got int"),
+        ({"input_series": {1: "1.2"}}, UsageError, "input_series: name: expected str, got int"),
     ],
 )
 def test_an_invalid_argument_is_rejected_and_no_file_is_written(
@@ -473,3 +477,16 @@ def test_a_session_is_opened_with_a_series_and_a_model(tmp_path: Path, study: Pa
 
     np.testing.assert_array_equal(mask, runs.expected_labels(INSIDE))
     assert (tmp_path / "session" / "session.json").is_file()
+
+
+def test_series_in_memory_in_different_frames_of_reference_are_an_error(tmp_path: Path) -> None:
+    volume = phantoms.distinct_volume(phantoms.oblique_geometry())
+    series = [
+        clickseg.read_series(write_described_series(tmp_path / name, [("T1", volume)], name=name))
+        for name in ("first", "second")
+    ]
+    images = [{"name": name, "modality": "MR", "unit": "", "scaling": phantoms.RANGE} for name in ("T1", "T2")]
+    path = phantoms.write_package(tmp_path / "model", phantoms.metadata(inputs=images))
+
+    with pytest.raises(InputError, match=r"model model: expected series in one frame of reference, got 2\S+, 2\S+"):
+        clickseg.segment(series, model=clickseg.load_model(path))

@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from clickseg.batch.description_patterns import describe, match_specificity
+from clickseg.batch.series_choice import InputUids, SeriesChoice, is_among, series_key
+from clickseg.batch.undecided_inputs import undecided_error
 from clickseg.core.errors import InputError, UsageError
-from clickseg.core.text import escape_unprintable, format_count, join_names
 from clickseg.dicom.series import SeriesGeometry, has_required_corrections
 from clickseg.models.package import ModelPackage
 from clickseg.models.spec import InputSpec, ModelSpec
 
 _OPTION = "input"
-_MAX_LISTED = 12
-
-InputUids = Mapping[str, str] | tuple[str, ...]
-"""Series Instance UIDs by the name of an input; or one for each input in order, as a session stores them."""
 
 Numbered = Mapping[int, SeriesGeometry]
 """Series by the number of the input, from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesChoice:
-    """The series that can be inputs of a model.
-
-    Attributes:
-        references: The series that can be the first input.
-        regular: All series of the input that are regular volumes.
-        wanted: The series that the user named with ``--series``, or all.
-        input_uids: The series that the user named for an input.
-    """
-
-    references: Sequence[SeriesGeometry]
-    regular: Sequence[SeriesGeometry]
-    wanted: Sequence[SeriesGeometry]
-    input_uids: InputUids = ()
-
-    def in_frame(self, frame_of_reference_uid: str) -> SeriesChoice:
-        """Returns the choice among the series of one frame of reference."""
-        references, regular, wanted = (
-            [each for each in series if each.files.frame_of_reference_uid == frame_of_reference_uid]
-            for series in (self.references, self.regular, self.wanted)
-        )
-        return SeriesChoice(references, regular, wanted, self.input_uids)
 
 
 def needs_roles(spec: ModelSpec, input_uids: InputUids) -> bool:
@@ -54,10 +25,10 @@ def needs_roles(spec: ModelSpec, input_uids: InputUids) -> bool:
     return bool(input_uids) or len(set(modalities)) < len(modalities) or are_described
 
 
-def described_references(references: Sequence[SeriesGeometry], spec: ModelSpec) -> Sequence[SeriesGeometry]:
-    """Returns the series that the only input of a model describes; all if it describes none."""
-    patterns = spec.inputs[0].descriptions
-    if not patterns or len(spec.inputs) > 1:
+def described_references(choice: SeriesChoice, spec: ModelSpec) -> Sequence[SeriesGeometry]:
+    """Returns the series that the only input of a model describes; all if it describes none, or with ``--series``."""
+    patterns, references = spec.inputs[0].descriptions, choice.references
+    if not patterns or len(spec.inputs) > 1 or choice.is_named:
         return references
     described = [series for series in references if match_specificity(patterns, describe(series.files)) is not None]
     return described or references
@@ -111,20 +82,20 @@ def assign_roles(choice: SeriesChoice, named: Numbered, package: ModelPackage) -
         InputError: It cannot be decided which series is which input; the message lists the series and the inputs.
     """
     inputs = package.spec.inputs
-    free = [series for series in choice.regular if not _is_among(series, named.values())]
+    free = [series for series in choice.regular if not is_among(series, named.values())]
     belonging = _series_by_input(choice, free, [n for n in range(len(inputs)) if n not in named], inputs)
     decided, open_inputs = {**named}, {**belonging}
     while singles := {number: found[0] for number, found in open_inputs.items() if len(found) == 1}:
-        if len({_key(series) for series in singles.values()}) < len(singles):
+        if len({series_key(series) for series in singles.values()}) < len(singles):
             break
         decided |= singles
         open_inputs = {
-            number: [series for series in found if not _is_among(series, singles.values())]
+            number: [series for series in found if not is_among(series, singles.values())]
             for number, found in open_inputs.items()
             if number not in singles
         }
     if open_inputs:
-        raise _undecided(choice, package, {number: belonging[number] for number in open_inputs})
+        raise undecided_error(choice, package, {number: belonging[number] for number in open_inputs})
     return tuple(decided[number] for number in range(len(inputs)))
 
 
@@ -137,23 +108,30 @@ def has_first_input(choice: SeriesChoice, package: ModelPackage) -> bool:
 def _series_by_input(
     choice: SeriesChoice, free: Sequence[SeriesGeometry], numbers: Iterable[int], inputs: Sequence[InputSpec]
 ) -> dict[int, list[SeriesGeometry]]:
-    """Returns the series that belong to each input; of several, those that the user named with ``--series``."""
-    ranks: dict[int, dict[str, int]] = {}
-    acceptable = {number: _acceptable(choice, free, number, inputs[number]) for number in numbers}
-    for number, accepted in acceptable.items():
-        lengths = {
-            _key(each): match_specificity(inputs[number].descriptions, describe(each.files)) for each in accepted
-        }
-        ranks[number] = {key: length for key, length in lengths.items() if length is not None}
+    """Returns the series that belong to some inputs; of several, those that the user named with ``--series``.
+
+    Patterns of the other inputs count too: a series that another input describes better does not belong to these.
+    """
+    ranks = [_specificities(entry, free) for entry in inputs]
     best: dict[str, int] = {}
-    for found in ranks.values():
+    for found in ranks:
         best |= {key: max(length, best.get(key, 0)) for key, length in found.items()}
     belonging = {}
-    for number, accepted in acceptable.items():
-        own = [series for series in accepted if ranks[number].get(_key(series)) == best.get(_key(series), -1)]
+    for number in numbers:
+        accepted = _acceptable(choice, free, number, inputs[number])
+        own = [
+            series for series in accepted if ranks[number].get(series_key(series)) == best.get(series_key(series), -1)
+        ]
         is_only = not any({*other.modalities} & {*inputs[number].modalities} for other in _others(inputs, number))
         belonging[number] = _prefer_wanted(own or (accepted if is_only else []), choice.wanted)
     return belonging
+
+
+def _specificities(entry: InputSpec, free: Sequence[SeriesGeometry]) -> dict[str, int]:
+    """Returns how specific the patterns of an input are for each series of its modality that they match."""
+    suitable = [series for series in free if series.files.modality in entry.modalities]
+    lengths = {series_key(each): match_specificity(entry.descriptions, describe(each.files)) for each in suitable}
+    return {key: length for key, length in lengths.items() if length is not None}
 
 
 def _acceptable(
@@ -162,14 +140,14 @@ def _acceptable(
     """Returns the series whose modality and corrections an input accepts."""
     suitable = [series for series in free if series.files.modality in entry.modalities]
     if number == 0:
-        return [series for series in suitable if _is_among(series, choice.references)]
+        return [series for series in suitable if is_among(series, choice.references)]
     return [series for series in suitable if has_required_corrections(series)]
 
 
 def _prefer_wanted(found: list[SeriesGeometry], wanted: Sequence[SeriesGeometry]) -> list[SeriesGeometry]:
     if len(found) < 2:
         return found
-    return [series for series in found if _is_among(series, wanted)] or found
+    return [series for series in found if is_among(series, wanted)] or found
 
 
 def _others(inputs: Sequence[InputSpec], number: int) -> list[InputSpec]:
@@ -189,44 +167,3 @@ def _check_modality(entry: InputSpec, series: SeriesGeometry) -> None:
             f"{_OPTION}: {entry.name}: expected a series with the modality {' or '.join(entry.modalities)}, got "
             f"{series.files}"
         )
-
-
-def _undecided(
-    choice: SeriesChoice, package: ModelPackage, open_inputs: Mapping[int, Sequence[SeriesGeometry]]
-) -> InputError:
-    inputs = package.spec.inputs
-    modalities = {modality for entry in inputs for modality in entry.modalities}
-    found = [_format_series(series) for series in choice.regular if series.files.modality in modalities]
-    texts = []
-    for number, candidates in open_inputs.items():
-        wants = f"{' or '.join(inputs[number].modalities)}, {_format_patterns(inputs[number])}"
-        uids = join_names([series.files.series_uid for series in candidates], 4)
-        texts.append(f"{inputs[number].name} ({wants}) matches {uids or 'none'}")
-    example = choice.regular[0].files.series_uid if choice.regular else "UID"
-    first = next(iter(open_inputs.values()))
-    example = first[0].files.series_uid if first else example
-    name = inputs[next(iter(open_inputs))].name
-    return InputError(
-        f"model {package.name}: cannot decide which series is which input: {'; '.join(texts)}. "
-        f"Found: {join_names(found, _MAX_LISTED)}",
-        hint=f"name the series of each input, such as --input '{name}={example}'",
-    )
-
-
-def _format_series(series: SeriesGeometry) -> str:
-    description = escape_unprintable(describe(series.files))[:64]
-    images = format_count(len(series.stack.planes), "image")
-    return f"{series.files.series_uid} ({series.files.modality}, {description or 'no description'}, {images})"
-
-
-def _format_patterns(entry: InputSpec) -> str:
-    patterns = [pattern for pattern in entry.descriptions if not pattern.startswith("!")]
-    return f"described as {join_names(patterns, 2)}" if patterns else "any description"
-
-
-def _is_among(series: SeriesGeometry, others: Iterable[SeriesGeometry]) -> bool:
-    return _key(series) in {_key(other) for other in others}
-
-
-def _key(series: SeriesGeometry) -> str:
-    return series.files.first_file_name

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from clickseg.batch.click_assignment import assign_clicks, find_click_reports
-from clickseg.batch.input_roles import SeriesChoice, needs_roles
-from clickseg.batch.selection import InputSeries, SkippedSeries, match_inputs, select_references, series_keys
+from clickseg.batch.input_roles import needs_roles
+from clickseg.batch.selection import InputSeries, SkippedSeries, match_inputs, select_references
+from clickseg.batch.series_choice import SeriesChoice, series_keys
 from clickseg.batch.settings import RunSettings
+from clickseg.batch.volume_memory import check_volume_memory
 from clickseg.clicks.click import Clicks, has_foreground_click
 from clickseg.clicks.find import FoundClicks, find_clicks
 from clickseg.core.errors import ClickError, ClickSegError, InputError
-from clickseg.core.memory import Memory
 from clickseg.dicom.files import scan
 from clickseg.dicom.predecessor import Predecessor
 from clickseg.dicom.read import select_series
 from clickseg.dicom.series import RejectedSeries, SeriesGeometry, check_all_series
 from clickseg.dicom.series_files import SeriesFiles
-from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference.model_sources import find_models
 from clickseg.models.find import choose_package
 from clickseg.models.package import ModelPackage
 from clickseg.results.segmentation import check_encoding
-
-_BYTES_PER_VALUE, _BYTES_PER_LABEL = 4, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,8 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
     check_encoding(package.spec, settings.segmentation_type)
     is_named = bool(settings.series_uids)
     references = select_references(wanted, package, is_named=is_named)
-    inputs, incomplete = match_inputs(SeriesChoice(references, regular, wanted, settings.input_uids), package)
+    choice = SeriesChoice(references, regular, wanted, settings.input_uids, is_named)
+    inputs, incomplete = match_inputs(choice, package)
     found_clicks = find_clicks(settings.clicks, settings.input, settings.clicks_frame)
     _check_clicked_series_not_rejected(found_clicks, rejected)
     assigned = assign_clicks(inputs, found_clicks, find_click_reports(scan_result.instances))
@@ -119,7 +117,7 @@ def make_plan(settings: RunSettings, *, allow_no_clicks: bool = False) -> RunPla
             cases, lambda case: _check_has_foreground_click(case, package), is_error=is_named
         )
     cases, too_large = _split_cases(
-        cases, lambda case: _check_memory(case, package, settings.runtime.memory), is_error=True
+        cases, lambda case: check_volume_memory(case.series, package.spec, settings.runtime.memory), is_error=True
     )
     irregular = [SkippedSeries(series.files, series.error, is_error=False) for series in rejected]
     skipped = [*irregular, *incomplete, *unclicked, *too_large]
@@ -149,7 +147,7 @@ def plan_series(series: InputSeries, settings: RunSettings) -> RunPlan:
     assigned = assign_clicks([series], find_clicks(settings.clicks, settings.input, settings.clicks_frame), ())
     case = PlannedCase(series, assigned.clicks[0])
     _check_has_foreground_click(case, package)
-    _check_memory(case, package, settings.runtime.memory)
+    check_volume_memory(series, package.spec, settings.runtime.memory)
     return RunPlan(package, (case,), (), assigned.ignored, {})
 
 
@@ -204,20 +202,6 @@ def _check_has_foreground_click(case: PlannedCase, package: ModelPackage) -> Non
             hint="pass clicks with --clicks FILE, click step by step with --session FOLDER, "
             "or use another model with --model NAME",
         )
-
-
-def _check_memory(case: PlannedCase, package: ModelPackage, memory: Memory) -> None:
-    """Rejects volumes that do not fit into memory together with the label map. It reads headers only.
-
-    Splines are counted as a copy of each complete volume, because a crop is not known before values are read. A run
-    needs more than that: ``StitchingChoice`` plans the rest once the network is loaded.
-    """
-    shapes = [series.stack.geometry.spatial_shape for series in case.series]
-    unread = [shape for shape, series in zip(shapes, case.series, strict=True) if not isinstance(series, SeriesVolume)]
-    copied = shapes if package.spec.grid.image_order == 3 else []
-    values = sum(math.prod(shape) for shape in [*unread, *copied])
-    needed = values * _BYTES_PER_VALUE + math.prod(shapes[0]) * _BYTES_PER_LABEL
-    memory.check_available(needed, f"{' and '.join(' x '.join(map(str, shape)) for shape in shapes)} voxels")
 
 
 def _uids_of_inputs(settings: RunSettings) -> tuple[str, ...]:

@@ -207,6 +207,8 @@ def _log_cases(plan: RunPlan) -> None:
             named = zip(plan.package.spec.inputs, case.series, strict=True)
             folders = ", ".join(f"{entry.name} in {series.files.folder}" for entry, series in named)
             logger.info("inputs of model %s: %s", plan.package.name, folders)
+        if (studies := len({series.files.study_uid for series in case.series})) > 1:
+            logger.warning("the inputs of model %s are series of %d studies", plan.package.name, studies)
         for repair in files.applied_repairs:
             logger.warning("%s series in %s: %s", files.modality, files.folder, repair)
         if not has_foreground_click(case.clicks.points) and plan.package.spec.postprocessing.keep == "clicked":

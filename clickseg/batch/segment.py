@@ -145,6 +145,10 @@ def segment(
             cannot be written. Then no file is written.
     """
     check_type(device, str, "device")
+    check_type({} if input_series is None else input_series, Mapping, "input_series")
+    for name, uid in (input_series or {}).items():
+        check_type(name, str, "input_series: name")
+        check_type(uid, str, f"input_series: {name}")
     package = model if model is None or isinstance(model, ModelPackage) else load_model(model)
     click_sources = _click_sources(clicks)
     if isinstance(input, str | os.PathLike):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from clickseg.batch.input_roles import (
-    SeriesChoice,
     assign_roles,
     described_references,
     has_first_input,
     named_inputs,
     needs_roles,
 )
+from clickseg.batch.series_choice import SeriesChoice, is_among
 from clickseg.core.errors import ClickSegError, InputError, ModelError
 from clickseg.dicom.series import SeriesGeometry, has_required_corrections
 from clickseg.dicom.series_files import SeriesFiles, format_series_list
@@ -66,11 +66,6 @@ def select_references(
     )
 
 
-def series_keys(series: Iterable[SeriesGeometry]) -> set[str]:
-    """Returns the keys that identify series within an input."""
-    return {geometry.files.first_file_name for geometry in series}
-
-
 def match_inputs(choice: SeriesChoice, package: ModelPackage) -> tuple[list[InputSeries], list[SkippedSeries]]:
     """Finds the series for each input of the model.
 
@@ -89,7 +84,7 @@ def match_inputs(choice: SeriesChoice, package: ModelPackage) -> tuple[list[Inpu
         return _match_roles(choice, package)
     inputs: list[InputSeries] = []
     incomplete: list[SkippedSeries] = []
-    for reference in described_references(choice.references, package.spec):
+    for reference in described_references(choice, package.spec):
         try:
             inputs.append(_find_inputs(reference, choice.regular, choice.wanted, package))
         except InputError as error:
@@ -128,11 +123,11 @@ def _find_inputs(
 
     If several series match an input, the one that the user named is used.
     """
-    inputs, wanted_keys = [reference], series_keys(wanted)
+    inputs = [reference]
     for spec in package.spec.inputs[1:]:
-        unused = [series for series in regular if series.files.first_file_name not in series_keys(inputs)]
+        unused = [series for series in regular if not is_among(series, inputs)]
         matching = [series for series in unused if _matches_input(series, spec.modality, reference)]
-        named = [series for series in matching if series.files.first_file_name in wanted_keys]
+        named = [series for series in matching if is_among(series, wanted)]
         chosen = matching if len(matching) == 1 else named
         if len(chosen) != 1:
             raise InputError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clickseg.batch.input_roles import InputUids
+from clickseg.batch.series_choice import InputUids
 from clickseg.clicks.click import Clicks
 from clickseg.clicks.formats.grand_challenge import CoordinateSystem
 from clickseg.core.clock import read_clock

@@ -72,7 +72,7 @@ def add_models_check(parser: argparse.ArgumentParser) -> None:
     )
     least_help = "percentage of voxels with the same label below which the command fails (default: 99.9)"
     add("--least", type=float, default=99.9, metavar="PERCENT", help=least_help)
-    add_options(parser, ("series", "repair", "engine", "cache", "memory-limit", *SOURCE_OPTIONS))
+    add_options(parser, ("series", "input", "repair", "engine", "cache", "memory-limit", *SOURCE_OPTIONS))
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from clickseg.inference.kernels import Kernels
 from clickseg.inference.linear import TrilinearWeights
 from clickseg.inference.model_grid import ModelGrid
 from clickseg.inference.orientation import reorientation_to
-from clickseg.inference.stitching import FLOAT_BYTES, PlaneBlock
+from clickseg.inference.stitching import FLOAT_BYTES, MAX_BLOCK_PLANES, PlaneBlock
 from clickseg.models.spec import ModelSpec
 
 _MAX_PLANES_AT_ONCE = 16
@@ -79,6 +79,7 @@ class LabelAssigner:
         """
         self._sampling, self._source_box = grid.sample(spec), grid.source_box
         self._axis, self._spec, self._kernels, self._device = axis, spec, kernels, device
+        self._model_plane = [count for other, count in enumerate(grid.geometry.spatial_shape) if other != axis]
         self._class_numbers = device.put(_class_numbers(spec))
         self._array = _empty_labels(grid.source, spec)
         self._reorientation = reorientation_to(grid.source, spec.grid.orientation)
@@ -87,9 +88,17 @@ class LabelAssigner:
 
     @property
     def bytes_needed(self) -> int:
-        """The memory that labelling some planes needs, without the label map, which is allocated already."""
+        """The memory that labelling some planes needs, without the label map, which is allocated already.
+
+        Of several heads, the channels of one are copied, and its labels are separate until they replace others.
+        """
         count, *plane = self._view.shape
-        return int(min(_MAX_PLANES_AT_ONCE, count) * math.prod(plane) * (FLOAT_BYTES + self._array.itemsize))
+        voxels = min(_MAX_PLANES_AT_ONCE, count) * math.prod(plane)
+        needed = voxels * (FLOAT_BYTES + self._array.itemsize)
+        if self._spec.heads:
+            copied = max(self._spec.heads) * (1 + MAX_BLOCK_PLANES) * math.prod(self._model_plane) * FLOAT_BYTES
+            needed += copied + voxels * (self._array.itemsize + np.dtype(bool).itemsize)
+        return int(needed)
 
     def begin_update(self, box: Box, changed: Box) -> Box:
         """Selects the part of the source grid that the next calls of ``update`` label.

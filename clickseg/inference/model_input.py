@@ -17,6 +17,7 @@ from clickseg.core.arrays import (
     Mask,
     Triple,
     bounding_box,
+    full_box,
     replace_axis_range,
     to_local_box,
 )
@@ -53,12 +54,16 @@ class ModelInput:
         return self.images[0].shape
 
     def to_device(self, device: Device) -> ModelInput:
-        """Returns the same input with its images on a device."""
-        return replace(self, images=tuple(image.to_device(device) for image in self.images), device=device)
+        """Returns the same input with its images on a device; channels of one image share it."""
+        moved = {id(image): image.to_device(device) for image in map(_unscaled, self.images)}
+        images = (_with_unscaled(image, moved[id(_unscaled(image))]) for image in self.images)
+        return replace(self, images=tuple(images), device=device)
 
     def crop_images(self, box: Box) -> Float32Array:
-        """Returns the image channels [C, I, J, K] in a box of the model grid."""
-        return np.stack([image.crop(box) for image in self.images])
+        """Returns the image channels [C, I, J, K] in a box of the model grid; channels of one image read it once."""
+        read = {id(image): InMemoryImage(image.crop(box)) for image in map(_unscaled, self.images)}
+        images = (_with_unscaled(image, read[id(_unscaled(image))]) for image in self.images)
+        return np.stack([image.crop(full_box(image.shape)) for image in images])
 
     def window_input(self, window: Window, images: Float32Array) -> Float32Array:
         """Returns the input of the network for one window; voxels outside the volume are 0.
@@ -164,6 +169,16 @@ class ScaledImage:
     def to_device(self, device: Device) -> ScaledImage:
         """Returns the same volume on a device."""
         return ScaledImage(self.image.to_device(device), self.scaler)
+
+
+def _unscaled(image: GridImage) -> GridImage:
+    """Returns the image that a channel scales, which several channels can share."""
+    return image.image if isinstance(image, ScaledImage) else image
+
+
+def _with_unscaled(image: GridImage, unscaled: GridImage) -> GridImage:
+    """Returns a channel with another image before its scaling."""
+    return ScaledImage(unscaled, image.scaler) if isinstance(image, ScaledImage) else unscaled
 
 
 class ImageBuffer:

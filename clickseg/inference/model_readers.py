@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
+from clickseg.models.importers.nnunet.model_files import configuration_in
 from clickseg.models.importers.registry import FORMATS_TEXT, ZIP_HINT, make_readers
 from clickseg.models.importers.source_model import Reader
-from clickseg.models.package import is_package
+from clickseg.models.package import is_package, package_name
 
 if TYPE_CHECKING:
     import torch
+
+_NNUNET_DATASET = re.compile(r"Dataset\d{3}_")
 
 
 def find_reader(path: Path) -> Reader | None:
@@ -32,6 +36,17 @@ def get_reader(path: Path) -> Reader:
     if reader is None:
         raise _no_model_error(path)
     return reader
+
+
+def source_name(path: Path) -> str:
+    """Returns the name of the model of another tool at a path, with which results name it.
+
+    It is that of the folder or file; a configuration of nnU-Net has the name of its dataset as well, because all models
+    have folders such as ``nnUNetTrainer__nnUNetPlans__3d_fullres``.
+    """
+    name = package_name(path)
+    configuration, dataset = configuration_in(name), path.resolve().parent.name
+    return f"{dataset}_{configuration}" if configuration and _NNUNET_DATASET.match(dataset) else name
 
 
 def _no_model_error(path: Path) -> ModelError:

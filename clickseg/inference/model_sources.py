@@ -11,14 +11,14 @@ from typing import Any
 
 from clickseg.core.arguments import to_path
 from clickseg.core.errors import ModelError, UsageError
-from clickseg.inference.model_readers import find_reader
+from clickseg.inference.model_readers import find_reader, source_name
 from clickseg.inference.runtime_settings import default_runtime_settings
 from clickseg.inference.translation_cache import translate
 from clickseg.models.find import ModelPath, find_packages, has_packages, model_paths
 from clickseg.models.importers.options import parse_axes, parse_changes, parse_preset, parse_unit
 from clickseg.models.importers.registry import FILE_SUFFIXES
 from clickseg.models.importers.source_model import ImportOptions
-from clickseg.models.package import ModelPackage, is_package, package_name
+from clickseg.models.package import ModelPackage, is_package
 
 logger = logging.getLogger(__name__)
 
@@ -147,13 +147,13 @@ def named_sources(paths: Sequence[ModelPath]) -> dict[str, Path]:
         if not location.is_named or is_package(location.path):
             return {}
         is_source = find_reader(location.path) is not None
-        return {package_name(location.path): location.path} if is_source else find_sources(location.path)
+        return {source_name(location.path): location.path} if is_source else find_sources(location.path)
 
 
 def find_sources(folder: Path) -> dict[str, Path]:
     """Returns the models of other tools in a folder by name, without programs, which only the user may name."""
     children = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {package_name(child): child for child in children if not is_package(child) and _is_data(child)}
+    return {source_name(child): child for child in children if not is_package(child) and _is_data(child)}
 
 
 def _is_data(path: Path) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import highdicom as hd
+import numpy as np
 
 from clickseg.clicks.click import Clicks, ClickSequence
 from clickseg.core.arrays import Box, Float32Array, IndexArray, Mask, full_box
-from clickseg.core.errors import ModelError
+from clickseg.core.errors import InputError, ModelError
 from clickseg.dicom.predecessor import Predecessor
 from clickseg.dicom.volume import SeriesVolume
 from clickseg.inference import guidance, intensity, resample
@@ -45,6 +46,7 @@ def make_case(
 
     Raises:
         ClickError: A click does not fit the series or the model.
+        InputError: The series are not in one frame of reference.
         ModelError: A series has another modality or unit, or the number of series differs from the model's inputs.
     """
     if len(series) != len(package.spec.inputs):
@@ -58,6 +60,10 @@ def make_case(
         if got not in expected:
             raise ModelError(f"model {package.name}: input {spec.name}: expected {' or '.join(expected)}, got {got}")
     reference = series[0]
+    frames = {volume.volume.frame_of_reference_uid for volume in series} - {None}
+    if len(frames) > 1:
+        got = ", ".join(sorted(map(str, frames)))
+        raise InputError(f"model {package.name}: expected series in one frame of reference, got {got}")
     geometry = reference.volume.get_geometry()
     bound = bind_clicks(clicks, package.spec, geometry, reference.files.series_uid)
     for_modality = package.for_modality(reference.files.modality)
@@ -129,9 +135,17 @@ def _scale_volumes(volumes: Sequence[hd.Volume], spec: ModelSpec) -> list[hd.Vol
     """Returns the volumes that are resampled: scaled if the model scales before resampling."""
     images = _scale_images([InMemoryImage(volume.array) for volume in volumes], spec, before=True)
     return [
-        volume.with_array(image.crop(full_box(image.shape))) if image_spec.scale_before_resampling else volume
+        volume.with_array(_read_by_blocks(image)) if image_spec.scale_before_resampling else volume
         for volume, image, image_spec in zip(volumes, images, spec.inputs, strict=True)
     ]
+
+
+def _read_by_blocks(image: GridImage) -> Float32Array:
+    """Returns all values of an image; temporary memory of its scaling is that of some planes."""
+    values = np.empty(image.shape, np.float32)
+    for block in plane_blocks(image.shape):
+        values[block] = image.crop(block)
+    return values
 
 
 def _prepare_images(images: Sequence[GridImage], spec: ModelSpec) -> tuple[list[GridImage], Box]:

@@ -184,7 +184,7 @@ def bring_to_grid(volume: hd.Volume, geometry: hd.VolumeGeometry) -> hd.Volume:
     return geometry.with_array(volume.array if is_same else resample_to_geometry(volume, geometry))
 
 
-def has_same_grid(volume: hd.Volume, geometry: hd.VolumeGeometry) -> bool:
+def has_same_grid(volume: hd.Volume | hd.VolumeGeometry, geometry: hd.VolumeGeometry) -> bool:
     """Whether the voxels of a volume are at the positions of a grid, except for rounding errors."""
     corners = np.array([np.zeros(3), *np.diag(geometry.spatial_shape)])
     index = volume.map_reference_to_indices(geometry.map_indices_to_reference(corners))

@@ -22,10 +22,10 @@ from clickseg.core.files import file_sha256, write_bytes
 from clickseg.core.new_folder import new_folder
 from clickseg.core.owned_files import is_trusted_tree, make_trusted_tree, user_and_group
 from clickseg.core.validation import read_json
-from clickseg.inference.model_readers import get_reader
+from clickseg.inference.model_readers import get_reader, source_name
 from clickseg.models.importers.registry import read_model, source_digest
 from clickseg.models.importers.source_model import ImportOptions
-from clickseg.models.package import INFERENCE_CONFIG, METADATA, ModelPackage, load_package, package_name
+from clickseg.models.package import INFERENCE_CONFIG, METADATA, ModelPackage, load_package
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def translate(path: Path, options: ImportOptions, cache: Path | None) -> ModelPa
 
 def _folder_name(path: Path) -> str:
     """Returns the name of a model as the name of a folder."""
-    return re.sub(r"[^\w.-]+", "_", package_name(path)).lstrip(".") or "model"
+    return re.sub(r"[^\w.-]+", "_", source_name(path)).lstrip(".") or "model"
 
 
 def _temporary_cache() -> Path:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from clickseg.batch.plan import RunPlan, make_plan
+from clickseg.batch.report import log_plan
 from clickseg.batch.settings import read_settings
 from clickseg.core.errors import InputError, UsageError
 from clickseg.models.importers.roles import role_descriptions
@@ -87,6 +89,21 @@ def test_a_named_series_is_the_input_whatever_its_description(tmp_path: Path) ->
     assert series_numbers(plan) == [[3, 2, 4, 5]]
 
 
+def test_a_series_of_a_named_input_is_no_candidate_for_others(tmp_path: Path) -> None:
+    write_study(tmp_path, "Ax T1 +C", "Sag T1 +C", "Ax T1", "T2", "FLAIR")
+
+    plan = plan_run(tmp_path, brain_model(tmp_path), input=f"T1c={described_uid(1)}")
+
+    assert series_numbers(plan) == [[1, 3, 4, 5]]
+
+
+def test_a_second_series_of_a_named_input_does_not_replace_one_that_is_missing(tmp_path: Path) -> None:
+    write_study(tmp_path, "Ax T1 +C", "Sag T1 +C", "T2", "FLAIR")
+
+    with pytest.raises(InputError, match=r"T1 \(MR, described as .*\) matches none"):
+        plan_run(tmp_path, brain_model(tmp_path), input=f"T1c={described_uid(1)}")
+
+
 def test_series_can_be_named_for_all_inputs_of_a_model_without_patterns(tmp_path: Path) -> None:
     write_study(tmp_path, "a", "b")
     models = write_model(tmp_path, {"x": [], "y": []})
@@ -129,6 +146,32 @@ def test_what_cannot_be_decided_is_one_error_that_lists_series_and_inputs(
     assert f"{described_uid(1)} (MR, {shown}, {phantoms.SHAPE[0]} images)" in found
     assert found.count("(MR, ") == len(descriptions)
     assert "--input '" in (caught.value.hint or "")
+
+
+def test_the_error_suggests_only_a_series_that_the_input_may_have(tmp_path: Path) -> None:
+    write_study(tmp_path, "Ax T1", "Ax T1 +C", "T2")
+
+    with pytest.raises(InputError) as caught:
+        plan_run(tmp_path, brain_model(tmp_path))
+
+    assert (caught.value.hint or "").endswith("--input 'FLAIR=UID'")
+
+
+def test_a_choice_without_the_first_input_is_an_error_that_names_it(tmp_path: Path) -> None:
+    write_study(tmp_path, "Ax T1", "Ax T1 +C", "T2", "FLAIR")
+
+    with pytest.raises(InputError, match=r"T1c .* matches none") as caught:
+        plan_run(tmp_path, brain_model(tmp_path), series=described_uid(3))
+
+    assert "--series must contain the series of the first input, T1c" in (caught.value.hint or "")
+
+
+def test_the_error_names_the_number_of_series_in_other_frames_of_reference(tmp_path: Path) -> None:
+    write_study(tmp_path, "Ax T1 +C", "Ax T1", "T2", name="first")
+    write_study(tmp_path, "FLAIR", name="second")
+
+    with pytest.raises(InputError, match=r"FLAIR .* none\..*frames of reference do not count: 1"):
+        plan_run(tmp_path, brain_model(tmp_path))
 
 
 def test_each_frame_of_reference_is_a_case_and_one_without_the_first_input_is_not_an_error(tmp_path: Path) -> None:
@@ -178,13 +221,29 @@ def test_a_series_that_cannot_be_the_named_input_is_an_error(
     assert message in str(caught.value)
 
 
+def test_inputs_of_several_studies_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_study(tmp_path, "Ax T1", "T2")
+    for path in (tmp_path / "in" / "MR_test_2").iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.StudyInstanceUID = f"{dataset.StudyInstanceUID}.1"
+        dataset.save_as(path)
+
+    log_plan(plan_run(tmp_path, write_model(tmp_path, {"T1": ["*t1*"], "T2": ["*t2*"]})))
+
+    assert "the inputs of model brain are series of 2 studies" in caplog.text
+
+
 def test_a_model_with_one_input_segments_the_series_that_it_describes_else_all(tmp_path: Path) -> None:
     write_study(tmp_path, "T1", "T2 ax", "T2 sag")
 
     described = plan_run(tmp_path, write_model(tmp_path, {"image": ["*t2*"]}))
     others = plan_run(tmp_path, write_model(tmp_path, {"image": ["*adc*"]}))
     named = plan_run(tmp_path, write_model(tmp_path, {"image": ["*t2*"]}), input=f"image={described_uid(1)}")
+    selected = plan_run(
+        tmp_path, write_model(tmp_path, {"image": ["*t2*"]}), series=f"{described_uid(1)},{described_uid(3)}"
+    )
 
+    assert sorted(series_numbers(selected)) == [[1], [3]]
     assert sorted(series_numbers(described)) == [[2], [3]]
     assert sorted(series_numbers(others)) == [[1], [2], [3]]
     assert series_numbers(named) == [[1]]

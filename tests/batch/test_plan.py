@@ -459,6 +459,36 @@ def test_the_coefficients_of_cubic_images_need_the_memory_of_a_second_volume(
         plan_run(tmp_path, model)
 
 
+@pytest.mark.parametrize(("factor", "volumes"), [(1.0, 2), (1.1, 3)], ids=["same grid", "another grid"])
+def test_a_volume_that_is_brought_to_the_grid_of_the_first_needs_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float, volumes: int
+) -> None:
+    add_series(tmp_path / "in", "CT")
+    grid = phantoms.oblique_geometry(slice_spacing=factor * phantoms.SLICE_SPACING)
+    phantoms.write(tmp_path / "in" / "PT_test", phantoms.distinct_volume(grid), "PT", "test")
+    model = model_with_inputs(tmp_path, "CT", "PT", grid={"spacing_mm": [2, 2, 2], "alignment": "edges"})
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * (4 * volumes + 1))
+    assert plan_run(tmp_path, model).cases
+
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * (4 * volumes + 1) - 1)
+    with pytest.raises(MemoryLimitError, match="memory: expected at least"):
+        plan_run(tmp_path, model)
+
+
+def test_volumes_that_are_scaled_before_resampling_need_the_memory_of_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_series(tmp_path / "in", "CT")
+    image = {"name": "ct", "modality": "CT", "unit": "HU", "scaling": phantoms.RANGE, "scale_before_resampling": True}
+    phantoms.write_package(tmp_path / "models" / "model", phantoms.metadata(inputs=[image]))
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * 9)
+    assert plan_run(tmp_path, tmp_path / "models").cases
+
+    monkeypatch.setattr(Memory, "free_bytes", lambda _: 7 * 11 * 13 * 9 - 1)
+    with pytest.raises(MemoryLimitError, match="memory: expected at least"):
+        plan_run(tmp_path, tmp_path / "models")
+
+
 def test_a_model_that_requires_clicks_is_not_run_on_series_without_clicks(tmp_path: Path) -> None:
     add_series(tmp_path / "in", "CT", "a")
     add_series(tmp_path / "in", "CT", "b")

@@ -151,3 +151,12 @@ def test_the_source_of_a_package_must_be_a_bundle(series: Path, tmp_path: Path) 
 
     assert result.returncode == 2
     assert "--source: expected the MONAI Bundle" in result.stderr
+
+
+def test_series_of_inputs_can_be_named(series: Path, tmp_path: Path) -> None:
+    model = phantoms.write_linear_model(tmp_path / "model", phantoms.metadata(), [[0], [1]], [0, 0])
+
+    result = run_clickseg("models", "check", model, "--data", series, "--input", "T1=1.2.3")
+
+    assert result.returncode == 1
+    assert "no series 1.2.3 in the input" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -172,6 +173,20 @@ def run_all_windows(
     window = SlidingWindow(ModelInput((InMemoryImage(image),), ()), spec, store)
     for planes in window.blended_planes(make_network(spec), kernels, no_progress):
         assigner.update(planes)
+
+
+def test_the_memory_of_several_heads_contains_a_copy_of_the_largest() -> None:
+    source = phantoms.oblique_geometry((20, 11, 13))
+    spec = make_spec((8, 8, 8), {"spacing_mm": [2, 2, 2]}, "heads")
+    grid = ModelGrid.between(source, model_geometry(source, spec.grid))
+    plane = math.prod(grid.geometry.spatial_shape[1:])
+
+    with_heads, without = (
+        LabelAssigner(grid, each, 0, NumpyKernels()).bytes_needed
+        for each in (spec, spec.model_copy(update={"heads": ()}))
+    )
+
+    assert with_heads - without > 17 * 3 * plane * 4  # planes of a block, channels of the head, f32
 
 
 def test_boxes_are_joined_and_expanded_inside_the_volume() -> None:

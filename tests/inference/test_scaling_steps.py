@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +79,21 @@ def test_scaling_before_resampling_differs_from_scaling_afterwards_at_edges(tmp_
 
     assert np.abs(images[0] - images[1]).max() > 0.1
     assert images[0].mean() == pytest.approx(images[1].mean(), abs=0.05)
+
+
+def test_scaling_before_resampling_needs_no_more_memory_than_the_result_and_some_planes() -> None:
+    values = np.random.default_rng(0).normal(50, 80, (320, 40, 40)).astype(np.float32)
+    image = {"name": "ct", "modality": "CT", "unit": "HU", "scaling": {"kind": "zscore"}}
+    spec = ModelSpec.model_validate(phantoms.metadata(inputs=[image | {"scale_before_resampling": True}]))
+    volume = phantoms.oblique_geometry(values.shape).with_array(values)
+    make_images([volume], spec)  # imports
+
+    tracemalloc.start()
+    make_images([volume], spec)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 1.6 * values.nbytes
 
 
 def test_each_further_scaling_is_a_channel_with_the_same_image() -> None:

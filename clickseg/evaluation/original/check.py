@@ -138,7 +138,9 @@ def compare_with_original(
     if original is None and (fields := fields_without_monai(plan.package.spec)):
         raise ModelError(
             f"model {plan.package.name}: cannot be checked: MONAI has no {', '.join(fields)}",
-            hint="name the model of nnU-Net from which it was translated with --source",
+            hint="models of TotalSegmentator cannot be compared with TotalSegmentator yet"
+            if plan.package.spec.grid.alignment == "end_voxels"
+            else "name the model of nnU-Net from which it was translated with --source",
         )
     for outcome in segment_cases(plan, settings, progress):
         if isinstance(outcome.value, ClickSegError):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 _T1 = "{t1,mprage,mp rage,bravo,spgr}"
-_AGENT = "{post,gad,gd,contrast,enhanced,+c , c+ , ce , km , mkm ,+km }"
+_AGENT = "{post[!e],gad,gd,contrast,enhanced,+c , c+ , ce , km , mkm ,+km }"
 _NO_AGENT = (
     "{pre,nativ,plain,without,w o , wo , non contrast,no contrast, ohne km , o km , no gad,non enhanced,unenhanced}"
 )
 _FLAIR = "{flair,dark fluid,darkfluid}"
 _NO_IMAGE = "!*{scout,localizer,localiser,survey,3 plane,subtract, sub ,colour map,color map}*"
+
+_NO_PHASE = "!*{scout,topogram,localizer,localiser,surview}*"
 
 _T1_PATTERNS = (
     f"*{_T1}*",
@@ -33,13 +35,24 @@ _DESCRIPTIONS = {
     "t1 with agent": (*_T1_AGENT_PATTERNS, _NO_IMAGE),
     "t2": ("*t2*", "!*{t2[*],t2 star,t2star,t2 map,t2map,swi,gre }*", _NO_IMAGE),
     "flair": (f"*{_FLAIR}*", f"*t2*{_FLAIR}*", f"*{_FLAIR}*t2*", "* {t2f,t2flair} *", _NO_IMAGE),
-    "adc": ("*adc*", "*apparent*diffusion*"),
-    "arterial": ("*{arter,corticomed}*", "* {art,ap,cmp} *"),
-    "venous": ("*{venous,vein,venoes,venös,portal,nephrogr,parenchym}*", "* {ven,vp,pv,pvp,np} *"),
-    "excretory": ("*{excret,delay,late,urogra,pyelogr}*", "* {exc,ep,del} *", "*{ ,+,s}{3,5,7,8,10,15} min *"),
+    "adc": ("*adc*", "*apparent*diffusion*", "!*{eadc,exponential}*"),
+    "arterial": ("*{arter,corticomed}*", "* {art,ap,cmp} *", _NO_PHASE),
+    "venous": (
+        "*{venous,vein,venoes,venös,portal,nephrogr}*",
+        "*parenchym*phase*",
+        "* {ven,vp,pv,pvp,np} *",
+        _NO_PHASE,
+    ),
+    "excretory": (
+        "*{excret,delay, late ,latephase,urogra,pyelogr}*",
+        "* {exc,ep,del} *",
+        "*{ ,+,s}{3,5,7,8,10,15} min *",
+        _NO_PHASE,
+    ),
     "plain": (
         "*{native,nativ,plain,noncontrast,unenhanced,precontrast}*",
         "*{non,no,without,w o,pre} {contrast,cm,km}*",
+        _NO_PHASE,
     ),
 }
 _ROLES = {

@@ -33,6 +33,9 @@ CONTRASTS: dict[str, tuple[str, ...]] = {
         "Ax T1 FSPGR+C",
         "T1 with contrast",
         "t1_fl3d_tra_post_gd",
+        "AX T1 POSTCONTRAST",
+        "T1post",
+        "T1 POST posterior fossa",
         "CE_T1W_TSE",
     ),
     "T1": (
@@ -59,6 +62,7 @@ CONTRASTS: dict[str, tuple[str, ...]] = {
         "MPRAGE",
         "T1 TSE ohne KM",
         "T1 non contrast enhanced",
+        "SAG T1 POSTERIOR FOSSA",
     ),
     "T2": (
         "T2",
@@ -115,6 +119,7 @@ PHASES: dict[str, tuple[str, ...]] = {
         "portalvenös 1.0",
         "nephrographic",
         "NP 1.0",
+        "Parenchymphase 1.0",
     ),
     "excret": (
         "Delayed",
@@ -128,7 +133,11 @@ PHASES: dict[str, tuple[str, ...]] = {
     "": (
         "Native",
         "Topogram",
+        "Topogram AP",
+        "Scout lateral",
+        "Bilateral 2.0",
         "Lung 1.0",
+        "Lung parenchyma",
     ),
 }
 
@@ -150,6 +159,14 @@ def test_the_contrast_of_a_series_is_told_by_its_description(contrast: str, desc
 @pytest.mark.parametrize(("phase", "description"), [(name, text) for name, texts in PHASES.items() for text in texts])
 def test_the_phase_of_a_series_is_told_by_its_description(phase: str, description: str) -> None:
     assert described_input(("artery", "vein", "excret"), description) == phase
+
+
+@pytest.mark.parametrize(
+    ("description", "expected"),
+    [("ep2d_diff_ADC", "ADC"), ("Apparent Diffusion Coefficient", "ADC"), ("eADC", ""), ("Exponential ADC", "")],
+)
+def test_exponential_diffusion_coefficients_are_not_those_of_an_input(description: str, expected: str) -> None:
+    assert described_input(("T2", "ADC"), description) == expected
 
 
 @pytest.mark.parametrize(

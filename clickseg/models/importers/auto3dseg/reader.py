@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
 from clickseg.core.text import first_line, join_names
-from clickseg.models.importers.auto3dseg import labels_csv, model_archive
+from clickseg.models.importers import archive_members
+from clickseg.models.importers.auto3dseg import labels_csv
 from clickseg.models.importers.auto3dseg.inputs import image_count, inputs_notes, is_brats, read_inputs, uses_bounds
 from clickseg.models.importers.changes import source_changes
 from clickseg.models.importers.monai_bundle.components import Component
@@ -77,7 +78,7 @@ class Auto3DSegReader:
         """Whether a path is a folder with both files, or a zip file with both in the same folder."""
         if path.is_dir():
             return (path / MODEL).is_file() and (path / LABELS).is_file()
-        return path.suffix.lower() == ".zip" and model_archive.find_folder(path, (MODEL, LABELS)) is not None
+        return path.suffix.lower() == ".zip" and archive_members.find_folder(path, (MODEL, LABELS)) is not None
 
     def files(self, path: Path) -> tuple[Path, ...]:
         """Returns the zip file, or both files of a folder."""
@@ -114,13 +115,13 @@ def _read_files(path: Path) -> tuple[Any, bytes]:
     """Returns the content of ``model.pt`` and ``labels.csv``."""
     if path.is_dir():
         return load_torch_file(path / MODEL), _read_table(path / LABELS)
-    folder = model_archive.find_folder(path, (MODEL, LABELS))
+    folder = archive_members.find_folder(path, (MODEL, LABELS))
     if folder is None:
         raise ModelError(f"{path.name}: expected {MODEL} and {LABELS} in the same folder")
-    table = model_archive.read_member(path, folder + LABELS, labels_csv.MAX_BYTES)
+    table = archive_members.read_member(path, folder + LABELS, labels_csv.MAX_BYTES)
     with tempfile.TemporaryDirectory(prefix="clickseg-import-") as temporary:
         model = Path(temporary) / MODEL
-        model_archive.extract_member(path, folder + MODEL, model)
+        archive_members.extract_member(path, folder + MODEL, model)
         return load_torch_file(model), table
 
 

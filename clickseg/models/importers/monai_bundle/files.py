@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 
 from clickseg.core.errors import ModelError
 from clickseg.core.text import join_names
+from clickseg.models.importers.licences import licence_files
 from clickseg.models.importers.monai_bundle.components import read_component
 from clickseg.models.importers.monai_bundle.config import BundleConfig, Unsupported, is_disabled
-from clickseg.models.importers.monai_bundle.metadata import licence_files
 from clickseg.models.importers.source_model import ImportNote, ImportOptions, Outcome
 
 CONFIG_KEY = "config"

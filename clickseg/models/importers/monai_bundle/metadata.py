@@ -1,10 +1,9 @@
-"""Reads what the metadata of a bundle state: the image, the names of the channels, and the licence."""
+"""Reads what the metadata of a bundle state: the image, and the names of the channels."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from clickseg.core.errors import ModelError
@@ -16,8 +15,6 @@ _FORMAT = "network_data_format"
 USED_KEYS = frozenset({_FORMAT, "version"})
 """The keys of the metadata on which the translation depends."""
 
-_MAX_LICENCE_BYTES = 256 << 10
-_LICENCES = ("LICEN[CS]E*", "docs/*licen[cs]e*")
 _BACKGROUND = "background"
 _LABELS = "labels"
 _HOUNSFIELD = "hounsfield"
@@ -148,38 +145,6 @@ def output_channel_count(metadata: Mapping[str, Any]) -> int | None:
     """Returns the number of output channels that the metadata state; None if they do not."""
     counts = [entry.get("num_channels") for entry in _channel_formats(metadata, "outputs").values()]
     return next((count for count in counts if isinstance(count, int) and 0 < count <= 1024), None)
-
-
-def read_licence(folder: Path) -> str:
-    """Returns the text of the licences in a bundle, of the model and of its training data, each shortened if very long.
-
-    Raises:
-        ModelError: A file cannot be read.
-    """
-    texts = []
-    for path in licence_files(folder):
-        try:
-            with path.open("rb") as file:
-                content = file.read(_MAX_LICENCE_BYTES)
-        except OSError as error:
-            raise ModelError(f"{path.name}: cannot be read: {error.strerror}") from error
-        texts.append((path.name, _without_controls(content.decode("utf-8", "replace")).strip()))
-    if len(texts) == 1:
-        return texts[0][1]
-    return "\n\n".join(f"{name}:\n\n{text}" for name, text in texts)
-
-
-def _without_controls(text: str) -> str:
-    """Returns text without characters that control a terminal or change the direction of text."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    spaced = (" " if each.isspace() and each not in "\t\n\f" else each for each in lines)
-    return "".join(each for each in spaced if each.isprintable() or each in "\t\n\f")
-
-
-def licence_files(folder: Path) -> tuple[Path, ...]:
-    """Returns the files with licences in a bundle; links are ignored."""
-    paths = [path for pattern in _LICENCES for path in sorted(folder.glob(pattern))]
-    return tuple(path for path in paths if path.is_file() and not path.is_symlink())[:8]
 
 
 def _channel_formats(metadata: Mapping[str, Any], direction: str) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from clickseg.core.errors import ModelError
 from clickseg.core.validation import read_json
 from clickseg.models.importers.changes import source_changes
+from clickseg.models.importers.licences import read_licence
 from clickseg.models.importers.monai_bundle import files as bundle_files
 from clickseg.models.importers.monai_bundle import metadata as bundle_metadata
 from clickseg.models.importers.monai_bundle import transforms
@@ -110,7 +111,7 @@ class BundleReader:
             model,
             load_state=partial(_load_state, weights, state_key),
             notes=notes,
-            licence=bundle_metadata.read_licence(path),
+            licence=read_licence(path),
             used_options=model.used_options | _used_changes(config, options, used_keys),
         )
 

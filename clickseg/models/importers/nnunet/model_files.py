@@ -12,8 +12,8 @@ from typing import Any
 from clickseg.core.errors import ModelError
 from clickseg.core.text import join_names
 from clickseg.core.validation import MAX_JSON_BYTES, parse_json, read_json
+from clickseg.models.importers.archive_members import extract_member, read_member
 from clickseg.models.importers.archives import member_names
-from clickseg.models.importers.auto3dseg.model_archive import extract_member, read_member
 from clickseg.models.importers.nnunet.dataset import DATASET
 from clickseg.models.importers.nnunet.plans import PLANS
 from clickseg.models.importers.torch_files import load_torch_file
@@ -48,7 +48,7 @@ class ModelFiles:
     @property
     def configuration(self) -> str:
         """The name of the configuration in the name of the folder; empty if it has none."""
-        return _configuration_in(self.name)
+        return configuration_in(self.name)
 
     def read_json(self, name: str) -> Any:
         """Returns the content of a JSON file.
@@ -94,7 +94,7 @@ def find_models(path: Path) -> tuple[ModelFiles, ...]:
     own = _model_in_folder(path)
     if own is not None:
         return (own,)
-    children = sorted(child for child in path.iterdir() if _configuration_in(child.name))[:_MAX_FOLDERS]
+    children = sorted(child for child in path.iterdir() if configuration_in(child.name))[:_MAX_FOLDERS]
     return tuple(model for child in children if (model := _model_in_folder(child)) is not None)
 
 
@@ -129,7 +129,7 @@ def all_files(path: Path) -> tuple[Path, ...]:
     )
 
 
-def _configuration_in(name: str) -> str:
+def configuration_in(name: str) -> str:
     """Returns the configuration in the name of a folder, ``trainer__plans__configuration``; empty if it has none."""
     parts = name.split("__")
     return parts[2] if len(parts) == 3 and all(parts) else ""

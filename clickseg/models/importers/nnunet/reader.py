@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clickseg.core.errors import ModelError
 from clickseg.models.importers.changes import source_changes
-from clickseg.models.importers.monai_bundle.metadata import licence_files, read_licence
+from clickseg.models.importers.licences import licence_files, read_licence
 from clickseg.models.importers.nnunet import checkpoints as nnunet_checkpoints
 from clickseg.models.importers.nnunet import model_files
 from clickseg.models.importers.nnunet.architecture import network_definition
