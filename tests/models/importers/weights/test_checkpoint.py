@@ -396,6 +396,8 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "grid": WRONG,
     "window": WRONG,
     "activation": WRONG,
+    "overwrite": [each for each in WRONG if each is not True],
+    "heads": [*(each for each in WRONG if each != []), [True], ["x"], [{}]],
     "output_channels": [each for each in WRONG if each != 7],
     "classes": [*WRONG, ["x", 7]],
     "guidance": [*(each for each in WRONG if each is not None), {"channels": 7}, {"channels": {}, "previous_mask": 7}],
