@@ -21,6 +21,7 @@ _BENCHMARKS = (
     "full_pipeline",
     "memory_growth",
     "monai_agreement",
+    "nnunet",
     "one_window",
     "reading",
     "real_pet",
