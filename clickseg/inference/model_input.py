@@ -53,15 +53,20 @@ class ModelInput:
         """The shape of the model grid [I, J, K]."""
         return self.images[0].shape
 
+    @property
+    def _unscaled_images(self) -> dict[int, GridImage]:
+        """The images of all channels by identity, each once."""
+        return {id(image): image for image in map(_unscaled, self.images)}
+
     def to_device(self, device: Device) -> ModelInput:
         """Returns the same input with its images on a device; channels of one image share it."""
-        moved = {id(image): image.to_device(device) for image in map(_unscaled, self.images)}
+        moved = {key: image.to_device(device) for key, image in self._unscaled_images.items()}
         images = (_with_unscaled(image, moved[id(_unscaled(image))]) for image in self.images)
         return replace(self, images=tuple(images), device=device)
 
     def crop_images(self, box: Box) -> Float32Array:
         """Returns the image channels [C, I, J, K] in a box of the model grid; channels of one image read it once."""
-        read = {id(image): InMemoryImage(image.crop(box)) for image in map(_unscaled, self.images)}
+        read = {key: InMemoryImage(image.crop(box)) for key, image in self._unscaled_images.items()}
         images = (_with_unscaled(image, read[id(_unscaled(image))]) for image in self.images)
         return np.stack([image.crop(full_box(image.shape)) for image in images])
 
