@@ -43,9 +43,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # while a generator is freed
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # while a generator is freed
 @pytest.mark.parametrize("name", ["clicked", "refining both"])
 def test_a_step_interrupted_at_any_point_is_applied_or_not(
     series: SeriesVolume,
