@@ -15,6 +15,8 @@ import openvino as ov
 from openvino import opset13
 
 _FIRST_SPATIAL_AXIS = 2
+_INPUTS = 2
+"""Values and axes; in the first version of the operation, the axes were an attribute."""
 
 
 def make_normalization_accurate(network: ov.Model) -> None:
@@ -34,6 +36,8 @@ def make_normalization_accurate(network: ov.Model) -> None:
 
 def _is_instance_normalization(operation: ov.Node) -> bool:
     """Whether all spatial axes are normalized; a layer normalization is along the last axis, and has short sums."""
+    if operation.get_input_size() != _INPUTS:
+        return False
     values, axes = (operation.input_value(number).get_node() for number in (0, 1))
     rank = len(values.output(0).get_shape())
     spatial = list(range(_FIRST_SPATIAL_AXIS, rank))

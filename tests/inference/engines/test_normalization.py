@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
+from openvino import opset2, opset13
 
 from clickseg.core.arrays import Float32Array
 from clickseg.inference.engines.choice import make_engine
 from clickseg.inference.engines.engine import Precision
+from clickseg.inference.engines.normalization import make_normalization_accurate
 from clickseg.inference.engines.torch_engine import load_module
 from clickseg.inference.runtime_settings import Runtime, RuntimeSettings
 from tests.helpers import phantoms
@@ -41,3 +44,19 @@ def test_a_window_with_a_constant_part_has_the_logits_of_f64(tmp_path: Path, run
     logits = make_engine(package, RuntimeSettings(runtime, "cpu", Precision.F32)).infer(window)
 
     assert np.linalg.norm(logits - expected) / np.linalg.norm(expected) < 3e-5
+
+
+@pytest.mark.parametrize("axes", [[-1], [1, 2, 3, 4], [1]], ids=str)
+def test_other_normalizations_stay_as_they_are(axes: list[int]) -> None:
+    values = opset13.parameter([1, 4, 6, 5, 7], np.float32)
+    operations = [
+        opset13.mvn(values, np.array(axes), normalize_variance=True, eps=1e-5, eps_mode="inside_sqrt"),
+        opset2.mvn(values, across_channels=False, normalize_variance=True, eps=1e-5),
+    ]
+    for operation in operations:
+        network = ov.Model([operation], [values])
+        kinds = [each.get_type_name() for each in network.get_ordered_ops()]
+
+        make_normalization_accurate(network)
+
+        assert [each.get_type_name() for each in network.get_ordered_ops()] == kinds
