@@ -54,10 +54,9 @@ class LabelAssigner:
     """Assigns a label to each voxel of the source grid, while the planes of the model grid are computed.
 
     A softmax model gives each voxel the class of the highest logit (argmax; ties: the first channel), of several heads
-    the class of the last that is not background; a sigmoid model
-    each class whose logit is above 0, or with ``overwrite`` only the last of these classes. Logits are interpolated
-    linearly: across the planes, then along rows, then along columns; instead, the model may interpolate probabilities,
-    or take the label of the nearest voxel.
+    the class of the last that is not background; a sigmoid model each class whose logit is above 0, or with
+    ``overwrite`` only the last of these classes. Logits are interpolated linearly: across the planes, then along rows,
+    then along columns; instead, the model may interpolate probabilities, or take the label of the nearest voxel.
     """
 
     def __init__(

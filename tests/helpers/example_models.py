@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.networks.nets import DynUNet, SegResNetDS, UNet
+from monai.networks.nets import SegResNetDS, UNet
 
 from tests.helpers.auto3dseg_files import write_auto3dseg_zip
 from tests.helpers.example_nnunet import write_brain_study, write_example_model, write_totalsegmentator_folder
 from tests.helpers.fitted_bundles import RECIPES_OF_SEVERAL_IMAGES, write_fitted_bundle
+from tests.helpers.fitted_files import sw_fastedit_network
 from tests.helpers.foreign_bundles import RANGE, RAS, make_config, transform, write_bundle
 
 _LABELS = """LabelValue,Name,SegmentedPropertyCategoryCodeSequence.CodingSchemeDesignator,\
@@ -37,7 +38,7 @@ def write_example_models(folder: Path) -> None:
     _write_zip(folder / "organs-v1.0.0.zip")
     write_example_model(folder / "Dataset009_Spleen")
     write_totalsegmentator_folder(folder, [297])
-    torch.save({"trainer": {"iteration": 1}, "net": _sw_fastedit().state_dict()}, folder / "pet.pt")
+    torch.save({"trainer": {"iteration": 1}, "net": sw_fastedit_network([4] * 6).state_dict()}, folder / "pet.pt")
     _write_program(folder / "spleen.ts")
 
 
@@ -109,21 +110,6 @@ def _write_zip(path: Path) -> None:
     }
     state = SegResNetDS(spatial_dims=3, **network).state_dict()
     write_auto3dseg_zip(path, {"config": config, "state_dict": state}, _LABELS)
-
-
-def _sw_fastedit() -> torch.nn.Module:
-    """Returns a network with the layers of SW-FastEdit, and few filters."""
-    return DynUNet(
-        spatial_dims=3,
-        in_channels=3,
-        out_channels=2,
-        kernel_size=[3] * 6,
-        strides=[1, 2, 2, 2, 2, [2, 2, 1]],
-        upsample_kernel_size=[2, 2, 2, 2, [2, 2, 1]],
-        filters=[4, 4, 4, 4, 4, 4],
-        norm_name="instance",
-        res_block=True,
-    )
 
 
 def _write_program(path: Path) -> None:

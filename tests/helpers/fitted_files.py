@@ -72,22 +72,27 @@ def write_auto3dseg(path: Path, mode: NormalizeMode, images: int = 1, *, has_mas
     return write_auto3dseg_zip(path, checkpoint, table)
 
 
-def fitted_sw_fastedit(steps: int = 30) -> torch.nn.Module:
-    """Returns the network of SW-FastEdit, with fewer filters."""
+def sw_fastedit_network(filters: list[int]) -> torch.nn.Module:
+    """Returns a network with the layers of SW-FastEdit, and six numbers of filters."""
     from monai.networks.nets import DynUNet
 
-    torch.manual_seed(SEED)
-    network = DynUNet(
+    return DynUNet(
         spatial_dims=3,
         in_channels=3,
         out_channels=2,
         kernel_size=[3] * 6,
         strides=[1, 2, 2, 2, 2, [2, 2, 1]],
         upsample_kernel_size=[2, 2, 2, 2, [2, 2, 1]],
-        filters=[4, 8, 8, 8, 8, 8],
+        filters=filters,
         norm_name="instance",
         res_block=True,
     )
+
+
+def fitted_sw_fastedit(steps: int = 30) -> torch.nn.Module:
+    """Returns the network of SW-FastEdit, with fewer filters."""
+    torch.manual_seed(SEED)
+    network = sw_fastedit_network([4, 8, 8, 8, 8, 8])
     return fit(network, FitSettings(2, roi=(64, 64, 32), clicks=True, steps=steps))
 
 

@@ -153,15 +153,15 @@ def _joined_states(parts: Sequence[SourceModel]) -> dict[str, torch.Tensor]:
 
 def _notes(choice: Choice, parts: Sequence[SourceModel]) -> tuple[ImportNote, ...]:
     """Returns the notes: those of TotalSegmentator's own steps, then those of each model."""
-    task, numbers = choice.task, join_names([folder.name for folder in choice.folders])
+    task, names = choice.task, join_names([folder.name for folder in choice.folders], len(choice.folders))
     own = (
-        (
-            "task",
-            Outcome.TRANSLATED,
-            f"{task.name}: {numbers}; a later one overwrites the labels of others",
-        ),
+        ("task", Outcome.TRANSLATED, f"{task.name}: {names}; a later one overwrites the labels of others"),
         ("resample", Outcome.TRANSLATED, f"grid: {task.spacing_mm} mm, linear; labels return to the nearest voxel"),
-        ("step_size", Outcome.TRANSLATED, f"window.overlap: {task.overlap}"),
+        (
+            "patch_size, step_size",
+            Outcome.TRANSLATED,
+            f"window.roi; evenly spread, with an overlap of {task.overlap} and nnU-Net's Gaussian weights",
+        ),
         ("inference_allowed_mirroring_axes", Outcome.IGNORED, "TotalSegmentator runs its models without mirroring"),
         (
             "resample",
@@ -170,7 +170,7 @@ def _notes(choice: Choice, parts: Sequence[SourceModel]) -> tuple[ImportNote, ..
             "splines, as --set grid.image_order=3",
         ),
     )
-    own_keys = ("grid.orientation", "resampling_fn", "inference_allowed_mirroring_axes")
+    own_keys = ("grid.orientation", "patch_size", "resampling_fn", "inference_allowed_mirroring_axes")
     different = {note.text: note for part in parts for note in part.notes if note.outcome is Outcome.DIFFERENT}
     return (
         *(ImportNote(key, outcome, text) for key, outcome, text in own),

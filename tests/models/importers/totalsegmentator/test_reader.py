@@ -174,6 +174,9 @@ def test_what_differs_for_all_models_is_noted_once(tmp_path: Path) -> None:
     notes = reader.read(folder, TOTAL).notes
 
     assert sum("in f16" in note.text for note in notes) == 1
+    assert [note.text for note in notes if "patch_size" in note.key] == [
+        "window.roi; evenly spread, with an overlap of 0.2 and nnU-Net's Gaussian weights"
+    ]
 
 
 def test_next_to_other_models_the_task_must_be_named(tmp_path: Path) -> None:
